@@ -1,0 +1,255 @@
+"""Every setting of the program: flags win, then the environment, then the file, then the default.
+
+`BACKFILL_*` names ours, `CLICKHOUSE_*` the store's. `.env.local` and `.env` of the working folder
+count as environment. The file is `config/backfill.toml`, or what `--config` or `BACKFILL_CONFIG`
+name; a key in it that no setting has is refused, so that a misspelt one cannot be ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from polybackfill import errors
+
+DEFAULT_FILE = Path("config/backfill.toml")
+_ENV_FILES = (".env", ".env.local")
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class ClickHouse(BaseSettings):
+    """Where the rows go. Without a host the embedded store under the data folder is used."""
+
+    model_config = SettingsConfigDict(env_prefix="CLICKHOUSE_", extra="ignore")
+
+    host: str | None = pydantic.Field(None, description="Server; empty selects the embedded store.")
+    port: int | None = pydantic.Field(
+        None, ge=1, le=65535, description="HTTP port; 8443 with TLS and 8123 without by default."
+    )
+    user: str = pydantic.Field("default", description="User of the server.")
+    password: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="Its password; never logged."
+    )
+    database: str = pydantic.Field("default", description="Database that holds the tables.")
+    secure: bool | None = pydantic.Field(
+        None, description="TLS; by default on exactly when the port is 8443."
+    )
+    cluster: str | None = pydantic.Field(
+        None, description="Cluster name: tables are created ON CLUSTER and replicated."
+    )
+
+    @pydantic.field_validator("host", "cluster")
+    @classmethod
+    def _empty_is_none(cls, text: str | None) -> str | None:
+        return text or None
+
+
+class Backfill(BaseSettings):
+    """How the program works."""
+
+    model_config = SettingsConfigDict(env_prefix="BACKFILL_", extra="ignore")
+
+    data_url: str = pydantic.Field("https://data-api.polymarket.com", description="Data API host.")
+    gamma_url: str = pydantic.Field(
+        "https://gamma-api.polymarket.com", description="Gamma API host."
+    )
+    clob_url: str = pydantic.Field("https://clob.polymarket.com", description="CLOB API host.")
+    data_dir: Path = pydantic.Field(
+        Path("data"), description="Everything a run writes, the checkpoint excepted."
+    )
+    checkpoint_dir: Path = pydantic.Field(
+        Path("checkpoints"), description="Where the ledgers of all runs lie."
+    )
+    run_name: str = pydantic.Field(
+        "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's ledger."
+    )
+    workers: int | Literal["auto"] = pydantic.Field(
+        "auto", description="Workers for each part; auto: the budget times the observed latency."
+    )
+    limit: int | None = pydantic.Field(
+        None, ge=1, description="At most this many wallets or conditions in one run."
+    )
+    skip: int = pydantic.Field(0, ge=0, description="Leave out the first of the pending list.")
+    sleep_ms: int = pydantic.Field(
+        0,
+        ge=0,
+        description="Start a wallet every so many ms: 5000, 2000, 1000 = 12, 30, 60 a minute.",
+    )
+    share: float = pydantic.Field(
+        1.0, gt=0, le=1, description="This host's part of the published limits of its address."
+    )
+    limits: dict[str, int] = pydantic.Field(
+        default_factory=dict,
+        description="Requests per 10 s by budget, below the published figure.",
+    )
+    request_deadline_s: float = pydantic.Field(
+        60.0, gt=0, description="Total time of one request, body included."
+    )
+    page_attempts: int = pydantic.Field(
+        8, ge=1, description="Tries of a page before it is given back."
+    )
+    max_attempts: int = pydantic.Field(5, ge=1, description="Tries of one unit before `error`.")
+    host_pause_s: float = pydantic.Field(
+        90.0, gt=0, description="Pause of a host after a refusal without Retry-After."
+    )
+    backoff_cap_s: float = pydantic.Field(60.0, gt=0, description="Longest back-off of one page.")
+    stall_s: float = pydantic.Field(
+        120.0, gt=0, description="A worker without progress for so long is replaced."
+    )
+    no_progress_s: float = pydantic.Field(
+        1800.0, gt=0, description="The run ends when nothing at all moved for so long."
+    )
+    grace_s: float = pydantic.Field(30.0, gt=0, description="Time to end after SIGTERM.")
+    batch_rows: int = pydantic.Field(20_000, ge=1, description="Rows of one insert.")
+    batch_bytes: int = pydantic.Field(16_000_000, ge=1, description="Bytes of one insert.")
+    batch_age_s: float = pydantic.Field(5.0, gt=0, description="Longest wait for an insert.")
+    buffer_bytes: int = pydantic.Field(
+        64_000_000, ge=1, description="Bytes held before workers wait for the store."
+    )
+    plan_refresh_s: float = pydantic.Field(
+        5.0, gt=0, le=10, description="How old a status in the plan tables may get."
+    )
+    log_file: Path | None = pydantic.Field(None, description="JSON log; default: data_dir/log/.")
+    log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field(
+        "info", description="Lowest level logged."
+    )
+    uvloop: bool = pydantic.Field(True, description="Use uvloop where it is installed.")
+
+    @pydantic.field_validator("workers")
+    @classmethod
+    def _workers_positive(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and workers < 1:
+            raise ValueError("must be at least 1, or auto")
+        return workers
+
+    @pydantic.field_validator("limits")
+    @classmethod
+    def _limits_positive(cls, limits: dict[str, int]) -> dict[str, int]:
+        for name, requests in limits.items():
+            if requests < 1:
+                raise ValueError(f"{name} = {requests}: a limit must be at least 1 per 10 s")
+        return limits
+
+    @pydantic.field_validator("data_url", "gamma_url", "clob_url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url.rstrip("/")
+
+
+class Settings(pydantic.BaseModel):
+    """The settings in force, and where each came from."""
+
+    backfill: Backfill
+    clickhouse: ClickHouse
+    origins: dict[str, str]
+
+    @property
+    def ledger_dir(self) -> Path:
+        """Folder of this run's ledger."""
+        return self.backfill.checkpoint_dir / self.backfill.run_name
+
+
+def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """Put the sources together; `flags` holds what was typed, by setting name.
+
+    Raises errors.Stop (exit 78) naming the setting, its value, its origin and the remedy.
+    """
+    path = _file(file)
+    tables = _read_file(path)
+    origins: dict[str, str] = {}
+    backfill = _build(Backfill, tables.get("backfill", {}), flags or {}, path, origins)
+    clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
+    return Settings(backfill=backfill, clickhouse=clickhouse, origins=origins)
+
+
+def _file(named: Path | None) -> Path | None:
+    text = os.environ.get("BACKFILL_CONFIG")
+    asked = named or (Path(text) if text else None)
+    if asked is not None and not asked.is_file():
+        raise errors.Stop(
+            f"settings file {asked} does not exist: correct --config or BACKFILL_CONFIG"
+        )
+    return asked or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+
+
+def _read_file(path: Path | None) -> dict[str, dict[str, Any]]:
+    if path is None:
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.Stop(f"settings file {path} cannot be read: {error}") from error
+    known = {"backfill": list(Backfill.model_fields), "clickhouse": list(ClickHouse.model_fields)}
+    for table, keys in tables.items():
+        if table not in known or not isinstance(keys, dict):
+            raise errors.Stop(_unknown(path, table, list(known), "table"))
+        for key in keys:
+            if key not in known[table]:
+                raise errors.Stop(_unknown(path, f"{table}.{key}", known[table]))
+    return tables
+
+
+def _unknown(path: Path, name: str, known: list[str], what: str = "setting") -> str:
+    near = difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"settings file {path}: unknown {what} {name}; {hint}"
+
+
+def _build(
+    model: type[S],
+    table: dict[str, Any],
+    flags: dict[str, Any],
+    path: Path | None,
+    origins: dict[str, str],
+) -> S:
+    prefix = str(model.model_config.get("env_prefix"))
+    sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+        ("flag", InitSettingsSource(model, flags)),
+        ("environment", EnvSettingsSource(model)),
+        (".env files", DotEnvSettingsSource(model, env_file=_ENV_FILES)),
+        (str(path), InitSettingsSource(model, table)),
+    ]
+    merged: dict[str, Any] = {}
+    for origin, source in sources:
+        for name, value in _known(model, source).items():
+            if name not in merged:
+                merged[name] = value
+                origins[f"{prefix}{name.upper()}"] = origin
+    try:
+        return model.model_validate(merged)
+    except pydantic.ValidationError as error:
+        raise errors.Stop(_explain(error, prefix, origins)) from error
+
+
+def _known(model: type[BaseSettings], source: PydanticBaseSettingsSource) -> dict[str, Any]:
+    try:
+        values = source()
+    except SettingsError as error:  # a value that is not the JSON it should be
+        raise errors.Stop(f"{model.model_config.get('env_prefix')}*: {error}") from error
+    return {name: value for name, value in values.items() if name in model.model_fields}
+
+
+def _explain(error: pydantic.ValidationError, prefix: str, origins: dict[str, str]) -> str:
+    problems = []
+    for problem in error.errors(include_url=False):
+        name = prefix + str(problem["loc"][0]).upper()
+        shown = "…" if "PASSWORD" in name else repr(problem["input"])
+        problems.append(f"{name} = {shown} (from {origins.get(name, 'default')}): {problem['msg']}")
+    return "; ".join(problems)
