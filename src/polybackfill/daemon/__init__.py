@@ -1,0 +1,1 @@
+"""Workers, the one writer, and the supervisor that watches them."""

@@ -1,0 +1,148 @@
+"""Rows on their way to the store: cut by rows, bytes and age, bounded in memory.
+
+Workers `add` parcels (one page each); the one writer takes `cut`s. Parcels leave in the order they
+came, so that the pages of a unit are acknowledged in the order of its walk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from polybackfill import clock as clocks
+from polybackfill import progress as marks
+from polybackfill.polymarket import walk
+from polybackfill.work import queue
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What the store must hold before the ledger may move: the rows of one page, encoded.
+
+    `lines`: table name → JSONEachRow bytes; `rows`: table name → number of rows.
+    `resume`: where a restart goes on once these rows are acknowledged.
+    `last`: the feed said it ended with this page.
+    """
+
+    lease: queue.Lease
+    lines: dict[str, bytes]
+    rows: dict[str, int]
+    resume: walk.Resume
+    last: bool
+    first_second: int | None = None
+    last_second: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tables together."""
+        return sum(map(len, self.lines.values()))
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all tables together."""
+        return sum(self.rows.values())
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Parcels that go to the store together, in the order they were added."""
+
+    parcels: list[Parcel] = field(default_factory=list)
+
+    def lines(self, table: str) -> bytes:
+        """All lines of one table."""
+        return b"".join(parcel.lines.get(table, b"") for parcel in self.parcels)
+
+    def rows(self, table: str) -> int:
+        """Number of rows of one table."""
+        return sum(parcel.rows.get(table, 0) for parcel in self.parcels)
+
+
+class Batch:
+    """The bounded buffer between the workers and the writer."""
+
+    def __init__(
+        self,
+        *,
+        cut_rows: int,
+        cut_bytes: int,
+        cut_age_s: float,
+        buffer_bytes: int,
+        clock: clocks.Clock,
+    ) -> None:
+        self._cut_rows = cut_rows
+        self._cut_bytes = cut_bytes
+        self._cut_age_s = cut_age_s
+        self._buffer_bytes = buffer_bytes
+        self._clock = clock
+        self._parcels: deque[tuple[float, Parcel]] = deque()
+        self._rows = 0
+        self._bytes = 0
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def add(self, parcel: Parcel, progress: marks.Progress) -> None:
+        """Hand a page over; waits, declared, while the store is behind."""
+        async with self._changed:
+            if self._bytes >= self._buffer_bytes:
+                with progress.waiting("store"):
+                    await self._changed.wait_for(self._has_room)
+            self._parcels.append((self._clock.monotonic(), parcel))
+            self._rows += parcel.row_count
+            self._bytes += parcel.bytes
+            self._changed.notify_all()
+
+    async def cut(self) -> Cut | None:
+        """The next parcels for the store; None once the batch is closed and empty."""
+        async with self._changed:
+            while not self._due():
+                if self._closed and not self._parcels:
+                    return None
+                await self._wait_for_change()
+            return self._take()
+
+    async def close(self) -> None:
+        """No more parcels will come: what is held goes out at once."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def stats(self) -> dict[str, float]:
+        """Rows and bytes held, and the age of the oldest parcel in seconds."""
+        age_s = self._clock.monotonic() - self._parcels[0][0] if self._parcels else 0.0
+        return {"rows": self._rows, "bytes": self._bytes, "age_s": round(age_s, 3)}
+
+    def _has_room(self) -> bool:
+        return self._bytes < self._buffer_bytes
+
+    def _due(self) -> bool:
+        if not self._parcels:
+            return False
+        full = self._rows >= self._cut_rows or self._bytes >= self._cut_bytes
+        return full or self._closed or self._age_left_s() <= 0
+
+    def _age_left_s(self) -> float:
+        return self._parcels[0][0] + self._cut_age_s - self._clock.monotonic()
+
+    async def _wait_for_change(self) -> None:
+        # An empty batch waits for a parcel; a young one no longer than until its oldest row is due.
+        timeout_s = max(0.0, self._age_left_s()) if self._parcels else None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _take(self) -> Cut:
+        cut = Cut()
+        rows = size = 0
+        while self._parcels and (rows < self._cut_rows and size < self._cut_bytes):
+            _, parcel = self._parcels.popleft()
+            cut.parcels.append(parcel)
+            rows += parcel.row_count
+            size += parcel.bytes
+        self._rows -= rows
+        self._bytes -= size
+        self._changed.notify_all()
+        return cut

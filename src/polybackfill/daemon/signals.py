@@ -1,0 +1,42 @@
+"""Two stages of stopping: the first signal asks, the second does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from polybackfill import errors
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def watched(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on the first SIGTERM or SIGINT; leave the process at once on the second.
+
+    Plain handlers, not the loop's: the second signal must work while the loop is blocked. What was
+    acknowledged is recorded already, so leaving at once loses nothing. SIGUSR1 writes all stacks
+    to stderr, also when a C call holds the interpreter.
+    """
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os.write(2, b"second signal: leaving at once; what was acknowledged is recorded\n")
+            os._exit(errors.EXIT_FORCED)
+        loop.call_soon_threadsafe(stop.set)
+
+    before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    if sys.stderr is not None and hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1, file=2)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

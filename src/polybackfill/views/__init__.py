@@ -1,0 +1,1 @@
+"""Reading and showing; nothing here steers."""
