@@ -25,11 +25,13 @@ def watched(stop: asyncio.Event) -> Iterator[None]:
     to stderr, also when a C call holds the interpreter.
     """
     loop = asyncio.get_running_loop()
+    seen: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        if seen:
             os.write(2, b"second signal: leaving at once; what was acknowledged is recorded\n")
             os._exit(errors.EXIT_FORCED)
+        seen.append(number)
         loop.call_soon_threadsafe(stop.set)
 
     before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
