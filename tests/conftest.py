@@ -1,0 +1,84 @@
+"""What all tests share: which tests run, how hypothesis searches, and a few opt-in fixtures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import aiohttp
+import aioresponses
+import blockbuster
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Real responses kept beside the repository; they are too big to ship and not ours to publish.
+RECORDED = ROOT.parent / "shared" / "data" / "polymarket-recorded"
+
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_configure() -> None:
+    """Settings of the person who runs the tests must not reach the tests."""
+    for name in list(os.environ):
+        if name.startswith(("BACKFILL_", "CLICKHOUSE_", "NOTIFY_", "WATCHDOG_")):
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out `long` unless -m names it, and `recorded` where the recordings are not there."""
+    unwanted = set()
+    if "long" not in config.option.markexpr:
+        unwanted.add("long")
+    if not RECORDED.is_dir():
+        unwanted.add("recorded")
+    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.fixture(scope="session")
+def recorded_dir() -> Path:
+    """The folder of recorded responses; a test that asks for it is marked `recorded`."""
+    assert RECORDED.is_dir(), "a test that uses recorded_dir needs pytest.mark.recorded"
+    return RECORDED
+
+
+class MockedResponse(aiohttp.ClientResponse):
+    """A response that needs no connection.
+
+    aiohttp 3.14 gave the constructor a required `stream_writer`, which aioresponses 0.7.9 does not
+    know (its issue 289). Good for bodies up to 64 kB; more needs a real server.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", mock.Mock(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+class MockedHttp(aioresponses.aioresponses):
+    """aioresponses whose replies are MockedResponse."""
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("response_class", MockedResponse)
+        super().add(*args, **kwargs)
+
+
+@pytest.fixture
+def mocked_http() -> Iterator[MockedHttp]:
+    """Single canned replies to aiohttp sessions; requests to loopback servers pass through."""
+    with MockedHttp(passthrough=["http://127.0.0.1", "http://localhost"]) as mocked:
+        yield mocked
+
+
+@pytest.fixture
+def no_blocking_calls() -> Iterator[blockbuster.BlockBuster]:
+    """A call that blocks the event loop raises BlockingError at the place of the call."""
+    with blockbuster.blockbuster_ctx() as watcher:
+        yield watcher
