@@ -1,0 +1,16 @@
+"""`python -m polybackfill` and the `polybackfill` command."""
+
+from __future__ import annotations
+
+import sys
+
+from polybackfill import cli
+
+
+def main() -> None:
+    """Exit with the code of the command."""
+    sys.exit(cli.main())
+
+
+if __name__ == "__main__":
+    main()

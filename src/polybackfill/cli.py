@@ -1,0 +1,309 @@
+"""What people type. The parser alone: each command lives in `commands`, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from polybackfill import errors
+
+DESCRIPTION = """\
+Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is complete.
+
+Start with `polybackfill demo`, which needs nothing but this program."""
+
+EXIT_CODES = """\
+exit codes:  0 all asked work proven done    3 finished, some units in error
+             4 no progress                   75 another run holds the lock, or upstream is out
+             78 settings or input"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command tree; every command carries `command`, the module and function behind it."""
+    parser = argparse.ArgumentParser(
+        prog="polybackfill",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    _add_demo(commands)
+    _add_setup(commands)
+    _add_plan(commands)
+    _add_run(commands)
+    _add_status(commands)
+    _add_quarantine(commands)
+    _add_sql(commands)
+    _add_sandbox(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors made on purpose are printed, not raised."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        from importlib import metadata  # noqa: PLC0415  (the slowest import of a plain --help)
+
+        print(f"polybackfill {metadata.version('polybackfill')}")
+        return errors.EXIT_OK
+    if not hasattr(arguments, "command"):
+        parser.print_help()
+        return errors.EXIT_CONFIG
+    module_name, function_name = arguments.command
+    try:
+        module = importlib.import_module(f"polybackfill.commands.{module_name}")
+        return int(getattr(module, function_name)(arguments))
+    except errors.Stop as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except errors.BackfillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return errors.EXIT_UNAVAILABLE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return errors.EXIT_OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(
+    commands: Any, name: str, target: tuple[str, str], help_text: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=target)
+    where = parser.add_argument_group("where")
+    where.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    where.add_argument("--data-dir", type=Path, metavar="DIR", help="BACKFILL_DATA_DIR")
+    where.add_argument("--checkpoint-dir", type=Path, metavar="DIR", help="BACKFILL_CHECKPOINT_DIR")
+    where.add_argument("--run-name", metavar="NAME", help="BACKFILL_RUN_NAME: whose ledger")
+    return parser
+
+
+def _group(commands: Any, name: str, help_text: str) -> Any:
+    parser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
+    )
+    return parser.add_subparsers(metavar="ACTION", title="actions", required=True)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON document for a script")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = _command(
+        commands,
+        "demo",
+        ("demo", "demo"),
+        "sandbox, embedded store, plan, run and proof, in about a minute",
+        "polybackfill demo --trades 100000",
+    )
+    demo.add_argument(
+        "--trades", type=int, default=120_000, help="trade rows (default %(default)s)"
+    )
+    demo.add_argument("--markets", type=int, default=400, help="markets (default %(default)s)")
+    demo.add_argument("--wallets", type=int, default=600, help="wallets (default %(default)s)")
+    demo.add_argument("--seed", type=int, default=1, help="another universe (default %(default)s)")
+    demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
+    _json(demo)
+
+
+def _add_setup(commands: Any) -> None:
+    _json(
+        _command(
+            commands,
+            "init",
+            ("setup", "init"),
+            "create what is missing: folders, tables, views; a second time changes nothing",
+            "polybackfill init",
+        )
+    )
+    _json(
+        _command(
+            commands,
+            "doctor",
+            ("setup", "doctor"),
+            "check settings, folders, store, tables and upstream, and say what to do",
+            "polybackfill doctor --json",
+        )
+    )
+
+
+def _add_plan(commands: Any) -> None:
+    actions = _group(
+        commands, "plan", "which wallets and conditions are to be fetched, in which order"
+    )
+    for action, text in (
+        ("build", "rank wallets by notional, or take a file of wallets and condition ids"),
+        ("regenerate", "rank again: known wallets keep status and history, new ones are added"),
+    ):
+        plan = _command(
+            actions,
+            action,
+            ("plan", action),
+            text,
+            f"polybackfill plan {action} --top 500 --from pm_trades",
+        )
+        plan.add_argument("--top", type=int, default=None, metavar="N", help="only the N largest")
+        plan.add_argument(
+            "--from",
+            dest="source",
+            default="pm_trades",
+            metavar="TABLE|FILE",
+            help="pm_trades (default), vw_trades_canonical, external_trades_raw, or a file",
+        )
+        _json(plan)
+    show = _command(
+        actions,
+        "show",
+        ("plan", "show"),
+        "the next wallets and conditions",
+        "polybackfill plan show",
+    )
+    show.add_argument("--top", type=int, default=10, metavar="N", help="rows shown (default 10)")
+    _json(show)
+    reset = _command(
+        actions,
+        "reset",
+        ("plan", "reset"),
+        "set units back to pending, in the plan and in the ledger",
+        "polybackfill plan reset --errors",
+    )
+    which = reset.add_mutually_exclusive_group(required=True)
+    which.add_argument("--stuck", action="store_true", help="in_progress ones of a dead run")
+    which.add_argument("--errors", action="store_true", help="those in error")
+    which.add_argument("--wallet", action="append", metavar="WALLET", help="these wallets")
+    which.add_argument("--condition-id", action="append", metavar="ID", help="these conditions")
+    which.add_argument("--all", action="store_true", help="everything: fetch it all again")
+    _json(reset)
+
+
+def _add_run(commands: Any) -> None:
+    run = _command(
+        commands,
+        "run",
+        ("run", "run"),
+        "fetch what the plan holds until it is proven complete; stop it and start it at will",
+        "polybackfill run wallets --limit 20 --sleep-ms 2000",
+    )
+    run.add_argument(
+        "parts", nargs="*", metavar="PART", help="wallets, conditions (default: both, side by side)"
+    )
+    content = run.add_argument_group("what")
+    content.add_argument(
+        "--wallet", action="append", metavar="W", help="wallet, comma list or file; repeatable"
+    )
+    content.add_argument(
+        "--condition-id", action="append", metavar="ID", help="condition, list or file; repeatable"
+    )
+    content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
+    content.add_argument("--until", metavar="DATE", help="last day or time, UTC, inclusive")
+    content.add_argument("--limit", type=int, metavar="N", help="at most N wallets or conditions")
+    content.add_argument("--skip", type=int, metavar="N", help="leave out the first N pending")
+    pace = run.add_argument_group("how")
+    pace.add_argument("--workers", metavar="N", help="workers of each part, or auto (default)")
+    pace.add_argument(
+        "--sleep-ms", type=int, metavar="MS", help="5000, 2000, 1000: 12, 30, 60 wallets a minute"
+    )
+    pace.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
+    _json(run)
+
+
+def _add_status(commands: Any) -> None:
+    status = _command(
+        commands, "status", ("status", "status"), "how the run stands", "polybackfill status --json"
+    )
+    status.add_argument(
+        "--health", action="store_true", help="exit 0 when no run is active or it makes progress"
+    )
+    _json(status)
+    actions = _group(commands, "check", "counts of the plan and of the stored trades")
+    plan = _command(
+        actions, "plan", ("status", "check_plan"), "the plan by status", "polybackfill check plan"
+    )
+    trades = _command(
+        actions,
+        "trades",
+        ("status", "check_trades"),
+        "stored trades by source, growth by day, duplicates",
+        "polybackfill check trades --json",
+    )
+    _json(plan)
+    _json(trades)
+
+
+def _add_quarantine(commands: Any) -> None:
+    actions = _group(commands, "quarantine", "rows set aside because they made no sense")
+    listing = _command(
+        actions,
+        "list",
+        ("quarantine", "show"),
+        "rows by reason, with examples",
+        "polybackfill quarantine list --limit 5",
+    )
+    listing.add_argument("--limit", type=int, default=20, help="rows shown (default 20)")
+    _json(listing)
+    replay = _command(
+        actions,
+        "replay",
+        ("quarantine", "replay"),
+        "parse the rows again; what is understood now goes to its table",
+        "polybackfill quarantine replay",
+    )
+    _json(replay)
+
+
+def _add_sql(commands: Any) -> None:
+    sql = _command(
+        commands,
+        "sql",
+        ("sql", "sql"),
+        "one statement against the store, also while a run is going on",
+        'polybackfill sql "SELECT status, count() FROM wallet_backfill_plan GROUP BY status"',
+    )
+    sql.add_argument("statement", help="ClickHouse SQL")
+    sql.add_argument("--format", default=None, metavar="F", help="TSV, JSONEachRow, CSV, Pretty, …")
+    actions = _group(commands, "db", "the embedded store")
+    serve = _command(
+        actions,
+        "serve",
+        ("sql", "serve"),
+        "keep the embedded store open for other tools until Ctrl-C",
+        "polybackfill db serve --port 8123",
+    )
+    serve.add_argument("--port", type=int, default=None, metavar="PORT", help="port on loopback")
+
+
+def _add_sandbox(commands: Any) -> None:
+    sandbox = _command(
+        commands,
+        "sandbox",
+        ("sandbox", "sandbox"),
+        "a local Polymarket that enforces the limits, injects faults and knows the truth",
+        "polybackfill sandbox --port 8700 --trades 300000 --latency-ms 0",
+    )
+    sandbox.add_argument("--port", type=int, default=8700, help="default %(default)s; 0 takes any")
+    sandbox.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    sandbox.add_argument("--markets", type=int, default=200, help="default %(default)s")
+    sandbox.add_argument("--wallets", type=int, default=300, help="default %(default)s")
+    sandbox.add_argument("--trades", type=int, default=20_000, help="default %(default)s")
+    sandbox.add_argument("--latency-ms", type=float, default=None, help="default: 600 a data page")
+    sandbox.add_argument(
+        "--limits",
+        default="published",
+        metavar="L",
+        help="published, off, a factor, or a JSON file",
+    )
+    sandbox.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of faults")
+    sandbox.add_argument("--replay", type=Path, metavar="DIR", help="serve recorded rows instead")
