@@ -1,4 +1,4 @@
-"""What people type. The parser alone: each command lives in `commands`, imported when it is asked for."""
+"""What people type: the parser alone. A command's module is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from polybackfill import errors
 
 DESCRIPTION = """\
-Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is complete.
+Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is
+complete.
 
 Start with `polybackfill demo`, which needs nothing but this program."""
 
@@ -21,9 +22,18 @@ exit codes:  0 all asked work proven done    3 finished, some units in error
              78 settings or input"""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals end with the exit code of every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong with it; exit 78."""
+        self.print_usage(sys.stderr)
+        self.exit(errors.EXIT_CONFIG, f"error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command tree; every command carries `command`, the module and function behind it."""
-    parser = argparse.ArgumentParser(
+    """The whole command tree; each command carries the module and function behind it."""
+    parser = Parser(
         prog="polybackfill",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
@@ -54,16 +64,16 @@ def main(argv: list[str] | None = None) -> int:
     if not hasattr(arguments, "command"):
         parser.print_help()
         return errors.EXIT_CONFIG
-    module_name, function_name = arguments.command
+    return _call(*arguments.command, arguments)
+
+
+def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -> int:
     try:
         module = importlib.import_module(f"polybackfill.commands.{module_name}")
         return int(getattr(module, function_name)(arguments))
-    except errors.Stop as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except errors.BackfillError as error:
         print(f"error: {error}", file=sys.stderr)
-        return errors.EXIT_UNAVAILABLE
+        return error.exit_code if isinstance(error, errors.Stop) else errors.EXIT_UNAVAILABLE
     except BrokenPipeError:
         sys.stderr.close()
         return errors.EXIT_OK
