@@ -1,0 +1,339 @@
+"""Bytes of a v2 feed page become typed rows; a row that makes no sense is set aside, not dropped.
+
+The usual page is decoded in one typed pass over the fields that are needed. Only a page with
+something odd in it is taken apart row by row, so that one bad row costs nothing but itself.
+Field meanings: docs.polymarket.com/api-reference/feeds, read 2026-11.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from polybackfill import errors, records
+from polybackfill.polymarket import tokens
+
+# The 19 fields of a feed row and the 3 that activity rows add.
+KNOWN_FIELDS = frozenset(
+    """proxy_wallet side token_id condition_id size price timestamp title slug icon event_slug
+    outcome outcome_index name pseudonym bio profile_image profile_image_optimized transaction_hash
+    type usdc_size is_combo""".split()
+)
+_TRADE = "TRADE"
+_SIDES = frozenset(("BUY", "SELL"))
+# 999 is the API's "unknown"; a condition has at most 256 outcome slots on chain.
+_OUTCOME_SLOTS = 256
+# Far above any supply of shares and low enough for shares × price to stay finite.
+_AMOUNT_LIMIT = 1e18
+_CACHED_SPELLINGS = 20_000
+_FIRST_ROW_BYTES = 16_384
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_Value = TypeVar("_Value")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds."""
+
+    route: str
+    request: str
+    unit: str
+    fetched_at: int
+
+
+class Parsed(msgspec.Struct):
+    """One page. `seconds`: the timestamps of its usable rows, in the order of the answer.
+
+    `next_cursor`: None when the feed said that this is its end.
+    """
+
+    trades: list[records.Trade]
+    activities: list[records.Activity]
+    rejected: list[records.Rejected]
+    seconds: list[int]
+    fetched_rows: int
+    next_cursor: str | None
+    unknown_fields: dict[str, int]
+
+
+class _Row(msgspec.Struct, gc=False):
+    proxy_wallet: str
+    condition_id: str
+    size: float
+    timestamp: int
+    transaction_hash: str
+    token_id: str
+    side: str
+    price: float
+    title: str | None = None
+    outcome: str | None = None
+    outcome_index: int | None = None
+    type: str = ""
+    usdc_size: float | None = None
+    is_combo: bool | None = None
+
+
+class _Pagination(msgspec.Struct):
+    has_more: bool
+    next_cursor: str | None
+
+
+class _Envelope(msgspec.Struct):
+    data: list[_Row]
+    pagination: _Pagination
+
+
+class _RawEnvelope(msgspec.Struct):
+    data: list[msgspec.Raw]
+    pagination: _Pagination
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_raw_envelope = msgspec.json.Decoder(_RawEnvelope)
+_row = msgspec.json.Decoder(_Row)
+_first_object = json.JSONDecoder().raw_decode
+
+
+def page(body: bytes, source: Source) -> Parsed:
+    """The rows of one page, each usable or rejected. Raises Retry when it is no feed page."""
+    try:
+        return _page(body, source)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        mended = _mended(body)
+        if mended == body:
+            raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
+    try:
+        return _page(mended, source)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
+
+
+def one_row(raw: str, source: Source) -> records.Trade | records.Activity:
+    """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
+    content = raw.encode()
+    try:
+        row = _row.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise errors.Reject(str(problem)) from problem
+    _strip_nul(row)
+    return _usable(row, lambda: raw, source)
+
+
+def _page(body: bytes, source: Source) -> Parsed:
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.ValidationError:
+        raw_page = _raw_envelope.decode(body)
+        parsed = _empty(body, raw_page.pagination, len(raw_page.data), source)
+        _take_one_by_one(parsed, raw_page.data, source)
+    else:
+        parsed = _empty(body, envelope.pagination, len(envelope.data), source)
+        if b"\\u0000" in body:
+            for row in envelope.data:
+                _strip_nul(row)
+        _take(parsed, envelope.data, body, source)
+    records.number_rejected(parsed.rejected)
+    return parsed
+
+
+def _empty(body: bytes, pagination: _Pagination, rows: int, source: Source) -> Parsed:
+    cursor = pagination.next_cursor
+    if cursor == "" or pagination.has_more != (cursor is not None):
+        raise errors.Retry(
+            f"{source.route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
+        )
+    return Parsed([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
+
+
+def _take(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: Source) -> None:
+    """Rows that have the right types; their raw text is only looked up where it is kept."""
+    raw_rows: list[msgspec.Raw] = []
+
+    def raw_text() -> str:
+        if not raw_rows:
+            raw_rows.extend(_raw_envelope.decode(body).data)
+        return _text(raw_rows[position])
+
+    for position, row in enumerate(rows):  # noqa: B007 - raw_text reads it
+        _take_row(parsed, row, raw_text, source)
+
+
+def _take_one_by_one(parsed: Parsed, raw_rows: Sequence[msgspec.Raw], source: Source) -> None:
+    for raw in raw_rows:
+        try:
+            row = _row.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+            _set_aside(parsed, str(problem), _text(raw), source)
+            continue
+        _strip_nul(row)
+        _take_row(parsed, row, lambda raw=raw: _text(raw), source)
+
+
+def _take_row(parsed: Parsed, row: _Row, raw_text: Callable[[], str], source: Source) -> None:
+    try:
+        usable = _usable(row, raw_text, source)
+    except errors.Reject as problem:
+        _set_aside(parsed, str(problem), raw_text(), source)
+        return
+    if isinstance(usable, records.Trade):
+        parsed.trades.append(usable)
+    else:
+        parsed.activities.append(usable)
+    parsed.seconds.append(row.timestamp)
+
+
+def _set_aside(parsed: Parsed, reason: str, raw: str, source: Source) -> None:
+    parsed.rejected.append(
+        records.reject(
+            reason=reason,
+            request=source.request,
+            raw=raw,
+            unit=source.unit,
+            rejected_at=source.fetched_at,
+        )
+    )
+
+
+def _usable(
+    row: _Row, raw_text: Callable[[], str], source: Source
+) -> records.Trade | records.Activity:
+    kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
+    if not kind:
+        raise errors.Reject("type: missing")
+    if not 0 < row.timestamp <= records.MAX_SECOND:
+        raise errors.Reject("timestamp: not in seconds since 1970")
+    if not 0.0 <= row.price < _AMOUNT_LIMIT:
+        raise errors.Reject("price: negative or beyond any price")
+    if kind == _TRADE and not row.is_combo:
+        return _trade(row, source)
+    return _activity(row, kind, raw_text(), source)
+
+
+def _trade(row: _Row, source: Source) -> records.Trade:
+    shares = row.size
+    if not 0.0 < shares < _AMOUNT_LIMIT:
+        raise errors.Reject("size: not above 0")
+    side = row.side
+    if side not in _SIDES:
+        raise errors.Reject("side: neither BUY nor SELL")
+    wallet = _WALLETS.get(row.proxy_wallet) or _known(
+        _WALLETS, row.proxy_wallet, records.normalise_wallet
+    )
+    condition = _CONDITIONS.get(row.condition_id) or _known(
+        _CONDITIONS, row.condition_id, records.normalise_condition
+    )
+    token = _TOKENS.get(row.token_id) or _known(_TOKENS, row.token_id, records.normalise_token)
+    tx_hash = records.normalise_tx(row.transaction_hash)
+    second = row.timestamp
+    return records.Trade(
+        records.SOURCE,
+        records.trade_id(tx_hash, wallet, token, side, shares, second),
+        wallet,
+        condition,
+        row.title or "",
+        side,
+        _outcome_index(row.outcome_index, condition, token),
+        row.outcome or "",
+        token,
+        "",
+        shares,
+        row.price,
+        shares * row.price,
+        row.usdc_size,
+        0.0,
+        second,
+        tx_hash,
+        source.route,
+        source.fetched_at,
+    )
+
+
+def _activity(row: _Row, kind: str, raw: str, source: Source) -> records.Activity:
+    shares = row.size
+    if not 0.0 <= shares < _AMOUNT_LIMIT:
+        raise errors.Reject("size: negative")
+    condition = records.normalise_condition(row.condition_id) if row.condition_id else ""
+    token = records.normalise_token(row.token_id) if row.token_id else ""
+    activity = records.Activity(
+        records.SOURCE,
+        "",
+        records.normalise_wallet(row.proxy_wallet),
+        condition,
+        token,
+        kind,
+        row.side,
+        _outcome_index(row.outcome_index, condition, token),
+        row.outcome or "",
+        shares,
+        row.price,
+        row.usdc_size,
+        row.timestamp,
+        records.normalise_tx(row.transaction_hash) if row.transaction_hash else "",
+        bool(row.is_combo),
+        row.title or "",
+        raw,
+        source.fetched_at,
+    )
+    activity.activity_id = records.activity_id(activity)
+    return activity
+
+
+# A feed repeats few wallets, conditions and tokens many times: their spelling is checked once.
+_WALLETS: dict[str, str] = {}
+_CONDITIONS: dict[str, str] = {}
+_TOKENS: dict[str, str] = {}
+
+
+def _known(known: dict[str, str], text: str, normalise: Callable[[str], str]) -> str:
+    digits = normalise(text)
+    if len(known) >= _CACHED_SPELLINGS:
+        known.clear()
+    known[text] = digits
+    return digits
+
+
+def _outcome_index(index: int | None, condition: str, token: str) -> int:
+    if index is not None and 0 <= index < _OUTCOME_SLOTS:
+        return index
+    found = tokens.outcome_index_of(condition, token) if condition and token else None
+    return records.UNKNOWN_OUTCOME if found is None else found
+
+
+def _strip_nul(row: _Row) -> None:
+    """ClickHouse keeps NUL bytes, but the tools that read from it often do not."""
+    row.title = _without_nul(row.title)
+    row.outcome = _without_nul(row.outcome)
+    row.type = row.type.replace("\0", "")
+    row.side = row.side.replace("\0", "")
+
+
+def _without_nul(text: str | None) -> str | None:
+    return text.replace("\0", "") if text else text
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode("utf-8", "replace")
+
+
+def _unknown_fields(body: bytes) -> dict[str, int]:
+    """Names of fields this program does not know, sampled from the page's first row."""
+    start = body.find(b"{", body.find(b'"data"'))
+    sample = body[start : start + _FIRST_ROW_BYTES].decode("utf-8", "replace")
+    try:
+        first, _ = _first_object(sample)
+    except (ValueError, RecursionError):
+        return {}
+    return {name: 1 for name in first if name not in KNOWN_FIELDS}
+
+
+def _mended(body: bytes) -> bytes:
+    """The body with text that no UTF-8 string can hold replaced by the replacement character."""
+    text = body.decode("utf-8", "replace").encode()
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], text)

@@ -1,0 +1,73 @@
+"""Token ids, computed from condition ids as the Conditional Tokens contract does on chain.
+
+A position's token id is a pure function of (collateral, condition id, outcome slot), so an unknown
+outcome index can be found, and a wrong condition recognised, without asking anybody. Source:
+gnosis/conditional-tokens-contracts, CTHelpers.sol (`getCollectionId`, `getPositionId`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from Crypto.Hash import keccak
+
+# Curve alt_bn128: y² = x³ + 3 over this prime (EIP-196).
+_PRIME = 21888242871839275222246405745257275088696311157297823662689037894645226208583
+_CURVE_B = 3
+_SQUARE_ROOT_EXPONENT = (_PRIME + 1) // 4
+_ODD_FLAG = 1 << 254
+_TOP_BIT = 1 << 255
+
+# What Polymarket's positions are backed by, as recorded rows up to October 2026 confirm.
+ORDINARY_COLLATERAL = bytes.fromhex("2791bca1f2de4661ed88a30c99a7a9449aa84174")
+NEGATIVE_RISK_COLLATERAL = bytes.fromhex("3a3bd7bb9528e159577f7c2e685cc81a765002e2")
+_COLLATERALS = (ORDINARY_COLLATERAL, NEGATIVE_RISK_COLLATERAL)
+# Every market of today has two outcomes; some early ones have more.
+_USUAL_OUTCOMES = 2
+_MAX_OUTCOMES = 8
+
+
+def outcome_index_of(condition_id: str, token_id: str) -> int | None:
+    """The outcome a token stands for, None when it does not belong to the condition.
+
+    condition_id: 64 hex digits without 0x; token_id: decimal digits.
+    """
+    for slots in (range(_USUAL_OUTCOMES), range(_USUAL_OUTCOMES, _MAX_OUTCOMES)):
+        for slot in slots:
+            if token_id in token_ids(condition_id, slot):
+                return slot
+    return None
+
+
+@lru_cache(maxsize=20_000)
+def token_ids(condition_id: str, slot: int) -> tuple[str, str]:
+    """Decimal token ids of outcome `slot` (0, 1, …): (ordinary market, negative-risk market)."""
+    collection = _collection_id(bytes.fromhex(condition_id), 1 << slot)
+    ordinary, negative_risk = (
+        str(int.from_bytes(_keccak(collateral + collection), "big")) for collateral in _COLLATERALS
+    )
+    return ordinary, negative_risk
+
+
+def _collection_id(condition: bytes, index_set: int) -> bytes:
+    """32 bytes: the curve point the condition and index set hash to, compressed."""
+    seed = int.from_bytes(_keccak(condition + index_set.to_bytes(32, "big")), "big")
+    odd = seed & _TOP_BIT != 0
+    x, y = _point_from(seed)
+    if (y % 2 == 1) != odd:
+        y = _PRIME - y
+    return (x ^ (_ODD_FLAG if y % 2 == 1 else 0)).to_bytes(32, "big")
+
+
+def _point_from(seed: int) -> tuple[int, int]:
+    x = seed % _PRIME
+    while True:
+        x = (x + 1) % _PRIME
+        square = (x * x * x + _CURVE_B) % _PRIME
+        y = pow(square, _SQUARE_ROOT_EXPONENT, _PRIME)
+        if y * y % _PRIME == square:
+            return x, y
+
+
+def _keccak(content: bytes) -> bytes:
+    return keccak.new(digest_bits=256, data=content).digest()

@@ -1,0 +1,380 @@
+"""A feed, followed from page to page to an end that the feed itself has declared.
+
+Two rules make rows countable. The rows of a page's last second are held back until a later page
+shows that the second is over, so that equal fills are numbered over whole seconds, wherever the
+page boundaries fall. And the place to resume from names the page in which the held second begins,
+so that the store has everything before it and a crash loses only rows that will be fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, parse
+
+if TYPE_CHECKING:
+    from polybackfill.polymarket import http
+
+# OpenAPI of data-api v2, 2026-11: `limit` at most 1000, more is refused.
+PAGE_ROWS = 1000
+# The busiest recorded second has 48 rows; a second this full is no second of this world.
+MAX_HELD_ROWS = 200_000
+MAX_EMPTY_PAGES = 1_000
+_REMEMBERED_CURSORS = 4_096
+_BAD_REQUEST = 400
+
+_trade_second = attrgetter("trade_timestamp")
+_activity_second = attrgetter("activity_timestamp")
+_Row = TypeVar("_Row", records.Trade, records.Activity)
+
+
+class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a walk goes on when every row it has released is stored.
+
+    `cursor`: fetches the page in which the held `second` begins; None is the first page.
+    `feed`: fingerprint of the feed; a cursor means nothing under other filters.
+    `ended`: the feed is over and nothing is left to fetch.
+    """
+
+    cursor: str | None = None
+    second: int | None = None
+    feed: str = ""
+    ended: bool = False
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+def resume_from_json(text: str) -> Resume:
+    """The inverse of `Resume.to_json`. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(text, type=Resume)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One question to a keyset feed.
+
+    `wallet`, `conditions`: what every row must be about, normalised; None or empty: anything.
+    `since`, `until`: epoch seconds, both inclusive.
+    """
+
+    route: endpoints.Route
+    params: tuple[tuple[str, str], ...]
+    wallet: str | None = None
+    conditions: frozenset[str] = frozenset()
+    descending: bool = True
+    since: int | None = None
+    until: int | None = None
+
+    def query(self, cursor: str | None) -> tuple[tuple[str, str], ...]:
+        """The parameters of one request: the cursor holds the place, but not the filters."""
+        return self.params if cursor is None else (*self.params, ("cursor", cursor))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits, equal exactly for feeds whose cursors may be exchanged."""
+        parts = [self.route.host, self.route.path, self.params, self.descending]
+        content = msgspec.json.encode([*parts, self.since, self.until])
+        return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one request brought. Rows come in whole seconds, each with its final id.
+
+    `resume`: valid as soon as these rows are stored. `last`: the feed ended, proven.
+    `fetched_rows` and the seconds count what the page held, whether released, held or filtered.
+    """
+
+    trades: list[records.Trade]
+    activities: list[records.Activity]
+    rejected: list[records.Rejected]
+    resume: Resume
+    last: bool
+    fetched_rows: int
+    first_second: int | None
+    last_second: int | None
+    unknown_fields: dict[str, int]
+
+
+Fetch = Callable[[Feed, "str | None"], Awaitable["http.Reply"]]
+Attempt = Callable[[], Awaitable[parse.Parsed]]
+Persist = Callable[[Attempt], Awaitable[parse.Parsed]]
+
+
+def feed_for_wallet(wallet: str, since: int | None = None, until: int | None = None) -> Feed:
+    """Everything a wallet (normalised) ever did, oldest first.
+
+    `start` must be sent: without it the API shows the last three years only.
+    """
+    params = [("user", records.show(wallet)), ("start", str(max(1, since or 1)))]
+    if until is not None:
+        params.append(("end", str(until)))
+    params += [
+        ("exclude_deposits_withdrawals", "false"),
+        ("limit", str(PAGE_ROWS)),
+        ("sort_direction", "ASC"),
+    ]
+    return Feed(
+        route=endpoints.ACTIVITY,
+        params=tuple(params),
+        wallet=wallet,
+        descending=False,
+        since=since,
+        until=until,
+    )
+
+
+def feed_for_conditions(
+    conditions: Iterable[str], since: int | None = None, until: int | None = None
+) -> Feed:
+    """Both sides of every fill of up to 20 conditions (normalised), newest first.
+
+    A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
+    """
+    keys = sorted(set(conditions))
+    return Feed(
+        route=endpoints.TRADES,
+        params=(
+            ("condition", records.show_all(keys)),
+            ("taker_only", "false"),
+            ("limit", str(PAGE_ROWS)),
+        ),
+        conditions=frozenset(keys),
+        descending=True,
+        since=since,
+        until=until,
+    )
+
+
+async def once(attempt: Attempt) -> parse.Parsed:
+    """Ask for a page one time; the first error ends the walk."""
+    return await attempt()
+
+
+async def pages(
+    fetch: Fetch,
+    feed: Feed,
+    resume: Resume | None = None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: Persist = once,
+    max_held_rows: int = MAX_HELD_ROWS,
+) -> AsyncIterator[Page]:
+    """The pages of a feed, from `resume` to its proven end; the last one says `last`.
+
+    `persist` runs the attempt for one page (request, parsing, checks) and decides how often: an
+    attempt raises Retry for whatever is no answer to the question, and may be run again. What it
+    lets through ends the generator, which can be started again from the last page's `resume`.
+    A cursor the API refuses (400) restarts the walk, once; the ids make the replay harmless.
+    Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
+    beyond all bounds.
+    """
+    walk = _Walk(feed, resume, clock=clock, unit=unit, max_held_rows=max_held_rows)
+    while not walk.ended:
+        try:
+            answer = await persist(lambda: walk.ask(fetch))
+        except errors.GiveUp as refusal:
+            if refusal.status != _BAD_REQUEST or not walk.may_restart():
+                raise
+            walk.restart()
+            continue
+        yield walk.take(answer)
+    if walk.was_over:
+        yield walk.nothing_left()
+
+
+class _Walk:
+    """Where a walk stands. `ask` only looks; `take` moves on."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        resume: Resume | None,
+        *,
+        clock: clocks.Clock,
+        unit: str,
+        max_held_rows: int,
+    ) -> None:
+        self.feed = feed
+        self._fingerprint = feed.fingerprint
+        self._clock = clock
+        self._unit = unit
+        self._max_held_rows = max_held_rows
+        self._restarted = False
+        self._begin(resume if resume and resume.feed == self._fingerprint else Resume())
+        self.was_over = self.ended
+
+    def _begin(self, resume: Resume) -> None:
+        self.ended = resume.ended
+        self._cursor = resume.cursor
+        # Rows beyond the held second are stored. Not so on the first page, whose newest rows may
+        # have come since.
+        self._stored_beyond = resume.second if resume.cursor is not None else None
+        self._resume = Resume(resume.cursor, self._stored_beyond, self._fingerprint)
+        self._held_trades: list[records.Trade] = []
+        self._held_activities: list[records.Activity] = []
+        self._last_second: int | None = None
+        self._seen_cursors: OrderedDict[str, None] = OrderedDict()
+        self._empty_pages = 0
+        self._see(self._cursor)
+
+    def may_restart(self) -> bool:
+        return self._cursor is not None and not self._restarted
+
+    def restart(self) -> None:
+        """Begin again from the first page: the cursor is worth nothing any more."""
+        self._restarted = True
+        self._begin(Resume())
+
+    async def ask(self, fetch: Fetch) -> parse.Parsed:
+        """Fetch and parse the next page. Raises Retry when it is not the answer."""
+        reply = await fetch(self.feed, self._cursor)
+        source = parse.Source(
+            route=self.feed.route.path,
+            request=reply.url,
+            unit=self._unit,
+            fetched_at=int(self._clock.now()),
+        )
+        answer = parse.page(reply.body, source)
+        self._check_cursor(answer)
+        self._check_order(answer)
+        self._check_question(answer)
+        return answer
+
+    def take(self, answer: parse.Parsed) -> Page:
+        """Release what is complete, hold back the rest, and move to the next page."""
+        cursor, self._cursor = self._cursor, answer.next_cursor
+        self._see(self._cursor)
+        self._last_second = answer.seconds[-1] if answer.seconds else self._last_second
+        self._held_trades += self._wanted(answer.trades, answer.seconds, _trade_second)
+        self._held_activities += self._wanted(answer.activities, answer.seconds, _activity_second)
+        if self._cursor is None or self._is_past_the_range():
+            self.ended = True
+            self._resume = Resume(feed=self._fingerprint, ended=True)
+            return self._release(answer, None)
+        self._count_empty(answer)
+        if self._last_second is not None and self._is_new_ground(self._last_second):
+            if self._last_second != self._resume.second:
+                self._resume = Resume(cursor, self._last_second, self._fingerprint)
+            return self._release(answer, self._last_second)
+        return self._release(answer, self._resume.second)
+
+    def nothing_left(self) -> Page:
+        """The page of a walk that had ended before it was resumed."""
+        resume = Resume(feed=self._fingerprint, ended=True)
+        return Page([], [], [], resume, True, 0, None, None, {})
+
+    def _release(self, answer: parse.Parsed, held_second: int | None) -> Page:
+        """The held rows of every second but `held_second` (None: of all seconds)."""
+        trades, self._held_trades = self._split(self._held_trades, held_second, _trade_second)
+        activities, self._held_activities = self._split(
+            self._held_activities, held_second, _activity_second
+        )
+        held_rows = len(self._held_trades) + len(self._held_activities)
+        if held_rows > self._max_held_rows:
+            raise errors.GiveUp(
+                f"second {held_second} has more than {self._max_held_rows} rows, "
+                "which cannot be numbered within bounded memory"
+            )
+        records.number_trades(trades)
+        records.number_activities(activities)
+        seconds = answer.seconds
+        return Page(
+            trades=trades,
+            activities=activities,
+            rejected=answer.rejected,
+            resume=self._resume,
+            last=self.ended,
+            fetched_rows=answer.fetched_rows,
+            first_second=seconds[0] if seconds else None,
+            last_second=seconds[-1] if seconds else None,
+            unknown_fields=answer.unknown_fields,
+        )
+
+    def _split(
+        self, rows: list[_Row], second: int | None, second_of: Callable[[_Row], int]
+    ) -> tuple[list[_Row], list[_Row]]:
+        if second is None or not rows:
+            return rows, []
+        sign = -1 if self.feed.descending else 1
+        cut = bisect_left(rows, sign * second, key=lambda row: sign * second_of(row))
+        return rows[:cut], rows[cut:]
+
+    def _wanted(
+        self, rows: list[_Row], seconds: Sequence[int], second_of: Callable[[_Row], int]
+    ) -> list[_Row]:
+        """The rows inside the feed's range that are not stored yet."""
+        earliest, latest = self._range()
+        first, last = sorted((seconds[0], seconds[-1])) if rows else (0, 0)
+        if earliest <= first and last <= latest:
+            return rows
+        return [row for row in rows if earliest <= second_of(row) <= latest]
+
+    def _range(self) -> tuple[int, int]:
+        earliest = self.feed.since or 0
+        latest = records.MAX_SECOND if self.feed.until is None else self.feed.until
+        if self._stored_beyond is None:
+            return earliest, latest
+        if self.feed.descending:
+            return earliest, min(latest, self._stored_beyond)
+        return max(earliest, self._stored_beyond), latest
+
+    def _is_new_ground(self, second: int) -> bool:
+        if self._stored_beyond is None:
+            return True
+        if self.feed.descending:
+            return second <= self._stored_beyond
+        return second >= self._stored_beyond
+
+    def _is_past_the_range(self) -> bool:
+        """The order of the feed proves that nothing of the range is left."""
+        second = self._last_second
+        if second is None:
+            return False
+        if self.feed.descending:
+            return self.feed.since is not None and second < self.feed.since
+        return self.feed.until is not None and second > self.feed.until
+
+    def _check_cursor(self, answer: parse.Parsed) -> None:
+        if answer.next_cursor in self._seen_cursors:
+            raise errors.Retry(f"{self.feed.route.path}: the feed repeats a cursor")
+
+    def _check_order(self, answer: parse.Parsed) -> None:
+        seconds = answer.seconds
+        if self._last_second is not None:
+            seconds = [self._last_second, *seconds]
+        if seconds != sorted(seconds, reverse=self.feed.descending):
+            raise errors.Retry(f"{self.feed.route.path}: rows are out of order")
+
+    def _check_question(self, answer: parse.Parsed) -> None:
+        """A filter that was ignored answers another question, whatever its rows look like."""
+        wallet, conditions = self.feed.wallet, self.feed.conditions
+        rows: list[records.Trade | records.Activity] = [*answer.trades, *answer.activities]
+        if wallet is not None and {row.wallet_address for row in rows} - {wallet}:
+            raise errors.Retry(f"{self.feed.route.path}: rows of another wallet")
+        if conditions and {row.condition_id for row in rows} - conditions:
+            raise errors.Retry(f"{self.feed.route.path}: rows of another condition")
+
+    def _count_empty(self, answer: parse.Parsed) -> None:
+        self._empty_pages = 0 if answer.fetched_rows else self._empty_pages + 1
+        if self._empty_pages > MAX_EMPTY_PAGES:
+            raise errors.GiveUp(f"{self.feed.route.path}: {MAX_EMPTY_PAGES} empty pages in a row")
+
+    def _see(self, cursor: str | None) -> None:
+        if cursor is None:
+            return
+        self._seen_cursors[cursor] = None
+        if len(self._seen_cursors) > _REMEMBERED_CURSORS:
+            self._seen_cursors.popitem(last=False)
