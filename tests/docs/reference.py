@@ -1,0 +1,202 @@
+"""Writes what can be read off the program: config/backfill.toml, docs/settings.md, commands.md.
+
+Without --write it only compares, names the files that are out of date, and exits with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic_settings import BaseSettings
+
+from polybackfill import cli, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES: dict[str, type[BaseSettings]] = {
+    "backfill": settings.Backfill,
+    "clickhouse": settings.ClickHouse,
+}
+# What to show for a setting that has no value of its own.
+EXAMPLES = {
+    "limit": "1000",
+    "log_file": '"/var/log/polybackfill.jsonl"',
+    "host": '"localhost"',
+    "port": "8123",
+    "secure": "false",
+    "cluster": '"main"',
+}
+
+TOML_HEAD = """\
+# Every setting with its default; docs/settings.md is the same list as a table. Take the leading
+# "# " away to change one. A flag wins over the environment, the environment over this file. A name
+# that is not in this list is refused. Written by `make docs` from src/polybackfill/settings.py.
+"""
+
+SETTINGS_HEAD = """\
+# Settings
+
+Written by `make docs` from `src/polybackfill/settings.py`; a test fails when it is out of date.
+
+A flag wins over the environment, the environment over `.env.local`, that over `.env`, that over the
+file (`config/backfill.toml`, or what `--config` or `BACKFILL_CONFIG` names), that over the default.
+`polybackfill doctor` prints the values in force and where each came from. Anything malformed ends
+the program with exit code 78 before something is written, and the message names the setting, its
+value and where it came from.
+"""
+
+SETTINGS_COLUMNS = (
+    "| in the file | in the environment | default | takes | meaning |",
+    "|---|---|---|---|---|",
+)
+
+COMMANDS_HEAD = """\
+# Commands
+
+Written by `make docs` from the program's own help; a test fails when it is out of date.
+"""
+
+
+def default_of(field: pydantic.fields.FieldInfo) -> Any:
+    """The default as plain data: text, number, list, None."""
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, pydantic.SecretStr):
+        return default.get_secret_value()
+    return str(default) if isinstance(default, Path) else default
+
+
+def toml_value(value: Any) -> str:
+    """`value` as TOML; JSON has the same scalars, an inline table differs by its `=`."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(name)} = {toml_value(v)}" for name, v in value.items())
+        return f"{{{inner}}}"
+    return json.dumps(value)
+
+
+def toml_lines(model: type[BaseSettings]) -> Iterator[str]:
+    """One commented setting after the other."""
+    for name, field in model.model_fields.items():
+        default = default_of(field)
+        yield f"\n# {field.description}"
+        if default is None:
+            yield f"# {name} = {EXAMPLES[name]}  # an example; nothing is set by default"
+        else:
+            yield f"# {name} = {toml_value(default)}"
+
+
+def toml_text() -> str:
+    """config/backfill.toml"""
+    lines = [TOML_HEAD.rstrip()]
+    for table, model in TABLES.items():
+        lines += ["", f"[{table}]", *toml_lines(model)]
+    return "\n".join(lines).replace("]\n\n#", "]\n#") + "\n"
+
+
+def accepts(schema: dict[str, Any]) -> str:
+    """What a setting takes, from its JSON schema."""
+    if "anyOf" in schema:
+        options = [accepts(part) for part in schema["anyOf"] if part.get("type") != "null"]
+        return " or ".join(options)
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"])
+    names = {"boolean": "true or false", "string": "text", "object": "table", "number": "number"}
+    words = [names.get(schema["type"], schema["type"])]
+    if schema.get("format") == "path":
+        words = ["path"]
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    words += [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    if "pattern" in schema:
+        words.append(f"`{schema['pattern']}`")
+    return " ".join(words)
+
+
+def settings_rows(model: type[BaseSettings]) -> Iterator[str]:
+    """One table row a setting."""
+    prefix = str(model.model_config.get("env_prefix"))
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        default = default_of(field)
+        shown = "" if default in (None, "") else f"`{toml_value(default)}`"
+        taken = accepts(properties[name]).replace("|", "\\|")
+        yield f"| `{name}` | `{prefix}{name.upper()}` | {shown} | {taken} | {field.description} |"
+
+
+def settings_text() -> str:
+    """docs/settings.md"""
+    parts = [SETTINGS_HEAD]
+    for table, model in TABLES.items():
+        parts.append(f"## [{table}]\n\n{model.__doc__}\n")
+        parts.append("\n".join([*SETTINGS_COLUMNS, *settings_rows(model)]) + "\n")
+    return "\n".join(parts)
+
+
+def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Every parser below `parser` that is a command of its own, in the order of the help."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not groups and parser.prog.count(" ") > 0:
+        yield parser
+    for group in groups:
+        for child in dict.fromkeys(group.choices.values()):
+            yield from subcommands(child)
+
+
+def spelling(action: argparse.Action) -> str:
+    """How an option or argument is typed."""
+    metavar = action.metavar or ("|".join(map(str, action.choices)) if action.choices else None)
+    name = metavar if isinstance(metavar, str) else action.dest.upper()
+    if not action.option_strings:
+        return f"[{name} …]" if action.nargs in ("*", "?") else name
+    value = "" if action.nargs == 0 else f" {name}"
+    return ", ".join(f"{option}{value}" for option in action.option_strings)
+
+
+def command_text(parser: argparse.ArgumentParser) -> str:
+    """One command: what it does, what it takes, its example."""
+    lines = [f"## {parser.prog}", "", (parser.description or "").strip(), ""]
+    for action in parser._actions:
+        if action.help is not argparse.SUPPRESS and "--help" not in action.option_strings:
+            explained = (action.help or "") % {**vars(action), "prog": parser.prog}
+            lines.append(f"- `{spelling(action)}`: {explained}")
+    example = (parser.epilog or "").strip() % {"prog": parser.prog}
+    return "\n".join([*lines, "", "```text", example, "```", ""])
+
+
+def commands_text() -> str:
+    """docs/commands.md"""
+    parts = [command_text(parser) for parser in subcommands(cli.build_parser())]
+    return "\n".join([COMMANDS_HEAD, *parts])
+
+
+GENERATED = {
+    "config/backfill.toml": toml_text,
+    "docs/settings.md": settings_text,
+    "docs/commands.md": commands_text,
+}
+
+
+def main() -> int:
+    """Write or compare; 1 when something was out of date and not written."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--write", action="store_true")
+    write = options.parse_args().write
+    stale = []
+    for name, make in GENERATED.items():
+        path, text = ROOT / name, make()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if write:
+                path.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"{name}: {'written' if write else 'out of date, run `make docs`'}")
+    return 1 if stale and not write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
