@@ -80,6 +80,7 @@ class Batch:
         self._rows = 0
         self._bytes = 0
         self._closed = False
+        self._hurried = False
         self._changed = asyncio.Condition()
 
     async def add(self, parcel: Parcel, progress: marks.Progress) -> None:
@@ -102,6 +103,12 @@ class Batch:
                 await self._wait_for_change()
             return self._take()
 
+    async def hurry(self) -> None:
+        """Nobody is fetching: what is held need not wait for more."""
+        async with self._changed:
+            self._hurried = bool(self._parcels)
+            self._changed.notify_all()
+
     async def close(self) -> None:
         """No more parcels will come: what is held goes out at once."""
         async with self._changed:
@@ -120,7 +127,7 @@ class Batch:
         if not self._parcels:
             return False
         full = self._rows >= self._cut_rows or self._bytes >= self._cut_bytes
-        return full or self._closed or self._age_left_s() <= 0
+        return full or self._closed or self._hurried or self._age_left_s() <= 0
 
     def _age_left_s(self) -> float:
         return self._parcels[0][0] + self._cut_age_s - self._clock.monotonic()
@@ -136,6 +143,7 @@ class Batch:
 
     def _take(self) -> Cut:
         cut = Cut()
+        self._hurried = False
         rows = size = 0
         while self._parcels and (rows < self._cut_rows and size < self._cut_bytes):
             _, parcel = self._parcels.popleft()

@@ -91,5 +91,6 @@ def _open(file: Path) -> Any:
         return file.open("ab", buffering=0)
     except OSError as error:
         raise errors.Stop(
-            f"log file {file} cannot be written ({error.strerror}): set BACKFILL_LOG_FILE or free the folder"
+            f"log file {file} cannot be written ({error.strerror}): "
+            "set BACKFILL_LOG_FILE, or free the folder"
         ) from error

@@ -1,0 +1,170 @@
+"""The workers of one part: as many as its budget needs, the stalled ones replaced.
+
+A worker is judged by its progress marks alone. One that declared a wait (for a token, a back-off,
+the store) is left alone however long it takes; one without a mark for the stall bound is cancelled,
+its stack written down, its lease expired, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import progress as marks
+from polybackfill.daemon import stacks
+from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
+
+CHECK_S = 0.25  # how often the crew looks at its workers; a stall is noticed this much late at most
+
+Work = Callable[[queues.Lease, marks.Progress], Awaitable[None]]
+
+
+@dataclass
+class Worker:
+    """One worker: its task, what it shows, and the unit it holds."""
+
+    number: int
+    progress: marks.Progress
+    task: asyncio.Task[None] | None = None
+    lease: queues.Lease | None = None
+
+
+class Crew:
+    """N workers over one queue."""
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        queue: queues.Queue,
+        work: Work,
+        size: Callable[[], int],
+        stall_s: float,
+        clock: clocks.Clock,
+    ) -> None:
+        self.kind = kind
+        self._queue = queue
+        self._work = work
+        self._size = size
+        self._stall_s = stall_s
+        self._clock = clock
+        self._workers: list[Worker] = []
+        self._hired = 0
+        self.stalls = 0
+
+    async def run(self) -> None:
+        """Work until the queue has nothing left; raises errors.Stop from a worker."""
+        try:
+            while True:
+                self._collect()
+                if not self._workers and self._queue.drained:
+                    return
+                self._hire()
+                self._replace_stalled()
+                await self._clock.sleep(min(CHECK_S, self._stall_s / 4))
+        finally:
+            await self._dismiss()
+
+    def release_waiting(self) -> None:
+        """Cancel the workers in a declared wait: on a stop nobody sits out a back-off."""
+        for worker in self._workers:
+            if worker.progress.wait_reason is not None and worker.task is not None:
+                worker.task.cancel("stop")
+
+    def release_all(self) -> None:
+        """Cancel every worker; their units go back to the queue."""
+        for worker in self._workers:
+            if worker.task is not None:
+                worker.task.cancel("stop")
+
+    @property
+    def idle(self) -> bool:
+        """Nobody holds a unit."""
+        return all(worker.lease is None for worker in self._workers)
+
+    @property
+    def marks(self) -> int:
+        """Marks of all workers there are, a figure that moves while anything moves."""
+        return self._hired + sum(worker.progress.marks for worker in self._workers)
+
+    def waits(self) -> list[str]:
+        """The declared waits of those who hold a unit."""
+        held = [worker.progress for worker in self._workers if worker.lease is not None]
+        return [progress.wait_reason for progress in held if progress.wait_reason is not None]
+
+    def stats(self) -> dict[str, object]:
+        """Workers, how many hold a unit, what they wait for, the longest idle time in seconds."""
+        waits: dict[str, int] = {}
+        for worker in self._workers:
+            reason = worker.progress.wait_reason or "working"
+            waits[reason] = waits.get(reason, 0) + 1
+        return {
+            "workers": len(self._workers),
+            "busy": sum(worker.lease is not None for worker in self._workers),
+            "waits": waits,
+            "longest_idle_s": round(
+                max((w.progress.idle_s() for w in self._workers), default=0), 1
+            ),
+            "stalls": self.stalls,
+        }
+
+    def _hire(self) -> None:
+        while len(self._workers) < self._size() and not self._queue.drained:
+            self._hired += 1
+            worker = Worker(self._hired, marks.Progress(self._clock))
+            name = f"{self.kind}-{worker.number}"
+            worker.task = asyncio.create_task(self._loop(worker), name=name)
+            self._workers.append(worker)
+
+    async def _loop(self, worker: Worker) -> None:
+        name = f"{self.kind}-{worker.number}"
+        while len(self._workers) <= self._size():
+            with worker.progress.waiting("queue"):
+                worker.lease = await self._queue.take(name)
+            if worker.lease is None:
+                return
+            worker.progress.mark("unit taken")
+            try:
+                await self._work(worker.lease, worker.progress)
+            except asyncio.CancelledError:
+                self._queue.give_back(worker.lease, count_attempt=False)
+                raise
+            finally:
+                worker.lease = None
+
+    def _collect(self) -> None:
+        for worker in list(self._workers):
+            if worker.task is not None and worker.task.done():
+                self._workers.remove(worker)
+                if not worker.task.cancelled():
+                    worker.task.result()  # a Stop, or a fault of ours, ends the run loudly
+
+    def _replace_stalled(self) -> None:
+        for worker in list(self._workers):
+            if worker.progress.idle_s() <= self._stall_s or worker.task is None:
+                continue
+            self.stalls += 1
+            log.error(
+                "worker.stalled",
+                worker=f"{self.kind}-{worker.number}",
+                unit=worker.lease.unit.id if worker.lease else None,
+                doing=worker.progress.doing,
+                idle_s=round(worker.progress.idle_s(), 1),
+                stack=stacks.of_task(worker.task),
+            )
+            if worker.lease is not None:
+                # Expired first: what the cancelled task still does to its lease is refused.
+                self._queue.expire(worker.lease)
+            worker.task.cancel("stalled")
+            self._workers.remove(worker)
+
+    async def _dismiss(self) -> None:
+        self.release_all()
+        tasks = [worker.task for worker in self._workers if worker.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,226 @@
+"""The life of a run: start the crews and the writer, watch that anything moves, drain, stop.
+
+If any of its tasks dies the run ends loudly; there is no run without a writer or without upkeep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.daemon import batch as batches
+from polybackfill.daemon import crew as crews
+from polybackfill.daemon import notify, writer
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
+
+TICK_S = 0.25
+_RELEASE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long what may take, in seconds.
+
+    `no_progress_s`: nothing at all moved; `grace_s`: from the stop signal to the end of the run;
+    `plan_refresh_s`: how old the statuses in the plan tables may get.
+    """
+
+    no_progress_s: float
+    grace_s: float
+    plan_refresh_s: float
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Something done again and again beside the work. It must not outlast its period by much."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+class Supervisor:
+    """Owns the tasks of a run."""
+
+    def __init__(
+        self,
+        *,
+        crews_by_kind: dict[str, crews.Crew],
+        queues_by_kind: dict[str, queues.Queue],
+        batch: batches.Batch,
+        scribe: writer.Writer,
+        ledger: ledgers.Ledger,
+        sync_plan: Callable[[], Awaitable[None]],
+        duties: Iterable[Duty],
+        notifier: notify.Notifier,
+        stop: asyncio.Event,
+        bounds: Bounds,
+        clock: clocks.Clock,
+    ) -> None:
+        self._crews = crews_by_kind
+        self._queues = queues_by_kind
+        self._batch = batch
+        self._scribe = scribe
+        self._ledger = ledger
+        self._sync_plan = sync_plan
+        self._duties = [*duties, Duty("plan", bounds.plan_refresh_s, sync_plan)]
+        self._notifier = notifier
+        self._stop = stop
+        self._bounds = bounds
+        self._clock = clock
+        self._moved_at = clock.monotonic()
+        self._moved_mark = -1
+        self.state = "starting"
+
+    async def run(self) -> int:
+        """Run until everything asked is done or the stop event is set; returns the exit code.
+
+        Raises errors.Stop: store or disk refuses, or nothing moved for the bound.
+        """
+        tasks = [
+            asyncio.create_task(self._scribe.run(), name="writer"),
+            asyncio.create_task(self._work(), name="crews"),
+            asyncio.create_task(self._upkeep(), name="upkeep"),
+            asyncio.create_task(self._stop.wait(), name="stop"),
+        ]
+        self.state = "running"
+        self._notifier.ready()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._raise_failure(tasks)
+            if self._stop.is_set():
+                await self._drain(tasks[0], tasks[1])
+            return await self._finish(tasks[0])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for kind, crew in self._crews.items():
+                group.create_task(crew.run(), name=f"crew-{kind}")
+
+    def _raise_failure(self, tasks: list[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise _innermost(error)
+        if tasks[0].done() or tasks[2].done():
+            raise errors.Stop(
+                "the writer or the upkeep ended by itself; this is a fault of the program",
+                exit_code=errors.EXIT_NO_PROGRESS,
+            )
+
+    async def _drain(self, writing: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+        """Take no more units, end what is in flight, give back the rest: within the grace."""
+        self.state = "draining"
+        log.info("run.draining", grace_s=self._bounds.grace_s)
+        self._notifier.stopping(self._bounds.grace_s)
+        for queue in self._queues.values():
+            queue.stop()
+        deadline = self._clock.monotonic() + self._bounds.grace_s * 0.4
+        while not working.done() and self._clock.monotonic() < deadline:
+            for crew in self._crews.values():
+                crew.release_waiting()
+            await self._clock.sleep(_RELEASE_S)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await self._batch.close()
+        # A store that is away cannot take the last rows; they are not in the ledger either and
+        # are fetched again by the next run.
+        await asyncio.wait([writing], timeout=self._bounds.grace_s * 0.3)
+        if not writing.done():
+            log.warning("run.rows_left_behind", **self._batch.stats())
+            writing.cancel()
+
+    async def _finish(self, writing: asyncio.Task[None]) -> int:
+        await self._batch.close()
+        await asyncio.wait([writing])
+        self._raise_failure_of(writing)
+        await self._ledger.sync()
+        await self._last_plan_sync()
+        stopped = self._stop.is_set()
+        self.state = "stopped" if stopped else "finished"
+        in_error = sum(queue.stats()["error"] for queue in self._queues.values())
+        return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
+
+    def _raise_failure_of(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+    async def _last_plan_sync(self) -> None:
+        # The plan table follows the ledger; what is missed here is made up at the next start.
+        try:
+            async with asyncio.timeout(self._bounds.grace_s * 0.2):
+                await self._sync_plan()
+        except (errors.Retry, TimeoutError) as error:
+            log.warning("plan.not_synced", error=str(error) or "timeout")
+
+    async def _upkeep(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for duty in self._duties:
+                group.create_task(self._repeat(duty), name=f"duty-{duty.name}")
+            group.create_task(self._watch(), name="watch")
+
+    async def _repeat(self, duty: Duty) -> None:
+        while True:
+            await self._clock.sleep(duty.every_s)
+            try:
+                await duty.run()
+            except errors.Retry as error:
+                log.warning("duty.retry", duty=duty.name, error=str(error))
+
+    async def _watch(self) -> None:
+        ping_every_s = (self._notifier.watchdog_s or 0) / 3
+        pinged_at = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(TICK_S)
+            if self._nothing_left_to_take():
+                await self._batch.hurry()
+            moving = self._check_moving()
+            now = self._clock.monotonic()
+            if ping_every_s and moving and now - pinged_at >= ping_every_s:
+                self._notifier.alive()
+                pinged_at = now
+
+    def _nothing_left_to_take(self) -> bool:
+        return all(crew.idle for crew in self._crews.values())
+
+    def _check_moving(self) -> bool:
+        """Whether a mark moved or a wait is declared; raises errors.Stop beyond the bound."""
+        mark = self._scribe.cuts + sum(crew.marks for crew in self._crews.values())
+        now = self._clock.monotonic()
+        if mark != self._moved_mark:
+            self._moved_mark, self._moved_at = mark, now
+        still_s = now - self._moved_at
+        waiting = self._outside_wait()
+        if still_s > self._bounds.no_progress_s:
+            reason = f"waiting for {waiting}" if waiting else "no worker gets anywhere"
+            code = errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS
+            raise errors.Stop(
+                f"nothing moved for {still_s:.0f} s ({reason}); everything acknowledged is "
+                "recorded, start again to continue",
+                exit_code=code,
+            )
+        return still_s < TICK_S * 4 or waiting is not None
+
+    def _outside_wait(self) -> str | None:
+        if self._scribe.progress.wait_reason == "store":
+            return "the store"
+        waits = [reason for crew in self._crews.values() for reason in crew.waits()]
+        return waits[0] if waits else None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,162 @@
+"""One unit: from where it stands to the end its feed declares, or to an error class."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill import progress as marks
+from polybackfill.daemon import batch as batches
+from polybackfill.polymarket import http, parse, retry, walk
+from polybackfill.work import queue as queues
+from polybackfill.work import units
+
+log = structlog.get_logger()
+
+_OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
+_AGAIN_S = 5.0  # a unit given back is not taken again at once
+
+
+class Pacer:
+    """Lets one unit start every `interval_s` seconds, whatever the number of workers."""
+
+    def __init__(self, interval_s: float, clock: clocks.Clock) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._next_at = 0.0
+
+    async def wait(self, progress: marks.Progress) -> None:
+        """Return when it is this unit's turn; the wait is declared."""
+        now = self._clock.monotonic()
+        wait_s, self._next_at = self._next_at - now, max(now, self._next_at) + self._interval_s
+        if wait_s > 0:
+            with progress.waiting("pace"):
+                await self._clock.sleep(wait_s)
+
+
+class Walker:
+    """What every worker of one part does with a lease."""
+
+    def __init__(
+        self,
+        *,
+        client: http.Client,
+        batch: batches.Batch,
+        queue: queues.Queue,
+        pacer: Pacer,
+        page_attempts: int,
+        backoff_cap_s: float,
+        clock: clocks.Clock,
+        rng: random.Random,
+    ) -> None:
+        self._client = client
+        self._batch = batch
+        self._queue = queue
+        self._pacer = pacer
+        self._page_attempts = page_attempts
+        self._backoff_cap_s = backoff_cap_s
+        self._clock = clock
+        self._rng = rng
+        self.pages = 0
+        self.fetched_rows = 0
+        self.unknown_fields: dict[str, int] = {}
+
+    async def work(self, lease: queues.Lease, progress: marks.Progress) -> None:
+        """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
+        await self._pacer.wait(progress)
+        try:
+            await self._walk(lease, progress)
+        except errors.Retry as error:
+            self._give_back(lease, error)
+        except errors.GiveUp as error:
+            self._give_up(lease, error)
+
+    async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
+        feed = feed_of(lease.unit)
+        resume = walk.resume_of(lease.resume)
+
+        async def fetch(feed: walk.Feed, cursor: str | None) -> http.Reply:
+            progress.doing = f"{feed.route.path} {lease.unit.id}"
+            return await self._client.get(feed.route, feed.query(cursor), progress)
+
+        async def persist(attempt: Callable[[], Awaitable[parse.Parsed]]) -> parse.Parsed:
+            return await retry.persist(
+                attempt,
+                progress,
+                attempts=self._page_attempts,
+                cap_s=self._backoff_cap_s,
+                clock=self._clock,
+                rng=self._rng,
+            )
+
+        async for page in walk.pages(
+            fetch, feed, resume, clock=self._clock, unit=lease.unit.id, persist=persist
+        ):
+            self._count(page)
+            parcel = parcel_of(lease, page)
+            if parcel is not None:
+                await self._batch.add(parcel, progress)
+            progress.mark("page")
+
+    def _count(self, page: walk.Page) -> None:
+        self.pages += 1
+        self.fetched_rows += page.fetched_rows
+        for name, count in page.unknown_fields.items():
+            if name not in self.unknown_fields:
+                log.warning("source.unknown_field", field=name)
+            self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
+
+    def _give_back(self, lease: queues.Lease, error: errors.Retry) -> None:
+        if error.split and len(lease.unit.keys) > 1:
+            log.warning("unit.split", unit=lease.unit.id, error=str(error))
+            self._queue.split(lease)
+            return
+        outage = self._client.silent_s(feed_of(lease.unit).route.host) > _OUTAGE_S
+        log.warning("unit.retry", unit=lease.unit.id, attempt=lease.attempt, error=str(error))
+        self._queue.give_back(
+            lease,
+            not_before=self._clock.monotonic() + _AGAIN_S,
+            error=str(error),
+            count_attempt=not outage,
+        )
+
+    def _give_up(self, lease: queues.Lease, error: errors.GiveUp) -> None:
+        if len(lease.unit.keys) > 1:
+            # One bad key must not fail its neighbours: the halves find it.
+            log.warning("unit.split", unit=lease.unit.id, error=str(error))
+            self._queue.split(lease)
+            return
+        log.error("unit.error", unit=lease.unit.id, attempt=lease.attempt, error=str(error))
+        self._queue.fail(lease, str(error))
+
+
+def feed_of(unit: units.Unit) -> walk.Feed:
+    """The feed that answers a unit."""
+    if unit.kind == units.WALLETS:
+        return walk.feed_for_wallet(unit.keys[0], unit.since, unit.until)
+    return walk.feed_for_conditions(unit.keys, unit.since, unit.until)
+
+
+def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
+    """The encoded page; None when it releases nothing and ends nothing."""
+    tables = {
+        "external_trades_raw": page.trades,
+        "wallet_activity_raw": page.activities,
+        "quarantine": page.rejected,
+    }
+    rows = {table: len(found) for table, found in tables.items() if found}
+    if not rows and not page.last and page.resume == lease.resume:
+        return None
+    return batches.Parcel(
+        lease=lease,
+        lines={table: records.encode_lines(tables[table]) for table in rows},
+        rows=rows,
+        resume=page.resume,
+        last=page.last,
+        first_second=page.first_second,
+        last_second=page.last_second,
+    )

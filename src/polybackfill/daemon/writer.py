@@ -1,0 +1,111 @@
+"""The one writer: commit, then record.
+
+A cut goes to the store table by table. Only when every insert is acknowledged does the ledger move,
+and only when the ledger is on disk does the queue hear that a unit is finished. A crash between any
+two of these steps means the same rows are sent again, and the store adds none of them twice.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill import progress as marks
+from polybackfill.daemon import batch as batches
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
+
+TABLES = ("external_trades_raw", "wallet_activity_raw", "quarantine")
+_RETRY_CAP_S = 10.0
+
+
+class Sink(Protocol):
+    """What the writer needs of a store."""
+
+    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+        """Return once every row is in the store for good; errors.Retry or errors.Stop otherwise."""
+
+
+class Tally:
+    """The sink of a dry run: counts what would be stored and forgets it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+
+    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+        """Count the rows; `lines` go nowhere."""
+        del lines
+        self.rows[table] = self.rows.get(table, 0) + rows
+
+
+class Writer:
+    """Takes cuts from the batch to the store, and what was acknowledged to the ledger."""
+
+    def __init__(
+        self,
+        *,
+        batch: batches.Batch,
+        sink: Sink,
+        ledger: ledgers.Ledger,
+        queues_by_kind: dict[str, queues.Queue],
+        clock: clocks.Clock,
+        rng: random.Random,
+    ) -> None:
+        self._batch = batch
+        self._sink = sink
+        self._ledger = ledger
+        self._queues = queues_by_kind
+        self._clock = clock
+        self._rng = rng
+        self.progress = marks.Progress(clock)
+        self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
+        self.cuts = 0
+
+    async def run(self) -> None:
+        """Work until the batch is closed and empty; raises errors.Stop when the store refuses us."""
+        while (cut := await self._next_cut()) is not None:
+            for table in TABLES:
+                await self._insert(table, cut)
+            await self._record(cut)
+            self.cuts += 1
+            self.progress.mark("cut recorded")
+
+    async def _next_cut(self) -> batches.Cut | None:
+        with self.progress.waiting("rows"):
+            return await self._batch.cut()
+
+    async def _insert(self, table: str, cut: batches.Cut) -> None:
+        rows = cut.rows(table)
+        if not rows:
+            return
+        lines = cut.lines(table)
+        for attempt in range(
+            1, 1_000_000
+        ):  # the store may be away all night; the run's own bound ends it
+            try:
+                await self._sink.insert(table, lines, rows=rows)
+            except errors.Retry as error:
+                wait_s = self._rng.uniform(0.1, min(_RETRY_CAP_S, 0.2 * 2 ** min(attempt, 10)))
+                log.warning(
+                    "store.retry", table=table, rows=rows, attempt=attempt, error=str(error)
+                )
+                with self.progress.waiting("store"):
+                    await self._clock.sleep(error.after_s or wait_s)
+            else:
+                self.rows[table] += rows
+                return
+
+    async def _record(self, cut: batches.Cut) -> None:
+        finished: list[queues.Lease] = []
+        for parcel in cut.parcels:
+            if self._advance(parcel) and parcel.last:
+                finished.append(parcel.lease)
+        await self._ledger.sync()
+        for lease in finished:
+            self._queues[lease.unit.kind].finish(lease)

@@ -1,0 +1,72 @@
+"""The progress line: redrawn on a terminal, a plain line now and then in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rich.console
+import rich.live
+import rich.text
+
+_REDRAW_S = 0.5
+_FIRST_LINE_S = 3.0
+
+
+async def show(current: Callable[[], dict[str, Any]], *, every_s: float = 60.0) -> None:
+    """Keep the line up to date on stderr until cancelled; `every_s` between plain lines."""
+    if not sys.stderr.isatty():
+        await asyncio.sleep(_FIRST_LINE_S)
+        while True:
+            print(line(current()), file=sys.stderr, flush=True)
+            await asyncio.sleep(every_s)
+    console = rich.console.Console(stderr=True)
+    with rich.live.Live(console=console, refresh_per_second=4, transient=True) as view:
+        while True:
+            view.update(rich.text.Text(line(current()), no_wrap=True, overflow="ellipsis"))
+            await asyncio.sleep(_REDRAW_S)
+
+
+def line(picture: dict[str, Any]) -> str:
+    """Share, parts, rows/s, requests/s of the allowed, time left; and what the run waits for."""
+    parts = "  ".join(
+        f"{kind} {part['done']:,}/{part['units']:,}"
+        + (f" ({part['error']} error)" if part["error"] else "")
+        for kind, part in picture["parts"].items()
+    )
+    text = (
+        f"{picture['share']:6.1%}  {parts}  {rows(picture):,} rows  "
+        f"{picture['rows_per_s']:,.0f} rows/s  "
+        f"{picture['requests_per_s']:.1f} of {picture['allowed_per_s']:.1f} requests/s  "
+        f"{remaining(picture['eta_s'])}"
+    )
+    return text + waiting(picture)
+
+
+def rows(picture: dict[str, Any]) -> int:
+    """Rows acknowledged by the store in this run, all tables."""
+    return int(sum(picture["rows"].values()))
+
+
+def remaining(eta_s: float | None) -> str:
+    """`ETA 1 h 05 min`, or that it is not known yet."""
+    if eta_s is None:
+        return "ETA unknown"
+    seconds = round(eta_s)
+    if seconds < 60:
+        return f"ETA {seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"ETA {minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"ETA {hours} h {minutes:02d} min"
+
+
+def waiting(picture: dict[str, Any]) -> str:
+    """What holds the run up at this moment, empty when nothing does."""
+    if picture["store_wait"]:
+        return "  (waiting for the store)"
+    pauses = [name for name, budget in picture["budgets"].items() if budget.get("paused_s", 0) > 0]
+    return f"  (pause asked for {', '.join(pauses)})" if pauses else ""

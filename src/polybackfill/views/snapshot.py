@@ -1,0 +1,145 @@
+"""Where a run stands: collected from the owners of the counters once a second, shown by others."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from polybackfill import clock as clocks
+from polybackfill.daemon import batch as batches
+from polybackfill.daemon import crew as crews
+from polybackfill.daemon import worker, writer
+from polybackfill.polymarket import limits as rate_limits
+from polybackfill.work import files
+from polybackfill.work import queue as queues
+
+_WINDOW_S = 15
+_RATIO_AFTER = 20  # finished requests before the plan's estimate is corrected by what was seen
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the run and what was expected of it.
+
+    `budget`: name of its narrow budget; `units`: units asked; `requests`: pages they should take;
+    `done_before`: units proven complete by earlier runs.
+    """
+
+    crew: crews.Crew
+    queue: queues.Queue
+    walker: worker.Walker
+    budget: str
+    units: int
+    requests: int
+    done_before: int
+
+
+class Snapshots:
+    """Samples the counters and keeps the newest picture, in memory and in a file."""
+
+    def __init__(
+        self,
+        *,
+        run_name: str,
+        parts: dict[str, Part],
+        scribe: writer.Writer,
+        batch: batches.Batch,
+        limits: rate_limits.Limits,
+        state: Callable[[], str],
+        file: Path | None,
+        clock: clocks.Clock,
+    ) -> None:
+        self._run_name = run_name
+        self._parts = parts
+        self._scribe = scribe
+        self._batch = batch
+        self._limits = limits
+        self._state = state
+        self._file = file
+        self._clock = clock
+        self._started_at = clock.now()
+        self._samples: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW_S)
+
+    async def tick(self) -> None:
+        """Take a sample and write the picture to the status file."""
+        rows = sum(self._scribe.rows.values())
+        pages = sum(part.walker.pages for part in self._parts.values())
+        self._samples.append((self._clock.monotonic(), rows, pages))
+        if self._file is not None:
+            files.write_atomic(self._file, orjson.dumps(self.current(), default=str))
+
+    def current(self) -> dict[str, Any]:
+        """The picture: parts, rows, rates, budgets, ETA in seconds (None before it is known)."""
+        budgets = self._limits.stats()
+        parts = {kind: self._part(part, budgets) for kind, part in self._parts.items()}
+        etas = [part["eta_s"] for part in parts.values()]
+        rows_per_s, pages_per_s = self._rates()
+        return {
+            "run": self._run_name,
+            "state": self._state(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": round(self._started_at, 1),
+            "now": round(self._clock.now(), 1),
+            "parts": parts,
+            "share": self._share(parts),
+            "rows": dict(self._scribe.rows),
+            "rows_per_s": round(rows_per_s, 1),
+            "requests_per_s": round(pages_per_s, 2),
+            "allowed_per_s": round(sum(part["allowed_per_s"] for part in parts.values()), 2),
+            "eta_s": None if None in etas else max(etas, default=0.0),
+            "batch": self._batch.stats(),
+            "store_wait": self._scribe.progress.wait_reason == "store",
+            "budgets": budgets,
+        }
+
+    def _part(self, part: Part, budgets: dict[str, Any]) -> dict[str, Any]:
+        stats = part.queue.stats()
+        finished = part.done_before + stats["done"] + stats["error"]
+        allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
+        requests_left = self._requests_left(part, stats)
+        known = allowed_per_s > 0
+        return {
+            "units": part.units,
+            "done": part.done_before + stats["done"],
+            "error": stats["error"],
+            "open": stats["leased"],
+            "share": finished / part.units if part.units else 1.0,
+            "pages": part.walker.pages,
+            "requests_left": requests_left,
+            "allowed_per_s": allowed_per_s,
+            "eta_s": round(requests_left / allowed_per_s, 1) if known else None,
+            "unknown_fields": dict(part.walker.unknown_fields),
+            **part.crew.stats(),
+        }
+
+    def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
+        """Expected requests still to send, corrected by what finished units really took."""
+        finished = stats["done"] + stats["error"]
+        share = finished / max(1, part.units - part.done_before)
+        expected = part.requests * share
+        ratio = part.walker.pages / expected if expected > _RATIO_AFTER else 1.0
+        if finished >= part.units - part.done_before:
+            return 0
+        return max(1, round(part.requests * max(1.0, ratio) - part.walker.pages))
+
+    def _rates(self) -> tuple[float, float]:
+        if len(self._samples) < 2:
+            return 0.0, 0.0
+        (began_at, rows_then, pages_then), (now, rows, pages) = self._samples[0], self._samples[-1]
+        span_s = max(1e-3, now - began_at)
+        return (rows - rows_then) / span_s, (pages - pages_then) / span_s
+
+    @staticmethod
+    def _share(parts: dict[str, dict[str, Any]]) -> float:
+        """Work done of the work known, weighted by requests."""
+        pages = sum(part["pages"] for part in parts.values())
+        left = sum(part["requests_left"] for part in parts.values())
+        return pages / (pages + left) if pages + left else 1.0
