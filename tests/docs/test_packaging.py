@@ -1,0 +1,158 @@
+"""The image, the service file and the compose file agree with the program they start."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from polybackfill import errors, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+GRACE_S = settings.Backfill.model_fields["grace_s"].default
+KNOWN = {
+    f"{model.model_config.get('env_prefix')}{name}".upper()
+    for model in (settings.Backfill, settings.ClickHouse)
+    for name in model.model_fields
+}
+
+
+def seconds(text: str) -> float:
+    """A duration as compose and systemd write it: 90s, 2m, 300."""
+    number, unit = re.fullmatch(r"(\d+)([sm]?)", text).groups()
+    return float(number) * (60 if unit == "m" else 1)
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Instructions and their words, continued lines put together, comments left out."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    kept = "\n".join(line for line in text.splitlines() if line and not line.startswith("#"))
+    joined = kept.replace("\\\n", " ")
+    return [tuple(line.split(None, 1)) for line in joined.splitlines()]
+
+
+def stages() -> list[dict[str, list[str]]]:
+    """The stages of the image, each with the words of its instructions by name."""
+    found: list[dict[str, list[str]]] = []
+    for name, words in dockerfile():
+        if name == "FROM":
+            found.append({})
+        if found:
+            found[-1].setdefault(name, []).append(words)
+    return found
+
+
+def service() -> configparser.SectionProxy:
+    parser = configparser.RawConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read(ROOT / "config" / "polybackfill.service", encoding="utf-8")
+    return parser["Service"]
+
+
+def compose() -> dict:
+    return yaml.safe_load((ROOT / "config" / "compose.yml").read_text(encoding="utf-8"))["services"]
+
+
+def backfill_names(path: str) -> set[str]:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return set(re.findall(r"\b(?:BACKFILL|CLICKHOUSE)_[A-Z_]+\b", text))
+
+
+def test_the_final_image_is_slim_and_installs_nothing():
+    final = stages()[-1]
+    assert "-slim" in final["FROM"][0]
+    for command in final["RUN"]:
+        assert not re.search(r"\b(pip|uv|apt-get|gcc|make)\b", command), command
+
+
+def test_the_final_image_runs_as_an_ordinary_user_who_owns_the_volumes():
+    final = stages()[-1]
+    (user,) = final["USER"]
+    assert user not in ("root", "0")
+    (made,) = final["RUN"]
+    volumes = json.loads(final["VOLUME"][0])
+    assert volumes == ["/data", "/checkpoints"]
+    for volume in volumes:
+        assert re.search(rf"install -d -o {user} .*{volume}", made)
+
+
+def test_the_final_image_stops_checks_and_starts_the_program_itself():
+    final = stages()[-1]
+    assert final["STOPSIGNAL"] == ["SIGTERM"]
+    assert json.loads(final["ENTRYPOINT"][0]) == ["polybackfill"]
+    health = json.loads(final["HEALTHCHECK"][0].split("CMD", 1)[1])
+    assert health == ["polybackfill", "status", "--health"]
+    (environment,) = final["ENV"]
+    assert "MALLOC_ARENA_MAX=2" in environment
+    assert "BACKFILL_DATA_DIR=/data" in environment
+
+
+def test_what_the_builder_copies_exists_and_reaches_it():
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
+    copied = [word for words in stages()[0]["COPY"] for word in words.split()[:-1]]
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in allowed, name
+
+
+def test_the_builder_follows_the_lock_and_leaves_test_tools_out():
+    syncs = [command for command in stages()[0]["RUN"] if "uv sync" in command]
+    assert syncs
+    for command in syncs:
+        assert {"--locked", "--no-dev"} <= set(command.split())
+
+
+def test_systemd_restarts_what_may_heal_and_leaves_the_rest_to_a_person():
+    assert service()["Restart"] == "on-failure"
+    left = {int(code) for code in service()["RestartPreventExitStatus"].split()}
+    assert left == {errors.EXIT_UNITS_IN_ERROR, errors.EXIT_CONFIG}
+
+
+def test_the_grace_period_fits_into_every_stop_time():
+    assert seconds(service()["TimeoutStopSec"]) >= GRACE_S + 15
+    assert seconds(compose()["polybackfill"]["stop_grace_period"]) >= GRACE_S + 15
+
+
+def test_the_service_is_watched_and_may_write_only_its_own_folder():
+    unit = service()
+    assert unit["Type"] == "notify"
+    assert unit["KillMode"] == "mixed"
+    assert unit["ProtectSystem"] == "strict"
+    assert seconds(unit["WatchdogSec"]) > settings.Backfill.model_fields["stall_s"].default
+    text = (ROOT / "config" / "polybackfill.service").read_text(encoding="utf-8")
+    folders = re.findall(r"BACKFILL_[A-Z]+_DIR=(\S+)", text)
+    assert len(folders) == 2
+    for folder in folders:
+        assert folder.startswith(f"/var/lib/{unit['StateDirectory']}/")
+
+
+def test_only_settings_that_exist_are_named():
+    used = backfill_names("Dockerfile") | backfill_names("config/polybackfill.service")
+    ours = compose()["polybackfill"]["environment"]
+    assert used | set(ours) <= KNOWN | {"CLICKHOUSE_VERSION"}
+
+
+def test_compose_offers_nothing_to_other_hosts_and_holds_no_password():
+    for name, part in compose().items():
+        for port in part.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+        password = part["environment"]["CLICKHOUSE_PASSWORD"]
+        assert password.startswith("${CLICKHOUSE_PASSWORD:?"), name
+
+
+def test_the_two_parts_of_compose_speak_of_the_same_database():
+    server, ours = compose()["clickhouse"], compose()["polybackfill"]
+    assert ours["environment"]["CLICKHOUSE_HOST"] == "clickhouse"
+    assert ours["environment"]["CLICKHOUSE_DATABASE"] == server["environment"]["CLICKHOUSE_DB"]
+    assert ours["environment"]["CLICKHOUSE_USER"] == server["environment"]["CLICKHOUSE_USER"]
+    assert ours["depends_on"]["clickhouse"]["condition"] == "service_healthy"
+
+
+def test_no_registry_is_named_in_what_we_write():
+    for name in ("Makefile", ".ci/run", "Dockerfile", "config/compose.yml", "README.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"pypi|pythonhosted|--index|npmjs|deb\.debian", text), name
