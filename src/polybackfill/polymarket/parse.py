@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
 
 import msgspec
 
@@ -19,15 +19,37 @@ from polybackfill.polymarket import tokens
 
 # The 19 fields of a feed row and the 3 that activity rows add.
 KNOWN_FIELDS = frozenset(
-    """proxy_wallet side token_id condition_id size price timestamp title slug icon event_slug
-    outcome outcome_index name pseudonym bio profile_image profile_image_optimized transaction_hash
-    type usdc_size is_combo""".split()
+    (
+        "proxy_wallet",
+        "side",
+        "token_id",
+        "condition_id",
+        "size",
+        "price",
+        "timestamp",
+        "title",
+        "slug",
+        "icon",
+        "event_slug",
+        "outcome",
+        "outcome_index",
+        "name",
+        "pseudonym",
+        "bio",
+        "profile_image",
+        "profile_image_optimized",
+        "transaction_hash",
+        "type",
+        "usdc_size",
+        "is_combo",
+    )
 )
+_TEXTS = ("title", "outcome", "type", "side")
 _TRADE = "TRADE"
 _SIDES = frozenset(("BUY", "SELL"))
 # 999 is the API's "unknown"; a condition has at most 256 outcome slots on chain.
 _OUTCOME_SLOTS = 256
-# Far above any supply of shares and low enough for shares × price to stay finite.
+# Far above any supply of shares and low enough for shares times price to stay finite.
 _AMOUNT_LIMIT = 1e18
 _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
@@ -36,7 +58,6 @@ _ESCAPE = re.compile(
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-_Value = TypeVar("_Value")
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -135,7 +156,8 @@ def _page(body: bytes, source: Source) -> Parsed:
         _take_one_by_one(parsed, raw_page.data, source)
     else:
         parsed = _empty(body, envelope.pagination, len(envelope.data), source)
-        if b"\\u0000" in body:
+        # The single byte is found at memory speed; few pages hold one.
+        if b"\\" in body and b"\\u0000" in body:
             for row in envelope.data:
                 _strip_nul(row)
         _take(parsed, envelope.data, body, source)
@@ -173,7 +195,7 @@ def _take_one_by_one(parsed: Parsed, raw_rows: Sequence[msgspec.Raw], source: So
             _set_aside(parsed, str(problem), _text(raw), source)
             continue
         _strip_nul(row)
-        _take_row(parsed, row, lambda raw=raw: _text(raw), source)
+        _take_row(parsed, row, partial(_text, raw), source)
 
 
 def _take_row(parsed: Parsed, row: _Row, raw_text: Callable[[], str], source: Source) -> None:
@@ -308,14 +330,10 @@ def _outcome_index(index: int | None, condition: str, token: str) -> int:
 
 def _strip_nul(row: _Row) -> None:
     """ClickHouse keeps NUL bytes, but the tools that read from it often do not."""
-    row.title = _without_nul(row.title)
-    row.outcome = _without_nul(row.outcome)
-    row.type = row.type.replace("\0", "")
-    row.side = row.side.replace("\0", "")
-
-
-def _without_nul(text: str | None) -> str | None:
-    return text.replace("\0", "") if text else text
+    for name in _TEXTS:
+        text = getattr(row, name)
+        if text and "\0" in text:
+            setattr(row, name, text.replace("\0", ""))
 
 
 def _text(raw: msgspec.Raw) -> str:

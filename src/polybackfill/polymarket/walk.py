@@ -14,16 +14,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill.polymarket import endpoints, parse
-
-if TYPE_CHECKING:
-    from polybackfill.polymarket import http
 
 # OpenAPI of data-api v2, 2026-11: `limit` at most 1000, more is refused.
 PAGE_ROWS = 1000
@@ -107,7 +104,17 @@ class Page:
     unknown_fields: dict[str, int]
 
 
-Fetch = Callable[[Feed, "str | None"], Awaitable["http.Reply"]]
+class Reply(Protocol):
+    """What a walk needs of an HTTP reply: `body` bytes, and the `url` that was asked."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def url(self) -> str: ...
+
+
+Fetch = Callable[[Feed, str | None], Awaitable[Reply]]
 Attempt = Callable[[], Awaitable[parse.Parsed]]
 Persist = Callable[[Attempt], Awaitable[parse.Parsed]]
 
