@@ -1,0 +1,134 @@
+"""One HTTP request, read: its statement, its settings, its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from polybackfill.store import engine, statements
+
+# Content-Encoding → the engine's name of the method
+_COMPRESSIONS = frozenset({"gzip", "deflate", "br", "zstd", "lz4", "snappy", "xz", "bz2"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client wants. `rows` belongs to whoever runs the insert and is closed by him."""
+
+    query: engine.Query
+    insert: statements.Insert | None = None
+    rows: engine.Spool | None = None
+    compression: str | None = None
+    wait_for_end: bool = False
+    gzip: bool = False
+
+    @property
+    def only_reads(self) -> bool:
+        """Nothing is lost when it is cancelled."""
+        return statements.first_word(self.query.sql) in statements.READS
+
+    @property
+    def writes_rows(self) -> bool:
+        """An INSERT with its rows in the SQL."""
+        return statements.inserts_values(self.query.sql)
+
+
+async def read(request: web.Request, query_id: str, opened: engine.Engine) -> Asked:
+    """Read the whole request.
+
+    Raises ValueError for what this interface does not serve, EngineError for a body that cannot
+    be unpacked.
+    """
+    params = dict(request.query)
+    if request.content_type == "multipart/form-data":
+        params.update({name: str(value) for name, value in (await request.post()).items()})
+    _refuse_block_compression(params)
+    compression = _compression(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+    sql = params.get("query", "")
+    named = statements.data_insert(sql)
+    if named is not None:
+        query = _query(sql, query_id, params, request.headers)
+        rows = await _spooled(request, opened)
+        return Asked(query, named[0], rows, compression)
+    body = b"" if request.content_type == "multipart/form-data" else await request.read()
+    if compression and body:
+        body = await _unpacked(body, compression, opened)
+    if not sql:
+        embedded = _embedded_insert(body)
+        if embedded is not None:
+            insert, begins = embedded
+            query = _query(body[:begins].decode(), query_id, params, request.headers)
+            rows = opened.spool()
+            rows.write(memoryview(body)[begins:])
+            return Asked(query, insert, rows)
+    text = "\n".join(part for part in (sql, body.decode()) if part)
+    return Asked(
+        _query(text, query_id, params, request.headers),
+        wait_for_end=params.get("wait_end_of_query") == "1",
+        gzip=_wants_gzip(params, request.headers),
+    )
+
+
+def _embedded_insert(body: bytes) -> tuple[statements.Insert, int] | None:
+    # latin-1 maps bytes to characters one to one: an index in the text is an index in the body.
+    found = statements.data_insert(body[: statements.HEAD_BYTES].decode("latin-1"))
+    if found is None:
+        return None
+    exact = statements.data_insert(body[: found[1]].decode())
+    return (exact[0], found[1]) if exact else None
+
+
+def _query(
+    sql: str, query_id: str, params: Mapping[str, str], headers: Mapping[str, str]
+) -> engine.Query:
+    return engine.Query(
+        sql,
+        query_id,
+        database=params.get("database") or headers.get("X-ClickHouse-Database") or "default",
+        format=params.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated",
+        settings=statements.settings(params),
+        parameters=statements.query_parameters(params),
+    )
+
+
+def _refuse_block_compression(params: Mapping[str, str]) -> None:
+    if params.get("compress", "0") != "0" or params.get("decompress", "0") != "0":
+        raise ValueError("ClickHouse's own block compression is not served; use Content-Encoding")
+
+
+def _compression(encoding: str) -> str | None:
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in _COMPRESSIONS:
+        raise ValueError(f"Content-Encoding {encoding!r} is not served")
+    return encoding
+
+
+def _wants_gzip(params: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    accepted = headers.get(hdrs.ACCEPT_ENCODING, "")
+    return params.get("enable_http_compression") == "1" and "gzip" in accepted
+
+
+async def _spooled(request: web.Request, opened: engine.Engine) -> engine.Spool:
+    rows = opened.spool()
+    try:
+        async for piece in request.content.iter_any():
+            rows.write(piece)
+    except BaseException:
+        rows.close()
+        raise
+    return rows
+
+
+async def _unpacked(body: bytes, compression: str, opened: engine.Engine) -> bytes:
+    packed = opened.spool()
+    try:
+        packed.write(body)
+        unpack = functools.partial(opened.unpack, packed, compression)
+        return await asyncio.get_running_loop().run_in_executor(None, unpack)
+    finally:
+        packed.close()

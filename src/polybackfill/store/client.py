@@ -1,0 +1,223 @@
+"""The one client of the store: ClickHouse over HTTP through aiochclient, embedded or a server."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import orjson
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.store import connection, statements
+
+Address = connection.Address
+
+# One insert is one block, or the rows of its second block would not be checked against its first.
+MAX_BATCH_ROWS = 200_000
+_INSERT_S = 300.0
+_SETTLE_S = 120.0
+_POLL_S = 0.5
+_ATTEMPTS = 4
+_WAIT_S = 1.0
+_QUERY_ID = "polybackfill-insert-"
+# aiochclient sends every statement through sqlparse, which takes long from here on and refuses
+# more than 10,000 tokens.
+_PARSED_MAX_CHARS = 4_000
+
+_INSERT_SETTINGS = {
+    "async_insert": "0",
+    "insert_deduplicate": "0",  # a batch whose rows were deleted may come again
+    "materialized_views_ignore_errors": "0",
+    "input_format_skip_unknown_fields": "0",
+    "input_format_parallel_parsing": "0",
+    "max_insert_threads": "1",
+    "max_block_size": "1048576",
+    "max_insert_block_size": "1048576",
+    "min_insert_block_size_rows": "1048576",
+    "min_insert_block_size_bytes": "0",
+}
+_QUERY_SETTINGS = {
+    "output_format_json_quote_64bit_integers": "0",
+    "mutations_sync": "2",  # ALTER … UPDATE answers when the next SELECT will show it
+}
+
+
+class Store:
+    """Rows in, rows out. Raises errors.Retry, GiveUp and Stop only."""
+
+    def __init__(
+        self, address: Address, *, clock: clocks.Clock, insert_timeout_s: float = _INSERT_S
+    ) -> None:
+        self.address = address
+        self._clock = clock
+        self._insert_timeout_s = insert_timeout_s
+        self._connection = connection.Connection(address, clock=clock)
+        self._writing: dict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
+        self._unsettled: dict[str, list[str]] = collections.defaultdict(list)
+        self._inserts = 0
+        self._rows_inserted = 0
+
+    async def close(self) -> None:
+        """Let go; the embedded store ends when nobody else needs it."""
+        await self._connection.close()
+
+    async def ping(self) -> None:
+        """One statement there and back, with credentials and database."""
+        await self.rows("SELECT 1 AS alive")
+
+    def stats(self) -> dict[str, int]:
+        """What has been acknowledged so far."""
+        return {"inserts": self._inserts, "rows_inserted": self._rows_inserted}
+
+    async def command(self, sql: str, *, parameters: Mapping[str, str] | None = None) -> None:
+        """Run a statement without a result. `parameters` fill `{name:Type}` in the SQL."""
+        if len(sql) > _PARSED_MAX_CHARS:
+            await self.text(sql, parameters=parameters)
+            return
+        params = {**_QUERY_SETTINGS, **_named(parameters)}
+        await self._connection.run(lambda: self._connection.client(params).execute(sql))
+
+    async def rows(
+        self, sql: str, *, parameters: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of a query as dicts; 64 bit integers are numbers, times are text."""
+        if len(sql) > _PARSED_MAX_CHARS or statements.first_word(sql) != "SELECT":
+            # aiochclient returns nothing for what its parser does not take for a query.
+            body = await self.text(sql, "JSONEachRow", parameters=parameters)
+            return [orjson.loads(line) for line in body.splitlines()]
+        bare = sql.rstrip().rstrip(";")
+        params = {**_QUERY_SETTINGS, **_named(parameters)}
+        return list(
+            await self._connection.run(
+                lambda: self._connection.client(params).fetch(bare, json=True), repeatable=True
+            )
+        )
+
+    async def text(
+        self,
+        sql: str,
+        fmt: str = "TabSeparated",
+        *,
+        parameters: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The whole result in one of ClickHouse's formats; a FORMAT in the SQL wins."""
+        return b"".join([piece async for piece in self.stream(sql, fmt, parameters=parameters)])
+
+    async def stream(
+        self,
+        sql: str,
+        fmt: str = "TabSeparated",
+        *,
+        parameters: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The result piece by piece. One that breaks off raises Retry and is not the whole."""
+        params = {**_QUERY_SETTINGS, "default_format": fmt, **_named(parameters)}
+        async with AsyncExitStack() as stack:
+
+            async def begin() -> aiohttp.ClientResponse:
+                return await stack.enter_async_context(self._connection.post(sql, params))
+
+            reads = statements.first_word(sql) in statements.READS
+            response = await self._connection.run(begin, repeatable=reads)
+            try:
+                async for piece in response.content.iter_any():
+                    yield piece
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                place = self.address.place
+                raise errors.Retry(f"The answer of the store at {place} broke off") from error
+
+    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+        """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them.
+
+        One insert into a table at a time. An attempt whose end was not seen is ended before the
+        next: while it runs, the check for duplicates cannot see its rows.
+        """
+        if not 0 < rows <= MAX_BATCH_ROWS:
+            raise ValueError(f"a batch has 1 to {MAX_BATCH_ROWS} rows, not {rows}")
+        async with self._writing[table]:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    await self._settle(table)
+                    await self._insert_once(table, lines)
+                    break
+                except errors.Retry as error:
+                    if attempt == _ATTEMPTS:
+                        raise
+                    await self._clock.sleep(error.after_s or _WAIT_S * attempt)
+            self._inserts += 1
+            self._rows_inserted += rows
+
+    async def _insert_once(self, table: str, lines: bytes) -> None:
+        query_id = f"{_QUERY_ID}{uuid.uuid4()}"
+        sql = f"INSERT INTO {table} FORMAT JSONEachRow"
+
+        async def send() -> None:
+            async with asyncio.timeout(self._insert_timeout_s):
+                await self._connection.client(_INSERT_SETTINGS).execute(
+                    sql, lines, json=True, query_id=query_id
+                )
+
+        self._unsettled[table].append(query_id)
+        try:
+            await self._connection.run(send)
+        except (errors.Stop, errors.GiveUp):
+            self._unsettled[table].remove(query_id)  # refused, so it has ended
+            raise
+        self._unsettled[table].remove(query_id)
+
+    async def _settle(self, table: str) -> None:
+        for query_id in list(self._unsettled[table]):
+            await self._end(query_id)
+            self._unsettled[table].remove(query_id)
+
+    async def _end(self, query_id: str) -> None:
+        """Nothing of that id runs when this returns. The embedded store also refuses it later."""
+        named = {"id": query_id}
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                await self.text(f"KILL QUERY WHERE query_id = {statements.quoted(query_id)} SYNC")
+                running = "SELECT query_id FROM system.processes WHERE query_id = {id:String}"
+                while await self.text(running, parameters=named):
+                    await self._clock.sleep(_POLL_S)
+        except TimeoutError as error:
+            raise errors.Retry(f"Insert {query_id} is still running after {_SETTLE_S} s") from error
+
+    async def settle_leftovers(self) -> None:
+        """Outlive the inserts that an earlier, killed process left running on a server.
+
+        In the embedded store inserts wait for each other, so there is nothing to outlive.
+        """
+        if self.address.embedded:
+            return
+        sql = "SELECT query_id FROM system.processes WHERE startsWith(query_id, {prefix:String})"
+        for row in await self.rows(sql, parameters={"prefix": _QUERY_ID}):
+            await self._end(row["query_id"])
+
+
+def _named(parameters: Mapping[str, str] | None) -> dict[str, str]:
+    # A parameter's value comes in the escaped form of TabSeparated.
+    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
+    return {f"param_{name}": text.translate(escapes) for name, text in (parameters or {}).items()}
+
+
+async def open(
+    address: Address, *, clock: clocks.Clock, insert_timeout_s: float = _INSERT_S
+) -> Store:
+    """Reach the store, starting the embedded one when it does not run.
+
+    Raises Stop when it cannot be used as it is configured, Retry when it may be there later.
+    """
+    store = Store(address, clock=clock, insert_timeout_s=insert_timeout_s)
+    try:
+        await store.ping()
+        await store.settle_leftovers()
+    except BaseException:
+        await store.close()
+        raise
+    return store

@@ -1,0 +1,199 @@
+"""How the store is reached: the address, the embedded store's hold, one statement on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import aiochclient
+import aiohttp
+import orjson
+import pydantic
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.store import embedded, failures
+
+T = TypeVar("T")
+
+_CONNECT_S = 10.0
+_ATTEMPTS = 4
+_READ_BUFFER_BYTES = 1 << 20
+_TLS_PORT, _PORT = 8443, 8123  # ClickHouse's own defaults
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the rows go: a server, or without `host` the embedded store in `data_dir`.
+
+    `port` of an embedded store: where it listens when it is started here.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    user: str = "default"
+    password: pydantic.SecretStr = field(default=pydantic.SecretStr(""), repr=False)
+    database: str = "default"
+    secure: bool | None = None
+    data_dir: Path = Path("data")
+
+    @property
+    def embedded(self) -> bool:
+        """No server is named."""
+        return self.host is None
+
+    @property
+    def tls(self) -> bool:
+        """Asked for, or the port is ClickHouse's for it."""
+        return self.port == _TLS_PORT if self.secure is None else self.secure
+
+    @property
+    def server_port(self) -> int:
+        """The port of a server, ClickHouse's own by default."""
+        return self.port or (_TLS_PORT if self.tls else _PORT)
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return str(self.data_dir) if self.embedded else f"{self.host}:{self.server_port}"
+
+
+class Unreached(errors.Retry):
+    """No connection was made, so nothing was sent."""
+
+
+class Encoded:
+    """Takes the place of a JSON module in aiochclient, which then passes on lines that are encoded
+    already: it cuts the brackets off the list it believes was encoded here."""
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+
+    def __getitem__(self, brackets: slice) -> bytes:
+        return self._lines
+
+    @staticmethod
+    def dumps(batches: tuple[bytes]) -> Encoded:
+        """`batches`: what was given to `execute` beside the SQL, that is one bytes object."""
+        return Encoded(batches[0])
+
+    loads = staticmethod(orjson.loads)
+
+
+class Connection:
+    """Raises errors.Retry, GiveUp and Stop only."""
+
+    def __init__(self, address: Address, *, clock: clocks.Clock) -> None:
+        self.address = address
+        self._clock = clock
+        self._hold: embedded.Hold | None = None
+        self._joining = asyncio.Lock()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            timeout=timeout, connector=connector, read_bufsize=_READ_BUFFER_BYTES
+        )
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._session.close()
+        await self._let_go()
+
+    async def run(self, work: Callable[[], Awaitable[T]], *, repeatable: bool = False) -> T:
+        """Do `work` with a store that is there; what goes wrong becomes one of our classes.
+
+        An embedded store that has died is started again, and work that never reached it, or that
+        may be repeated, is done there.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            await self._join()
+            try:
+                return await self._guarded(work)
+            except Unreached:
+                if not self.address.embedded:
+                    raise
+                await self._let_go()
+            except errors.Retry:
+                if not (repeatable and self._died()):
+                    raise
+        await self._join()
+        return await self._guarded(work)
+
+    def _died(self) -> bool:
+        return self._hold is not None and self._hold.lost
+
+    async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
+        place = self.address.place
+        try:
+            return await work()
+        except aiohttp.ClientConnectorError as error:
+            raise Unreached(f"No connection to the store at {place}: {error}") from error
+        except aiochclient.ChClientError as error:
+            raise failures.classify(
+                str(error), place=place, user=self.address.user, database=self.address.database
+            ) from error
+        except TimeoutError as error:
+            raise errors.Retry(f"The store at {place} did not answer in time") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.Retry(
+                f"The connection to the store at {place} broke: {error!r}"
+            ) from error
+        except (orjson.JSONDecodeError, AssertionError) as error:
+            # aiochclient asserts that the last line is complete
+            raise errors.Retry(f"The answer of the store at {place} broke off: {error}") from error
+
+    async def _join(self) -> None:
+        if not self.address.embedded:
+            return
+        async with self._joining:
+            if self._hold is not None and self._hold.lost:
+                await self._let_go()
+            if self._hold is None:
+                self._hold = await embedded.open(
+                    self.address.data_dir, clock=self._clock, port=self.address.port
+                )
+
+    async def _let_go(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            await hold.close()
+
+    def client(self, params: Mapping[str, str]) -> aiochclient.ChClient:
+        """aiochclient's client for one statement with these URL parameters."""
+        return aiochclient.ChClient(
+            self._session,
+            url=self._url(),
+            user=self.address.user,
+            password=self.address.password.get_secret_value(),
+            database=self.address.database,
+            json=Encoded,
+            **params,
+        )
+
+    @asynccontextmanager
+    async def post(
+        self, sql: str, params: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a statement as it is and look at the beginning of the answer.
+
+        aiochclient would parse it first and cannot give back bytes. Raises what it raises.
+        """
+        speaks = self.client(params)
+        async with self._session.post(
+            speaks.url, params=speaks.params, headers=speaks.headers, data=sql.encode()
+        ) as response:
+            if response.status != 200:
+                raise aiochclient.ChClientError(
+                    (await response.text(errors="replace")).strip() or f"HTTP {response.status}"
+                )
+            yield response
+
+    def _url(self) -> str:
+        if self._hold is not None:
+            return f"http://{self._hold.endpoint.host}:{self._hold.endpoint.port}/"
+        scheme = "https" if self.address.tls else "http"
+        return f"{scheme}://{self.address.host}:{self.address.server_port}/"

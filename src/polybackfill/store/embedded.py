@@ -1,0 +1,188 @@
+"""Finding, joining or starting the child process that owns a data folder.
+
+Nothing is shared with the child but files and sockets: it is started fresh, in a session of its own
+so that Ctrl-C of the daemon does not reach it, and lives until its last user has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.store import rendezvous
+
+_START_S = 60.0
+_JOIN_S = 10.0
+_POLL_S = 0.1
+_STARTS = 3
+_LOG_MAX_BYTES = 5_000_000
+# Two arenas keep the allocator from giving each of the engine's threads a heap of its own.
+_CHILD_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
+_SECRETS = ("CLICKHOUSE_PASSWORD",)
+
+# Children this process has started; kept so that they are waited for when they have ended.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+class Hold:
+    """This process needs the store: an open connection the child counts."""
+
+    def __init__(
+        self,
+        endpoint: rendezvous.Endpoint,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.endpoint = endpoint
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def lost(self) -> bool:
+        """The child has gone."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    async def close(self) -> None:
+        """The store is not needed any more."""
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):  # the child went first
+            await self._writer.wait_closed()
+
+
+async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) -> Hold:
+    """Join the folder's running child, or start one.
+
+    `port`: where a newly started child listens; by default where the last one did.
+    Raises Stop when the folder cannot be used or another program holds it.
+    """
+    _reap()
+    await asyncio.to_thread(_prepare, folder)
+    refusal = ""
+    for _ in range(_STARTS):
+        hold = await _join(folder)
+        if hold is not None:
+            return hold
+        outcome = await _start(folder, clock, port)
+        if isinstance(outcome, Hold):
+            return outcome
+        if outcome.error and not outcome.locked:
+            raise errors.Stop(f"The embedded store cannot start: {outcome.error}.{_see(folder)}")
+        refusal = outcome.error
+    raise errors.Stop(
+        f"The embedded store cannot start: {refusal or 'it ended at once'}. Stop that process, or "
+        f"choose another folder with BACKFILL_DATA_DIR.{_see(folder)}",
+        exit_code=errors.EXIT_UNAVAILABLE,
+    )
+
+
+def _see(folder: Path) -> str:
+    return f" See {rendezvous.log_path(folder)}."
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = rendezvous.log_path(folder)
+        if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        log.touch()
+    except OSError as error:
+        raise errors.Stop(
+            f"The data folder {folder} cannot be written ({error.strerror}). "
+            "Make it writable or set BACKFILL_DATA_DIR."
+        ) from error
+
+
+async def _join(folder: Path) -> Hold | None:
+    endpoint = rendezvous.read(folder)
+    if endpoint is None or endpoint.pid is None:
+        return None
+    try:
+        async with asyncio.timeout(_JOIN_S):
+            return await _hold(endpoint)
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return None
+
+
+async def _hold(endpoint: rendezvous.Endpoint) -> Hold:
+    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    try:
+        # The child's pid in the path: another program on a reused port does not answer to it.
+        writer.write(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readuntil(b"held\n")
+    except BaseException:
+        writer.close()
+        raise
+    return Hold(endpoint, reader, writer)
+
+
+async def _start(folder: Path, clock: clocks.Clock, port: int | None) -> Hold | rendezvous.Started:
+    """Start a child and hear what it says; join whichever child gets the folder meanwhile."""
+    child = await asyncio.to_thread(_spawn, folder, port)
+    said = asyncio.create_task(_first_line(child), name="store child")
+    deadline = clock.monotonic() + _START_S
+    try:
+        while clock.monotonic() < deadline:
+            await asyncio.wait([said], timeout=_POLL_S)
+            hold = await _join(folder)
+            if hold is not None:
+                return hold
+            if said.done():
+                return said.result()
+        return rendezvous.Started(error=f"process {child.pid} is silent for {_START_S:.0f} s")
+    finally:
+        said.cancel()
+        _settle(child, folder)
+
+
+def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "polybackfill.store.server", "--data-dir", str(folder)]
+    if port is not None:
+        command += ["--port", str(port)]
+    environment = {**os.environ, **_CHILD_ENVIRONMENT}
+    for name in _SECRETS:
+        environment.pop(name, None)
+    with rendezvous.log_path(folder).open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    _children.append(child)
+    return child
+
+
+async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), child.stdout
+    )
+    try:
+        line = await reader.readline()
+    finally:
+        transport.close()
+    if not line:
+        return rendezvous.Started(error="it ended without a word")
+    return msgspec.json.decode(line, type=rendezvous.Started)
+
+
+def _settle(child: subprocess.Popen[bytes], folder: Path) -> None:
+    """A child that did not get the folder is not left waiting for it."""
+    owner = rendezvous.read(folder)
+    if child.poll() is None and (owner is None or owner.pid != child.pid):
+        child.terminate()
+
+
+def _reap() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]

@@ -1,0 +1,231 @@
+"""The ClickHouse engine inside the store's child process. Nobody else imports chdb.
+
+Three traps of chDB 26.9 shape this module (each has a test):
+
+- `Session.send_insert` reports success when a materialized view, a constraint, a timeout or the
+  disk fails *after* the rows were parsed. So rows are handed over as an anonymous file and read
+  with `INSERT … FROM INFILE`, which reports every failure.
+- Settings and the current database belong to a session, so each request gets its own; opening one
+  costs about a millisecond. One spare session keeps the engine alive between requests.
+- A streamed result repeats the header of its format in every chunk, so only formats without a
+  header are streamed.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polybackfill.store import statements
+
+# chDB loads pyarrow when it finds it, for result types that are not used here: 1 s and 60 MB.
+sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
+
+from chdb import session  # noqa: E402
+
+STREAMED = frozenset(
+    {
+        "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "JSONEachRow", "NDJSON",
+        "JSONLines", "JSONCompactEachRow", "RowBinary", "Native", "LineAsString",
+    }
+)  # fmt: skip
+_FILE_FORMATS = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro"})
+_FILE_CHUNK_BYTES = 1 << 20
+_CODE = re.compile(r"Code: (\d+)\.")
+
+
+CANCELLED = 394  # QUERY_WAS_CANCELLED
+
+
+class Spool:
+    """Bytes on their way into the engine, which reads them as a file: in memory where Linux offers
+    that, else a file without a name to clean up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.size = 0
+        if hasattr(os, "memfd_create"):
+            self._descriptor = os.memfd_create("rows")
+            self.path = f"/proc/self/fd/{self._descriptor}"
+            self._named = False
+        else:
+            self._descriptor, self.path = tempfile.mkstemp(dir=folder)
+            self._named = True
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Append a piece."""
+        view = memoryview(piece)
+        while view:
+            written = os.write(self._descriptor, view)
+            self.size += written
+            view = view[written:]
+
+    def close(self) -> None:
+        """Give the memory or the file back."""
+        os.close(self._descriptor)
+        if self._named:
+            os.unlink(self.path)
+
+
+class EngineError(Exception):
+    """The engine refused a statement: `code` is ClickHouse's number, the text names the cause."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        found = _CODE.search(message)
+        self.code = int(found.group(1)) if found else 1001  # STD_EXCEPTION
+
+
+def refused(code: int, message: str) -> EngineError:
+    """An error of ours, worded like the engine's."""
+    return EngineError(f"Code: {code}. DB::Exception: {message}")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One statement with its surroundings. `query_id` is the caller's, not the engine's own."""
+
+    sql: str
+    query_id: str
+    database: str = "default"
+    format: str = "TabSeparated"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a statement read and wrote."""
+
+    rows_read: int = 0
+    bytes_read: int = 0
+    rows_written: int = 0
+    bytes_written: int = 0
+
+
+class Engine:
+    """One data folder, opened by this process alone. Methods block: call them from threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises EngineError when the folder cannot be opened."""
+        self._path = str(folder / "clickhouse")
+        self._spool = folder / "spool"
+        with _reported():
+            self._spare = session.Session(self._path)
+            self._spool.mkdir(exist_ok=True)
+            for left_over in self._spool.iterdir():
+                left_over.unlink()
+
+    def close(self) -> None:
+        """Write out what is in memory and let go of the folder."""
+        self._spare.close()
+
+    def execute(self, query: Query) -> tuple[bytes, Counts]:
+        """Run any statement to its end and return its whole result."""
+        with self._session(query) as opened, _reported():
+            result = opened.query(query.sql, query.format, params=dict(query.parameters))
+            return _output(result)
+
+    def select(self, query: Query, emit: Callable[[bytes], None]) -> Counts:
+        """Run a statement and hand its result to `emit` piece by piece, as it comes."""
+        result_format = statements.output_format(query.sql, query.format)
+        reads = statements.first_word(query.sql) in ("SELECT", "WITH")
+        if reads and result_format in STREAMED:
+            return self._stream(query, emit)
+        if reads and result_format in _FILE_FORMATS:
+            return self._spooled(query, result_format, emit)
+        output, counts = self.execute(query)
+        emit(output)
+        return counts
+
+    def insert(
+        self, query: Query, insert: statements.Insert, rows: Spool, compression: str | None
+    ) -> Counts:
+        """Insert the rows of `rows`; every failure raises."""
+        sql = insert.from_file(rows.path, compression)
+        with self._session(query) as opened, _reported():
+            _, counts = _output(opened.query(sql, "TabSeparated"))
+            return counts
+
+    def kill(self, query_id: str) -> None:
+        """Cancel the running statement of that caller's id and wait for its end."""
+        named = statements.quoted(query_id)
+        self.execute(Query(f"KILL QUERY WHERE Settings['log_comment'] = {named} SYNC", ""))
+
+    def unpack(self, packed: Spool, compression: str) -> bytes:
+        """The content of `packed`, which is compressed with a method ClickHouse knows."""
+        sql = "SELECT body FROM file({path:String}, RawBLOB, 'body String', {how:String})"
+        named = {"path": packed.path, "how": compression}
+        return self.execute(Query(sql, "", format="RawBLOB", parameters=named))[0]
+
+    def spool(self) -> Spool:
+        """Room for the rows of one insert."""
+        return Spool(self._spool)
+
+    def _stream(self, query: Query, emit: Callable[[bytes], None]) -> Counts:
+        with self._session(query) as opened, _reported():
+            stream = opened.send_query(query.sql, query.format, params=dict(query.parameters))
+            rows = size = 0
+            with stream:
+                for chunk in stream:
+                    rows, size = rows + chunk.rows_read(), size + chunk.bytes_read()
+                    emit(bytes(chunk.bytes()))
+            return Counts(rows_read=rows, bytes_read=size)
+
+    def _spooled(self, query: Query, result_format: str, emit: Callable[[bytes], None]) -> Counts:
+        with tempfile.TemporaryDirectory(dir=self._spool) as folder:
+            path = Path(folder) / "result"
+            sql = statements.into_file(query.sql, str(path), result_format)
+            with self._session(query) as opened, _reported():
+                _, counts = _output(opened.query(sql, "Null", params=dict(query.parameters)))
+            with path.open("rb") as result:
+                while piece := result.read(_FILE_CHUNK_BYTES):
+                    emit(piece)
+            return counts
+
+    @contextmanager
+    def _session(self, query: Query) -> Iterator[session.Session]:
+        with _reported():
+            opened = session.Session(self._path)
+        try:
+            with _reported():
+                self._prepare(opened, query)
+            yield opened
+        finally:
+            opened.close()
+
+    def _prepare(self, opened: session.Session, query: Query) -> None:
+        wanted = {"log_comment": query.query_id, **query.settings}
+        pairs = ", ".join(f"{name} = {statements.quoted(value)}" for name, value in wanted.items())
+        opened.query(f"SET {pairs}")
+        if query.database != "default":
+            name = query.database.replace("\\", "\\\\").replace("`", "\\`")
+            opened.query(f"USE `{name}`")
+
+
+def _output(result: object) -> tuple[bytes, Counts]:
+    # An empty result comes back as a plain string.
+    if isinstance(result, str):
+        return result.encode(), Counts()
+    read = getattr(result, "bytes")  # noqa: B009 - chdb ships no types
+    counts = Counts(
+        rows_read=result.rows_read(),  # type: ignore[attr-defined]
+        bytes_read=result.bytes_read(),  # type: ignore[attr-defined]
+        rows_written=result.rows_written(),  # type: ignore[attr-defined]
+        bytes_written=result.bytes_written(),  # type: ignore[attr-defined]
+    )
+    return bytes(read()), counts
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # chdb.ChdbError is one
+        raise EngineError(str(error)) from error

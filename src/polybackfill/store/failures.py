@@ -1,0 +1,81 @@
+"""What an error of ClickHouse means for the run: one place, by the code in its text."""
+
+from __future__ import annotations
+
+import re
+
+from polybackfill import errors
+
+# "DB::Exception: " is in every error text, older servers included; the code stands before it.
+_CODE = re.compile(r"Code: (\d+)[.,]")
+_NO_SPACE = re.compile(r"No space left on device|ENOSPC|NOT_ENOUGH_SPACE|Disk quota exceeded")
+
+# Codes of src/Common/ErrorCodes.cpp of ClickHouse, read 2026-11.
+_CREDENTIALS = frozenset({192, 193, 194, 516})  # user unknown, password wrong, required, refused
+_RIGHTS = frozenset({164, 497})  # READONLY, ACCESS_DENIED
+_UNKNOWN_DATABASE = 81
+_UNKNOWN_TABLE = 60
+_NOT_ENOUGH_SPACE = 243
+# The wait in seconds gives the server room; a longer one would only idle the workers.
+_BUSY_S = {
+    159: 5.0,  # TIMEOUT_EXCEEDED
+    202: 5.0,  # TOO_MANY_SIMULTANEOUS_QUERIES
+    203: 5.0,  # NO_FREE_CONNECTION
+    209: 5.0,  # SOCKET_TIMEOUT
+    210: 5.0,  # NETWORK_ERROR
+    216: 2.0,  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
+    241: 10.0,  # MEMORY_LIMIT_EXCEEDED
+    242: 30.0,  # TABLE_IS_READ_ONLY: a replica that lost its keeper
+    252: 10.0,  # TOO_MANY_PARTS
+    279: 10.0,  # ALL_CONNECTION_TRIES_FAILED
+    285: 10.0,  # TOO_FEW_LIVE_REPLICAS
+    319: 10.0,  # UNKNOWN_STATUS_OF_INSERT
+    394: 1.0,  # QUERY_WAS_CANCELLED
+    439: 5.0,  # CANNOT_SCHEDULE_TASK
+    999: 10.0,  # KEEPER_EXCEPTION
+}
+_TEXT_MAX = 600
+
+
+def code(text: str) -> int | None:
+    """ClickHouse's number of the error, None when the text is no error of ClickHouse."""
+    found = _CODE.search(text)
+    return int(found.group(1)) if found else None
+
+
+def classify(text: str, *, place: str, user: str, database: str) -> errors.BackfillError:
+    """The class of an error text. `place` names host and port, or the folder, for the message."""
+    number = code(text)
+    short = text.strip()[:_TEXT_MAX]
+    if number in _CREDENTIALS:
+        return errors.Stop(
+            f"The store at {place} refuses user {user!r}. Check CLICKHOUSE_USER and "
+            f"CLICKHOUSE_PASSWORD. It said: {short}"
+        )
+    if number in _RIGHTS:
+        return errors.Stop(
+            f"User {user!r} may not do this in database {database!r} at {place}. Grant the right. "
+            f"It said: {short}"
+        )
+    if number == _UNKNOWN_DATABASE:
+        return errors.Stop(
+            f"The store at {place} has no database {database!r} (user {user!r}). Create it or set "
+            f"CLICKHOUSE_DATABASE. It said: {short}"
+        )
+    if number == _NOT_ENOUGH_SPACE or _NO_SPACE.search(text):
+        return errors.Stop(
+            f"The disk of the store at {place} is full. Free some space and start again: nothing "
+            f"acknowledged is lost. It said: {short}",
+            exit_code=errors.EXIT_UNAVAILABLE,
+        )
+    if number in _BUSY_S:
+        return errors.Retry(f"The store at {place} is busy: {short}", after_s=_BUSY_S[number])
+    if number == _UNKNOWN_TABLE:
+        return errors.Stop(
+            f"The store at {place} lacks a table. `polybackfill init` creates them. "
+            f"It said: {short}"
+        )
+    if number is None:
+        # A proxy, or something that is no ClickHouse at all.
+        return errors.Retry(f"Odd answer from {place}: {short}", after_s=5.0)
+    return errors.GiveUp(f"The store at {place} refused: {short}")
