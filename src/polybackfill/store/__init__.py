@@ -1,5 +1,4 @@
-"""Rows in, rows out: ClickHouse, embedded or a server."""
+"""Rows in, rows out: ClickHouse, embedded or a server. `client.open` is the way in.
 
-from polybackfill.store.client import Address, Store, open
-
-__all__ = ["Address", "Store", "open"]
+Nothing is imported here: the embedded store's child process is started from this package too.
+"""

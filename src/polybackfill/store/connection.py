@@ -62,8 +62,12 @@ class Address:
         return str(self.data_dir) if self.embedded else f"{self.host}:{self.server_port}"
 
 
-class Unreached(errors.Retry):
-    """No connection was made, so nothing was sent."""
+class Broken(errors.Retry):
+    """The connection failed; `sent` is False when it was never made."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class Encoded:
@@ -113,25 +117,20 @@ class Connection:
             await self._join()
             try:
                 return await self._guarded(work)
-            except Unreached:
-                if not self.address.embedded:
+            except Broken as error:
+                again = repeatable or not error.sent
+                if not (again and self.address.embedded):
                     raise
-                await self._let_go()
-            except errors.Retry:
-                if not (repeatable and self._died()):
-                    raise
+                await self._let_go()  # the next turn joins the child again, or starts one
         await self._join()
         return await self._guarded(work)
-
-    def _died(self) -> bool:
-        return self._hold is not None and self._hold.lost
 
     async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
         place = self.address.place
         try:
             return await work()
         except aiohttp.ClientConnectorError as error:
-            raise Unreached(f"No connection to the store at {place}: {error}") from error
+            raise Broken(f"No connection to the store at {place}: {error}", sent=False) from error
         except aiochclient.ChClientError as error:
             raise failures.classify(
                 str(error), place=place, user=self.address.user, database=self.address.database
@@ -139,9 +138,7 @@ class Connection:
         except TimeoutError as error:
             raise errors.Retry(f"The store at {place} did not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise errors.Retry(
-                f"The connection to the store at {place} broke: {error!r}"
-            ) from error
+            raise Broken(f"The connection to the store at {place} broke: {error!r}") from error
         except (orjson.JSONDecodeError, AssertionError) as error:
             # aiochclient asserts that the last line is complete
             raise errors.Retry(f"The answer of the store at {place} broke off: {error}") from error
