@@ -328,7 +328,9 @@ def recorded_v1_rows() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for path in sorted(RECORDED.glob("data-v1-*")):
         if "-activity-" not in path.name and "-trades-" not in path.name:
             continue
-        content = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
         if ".jsonl" in path.name:
             stored: Any = [json.loads(line) for line in content.splitlines()]
         else:

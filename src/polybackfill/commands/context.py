@@ -1,0 +1,62 @@
+"""What every command needs: settings from the flags, an event loop, an open store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from polybackfill import errors, settings
+
+T = TypeVar("T")
+
+# Flags that stand for a setting of the same name.
+_FLAGS = ("data_dir", "checkpoint_dir", "run_name", "limit", "skip", "sleep_ms", "workers")
+
+
+def settings_of(arguments: argparse.Namespace) -> settings.Settings:
+    """The settings in force for a command; raises errors.Stop naming what is wrong."""
+    typed = {name: getattr(arguments, name, None) for name in _FLAGS}
+    flags = {name: value for name, value in typed.items() if value is not None}
+    return settings.load(flags, arguments.config)
+
+
+def run(main: Coroutine[Any, Any, T], *, uvloop: bool = True) -> T:
+    """Run a command's coroutine, on uvloop where it is installed and wanted."""
+    with asyncio.Runner(loop_factory=_loop_factory() if uvloop else None) as runner:
+        return runner.run(main)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout, for a script."""
+    sys.stdout.buffer.write(
+        orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+    sys.stdout.flush()
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Create a folder; raises errors.Stop naming it and the setting when that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise errors.Stop(
+            f"{setting} {folder} cannot be written ({error.strerror}): "
+            f"give the user of this program the right to, or set {setting} to another folder"
+        ) from error
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415  (optional: not on every platform)
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,42 @@
+"""`--since` and `--until`: days or times in UTC, both inclusive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from polybackfill import errors
+from polybackfill.work import units
+
+_FORMS = "2024-08-21, 2024-08-21T18:30:00, or seconds since 1970"
+
+
+def parse(since: str | None, until: str | None) -> units.Window:
+    """The window in epoch seconds. A day as `until` means its last second.
+
+    Raises errors.Stop (exit 78) for a text that is no time, and for `since` after `until`.
+    """
+    first = None if since is None else _second("--since", since, end_of_day=False)
+    last = None if until is None else _second("--until", until, end_of_day=True)
+    if first is not None and last is not None and first > last:
+        raise errors.Stop(f"--since {since} lies after --until {until}: swap them")
+    return first, last
+
+
+def _second(flag: str, text: str, *, end_of_day: bool) -> int:
+    if text.isdecimal() and len(text) > 8:
+        return _checked(flag, text, int(text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise errors.Stop(f"{flag} {text}: not a day or time; give {_FORMS}") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if end_of_day and len(text) == len("2024-08-21"):
+        moment += timedelta(days=1, seconds=-1)
+    return _checked(flag, text, int(moment.timestamp()))
+
+
+def _checked(flag: str, text: str, second: int) -> int:
+    # A ClickHouse DateTime ends in 2106; a larger number is milliseconds given by mistake.
+    if not 0 < second < 2**32:
+        raise errors.Stop(f"{flag} {text}: outside 1970 to 2106; give {_FORMS}")
+    return second
