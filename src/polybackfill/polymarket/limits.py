@@ -1,0 +1,188 @@
+"""May I send now? One answer for every route, asked before each request.
+
+    turn = await limits.acquire(route, progress)
+    try:
+        …  turn.sent()  …  turn.answered(status)  …
+    finally:
+        turn.release()
+
+A request waits, in this order: for its place in the queue of the route (first come, first
+served), for the end of a pause of the host, for a slot (congestion.Lane), for the route's own
+budget, for the wider ones (pace.Pace). Only the first of each queue stands at a wider budget, so
+routes that share one take turns there, however many workers wait behind them. The order narrow
+before wide is the same everywhere, so no two routes can block each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Mapping
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress
+from polybackfill.polymarket import congestion, endpoints, pace
+
+LONGEST_PAUSE_S = 600.0
+
+
+class Turn:
+    """The permission for one request."""
+
+    def __init__(
+        self,
+        lane: congestion.Lane,
+        paces: tuple[pace.Pace, ...],
+        slot_freed: asyncio.Event,
+        clock: clocks.Clock,
+    ) -> None:
+        self._lane = lane
+        self._paces = paces
+        self._slot_freed = slot_freed
+        self._clock = clock
+        self._number = lane.start(clock.monotonic())
+        self._sent = False
+        self._ended = False
+
+    def sent(self) -> None:
+        """The head of the request went to the socket."""
+        if not self._sent:
+            self._sent = True
+            self._lane.sent(self._number, self._clock.monotonic())
+            for budget in self._paces:
+                budget.sent()
+
+    def answered(self, status: int) -> None:
+        """The head of the answer arrived; the slot is free for the next request."""
+        self.sent()
+        if not self._ended:
+            self._ended = True
+            self._lane.answered(self._number, self._clock.monotonic(), refused=status == 429)
+            self._slot_freed.set()
+
+    def release(self) -> None:
+        """The request is over, however it ended. What was granted counts as sent."""
+        self.sent()
+        if not self._ended:
+            self._ended = True
+            self._lane.gone(self._number, self._clock.monotonic())
+            self._slot_freed.set()
+
+
+class Limits:
+    """All budgets of one address, kept together.
+
+    `share`: this program's part of the address, 0 < share ≤ 1. Raises `Stop` for a budget or a
+    share that would allow nothing.
+    """
+
+    def __init__(
+        self,
+        budgets: Mapping[str, endpoints.Budget],
+        *,
+        clock: clocks.Clock,
+        share: float = 1.0,
+    ) -> None:
+        if not 0 < share <= 1:
+            raise errors.Stop(f"share = {share}: the part of the limits must be above 0, at most 1")
+        self._clock = clock
+        self._budgets = {name: _shared(name, budget, share) for name, budget in budgets.items()}
+        self._paces = {name: pace.Pace(budget, clock) for name, budget in self._budgets.items()}
+        self._lanes = {
+            name: congestion.Lane(budget.full_rate, budget.window_s)
+            for name, budget in self._paces.items()
+        }
+        self._queues: dict[endpoints.Route, asyncio.Lock] = {}
+        self._slot_freed: dict[str, asyncio.Event] = {}
+        self._paused_until: dict[str, float] = {}
+        self._pauses: dict[str, int] = {}
+
+    async def acquire(self, route: endpoints.Route, progress: progress.Progress) -> Turn:
+        """Wait until one request to `route` may leave. The caller must release the turn."""
+        await self._pause_over(route.host, progress)
+        with progress.waiting("limit"):
+            async with self._queues.setdefault(route, asyncio.Lock()):
+                return await self._first_in_queue(route, progress)
+
+    def pause(self, host: str, seconds: float) -> None:
+        """Nobody asks `host` for so long, at most `LONGEST_PAUSE_S`; pauses do not add up."""
+        now = self._clock.monotonic()
+        until = now + min(max(seconds, 0.0), LONGEST_PAUSE_S)
+        if until > self._paused_until.get(host, -math.inf):
+            if now >= self._paused_until.get(host, -math.inf):
+                self._pauses[host] = self._pauses.get(host, 0) + 1
+            self._paused_until[host] = until
+
+    def pause_left_s(self, host: str) -> float:
+        """Seconds until `host` may be asked again."""
+        return max(self._paused_until.get(host, -math.inf) - self._clock.monotonic(), 0.0)
+
+    def stats(self) -> dict[str, dict[str, float | int | None]]:
+        """Per budget: what is allowed, what was used, and why it is not more."""
+        return {name: self._budget_stats(name) for name in self._paces}
+
+    def pauses(self) -> dict[str, dict[str, float | int]]:
+        """Per host: pauses so far and seconds left of the present one."""
+        return {
+            host: {"pauses": count, "left_s": round(self.pause_left_s(host), 3)}
+            for host, count in self._pauses.items()
+        }
+
+    async def _first_in_queue(self, route: endpoints.Route, progress: progress.Progress) -> Turn:
+        lane = self._lanes[route.budgets[0]]
+        freed = self._slot_freed.setdefault(route.budgets[0], asyncio.Event())
+        async with contextlib.AsyncExitStack() as granted:
+            while True:
+                await self._slot(lane, freed, self._budgets[route.budgets[0]].window_s)
+                if not await self._pause_over(route.host, progress):
+                    break
+            paces = tuple(self._paces[name] for name in route.budgets)
+            paces[0].rate = lane.allowed
+            for budget in paces:
+                await budget.take()
+                granted.callback(budget.cancel)
+            await self._pause_over(route.host, progress)
+            granted.pop_all()
+        return Turn(lane, paces, freed, self._clock)
+
+    async def _slot(self, lane: congestion.Lane, freed: asyncio.Event, window_s: float) -> None:
+        """Wait for a slot; look at the clock meanwhile, since silence is a sign too."""
+        while not lane.has_slot(self._clock.monotonic()):
+            freed.clear()
+            with contextlib.suppress(TimeoutError):  # time to look at the clock
+                await asyncio.wait_for(freed.wait(), window_s / 50)
+
+    async def _pause_over(self, host: str, progress: progress.Progress) -> bool:
+        """Sit out the pause of a host; whether there was one."""
+        paused = False
+        while (left_s := self.pause_left_s(host)) > 0:
+            paused = True
+            with progress.waiting(f"pause {host} {left_s:.0f} s"):
+                await self._clock.sleep(left_s)
+        return paused
+
+    def _budget_stats(self, name: str) -> dict[str, float | int | None]:
+        budget, lane = self._paces[name], self._lanes[name]
+        recent = budget.recent()
+        return {
+            "limit": budget.limit,
+            "window_s": budget.window_s,
+            "allowed_per_s": round(lane.allowed, 3),
+            "sent": budget.sent_total,
+            "rate_per_s": round(recent / budget.window_s, 3),
+            "utilisation": round(recent / budget.limit, 4),
+            "in_flight": lane.in_flight,
+            "usual_latency_s": None if lane.usual_s is None else round(lane.usual_s, 4),
+            "cuts": lane.cuts,
+            "refusals": lane.refusals,
+        }
+
+
+def _shared(name: str, budget: endpoints.Budget, share: float) -> endpoints.Budget:
+    if budget.requests < 1 or budget.window_s <= 0:
+        raise errors.Stop(
+            f"limit {name} = {budget.requests} per {budget.window_s:g} s; "
+            "it must allow at least 1 request per window"
+        )
+    return endpoints.Budget(max(1, math.floor(budget.requests * share)), budget.window_s)

@@ -1,0 +1,114 @@
+"""One budget, kept at the server's side of the wire.
+
+The promise is made where it is counted: at the server, in every sliding window of W seconds, at
+most L requests. Two guards stand in a row, both sized by one constant, the slack g = W/50:
+
+*The bucket* (aiolimiter) spaces requests evenly. A leaky bucket of size B that refills at r lets
+at most r·W + B requests into any window of W, so r·W + B < L + 1 is what keeps whole requests at
+or below L. With r = L / (W + g) and B = floor(1 + r·g) that holds for every L, since
+r·W + r·g = L. For 200 per 10 s: r = 19.6 per second (98.0 %), B = 4. The usual call (B = L,
+r = L / W) lets 2·L through. B is no luxury: an event loop that stalls for g seconds finds the
+tokens of the stall in the bucket afterwards and loses none of them.
+
+*The log* counts what really left. It refuses to grant while L requests are on their way out or
+left within the last W + g. A request is stamped when its head goes to the socket, so the time a
+new connection takes does not matter; g is what the network, both kernels and a stalled loop at
+either end may add or take from there on: arrivals squeezed together by up to g (± g/2 of jitter,
+100 ms for the published windows) still fit the window.
+
+A new bucket starts *full*, also in a new process: the first request waits 1/r, there is no
+initial burst, and a restart within the window is covered by r·W + B as if nothing had happened.
+A changed rate keeps what the old bucket had used, rounded up, so a change never grants a burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+import aiolimiter
+
+from polybackfill import clock as clocks
+from polybackfill.polymarket import endpoints
+
+SLACK_OF_WINDOW = 1 / 50
+_NEVER_QUITE = 1 - 1e-6  # keeps r·W + B below L + 1 when r·g is a whole number
+
+
+class Pace:
+    """Grants requests of one budget, one after the other, first come first served."""
+
+    def __init__(self, budget: endpoints.Budget, clock: clocks.Clock) -> None:
+        self.limit = budget.requests
+        self.window_s = budget.window_s
+        self.slack_s = budget.window_s * SLACK_OF_WINDOW
+        self.full_rate = budget.requests / (budget.window_s + self.slack_s) * _NEVER_QUITE
+        self.rate = self.full_rate
+        self.sent_total = 0
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._bucket: aiolimiter.AsyncLimiter | None = None
+        self._bucket_rate = 0.0
+        self._leaving = 0
+        self._left: deque[float] = deque()
+
+    async def take(self) -> None:
+        """Wait for one request's room. Follow with `sent` or `cancel`, exactly once."""
+        async with self._turn:
+            await self._room()
+            await (await self._current_bucket()).acquire()
+            self._leaving += 1
+
+    def sent(self) -> None:
+        """The request that was granted has gone to the socket now."""
+        self._leaving -= 1
+        self._left.append(self._clock.monotonic())
+        self.sent_total += 1
+
+    def cancel(self) -> None:
+        """The request that was granted will not be sent."""
+        self._leaving -= 1
+
+    def recent(self) -> int:
+        """Requests that left within the last window."""
+        self._forget()
+        oldest = self._clock.monotonic() - self.window_s
+        return sum(1 for left_at in self._left if left_at > oldest)
+
+    async def _room(self) -> None:
+        while True:
+            self._forget()
+            if self._leaving + len(self._left) < self.limit:
+                return
+            await self._clock.sleep(self._room_in_s())
+
+    def _room_in_s(self) -> float:
+        if not self._left:  # all of them are still connecting; look again soon
+            return self.slack_s
+        opens_at = self._left[0] + self.window_s + self.slack_s
+        return max(opens_at - self._clock.monotonic(), 0.0) + 0.0005
+
+    def _forget(self) -> None:
+        oldest = self._clock.monotonic() - self.window_s - self.slack_s
+        while self._left and self._left[0] < oldest:
+            self._left.popleft()
+
+    async def _current_bucket(self) -> aiolimiter.AsyncLimiter:
+        """The bucket for today's rate; a fresh one has as little free room as the old one."""
+        if self._bucket is not None and self._bucket_rate == self.rate:
+            return self._bucket
+        size = math.floor(1 + self.rate * self.slack_s)
+        fresh = aiolimiter.AsyncLimiter(size, size / self.rate)
+        await fresh.acquire(size - min(size, self._free_room()))  # empty: granted at once
+        self._bucket, self._bucket_rate = fresh, self.rate
+        return fresh
+
+    def _free_room(self) -> int:
+        """Whole requests the old bucket would let through at once."""
+        if self._bucket is None:
+            return 0
+        free = 0
+        while free < self._bucket.max_rate and self._bucket.has_capacity(free + 1):
+            free += 1
+        return free
