@@ -157,21 +157,41 @@ def spelling(action: argparse.Action) -> str:
     return ", ".join(f"{option}{value}" for option in action.option_strings)
 
 
+def arguments(actions: list[argparse.Action], prog: str) -> Iterator[str]:
+    """One line for each argument that a person may type."""
+    for action in actions:
+        if action.help is not argparse.SUPPRESS and "--help" not in action.option_strings:
+            explained = (action.help or "") % {**vars(action), "prog": prog}
+            yield f"- `{spelling(action)}`: {explained}"
+
+
+def shared(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The options that every command has: those of the group called `where`."""
+    groups = [group for group in parser._action_groups if group.title == "where"]
+    return [action for group in groups for action in group._group_actions]
+
+
 def command_text(parser: argparse.ArgumentParser) -> str:
     """One command: what it does, what it takes, its example."""
-    lines = [f"## {parser.prog}", "", (parser.description or "").strip(), ""]
-    for action in parser._actions:
-        if action.help is not argparse.SUPPRESS and "--help" not in action.option_strings:
-            explained = (action.help or "") % {**vars(action), "prog": parser.prog}
-            lines.append(f"- `{spelling(action)}`: {explained}")
-    example = (parser.epilog or "").strip() % {"prog": parser.prog}
-    return "\n".join([*lines, "", "```text", example, "```", ""])
+    own = [action for action in parser._actions if action not in shared(parser)]
+    lines = list(arguments(own, parser.prog))
+    example = (parser.epilog or "").partition("example:")[2].strip()
+    parts = [f"## {parser.prog}", (parser.description or "").strip(), "\n".join(lines)]
+    return "\n\n".join([*filter(None, parts), f"```text\n{example}\n```"])
 
 
 def commands_text() -> str:
     """docs/commands.md"""
-    parts = [command_text(parser) for parser in subcommands(cli.build_parser())]
-    return "\n".join([COMMANDS_HEAD, *parts])
+    root = cli.build_parser()
+    parsers = list(subcommands(root))
+    everywhere = "\n".join(arguments(shared(parsers[0]), root.prog))
+    parts = [
+        COMMANDS_HEAD.rstrip(),
+        f"Every command takes these as well:\n\n{everywhere}",
+        f"```text\n{(root.epilog or '').strip()}\n```",
+        *(command_text(parser) for parser in parsers),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 GENERATED = {
