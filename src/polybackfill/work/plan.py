@@ -13,14 +13,23 @@ _WALLET_DIGITS = 40
 
 
 @dataclass(frozen=True)
+class Planned:
+    """One line of a plan: a key, and what is known of its size (0: nothing)."""
+
+    key: str
+    trade_count: int = 0
+    notional: float = 0.0
+
+
+@dataclass(frozen=True)
 class Keys:
     """Wallets and condition ids, lower case without 0x, in the order given and once each.
 
     `excluded`: exchange and token contracts that were asked for as if they were wallets.
     """
 
-    wallets: list[str] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=list)
+    wallets: list[Planned] = field(default_factory=list)
+    conditions: list[Planned] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
 
 
@@ -38,23 +47,35 @@ def conditions(given: Iterable[str]) -> list[str]:
 
 
 def from_file(path: Path) -> Keys:
-    """A plan file: one wallet or condition id a line; blank lines and `#` comments are skipped.
+    """A plan file: a wallet or condition id a line, then if known `,trade count,notional`.
 
-    Raises errors.Stop (exit 78) naming the file and line of the first bad one.
+    Blank lines and `#` comments are skipped. Raises errors.Stop (exit 78) naming the file and line
+    of the first bad one.
     """
     keys = Keys()
     seen: set[str] = set()
     for text, where in _lines(path):
-        wallet = len(text.lower().removeprefix("0x")) <= _WALLET_DIGITS
-        key = _parse(records.parse_wallet if wallet else records.parse_condition, text, where)
+        name, *sizes = (column.strip().strip('"') for column in text.split(","))
+        wallet = len(name.lower().removeprefix("0x")) <= _WALLET_DIGITS
+        key = _parse(records.parse_wallet if wallet else records.parse_condition, name, where)
         if key in seen:
             continue
         seen.add(key)
         if key in contracts.CONTRACTS:
             keys.excluded.append(key)
         else:
-            (keys.wallets if wallet else keys.conditions).append(key)
+            (keys.wallets if wallet else keys.conditions).append(_sized(key, sizes, where))
     return keys
+
+
+def _sized(key: str, sizes: list[str], where: str) -> Planned:
+    try:
+        trade_count, notional = (float(text) for text in (*sizes, "0", "0")[:2])
+    except ValueError as error:
+        raise errors.Stop(
+            f"{where}: after the id come trade count and notional, as numbers: {','.join(sizes)}"
+        ) from error
+    return Planned(key, int(trade_count), notional)
 
 
 def without_contracts(found: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -75,7 +96,8 @@ def _entries(given: Iterable[str]) -> Iterator[tuple[str, str]]:
     for argument in given:
         path = Path(argument)
         if len(argument) < 256 and path.is_file():
-            yield from _lines(path)
+            for line, where in _lines(path):
+                yield line.split(",", 1)[0].strip().strip('"'), where
         elif "/" in argument or argument.endswith((".txt", ".csv", ".lst")):
             raise errors.Stop(
                 f"{argument}: no such file; give a file with one id a line, or the id"
@@ -92,7 +114,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise errors.Stop(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(content.splitlines(), 1):
-        text = line.split("#", 1)[0].strip().rstrip(",").strip('"')
+        text = line.split("#", 1)[0].strip().rstrip(",")
         if text:
             yield text, f"{path}, line {number}"
 
