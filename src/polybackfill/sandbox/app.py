@@ -1,0 +1,172 @@
+"""The sandbox as a server: in this process for tests, or blocking for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+
+from polybackfill.sandbox import (
+    control,
+    data_api,
+    edge,
+    faults,
+    genesis,
+    options,
+    query,
+    replies,
+    routes,
+    stats,
+    throttle,
+    truth,
+    universe,
+)
+
+SHUTDOWN_S = 1.0
+WORLD: web.AppKey[universe.Universe] = web.AppKey("world", universe.Universe)
+
+
+@dataclass
+class RunningSandbox:
+    """A sandbox that answers. `url` has no trailing slash; the hosts are `url`/data, /gamma, /clob."""
+
+    url: str
+    port: int
+    app: web.Application
+    universe: universe.Universe
+    runner: web.AppRunner
+
+    async def stop(self) -> None:
+        """Stop answering; requests that hang are cut after a second."""
+        await self.runner.cleanup()
+
+
+def build(asked: options.SandboxOptions) -> web.Application:
+    """The application. Raises OptionsError for a file that makes no sense."""
+    world = _world(asked)
+    born = time.monotonic()
+
+    def now() -> int:
+        return world.now + int(time.monotonic() - born)
+
+    def late_visible() -> bool:
+        return time.monotonic() - born >= asked.late_after_s
+
+    limits = throttle.Throttle(
+        time.monotonic,
+        _limits(asked.limits),
+        max_delay_s=asked.max_delay_s,
+        max_queued=asked.max_queued,
+    )
+    rules, counted, table = faults.Faults(asked.seed), stats.Stats(), routes.Routes()
+    if asked.faults is not None:
+        _read_faults(rules, Path(asked.faults))
+    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible))
+    front = edge.Edge(asked, table, limits, rules, counted)
+    app = web.Application()
+    app[WORLD] = world
+    switches = control.Control(world, now, truth.Truth(world), limits, rules, counted, front)
+    switches.install(app.router)
+    app.router.add_route("*", "/{path:.*}", front.handle)
+    return app
+
+
+async def start(asked: options.SandboxOptions) -> RunningSandbox:
+    """Build and serve on `asked.host`; port 0 takes a free one."""
+    app = await asyncio.to_thread(build, asked)
+    # A hanging answer must end when its client is gone, hence handler_cancellation.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, asked.host, asked.port, backlog=1024)
+    await site.start()
+    port = int(runner.addresses[0][1])
+    shown = f"[{asked.host}]" if ":" in asked.host else asked.host
+    return RunningSandbox(f"http://{shown}:{port}", port, app, app[WORLD], runner)
+
+
+def serve(asked: options.SandboxOptions) -> None:
+    """Serve until SIGTERM or SIGINT; prints one line with the URL when ready."""
+    if sys.platform == "win32":
+        asyncio.run(_serve(asked))
+        return
+    import uvloop  # noqa: PLC0415  absent on Windows
+
+    uvloop.run(_serve(asked))
+
+
+async def _serve(asked: options.SandboxOptions) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    running = await start(asked)
+    sys.stdout.write(f"sandbox ready at {running.url}\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    await running.stop()
+
+
+def _world(asked: options.SandboxOptions) -> universe.Universe:
+    world = genesis.build(asked)
+    # The groups are made now, so that the first page is not slower than the others.
+    _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
+    return world
+
+
+def _limits(asked: str | float) -> dict[str, int | None]:
+    text = str(asked)
+    try:
+        if not Path(text).is_file():
+            return throttle.resolve(text)
+        named = orjson.loads(Path(text).read_bytes())
+        holder = throttle.Throttle(
+            time.monotonic, throttle.resolve("published"), max_delay_s=0, max_queued=0
+        )
+        holder.change(named)
+    except (ValueError, AttributeError) as wrong:
+        raise options.OptionsError(f"limits {text}: {wrong}") from wrong
+    return {name: budget.limit for name, budget in holder.budgets.items()}
+
+
+def _read_faults(rules: faults.Faults, path: Path) -> None:
+    try:
+        rules.add(orjson.loads(path.read_bytes()))
+    except (OSError, ValueError) as wrong:
+        raise options.OptionsError(f"faults file {path}: {wrong}") from wrong
+
+
+def _add_data_routes(table: routes.Routes, api: data_api.DataApi) -> None:
+    answers: dict[str, Callable[[query.Query], replies.Reply]] = {
+        "trades": api.trades,
+        "activity": api.activity,
+        "resolutions": api.resolutions,
+        "user-volume": api.user_volume,
+        "status": api.status,
+    }
+    for name, answer in answers.items():
+        own = (name,) if name in throttle.PUBLISHED else ()
+        budgets = ("all", "data", *own)
+        table.add(f"/v2/{name}", routes.Route(name, "data", budgets, partial(_parsed, answer)))
+    alive = routes.Route("ok", "data", ("all", "ok"), _alive)
+    table.add("/ok", alive)
+    table.add("/", routes.Route("root", "data", ("all",), _alive))
+
+
+def _parsed(
+    answer: Callable[[query.Query], replies.Reply], _argument: str, raw_query: str
+) -> replies.Reply:
+    return answer(query.Query(raw_query))
+
+
+def _alive(_argument: str, _raw_query: str) -> replies.Reply:
+    return replies.as_json({"data": "OK"})

@@ -1,0 +1,146 @@
+"""Faults on request: which reply is spoiled, and how.
+
+A rule is a JSON object: `kind`, and optionally `route` (a route name such as "activity", a host
+name such as "gamma", a path prefix, or "*"), `probability` (default 1), `count` (fires at most so
+often), `after` (lets so many matching requests pass first), `match` (only queries that contain
+this text), `retry_after_s`, `interval_s` (of a dripping body). The draws depend on the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+# What a rule may do, by when it acts.
+INSTEAD = (
+    "429_json",
+    "429_html",
+    "403_html",
+    "400",
+    "408",
+    "500",
+    "502",
+    "503",
+    "504",
+    "520",
+    "reset",
+    "hang",
+)
+SPOILED_BODY = ("truncated", "cut_json", "invalid_json", "drip")
+SPOILED_ROWS = (
+    "wrong_rows",
+    "cursor_repeat",
+    "cursor_refused",
+    "bad_row",
+    "unknown_field",
+)
+KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS)
+_NEEDS_CURSOR = ("cursor_repeat", "cursor_refused")
+_FIELDS = {
+    "kind",
+    "route",
+    "probability",
+    "count",
+    "after",
+    "match",
+    "retry_after_s",
+    "interval_s",
+}
+
+
+class FaultError(ValueError):
+    """A rule makes no sense; the message names the part."""
+
+
+@dataclass
+class Rule:
+    """One rule and what it did so far."""
+
+    kind: str
+    route: str = "*"
+    probability: float = 1.0
+    count: int | None = None
+    after: int = 0
+    match: str = ""
+    retry_after_s: float = 1.0
+    interval_s: float = 1.0
+    seen: int = 0
+    fired: int = 0
+    dice: random.Random = field(default_factory=random.Random, repr=False)
+
+    def draw(self, names: Sequence[str], path: str, raw_query: str, *, has_cursor: bool) -> bool:
+        """Whether this request is hit; counts it."""
+        if self.route != "*" and self.route not in names and not path.startswith(self.route):
+            return False
+        if self.match not in raw_query or (self.kind in _NEEDS_CURSOR and not has_cursor):
+            return False
+        self.seen += 1
+        spent = self.count is not None and self.fired >= self.count
+        if self.seen <= self.after or spent or self.dice.random() >= self.probability:
+            return False
+        self.fired += 1
+        return True
+
+    def report(self) -> dict[str, object]:
+        """The rule and its counters as JSON."""
+        shown = {name: getattr(self, name) for name in sorted(_FIELDS)}
+        return {**shown, "seen": self.seen, "fired": self.fired}
+
+
+class Faults:
+    """The rules in force, tried in order; the first that hits decides."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._made = 0
+        self.rules: list[Rule] = []
+
+    def add(self, described: object) -> None:
+        """Add a list of rules (or one) given as JSON. Raises FaultError; adds all or nothing."""
+        listed = described if isinstance(described, list) else [described]
+        self.rules += [self._rule(one) for one in listed]
+
+    def replace(self, described: object) -> None:
+        """Put these rules in place of the present ones."""
+        listed = described if isinstance(described, list) else [described]
+        self.rules = [self._rule(one) for one in listed]
+
+    def draw(
+        self, names: Sequence[str], path: str, raw_query: str, *, has_cursor: bool
+    ) -> Rule | None:
+        """The rule that hits this request, None for an honest answer."""
+        for rule in self.rules:
+            if rule.draw(names, path, raw_query, has_cursor=has_cursor):
+                return rule
+        return None
+
+    def report(self) -> list[dict[str, object]]:
+        """All rules with their counters."""
+        return [rule.report() for rule in self.rules]
+
+    def _rule(self, described: object) -> Rule:
+        if not isinstance(described, Mapping):
+            raise FaultError("a fault must be a JSON object")
+        unknown = set(described) - _FIELDS
+        if unknown:
+            raise FaultError(f"unknown fields of a fault: {', '.join(sorted(map(str, unknown)))}")
+        kind = str(described.get("kind"))
+        if kind not in KINDS:
+            raise FaultError(f"unknown kind of fault {kind!r}; known: {', '.join(KINDS)}")
+        self._made += 1
+        count = described.get("count")
+        try:
+            return Rule(
+                kind=kind,
+                route=str(described.get("route", "*")),
+                probability=float(described.get("probability", 1.0)),
+                count=None if count is None else int(count),
+                after=int(described.get("after", 0)),
+                match=str(described.get("match", "")),
+                retry_after_s=float(described.get("retry_after_s", 1.0)),
+                interval_s=float(described.get("interval_s", 1.0)),
+                dice=random.Random(f"fault-{self._seed}-{self._made}"),
+            )
+        except (TypeError, ValueError) as wrong:
+            raise FaultError(f"fault {kind}: {wrong}") from wrong

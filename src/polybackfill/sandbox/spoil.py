@@ -1,0 +1,114 @@
+"""What the faults do to a reply."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import orjson
+
+from polybackfill.sandbox import faults, replies
+
+Row = dict[str, object]
+
+# Fields that say whose row it is; a row that answers another question has others.
+_IDENTIFYING = ("proxy_wallet", "condition_id", "conditionId", "slug", "id")
+
+_TITLES = {502: "Bad Gateway", 504: "Gateway Timeout", 520: "Web server returns an unknown error"}
+
+
+def instead(rule: faults.Rule) -> replies.Reply:
+    """The reply sent in place of an answer."""
+    kind, wait = rule.kind, {"Retry-After": str(math.ceil(rule.retry_after_s))}
+    if kind == "429_json":
+        return replies.v2_error(429, "rate_limited", "slow down", retryable=True, headers=wait)
+    if kind == "429_html":
+        return replies.html(429, "Too Many Requests", "error code: 1015")
+    if kind == "403_html":
+        return replies.html(403, "Attention Required! | Cloudflare", "you have been blocked")
+    if kind == "400":
+        return replies.v2_error(400, "invalid_request", "this question cannot be answered")
+    if kind == "500":
+        return replies.v2_error(500, "internal", "internal error", retryable=True)
+    if kind == "503":
+        text = "dependency unavailable"
+        return replies.v2_error(503, "dependency_unavailable", text, retryable=True, headers=wait)
+    if kind == "408":
+        return replies.v2_error(408, "request_timeout", "request timeout", retryable=True)
+    status = int(kind)
+    return replies.html(status, _TITLES[status], f"error code: {status}")
+
+
+def cursor_refused() -> replies.Reply:
+    """What a cursor of an older release meets."""
+    return replies.v2_error(400, "invalid_request", "invalid cursor", parameter="cursor")
+
+
+def body(rule: faults.Rule, honest: replies.Reply) -> replies.Reply:
+    """A body that is no JSON, or stops in the middle with a matching Content-Length."""
+    if rule.kind == "invalid_json":
+        spoiled = honest.body.replace(b":", b"=", 3)
+    else:
+        spoiled = honest.body[: max(1, len(honest.body) * 2 // 3)]
+    return replies.Reply(spoiled, honest.status, honest.content_type, honest.headers)
+
+
+def listing(rule: faults.Rule, honest: replies.Reply, cursor: str) -> replies.Reply:
+    """A list whose rows or cursor are not what was asked for; `cursor`: the one that was sent."""
+    answer = orjson.loads(honest.body)
+    if rule.kind == "cursor_repeat":
+        _repeat_cursor(answer, cursor)
+    else:
+        _spoil_rows(rule, _rows_of(answer))
+    return replies.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
+
+
+def _repeat_cursor(answer: dict[str, object], cursor: str) -> None:
+    pagination = answer.get("pagination")
+    if isinstance(pagination, dict):
+        pagination.update(has_more=True, next_cursor=cursor)
+    else:
+        answer["next_cursor"] = cursor
+
+
+def _spoil_rows(rule: faults.Rule, found: list[Row]) -> None:
+    if rule.kind == "bad_row" and found:
+        found.insert(len(found) // 2, _bad_row(found[0], rule.fired))
+    elif rule.kind == "unknown_field":
+        for row in found:
+            row["sandbox_extra"] = {"since": "today"}
+    elif rule.kind == "wrong_rows":
+        for row in found:
+            row.update({name: _other(row[name]) for name in _IDENTIFYING if row.get(name)})
+
+
+def _rows_of(answer: object) -> list[Row]:
+    """The row list of any of the APIs' envelopes; an empty one when there is none."""
+    held = answer
+    if isinstance(answer, dict):
+        held = next((answer[key] for key in ("data", "markets", "events") if key in answer), None)
+    is_list = isinstance(held, list) and all(isinstance(row, dict) for row in held)
+    return cast(list[Row], held) if is_list else []
+
+
+def _other(value: object) -> object:
+    """An id of the same form that is somebody else's."""
+    text = str(value)
+    lead = 2 if text.startswith("0x") else 0
+    return text[:lead] + text[lead:][::-1]
+
+
+def _bad_row(good: Row, number: int) -> Row:
+    """One more row, damaged in one of several ways; the good rows all stay."""
+    bad = dict(good)
+    damage = number % 4
+    if damage == 0:
+        bad["size" if "size" in bad else "id"] = "many"
+    elif damage == 1:
+        for name in ("transaction_hash", "conditionId", "condition_id"):
+            bad.pop(name, None)
+    elif damage == 2:
+        bad["timestamp"] = "yesterday"
+    else:
+        bad["proxy_wallet"] = bad["token_id"] = {"not": "text"}
+    return bad

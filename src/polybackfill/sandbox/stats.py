@@ -1,0 +1,69 @@
+"""What happened on each route."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+REMEMBERED = 4_096  # durations per route behind the median
+
+
+@dataclass
+class RouteStats:
+    """One route; durations in seconds from arrival to the end of the reply."""
+
+    requests: int = 0
+    body_bytes: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def report(self) -> dict[str, object]:
+        """The counters as JSON."""
+        middle = statistics.median(self.durations_s) if self.durations_s else 0.0
+        return {
+            "requests": self.requests,
+            "bytes": self.body_bytes,
+            "statuses": dict(self.statuses),
+            "p50_ms": round(middle * 1e3, 3),
+        }
+
+
+class Stats:
+    """All routes, connections used and requests in flight."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, RouteStats] = {}
+        self._peers: set[object] = set()
+        self.in_flight = 0
+        self.most_in_flight = 0
+
+    def begin(self, peer: object) -> None:
+        """A request came in from this address and port, which name its connection."""
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self._peers.add(peer)
+
+    def end(self, route: str, status: str, body_bytes: int, duration_s: float) -> None:
+        """The request is over; `status`: the code, or a word when none was sent."""
+        self.in_flight -= 1
+        stats = self._routes.setdefault(route, RouteStats())
+        stats.requests += 1
+        stats.body_bytes += body_bytes
+        stats.statuses[status] += 1
+        stats.durations_s.append(duration_s)
+
+    def reset(self) -> None:
+        """All counters back to zero; requests in flight stay counted."""
+        self._routes.clear()
+        self._peers.clear()
+        self.most_in_flight = self.in_flight
+
+    def report(self) -> dict[str, object]:
+        """All counters as JSON."""
+        return {
+            "routes": {name: stats.report() for name, stats in sorted(self._routes.items())},
+            "connections": len(self._peers),
+            "in_flight": self.in_flight,
+            "most_in_flight": self.most_in_flight,
+        }

@@ -1,0 +1,194 @@
+"""What a perfect client would hold in the end: counts and an order-free digest.
+
+Digest: the sum modulo 2^64, over all rows, of the first 8 bytes (big endian) of the MD5 of one line
+of text per row. Sums do not depend on the order and count repeats.
+
+    trade     tx|wallet|token|side|micro|timestamp
+    other     tx|wallet|condition|token|TYPE|micro|timestamp
+
+All ids lower case without 0x, structural condition ids in their 64-digit form, `micro` the size in
+millionths of a share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polybackfill.sandbox import feeds, query, rows, universe
+
+Digests = NDArray[np.uint64]
+
+
+class Truth:
+    """The answers about one universe; the per-row digests are made once, on the first question."""
+
+    def __init__(self, world: universe.Universe) -> None:
+        self._world = world
+
+    def everything(self, now: int) -> dict[str, object]:
+        """All that wallet walks (full history) and condition walks (three years) can reach."""
+        world = self._world
+        wallets = set(range(len(world.tables.wallets))) - world.contracts
+        conditions = range(len(world.tables.conditions))
+        return self._report(self._reached(wallets, conditions, now))
+
+    def of(self, wallets: Iterable[str], conditions: Iterable[str], now: int) -> dict[str, object]:
+        """The same for the union of these walks; unknown ids and contracts reach nothing."""
+        world = self._world
+        numbers = {world.wallet_number.get(with_0x(wallet), -1) for wallet in wallets}
+        known = {
+            world.condition_number.get(query.normal_condition(with_0x(condition)), -1)
+            for condition in conditions
+        }
+        return self._report(self._reached(numbers - world.contracts - {-1}, known - {-1}, now))
+
+    def _reached(self, wallets: Iterable[int], conditions: Iterable[int], now: int) -> rows.Flags:
+        world = self._world
+        table = world.table
+        is_wallet = np.zeros(len(world.tables.wallets), dtype=np.bool_)
+        is_wallet[list(wallets)] = True
+        is_condition = np.zeros(len(world.tables.conditions) + 1, dtype=np.bool_)
+        is_condition[list(conditions)] = True
+        in_market = table.is_trade & is_condition[table.condition]
+        in_market &= table.ts >= now - feeds.THREE_YEARS
+        reached: rows.Flags = (is_wallet[table.wallet] | in_market) & table.listed
+        return reached
+
+    def _report(self, reached: rows.Flags) -> dict[str, object]:
+        table, lists = self._world.table, self._world.lists
+        trades, other = reached & table.is_trade, reached & ~table.is_trade
+        kinds = np.bincount(table.kind[other], minlength=len(rows.KINDS)).tolist()
+        named = {name: count for name, count in zip(rows.KINDS, kinds, strict=True) if count}
+        return {
+            "trades": {
+                "rows": int(np.count_nonzero(trades)),
+                "digest": self._digest(trades),
+                "identical_extra": self._identical(trades),
+                "wallets": len(np.unique(table.wallet[trades])),
+                "conditions": len(np.unique(table.condition[trades])),
+            },
+            "activity": {
+                "rows": int(np.count_nonzero(other)),
+                "digest": self._digest(other),
+                "identical_extra": self._identical(other),
+                "by_type": named,
+            },
+            "markets": {
+                "gamma_open": sum(m.listed and not m.closed for m in lists.markets),
+                "gamma_closed": sum(m.listed and m.closed for m in lists.markets),
+                "gamma_unlisted": sum(not m.listed for m in lists.markets),
+                "gamma_v2": sum(m.listed and m.version == "v2" for m in lists.markets),
+                "clob_rows": len(lists.clob),
+                "with_condition": len(lists.by_condition),
+            },
+            "events": {
+                "open": sum(not event.closed for event in lists.events),
+                "closed": sum(event.closed for event in lists.events),
+            },
+            "resolutions": {"resolved": sum(bool(m.payouts) for m in lists.markets)},
+        }
+
+    def _digest(self, chosen: rows.Flags) -> str:
+        return str(int(np.add.reduce(self._digests[chosen], dtype=np.uint64)))
+
+    def _identical(self, chosen: rows.Flags) -> int:
+        return int(np.count_nonzero(chosen)) - len(np.unique(self._digests[chosen]))
+
+    @cached_property
+    def _digests(self) -> Digests:
+        table = self._world.table
+        found = np.zeros(len(table), dtype=np.uint64)
+        is_trade = table.is_trade
+        for chosen, lines in (
+            (np.flatnonzero(is_trade), self._trade_lines),
+            (np.flatnonzero(~is_trade), self._other_lines),
+        ):
+            heads = b"".join(hashlib.md5(line).digest()[:8] for line in lines(chosen))  # noqa: S324
+            found[chosen] = np.frombuffer(heads, dtype=">u8")
+        return found
+
+    def _trade_lines(self, chosen: rows.Ints) -> Iterable[bytes]:
+        table = self._world.table
+        wallets, tokens, _ = self._ids
+        transaction = self._world.renderer.transaction
+        for tx, wallet, token, side, micro, ts in zip(
+            table.tx[chosen].tolist(),
+            table.wallet[chosen].tolist(),
+            table.token[chosen].tolist(),
+            table.side[chosen].tolist(),
+            table.micro[chosen].tolist(),
+            table.ts[chosen].tolist(),
+            strict=True,
+        ):
+            known = (transaction(tx), wallets[wallet], tokens[token], _SIDES[side], micro, ts)
+            yield b"%b|%b|%b|%b|%d|%d" % known
+
+    def _other_lines(self, chosen: rows.Ints) -> Iterable[bytes]:
+        table = self._world.table
+        wallets, tokens, conditions = self._ids
+        transaction = self._world.renderer.transaction
+        for tx, wallet, condition, token, kind, micro, ts in zip(
+            table.tx[chosen].tolist(),
+            table.wallet[chosen].tolist(),
+            table.condition[chosen].tolist(),
+            table.token[chosen].tolist(),
+            table.kind[chosen].tolist(),
+            table.micro[chosen].tolist(),
+            table.ts[chosen].tolist(),
+            strict=True,
+        ):
+            ids = (transaction(tx), wallets[wallet], conditions[condition], tokens[token])
+            yield b"%b|%b|%b|%b|%b|%d|%d" % (*ids, _KINDS[kind], micro, ts)
+
+    @cached_property
+    def _ids(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Wallets, tokens and conditions as they stand in the lines; number -1 is empty."""
+        tables = self._world.tables
+        wallets = [wallet[2:].encode() for wallet in tables.wallets]
+        tokens = [token.encode() for token in tables.tokens]
+        conditions = [condition[2:].encode() for condition in tables.conditions]
+        return wallets, [*tokens, b""], [*conditions, b""]
+
+
+_SIDES = [name.encode() for name in rows.SIDES]
+_KINDS = [name.encode() for name in rows.KINDS]
+
+
+def with_0x(text: str) -> str:
+    """Lower case with the prefix, however it was written."""
+    lowered = text.strip().lower()
+    return lowered if lowered.startswith("0x") else "0x" + lowered
+
+
+def ranking(world: universe.Universe, kind: str, *, by: str, top: int) -> list[dict[str, object]]:
+    """The largest wallets or conditions. `kind`: "wallets" or "conditions"; `by`: "rows" (listed
+    trades) or "notional" (USD, both sides)."""
+    table = world.table
+    chosen = table.is_trade & table.listed
+    is_wallets = kind == "wallets"
+    keys = (table.wallet if is_wallets else table.condition)[chosen]
+    names = world.tables.wallets if is_wallets else world.tables.conditions
+    counts = np.bincount(keys, minlength=len(names))
+    usd = table.micro[chosen] / 1e6 * table.price[chosen]
+    notional = np.bincount(keys, weights=usd, minlength=len(names))
+    order = np.argsort(counts if by == "rows" else notional, kind="stable")[::-1][:top]
+    listed = []
+    for number in order.tolist():
+        row: dict[str, object] = {
+            "rows": int(counts[number]),
+            "notional": round(float(notional[number]), 6),
+        }
+        if is_wallets:
+            all_rows = len(world.by_wallet.of(number))
+            row.update(wallet=names[number], all_rows=all_rows)
+            row["contract"] = number in world.contracts
+        else:
+            market = world.market_of(number)
+            row.update(condition_id=names[number], volume=market.volume if market else None)
+        listed.append(row)
+    return listed

@@ -1,0 +1,82 @@
+"""One whole universe, ready to be asked: rows, groups of rows, texts and the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from polybackfill.sandbox import catalog, fragments, rows
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the numbers in the rows stand for. `conditions`: `0x` + 64 hex, combos included;
+    `token_outcome[t]`: outcome index of a token, -1 for a combo's."""
+
+    wallets: Sequence[str]
+    conditions: Sequence[str]
+    tokens: Sequence[str]
+    token_condition: rows.SmallInts
+    token_outcome: rows.SmallInts
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Immutable after it was built; `special` names the wallets and markets made on purpose,
+    `contracts` are the wallet numbers the Data API refuses."""
+
+    now: int
+    table: rows.Rows
+    tables: Tables
+    renderer: fragments.Renderer
+    lists: catalog.Catalog
+    special: Mapping[str, str]
+    contracts: frozenset[int]
+
+    @cached_property
+    def wallet_number(self) -> Mapping[str, int]:
+        return {wallet: number for number, wallet in enumerate(self.tables.wallets)}
+
+    @cached_property
+    def condition_number(self) -> Mapping[str, int]:
+        return {condition: number for number, condition in enumerate(self.tables.conditions)}
+
+    @cached_property
+    def by_wallet(self) -> rows.Groups:
+        """Listed rows of every wallet, trades and all else."""
+        return rows.group(self.table.wallet, self.table.listed, len(self.tables.wallets))
+
+    @cached_property
+    def by_condition(self) -> rows.Groups:
+        """Listed trades of every condition, both sides."""
+        included = self.table.listed & self.table.is_trade & (self.table.condition >= 0)
+        return rows.group(self.table.condition, included, len(self.tables.conditions))
+
+    @cached_property
+    def conditions_of_event(self) -> Mapping[int, tuple[int, ...]]:
+        """Condition numbers by Gamma event id."""
+        found: dict[int, list[int]] = {}
+        for market in self.lists.markets:
+            number = self.condition_number.get(market.condition_id)
+            for event_id in market.event_ids or ():
+                if number is not None:
+                    found.setdefault(event_id, []).append(number)
+        return {event_id: tuple(numbers) for event_id, numbers in found.items()}
+
+    def market_of(self, condition: int) -> catalog.Market | None:
+        """The catalog's market of a condition number, None when only trades know it."""
+        position = self.lists.by_condition.get(self.tables.conditions[condition])
+        return None if position is None else self.lists.markets[position]
+
+
+def taker_volumes(columns: rows.Rows, conditions: int) -> rows.Floats:
+    """Shares by condition, each fill counted once, dust included: Gamma's `volumeNum`."""
+    taken = columns.is_trade & columns.taker
+    micro = np.bincount(
+        columns.condition[taken], weights=columns.micro[taken], minlength=conditions
+    )
+    volumes: rows.Floats = np.round(micro / 1e6, 6)
+    return volumes
