@@ -1,0 +1,236 @@
+"""One request with a total deadline: a reply, or one of the error classes.
+
+The token is taken before the request, the deadline covers everything after it: connecting,
+waiting, and a body that drips for ever. Nothing is asked twice behind the caller's back: aiohttp
+repeats a GET whose kept-alive connection broke, which would be a request without a token, so that
+is switched off, and redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import aiohttp
+import yarl
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress
+from polybackfill.polymarket import endpoints, limits, replies
+
+CONNECT_S = 10.0
+READ_GAP_S = 30.0
+KEEP_ALIVE_S = 30.0  # as the official client, polymarket-client 0.14.0
+DNS_CACHE_S = 300
+SESSION_LIFE_S = 3600.0  # TLS sessions and pools of a night are dropped every hour
+BODY_LIMIT_BYTES = 64 << 20
+READ_BUFFER_BYTES = 1 << 20
+
+# What callers of this module receive.
+Reply = replies.Reply
+
+
+@dataclass
+class _Line:
+    """A session and the requests that still use it."""
+
+    session: aiohttp.ClientSession
+    opened_at: float
+    users: int = 0
+
+
+@dataclass
+class _Counters:
+    requests: dict[str, Counter[str]] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+    body_bytes: int = 0
+
+
+class Client:
+    """Asks the hosts of `base_urls` (host name of a route → base URL), inside `limits`.
+
+    `refusal_pause_s`: pause of a host that refuses with a web page and no Retry-After.
+    `pool_size` must exceed the requests in flight, or they would wait inside their deadline.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_urls: Mapping[str, str],
+        limits: limits.Limits,
+        clock: clocks.Clock,
+        deadline_s: float = 60.0,
+        refusal_pause_s: float = 90.0,
+        pool_size: int = 512,
+        body_limit_bytes: int = BODY_LIMIT_BYTES,
+        session_life_s: float = SESSION_LIFE_S,
+    ) -> None:
+        self._base_urls = {host: yarl.URL(url.rstrip("/")) for host, url in base_urls.items()}
+        self._limits = limits
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._refusal_pause_s = refusal_pause_s
+        self._pool_size = pool_size
+        self._body_limit_bytes = body_limit_bytes
+        self._session_life_s = session_life_s
+        self._line: _Line | None = None
+        self._counters = _Counters()
+        self._open = 0
+
+    async def get(
+        self,
+        route: endpoints.Route,
+        params: Mapping[str, str] | Sequence[tuple[str, str]],
+        progress: progress.Progress,
+    ) -> Reply:
+        """One request, sent when the limits allow it.
+
+        Raises `Retry`, `GiveUp` (with the status) or `Stop` (region blocked), nothing else.
+        """
+        url = self._url(route, params)
+        turn = await self._limits.acquire(route, progress)
+        outcome: Reply | Exception
+        try:
+            outcome = await self._exchange(url, turn)
+        except (aiohttp.ClientError, OSError, _TooLong) as error:
+            outcome = error
+        finally:
+            turn.release()
+        verdict = replies.translate(
+            outcome, str(url), now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
+        )
+        self._note(route, outcome, verdict)
+        if isinstance(verdict, Reply):
+            return verdict
+        raise verdict
+
+    async def close(self) -> None:
+        """Close all connections; requests under way end with `Retry`."""
+        if self._line is not None:
+            await self._line.session.close()
+            self._line = None
+
+    def stats(self) -> dict[str, object]:
+        """Requests by route and status, errors by class, bytes of the bodies (unpacked)."""
+        return {
+            "requests": {route: dict(count) for route, count in self._counters.requests.items()},
+            "errors": dict(self._counters.errors),
+            "body_bytes": self._counters.body_bytes,
+            "open_requests": self._open,
+        }
+
+    def _url(
+        self, route: endpoints.Route, params: Mapping[str, str] | Sequence[tuple[str, str]]
+    ) -> yarl.URL:
+        base = self._base_urls.get(route.host)
+        if base is None:
+            raise errors.Stop(f"no base URL for the host {route.host!r} of {route.name}")
+        return base.joinpath(route.path.lstrip("/")).with_query(params)
+
+    async def _exchange(self, url: yarl.URL, turn: limits.Turn) -> Reply:
+        asked_at = self._clock.monotonic()
+        async with (
+            asyncio.timeout(self._deadline_s),
+            self._session() as session,
+            session.get(url, allow_redirects=False, trace_request_ctx=turn) as response,
+        ):
+            turn.answered(response.status)
+            ttfb_s = self._clock.monotonic() - asked_at
+            body = await self._body(response)
+        self._counters.body_bytes += len(body)
+        return Reply(response.status, body, response.headers, ttfb_s, str(url))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while part := await response.content.readany():
+            parts.append(part)
+            size += len(part)
+            if size > self._body_limit_bytes:
+                raise _TooLong(f"the body is longer than {self._body_limit_bytes} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @contextlib.asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Today's session; the one before is closed by the last request that used it."""
+        line = self._line
+        if line is None or self._clock.monotonic() - line.opened_at >= self._session_life_s:
+            old, line = line, _Line(self._new_session(), self._clock.monotonic())
+            self._line = line
+            if old is not None and old.users == 0:
+                await old.session.close()
+        line.users += 1
+        self._open += 1
+        try:
+            yield line.session
+        finally:
+            line.users -= 1
+            self._open -= 1
+            if line is not self._line and line.users == 0:
+                await line.session.close()
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_mark_sent)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._pool_size, ttl_dns_cache=DNS_CACHE_S, keepalive_timeout=KEEP_ALIVE_S
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_GAP_S),
+            headers={"User-Agent": f"polybackfill/{_version()}", "Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_never_ask_twice,),
+            trace_configs=[trace],
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+
+    def _note(
+        self,
+        route: endpoints.Route,
+        outcome: Reply | Exception,
+        verdict: Reply | errors.BackfillError,
+    ) -> None:
+        """Count the request, and pause the host for everybody when the answer asks for it."""
+        counters = self._counters
+        status = str(outcome.status) if isinstance(outcome, Reply) else "none"
+        counters.requests.setdefault(route.name, Counter())[status] += 1
+        if isinstance(verdict, errors.BackfillError):
+            counters.errors[type(verdict).__name__] += 1
+        if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:
+            self._limits.pause(route.host, verdict.pause_host_s)
+
+
+class _TooLong(Exception):
+    """A body beyond the cap."""
+
+
+async def _mark_sent(
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _params: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    context.trace_request_ctx.sent()
+
+
+async def _never_ask_twice(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """aiohttp repeats a GET after these two errors; as this class it lets them through."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("polybackfill")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        return "0"
