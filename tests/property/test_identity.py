@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, cycle
 from typing import Any
 
@@ -162,6 +162,15 @@ class Store:
             self.activities.setdefault(activity.activity_id, activity)
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A walk over one feed. Each crash: (pages later, one of CRASH_MOMENTS)."""
+
+    feed: walk.Feed
+    crashes: Sequence[tuple[int, str]] = ()
+    abandoned: bool = False
+
+
 class FixedClock:
     def now(self) -> float:
         return 1.0
@@ -173,14 +182,13 @@ class FixedClock:
         raise AssertionError(seconds)
 
 
-async def run(
-    server: KeysetServer, feed: walk.Feed, store: Store, crashes: Sequence[tuple[int, str]]
-) -> None:
-    """Walk to the end. Each crash: (pages later, one of CRASH_MOMENTS)."""
+async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
+    """Walk until the last crash or, unless abandoned there, to the end."""
     recorded: walk.Resume | None = None
-    for pages_until, moment in [*crashes, (10**6, "never")]:
+    last_run = [] if visit.abandoned else [(10**6, "never")]
+    for pages_until, moment in [*visit.crashes, *last_run]:
         left = pages_until
-        pages = walk.pages(server, feed, recorded, clock=FixedClock())
+        pages = walk.pages(server, visit.feed, recorded, clock=FixedClock())
         async for page in pages:
             if left == 0 and moment == "fetched":
                 break
@@ -197,7 +205,7 @@ async def run(
                 break
             left -= 1
         await pages.aclose()
-    raise AssertionError("the walk never ended")
+    assert visit.abandoned, "the walk never ended"
 
 
 fills = st.builds(
@@ -212,9 +220,10 @@ fills = st.builds(
     tx=st.integers(1, 3),
     kind=st.sampled_from(["TRADE"] * 9 + ["MERGE"]),
 )
-repeated_fills = st.tuples(fills, st.sampled_from([1, 1, 1, 2, 3, 9])).map(
-    lambda drawn: [drawn[0]] * drawn[1]
-)
+# The same fill several times over; its price tells the copies apart, or does not.
+repeated_fills = st.tuples(
+    fills, st.lists(st.sampled_from(PRICES), min_size=1, max_size=9) | st.just([0.5])
+).map(lambda drawn: [replace(drawn[0], price=price) for price in drawn[1]])
 histories = (
     st.lists(repeated_fills, max_size=12)
     .map(lambda groups: [*chain.from_iterable(groups)])
@@ -240,7 +249,7 @@ class Scenario:
     history: list[Fill]
     page_sizes: list[int]
     spellings: list[Spelling]
-    earlier: list[tuple[walk.Feed, list[tuple[int, str]]]]
+    earlier: list[Visit]
     complete: list[walk.Feed]
     crashes: list[tuple[int, str]]
 
@@ -257,7 +266,9 @@ scenarios = st.builds(
     histories,
     page_sizes,
     spellings,
-    st.lists(st.tuples(wallet_feeds | condition_feeds, crash_lists), max_size=4),
+    st.lists(
+        st.builds(Visit, wallet_feeds | condition_feeds, crash_lists, st.booleans()), max_size=4
+    ),
     st.sampled_from(
         [
             [walk.feed_for_wallet(wallet) for wallet in WALLETS],
@@ -269,12 +280,10 @@ scenarios = st.builds(
 )
 
 
-def run_all(
-    server: KeysetServer, plan: Sequence[tuple[walk.Feed, Sequence[tuple[int, str]]]], store: Store
-) -> None:
+def run_all(server: KeysetServer, visits: Sequence[Visit], store: Store) -> None:
     async def each() -> None:
-        for feed, crashes in plan:
-            await run(server, feed, store, crashes)
+        for visit in visits:
+            await run(server, visit, store)
 
     asyncio.run(each())
 
@@ -295,11 +304,11 @@ def keys_of(store: Store) -> Counter[tuple[Any, ...]]:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(scenarios)
 def test_each_fill_is_stored_once(scenario: Scenario) -> None:
     store = Store()
-    complete = [(feed, scenario.crashes) for feed in scenario.complete]
+    complete = [Visit(feed, scenario.crashes) for feed in scenario.complete]
     run_all(scenario.server(), [*scenario.earlier, *complete], store)
     assert keys_of(store) == Counter(fill.key for fill in scenario.trades)
     # Not only as many rows: each of the equal fills has its own price.
@@ -311,7 +320,7 @@ def test_each_fill_is_stored_once(scenario: Scenario) -> None:
 @given(scenarios)
 def test_whatever_else_a_wallet_did_is_stored_once(scenario: Scenario) -> None:
     store = Store()
-    wallets = [(walk.feed_for_wallet(wallet), scenario.crashes) for wallet in WALLETS]
+    wallets = [Visit(walk.feed_for_wallet(wallet), scenario.crashes) for wallet in WALLETS]
     run_all(scenario.server(), [*scenario.earlier, *wallets], store)
     stored = Counter(
         (int(row.tx_hash, 16), row.wallet_address, row.condition_id, round(row.shares * 1e6))
@@ -331,6 +340,6 @@ def test_fills_that_arrive_late_are_stored_once_by_the_next_walk(
 ) -> None:
     store = Store()
     run_all(scenario.server(), scenario.earlier, store)
-    run_all(scenario.server(late), [(feed, []) for feed in scenario.complete], store)
+    run_all(scenario.server(late), [Visit(feed) for feed in scenario.complete], store)
     arrived = [fill for fill in late if fill.kind == "TRADE"]
     assert keys_of(store) == Counter(fill.key for fill in [*scenario.trades, *arrived])
