@@ -8,7 +8,7 @@ an answer that makes no sense is one more try of the same page.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from polybackfill import clock as clocks
@@ -42,21 +42,40 @@ async def fetch(
     rng: random.Random,
     backoff_cap_s: float = 60.0,
 ) -> Checked:
-    """The first reply that passes `check`, as what `check` made of it.
+    """The first reply that passes `check`, as what `check` made of it; see `persist`."""
+
+    async def attempt() -> Checked:
+        return check(await client.get(route, params, progress))
+
+    return await persist(
+        attempt, progress, attempts=attempts, clock=clock, rng=rng, backoff_cap_s=backoff_cap_s
+    )
+
+
+async def persist(
+    attempt: Callable[[], Awaitable[Checked]],
+    progress: progress.Progress,
+    *,
+    attempts: int,
+    clock: clocks.Clock,
+    rng: random.Random,
+    backoff_cap_s: float = 60.0,
+) -> Checked:
+    """What the first successful `attempt` returns.
 
     Raises the last `Retry` when the attempts are used up, so the unit can be given back and asked
     for later; at once when it wants the batch split, since the same question would be refused
     again. `GiveUp` and `Stop` pass through.
     """
-    for attempt in range(1, attempts + 1):
+    for number in range(1, attempts + 1):
         try:
-            return check(await client.get(route, params, progress))
+            return await attempt()
         except errors.Retry as error:
-            if error.split or attempt == attempts:
+            if error.split or number == attempts:
                 raise
             wait_s = error.after_s
             if wait_s is None:
-                wait_s = backoff_s(attempt, rng, cap_s=backoff_cap_s)
+                wait_s = backoff_s(number, rng, cap_s=backoff_cap_s)
         with progress.waiting("back-off"):
             await clock.sleep(wait_s)
     raise ValueError(f"attempts = {attempts}: at least one is needed")
