@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import msgspec
 
@@ -116,6 +115,7 @@ class _RawEnvelope(msgspec.Struct):
     pagination: _Pagination
 
 
+_NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _envelope = msgspec.json.Decoder(_Envelope)
 _raw_envelope = msgspec.json.Decoder(_RawEnvelope)
 _row = msgspec.json.Decoder(_Row)
@@ -126,25 +126,37 @@ def page(body: bytes, source: Source) -> Parsed:
     """The rows of one page, each usable or rejected. Raises Retry when it is no feed page."""
     try:
         return _page(body, source)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except _NOT_DECODABLE as problem:
         mended = _mended(body)
         if mended == body:
             raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
     try:
         return _page(mended, source)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except _NOT_DECODABLE as problem:
         raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
 
 
 def one_row(raw: str, source: Source) -> records.Trade | records.Activity:
     """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
-    content = raw.encode()
+    content = msgspec.Raw(raw.encode())
     try:
         row = _row.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except _NOT_DECODABLE as problem:
         raise errors.Reject(str(problem)) from problem
     _strip_nul(row)
-    return _usable(row, lambda: raw, source)
+    return _usable(row, 0, _RawRows([content]), source)
+
+
+class _RawRows:
+    """The rows' own JSON, taken from the page only where some of it is kept."""
+
+    def __init__(self, page: bytes | Sequence[msgspec.Raw]) -> None:
+        self._page = page
+
+    def text(self, position: int) -> str:
+        if isinstance(self._page, bytes):
+            self._page = _raw_envelope.decode(self._page).data
+        return bytes(self._page[position]).decode("utf-8", "replace")
 
 
 def _page(body: bytes, source: Source) -> Parsed:
@@ -156,11 +168,7 @@ def _page(body: bytes, source: Source) -> Parsed:
         _take_one_by_one(parsed, raw_page.data, source)
     else:
         parsed = _empty(body, envelope.pagination, len(envelope.data), source)
-        # The single byte is found at memory speed; few pages hold one.
-        if b"\\" in body and b"\\u0000" in body:
-            for row in envelope.data:
-                _strip_nul(row)
-        _take(parsed, envelope.data, body, source)
+        _take_all(parsed, envelope.data, body, source)
     records.number_rejected(parsed.rejected)
     return parsed
 
@@ -174,35 +182,33 @@ def _empty(body: bytes, pagination: _Pagination, rows: int, source: Source) -> P
     return Parsed([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
 
 
-def _take(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: Source) -> None:
-    """Rows that have the right types; their raw text is only looked up where it is kept."""
-    raw_rows: list[msgspec.Raw] = []
-
-    def raw_text() -> str:
-        if not raw_rows:
-            raw_rows.extend(_raw_envelope.decode(body).data)
-        return _text(raw_rows[position])
-
-    for position, row in enumerate(rows):  # noqa: B007 - raw_text reads it
-        _take_row(parsed, row, raw_text, source)
+def _take_all(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: Source) -> None:
+    # The single byte is found at memory speed; few pages hold one.
+    if b"\\" in body and b"\\u0000" in body:
+        for row in rows:
+            _strip_nul(row)
+    raw_rows = _RawRows(body)
+    for position, row in enumerate(rows):
+        _take(parsed, row, position, raw_rows, source)
 
 
-def _take_one_by_one(parsed: Parsed, raw_rows: Sequence[msgspec.Raw], source: Source) -> None:
-    for raw in raw_rows:
+def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: Source) -> None:
+    raw_rows = _RawRows(rows)
+    for position, raw in enumerate(rows):
         try:
             row = _row.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-            _set_aside(parsed, str(problem), _text(raw), source)
+        except _NOT_DECODABLE as problem:
+            _set_aside(parsed, str(problem), raw_rows.text(position), source)
             continue
         _strip_nul(row)
-        _take_row(parsed, row, partial(_text, raw), source)
+        _take(parsed, row, position, raw_rows, source)
 
 
-def _take_row(parsed: Parsed, row: _Row, raw_text: Callable[[], str], source: Source) -> None:
+def _take(parsed: Parsed, row: _Row, position: int, raw_rows: _RawRows, source: Source) -> None:
     try:
-        usable = _usable(row, raw_text, source)
+        usable = _usable(row, position, raw_rows, source)
     except errors.Reject as problem:
-        _set_aside(parsed, str(problem), raw_text(), source)
+        _set_aside(parsed, str(problem), raw_rows.text(position), source)
         return
     if isinstance(usable, records.Trade):
         parsed.trades.append(usable)
@@ -224,7 +230,7 @@ def _set_aside(parsed: Parsed, reason: str, raw: str, source: Source) -> None:
 
 
 def _usable(
-    row: _Row, raw_text: Callable[[], str], source: Source
+    row: _Row, position: int, raw_rows: _RawRows, source: Source
 ) -> records.Trade | records.Activity:
     kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
     if not kind:
@@ -235,7 +241,7 @@ def _usable(
         raise errors.Reject("price: negative or beyond any price")
     if kind == _TRADE and not row.is_combo:
         return _trade(row, source)
-    return _activity(row, kind, raw_text(), source)
+    return _activity(row, kind, raw_rows.text(position), source)
 
 
 def _trade(row: _Row, source: Source) -> records.Trade:
@@ -334,10 +340,6 @@ def _strip_nul(row: _Row) -> None:
         text = getattr(row, name)
         if text and "\0" in text:
             setattr(row, name, text.replace("\0", ""))
-
-
-def _text(raw: msgspec.Raw) -> str:
-    return bytes(raw).decode("utf-8", "replace")
 
 
 def _unknown_fields(body: bytes) -> dict[str, int]:

@@ -11,7 +11,6 @@ import pytest
 from polybackfill import errors, records
 from polybackfill.polymarket import parse
 
-RECORDED = Path(__file__).parents[4] / "shared" / "data" / "polymarket-recorded"
 ACTIVITY = parse.Source("/v2/activity", "http://x/v2/activity?user=0x1", "wallets:1", 1_790_700_000)
 TRADES = parse.Source("/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7)
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
@@ -324,8 +323,8 @@ V2_NAMES = {
 }
 
 
-def recorded_v1_rows() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for path in sorted(RECORDED.glob("data-v1-*")):
+def recorded_v1_rows(recorded_dir: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for path in sorted(recorded_dir.glob("data-v1-*")):
         if "-activity-" not in path.name and "-trades-" not in path.name:
             continue
         content = path.read_bytes()
@@ -347,9 +346,9 @@ def rows_within(stored: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.recorded
-def test_every_recorded_v1_row_is_usable() -> None:
+def test_every_recorded_v1_row_is_usable(recorded_dir: Path) -> None:
     seen = 0
-    for name, rows in recorded_v1_rows():
+    for name, rows in recorded_v1_rows(recorded_dir):
         source = TRADES if "-trades-" in name else ACTIVITY
         answer = parsed(*rows, source=source)
         assert answer.rejected == [], name
@@ -361,9 +360,9 @@ def test_every_recorded_v1_row_is_usable() -> None:
 
 
 @pytest.mark.recorded
-def test_recorded_v2_pages_are_read_as_they_are() -> None:
-    bundle = json.loads((RECORDED / "data-v2-samples-promtbacktest.json").read_bytes())
-    other = json.loads((RECORDED / "data-v2-samples-polyoxide.json").read_bytes())
+def test_recorded_v2_pages_are_read_as_they_are(recorded_dir: Path) -> None:
+    bundle = json.loads((recorded_dir / "data-v2-samples-promtbacktest.json").read_bytes())
+    other = json.loads((recorded_dir / "data-v2-samples-polyoxide.json").read_bytes())
     pages = [
         (bundle["trades_all"]["response"], TRADES, 2),
         (bundle["trades_taker_only_default"]["response"], TRADES, 2),
@@ -380,10 +379,14 @@ def test_recorded_v2_pages_are_read_as_they_are() -> None:
 
 
 @pytest.mark.recorded
-def test_the_same_fill_in_v1_and_v2_has_one_id() -> None:
-    bundle = json.loads((RECORDED / "data-v2-samples-promtbacktest.json").read_bytes())
+def test_the_same_fill_in_v1_and_v2_has_one_id(recorded_dir: Path) -> None:
+    bundle = json.loads((recorded_dir / "data-v2-samples-promtbacktest.json").read_bytes())
     second = parse.page(json.dumps(bundle["trades_all"]["response"]).encode(), TRADES)
-    first = next(rows for name, rows in recorded_v1_rows() if name.startswith("data-v1-trades-pro"))
+    first = next(
+        rows
+        for name, rows in recorded_v1_rows(recorded_dir)
+        if name.startswith("data-v1-trades-pro")
+    )
     ids = [row.external_trade_id for row in parsed(*first, source=TRADES).trades]
     assert ids == [row.external_trade_id for row in second.trades]
     assert len(ids) == 2

@@ -14,7 +14,6 @@ ORDINARY = (
     "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb",
     "94086112935155543873623944622982589425841987761157800428904933343235050159168",
 )
-RECORDED = Path(__file__).parents[4] / "shared" / "data" / "polymarket-recorded"
 
 
 def test_a_recorded_token_is_the_second_outcome_of_its_market() -> None:
@@ -42,9 +41,9 @@ def test_a_second_look_costs_nothing() -> None:
 
 
 @pytest.mark.recorded
-def test_recorded_trades_carry_the_tokens_of_their_outcomes() -> None:
+def test_recorded_trades_carry_the_tokens_of_their_outcomes(recorded_dir: Path) -> None:
     wrong, checked, started = [], 0, time.process_time()
-    with gzip.open(RECORDED / "data-v1-activity-polybotanalysis-trades24h.jsonl.gz") as lines:
+    with gzip.open(recorded_dir / "data-v1-activity-polybotanalysis-trades24h.jsonl.gz") as lines:
         for line in lines:
             row = json.loads(line)
             if row["type"] != "TRADE":
@@ -59,10 +58,12 @@ def test_recorded_trades_carry_the_tokens_of_their_outcomes() -> None:
 
 
 @pytest.mark.recorded
-def test_recorded_negative_risk_markets_list_their_tokens_in_outcome_order() -> None:
+def test_recorded_negative_risk_markets_list_their_tokens_in_outcome_order(
+    recorded_dir: Path,
+) -> None:
     name = "gamma-markets-compact-open-universe-wakeupnemo.jsonl.gz"
     checked = {True: 0, False: 0}
-    with gzip.open(RECORDED / name) as lines:
+    with gzip.open(recorded_dir / name) as lines:
         for number, line in enumerate(lines):
             if number % 400:
                 continue
