@@ -25,12 +25,14 @@ class Place:
     environment: dict[str, str]
     sandbox_url: str
 
-    def shell(self, script: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def shell(
+        self, script: str, folder: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a block as a person's shell would, but stop at the first command that fails."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder or self.folder,
-            env=self.environment,
+            env={**self.environment, **more},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -55,7 +57,8 @@ class Place:
 
     def known(self, kind: str) -> list[dict[str, Any]]:
         """The sandbox's `wallets` or `conditions`, largest first."""
-        with urllib.request.urlopen(f"{self.sandbox_url}/_sandbox/{kind}?top=20") as answer:
+        url = f"{self.sandbox_url}/_sandbox/{kind}?top=20"
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  (our own sandbox)
             return json.load(answer)
 
 

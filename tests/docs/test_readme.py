@@ -33,8 +33,7 @@ def test_every_command_works_in_the_order_of_the_text(place):
     for script in blocks():
         real = CONDITION.sub(condition["condition_id"], script)
         if real.startswith("make "):
-            place.environment.update(SMALL)
-            done = place.shell(real, ROOT)
+            done = place.shell(real, ROOT, **SMALL)
         else:
             done = place.shell(real)
         assert done.returncode == 0, f"{real}\n{done.stdout}{done.stderr}"
