@@ -32,10 +32,8 @@ def test_every_command_works_in_the_order_of_the_text(place):
     (condition,) = [place.known("conditions")[0]]
     for script in blocks():
         real = CONDITION.sub(condition["condition_id"], script)
-        if real.startswith("make "):
-            done = place.shell(real, ROOT, **SMALL)
-        else:
-            done = place.shell(real)
+        chore = real.startswith("make ")
+        done = place.shell(real, ROOT, **SMALL) if chore else place.shell(real)
         assert done.returncode == 0, f"{real}\n{done.stdout}{done.stderr}"
     trades, wallets = done.stdout.strip().splitlines()[-1].split("\t")
     assert int(trades) == condition["rows"]
