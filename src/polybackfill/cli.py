@@ -71,14 +71,22 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
     try:
         module = importlib.import_module(f"polybackfill.commands.{module_name}")
         return int(getattr(module, function_name)(arguments))
+    except errors.Stop as error:
+        return _refused(error, error.exit_code)
+    except errors.Retry as error:
+        return _refused(error, errors.EXIT_UNAVAILABLE)
     except errors.BackfillError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, errors.Stop) else errors.EXIT_UNAVAILABLE
+        return _refused(error, errors.EXIT_CONFIG)
     except BrokenPipeError:
         sys.stderr.close()
         return errors.EXIT_OK
     except KeyboardInterrupt:
         return 130
+
+
+def _refused(error: Exception, exit_code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return exit_code
 
 
 def _command(

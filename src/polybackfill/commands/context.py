@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
+from polybackfill import clock as clocks
 from polybackfill import errors, settings
+from polybackfill.store import client
 
 T = TypeVar("T")
 
@@ -60,3 +63,27 @@ def _loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def address_of(chosen: settings.Settings) -> client.Address:
+    """Where the store is, by the settings."""
+    server = chosen.clickhouse
+    return client.Address(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        database=server.database,
+        secure=server.secure,
+        data_dir=chosen.backfill.data_dir / "clickhouse",
+    )
+
+
+@asynccontextmanager
+async def open_store(chosen: settings.Settings) -> AsyncIterator[client.Store]:
+    """The store as it is; errors.Stop or errors.Retry name the place when it cannot be reached."""
+    store = await client.open(address_of(chosen), clock=clocks.SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()

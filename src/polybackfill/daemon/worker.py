@@ -88,7 +88,7 @@ class Walker:
                 attempt,
                 progress,
                 attempts=self._page_attempts,
-                cap_s=self._backoff_cap_s,
+                backoff_cap_s=self._backoff_cap_s,
                 clock=self._clock,
                 rng=self._rng,
             )

@@ -68,7 +68,7 @@ class Writer:
         self.cuts = 0
 
     async def run(self) -> None:
-        """Work until the batch is closed and empty; raises errors.Stop when the store refuses us."""
+        """Work until the batch is closed and empty; raises errors.Stop when the store refuses."""
         while (cut := await self._next_cut()) is not None:
             for table in TABLES:
                 await self._insert(table, cut)

@@ -52,16 +52,7 @@ def rows(picture: dict[str, Any]) -> int:
 
 def remaining(eta_s: float | None) -> str:
     """`ETA 1 h 05 min`, or that it is not known yet."""
-    if eta_s is None:
-        return "ETA unknown"
-    seconds = round(eta_s)
-    if seconds < 60:
-        return f"ETA {seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"ETA {minutes} min {seconds:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"ETA {hours} h {minutes:02d} min"
+    return "ETA unknown" if eta_s is None else f"ETA {duration(eta_s)}"
 
 
 def waiting(picture: dict[str, Any]) -> str:
@@ -70,3 +61,36 @@ def waiting(picture: dict[str, Any]) -> str:
         return "  (waiting for the store)"
     pauses = [name for name, budget in picture["budgets"].items() if budget.get("paused_s", 0) > 0]
     return f"  (pause asked for {', '.join(pauses)})" if pauses else ""
+
+
+def duration(length_s: float) -> str:
+    """`4 s`, `1 min 05 s`, `1 h 05 min`."""
+    seconds = round(length_s)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
+    """The last words of a run: what is proven, what is not, and what to do about it."""
+    took = duration(picture["now"] - picture["started_at"])
+    stored = "would be stored" if dry_run else "acknowledged"
+    lines = [f"{picture['state']} after {took}: {rows(picture):,} rows {stored}"]
+    for kind, part in picture["parts"].items():
+        open_units = part["units"] - part["done"] - part["error"]
+        text = f"  {kind:<11} {part['done']:,} of {part['units']:,} proven complete"
+        text += f", {part['error']:,} in error" if part["error"] else ""
+        text += f", {open_units:,} to go" if open_units else ""
+        lines.append(text)
+    if any(part["error"] for part in picture["parts"].values()):
+        lines.append("  why: polybackfill plan show    again: polybackfill plan reset --errors")
+    if picture["rows"].get("quarantine"):
+        count = picture["rows"]["quarantine"]
+        lines.append(f"  {count:,} rows set aside: polybackfill quarantine list")
+    if picture["state"] == "stopped":
+        lines.append("  start it again to continue where it stopped")
+    return lines

@@ -41,6 +41,11 @@ class Part:
     done_before: int
 
 
+def file_of(data_dir: Path, run_name: str) -> Path:
+    """Where a run keeps its newest picture."""
+    return data_dir / "status" / f"{run_name}.json"
+
+
 class Snapshots:
     """Samples the counters and keeps the newest picture, in memory and in a file."""
 

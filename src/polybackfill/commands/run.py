@@ -1,0 +1,352 @@
+"""`polybackfill run`: put the parts together, let the supervisor work, say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import random
+import sys
+import tempfile
+import urllib.parse
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.daemon import batch as batches
+from polybackfill.daemon import crew as crews
+from polybackfill.daemon import feed, notify, signals, supervisor, worker, writer
+from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.store import client as stores
+from polybackfill.views import live, logs, snapshot
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock, plan, units, window
+from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
+
+PARTS = (units.CONDITIONS, units.WALLETS)
+ROUTES = {units.WALLETS: endpoints.ACTIVITY, units.CONDITIONS: endpoints.TRADES}
+_LINE_S = 60.0
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_MAX_AUTO_WORKERS = 64
+_FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds."""
+
+    parts: tuple[str, ...] = PARTS
+    wallets: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    window: units.Window = units.FULL_HISTORY
+    dry_run: bool = False
+
+    def keys(self, kind: str) -> tuple[str, ...]:
+        """The keys typed for one part."""
+        return self.wallets if kind == units.WALLETS else self.conditions
+
+    @property
+    def listed(self) -> bool:
+        """Keys were typed, so the plan is not asked."""
+        return bool(self.wallets or self.conditions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command."""
+    chosen = context.settings_of(arguments)
+    asked = _asked(arguments)
+    return context.run(
+        run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
+    )
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    parts = tuple(dict.fromkeys(arguments.parts))
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise errors.Stop(f"no part {unknown[0]}: the parts are {' and '.join(sorted(PARTS))}")
+    wallets, contracts = plan.without_contracts(plan.wallets(arguments.wallet or ()))
+    for contract in contracts:
+        print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
+    conditions = plan.conditions(arguments.condition_id or ())
+    if contracts and not wallets and not conditions:
+        raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
+    # A list typed for one part asks for that part alone.
+    implied = tuple(k for k, keys in zip(PARTS, (conditions, wallets), strict=True) if keys)
+    return Asked(
+        parts=parts or implied or PARTS,
+        wallets=tuple(wallets),
+        conditions=tuple(conditions),
+        window=window.parse(arguments.since, arguments.until),
+        dry_run=arguments.dry_run,
+    )
+
+
+async def run_parts(
+    chosen: settings.Settings, asked: Asked, *, as_json: bool = False, every_s: float = _LINE_S
+) -> int:
+    """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry."""
+    clock = clocks.SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(_ground(chosen, asked, clock))
+        run = Run(chosen, asked, ground, clock)
+        stack.push_async_callback(run.close)
+        return await run.go(as_json=as_json, every_s=every_s)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a run stands on: the ledger it owns, and the store (None: a dry run of typed keys)."""
+
+    ledger: ledgers.Ledger
+    store: stores.Store | None
+
+
+@contextlib.asynccontextmanager
+async def _ground(
+    chosen: settings.Settings, asked: Asked, clock: clocks.Clock
+) -> AsyncIterator[Ground]:
+    """Folders, log, lock, store and ledger, in the order in which a refusal costs least."""
+    backfill = chosen.backfill
+    if asked.dry_run:
+        async with _dry_ground(chosen, asked) as ground:
+            yield ground
+        return
+    context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
+    context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
+    with lock.held(chosen.ledger_dir):
+        log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
+        logs.configure(level=backfill.log_level, file=log_file)
+        async with context.open_store(chosen, migrate=True) as store:
+            ledger = await asyncio.to_thread(
+                ledgers.Ledger.open, chosen.ledger_dir, store_id=await feed.store_id(store)
+            )
+            try:
+                yield Ground(ledger, store)
+            finally:
+                ledger.close()
+
+
+@contextlib.asynccontextmanager
+async def _dry_ground(chosen: settings.Settings, asked: Asked) -> AsyncIterator[Ground]:
+    """A ledger that is thrown away; the store is only read, and only when the plan is needed."""
+    logs.configure(level=chosen.backfill.log_level, file=None)
+    with tempfile.TemporaryDirectory(prefix="polybackfill-dry-") as folder:
+        ledger = ledgers.Ledger.open(Path(folder), store_id="dry-run")
+        async with contextlib.AsyncExitStack() as stack:
+            store = None
+            if not asked.listed:
+                context.require_store(chosen)
+                store = await stack.enter_async_context(context.open_store(chosen))
+            yield Ground(ledger, store)
+            ledger.close()
+
+
+class Run:
+    """All parts of one run, wired."""
+
+    def __init__(
+        self, chosen: settings.Settings, asked: Asked, ground: Ground, clock: clocks.Clock
+    ) -> None:
+        backfill = chosen.backfill
+        self._chosen = chosen
+        self._asked = asked
+        self._ground = ground
+        self._clock = clock
+        self._rng = random.Random()  # noqa: S311  (jitter)
+        self._stop = asyncio.Event()
+        self._limits = _limits(backfill, clock)
+        self._client = http.Client(
+            base_urls={
+                "data": backfill.data_url,
+                "gamma": backfill.gamma_url,
+                "clob": backfill.clob_url,
+            },
+            limits=self._limits,
+            clock=clock,
+            deadline_s=backfill.request_deadline_s,
+            refusal_pause_s=backfill.host_pause_s,
+        )
+        self._batch = batches.Batch(
+            cut_rows=backfill.batch_rows,
+            cut_bytes=backfill.batch_bytes,
+            cut_age_s=backfill.batch_age_s,
+            buffer_bytes=backfill.buffer_bytes,
+            clock=clock,
+        )
+        self._tally = writer.Tally()
+        self._parts: dict[str, snapshot.Part] = {}
+        self._sources: dict[str, feed.Source] = {}
+
+    async def close(self) -> None:
+        """Close the connections to the API."""
+        await self._client.close()
+
+    async def go(self, *, as_json: bool, every_s: float) -> int:
+        """Build the parts, run them, print the end."""
+        for kind in self._asked.parts:
+            await self._add_part(kind)
+        if not any(part.units for part in self._parts.values()):
+            return self._nothing_to_do(as_json=as_json)
+        scribe = self._scribe()
+        watch = self._supervisor(scribe)
+        pictures = self._snapshots(scribe, watch)
+        watch.add_duty(supervisor.Duty("status", 1.0, pictures.tick))
+        log.info("run.started", **{kind: part.units for kind, part in self._parts.items()})
+        with signals.watched(self._stop):
+            shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
+            try:
+                code = await watch.run()
+            finally:
+                shown.cancel()
+                await asyncio.gather(shown, return_exceptions=True)
+                await pictures.tick()
+        picture = pictures.current()
+        log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
+        self._print_end(picture, code, as_json=as_json)
+        return code
+
+    async def _add_part(self, kind: str) -> None:
+        backfill = self._chosen.backfill
+        source = feed.Source(
+            kind,
+            ledger=self._ground.ledger,
+            store=self._ground.store,
+            keys=self._asked.keys(kind),
+            from_plan=not self._asked.listed,
+            window=self._asked.window,
+            limit=backfill.limit,
+            skip=backfill.skip,
+            dry_run=self._asked.dry_run,
+            clock=self._clock,
+        )
+        await source.prepare()
+        queue = queues.Queue(
+            kind,
+            feed=source.units(),
+            ledger=self._ground.ledger,
+            max_attempts=backfill.max_attempts,
+            clock=self._clock,
+        )
+        walker = worker.Walker(
+            client=self._client,
+            batch=self._batch,
+            queue=queue,
+            pacer=worker.Pacer(backfill.sleep_ms / 1000, self._clock),
+            page_attempts=backfill.page_attempts,
+            backoff_cap_s=backfill.backoff_cap_s,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        crew = crews.Crew(
+            kind,
+            queue=queue,
+            work=walker.work,
+            size=lambda: self._crew_size(kind),
+            stall_s=backfill.stall_s,
+            clock=self._clock,
+        )
+        self._sources[kind] = source
+        self._parts[kind] = snapshot.Part(
+            crew=crew,
+            queue=queue,
+            walker=walker,
+            budget=ROUTES[kind].budgets[0],
+            units=source.expected.keys,
+            requests=source.expected.requests,
+            done_before=source.expected.done_before,
+        )
+
+    def _crew_size(self, kind: str) -> int:
+        """Workers a part needs: its budget times the observed latency, half as many again."""
+        workers = self._chosen.backfill.workers
+        if isinstance(workers, int):
+            return workers
+        budget = self._limits.stats()[ROUTES[kind].budgets[0]]
+        latency_s = float(budget["usual_latency_s"] or _FIRST_LATENCY_S)
+        wanted = float(budget["limit"] or 0) / endpoints.WINDOW_S * latency_s * 1.5
+        return min(_MAX_AUTO_WORKERS, math.ceil(wanted) + 2)
+
+    def _scribe(self) -> writer.Writer:
+        sink: writer.Sink = self._tally
+        if not self._asked.dry_run and self._ground.store is not None:
+            sink = self._ground.store
+        return writer.Writer(
+            batch=self._batch,
+            sink=sink,
+            ledger=self._ground.ledger,
+            queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
+            clock=self._clock,
+            rng=self._rng,
+        )
+
+    def _supervisor(self, scribe: writer.Writer) -> supervisor.Supervisor:
+        backfill = self._chosen.backfill
+        return supervisor.Supervisor(
+            crews_by_kind={kind: part.crew for kind, part in self._parts.items()},
+            queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
+            batch=self._batch,
+            scribe=scribe,
+            ledger=self._ground.ledger,
+            sync_plan=self._sync_plan,
+            notifier=notify.Notifier.from_environment(),
+            stop=self._stop,
+            bounds=supervisor.Bounds(
+                no_progress_s=backfill.no_progress_s,
+                grace_s=backfill.grace_s,
+                plan_refresh_s=backfill.plan_refresh_s,
+            ),
+            clock=self._clock,
+        )
+
+    def _snapshots(self, scribe: writer.Writer, watch: supervisor.Supervisor) -> snapshot.Snapshots:
+        backfill = self._chosen.backfill
+        file = (
+            None if self._asked.dry_run else snapshot.file_of(backfill.data_dir, backfill.run_name)
+        )
+        return snapshot.Snapshots(
+            run_name=backfill.run_name,
+            parts=self._parts,
+            scribe=scribe,
+            batch=self._batch,
+            limits=self._limits,
+            state=lambda: watch.state,
+            file=file,
+            clock=self._clock,
+        )
+
+    async def _sync_plan(self) -> None:
+        for source in self._sources.values():
+            await source.sync()
+
+    def _nothing_to_do(self, *, as_json: bool) -> int:
+        if as_json:
+            context.print_json({"state": "finished", "parts": {}, "rows": {}})
+        else:
+            print("nothing to do: the plan holds no pending wallet or condition.")
+            print("  polybackfill plan build --from FILE    one wallet or condition id a line")
+            print("  polybackfill check plan                what is done, and what is in error")
+        return errors.EXIT_OK
+
+    def _print_end(self, picture: dict[str, Any], code: int, *, as_json: bool) -> None:
+        if as_json:
+            context.print_json({**picture, "exit_code": code, "dry_run": self._asked.dry_run})
+            return
+        for text in live.ending(picture, dry_run=self._asked.dry_run):
+            print(text)
+
+
+def _limits(backfill: settings.Backfill, clock: clocks.Clock) -> limits.Limits:
+    """The published budgets, lowered where the settings say so."""
+    own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
+    budgets = endpoints.budgets(backfill.limits, own_server=own_server)
+    return limits.Limits(budgets, clock=clock, share=backfill.share)

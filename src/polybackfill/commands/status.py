@@ -1,0 +1,173 @@
+"""`polybackfill status`, `check plan` and `check trades`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import rich.console
+import rich.table
+
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.store import client, plan_table
+from polybackfill.views import digest, live, snapshot
+from polybackfill.work import lock
+
+_FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """The newest picture of the run, and whether its process lives."""
+    chosen = context.settings_of(arguments)
+    picture = _picture(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    holder = lock.holder(chosen.ledger_dir)
+    if arguments.health:
+        return _health(picture, running=holder is not None)
+    if picture is None and holder is None:
+        return _never_ran(chosen, as_json=arguments.json)
+    if arguments.json:
+        context.print_json({"running": holder is not None, **(picture or {})})
+        return errors.EXIT_OK
+    for text in _lines(picture, str(holder) if holder else None):
+        print(text)
+    return errors.EXIT_OK
+
+
+def _health(picture: dict[str, Any] | None, *, running: bool) -> int:
+    fresh = picture is not None and time.time() - picture["now"] < _FRESH_S
+    return errors.EXIT_OK if not running or fresh else errors.EXIT_NO_PROGRESS
+
+
+def _never_ran(chosen: settings.Settings, *, as_json: bool) -> int:
+    if as_json:
+        context.print_json({"running": False})
+    else:
+        print(f"no run named {chosen.backfill.run_name} yet under {chosen.backfill.data_dir}")
+        print("  polybackfill run --help")
+    return errors.EXIT_OK
+
+
+def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
+    if picture is None:
+        return [f"running: {holder}, starting"]
+    if holder is None:
+        return [
+            f"not running; last seen {_ago(picture['now'])}",
+            *live.ending(picture, dry_run=False),
+        ]
+    lines = [f"running: {holder}, seen {_ago(picture['now'])}", live.line(picture).strip()]
+    for kind, part in picture["parts"].items():
+        waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
+        lines.append(f"  {kind:<11} {part['workers']} workers ({waits}), {part['stalls']} stalls")
+    for name, budget in picture["budgets"].items():
+        if budget["sent"]:
+            lines.append(
+                f"  {name:<14} {budget['rate_per_s']:.1f} of {budget['allowed_per_s']:.1f} requests/s, "
+                f"{budget['sent']:,} sent, {budget['refusals']} refused, {budget['cuts']} cuts"
+            )
+    return lines
+
+
+def _ago(moment: float) -> str:
+    return f"{live.duration(max(0.0, time.time() - moment))} ago"
+
+
+def _picture(file: Path) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error
+    return found if isinstance(found, dict) else None
+
+
+def check_plan(arguments: argparse.Namespace) -> int:
+    """Both plans by status, the next pending, the newest error."""
+    chosen = context.settings_of(arguments)
+    report = context.run(_check_plan(chosen))
+    if arguments.json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    for name, plan in report.items():
+        _print_rows(name, plan["by_status"], "empty: polybackfill plan build")
+        _print_rows("next", plan["next"])
+        _print_rows("last errors", plan["errors"])
+    return errors.EXIT_OK
+
+
+async def _check_plan(chosen: settings.Settings) -> dict[str, Any]:
+    async with context.open_store(chosen, migrate=True) as store:
+        return {
+            table: {
+                "by_status": await store.rows(
+                    f"SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades, "
+                    f"round(sum(notional), 2) AS notional FROM {table} GROUP BY status ORDER BY status"
+                ),
+                "next": await store.rows(
+                    f"SELECT priority_rank, concat('0x', {key}) AS key, trade_count FROM {table} "
+                    "WHERE status = 'pending' ORDER BY priority_rank LIMIT 10"
+                ),
+                "errors": await store.rows(
+                    f"SELECT concat('0x', {key}) AS key, attempts, error_message, last_run_at "
+                    f"FROM {table} WHERE status = 'error' ORDER BY last_run_at DESC LIMIT 10"
+                ),
+            }
+            for table, key in plan_table.TABLES.values()
+        }
+
+
+def check_trades(arguments: argparse.Namespace) -> int:
+    """Stored trades by source, growth by day, duplicates; exit 3 when there is a duplicate."""
+    chosen = context.settings_of(arguments)
+    report = context.run(_check_trades(chosen))
+    if arguments.json:
+        context.print_json(report)
+    else:
+        _print_rows("by source", report["by_source"], "no trade is stored yet")
+        _print_rows("rows by day of arrival", report["by_day"])
+        print(f"rows {report['rows']:,}   digest {report['digest']}")
+        print(f"duplicates of external_trade_id: {len(report['duplicates'])}")
+    return errors.EXIT_UNITS_IN_ERROR if report["duplicates"] else errors.EXIT_OK
+
+
+async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
+    async with context.open_store(chosen, migrate=True) as store:
+        whole = (await store.rows(digest.TRADES))[0]
+        return {
+            "by_source": await store.rows(
+                "SELECT source, count() AS rows, round(sum(shares), 2) AS shares, "
+                "round(sum(cash_value), 2) AS value, uniqExact(condition_id) AS markets, "
+                "uniqExact(wallet_address) AS wallets FROM external_trades_raw "
+                "GROUP BY source ORDER BY source"
+            ),
+            "by_day": await store.rows(
+                "SELECT toDate(ingested_at) AS day, count() AS rows, "
+                "uniqExact(wallet_address) AS wallets FROM external_trades_raw "
+                "GROUP BY day ORDER BY day DESC LIMIT 7"
+            ),
+            "rows": whole["rows"],
+            "digest": whole["digest"],
+            "duplicates": await store.rows(f"{digest.DUPLICATES} LIMIT 100"),
+        }
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> None:
+    if not rows:
+        if empty:
+            print(f"{title}: {empty}")
+        return
+    table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    rich.console.Console(highlight=False).print(table)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
