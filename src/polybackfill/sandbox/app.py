@@ -15,13 +15,17 @@ import orjson
 from aiohttp import web
 
 from polybackfill.sandbox import (
+    clob,
     control,
     data_api,
     edge,
     faults,
+    gamma,
     genesis,
     options,
+    positions,
     query,
+    replay,
     replies,
     routes,
     stats,
@@ -36,7 +40,7 @@ WORLD: web.AppKey[universe.Universe] = web.AppKey("world", universe.Universe)
 
 @dataclass
 class RunningSandbox:
-    """A sandbox that answers. `url` has no trailing slash; the hosts are `url`/data, /gamma, /clob."""
+    """A sandbox that answers: `url`/data, `url`/gamma and `url`/clob stand for the three hosts."""
 
     url: str
     port: int
@@ -69,11 +73,14 @@ def build(asked: options.SandboxOptions) -> web.Application:
     rules, counted, table = faults.Faults(asked.seed), stats.Stats(), routes.Routes()
     if asked.faults is not None:
         _read_faults(rules, Path(asked.faults))
-    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible))
+    held = positions.Positions(world, asked.seed)
+    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held)
+    _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
+    _add_clob_routes(table, clob.Clob(world.lists))
     front = edge.Edge(asked, table, limits, rules, counted)
     app = web.Application()
     app[WORLD] = world
-    switches = control.Control(world, now, truth.Truth(world), limits, rules, counted, front)
+    switches = control.Control(world, now, truth.Truth(world, held), limits, rules, counted, front)
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
@@ -117,7 +124,7 @@ async def _serve(asked: options.SandboxOptions) -> None:
 
 
 def _world(asked: options.SandboxOptions) -> universe.Universe:
-    world = genesis.build(asked)
+    world = replay.build(Path(asked.replay)) if asked.replay else genesis.build(asked)
     # The groups are made now, so that the first page is not slower than the others.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
     return world
@@ -145,10 +152,13 @@ def _read_faults(rules: faults.Faults, path: Path) -> None:
         raise options.OptionsError(f"faults file {path}: {wrong}") from wrong
 
 
-def _add_data_routes(table: routes.Routes, api: data_api.DataApi) -> None:
+def _add_data_routes(
+    table: routes.Routes, api: data_api.DataApi, held: positions.Positions
+) -> None:
     answers: dict[str, Callable[[query.Query], replies.Reply]] = {
         "trades": api.trades,
         "activity": api.activity,
+        "positions": held.answer,
         "resolutions": api.resolutions,
         "user-volume": api.user_volume,
         "status": api.status,
@@ -160,6 +170,26 @@ def _add_data_routes(table: routes.Routes, api: data_api.DataApi) -> None:
     alive = routes.Route("ok", "data", ("all", "ok"), _alive)
     table.add("/ok", alive)
     table.add("/", routes.Route("root", "data", ("all",), _alive))
+
+
+def _add_gamma_routes(table: routes.Routes, api: gamma.Gamma) -> None:
+    markets, events = (
+        ("all", "gamma", "listings", "markets"),
+        ("all", "gamma", "listings", "events"),
+    )
+    table.add("/markets/keyset", routes.Route("markets", "gamma", markets, api.markets_keyset))
+    table.add("/events/keyset", routes.Route("events", "gamma", events, api.events_keyset))
+    table.add("/markets", routes.Route("markets-legacy", "gamma", markets, api.markets_legacy))
+    table.add("/events", routes.Route("events-legacy", "gamma", events, api.events_legacy))
+    table.add("/markets/", routes.Route("market", "gamma", markets, api.market))
+    table.add("/events/", routes.Route("event", "gamma", events, api.event))
+    table.add("/tags", routes.Route("tags", "gamma", ("all", "gamma", "tags"), api.tags))
+
+
+def _add_clob_routes(table: routes.Routes, api: clob.Clob) -> None:
+    budgets = ("all", "clob")
+    table.add("/markets", routes.Route("clob-markets", "clob", budgets, api.markets))
+    table.add("/markets/", routes.Route("clob-market", "clob", budgets, api.market))
 
 
 def _parsed(

@@ -77,19 +77,19 @@ class Edge:
             await self._queue(verdict.delay_s)
         if request.method != "GET":
             return _respond(replies.v2_error(405, "method_not_allowed", "Method Not Allowed"))
-        cursor = _cursor_of(request.query_string)
-        rule = self._faults.draw(
-            (found.route.name, found.route.host),
-            found.path,
-            request.query_string,
-            has_cursor=bool(cursor),
-        )
+        return await self._served(request, found)
+
+    async def _served(self, request: web.Request, found: routes.Found) -> web.StreamResponse:
+        raw_query = request.query_string
+        cursor = _cursor_of(raw_query)
+        names = (found.route.name, found.route.host)
+        rule = self._faults.draw(names, found.path, raw_query, has_cursor=bool(cursor))
         if rule is not None and rule.kind in faults.INSTEAD:
             return await self._instead(request, rule)
         await self._take_time(found.route)
         if rule is not None and rule.kind == "cursor_refused":
             return _respond(spoil.cursor_refused())
-        reply = self._reply(found, request.query_string)
+        reply = self._reply(found, raw_query)
         if rule is None:
             return _respond(reply)
         return await self._spoiled(request, rule, reply, cursor)

@@ -79,7 +79,7 @@ class Feeds:
         after: tuple[int, int] | None = None,
         offset: int = 0,
     ) -> Page:
-        """One page within inclusive seconds. `after`: (timestamp, sequence) of the last row seen."""
+        """One page within inclusive seconds, after the last row seen: (timestamp, sequence)."""
         table = self._world.table
         low = int(np.searchsorted(table.ts, first_ts, side="left"))
         high = int(np.searchsorted(table.ts, last_ts, side="right"))

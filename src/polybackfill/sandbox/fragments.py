@@ -1,7 +1,7 @@
 """Rows as JSON text, put together from pieces that were rendered once.
 
-A page is one `b"".join` over a flat list: constant pieces, one piece per wallet, market or type, and
-numbers rendered in bulk. That is what keeps a row near a microsecond.
+A page is one `b"".join` over a flat list: constant pieces, one piece per wallet, market or type,
+and numbers rendered in bulk. That is what keeps a row under a microsecond.
 """
 
 from __future__ import annotations

@@ -40,29 +40,52 @@ class _Layout:
     short: int
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """All that stands before the first row is drawn."""
+
+    rng: np.random.Generator
+    crowd: people.People
+    scene: markets.Scene
+    traded: Sequence[catalog.Market]
+    venue: trading.Venue
+    tables: universe.Tables
+    layout: _Layout
+
+
 def build(asked: options.SandboxOptions) -> universe.Universe:
     """The universe of these options; equal options share one."""
-    key = (asked.seed, asked.markets, asked.wallets, asked.trades, asked.started_at)
-    return _build(*key, asked.late_rows)
+    return _build(
+        asked.seed,
+        asked.started_at,
+        markets_asked=asked.markets,
+        wallets_asked=asked.wallets,
+        trades=asked.trades,
+        late_rows=asked.late_rows,
+    )
 
 
 @lru_cache(maxsize=3)
 def _build(
-    seed: int, market_count: int, wallet_count: int, trades: int, now: int, late_rows: int
+    seed: int,
+    now: int,
+    *,
+    markets_asked: int,
+    wallets_asked: int,
+    trades: int,
+    late_rows: int,
 ) -> universe.Universe:
-    crowd = people.generate(seed=seed, count=wallet_count, trades=trades)
-    scene = markets.generate(now=now, seed=seed, count=market_count)
+    crowd = people.generate(seed=seed, count=wallets_asked, trades=trades)
+    scene = markets.generate(now=now, seed=seed, count=markets_asked)
     traded = [market for market in scene.markets if market.condition_id]
     venue = _venue(scene, traded)
-    combos = _combos(seed)
-    tables = _tables(crowd, traded, venue, combos)
+    tables = _tables(crowd, traded, venue, _combos(seed))
     displays, layout = _displays(scene, traded, tables)
     rng = np.random.default_rng(seed)
-    parts, transactions = _parts(
-        rng, crowd, scene, traded, venue, tables, layout, trades=trades, now=now
-    )
+    ground = _Ground(rng, crowd, scene, traded, venue, tables, layout)
+    parts, transactions = _parts(ground, trades)
     columns = rows.assemble(parts)
-    _mark_variants(rng, columns, traded, layout, now)
+    _mark_variants(ground, columns)
     _mark_late(rng, columns, late_rows)
     volumes = universe.taker_volumes(columns, len(tables.conditions))
     for number, market in enumerate(traded):
@@ -72,6 +95,7 @@ def _build(
         now=now,
         table=columns,
         tables=tables,
+        profiles=crowd.profiles,
         renderer=fragments.Renderer(columns, crowd.profiles, displays, tx_hex),
         lists=markets.finish(scene),
         special=_special_names(crowd, scene),
@@ -184,48 +208,44 @@ def _display(
     )
 
 
-def _parts(
-    rng: np.random.Generator,
-    crowd: people.People,
-    scene: markets.Scene,
-    traded: Sequence[catalog.Market],
-    venue: trading.Venue,
-    tables: universe.Tables,
-    layout: _Layout,
-    *,
-    trades: int,
-    now: int,
-) -> tuple[list[trading.Columns], int]:
+def _parts(ground: _Ground, trades: int) -> tuple[list[trading.Columns], int]:
     """All rows in unsorted blocks, and how many transactions they use."""
+    rng, crowd, venue, now = ground.rng, ground.crowd, ground.venue, ground.scene.now
+    place_of = {market.id: place for place, market in enumerate(ground.traded)}
+    named = {name: place_of[i] for name, i in ground.scene.special.items() if i in place_of}
     ledger = trading.Ledger(venue, first_tx=0)
-    place_of = {market.id: place for place, market in enumerate(traded)}
-    named = {name: place_of[i] for name, i in scene.special.items() if i in place_of}
     purpose.write(ledger, rng, crowd, named, now)
-    made = ledger.columns()
     drawn, drawn_txs = trading.random_fills(rng, venue, crowd, max(trades - len(ledger), 0))
-    drawn = {**drawn, "tx": drawn["tx"] + ledger.txs}
-    fills = {name: np.concatenate([made[name], drawn[name]]) for name in rows.COLUMN_TYPES}
-    balances = holdings.from_trades(
-        fills["wallet"],
-        fills["token"],
-        fills["ts"],
-        fills["side"] == rows.BUY,
-        fills["micro"],
-        fills["price"],
-    )
+    fills = _joined(ledger.columns(), {**drawn, "tx": drawn["tx"] + ledger.txs})
     writer = lifecycle.Writer(
-        first_tx=ledger.txs + drawn_txs, tokenless=layout.tokenless, blank=layout.blank
+        first_tx=ledger.txs + drawn_txs,
+        tokenless=ground.layout.tokenless,
+        blank=ground.layout.blank,
     )
-    settlement = _settlement(scene, traded, place_of)
-    lifecycle.write(writer, rng, balances, venue, settlement, crowd, now)
+    settlement = _settlement(ground.scene, ground.traded, place_of)
+    lifecycle.write(
+        writer, rng, _balances(fills), venue=venue, settlement=settlement, crowd=crowd, now=now
+    )
     lifecycle.write_credits(writer, rng, crowd, max(200, trades // 50), now)
-    combos = [
-        (int(condition), token)
-        for token, condition in enumerate(tables.token_condition)
-        if condition >= len(traded)
-    ]
-    lifecycle.write_combos(writer, rng, crowd, combos, max(40, trades // 5_000), now)
+    numbered = enumerate(ground.tables.token_condition.tolist())
+    combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
+    lifecycle.write_combos(writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now)
     return [fills, writer.columns()], writer.first_tx + writer.txs
+
+
+def _joined(*blocks: trading.Columns) -> trading.Columns:
+    return {name: np.concatenate([b[name] for b in blocks]) for name in rows.COLUMN_TYPES}
+
+
+def _balances(fills: trading.Columns) -> holdings.Balances:
+    return holdings.from_trades(
+        wallet=fills["wallet"],
+        token=fills["token"],
+        ts=fills["ts"],
+        buying=fills["side"] == rows.BUY,
+        micro=fills["micro"],
+        price=fills["price"],
+    )
 
 
 def _settlement(
@@ -241,19 +261,14 @@ def _settlement(
     return lifecycle.Settlement(payouts=payouts, since=since, rivals=rivals)
 
 
-def _mark_variants(
-    rng: np.random.Generator,
-    columns: rows.Rows,
-    traded: Sequence[catalog.Market],
-    layout: _Layout,
-    now: int,
-) -> None:
+def _mark_variants(ground: _Ground, columns: rows.Rows) -> None:
     """Rows that show less than they could: fresh ones without an outcome index, and structural
     condition ids that leak in their 62-digit form."""
-    is_trade = columns.is_trade
-    fresh = is_trade & ((columns.ts > now - FRESH_S) | (rng.random(len(columns)) < 0.004))
+    rng, layout, is_trade = ground.rng, ground.layout, columns.is_trade
+    is_new = columns.ts > ground.scene.now - FRESH_S
+    fresh = is_trade & (is_new | (rng.random(len(columns)) < 0.004))
     columns.display[fresh] = columns.token[fresh] + layout.fresh
-    structural = [place for place, market in enumerate(traded) if market.version == "v2"]
+    structural = [place for place, market in enumerate(ground.traded) if market.version == "v2"]
     leaking = is_trade & np.isin(columns.condition, structural)
     leaking &= rng.random(len(columns)) < 0.5
     columns.display[leaking] = columns.token[leaking] + layout.short
@@ -267,7 +282,7 @@ def _mark_late(rng: np.random.Generator, columns: rows.Rows, count: int) -> None
 
 
 def _special_names(crowd: people.People, scene: markets.Scene) -> dict[str, str]:
-    """Addresses of the special wallets; of a market its condition id, or its slug if it has none."""
+    """Addresses of the special wallets; condition ids of the markets, or slugs without one."""
     by_id = {market.id: market for market in scene.markets}
     named = {name: crowd.addresses[number] for name, number in crowd.special.items()}
     for name, number in scene.special.items():

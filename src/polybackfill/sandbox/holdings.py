@@ -32,6 +32,7 @@ class Balances:
 
 
 def from_trades(
+    *,
     wallet: rows.SmallInts,
     token: rows.SmallInts,
     ts: rows.Ints,

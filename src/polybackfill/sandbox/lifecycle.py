@@ -102,7 +102,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """One entry per (wallet, condition): shares of each outcome at the end, -1 where none exists."""
+    """One entry per (wallet, condition). `held`: micro-shares of each outcome at the end, -1 where
+    there is no such outcome; `split`: the collateral split before the first trade."""
 
     wallet: rows.Ints
     condition: rows.Ints
@@ -115,10 +116,28 @@ class _Pairs:
         return len(self.wallet)
 
 
+@dataclass(frozen=True)
+class _End:
+    """What is known when trading is over. `free`: pairs whose wallet may do more than trade."""
+
+    rng: np.random.Generator
+    venue: trading.Venue
+    settlement: Settlement
+    now: int
+    pairs: _Pairs
+    free: rows.Flags
+
+    def drawn(self, share: float) -> rows.Flags:
+        """A random share of the pairs."""
+        flags: rows.Flags = self.rng.random(len(self.pairs)) < share
+        return flags
+
+
 def write(
     writer: Writer,
     rng: np.random.Generator,
     balances: holdings.Balances,
+    *,
     venue: trading.Venue,
     settlement: Settlement,
     crowd: people.People,
@@ -128,10 +147,11 @@ def write(
     pairs = _pairs(balances, venue)
     reserved = [crowd.special[name] for name in people.RESERVED]
     free = ~np.isin(pairs.wallet, [*reserved, *crowd.contracts])
-    _splits(writer, pairs, free)
-    merged = _merges(writer, rng, pairs, free, venue, settlement, now)
-    converted = _conversions(writer, rng, pairs, free, settlement, now)
-    _redemptions(writer, rng, pairs, free & ~converted, settlement, now, merged, venue)
+    end = _End(rng, venue, settlement, now, pairs, free)
+    _splits(writer, end)
+    _merges(writer, end)
+    _conversions(writer, end)
+    _redemptions(writer, end)
 
 
 def _pairs(balances: holdings.Balances, venue: trading.Venue) -> _Pairs:
@@ -163,8 +183,9 @@ def _token_places(venue: trading.Venue) -> tuple[rows.Ints, rows.Ints]:
     return condition_of, outcome_of
 
 
-def _splits(writer: Writer, pairs: _Pairs, free: rows.Flags) -> None:
-    for place in np.flatnonzero(free & (pairs.split > 0)).tolist():
+def _splits(writer: Writer, end: _End) -> None:
+    pairs = end.pairs
+    for place in np.flatnonzero(end.free & (pairs.split > 0)).tolist():
         writer.add(
             "SPLIT",
             int(pairs.first_ts[place]) - 1 - place % 40,
@@ -174,113 +195,82 @@ def _splits(writer: Writer, pairs: _Pairs, free: rows.Flags) -> None:
         )
 
 
-def _merges(
-    writer: Writer,
-    rng: np.random.Generator,
-    pairs: _Pairs,
-    free: rows.Flags,
-    venue: trading.Venue,
-    settlement: Settlement,
-    now: int,
-) -> rows.Flags:
+def _merges(writer: Writer, end: _End) -> None:
     """A quarter of the hedged wallets merge part of their pairs; `held` shrinks accordingly."""
+    pairs = end.pairs
     whole = np.where(pairs.held < 0, np.iinfo(np.int64).max, pairs.held).min(axis=1)
-    before_end = settlement.since[pairs.condition]
-    room = np.where(before_end > 0, before_end, now) - pairs.last_ts > 120
-    lucky = rng.random(len(pairs)) < 0.25
-    chosen: rows.Flags = free & (whole > 1_000_000) & room & lucky
+    closes = end.settlement.since[pairs.condition]
+    has_time = np.where(closes > 0, closes, end.now) - pairs.last_ts > 120
+    chosen = end.free & (whole > 1_000_000) & has_time & end.drawn(0.25)
     for place in np.flatnonzero(chosen).tolist():
         micro = int(whole[place]) // (1 + place % 3)
         condition = int(pairs.condition[place])
         ts = int(pairs.last_ts[place]) + 60
         writer.add("MERGE", ts, int(pairs.wallet[place]), micro, condition=condition)
-        pairs.held[place, : int(venue.outcomes[condition])] -= micro
-    return chosen
+        pairs.held[place, : int(end.venue.outcomes[condition])] -= micro
 
 
-def _conversions(
-    writer: Writer,
-    rng: np.random.Generator,
-    pairs: _Pairs,
-    free: rows.Flags,
-    settlement: Settlement,
-    now: int,
-) -> rows.Flags:
+def _conversions(writer: Writer, end: _End) -> None:
     """A few holders of No in an open neg-risk event turn it into Yes of all the rivals."""
-    open_rivals = [
-        number
-        for group in settlement.rivals
-        for number in group
-        if all(settlement.since[rival] == 0 for rival in group)
-    ]
-    possible = free & np.isin(pairs.condition, open_rivals) & (pairs.held[:, 1] > 5_000_000)
-    places = np.flatnonzero(possible)
-    chosen = rng.permutation(places)[: max(12, len(places) // 50)]
+    pairs, since = end.pairs, end.settlement.since
+    open_groups = [g for g in end.settlement.rivals if not any(since[rival] for rival in g)]
+    open_rivals = [number for group in open_groups for number in group]
+    possible = np.isin(pairs.condition, open_rivals) & (pairs.held[:, 1] > 5_000_000)
+    places = np.flatnonzero(end.free & possible)
+    chosen = end.rng.permutation(places)[: max(12, len(places) // 50)]
     for place in np.sort(chosen).tolist():
-        ts = min(int(pairs.last_ts[place]) + 90, now - 10)
+        ts = min(int(pairs.last_ts[place]) + 90, end.now - 10)
         micro = int(pairs.held[place, 1]) // 2
         condition = int(pairs.condition[place])
         writer.add("CONVERSION", ts, int(pairs.wallet[place]), micro, condition=condition)
-    flags = np.zeros(len(pairs), dtype=np.bool_)
-    flags[chosen] = True
-    return flags
 
 
-def _redemptions(
-    writer: Writer,
-    rng: np.random.Generator,
-    pairs: _Pairs,
-    free: rows.Flags,
-    settlement: Settlement,
-    now: int,
-    merged: rows.Flags,
-    venue: trading.Venue,
-) -> None:
+def _redemptions(writer: Writer, end: _End) -> None:
     """Winners redeem within three days: per outcome since August 2026, combined before.
 
     A loser's redemption has size 0 and v2 drops such rows, so it leaves no trace here.
     """
-    since = settlement.since[pairs.condition]
-    payouts = settlement.payouts[pairs.condition]
+    pairs = end.pairs
+    since = end.settlement.since[pairs.condition]
+    payouts = end.settlement.payouts[pairs.condition]
     winning = ((payouts > 0) & (pairs.held > 0)).any(axis=1)
-    chosen = free & (since > 0) & winning & (merged | (rng.random(len(pairs)) < 0.85))
-    delays = rng.integers(60, 3 * DAY, len(pairs))
-    threshold = min(REDEEM_PER_OUTCOME_SINCE, now - 60 * DAY)
-    for place in np.flatnonzero(chosen).tolist():
-        ts = int(since[place] + delays[place])
-        if ts > now - 60:
-            continue
-        _redeem(writer, pairs, place, ts, payouts[place], venue, combined=ts < threshold)
+    ts = since + end.rng.integers(60, 3 * DAY, len(pairs))
+    in_time = (since > 0) & (ts <= end.now - 60)
+    chosen = end.free & winning & in_time & end.drawn(0.85)
+    threshold = min(REDEEM_PER_OUTCOME_SINCE, end.now - 60 * DAY)
+    for place in np.flatnonzero(chosen & (ts < threshold)).tolist():
+        _redeem_combined(writer, end, place, int(ts[place]))
+    for place in np.flatnonzero(chosen & (ts >= threshold)).tolist():
+        _redeem_per_outcome(writer, end, place, int(ts[place]))
 
 
-def _redeem(
-    writer: Writer,
-    pairs: _Pairs,
-    place: int,
-    ts: int,
-    payouts: rows.Ints,
-    venue: trading.Venue,
-    *,
-    combined: bool,
-) -> None:
-    wallet, condition = int(pairs.wallet[place]), int(pairs.condition[place])
-    held = pairs.held[place]
-    winners = [o for o in range(len(held)) if payouts[o] > 0 and held[o] > 0]
-    if combined:
-        worth = sum(int(held[o]) * int(payouts[o]) // 1_000_000 for o in winners)
-        if worth:
-            writer.add("REDEEM", ts, wallet, worth, condition=condition)
-        return
+def _winners(end: _End, place: int) -> list[tuple[int, int, int]]:
+    """(outcome, micro-shares, payout in micro-USDC a share) of what is worth redeeming."""
+    held = end.pairs.held[place].tolist()
+    payouts = end.settlement.payouts[end.pairs.condition[place]].tolist()
+    both = zip(range(len(held)), held, payouts, strict=True)
+    return [(outcome, micro, payout) for outcome, micro, payout in both if micro > 0 < payout]
+
+
+def _redeem_combined(writer: Writer, end: _End, place: int, ts: int) -> None:
+    worth = sum(micro * payout // 1_000_000 for _, micro, payout in _winners(end, place))
+    if worth:
+        wallet, condition = int(end.pairs.wallet[place]), int(end.pairs.condition[place])
+        writer.add("REDEEM", ts, wallet, worth, condition=condition)
+
+
+def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int) -> None:
+    wallet, condition = int(end.pairs.wallet[place]), int(end.pairs.condition[place])
     tx: int | None = None
-    for outcome in winners:
+    for outcome, micro, payout in _winners(end, place):
         tx = writer.add(
             "REDEEM",
             ts,
             wallet,
-            int(held[outcome]),
+            micro,
             condition=condition,
-            token=int(venue.tokens[condition, outcome]),
-            payout=int(payouts[outcome]),
+            token=int(end.venue.tokens[condition, outcome]),
+            payout=payout,
             tx=tx,
         )
 
@@ -306,6 +296,7 @@ def write_combos(
     rng: np.random.Generator,
     crowd: people.People,
     combos: Sequence[tuple[int, int]],
+    *,
     count: int,
     now: int,
 ) -> None:

@@ -70,7 +70,7 @@ def generate(*, seed: int, count: int, trades: int) -> People:
 def _chances(count: int, trades: int) -> rows.Floats:
     """Pareto-like: the first is the big wallet, the last two are the contracts.
 
-    A wallet never meets itself, so one drawn with chance q ends up on q - MAKER_ROWS q^2 of the rows.
+    A wallet never meets itself: drawn with chance q it ends up on q - MAKER_ROWS q^2 of the rows.
     """
     wanted = max(BIG_ROWS / max(trades, BIG_FROM_ROWS), 0.12)
     big = (1 - math.sqrt(1 - 4 * MAKER_ROWS * wanted)) / (2 * MAKER_ROWS)

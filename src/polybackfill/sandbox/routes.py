@@ -1,6 +1,7 @@
 """Which path belongs to which API, budget and answer.
 
-One port serves the three hosts under `/data`, `/gamma` and `/clob`; Data v2 answers at the root too.
+One port serves the three hosts under `/data`, `/gamma` and `/clob`; Data v2 answers at the root
+as well.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import orjson
@@ -14,29 +15,32 @@ Row = dict[str, object]
 # Fields that say whose row it is; a row that answers another question has others.
 _IDENTIFYING = ("proxy_wallet", "condition_id", "conditionId", "slug", "id")
 
-_TITLES = {502: "Bad Gateway", 504: "Gateway Timeout", 520: "Web server returns an unknown error"}
+# Bodies of the edge and of the service by kind of fault.
+_PAGES: Mapping[str, tuple[int, str, str]] = {
+    "429_html": (429, "Too Many Requests", "error code: 1015"),
+    "403_html": (403, "Attention Required! | Cloudflare", "you have been blocked"),
+    "502": (502, "Bad Gateway", "error code: 502"),
+    "504": (504, "Gateway Timeout", "error code: 504"),
+    "520": (520, "Web server is returning an unknown error", "error code: 520"),
+}
+_REFUSALS: Mapping[str, tuple[int, str, str]] = {
+    "429_json": (429, "rate_limited", "slow down"),
+    "400": (400, "invalid_request", "this question cannot be answered"),
+    "408": (408, "request_timeout", "request timeout"),
+    "500": (500, "internal", "internal error"),
+    "503": (503, "dependency_unavailable", "dependency unavailable"),
+}
 
 
 def instead(rule: faults.Rule) -> replies.Reply:
     """The reply sent in place of an answer."""
-    kind, wait = rule.kind, {"Retry-After": str(math.ceil(rule.retry_after_s))}
-    if kind == "429_json":
-        return replies.v2_error(429, "rate_limited", "slow down", retryable=True, headers=wait)
-    if kind == "429_html":
-        return replies.html(429, "Too Many Requests", "error code: 1015")
-    if kind == "403_html":
-        return replies.html(403, "Attention Required! | Cloudflare", "you have been blocked")
-    if kind == "400":
-        return replies.v2_error(400, "invalid_request", "this question cannot be answered")
-    if kind == "500":
-        return replies.v2_error(500, "internal", "internal error", retryable=True)
-    if kind == "503":
-        text = "dependency unavailable"
-        return replies.v2_error(503, "dependency_unavailable", text, retryable=True, headers=wait)
-    if kind == "408":
-        return replies.v2_error(408, "request_timeout", "request timeout", retryable=True)
-    status = int(kind)
-    return replies.html(status, _TITLES[status], f"error code: {status}")
+    if rule.kind in _PAGES:
+        return replies.html(*_PAGES[rule.kind])
+    status, code, text = _REFUSALS[rule.kind]
+    headers = None
+    if status in {429, 503}:
+        headers = {"Retry-After": str(math.ceil(rule.retry_after_s))}
+    return replies.v2_error(status, code, text, retryable=status != 400, headers=headers)
 
 
 def cursor_refused() -> replies.Reply:

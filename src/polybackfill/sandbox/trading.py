@@ -64,39 +64,30 @@ class Ledger:
         """The taker buys `outcome` at ticks/1000 from makers (wallet, micro) who buy the opposite
         one; the taker's row is the newest of the transaction. Returns the transaction."""
         tx = self.new_tx()
+        opposite = int(self.venue.tokens[condition, 1 - outcome])
+        shared = {"ts": ts, "condition": condition, "tx": tx}
         for wallet, micro in makers:
-            self._row(ts, condition, 1 - outcome, wallet, micro, 1000 - ticks, tx, taker=False)
+            self._row(shared, opposite, wallet, micro, 1000 - ticks)
         total = sum(micro for _, micro in makers)
-        self._row(ts, condition, outcome, taker, total, ticks, tx, taker=True)
+        self._row(shared, int(self.venue.tokens[condition, outcome]), taker, total, ticks)
+        self.values["taker"][-1] = True
         return tx
 
     def _row(
-        self,
-        ts: int,
-        condition: int,
-        outcome: int,
-        wallet: int,
-        micro: int,
-        ticks: int,
-        tx: int,
-        *,
-        taker: bool,
+        self, shared: Mapping[str, int], token: int, wallet: int, micro: int, ticks: int
     ) -> None:
-        token = int(self.venue.tokens[condition, outcome])
         row: dict[str, float] = {
-            "ts": ts,
+            **shared,
             "kind": rows.TRADE,
             "side": rows.BUY,
             "wallet": wallet,
             "profile": wallet,
-            "condition": condition,
             "token": token,
             "display": token,
             "micro": micro,
             "price": ticks / 1000,
             "usdc": round(micro * ticks / 1e9, 6),
-            "tx": tx,
-            "taker": taker,
+            "taker": False,
             "combo": False,
         }
         for name, value in row.items():
@@ -146,7 +137,8 @@ def random_fills(
     is_taker[taker_at] = True
     complementary = _complementary(rng, fills, venue, fill_of, is_taker)
     micro = _sizes(rng, fills, fill_of, first, taker_at)
-    ticks, taker_price = _prices(rng, fills, fill_of, first, is_taker, micro)
+    maker_micro = np.where(is_taker, 0, micro)
+    ticks, taker_price = _prices(rng, fills, fill_of, first, maker_micro=maker_micro)
     outcome = fills.outcome[fill_of]
     outcome = np.where(complementary, 1 - outcome, outcome)
     price = np.where(complementary, 1000 - ticks, ticks) / 1000
@@ -275,14 +267,13 @@ def _prices(
     fills: _Fills,
     fill_of: rows.Ints,
     first: rows.Ints,
-    is_taker: rows.Flags,
-    micro: rows.Ints,
+    *,
+    maker_micro: rows.Ints,
 ) -> tuple[rows.Ints, rows.Floats]:
     """Ticks of each maker row on the taker's token, and the taker's average (10 decimals)."""
     swept = (fills.makers > 1) & (rng.random(len(fills)) < 0.35) & ~fills.twins
     slip = np.where(swept[fill_of], rng.integers(0, 12, len(fill_of)), 0)
     ticks: rows.Ints = np.clip(fills.ticks[fill_of] + slip, 1, 999)
-    maker_micro = np.where(is_taker, 0, micro)
     paid = np.add.reduceat(maker_micro * ticks, first)
     average = paid / np.add.reduceat(maker_micro, first) / 1000
     return ticks, np.where(swept, np.round(average, 10), fills.ticks / 1000)

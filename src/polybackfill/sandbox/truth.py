@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from polybackfill.sandbox import feeds, query, rows, universe
+from polybackfill.sandbox import feeds, positions, query, rows, universe
 
 Digests = NDArray[np.uint64]
 
@@ -27,15 +27,16 @@ Digests = NDArray[np.uint64]
 class Truth:
     """The answers about one universe; the per-row digests are made once, on the first question."""
 
-    def __init__(self, world: universe.Universe) -> None:
+    def __init__(self, world: universe.Universe, held: positions.Positions) -> None:
         self._world = world
+        self._positions = held
 
     def everything(self, now: int) -> dict[str, object]:
         """All that wallet walks (full history) and condition walks (three years) can reach."""
         world = self._world
         wallets = set(range(len(world.tables.wallets))) - world.contracts
         conditions = range(len(world.tables.conditions))
-        return self._report(self._reached(wallets, conditions, now))
+        return self._report(wallets, conditions, now)
 
     def of(self, wallets: Iterable[str], conditions: Iterable[str], now: int) -> dict[str, object]:
         """The same for the union of these walks; unknown ids and contracts reach nothing."""
@@ -45,13 +46,11 @@ class Truth:
             world.condition_number.get(query.normal_condition(with_0x(condition)), -1)
             for condition in conditions
         }
-        return self._report(self._reached(numbers - world.contracts - {-1}, known - {-1}, now))
+        return self._report(numbers - world.contracts - {-1}, known - {-1}, now)
 
-    def _reached(self, wallets: Iterable[int], conditions: Iterable[int], now: int) -> rows.Flags:
+    def _reached(self, is_wallet: rows.Flags, conditions: Iterable[int], now: int) -> rows.Flags:
         world = self._world
         table = world.table
-        is_wallet = np.zeros(len(world.tables.wallets), dtype=np.bool_)
-        is_wallet[list(wallets)] = True
         is_condition = np.zeros(len(world.tables.conditions) + 1, dtype=np.bool_)
         is_condition[list(conditions)] = True
         in_market = table.is_trade & is_condition[table.condition]
@@ -59,8 +58,13 @@ class Truth:
         reached: rows.Flags = (is_wallet[table.wallet] | in_market) & table.listed
         return reached
 
-    def _report(self, reached: rows.Flags) -> dict[str, object]:
+    def _report(
+        self, wallets: Iterable[int], conditions: Iterable[int], now: int
+    ) -> dict[str, object]:
         table, lists = self._world.table, self._world.lists
+        is_wallet = np.zeros(len(self._world.tables.wallets), dtype=np.bool_)
+        is_wallet[list(wallets)] = True
+        reached = self._reached(is_wallet, conditions, now)
         trades, other = reached & table.is_trade, reached & ~table.is_trade
         kinds = np.bincount(table.kind[other], minlength=len(rows.KINDS)).tolist()
         named = {name: count for name, count in zip(rows.KINDS, kinds, strict=True) if count}
@@ -90,6 +94,7 @@ class Truth:
                 "open": sum(not event.closed for event in lists.events),
                 "closed": sum(event.closed for event in lists.events),
             },
+            "positions": self._positions.count(is_wallet),
             "resolutions": {"resolved": sum(bool(m.payouts) for m in lists.markets)},
         }
 

@@ -26,11 +26,12 @@ class Tables:
 @dataclass(frozen=True)
 class Universe:
     """Immutable after it was built; `special` names the wallets and markets made on purpose,
-    `contracts` are the wallet numbers the Data API refuses."""
+    `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number."""
 
     now: int
     table: rows.Rows
     tables: Tables
+    profiles: Sequence[fragments.Profile]
     renderer: fragments.Renderer
     lists: catalog.Catalog
     special: Mapping[str, str]
@@ -54,6 +55,16 @@ class Universe:
         """Listed trades of every condition, both sides."""
         included = self.table.listed & self.table.is_trade & (self.table.condition >= 0)
         return rows.group(self.table.condition, included, len(self.tables.conditions))
+
+    @cached_property
+    def condition_tokens(self) -> rows.SmallInts:
+        """Token numbers by condition and outcome index, -1 where there is none."""
+        outcome = self.tables.token_outcome
+        known = np.flatnonzero(outcome >= 0)
+        width = int(outcome.max(initial=1)) + 1
+        held = np.full((len(self.tables.conditions), width), -1, dtype=np.int32)
+        held[self.tables.token_condition[known], outcome[known]] = known
+        return held
 
     @cached_property
     def conditions_of_event(self) -> Mapping[int, tuple[int, ...]]:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  the look-alike characters are the point
 """Invented titles, names and tags: every kind of text a reader must survive, NUL excepted."""
 
 from __future__ import annotations

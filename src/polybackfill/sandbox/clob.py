@@ -1,0 +1,114 @@
+"""CLOB `/markets`: the one list that shows every condition, 1000 a page, random access."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import parse_qsl
+
+import orjson
+
+from polybackfill.sandbox import catalog, listings, replies
+
+PAGE = 1_000
+END_CURSOR = "LTE="  # base64 of -1
+
+
+class Clob:
+    """Answers of one catalog; rows are rendered once."""
+
+    def __init__(self, lists: catalog.Catalog) -> None:
+        self._lists = lists
+        self._rendered: dict[int, bytes] = {}
+
+    def markets(self, _argument: str, raw: str) -> replies.Reply:
+        """GET /markets: the cursor is the decimal offset in base64."""
+        offset = _offset(dict(parse_qsl(raw)).get("next_cursor", ""))
+        chosen = self._lists.clob[offset : offset + PAGE]
+        following = offset + PAGE
+        cursor = encode(following) if following < len(self._lists.clob) else END_CURSOR
+        head = orjson.dumps({"limit": PAGE, "count": len(chosen), "next_cursor": cursor})
+        shown = b",".join(self._row(position) for position in chosen)
+        return replies.Reply(head[:-1] + b',"data":[' + shown + b"]}")
+
+    def market(self, argument: str, _raw: str) -> replies.Reply:
+        """GET /markets/{condition_id}."""
+        position = self._lists.by_condition.get(argument.lower())
+        if position is None:
+            return replies.as_json({"error": "market not found"}, status=404)
+        return replies.Reply(self._row(position))
+
+    def _row(self, position: int) -> bytes:
+        held = self._rendered.get(position)
+        if held is None:
+            held = orjson.dumps(self._market(self._lists.markets[position]))
+            self._rendered[position] = held
+        return held
+
+    def _market(self, market: catalog.Market) -> catalog.Json:
+        labels = [self._lists.tag_by_id[number].label for number in market.tags]
+        end = listings.rfc3339(market.end) if market.end else None
+        return {
+            "enable_order_book": not market.closed,
+            "active": market.active,
+            "closed": market.closed,
+            "archived": market.archived,
+            "accepting_orders": not market.closed,
+            "accepting_order_timestamp": None if market.closed else listings.rfc3339(market.start),
+            "minimum_order_size": 15,
+            "minimum_tick_size": 0.01,
+            "condition_id": market.condition_id,
+            "question_id": market.question_id,
+            "question": market.question,
+            "description": str(market.body.get("description", "")),
+            "market_slug": market.slug,
+            "end_date_iso": end,
+            "game_start_time": None,
+            "seconds_delay": 0,
+            "fpmm": "",
+            "maker_base_fee": 0,
+            "taker_base_fee": 0,
+            "notifications_enabled": True,
+            "neg_risk": market.neg_risk,
+            "neg_risk_market_id": "",
+            "neg_risk_request_id": "",
+            "icon": market.icon,
+            "image": market.icon,
+            "rewards": {"rates": None, "min_size": 0, "max_spread": 0},
+            "is_50_50_outcome": market.payouts == (500_000, 500_000),
+            "tokens": _tokens(market),
+            "tags": [*labels, "All"] if labels else None,
+            "version": market.version,
+        }
+
+
+def _tokens(market: catalog.Market) -> list[catalog.Json]:
+    """Token ids, labels and winner; an unprepared market has empty ids."""
+    ids = market.tokens or ("",) * len(market.outcomes)
+    listed: list[catalog.Json] = []
+    for place, (token, label) in enumerate(zip(ids, market.outcomes, strict=False)):
+        payout = market.payouts[place] if place < len(market.payouts) else None
+        price = 0.5 if payout is None else payout / 1e6
+        row: catalog.Json = {"token_id": token, "outcome": label, "price": price}
+        row["winner"] = payout == 1_000_000
+        listed.append(row)
+    return listed
+
+
+def encode(offset: int) -> str:
+    """The cursor of an offset."""
+    return base64.b64encode(str(offset).encode()).decode()
+
+
+def _offset(cursor: str) -> int:
+    """The offset of a cursor, empty for the start. Raises ApiError (400)."""
+    if not cursor:
+        return 0
+    try:
+        offset = int(base64.b64decode(cursor, validate=True))
+    except (binascii.Error, ValueError) as damage:
+        refusal = replies.as_json(
+            {"error": "Next item should be greater than or equal to 0"}, status=400
+        )
+        raise replies.ApiError(refusal) from damage
+    return offset if offset >= 0 else 2**62

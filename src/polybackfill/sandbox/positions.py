@@ -1,0 +1,313 @@
+"""Data API v2, /v2/positions: what the activity of a wallet leaves it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+
+from polybackfill.sandbox import catalog, cursors, feeds, portfolio, query, replies, rows, universe
+
+STATUSES = ("OPEN", "REDEEMABLE", "REDEEMABLE_LOST", "MERGEABLE", "CLOSED")
+SORTS = (
+    "CURRENT_VALUE",
+    "PRICE",
+    "TOKENS",
+    "UNREALIZED_PNL",
+    "REALIZED_PNL",
+    "TOTAL_PNL",
+    "TIMESTAMP",
+)
+_USER_ONLY = ("REDEEMABLE_LOST", "MERGEABLE")
+_DEFAULT_SORT = {"MERGEABLE": "TOKENS", "CLOSED": "REALIZED_PNL"}
+_DUST_SHARES = 0.1
+_TITLE_LENGTH = 200
+_WALLET_LENGTH = 42
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A walk's question and where it stands. `anchor`: the wallet or the condition; `after`:
+    token and wallet of the last row seen."""
+
+    anchor: str
+    status: str
+    sort: str
+    direction: str
+    limit: int
+    offset: int = 0
+    after: tuple[str, str] | None = None
+
+
+class Positions:
+    """The route; the book is made on the first question."""
+
+    def __init__(self, world: universe.Universe, seed: int) -> None:
+        self._world = world
+        self._signer = cursors.Signer(seed)
+
+    def answer(self, asked: query.Query) -> replies.Reply:
+        """GET /v2/positions."""
+        user = feeds.user_of(asked, self._world)
+        conditions = feeds.conditions_of(asked, self._world)
+        _check_anchor(asked, user)
+        place = self._place(asked)
+        chosen = self._selected(asked, user, conditions, place.status)
+        ordered = self._ordered(chosen, place)
+        start = 0 if place.after is None else self._following(ordered, place.after)
+        page = ordered[start : start + place.limit]
+        has_more = start + place.limit < len(ordered)
+        pagination = {
+            "limit": place.limit,
+            "offset": place.offset,
+            "has_more": has_more,
+            "next_cursor": self._cursor(page, place) if has_more else None,
+        }
+        listed = [self._row(int(entry), place.status) for entry in page]
+        return replies.as_json({"data": listed, "pagination": pagination})
+
+    def count(self, is_wallet: rows.Flags) -> dict[str, int]:
+        """Positions by status of the wallets flagged by number."""
+        book = self.book
+        visible = ~book.hidden & ~book.archived & is_wallet[book.wallet]
+        open_now = visible & (book.size >= _DUST_SHARES)
+        return {
+            "open": int(np.count_nonzero(open_now)),
+            "closed": int(np.count_nonzero(visible & (book.size == 0))),
+        }
+
+    @cached_property
+    def book(self) -> portfolio.Book:
+        """All positions, from trades, splits, merges, conversions and redemptions."""
+        return portfolio.book(self._world)
+
+    def _selected(
+        self,
+        asked: query.Query,
+        user: int | None,
+        conditions: tuple[int, ...] | None,
+        status: str,
+    ) -> rows.Ints:
+        book = self.book
+        keep = ~book.hidden & _status_filter(book, status, asked)
+        if not asked.flag("include_archived", default=False):
+            keep &= ~book.archived
+        if user is not None:
+            keep &= book.wallet == user
+        if conditions is not None:
+            keep &= np.isin(self._world.tables.token_condition[book.token], conditions)
+        start, end = asked.seconds("start"), asked.seconds("end")
+        if start or end:
+            keep &= (book.last_at >= start) & (book.last_at <= (end or np.iinfo(np.int64).max))
+        chosen: rows.Ints = np.flatnonzero(keep)
+        title = (asked.text("title") or "").strip().lower()
+        if title:
+            chosen = np.array([n for n in chosen if title in self._title(int(n))], dtype=np.int64)
+        return chosen
+
+    def _title(self, entry: int) -> str:
+        market = self._market(entry)
+        return market.question.lower() if market else ""
+
+    def _place(self, asked: query.Query) -> _Place:
+        """Where the walk stands: from the cursor if there is one, which refuses other values."""
+        status = asked.choice("status", STATUSES, None)
+        sort = asked.choice("sort_by", SORTS, None)
+        direction = asked.choice("sort_direction", ("ASC", "DESC"), None)
+        anchor = asked.wallet() or asked.conditions()[0]
+        cursor = asked.text("cursor")
+        if cursor is None:
+            status = status or "OPEN"
+            sort = sort or _DEFAULT_SORT.get(status, "CURRENT_VALUE")
+            return _Place(anchor, status, sort, direction or "DESC", asked.limit())
+        held = self._signer.open("positions", cursor)
+        _check_bound(held, {"av": anchor, "st": status, "s": sort, "dir": direction})
+        return _Place(
+            anchor=anchor,
+            status=str(held["st"]),
+            sort=str(held["s"]),
+            direction=str(held["dir"]),
+            limit=cursors.number(held, "l"),
+            offset=cursors.number(held, "d"),
+            after=(str(held["t"]), str(held["w"])),
+        )
+
+    def _ordered(self, chosen: rows.Ints, place: _Place) -> rows.Ints:
+        keys = self._keys(chosen, place.sort)
+        if place.direction == "DESC":
+            keys = -keys
+        # Ties by token, then wallet: a keyset needs a total order.
+        return chosen[np.lexsort((self.book.wallet[chosen], self.book.token[chosen], keys))]
+
+    def _keys(self, chosen: rows.Ints, sort: str) -> rows.Floats:
+        book = self.book
+        columns = {
+            "CURRENT_VALUE": book.size * book.price,
+            "PRICE": book.price,
+            "TOKENS": book.size,
+            "UNREALIZED_PNL": book.unrealized,
+            "REALIZED_PNL": book.realized,
+            "TOTAL_PNL": book.unrealized + book.realized,
+            "TIMESTAMP": book.last_at.astype(np.float64),
+        }
+        return columns[sort][chosen]
+
+    def _following(self, ordered: rows.Ints, after: tuple[str, str]) -> int:
+        tables, book = self._world.tables, self.book
+        for place, entry in enumerate(ordered.tolist()):
+            token = tables.tokens[int(book.token[entry])]
+            if (token, tables.wallets[int(book.wallet[entry])]) == after:
+                return place + 1
+        raise replies.refused("cursor does not belong to this question", parameter="cursor")
+
+    def _cursor(self, page: rows.Ints, place: _Place) -> str:
+        last, tables = int(page[-1]), self._world.tables
+        params = {
+            "l": place.limit,
+            "d": place.offset + place.limit,
+            "k": f"{float(self._keys(page[-1:], place.sort)[0]):.16f}",
+            "t": tables.tokens[int(self.book.token[last])],
+            "w": tables.wallets[int(self.book.wallet[last])],
+            "a": "u" if len(place.anchor) == _WALLET_LENGTH else "m",
+            "av": place.anchor,
+            "st": place.status,
+            "s": place.sort,
+            "dir": place.direction,
+        }
+        return self._signer.seal("positions", params)
+
+    def _market(self, entry: int) -> catalog.Market | None:
+        tables = self._world.tables
+        return self._world.market_of(int(tables.token_condition[int(self.book.token[entry])]))
+
+    def _row(self, entry: int, status: str) -> dict[str, object]:
+        market = self._market(entry)
+        shown = "CLOSED" if status == "CLOSED" else "OPEN"
+        if shown == "OPEN" and bool(self.book.settled[entry]):
+            shown = "REDEEMABLE"
+        return {
+            **self._identity(entry, market),
+            **self._money(entry),
+            "status": shown,
+            "redeemable": shown == "REDEEMABLE",
+            "mergeable": bool(self.book.paired[entry]) and shown == "OPEN",
+            "negative_risk": bool(market and market.neg_risk),
+            "archived": bool(self.book.archived[entry]),
+            "verified": False,
+            "last_event_at": int(self.book.last_at[entry]),
+            "first_entry_at": int(self.book.first_at[entry]),
+        }
+
+    def _identity(self, entry: int, market: catalog.Market | None) -> dict[str, object]:
+        tables, token = self._world.tables, int(self.book.token[entry])
+        number = int(self.book.wallet[entry])
+        profile = self._world.profiles[number]
+        identity: dict[str, object] = {
+            "proxy_wallet": tables.wallets[number],
+            "token_id": tables.tokens[token],
+            "condition_id": tables.conditions[int(tables.token_condition[token])],
+            "name": profile.name,
+            "profile_image": profile.profile_image,
+        }
+        if market is None:
+            return {**identity, **_NO_MARKET}
+        outcome = int(tables.token_outcome[token])
+        opposite = 1 - outcome if len(market.outcomes) == 2 else None
+        event = self._world.lists.event_of(market)
+        end = datetime.fromtimestamp(market.end, UTC).strftime("%Y-%m-%d")
+        return {
+            **identity,
+            "title": market.question,
+            "slug": market.slug,
+            "icon": market.icon,
+            "event_id": str(event.id) if event else "",
+            "event_slug": event.slug if event else "",
+            "outcome": market.outcomes[outcome],
+            "outcome_index": outcome,
+            "opposite_outcome": "" if opposite is None else market.outcomes[opposite],
+            "opposite_token_id": "" if opposite is None else market.tokens[opposite],
+            "end_date": end,
+        }
+
+    def _money(self, entry: int) -> dict[str, object]:
+        book = self.book
+        size, average, price = (
+            float(column[entry]) for column in (book.size, book.average, book.price)
+        )
+        realized = float(book.realized[entry])
+        cost = size * average
+        unrealized = size * (price - average)
+        bought_usd = float(book.bought[entry]) * average or 1.0
+        money = {
+            "current_size": size,
+            "avg_price": average,
+            "entry_cost_usdc": cost,
+            "entry_fees_usdc": 0.0,
+            "total_cost_usdc": cost,
+            "current_price": price,
+            "current_value": size * price,
+            "total_size": float(book.bought[entry]),
+            "realized_pnl": realized,
+            "unrealized_pnl": unrealized,
+            "total_pnl": realized + unrealized,
+            "percent_pnl": unrealized / (cost or 1.0) * 100,
+            "percent_realized_pnl": realized / bought_usd * 100,
+        }
+        return {name: round(value, 4) for name, value in money.items()}
+
+
+_NO_MARKET: dict[str, object] = {
+    "title": "",
+    "slug": "",
+    "icon": "",
+    "event_id": "",
+    "event_slug": "",
+    "outcome": "",
+    "outcome_index": 999,
+    "opposite_outcome": "",
+    "opposite_token_id": "",
+    "end_date": "1970-01-01",
+}
+
+
+def _check_anchor(asked: query.Query, user: int | None) -> None:
+    if user is None and len(asked.conditions()) != 1:
+        raise replies.refused("provide user, or exactly one condition", parameter="user")
+    if user is None and asked.text("event_id"):
+        raise replies.refused("event_id requires user", parameter="event_id")
+    status = asked.text("status")
+    if user is None and status in _USER_ONLY:
+        raise replies.refused(f"status={status} requires user", parameter="status")
+    if status == "CLOSED" and asked.flag("include_archived", default=False):
+        raise replies.refused("include_archived is invalid with status=CLOSED")
+    if len(asked.text("title") or "") > _TITLE_LENGTH:
+        raise replies.refused("title must contain at most 200 characters", parameter="title")
+
+
+def _check_bound(held: cursors.Params, given: dict[str, str | None]) -> None:
+    for name, value in given.items():
+        if value is not None and held.get(name) != value:
+            raise replies.refused(f"cursor is bound to {name}={held.get(name)}", parameter="cursor")
+
+
+def _status_filter(book: portfolio.Book, status: str, asked: query.Query) -> rows.Flags:
+    if status == "CLOSED":
+        closed: rows.Flags = book.size == 0
+        return closed
+    # Invalid values fall back to the default here, unlike on the feeds.
+    cash = asked.text("filter_type") == "CASH"
+    try:
+        floor = float(asked.text("filter_amount") or _DUST_SHARES)
+    except ValueError:
+        floor = _DUST_SHARES
+    worth = book.size * book.price if cash else book.size
+    keep: rows.Flags = (worth >= floor) & (book.size > 0)
+    if status == "REDEEMABLE":
+        keep &= book.settled
+    elif status == "REDEEMABLE_LOST":
+        keep &= book.settled & (book.price == 0)
+    elif status == "MERGEABLE":
+        keep &= book.paired & ~book.settled
+    return keep

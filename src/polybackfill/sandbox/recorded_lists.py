@@ -1,0 +1,216 @@
+"""Recorded Gamma objects as a catalog of markets, events and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from polybackfill.sandbox import catalog, recorded, wording
+
+Json = catalog.Json
+
+# One recording was trimmed by its author and has no ids; these stand in, far above the real ones.
+FIRST_STAND_IN_ID = 900_000_000
+
+
+def read(folder: Path) -> catalog.Catalog:
+    """Everything the Gamma recordings show; of one market the fullest object wins."""
+    markets: dict[str, Json] = {}
+    events: dict[str, Json] = {}
+    tags: dict[str, Json] = {}
+    for body in _market_objects(folder):
+        held = markets.get(str(body["id"]))
+        if held is None or len(body) > len(held):
+            markets[str(body["id"])] = body
+    for event in _event_objects(folder):
+        events[str(event["id"])] = event
+        for body in cast(list[Json], event.get("markets") or []):
+            stub = {name: event.get(name) for name in ("id", "slug", "title")}
+            markets.setdefault(str(body["id"]), {**body, "events": [stub]})
+    labels = _add_trimmed(folder, markets)
+    tag_ids = _tags(events, labels, tags)
+    built = [_market(body, labels, tag_ids) for body in markets.values()]
+    built.sort(key=lambda market: market.id)
+    listed = [catalog.Tag(int(n), _text(b, "label"), _text(b, "slug"), b) for n, b in tags.items()]
+    order = sorted(range(len(built)), key=lambda place: built[place].created)
+    return catalog.Catalog(
+        built, _events(built, markets, events), sorted(listed, key=lambda tag: tag.id), order
+    )
+
+
+def _text(body: Json, name: str) -> str:
+    return str(body.get(name) or "")
+
+
+def _number(body: Json, name: str) -> float:
+    return float(str(body.get(name) or 0))
+
+
+def moment(value: object) -> int:
+    """Epoch seconds of any recorded form of time, 0 for none."""
+    if not value:
+        return 0
+    text = str(value).replace("Z", "+00:00")
+    return int(datetime.fromisoformat(text + ":00" if text.endswith("+00") else text).timestamp())
+
+
+def _market_objects(folder: Path) -> Iterator[Json]:
+    for path in sorted(folder.glob("gamma-markets-*.jsonl*")):
+        for line in cast(list[Json], recorded.read(path)):
+            if "markets" in line:
+                yield from cast(list[Json], line["markets"])
+            else:
+                yield cast(Json, line.get("raw", line))
+    for path in sorted(folder.glob("gamma-market-*.json")):
+        yield cast(Json, recorded.read(path))
+    for path in sorted(folder.glob("mixed-*.json")):
+        for name, held in cast(Json, recorded.read(path)).items():
+            if name.startswith(("gamma_market", "market_detail")):
+                yield cast(Json, held)
+
+
+def _event_objects(folder: Path) -> Iterator[Json]:
+    for path in sorted(folder.glob("gamma-event-*.json")):
+        held = cast(Json, recorded.read(path))
+        yield cast(Json, held.get("gamma-event", held))
+    for path in sorted(folder.glob("mixed-*.json")):
+        yield from cast(list[Json], cast(Json, recorded.read(path)).get("gamma_event", []))
+
+
+def _add_trimmed(folder: Path, markets: dict[str, Json]) -> dict[str, list[str]]:
+    """Add the trimmed objects as closed markets; returns tag slugs by condition id."""
+    known = {_text(body, "conditionId") for body in markets.values()}
+    labels: dict[str, list[str]] = {}
+    event_ids: dict[str, int] = {}
+    for path in sorted(folder.glob("gamma-markets-trimmed-*.json*")):
+        for trimmed in cast(list[Json], recorded.read(path)):
+            condition, title = _text(trimmed, "conditionId"), _text(trimmed, "eventTitle")
+            labels.setdefault(condition, cast(list[str], trimmed["tags"]))
+            if condition in known:
+                continue
+            known.add(condition)
+            number = FIRST_STAND_IN_ID + len(known)
+            event_id = event_ids.setdefault(title, FIRST_STAND_IN_ID + len(event_ids))
+            markets[str(number)] = _untrimmed(trimmed, number, event_id, title)
+    return labels
+
+
+def _untrimmed(trimmed: Json, number: int, event_id: int, title: str) -> Json:
+    question = _text(trimmed, "question")
+    names = ("conditionId", "question", "outcomes", "outcomePrices", "startDate", "createdAt")
+    body: Json = {name: trimmed.get(name) for name in (*names, "endDate", "closedTime")}
+    slug = wording.slug_of(title, event_id)
+    body.update(
+        id=str(number),
+        slug=wording.slug_of(question, number),
+        active=True,
+        closed=True,
+        archived=False,
+        volume=str(trimmed.get("volume") or 0),
+        volumeNum=trimmed.get("volume"),
+        events=[{"id": str(event_id), "slug": slug, "ticker": slug, "title": title}],
+    )
+    return body
+
+
+def _tags(
+    events: dict[str, Json], labels: dict[str, list[str]], tags: dict[str, Json]
+) -> dict[str, int]:
+    """Fill `tags` by id; returns ids by slug."""
+    for event in events.values():
+        for tag in cast(list[Json], event.get("tags") or []):
+            tags[str(tag["id"])] = tag
+    ids = {_text(tag, "slug"): int(number) for number, tag in tags.items()}
+    for slug in sorted({slug for slugs in labels.values() for slug in slugs}):
+        if slug not in ids:
+            ids[slug] = FIRST_STAND_IN_ID + len(ids)
+            label = slug.replace("-", " ").title()
+            tags[str(ids[slug])] = {"id": str(ids[slug]), "label": label, "slug": slug}
+    return ids
+
+
+def _strings(body: Json, name: str) -> tuple[str, ...]:
+    """A JSON array written into a string; () when absent."""
+    text = body.get(name)
+    if not isinstance(text, str) or not text:
+        return ()
+    return tuple(str(value) for value in orjson.loads(text))
+
+
+def _market(body: Json, labels: dict[str, list[str]], tag_ids: dict[str, int]) -> catalog.Market:
+    condition = _text(body, "conditionId").lower()
+    stubs = cast(list[Json] | None, body.get("events"))
+    closed = bool(body.get("closed"))
+    return catalog.Market(
+        id=int(str(body["id"])),
+        slug=_text(body, "slug"),
+        condition_id=condition,
+        question_id=_text(body, "questionID"),
+        question=_text(body, "question"),
+        outcomes=_strings(body, "outcomes"),
+        tokens=_strings(body, "clobTokenIds"),
+        version=str(body.get("version") or "v1"),
+        neg_risk=bool(body.get("negRisk")),
+        start=moment(body.get("startDate")),
+        end=moment(body.get("endDate")),
+        created=moment(body.get("createdAt")),
+        closed=closed,
+        closed_at=moment(body.get("closedTime")) if closed else 0,
+        payouts=_payouts(body) if closed else (),
+        body={name: value for name, value in body.items() if name not in {"events", "tags"}},
+        tags=tuple(sorted(tag_ids[slug] for slug in labels.get(condition, ()))),
+        event_ids=None if stubs is None else tuple(int(str(stub["id"])) for stub in stubs),
+        icon=_text(body, "icon"),
+        uma_status=_text(body, "umaResolutionStatus"),
+        volume=_number(body, "volumeNum"),
+        liquidity=_number(body, "liquidity"),
+    )
+
+
+def _payouts(body: Json) -> tuple[int, ...]:
+    """Micro-USDC a share of a settled market, () when its prices say nothing clear."""
+    prices = [float(price) for price in _strings(body, "outcomePrices")]
+    settled = bool(prices) and sum(prices) == 1 and all(price in {0, 0.5, 1} for price in prices)
+    return tuple(round(price * 1e6) for price in prices) if settled else ()
+
+
+def _events(
+    built: Sequence[catalog.Market], markets: dict[str, Json], full: dict[str, Json]
+) -> list[catalog.Event]:
+    """Events from their own recordings, or from what the markets embed."""
+    members: dict[int, list[catalog.Market]] = {}
+    bodies: dict[int, Json] = {int(number): body for number, body in full.items()}
+    for market in built:
+        for stub in cast(list[Json], markets[str(market.id)].get("events") or []):
+            number = int(str(stub["id"]))
+            members.setdefault(number, []).append(market)
+            bodies.setdefault(number, stub)
+    return [_event(number, bodies[number], members[number]) for number in sorted(members)]
+
+
+def _event(number: int, body: Json, members: Sequence[catalog.Market]) -> catalog.Event:
+    closed = bool(body.get("closed", all(market.closed for market in members)))
+    own_tags = [int(str(tag["id"])) for tag in cast(list[Json], body.get("tags") or [])]
+    shown = {name: v for name, v in body.items() if name not in {"markets", "tags", "series"}}
+    tags = {*own_tags, *(tag for market in members for tag in market.tags)}
+    return catalog.Event(
+        id=number,
+        slug=_text(body, "slug"),
+        title=_text(body, "title"),
+        version="v1",
+        start=moment(body.get("startDate")),
+        end=moment(body.get("endDate")),
+        created=moment(body.get("creationDate") or body.get("createdAt")),
+        closed=closed,
+        closed_at=moment(body.get("closedTime")),
+        body={**shown, "closed": closed},
+        market_ids=tuple(market.id for market in members),
+        tags=tuple(sorted(tags)),
+        series=tuple(cast(list[Json], body["series"])) if body.get("series") else None,
+        volume=_number(body, "volume"),
+        liquidity=_number(body, "liquidity"),
+    )
