@@ -58,7 +58,7 @@ class Turn:
         self.sent()
         if not self._ended:
             self._ended = True
-            self._lane.answered(self._number, self._clock.monotonic(), refused=status == 429)
+            self._lane.answered(self._number, self._clock.monotonic(), status)
             self._slot_freed.set()
 
     def release(self) -> None:
@@ -164,7 +164,7 @@ class Limits:
 
     def _budget_stats(self, name: str) -> dict[str, float | int | None]:
         budget, lane = self._paces[name], self._lanes[name]
-        recent = budget.recent()
+        recent, usual_s = budget.recent(), lane.latencies.usual_s
         return {
             "limit": budget.limit,
             "window_s": budget.window_s,
@@ -173,7 +173,7 @@ class Limits:
             "rate_per_s": round(recent / budget.window_s, 3),
             "utilisation": round(recent / budget.limit, 4),
             "in_flight": lane.in_flight,
-            "usual_latency_s": None if lane.usual_s is None else round(lane.usual_s, 4),
+            "usual_latency_s": None if usual_s is None else round(usual_s, 4),
             "cuts": lane.cuts,
             "refusals": lane.refusals,
         }

@@ -1,0 +1,83 @@
+"""What is known of one route's time to the first byte: quickest, usual, and right now.
+
+All times are seconds of one monotonic clock, passed in; spans are parts of the budget's window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+QUEUED = 2.0  # times the quickest: the answer had to queue
+NORMAL = 1.5  # times the quickest: the queue is gone
+RECENT = 0.2  # of the window
+FEWEST_SAMPLES = 5
+USUAL_SAMPLES = 100
+
+
+class Latencies:
+    """Low quarters instead of averages: a queue moves them, a few slow answers do not."""
+
+    def __init__(self, window_s: float) -> None:
+        self.usual_s: float | None = None
+        self._window_s = window_s
+        self._quickest_s: float | None = None
+        self._recent: deque[tuple[float, float]] = deque()
+        self._usual: deque[float] = deque(maxlen=USUAL_SAMPLES)
+
+    @property
+    def quickest_s(self) -> float | None:
+        """The lowest low quarter seen, slowly forgotten; None before the first few answers."""
+        return self._quickest_s
+
+    @property
+    def queued_s(self) -> float:
+        """Above this an answer had to queue. Small absolute differences never count."""
+        return self._above(QUEUED, self._window_s / 20)
+
+    @property
+    def normal_s(self) -> float:
+        """Below this nothing queues."""
+        return self._above(NORMAL, self._window_s / 40)
+
+    def note(self, now: float, latency_s: float) -> None:
+        """An answer arrived."""
+        self._recent.append((now, latency_s))
+        if latency_s <= self.queued_s:
+            self._usual.append(latency_s)
+
+    def low_quarter_s(self, now: float, waiting_since: Iterable[float]) -> float | None:
+        """Of the answers of the last W/5 and the ages of requests that are overdue."""
+        while self._recent and self._recent[0][0] < now - RECENT * self._window_s:
+            self._recent.popleft()
+        queued_s = self.queued_s
+        samples = [latency_s for _, latency_s in self._recent]
+        samples += [now - at for at in waiting_since if now - at > queued_s]
+        return low_quarter(samples)
+
+    def learn(self, low_s: float, *, free: bool) -> None:
+        """A quiet moment; `free`: nothing was held back by the slots just before."""
+        if self._quickest_s is None or low_s < self._quickest_s:
+            self._quickest_s = low_s
+        elif free:
+            self._quickest_s += (low_s - self._quickest_s) / 500  # half forgotten in seven windows
+        if len(self._usual) >= FEWEST_SAMPLES:
+            middle_s = sorted(self._usual)[len(self._usual) // 2]
+            clipped = [min(latency_s, 4 * middle_s) for latency_s in self._usual]
+            self.usual_s = max(middle_s, sum(clipped) / len(clipped))
+
+    def accept(self, low_s: float) -> None:
+        """Answers take this long now, and it is nobody's queue."""
+        self._quickest_s = self.usual_s = low_s
+        self._usual.clear()
+
+    def _above(self, factor: float, least_s: float) -> float:
+        if self._quickest_s is None:
+            return math.inf
+        return max(factor * self._quickest_s, self._quickest_s + least_s)
+
+
+def low_quarter(samples: list[float]) -> float | None:
+    """None when there are too few to tell."""
+    return sorted(samples)[len(samples) // 4] if len(samples) >= FEWEST_SAMPLES else None
