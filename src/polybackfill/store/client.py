@@ -18,6 +18,12 @@ from polybackfill.store import connection, statements
 
 Address = connection.Address
 
+# Rows for these tables land beside them, where repeated ones are sorted out.
+_LANDINGS = {
+    "external_trades_raw": "external_trades_landing",
+    "wallet_activity_raw": "wallet_activity_landing",
+    "quarantine": "quarantine_landing",
+}
 # One insert is one block, or the rows of its second block would not be checked against its first.
 MAX_BATCH_ROWS = 200_000
 _INSERT_S = 300.0
@@ -62,6 +68,11 @@ class Store:
         self._unsettled: dict[str, list[str]] = collections.defaultdict(list)
         self._inserts = 0
         self._rows_inserted = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers, for people and other programs; without credentials."""
+        return self._connection.url
 
     async def close(self) -> None:
         """Let go; the embedded store ends when nobody else needs it."""
@@ -135,6 +146,7 @@ class Store:
     async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
         """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them.
 
+        Rows whose id the table holds already, or that come twice in the batch, change nothing.
         One insert into a table at a time. An attempt whose end was not seen is ended before the
         next: while it runs, the check for duplicates cannot see its rows.
         """
@@ -155,7 +167,7 @@ class Store:
 
     async def _insert_once(self, table: str, lines: bytes) -> None:
         query_id = f"{_QUERY_ID}{uuid.uuid4()}"
-        sql = f"INSERT INTO {table} FORMAT JSONEachRow"
+        sql = f"INSERT INTO {_LANDINGS.get(table, table)} FORMAT JSONEachRow"
 
         async def send() -> None:
             async with asyncio.timeout(self._insert_timeout_s):
@@ -188,6 +200,13 @@ class Store:
         except TimeoutError as error:
             raise errors.Retry(f"Insert {query_id} is still running after {_SETTLE_S} s") from error
 
+    async def create_database(self) -> None:
+        """The embedded store's database is made on first use; a server's is its owner's."""
+        if not self.address.embedded or self.address.database == "default":
+            return
+        name = self.address.database.replace("\\", "\\\\").replace("`", "\\`")
+        await self._connection.outside(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+
     async def settle_leftovers(self) -> None:
         """Outlive the inserts that an earlier, killed process left running on a server.
 
@@ -215,6 +234,7 @@ async def open(
     """
     store = Store(address, clock=clock, insert_timeout_s=insert_timeout_s)
     try:
+        await store.create_database()
         await store.ping()
         await store.settle_leftovers()
     except BaseException:

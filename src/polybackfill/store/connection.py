@@ -163,7 +163,7 @@ class Connection:
         """aiochclient's client for one statement with these URL parameters."""
         return aiochclient.ChClient(
             self._session,
-            url=self._url(),
+            url=self.url,
             user=self.address.user,
             password=self.address.password.get_secret_value(),
             database=self.address.database,
@@ -171,17 +171,27 @@ class Connection:
             **params,
         )
 
+    async def outside(self, sql: str) -> None:
+        """Run a statement in the database every store has, not in the one of the address."""
+
+        async def send() -> None:
+            async with self.post(sql, {}, database="default"):
+                pass
+
+        await self.run(send)
+
     @asynccontextmanager
     async def post(
-        self, sql: str, params: Mapping[str, str]
+        self, sql: str, params: Mapping[str, str], *, database: str | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a statement as it is and look at the beginning of the answer.
 
         aiochclient would parse it first and cannot give back bytes. Raises what it raises.
         """
         speaks = self.client(params)
+        sent = {**speaks.params, "database": database or self.address.database}
         async with self._session.post(
-            speaks.url, params=speaks.params, headers=speaks.headers, data=sql.encode()
+            speaks.url, params=sent, headers=speaks.headers, data=sql.encode()
         ) as response:
             if response.status != 200:
                 raise aiochclient.ChClientError(
@@ -189,7 +199,9 @@ class Connection:
                 )
             yield response
 
-    def _url(self) -> str:
+    @property
+    def url(self) -> str:
+        """The base URL; of an embedded store once it has been joined."""
         if self._hold is not None:
             return f"http://{self._hold.endpoint.host}:{self._hold.endpoint.port}/"
         scheme = "https" if self.address.tls else "http"

@@ -114,7 +114,7 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         """Raises EngineError when the folder cannot be opened."""
-        self._path = str(folder / "clickhouse")
+        self._path = str(folder / "engine")
         self._spool = folder / "spool"
         with _reported():
             self._spare = session.Session(self._path)

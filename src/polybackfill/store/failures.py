@@ -43,7 +43,9 @@ def code(text: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def classify(text: str, *, place: str, user: str, database: str) -> errors.BackfillError:
+def classify(  # noqa: PLR0911 - one return for each kind of trouble
+    text: str, *, place: str, user: str, database: str
+) -> errors.BackfillError:
     """The class of an error text. `place` names host and port, or the folder, for the message."""
     number = code(text)
     short = text.strip()[:_TEXT_MAX]

@@ -1,0 +1,72 @@
+-- Fills of the public API. A plain SELECT never shows one twice: rows arrive through
+-- external_trades_landing, whose view lets in only ids the table does not hold.
+-- No partitions: one batch holds the whole history of several wallets, so a partition by month
+-- would turn each batch into up to 80 parts.
+CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
+(
+    source            LowCardinality(String),
+    ingested_at       DateTime DEFAULT now() CODEC(ZSTD(1)),
+    external_trade_id UUID CODEC(NONE),
+    wallet_address    String CODEC(ZSTD(1)),
+    condition_id      String CODEC(LZ4),
+    market_question   String DEFAULT '' CODEC(ZSTD(1)),
+    side              LowCardinality(String),
+    outcome_index     Int32 DEFAULT -1 CODEC(ZSTD(1)),
+    shares            Float64 CODEC(ZSTD(1)),
+    price             Float64 CODEC(ZSTD(1)),
+    cash_value        Float64 DEFAULT 0 CODEC(ZSTD(1)),
+    fees              Float64 DEFAULT 0 CODEC(ZSTD(1)),
+    trade_timestamp   DateTime CODEC(Delta, LZ4),
+    tx_hash           String DEFAULT '' CODEC(ZSTD(1)),
+    token_id          String DEFAULT '' CODEC(ZSTD(1)),
+    outcome           LowCardinality(String) DEFAULT '',
+    market_id         String DEFAULT '' CODEC(ZSTD(1)),
+    usdc_size         Nullable(Float64) CODEC(ZSTD(1)),
+    source_route      LowCardinality(String) DEFAULT '',
+    fetched_at        DateTime DEFAULT now() CODEC(ZSTD(1))
+)
+ENGINE = {engine:ReplacingMergeTree(ingested_at)}
+ORDER BY (condition_id, trade_timestamp, external_trade_id);
+
+CREATE TABLE IF NOT EXISTS external_trades_landing {on_cluster}
+(
+    source            LowCardinality(String),
+    external_trade_id UUID,
+    wallet_address    String,
+    condition_id      String,
+    market_question   String DEFAULT '',
+    side              LowCardinality(String),
+    outcome_index     Int32 DEFAULT -1,
+    shares            Float64,
+    price             Float64,
+    cash_value        Float64 DEFAULT 0,
+    fees              Float64 DEFAULT 0,
+    trade_timestamp   DateTime,
+    tx_hash           String DEFAULT '',
+    token_id          String DEFAULT '',
+    outcome           LowCardinality(String) DEFAULT '',
+    market_id         String DEFAULT '',
+    usdc_size         Nullable(Float64),
+    source_route      LowCardinality(String) DEFAULT '',
+    fetched_at        DateTime DEFAULT now()
+)
+ENGINE = Null;
+
+-- Inside the view external_trades_landing is the inserted batch. The tuple only chooses granules of
+-- the primary key (indexHint reads no column for it); within them the time, four bytes a row, is
+-- compared first, and the id read where a time matches.
+CREATE MATERIALIZED VIEW IF NOT EXISTS external_trades_landing_mv {on_cluster}
+TO external_trades_raw AS
+SELECT
+    source, external_trade_id, wallet_address, condition_id, market_question, side, outcome_index,
+    shares, price, cash_value, fees, trade_timestamp, tx_hash, token_id, outcome, market_id,
+    usdc_size, source_route, fetched_at
+FROM external_trades_landing
+WHERE external_trade_id NOT IN (
+    SELECT external_trade_id
+    FROM external_trades_raw
+    PREWHERE trade_timestamp IN (SELECT trade_timestamp FROM external_trades_landing)
+    WHERE indexHint((condition_id, trade_timestamp) IN (
+        SELECT condition_id, trade_timestamp FROM external_trades_landing))
+)
+LIMIT 1 BY external_trade_id;

@@ -1,0 +1,42 @@
+-- One row per wallet with its current status, for a plain SELECT.
+CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
+(
+    wallet_address String,
+    trade_count    UInt64 DEFAULT 0,
+    notional       Float64 DEFAULT 0,
+    priority_rank  UInt32,
+    status         Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
+    error_message  String DEFAULT '',
+    last_run_at    Nullable(DateTime),
+    ingested_at    DateTime DEFAULT now(),
+    updated_at     DateTime DEFAULT now(),
+    attempts       UInt32 DEFAULT 0,
+    source         LowCardinality(String) DEFAULT ''
+)
+ENGINE = {engine:MergeTree}
+ORDER BY (priority_rank, wallet_address);
+
+CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
+(
+    condition_id  String,
+    trade_count   UInt64 DEFAULT 0,
+    notional      Float64 DEFAULT 0,
+    priority_rank UInt32,
+    status        Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
+    error_message String DEFAULT '',
+    last_run_at   Nullable(DateTime),
+    ingested_at   DateTime DEFAULT now(),
+    updated_at    DateTime DEFAULT now(),
+    attempts      UInt32 DEFAULT 0,
+    source        LowCardinality(String) DEFAULT ''
+)
+ENGINE = {engine:MergeTree}
+ORDER BY (priority_rank, condition_id);
+
+CREATE TABLE IF NOT EXISTS backfill_meta {on_cluster}
+(
+    store_id   UUID,
+    created_at DateTime DEFAULT now()
+)
+ENGINE = {engine:MergeTree}
+ORDER BY created_at;
