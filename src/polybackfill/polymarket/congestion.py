@@ -14,8 +14,8 @@ The edge queues before it refuses. So three things are watched, all in units of 
 A cut goes to 95 % of what the server served during the last window, measured at an answer that
 had to queue, or at a refusal: at that moment a sliding window is full, so the count *is* the
 server's limit. No cut goes below half of the rate a window ago. A single refusal well below the
-rate of the last one, three windows or more after it, is bad luck and cuts nothing; luck that repeats
-never cuts below a quarter of the rate at which it began.
+rate of the last one and three windows or more after it is bad luck and cuts nothing; luck that
+repeats never cuts below a quarter of the rate at which it began.
 
 After a delay the slots shrink to what the quickest latency needs. A queue at the edge gets shorter
 by that, so requests sent from then on are answered sooner. If they are not, answers simply take
@@ -43,6 +43,7 @@ SPARE_SLOTS = 4
 EASE = 0.95  # of the measured limit
 LUCK = 0.97  # of the rate of the last refusal: a single refusal below that is bad luck
 LUCK_FLOOR = 0.25  # of the rate at which a series of single refusals began
+LEAST = 0.02  # of the full rate, whatever happens
 UNCHANGED = 0.8  # of the latency before the slots shrank: shrinking did not help
 FIRST_STEP, LARGEST_STEP = 0.05, 0.5
 
@@ -170,6 +171,7 @@ class Lane:
         self._judged_at = now
         low_s = self.latencies.low_quarter_s(now, self._waiting.values())
         if low_s is None:
+            self._too_few_to_tell(now)
             return
         if low_s <= self.latencies.queued_s:
             self._pressed_since = None
@@ -180,6 +182,12 @@ class Lane:
             self._still_delayed(now, self._easing)
         elif now - self._pressed_since >= self._span(CONFIRM):
             self._begin_easing(now, low_s)
+
+    def _too_few_to_tell(self, now: float) -> None:
+        """A route that is hardly asked: no verdicts, but nothing lasts for ever."""
+        if self._easing is not None and now - self._easing.since > self._span(SOON):
+            self._easing = None
+        self._try_more(now)
 
     def _calm(self, now: float, low_s: float) -> None:
         if self._easing is not None:
@@ -217,7 +225,7 @@ class Lane:
 
     def _cut(self, now: float, limit: float, lowest: float, highest: float) -> None:
         """Stay below `limit`, between the two bounds."""
-        allowed = min(max(EASE * limit, lowest), highest)
+        allowed = min(max(EASE * limit, lowest, LEAST * self.full_rate), highest)
         if allowed < self.allowed:
             self.cuts += 1
         self.allowed = allowed

@@ -48,11 +48,16 @@ class Latencies:
             self._usual.append(latency_s)
 
     def low_quarter_s(self, now: float, waiting_since: Iterable[float]) -> float | None:
-        """Of the answers of the last W/5 and the ages of requests that are overdue."""
-        while self._recent and self._recent[0][0] < now - RECENT * self._window_s:
+        """Of the answers of the last W/5 and the ages of requests that are overdue.
+
+        On a slow route the last few answers of a whole window stand in.
+        """
+        while self._recent and self._recent[0][0] < now - self._window_s:
             self._recent.popleft()
-        queued_s = self.queued_s
-        samples = [latency_s for _, latency_s in self._recent]
+        since, queued_s = now - RECENT * self._window_s, self.queued_s
+        samples = [latency_s for at, latency_s in self._recent if at >= since]
+        if len(samples) < FEWEST_SAMPLES:
+            samples = [latency_s for _, latency_s in self._recent][-FEWEST_SAMPLES:]
         samples += [now - at for at in waiting_since if now - at > queued_s]
         return low_quarter(samples)
 

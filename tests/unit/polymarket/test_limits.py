@@ -1,0 +1,516 @@
+"""The limits hold at the server, are used, and follow the server when it changes its mind.
+
+Scenarios run in virtual time: the event loop's clock jumps to the next timer, so minutes of
+requests take a fraction of a second and nothing depends on the machine.
+"""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybackfill import errors, progress
+from polybackfill.polymarket import endpoints, limits, pace
+
+WINDOW_S = 10.0
+
+
+class _Skipping(selectors.DefaultSelector):
+    """Instead of waiting for the next timer, the loop's clock jumps there."""
+
+    loop: "VirtualLoop"
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("nothing left that could ever happen")
+        self.loop.now += max(timeout, 0.0) + 1e-7
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.now = 0.0
+        selector = _Skipping()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+    def stall(self, seconds: float) -> None:
+        """The machine was busy elsewhere; nothing ran."""
+        self.now += seconds
+
+
+class VirtualClock:
+    def now(self) -> float:
+        return 1_790_000_000.0 + self.monotonic()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def run_virtual(main: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def fullest(times: list[float], window_s: float) -> int:
+    """Requests in the fullest sliding window (t - window_s, t]."""
+    times = sorted(times)
+    most = oldest = 0
+    for newest, at in enumerate(times):
+        while times[oldest] <= at - window_s:
+            oldest += 1
+        most = max(most, newest - oldest + 1)
+    return most
+
+
+class Server:
+    """A sliding window that delays, then refuses; the limit may change at any time."""
+
+    def __init__(self, limit: int, latency: Callable[[], float], *, longest_delay_s: float) -> None:
+        self.limit = limit
+        self.latency = latency
+        self.longest_delay_s = longest_delay_s
+        self.arrivals: list[float] = []
+        self.served: list[float] = []
+        self.refused: list[float] = []
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def ask(self) -> int:
+        now = asyncio.get_running_loop().time()
+        self.arrivals.append(now)
+        at = max([now, *self.served[-1:]])
+        if len(self.served) >= self.limit:
+            at = max(at, self.served[-self.limit] + WINDOW_S)
+        if at - now > self.longest_delay_s:
+            self.refused.append(now)
+            await asyncio.sleep(0.1)
+            return 429
+        self.served.append(at)
+        await asyncio.sleep(at - now + self.latency())
+        await self.answering.wait()
+        return 200
+
+    def used(self, since: float, until: float, limit: int) -> float:
+        """Part of `limit` per window that was served between the two times."""
+        served = sum(1 for at in self.served if since < at <= until)
+        return served / (limit * (until - since) / WINDOW_S)
+
+
+class Scene:
+    """Workers that ask one route of one server as fast as the limits let them."""
+
+    def __init__(
+        self,
+        limit: int = 200,
+        *,
+        latency: Callable[[], float] = lambda: 0.6,
+        longest_delay_s: float = 8.0,
+        retry_after_s: float = 1.0,
+    ) -> None:
+        self.clock = VirtualClock()
+        budgets = {"/v2/activity": endpoints.Budget(limit), "/v2/*": endpoints.Budget(800)}
+        self.limits = limits.Limits(budgets, clock=self.clock)
+        self.server = Server(limit, latency, longest_delay_s=longest_delay_s)
+        self.retry_after_s = retry_after_s
+        self.most_allowed = 0.0
+        self.stats: dict[str, float | int | None] = {}
+
+    def play(self, seconds: float, *acts: tuple[float, Callable[[], object]]) -> Server:
+        """Run with the given acts at their times; the server remembers everything."""
+
+        async def main() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(64):
+                    group.create_task(self._worker(seconds))
+                group.create_task(self._director(acts))
+
+        run_virtual(main())
+        return self.server
+
+    async def _worker(self, until: float) -> None:
+        mark = progress.Progress(self.clock)
+        while self.clock.monotonic() < until:
+            turn = await self.limits.acquire(endpoints.ACTIVITY, mark)
+            try:
+                turn.sent()
+                status = await self.server.ask()
+                turn.answered(status)
+                if status == 429:
+                    self.limits.pause("data", self.retry_after_s)
+            finally:
+                turn.release()
+            if self.clock.monotonic() < until:
+                self.stats = self.limits.stats()["/v2/activity"]
+                self.most_allowed = max(self.most_allowed, self.stats["allowed_per_s"] or 0.0)
+
+    async def _director(self, acts: tuple[tuple[float, Callable[[], object]], ...]) -> None:
+        for at, act in acts:
+            await asyncio.sleep(at - self.clock.monotonic())
+            act()
+
+    def set_limit(self, limit: int) -> Callable[[], object]:
+        return lambda: setattr(self.server, "limit", limit)
+
+
+# ── never over the limit ──────────────────────────────────────────────────────────────────────
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("idle"), st.floats(0.0, 30.0)),
+        st.tuples(st.just("ask"), st.integers(1, 60)),
+        st.tuples(st.just("rate"), st.floats(0.05, 1.0)),
+        st.tuples(st.just("stall"), st.floats(0.01, 1.5)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(limit=st.integers(1, 60), connect_s=st.floats(0.0, 0.5), steps=STEPS, seed=st.integers())
+def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed):
+    sent: list[float] = []
+    rng = random.Random(seed)
+
+    async def one(budget: pace.Pace) -> None:
+        await budget.take()
+        await asyncio.sleep(rng.uniform(0.0, connect_s))
+        budget.sent()
+        sent.append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        budget = pace.Pace(endpoints.Budget(limit), VirtualClock())
+        async with asyncio.TaskGroup() as group:
+            for step, size in steps:
+                if step == "idle":
+                    await asyncio.sleep(size)
+                elif step == "stall":
+                    loop.stall(size)
+                elif step == "rate":
+                    budget.rate = budget.full_rate * size
+                else:
+                    for _ in range(int(size)):
+                        group.create_task(one(budget))
+
+    run_virtual(main())
+    assert fullest(sent, WINDOW_S * 1.02) <= limit
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    limit=st.integers(1, 300),
+    lives=st.lists(st.tuples(st.integers(0, 200), st.floats(0.0, 3.0)), min_size=2, max_size=8),
+)
+def test_a_restarted_process_knows_nothing_and_still_stays_inside_the_window(limit, lives):
+    sent: list[float] = []
+
+    async def main() -> None:
+        for requests, gap_s in lives:
+            budget = pace.Pace(endpoints.Budget(limit), VirtualClock())
+            for _ in range(requests):
+                await budget.take()
+                budget.sent()
+                sent.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(gap_s)
+
+    run_virtual(main())
+    assert fullest(sent, WINDOW_S) <= limit
+
+
+def test_the_first_second_has_no_burst():
+    server = Scene(200).play(3.0)
+    assert sum(1 for at in server.arrivals if at <= 1.0) <= 20
+
+
+@pytest.mark.parametrize("limit", [100, 200, 300, 800])
+def test_a_stalling_machine_still_uses_97_percent_and_never_more_than_all(limit):
+    scene = Scene(limit)
+    rng = random.Random(limit)
+
+    def stall() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.stall(rng.uniform(0.05, 0.15))
+
+    stalls = [(at / 2, stall) for at in range(2, 140)]
+    server = scene.play(70.0, *stalls)
+    assert server.used(10.0, 70.0, limit) >= 0.97
+    assert fullest(server.arrivals, WINDOW_S) <= limit
+    assert server.refused == []
+
+
+@pytest.mark.parametrize("requests", [0, -5])
+def test_a_limit_that_allows_nothing_is_refused_by_name(requests):
+    with pytest.raises(errors.Stop, match=r"/v2/trades"):
+        limits.Limits({"/v2/trades": endpoints.Budget(requests)}, clock=VirtualClock())
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_a_share_that_is_no_share_is_refused(share):
+    with pytest.raises(errors.Stop, match="share"):
+        limits.Limits(endpoints.PUBLISHED, clock=VirtualClock(), share=share)
+
+
+def test_a_share_of_the_address_scales_every_budget():
+    half = limits.Limits(endpoints.PUBLISHED, clock=VirtualClock(), share=0.5)
+    assert half.stats is not None
+
+    async def limit_of(name: str) -> object:
+        return half.stats()[name]["limit"]
+
+    assert run_virtual(limit_of("/v2/trades")) == 150
+
+
+# ── the server changes its mind ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("part", [0.25, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_a_silently_lowered_limit_is_found_kept_and_left_again(part, spread):
+    rng = random.Random(7)
+    scene = Scene(200, latency=lambda: 0.6 + rng.uniform(0.0, spread))
+    lowered = int(200 * part)
+    server = scene.play(260.0, (60.0, scene.set_limit(lowered)), (150.0, scene.set_limit(200)))
+    assert server.used(20.0, 60.0, 200) >= 0.97
+    assert server.used(80.0, 90.0, lowered) >= 0.9  # within 30 s
+    assert server.used(90.0, 150.0, lowered) >= 0.9  # and from then on
+    assert len(server.refused) <= 5
+    assert server.used(250.0, 260.0, 200) >= 0.97  # two minutes after it came back, at the latest
+    assert fullest(server.arrivals, WINDOW_S) <= 200
+    assert scene.most_allowed <= 200 / WINDOW_S
+
+
+@pytest.mark.parametrize("longest_delay_s", [0.0, 2.0])
+def test_a_server_that_refuses_instead_of_delaying_is_not_hammered(longest_delay_s):
+    scene = Scene(200, longest_delay_s=longest_delay_s)
+    server = scene.play(160.0, (60.0, scene.set_limit(100)))
+    assert len(server.refused) <= 15
+    assert server.used(100.0, 160.0, 100) >= 0.85
+
+
+NOISE = {
+    "jitter": lambda at, rng: rng.uniform(0.5, 1.0),
+    "a few slow answers": lambda at, rng: rng.uniform(2, 6) if rng.random() < 0.05 else 0.6,
+    "a second of double latency": lambda at, rng: 1.3 if at % 20 < 1 else 0.65,
+    "a second of standstill": lambda at, rng: 0.6 + (1 - at % 20 if at % 20 < 1 else 0),
+    "a long tail": lambda at, rng: rng.lognormvariate(-0.7, 0.7),
+}
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_noise_is_no_congestion(noise):
+    rng = random.Random(5)
+    scene = Scene(200, latency=lambda: NOISE[noise](asyncio.get_running_loop().time(), rng))
+    server = scene.play(130.0)
+    assert scene.stats["cuts"] == 0
+    assert server.used(10.0, 130.0, 200) >= 0.965
+
+
+def test_answers_that_take_longer_for_good_become_the_usual():
+    scene = Scene(200, latency=lambda: 0.2 if asyncio.get_running_loop().time() < 60 else 0.9)
+    server = scene.play(120.0)
+    assert server.used(80.0, 120.0, 200) >= 0.97
+    assert scene.stats["usual_latency_s"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_server_that_stops_answering_is_not_sent_more():
+    scene = Scene(200)
+    scene.play(
+        40.0,
+        (20.0, scene.server.answering.clear),
+        (30.0, scene.server.answering.set),
+    )
+    asked_into_the_silence = sum(1 for at in scene.server.arrivals if 20.0 < at < 30.0)
+    assert asked_into_the_silence <= 200 / WINDOW_S * 0.6 * 1.5 + 6
+
+
+def test_after_a_refusal_one_request_finds_out():
+    scene = Scene(200, retry_after_s=0.0)
+    refuse_all = (20.0, lambda: setattr(scene.server, "longest_delay_s", -1.0))
+    refused = [at for at in scene.play(25.0, refuse_all).refused if at < 25.0]
+    together = sum(1 for at in refused if at < refused[0] + 0.2)
+    assert together <= 5  # those that had left before the first refusal was known
+    assert len(refused) - together <= 5
+
+
+def test_a_route_that_was_refused_altogether_comes_back():
+    scene = Scene(200)
+    server = scene.play(
+        300.0,
+        (20.0, lambda: setattr(scene.server, "longest_delay_s", -1.0)),
+        (80.0, lambda: setattr(scene.server, "longest_delay_s", 8.0)),
+    )
+    assert server.used(280.0, 300.0, 200) >= 0.97
+
+
+# ── order, pauses, endings ────────────────────────────────────────────────────────────────────
+
+
+def _limits(clock: VirtualClock, **requests: int) -> limits.Limits:
+    budgets = {"/v2/" + name: endpoints.Budget(count) for name, count in requests.items()}
+    return limits.Limits({"/v2/*": endpoints.Budget(800), **budgets}, clock=clock)
+
+
+def test_first_come_first_served():
+    async def main() -> list[int]:
+        clock = VirtualClock()
+        shared = _limits(clock, activity=20)
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            turn = await shared.acquire(endpoints.ACTIVITY, progress.Progress(clock))
+            order.append(number)
+            turn.answered(200)
+            turn.release()
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(one(number))
+        return order
+
+    assert run_virtual(main()) == list(range(50))
+
+
+def test_routes_take_turns_at_the_budget_they_share():
+    async def main() -> dict[str, int]:
+        clock = VirtualClock()
+        budgets = {"/v2/*": endpoints.Budget(100)}
+        budgets |= {name: endpoints.Budget(300) for name in ("/v2/trades", "/v2/activity")}
+        shared = limits.Limits(budgets, clock=clock)
+        served = {"/v2/trades": 0, "/v2/activity": 0}
+
+        async def worker(route: endpoints.Route) -> None:
+            while clock.monotonic() < 20.0:
+                turn = await shared.acquire(route, progress.Progress(clock))
+                served[route.path] += 1
+                turn.answered(200)
+                turn.release()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(worker(endpoints.TRADES))
+            for _ in range(4):
+                group.create_task(worker(endpoints.ACTIVITY))
+        return served
+
+    served = run_virtual(main())
+    assert sum(served.values()) >= 190
+    assert abs(served["/v2/trades"] - served["/v2/activity"]) <= 40
+
+
+def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
+    async def main() -> dict[str, list[float]]:
+        clock = VirtualClock()
+        shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+        asked: dict[str, list[float]] = {"data": [], "gamma": []}
+        marks = []
+
+        async def worker(route: endpoints.Route) -> None:
+            mark = progress.Progress(clock)
+            marks.append(mark)
+            while clock.monotonic() < 30.0:
+                turn = await shared.acquire(route, mark)
+                asked[route.host].append(clock.monotonic())
+                await asyncio.sleep(0.5)
+                turn.answered(200)
+                turn.release()
+
+        async def refuse() -> None:
+            await asyncio.sleep(10.0)
+            shared.pause("data", 7.0)
+            shared.pause("data", 2.0)  # a shorter one changes nothing
+            await asyncio.sleep(1.0)
+            reasons = {mark.wait_reason for mark in marks}
+            assert any(reason and reason.startswith("pause data") for reason in reasons)
+            assert shared.pause_left_s("data") == pytest.approx(6.0, abs=0.01)
+
+        async with asyncio.TaskGroup() as group:
+            for route in (endpoints.TRADES, endpoints.ACTIVITY, endpoints.MARKETS):
+                for _ in range(8):
+                    group.create_task(worker(route))
+            group.create_task(refuse())
+        assert shared.pauses()["data"]["pauses"] == 1
+        return asked
+
+    asked = run_virtual(main())
+    assert [at for at in asked["data"] if 10.0 < at < 17.0] == []
+    resumed = [at for at in asked["data"] if at >= 17.0]
+    assert resumed[0] == pytest.approx(17.0, abs=0.2)
+    assert sum(1 for at in resumed if at < 17.5) <= 30  # paced, not all at once
+    assert len([at for at in asked["gamma"] if 10.0 < at < 17.0]) > 50
+
+
+def test_a_pause_is_bounded():
+    async def main() -> float:
+        shared = limits.Limits(endpoints.PUBLISHED, clock=VirtualClock())
+        shared.pause("data", 86_400.0)
+        return shared.pause_left_s("data")
+
+    assert run_virtual(main()) <= 600.0
+
+
+def test_waiting_for_the_limit_is_declared():
+    async def main() -> tuple[str | None, float]:
+        clock = VirtualClock()
+        shared = _limits(clock, activity=1)
+        mark = progress.Progress(clock)
+        first = await shared.acquire(endpoints.ACTIVITY, mark)
+        first.answered(200)
+        first.release()
+        waiting = asyncio.create_task(shared.acquire(endpoints.ACTIVITY, mark))
+        await asyncio.sleep(5.0)
+        reason, idle_s = mark.wait_reason, mark.idle_s()
+        (await waiting).release()
+        return reason, idle_s
+
+    assert run_virtual(main()) == ("limit", 0.0)
+
+
+def test_a_cancelled_wait_leaves_nothing_behind():
+    async def main() -> tuple[int, float]:
+        clock = VirtualClock()
+        shared = _limits(clock, activity=5)
+        mark = progress.Progress(clock)
+        crowd = [asyncio.create_task(shared.acquire(endpoints.ACTIVITY, mark)) for _ in range(20)]
+        await asyncio.sleep(5.0)
+        for task in crowd:
+            task.cancel()
+        granted = [turn for turn in await asyncio.gather(*crowd, return_exceptions=True)]
+        for turn in granted:
+            if isinstance(turn, limits.Turn):
+                turn.answered(200)
+                turn.release()
+        await asyncio.sleep(60.0)
+        asked_at = clock.monotonic()
+        (await shared.acquire(endpoints.ACTIVITY, mark)).release()
+        in_flight = shared.stats()["/v2/activity"]["in_flight"]
+        assert isinstance(in_flight, int)
+        return in_flight, clock.monotonic() - asked_at
+
+    assert run_virtual(main()) == (0, pytest.approx(0.0, abs=0.01))
+
+
+def test_stats_tell_what_is_allowed_and_what_was_used():
+    scene = Scene(200)
+    scene.play(30.0)
+    stats = scene.stats
+    assert stats["limit"] == 200
+    assert stats["allowed_per_s"] == pytest.approx(19.6, abs=0.02)
+    assert stats["rate_per_s"] == pytest.approx(19.6, abs=0.3)
+    assert stats["utilisation"] == pytest.approx(0.98, abs=0.015)
+    assert stats["usual_latency_s"] == pytest.approx(0.6, abs=0.01)
+    assert 580 <= (stats["sent"] or 0) <= 600
