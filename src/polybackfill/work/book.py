@@ -1,0 +1,312 @@
+"""What the transitions add up to: open, failed and finished units. Pure memory, no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from polybackfill.work import index, transitions, units
+
+KeyWindow = tuple[str, str, int | None, int | None]
+WindowOf = tuple[str, int | None, int | None]
+Ends = dict[int, transitions.End]
+
+
+@dataclass
+class Forgotten:
+    """What must go from the finished units on disk at the next fold."""
+
+    kinds: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.keys)
+
+    def takes(self, kind: str, key: str) -> bool:
+        """Is this key forgotten?"""
+        return kind in self.kinds or (kind, key) in self.keys
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The book at one moment, to be written down; shares nothing that changes."""
+
+    seq: int
+    synced_seq: int
+    windows: tuple[WindowOf, ...]
+    open: tuple[transitions.OpenUnit, ...]
+    failed: tuple[transitions.FailedUnit, ...]
+    finished: tuple[transitions.Receipt, ...]
+    forgotten: Forgotten
+
+
+class Book:
+    """State after transition number `seq`.
+
+    Finished units are kept as index entries; their receipts stay in memory only until the next
+    fold (`finished`), or until the plan table in the store shows them (`unsynced`).
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.synced_seq = 0
+        self.windows: dict[WindowOf, int] = {}
+        self.done = index.DoneIndex()
+        self.open: dict[str, transitions.OpenUnit] = {}
+        self.failed: dict[str, transitions.FailedUnit] = {}
+        self.finished: list[transitions.Receipt] = []
+        self.forgotten = Forgotten()
+        self.unsynced: Ends = {}
+        self._unsynced_keys: dict[tuple[str, str], int] = {}
+        self._open_ids: dict[KeyWindow, str] = {}
+        self._failed_ids: dict[KeyWindow, str] = {}
+        # Attempts of forgotten open units: a late line of one must not pass for a new attempt.
+        self._attempts_before: dict[str, int] = {}
+        self._apply: dict[type[transitions.Transition], Callable[[Any], None]] = {
+            transitions.Begin: self._begin,
+            transitions.Advance: self._advance,
+            transitions.Restart: self._restart,
+            transitions.GiveBack: self._give_back,
+            transitions.Interrupted: self._interrupted,
+            transitions.Finish: self._finish,
+            transitions.Fail: self._fail,
+            transitions.Split: self._split,
+            transitions.Forget: self._forget,
+            transitions.PlanSynced: self._plan_synced,
+        }
+
+    def apply(self, transition: transitions.AnyTransition) -> None:
+        """Take one transition in. Raises KeyError for a unit that is not open."""
+        self._apply[type(transition)](transition)
+        self.seq = transition.seq
+
+    def restore(
+        self, *, seq: int, synced_seq: int, windows: Iterable[WindowOf], held: Iterable[Held]
+    ) -> None:
+        """Begin from what a fold wrote down. The done index is loaded by the caller."""
+        self.seq, self.synced_seq = seq, synced_seq
+        self.windows = {window: number for number, window in enumerate(windows)}
+        for unit_held in held:
+            if isinstance(unit_held, transitions.FailedUnit):
+                self._put_failed(unit_held)
+            else:
+                self._put_open(unit_held)
+
+    def add_unsynced(self, end: transitions.End) -> None:
+        """A unit has ended and the plan table does not show it yet."""
+        self.unsynced[end.seq] = end
+        for key in end.unit.keys:
+            self._unsynced_keys[end.unit.kind, key] = end.seq
+
+    def snapshot(self) -> Snapshot:
+        """What a fold writes. Costs as much as there are open, failed and unfolded units."""
+        return Snapshot(
+            seq=self.seq,
+            synced_seq=self.synced_seq,
+            windows=tuple(self.windows),
+            open=tuple(self.open.values()),
+            failed=tuple(self.failed.values()),
+            finished=tuple(self.finished),
+            forgotten=self.forgotten,
+        )
+
+    def folded(self) -> None:
+        """The snapshot just taken is on its way to the disk; begin a new stretch."""
+        self.finished = []
+        self.forgotten = Forgotten()
+
+    def is_done(self, kind: str, key: str, window: units.Window) -> bool:
+        """Has a unit with this key and exactly this window finished?"""
+        number = self.windows.get((kind, *window))
+        return number is not None and index.entry(kind, key, number) in self.done
+
+    def is_unsynced(self, kind: str, key: str) -> bool:
+        """Is the key's end one that the plan table does not show yet?"""
+        return (kind, key) in self._unsynced_keys
+
+    def open_unit(self, kind: str, key: str, window: units.Window) -> transitions.OpenUnit | None:
+        """The open unit that holds the key."""
+        unit_id = self._open_ids.get((kind, key, *window))
+        return None if unit_id is None else self.open[unit_id]
+
+    def failed_unit(
+        self, kind: str, key: str, window: units.Window
+    ) -> transitions.FailedUnit | None:
+        """The unit in error that holds the key."""
+        unit_id = self._failed_ids.get((kind, key, *window))
+        return None if unit_id is None else self.failed[unit_id]
+
+    def done_keys(self, kind: str) -> int:
+        """How many keys of a kind are done, a key counted once for each window."""
+        return self.done.count(
+            number for (of_kind, _, _), number in self.windows.items() if of_kind == kind
+        )
+
+    def next_attempt(self, unit: units.Unit) -> int:
+        """The number a begin of this unit must carry."""
+        if unit.id in self.open:
+            return self.open[unit.id].attempt + 1
+        if unit.id in self.failed:
+            return self.failed[unit.id].attempts + 1
+        return self._attempts_before.get(unit.id, 0) + 1
+
+    def window_number(self, unit: units.Unit) -> int:
+        """The small number that stands for the unit's kind and window in the index."""
+        return self.windows.setdefault((unit.kind, *unit.window), len(self.windows))
+
+    def _begin(self, line: transitions.Begin) -> None:
+        held = self.open.get(line.unit.id)
+        if held is None:
+            held = transitions.OpenUnit(unit=line.unit)
+        self._drop_failed(line.unit.id)
+        self._put_open(
+            msgspec.structs.replace(
+                held, attempt=line.attempt, in_flight=True, not_before=0.0, at=line.at
+            )
+        )
+
+    def _advance(self, line: transitions.Advance) -> None:
+        self._change(
+            line.id, resume=line.resume, counts=line.counts, errors=0, interruptions=0, at=line.at
+        )
+
+    def _restart(self, line: transitions.Restart) -> None:
+        self._change(line.id, resume=None, counts=transitions.NOTHING, at=line.at)
+
+    def _give_back(self, line: transitions.GiveBack) -> None:
+        held = self.open[line.id]
+        self._change(
+            line.id,
+            in_flight=False,
+            attempt=held.attempt + (1 if line.fenced else 0),
+            errors=held.errors + (1 if line.counted else 0),
+            errors_total=held.errors_total + (1 if line.counted else 0),
+            not_before=line.not_before,
+            error=line.error or held.error,
+            at=line.at,
+        )
+
+    def _interrupted(self, line: transitions.Interrupted) -> None:
+        interruptions = self.open[line.id].interruptions + 1
+        self._change(line.id, in_flight=False, interruptions=interruptions, at=line.at)
+
+    def _finish(self, line: transitions.Finish) -> None:
+        held = self._drop_open(line.id)
+        receipt = transitions.Receipt(
+            seq=line.seq, unit=held.unit, attempts=line.attempt, counts=line.counts, at=line.at
+        )
+        window = self.window_number(held.unit)
+        for key in held.unit.keys:
+            self.done.add(index.entry(held.unit.kind, key, window))
+        self.finished.append(receipt)
+        self.add_unsynced(receipt)
+
+    def _fail(self, line: transitions.Fail) -> None:
+        held = self._drop_open(line.id)
+        failed = transitions.FailedUnit(
+            seq=line.seq,
+            unit=held.unit,
+            attempts=line.attempt,
+            error=line.error,
+            counts=held.counts,
+            at=line.at,
+        )
+        self._put_failed(failed)
+        self.add_unsynced(failed)
+
+    def _split(self, line: transitions.Split) -> None:
+        self._drop_open(line.id)
+        for half in line.halves:
+            self._put_open(transitions.OpenUnit(unit=half, at=line.at))
+
+    def _forget(self, line: transitions.Forget) -> None:
+        if line.keys is None:
+            gone = Forgotten(kinds={line.kind})
+            numbers = {number for window, number in self.windows.items() if window[0] == line.kind}
+            self.done.drop_windows(numbers)
+            self.forgotten.kinds.add(line.kind)
+        else:
+            gone = Forgotten(keys={(line.kind, key) for key in line.keys})
+            for key in line.keys:
+                self.done.drop_key(index.entry(line.kind, key, 0))
+            self.forgotten.keys |= gone.keys
+        self._forget_held(gone)
+        self.finished = [left for one in self.finished if (left := without(one, gone))]
+        ends, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
+        for end in ends.values():
+            kept = without(end, gone) if isinstance(end, transitions.Receipt) else end
+            if kept is not None:
+                self.add_unsynced(kept)
+
+    def _forget_held(self, gone: Forgotten) -> None:
+        for held in [one for one in self.open.values() if _touches(one.unit, gone)]:
+            self._drop_open(held.unit.id)
+            self._attempts_before[held.unit.id] = held.attempt
+        for failed in [one for one in self.failed.values() if _touches(one.unit, gone)]:
+            self._drop_failed(failed.unit.id)
+
+    def _plan_synced(self, line: transitions.PlanSynced) -> None:
+        self.synced_seq = line.upto
+        shown = [seq for seq in self.unsynced if seq <= line.upto]
+        for seq in shown:
+            end = self.unsynced.pop(seq)
+            self._forget_unsynced(end)
+
+    def _forget_unsynced(self, end: transitions.End) -> None:
+        for key in end.unit.keys:
+            if self._unsynced_keys.get((end.unit.kind, key)) == end.seq:
+                del self._unsynced_keys[end.unit.kind, key]
+
+    def _change(self, unit_id: str, **changes: object) -> None:
+        self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)
+
+    def _put_open(self, held: transitions.OpenUnit) -> None:
+        self.open[held.unit.id] = held
+        for key in held.unit.keys:
+            self._open_ids[held.unit.kind, key, *held.unit.window] = held.unit.id
+
+    def _drop_open(self, unit_id: str) -> transitions.OpenUnit:
+        held = self.open.pop(unit_id)
+        _unname(self._open_ids, held.unit)
+        return held
+
+    def _put_failed(self, failed: transitions.FailedUnit) -> None:
+        self.failed[failed.unit.id] = failed
+        for key in failed.unit.keys:
+            self._failed_ids[failed.unit.kind, key, *failed.unit.window] = failed.unit.id
+
+    def _drop_failed(self, unit_id: str) -> None:
+        failed = self.failed.pop(unit_id, None)
+        if failed is None:
+            return
+        _unname(self._failed_ids, failed.unit)
+        if self.unsynced.pop(failed.seq, None) is not None:
+            self._forget_unsynced(failed)
+
+
+Held = transitions.OpenUnit | transitions.FailedUnit
+
+
+def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receipt | None:
+    """The receipt without the forgotten keys; None when none is left. Its counts stay whole."""
+    unit = receipt.unit
+    kept = tuple(key for key in unit.keys if not gone.takes(unit.kind, key))
+    if len(kept) == len(unit.keys):
+        return receipt
+    if not kept:
+        return None
+    left = units.Unit(unit.kind, kept, unit.since, unit.until, unit.expected_rows)
+    return msgspec.structs.replace(receipt, unit=left)
+
+
+def _touches(unit: units.Unit, gone: Forgotten) -> bool:
+    return any(gone.takes(unit.kind, key) for key in unit.keys)
+
+
+def _unname(ids: dict[KeyWindow, str], unit: units.Unit) -> None:
+    for key in unit.keys:
+        if ids.get((unit.kind, key, *unit.window)) == unit.id:
+            del ids[unit.kind, key, *unit.window]

@@ -1,0 +1,97 @@
+"""Changes on disk that either happened whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from polybackfill import errors
+
+Step = Callable[[str], None]
+"""Called with a name before each change on disk; a test raises from it to stand for a kill."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def no_step(_name: str) -> None:
+    """The step hook of a real run."""
+
+
+def write_atomic(path: Path, content: bytes, step: Step = no_step) -> None:
+    """Replace `path` by `content`: temporary file beside it, fsync, rename, fsync of the folder.
+
+    A reader, also one after a power cut, sees the old file or the new one. Raises OSError.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    write_synced(temporary, content, step)
+    step(f"rename {path.name}")
+    os.replace(temporary, path)
+    sync_folder(path.parent, step)
+
+
+def write_synced(path: Path, content: bytes, step: Step = no_step) -> None:
+    """Write a file that nobody reads yet, down to the disk. Raises OSError."""
+    step(f"write {path.name}")
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        step(f"fsync {path.name}")
+        os.fsync(file.fileno())
+
+
+def link_atomic(existing: Path, path: Path, step: Step = no_step) -> None:
+    """Let `path` name the same file as `existing`, replacing what it named. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    step(f"link {path.name}")
+    os.link(existing, temporary)
+    step(f"rename {path.name}")
+    os.replace(temporary, path)
+    # rename(2) between two names of one file does nothing and leaves the first name behind.
+    temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path, step: Step = no_step) -> None:
+    """Make renames in `folder` survive a power cut. Raises OSError."""
+    step(f"fsync {folder.name}/")
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of `content` at the descriptor's position. Raises OSError."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+@contextmanager
+def stopping(action: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into errors.Stop that names the path, the cause and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise as_stop(error, action, path) from error
+
+
+def as_stop(error: OSError, action: str, path: Path) -> errors.Stop:
+    """The Stop for an OSError met while doing `action` ("write", "read" …) to `path`."""
+    cause = error.strerror or str(error)
+    if error.errno in _FULL:
+        remedy = "make room there and start again; nothing recorded so far is lost"
+        return errors.Stop(
+            f"cannot {action} {path}: {cause}; {remedy}", exit_code=errors.EXIT_UNAVAILABLE
+        )
+    if error.errno == errno.EIO:
+        remedy = "check the disk, then start again"
+        return errors.Stop(
+            f"cannot {action} {path}: {cause}; {remedy}", exit_code=errors.EXIT_UNAVAILABLE
+        )
+    remedy = "give this user access or choose another folder (BACKFILL_CHECKPOINT_DIR)"
+    return errors.Stop(f"cannot {action} {path}: {cause}; {remedy}")

@@ -1,0 +1,426 @@
+"""Units on their way to workers: leases, attempts, waits. Knows no HTTP and no SQL.
+
+A unit is ready, waiting for its time, or leased; every change of hands goes through the ledger, so
+a killed process leaves the units it held open, with where they stood and how often they were tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import transitions, units
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 5
+# Deaths of the process under a unit without anything gained. Every unit in flight is suspected,
+# most of them wrongly, so the bound is far above that of its own errors.
+MAX_INTERRUPTIONS = 20
+# Errors in all, progress or not: an end for a unit that gains a page and fails, for ever.
+_MAX_ERRORS_TOTAL = 10
+LOOK_AHEAD = 200
+_SKIPS_AT_ONCE = 256
+_LONGEST_WAIT_S = 30.0
+_LONGEST_RETRY_WAIT_S = 3_600.0
+
+Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a unit. `resume`: where its walk goes on, None = at the first page.
+
+    `attempt` is the ledger's fence; `generation` is unique in this queue.
+    """
+
+    unit: units.Unit
+    attempt: int
+    worker: str
+    resume: transitions.Resume | None
+    generation: int
+    taken_at: float
+
+
+class Queue:
+    """The units of one kind, in the order of their feed; retries as soon as they are due.
+
+    `feed` is read ahead by at most `look_ahead` units; keys that are done, in error, or already
+    in the queue are skipped, so a feed may simply list everything. Units an earlier process left
+    open come first; with `adopt_open` false only those the feed names.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        feed: Feed,
+        ledger: ledgers.Ledger,
+        clock: clocks.Clock,
+        max_attempts: int = MAX_ATTEMPTS,
+        max_interruptions: int = MAX_INTERRUPTIONS,
+        look_ahead: int = LOOK_AHEAD,
+        adopt_open: bool = True,
+    ) -> None:
+        self.kind = kind
+        self._feed = feed
+        self._ledger = ledger
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._max_interruptions = max_interruptions
+        self._look_ahead = look_ahead
+        self._ready: deque[units.Unit] = deque()
+        self._waiting: list[tuple[float, int, units.Unit]] = []
+        self._leases: dict[str, Lease] = {}
+        self._keys: set[tuple[str, units.Window]] = set()
+        self._counts: Counter[str] = Counter()
+        self._numbers = 0
+        self._changed = asyncio.Event()
+        self._feeder: asyncio.Task[None] | None = None
+        self._fed = False
+        self._feed_error: BaseException | None = None
+        self._stopped = False
+        if adopt_open:
+            for held in ledger.open_units():
+                self._adopt(held)
+
+    # For workers
+
+    async def take(self, worker: str) -> Lease | None:
+        """The next unit, as soon as there is one; None once the queue is drained or stopped.
+
+        The attempt is on disk before this returns. Raises what the feed raised, and errors.Stop.
+        """
+        self._start_feeder()
+        while not self._stopped:
+            if self._feed_error is not None:
+                raise self._feed_error
+            unit = self._next_unit()
+            if unit is not None:
+                return await self._lease(unit, worker)
+            if self.complete:
+                return None
+            await self._wait_for_change(self._due_s())
+        return None
+
+    def touch(self, lease: Lease) -> bool:
+        """Is the lease still good?"""
+        return self._leases.get(lease.unit.id) is lease
+
+    def finish(self, lease: Lease, step: transitions.Counts = transitions.NOTHING) -> bool:
+        """The unit is proven complete; finishes it in the ledger too unless the caller has.
+
+        False for a lease that was expired, or replaced before the ledger heard of the end.
+        """
+        unit = lease.unit
+        self._ledger.finish(unit.id, lease.attempt, step)
+        done, current = self._is_done(unit), self._end_lease(lease)
+        if done and (current or self._drop_queued(unit)):
+            self._settle(unit, "done")
+            return True
+        if current:
+            self._settle(unit, "gone")
+        return False
+
+    def fail(self, lease: Lease, message: str) -> bool:
+        """Asking again will not help. A batch is split, a single key ends in error."""
+        if not self._end_lease(lease):
+            return False
+        self._give_up(lease.unit, lease.attempt, message)
+        return True
+
+    def give_back(
+        self,
+        lease: Lease,
+        *,
+        not_before: float = 0.0,
+        error: str = "",
+        count_attempt: bool = True,
+    ) -> bool:
+        """Another attempt later, not before the clock's monotonic time `not_before`.
+
+        Counted attempts without anything gained in between end in error (a batch: in halves).
+        What this attempt has under way to the store is still recorded until the next one begins.
+        """
+        return self._return(lease, not_before, error, counted=count_attempt, fenced=False)
+
+    def expire(self, lease: Lease, error: str = "no progress within the stall bound") -> bool:
+        """Take the lease from a stalled worker; what it still sends is refused from now on."""
+        return self._return(lease, 0.0, error, counted=True, fenced=True)
+
+    def split(self, lease: Lease) -> bool:
+        """Halves take the unit's place at once; a unit with one key is given back instead."""
+        if len(lease.unit.keys) < 2:
+            return self.give_back(lease, error="the answer was too big for one key")
+        if not self._end_lease(lease):
+            return False
+        self._split(lease.unit, lease.attempt)
+        return True
+
+    # For the supervisor
+
+    def leases(self) -> list[Lease]:
+        """Who holds what, oldest first."""
+        return list(self._leases.values())
+
+    def stop(self) -> None:
+        """No unit is handed out any more; everybody waiting in `take` gets None."""
+        self._stopped = True
+        if self._feeder is not None:
+            self._feeder.cancel("stop")
+        self._wake()
+
+    async def close(self) -> None:
+        """Stop, and wait for the feed to be let go."""
+        self.stop()
+        if self._feeder is not None:
+            await asyncio.gather(self._feeder, return_exceptions=True)
+
+    @property
+    def drained(self) -> bool:
+        """Will no unit be handed out any more? True when stopped, too."""
+        return self._stopped or self.complete
+
+    @property
+    def complete(self) -> bool:
+        """The feed came to its end, and nothing is leased, ready or waiting."""
+        return self._fed and not (self._leases or self._ready or self._waiting)
+
+    def stats(self) -> dict[str, int]:
+        """Keys (not units) by state: ready, waiting, leased, done, error, and what was skipped."""
+        return {
+            "ready": sum(len(unit.keys) for unit in self._ready),
+            "waiting": sum(len(unit.keys) for _, _, unit in self._waiting),
+            "leased": sum(len(lease.unit.keys) for lease in self._leases.values()),
+            "done": self._counts["done"],
+            "error": self._counts["error"],
+            "splits": self._counts["splits"],
+            "skipped_done": self._counts["skipped_done"],
+            "skipped_error": self._counts["skipped_error"],
+        }
+
+    # The feed
+
+    def _start_feeder(self) -> None:
+        if self._feeder is None and not self._stopped:
+            self._feeder = asyncio.create_task(self._read_feed(), name=f"{self.kind}-feed")
+
+    async def _read_feed(self) -> None:
+        read = 0
+        try:
+            async for unit in _each(self._feed):
+                self._admit(unit)
+                read += 1
+                if read % _SKIPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                while len(self._ready) + len(self._waiting) >= self._look_ahead:
+                    await self._wait_for_change(_LONGEST_WAIT_S)
+            self._fed = True
+        except Exception as error:
+            self._feed_error = error
+        finally:
+            self._wake()
+
+    def _admit(self, unit: units.Unit) -> None:
+        fresh = [key for key in unit.keys if self._is_wanted(unit, key)]
+        if not fresh:
+            return
+        if len(fresh) < len(unit.keys):
+            rows = unit.expected_rows * len(fresh) // len(unit.keys)
+            unit = units.Unit(unit.kind, tuple(fresh), unit.since, unit.until, rows)
+        self._enqueue(unit)
+
+    def _is_wanted(self, unit: units.Unit, key: str) -> bool:
+        if (key, unit.window) in self._keys:
+            return False
+        if self._ledger.is_done(unit.kind, key, unit.window):
+            self._counts["skipped_done"] += 1
+            return False
+        if self._ledger.failed_unit(unit.kind, key, unit.window) is not None:
+            self._counts["skipped_error"] += 1
+            return False
+        held = self._ledger.open_unit(unit.kind, key, unit.window)
+        if held is not None:
+            self._adopt(held)
+            return False
+        return True
+
+    def _adopt(self, held: transitions.OpenUnit) -> None:
+        """Take in a unit that an earlier process left open, at where it stood."""
+        if held.unit.kind != self.kind:
+            return
+        spent = self._spent(held)
+        if spent:
+            self._name_keys(held.unit)
+            self._give_up(held.unit, held.attempt, spent)
+            return
+        wait_s = min(held.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
+        self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s if wait_s > 0 else None)
+
+    # Hand-over
+
+    def _next_unit(self) -> units.Unit | None:
+        while True:
+            if self._waiting and self._waiting[0][0] <= self._clock.monotonic():
+                unit = heapq.heappop(self._waiting)[2]
+            elif self._ready:
+                unit = self._ready.popleft()
+            else:
+                return None
+            if len(self._ready) + len(self._waiting) == self._look_ahead - 1:
+                self._wake()
+            # Its last pages may have been acknowledged after it was given back.
+            if self._ledger.find(unit) is not None or not self._is_done(unit):
+                return unit
+            self._settle(unit, "done")
+
+    def _drop_queued(self, unit: units.Unit) -> bool:
+        """Take a unit out of the ready and waiting ones; False when it is in neither."""
+        before = len(self._ready) + len(self._waiting)
+        self._ready = deque(one for one in self._ready if one != unit)
+        self._waiting = [entry for entry in self._waiting if entry[2] != unit]
+        heapq.heapify(self._waiting)
+        self._wake()
+        return len(self._ready) + len(self._waiting) < before
+
+    async def _lease(self, unit: units.Unit, worker: str) -> Lease:
+        attempt = self._ledger.begin(unit)
+        held = self._ledger.find(unit)
+        self._numbers += 1
+        lease = Lease(
+            unit=unit,
+            attempt=attempt,
+            worker=worker,
+            resume=held.resume if held is not None else None,
+            generation=self._numbers,
+            taken_at=self._clock.monotonic(),
+        )
+        self._leases[unit.id] = lease
+        try:
+            # A unit that kills its process must be found in the ledger with this attempt.
+            await self._ledger.sync()
+        except BaseException:
+            with suppress(Exception):  # the first failure is the one to hear about
+                self.give_back(lease, count_attempt=False)
+            raise
+        return lease
+
+    def _return(
+        self, lease: Lease, not_before: float, error: str, *, counted: bool, fenced: bool
+    ) -> bool:
+        if not self._end_lease(lease):
+            return False
+        wait_s = max(0.0, not_before - self._clock.monotonic())
+        held = self._ledger.give_back(
+            lease.unit.id,
+            lease.attempt,
+            counted=counted,
+            fenced=fenced,
+            not_before=self._clock.now() + wait_s if wait_s else 0.0,
+            error=error,
+        )
+        if held is None:
+            self._settle(lease.unit, "gone")
+            return False
+        spent = self._spent(held) if counted else ""
+        if spent:
+            self._give_up(held.unit, held.attempt, spent)
+        else:
+            self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s)
+        return True
+
+    def _end_lease(self, lease: Lease) -> bool:
+        if not self.touch(lease):
+            return False
+        del self._leases[lease.unit.id]
+        return True
+
+    def _spent(self, held: transitions.OpenUnit) -> str:
+        """Why the unit has no attempt left; empty while it has."""
+        if held.interruptions >= self._max_interruptions:
+            return f"the program died {held.interruptions} times while it worked on this"
+        if (
+            held.errors >= self._max_attempts
+            or held.errors_total >= self._max_attempts * _MAX_ERRORS_TOTAL
+        ):
+            return f"{held.errors_total} attempts failed, the last: {held.error}"
+        return ""
+
+    def _give_up(self, unit: units.Unit, attempt: int, message: str) -> None:
+        if len(unit.keys) > 1:
+            self._split(unit, attempt)
+            return
+        if self._ledger.fail(unit.id, attempt, message):
+            log.error("unit.failed", unit=unit.id, attempt=attempt, error=message)
+        self._settle(unit, "error")
+
+    def _split(self, unit: units.Unit, attempt: int) -> None:
+        halves = self._ledger.split(unit.id, attempt)
+        if halves is None:
+            self._settle(unit, "gone")
+            return
+        self._counts["splits"] += 1
+        for half in halves:
+            self._enqueue(half, due_at=self._clock.monotonic())
+
+    def _settle(self, unit: units.Unit, state: str) -> None:
+        """The unit leaves the queue."""
+        self._counts[state] += len(unit.keys)
+        self._keys.difference_update((key, unit.window) for key in unit.keys)
+        if self.complete:
+            self._wake()
+
+    def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
+        self._name_keys(unit)
+        if due_at is None:
+            self._ready.append(unit)
+        else:
+            self._numbers += 1
+            heapq.heappush(self._waiting, (due_at, self._numbers, unit))
+        self._wake()
+
+    def _name_keys(self, unit: units.Unit) -> None:
+        self._keys.update((key, unit.window) for key in unit.keys)
+
+    def _is_done(self, unit: units.Unit) -> bool:
+        return all(self._ledger.is_done(unit.kind, key, unit.window) for key in unit.keys)
+
+    # Waiting
+
+    def _wake(self) -> None:
+        """Let everybody look again; there are few workers and few such moments."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _due_s(self) -> float:
+        """Seconds to the next retry, at most half a minute."""
+        if not self._waiting:
+            return _LONGEST_WAIT_S
+        return min(_LONGEST_WAIT_S, max(0.0, self._waiting[0][0] - self._clock.monotonic()))
+
+    async def _wait_for_change(self, longest_s: float) -> None:
+        """Until something was added or ended, or `longest_s` passed."""
+        changed = asyncio.create_task(self._changed.wait(), name=f"{self.kind}-change")
+        timer = asyncio.create_task(self._clock.sleep(longest_s), name=f"{self.kind}-retry-due")
+        try:
+            await asyncio.wait({changed, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            timer.cancel()
+
+
+async def _each(feed: Feed) -> AsyncIterator[units.Unit]:
+    if isinstance(feed, AsyncIterable):
+        async for unit in feed:
+            yield unit
+        return
+    for unit in feed:
+        yield unit
