@@ -64,9 +64,7 @@ def _sandbox(arguments: argparse.Namespace, say: Any) -> Iterator[str]:
     command = [sys.executable, "-m", "polybackfill", "sandbox", "--port", "0"]
     for name in ("trades", "markets", "wallets", "seed"):
         command += [f"--{name}", str(getattr(arguments, name))]
-    say(
-        f"1  a local Polymarket: {arguments.trades:,} trade rows, the published limits, 0.6 s a page"
-    )
+    say(f"1  a local Polymarket: {arguments.trades:,} trade rows, published limits, 0.6 s a page")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             yield _url(process)

@@ -32,8 +32,8 @@ from polybackfill.work import queue as queues
 
 log = structlog.get_logger()
 
-PARTS = (units.CONDITIONS, units.WALLETS)
-ROUTES = {units.WALLETS: endpoints.ACTIVITY, units.CONDITIONS: endpoints.TRADES}
+PARTS = (worker.CONDITIONS, worker.WALLETS)
+ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADES}
 _LINE_S = 60.0
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MAX_AUTO_WORKERS = 64
@@ -52,7 +52,7 @@ class Asked:
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys typed for one part."""
-        return self.wallets if kind == units.WALLETS else self.conditions
+        return self.wallets if kind == worker.WALLETS else self.conditions
 
     @property
     def listed(self) -> bool:

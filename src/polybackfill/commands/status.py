@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import rich.console
-import rich.table
 
 from polybackfill import errors, settings
 from polybackfill.commands import context
-from polybackfill.store import client, plan_table
-from polybackfill.views import digest, live, snapshot
+from polybackfill.store import plan_table
+from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
 
 _FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
@@ -66,8 +64,9 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
     for name, budget in picture["budgets"].items():
         if budget["sent"]:
             lines.append(
-                f"  {name:<14} {budget['rate_per_s']:.1f} of {budget['allowed_per_s']:.1f} requests/s, "
-                f"{budget['sent']:,} sent, {budget['refusals']} refused, {budget['cuts']} cuts"
+                f"  {name:<14} {budget['rate_per_s']:.1f} of {budget['allowed_per_s']:.1f} "
+                f"requests/s, {budget['sent']:,} sent, "
+                f"{budget['refusals']} refused, {budget['cuts']} cuts"
             )
     return lines
 
@@ -94,9 +93,9 @@ def check_plan(arguments: argparse.Namespace) -> int:
         context.print_json(report)
         return errors.EXIT_OK
     for name, plan in report.items():
-        _print_rows(name, plan["by_status"], "empty: polybackfill plan build")
-        _print_rows("next", plan["next"])
-        _print_rows("last errors", plan["errors"])
+        tables.show(name, plan["by_status"], "empty: polybackfill plan build")
+        tables.show("next", plan["next"])
+        tables.show("last errors", plan["errors"])
     return errors.EXIT_OK
 
 
@@ -105,8 +104,9 @@ async def _check_plan(chosen: settings.Settings) -> dict[str, Any]:
         return {
             table: {
                 "by_status": await store.rows(
-                    f"SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades, "
-                    f"round(sum(notional), 2) AS notional FROM {table} GROUP BY status ORDER BY status"
+                    "SELECT toString(status) AS status, count() AS keys, "
+                    "sum(trade_count) AS trades, round(sum(notional), 2) AS notional "
+                    f"FROM {table} GROUP BY status ORDER BY status"
                 ),
                 "next": await store.rows(
                     f"SELECT priority_rank, concat('0x', {key}) AS key, trade_count FROM {table} "
@@ -128,8 +128,8 @@ def check_trades(arguments: argparse.Namespace) -> int:
     if arguments.json:
         context.print_json(report)
     else:
-        _print_rows("by source", report["by_source"], "no trade is stored yet")
-        _print_rows("rows by day of arrival", report["by_day"])
+        tables.show("by source", report["by_source"], "no trade is stored yet")
+        tables.show("rows by day of arrival", report["by_day"])
         print(f"rows {report['rows']:,}   digest {report['digest']}")
         print(f"duplicates of external_trade_id: {len(report['duplicates'])}")
     return errors.EXIT_UNITS_IN_ERROR if report["duplicates"] else errors.EXIT_OK
@@ -154,20 +154,3 @@ async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
             "digest": whole["digest"],
             "duplicates": await store.rows(f"{digest.DUPLICATES} LIMIT 100"),
         }
-
-
-def _print_rows(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> None:
-    if not rows:
-        if empty:
-            print(f"{title}: {empty}")
-        return
-    table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    rich.console.Console(highlight=False).print(table)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else str(value)

@@ -56,6 +56,7 @@ class Crew:
         self._clock = clock
         self._workers: list[Worker] = []
         self._hired = 0
+        self._stopping = False
         self.stalls = 0
 
     async def run(self) -> None:
@@ -63,13 +64,18 @@ class Crew:
         try:
             while True:
                 self._collect()
-                if not self._workers and self._queue.drained:
+                if not self._workers and (self._stopping or self._queue.drained):
                     return
                 self._hire()
                 self._replace_stalled()
                 await self._clock.sleep(min(CHECK_S, self._stall_s / 4))
         finally:
             await self._dismiss()
+
+    def stop(self) -> None:
+        """Hire nobody any more; `run` returns when the last worker is through."""
+        self._stopping = True
+        self._queue.stop()
 
     def release_waiting(self) -> None:
         """Cancel the workers in a declared wait: on a stop nobody sits out a back-off."""
@@ -115,7 +121,7 @@ class Crew:
         }
 
     def _hire(self) -> None:
-        while len(self._workers) < self._size() and not self._queue.drained:
+        while len(self._workers) < self._size() and not self._stopping and not self._queue.drained:
             self._hired += 1
             worker = Worker(self._hired, marks.Progress(self._clock))
             name = f"{self.kind}-{worker.number}"

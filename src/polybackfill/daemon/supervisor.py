@@ -6,7 +6,7 @@ If any of its tasks dies the run ends loudly; there is no run without a writer o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,6 @@ class Supervisor:
         scribe: writer.Writer,
         ledger: ledgers.Ledger,
         sync_plan: Callable[[], Awaitable[None]],
-        duties: Iterable[Duty],
         notifier: notify.Notifier,
         stop: asyncio.Event,
         bounds: Bounds,
@@ -72,7 +71,7 @@ class Supervisor:
         self._scribe = scribe
         self._ledger = ledger
         self._sync_plan = sync_plan
-        self._duties = [*duties, Duty("plan", bounds.plan_refresh_s, sync_plan)]
+        self._duties = [Duty("plan", bounds.plan_refresh_s, sync_plan)]
         self._notifier = notifier
         self._stop = stop
         self._bounds = bounds
@@ -81,25 +80,28 @@ class Supervisor:
         self._moved_mark = -1
         self.state = "starting"
 
+    def add_duty(self, duty: Duty) -> None:
+        """One more thing to repeat; before `run` only."""
+        self._duties.append(duty)
+
     async def run(self) -> int:
         """Run until everything asked is done or the stop event is set; returns the exit code.
 
         Raises errors.Stop: store or disk refuses, or nothing moved for the bound.
         """
-        tasks = [
-            asyncio.create_task(self._scribe.run(), name="writer"),
-            asyncio.create_task(self._work(), name="crews"),
-            asyncio.create_task(self._upkeep(), name="upkeep"),
-            asyncio.create_task(self._stop.wait(), name="stop"),
-        ]
+        writing = asyncio.create_task(self._scribe.run(), name="writer")
+        working = asyncio.create_task(self._work(), name="crews")
+        upkeep = asyncio.create_task(self._upkeep(), name="upkeep")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        tasks: list[asyncio.Task[Any]] = [writing, working, upkeep, stopping]
         self.state = "running"
         self._notifier.ready()
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure(tasks)
             if self._stop.is_set():
-                await self._drain(tasks[0], tasks[1])
-            return await self._finish(tasks[0])
+                await self._drain(writing, working)
+            return await self._finish(writing)
         finally:
             for task in tasks:
                 task.cancel()
@@ -125,8 +127,8 @@ class Supervisor:
         self.state = "draining"
         log.info("run.draining", grace_s=self._bounds.grace_s)
         self._notifier.stopping(self._bounds.grace_s)
-        for queue in self._queues.values():
-            queue.stop()
+        for crew in self._crews.values():
+            crew.stop()
         deadline = self._clock.monotonic() + self._bounds.grace_s * 0.4
         while not working.done() and self._clock.monotonic() < deadline:
             for crew in self._crews.values():

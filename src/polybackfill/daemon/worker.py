@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
+from polybackfill.daemon import writer
 from polybackfill.polymarket import http, parse, retry, walk
 from polybackfill.work import queue as queues
 from polybackfill.work import units
 
 log = structlog.get_logger()
+
+WALLETS = "wallets"
+CONDITIONS = "conditions"
 
 _OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
 _AGAIN_S = 5.0  # a unit given back is not taken again at once
@@ -73,11 +78,11 @@ class Walker:
         except errors.Retry as error:
             self._give_back(lease, error)
         except errors.GiveUp as error:
-            self._give_up(lease, error)
+            self._queue.fail(lease, str(error))
 
     async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
         feed = feed_of(lease.unit)
-        resume = walk.resume_of(lease.resume)
+        resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
 
         async def fetch(feed: walk.Feed, cursor: str | None) -> http.Reply:
             progress.doing = f"{feed.route.path} {lease.unit.id}"
@@ -124,33 +129,24 @@ class Walker:
             count_attempt=not outage,
         )
 
-    def _give_up(self, lease: queues.Lease, error: errors.GiveUp) -> None:
-        if len(lease.unit.keys) > 1:
-            # One bad key must not fail its neighbours: the halves find it.
-            log.warning("unit.split", unit=lease.unit.id, error=str(error))
-            self._queue.split(lease)
-            return
-        log.error("unit.error", unit=lease.unit.id, attempt=lease.attempt, error=str(error))
-        self._queue.fail(lease, str(error))
-
 
 def feed_of(unit: units.Unit) -> walk.Feed:
     """The feed that answers a unit."""
-    if unit.kind == units.WALLETS:
+    if unit.kind == WALLETS:
         return walk.feed_for_wallet(unit.keys[0], unit.since, unit.until)
     return walk.feed_for_conditions(unit.keys, unit.since, unit.until)
 
 
 def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
     """The encoded page; None when it releases nothing and ends nothing."""
-    tables = {
-        "external_trades_raw": page.trades,
-        "wallet_activity_raw": page.activities,
-        "quarantine": page.rejected,
+    tables: dict[str, Sequence[records.Trade | records.Activity | records.Rejected]] = {
+        writer.TRADES: page.trades,
+        writer.ACTIVITY: page.activities,
+        writer.QUARANTINE: page.rejected,
     }
     rows = {table: len(found) for table, found in tables.items() if found}
-    if not rows and not page.last and page.resume == lease.resume:
-        return None
+    if not rows and not page.last:
+        return None  # everything is held back: the place to resume from has not moved
     return batches.Parcel(
         lease=lease,
         lines={table: records.encode_lines(tables[table]) for table in rows},

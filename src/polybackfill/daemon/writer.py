@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from polybackfill import clock as clocks
@@ -18,10 +19,15 @@ from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import queue as queues
+from polybackfill.work import transitions
 
 log = structlog.get_logger()
 
-TABLES = ("external_trades_raw", "wallet_activity_raw", "quarantine")
+# The landing tables: what is inserted there arrives in the tables people read, without repeats.
+TRADES = "external_trades_landing"
+ACTIVITY = "wallet_activity_landing"
+QUARANTINE = "quarantine_landing"
+TABLES = (TRADES, ACTIVITY, QUARANTINE)
 _RETRY_CAP_S = 10.0
 
 
@@ -102,10 +108,24 @@ class Writer:
                 return
 
     async def _record(self, cut: batches.Cut) -> None:
-        finished: list[queues.Lease] = []
-        for parcel in cut.parcels:
-            if self._advance(parcel) and parcel.last:
-                finished.append(parcel.lease)
+        # From here on a crash repeats nothing: the store would add none of these rows again.
+        ended = [parcel.lease for parcel in cut.parcels if self._enter(parcel) and parcel.last]
         await self._ledger.sync()
-        for lease in finished:
+        for lease in ended:
+            log.info("unit.done", unit=lease.unit.id, attempt=lease.attempt)
             self._queues[lease.unit.kind].finish(lease)
+
+    def _enter(self, parcel: batches.Parcel) -> bool:
+        """Move the ledger; False when the lease is no longer the unit's."""
+        step = transitions.Counts(
+            rows=parcel.row_count - parcel.rows.get(QUARANTINE, 0),
+            pages=1,
+            rejected=parcel.rows.get(QUARANTINE, 0),
+            first_second=parcel.first_second,
+            last_second=parcel.last_second,
+        )
+        unit_id, attempt = parcel.lease.unit.id, parcel.lease.attempt
+        if parcel.last:
+            return self._ledger.finish(unit_id, attempt, step)
+        resume = msgspec.to_builtins(parcel.resume)
+        return self._ledger.advance(unit_id, attempt, resume, step)

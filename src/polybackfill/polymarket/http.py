@@ -81,6 +81,7 @@ class Client:
         self._line: _Line | None = None
         self._counters = _Counters()
         self._open = 0
+        self._answered_at: dict[str, float] = dict.fromkeys(base_urls, clock.monotonic())
 
     async def get(
         self,
@@ -114,6 +115,10 @@ class Client:
         if self._line is not None:
             await self._line.session.close()
             self._line = None
+
+    def silent_s(self, host: str) -> float:
+        """Seconds since `host` last answered anything but a failure of its own."""
+        return self._clock.monotonic() - self._answered_at[host]
 
     def stats(self) -> dict[str, object]:
         """Requests by route and status, errors by class, bytes of the bodies (unpacked)."""
@@ -199,6 +204,8 @@ class Client:
         counters = self._counters
         status = str(outcome.status) if isinstance(outcome, Reply) else "none"
         counters.requests.setdefault(route.name, Counter())[status] += 1
+        if isinstance(verdict, Reply | errors.GiveUp):
+            self._answered_at[route.host] = self._clock.monotonic()
         if isinstance(verdict, errors.BackfillError):
             counters.errors[type(verdict).__name__] += 1
         if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:

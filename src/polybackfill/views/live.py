@@ -88,8 +88,8 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
         lines.append(text)
     if any(part["error"] for part in picture["parts"].values()):
         lines.append("  why: polybackfill plan show    again: polybackfill plan reset --errors")
-    if picture["rows"].get("quarantine"):
-        count = picture["rows"]["quarantine"]
+    if picture["rows"].get("quarantine_landing"):
+        count = picture["rows"]["quarantine_landing"]
         lines.append(f"  {count:,} rows set aside: polybackfill quarantine list")
     if picture["state"] == "stopped":
         lines.append("  start it again to continue where it stopped")

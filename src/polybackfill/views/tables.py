@@ -1,0 +1,26 @@
+"""Rows of a query as a table on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rich.console
+import rich.table
+
+
+def show(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> None:
+    """Print the rows under a title; `empty` says what it means that there are none."""
+    if not rows:
+        if empty:
+            print(f"{title}: {empty}")
+        return
+    table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    rich.console.Console(highlight=False, markup=False).print(table)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
