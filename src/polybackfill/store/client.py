@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,6 +17,9 @@ from polybackfill import errors
 from polybackfill.store import connection, statements
 
 Address = connection.Address
+# Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
+Parameters = Mapping[str, str | int | Sequence[str | int]]
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 
 # Rows for these tables land beside them, where repeated ones are sorted out.
 _LANDINGS = {
@@ -86,7 +89,7 @@ class Store:
         """What has been acknowledged so far."""
         return {"inserts": self._inserts, "rows_inserted": self._rows_inserted}
 
-    async def command(self, sql: str, *, parameters: Mapping[str, str] | None = None) -> None:
+    async def command(self, sql: str, *, parameters: Parameters | None = None) -> None:
         """Run a statement without a result. `parameters` fill `{name:Type}` in the SQL."""
         if len(sql) > _PARSED_MAX_CHARS:
             await self.text(sql, parameters=parameters)
@@ -94,9 +97,7 @@ class Store:
         params = {**_QUERY_SETTINGS, **_named(parameters)}
         await self._connection.run(lambda: self._connection.client(params).execute(sql))
 
-    async def rows(
-        self, sql: str, *, parameters: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def rows(self, sql: str, *, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """The rows of a query as dicts; 64 bit integers are numbers, times are text."""
         if len(sql) > _PARSED_MAX_CHARS or statements.first_word(sql) != "SELECT":
             # aiochclient returns nothing for what its parser does not take for a query.
@@ -115,7 +116,7 @@ class Store:
         sql: str,
         fmt: str = "TabSeparated",
         *,
-        parameters: Mapping[str, str] | None = None,
+        parameters: Parameters | None = None,
     ) -> bytes:
         """The whole result in one of ClickHouse's formats; a FORMAT in the SQL wins."""
         return b"".join([piece async for piece in self.stream(sql, fmt, parameters=parameters)])
@@ -125,7 +126,7 @@ class Store:
         sql: str,
         fmt: str = "TabSeparated",
         *,
-        parameters: Mapping[str, str] | None = None,
+        parameters: Parameters | None = None,
     ) -> AsyncIterator[bytes]:
         """The result piece by piece. One that breaks off raises Retry and is not the whole."""
         params = {**_QUERY_SETTINGS, "default_format": fmt, **_named(parameters)}
@@ -219,10 +220,18 @@ class Store:
             await self._end(row["query_id"])
 
 
-def _named(parameters: Mapping[str, str] | None) -> dict[str, str]:
-    # A parameter's value comes in the escaped form of TabSeparated.
-    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
-    return {f"param_{name}": text.translate(escapes) for name, text in (parameters or {}).items()}
+def _named(parameters: Parameters | None) -> dict[str, str]:
+    return {f"param_{name}": _parameter(given) for name, given in (parameters or {}).items()}
+
+
+def _parameter(given: str | int | Sequence[str | int]) -> str:
+    # Values are read as in a TabSeparated file: text escaped, arrays with their texts quoted.
+    if isinstance(given, int):
+        return str(given)
+    if isinstance(given, str):
+        return given.translate(_ESCAPES)
+    items = (str(item) if isinstance(item, int) else statements.quoted(item) for item in given)
+    return f"[{','.join(items)}]"
 
 
 async def open(

@@ -25,6 +25,7 @@ from polybackfill.store import engine, lifetime, rendezvous, wire
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 _SHUTDOWN_S = 2.0
 _READ_BUFFER_BYTES = 1 << 20
+_LINE_MAX_BYTES = 1 << 20  # as a ClickHouse server takes
 
 
 def main() -> int:
@@ -81,6 +82,8 @@ async def _serve(folder: Path, opened: engine.Engine, port: int | None) -> None:
         shutdown_timeout=_SHUTDOWN_S,
         auto_decompress=False,
         read_bufsize=_READ_BUFFER_BYTES,
+        max_line_size=_LINE_MAX_BYTES,
+        max_field_size=_LINE_MAX_BYTES,
     )
     await runner.setup()
     listener = _listener(folder, port)

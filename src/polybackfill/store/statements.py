@@ -44,6 +44,11 @@ _KILL_ONE = re.compile(
 )
 
 
+_LITERAL = str.maketrans(
+    {"\\": "\\\\", "'": "\\'", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+)
+
+
 @dataclass(frozen=True)
 class Insert:
     """An INSERT whose rows come as bytes: `head` up to the settings, their clause, the format."""
@@ -62,7 +67,7 @@ class Insert:
 
 def quoted(text: str) -> str:
     """A SQL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return f"'{text.translate(_LITERAL)}'"
 
 
 def first_word(sql: str) -> str:

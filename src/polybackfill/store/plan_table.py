@@ -1,0 +1,205 @@
+"""`wallet_backfill_plan` and `condition_backfill_plan`: one row per key with its current status.
+
+A plain SELECT shows each key once, at every moment: statuses change in place (ALTER TABLE … UPDATE,
+many keys at a time), and a plan that is ranked anew replaces the old one in a single exchange. The
+operator may change statuses with plain SQL whenever he likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from polybackfill.store import client
+
+# kind of unit → table, key column
+TABLES = {
+    "wallets": ("wallet_backfill_plan", "wallet_address"),
+    "conditions": ("condition_backfill_plan", "condition_id"),
+}
+STATUSES = ("pending", "in_progress", "done", "error")
+# Enum8 from text: a status that is no status is refused by the store.
+_UPDATE = """
+ALTER TABLE {table} UPDATE
+    status = transform({key}, {{keys:Array(String)}}, {{statuses:Array(String)}}, toString(status)),
+    error_message = transform(
+        {key}, {{keys:Array(String)}}, {{messages:Array(String)}}, error_message),
+    attempts = transform({key}, {{keys:Array(String)}}, {{attempts:Array(UInt32)}}, attempts),
+    last_run_at = if(
+        {key} IN {{ran:Array(String)}},
+        toDateTime(transform({key}, {{ran:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),
+        last_run_at),
+    updated_at = toDateTime({{now:UInt32}})
+WHERE {key} IN {{keys:Array(String)}}
+"""
+_MESSAGE_MAX_CHARS = 300
+# The values of one UPDATE travel in a URL, which ClickHouse takes up to 1 MB.
+_UPDATES_MAX = 500
+_INSERT_MAX = 100_000
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One key of a plan. `priority_rank` from 1; `notional` in USD."""
+
+    key: str
+    priority_rank: int
+    trade_count: int = 0
+    notional: float = 0.0
+    status: str = "pending"
+    attempts: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class PlanUpdate:
+    """What a key's row shall say from now on. `last_run_at` in epoch seconds, None: as it was."""
+
+    key: str
+    status: str
+    error_message: str = ""
+    last_run_at: int | None = None
+    attempts: int = 0
+
+
+class PlanTable:
+    """Both plans of one store. Raises what the store raises."""
+
+    def __init__(self, store: client.Store) -> None:
+        self._store = store
+
+    async def apply(self, kind: str, updates: Iterable[PlanUpdate], *, now: int) -> None:
+        """Set the rows of these keys; returns when every SELECT shows it. Unknown keys: nothing.
+
+        `now`: epoch seconds for `updated_at`. Of several updates of a key the last one counts.
+        """
+        latest = list({update.key: update for update in updates}.values())
+        for first in range(0, len(latest), _UPDATES_MAX):
+            await self._apply(kind, latest[first : first + _UPDATES_MAX], now)
+
+    async def _apply(self, kind: str, updates: Sequence[PlanUpdate], now: int) -> None:
+        table, key = TABLES[kind]
+        ran = [update for update in updates if update.last_run_at is not None]
+        await self._store.command(
+            _UPDATE.format(table=table, key=key),
+            parameters={
+                "keys": [update.key for update in updates],
+                "statuses": [update.status for update in updates],
+                "messages": [update.error_message[:_MESSAGE_MAX_CHARS] for update in updates],
+                "attempts": [update.attempts for update in updates],
+                "ran": [update.key for update in ran],
+                "runs": [update.last_run_at or 0 for update in ran],
+                "now": now,
+            },
+        )
+
+    async def load(
+        self, kind: str, *, statuses: Sequence[str] = ("pending",), chunk: int = 10_000
+    ) -> AsyncIterator[list[PlanRow]]:
+        """The rows with one of these statuses in order of rank, some at a time."""
+        table, key = TABLES[kind]
+        after: dict[str, str | int] = {"rank": 0, "key": ""}
+        while True:
+            rows = await self._store.rows(
+                f"SELECT {key} AS key, priority_rank, trade_count, notional, "
+                f"toString(status) AS status, attempts, toString(source) AS source FROM {table} "
+                "WHERE toString(status) IN {statuses:Array(String)} "
+                f"AND (priority_rank, {key}) > ({{rank:UInt32}}, {{key:String}}) "
+                f"ORDER BY priority_rank, {key} LIMIT {{chunk:UInt32}}",
+                parameters={**after, "statuses": list(statuses), "chunk": chunk},
+            )
+            if not rows:
+                return
+            yield [PlanRow(**row) for row in rows]
+            after = {"rank": rows[-1]["priority_rank"], "key": rows[-1]["key"]}
+
+    async def counts(self, kind: str) -> dict[str, int]:
+        """Keys by status, every status named."""
+        table, _ = TABLES[kind]
+        rows = await self._store.rows(
+            f"SELECT toString(status) AS status, count() AS keys FROM {table} GROUP BY status"
+        )
+        return {**dict.fromkeys(STATUSES, 0), **{row["status"]: row["keys"] for row in rows}}
+
+    async def add(self, kind: str, rows: Iterable[PlanRow]) -> None:
+        """Add the keys the plan does not hold yet; what it says of the others stays."""
+        table, key = TABLES[kind]
+        staging = await self._stage(table, key, rows)
+        await self._store.command(
+            f"INSERT INTO {table} ({_columns(key)}) SELECT {_columns(key)} FROM {staging} "
+            f"WHERE {key} NOT IN (SELECT {key} FROM {table}) LIMIT 1 BY {key}"
+        )
+        await self._store.command(f"DROP TABLE {staging}")
+
+    async def regenerate(self, kind: str, rows: Iterable[PlanRow], *, backup: str) -> None:
+        """Rank the plan anew: known keys keep status and history, new ones are pending, vanished
+        ones stay and are ranked last. The old table stays as `backup`.
+        """
+        table, key = TABLES[kind]
+        staging = await self._stage(table, key, rows)
+        fresh = f"{table}_fresh"
+        await self._store.command(f"DROP TABLE IF EXISTS {fresh}")
+        await self._store.command(f"CREATE TABLE {fresh} AS {table}")
+        await self._store.command(_merged(table, key, staging, fresh))
+        await self._store.command(f"EXCHANGE TABLES {table} AND {fresh}")
+        await self._store.command(f"RENAME TABLE {fresh} TO {_identifier(backup)}")
+        await self._store.command(f"DROP TABLE {staging}")
+
+    async def _stage(self, table: str, key: str, rows: Iterable[PlanRow]) -> str:
+        staging = f"{table}_staging"
+        await self._store.command(f"DROP TABLE IF EXISTS {staging}")
+        await self._store.command(f"CREATE TABLE {staging} AS {table}")
+        lines = [_line(row, key) for row in rows]
+        for first in range(0, len(lines), _INSERT_MAX):
+            chunk = lines[first : first + _INSERT_MAX]
+            await self._store.insert(staging, b"\n".join(chunk), rows=len(chunk))
+        return staging
+
+
+def _line(row: PlanRow, key: str) -> bytes:
+    return orjson.dumps(
+        {
+            key: row.key,
+            "trade_count": row.trade_count,
+            "notional": row.notional,
+            "priority_rank": row.priority_rank,
+            "status": row.status,
+            "attempts": row.attempts,
+            "source": row.source,
+        }
+    )
+
+
+def _columns(key: str) -> str:
+    return f"{key}, trade_count, notional, priority_rank, status, attempts, source"
+
+
+def _merged(table: str, key: str, staging: str, fresh: str) -> str:
+    history = "status, error_message, last_run_at, ingested_at, updated_at, attempts"
+    return f"""
+        INSERT INTO {fresh}
+            ({key}, trade_count, notional, priority_rank, {history}, source)
+        SELECT new.{key}, new.trade_count, new.notional, new.priority_rank,
+            {_kept(history)}, new.source
+        FROM (SELECT * FROM {staging} LIMIT 1 BY {key}) AS new
+        LEFT JOIN (SELECT 1 AS known, {key}, {history} FROM {table}) AS old ON new.{key} = old.{key}
+        UNION ALL
+        SELECT {key}, trade_count, notional,
+            (SELECT max(priority_rank) FROM {staging})
+                + row_number() OVER (ORDER BY priority_rank, {key}),
+            {history}, source
+        FROM {table} WHERE {key} NOT IN (SELECT {key} FROM {staging})
+        SETTINGS join_use_nulls = 0
+    """
+
+
+def _kept(history: str) -> str:
+    return ", ".join(f"if(old.known = 1, old.{name}, new.{name})" for name in history.split(", "))
+
+
+def _identifier(name: str) -> str:
+    if not name.replace("_", "").isalnum():
+        raise ValueError(f"not a table name: {name!r}")
+    return name
