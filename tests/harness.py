@@ -1,0 +1,376 @@
+"""The program as its user meets it: a sandbox, a folder of settings, daemons to start and to kill.
+
+Everything here runs the real command in processes of its own. A wait names what it waits for and
+has an end; nothing sleeps to let things settle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from polybackfill.store import rendezvous
+from polybackfill.views import digest
+from polybackfill.work import ledger
+
+COMMAND = (sys.executable, "-m", "polybackfill")
+POLL_S = 0.02
+START_S = 60.0
+
+# The client's own pace is not what these tests look at; a sandbox on loopback may be asked faster.
+NO_LIMITS = json.dumps({"/v2/trades": 1_000_000, "/v2/activity": 1_000_000, "/v2/*": 1_000_000})
+
+STATE = (
+    f"SELECT 'trades' AS name, rows, digest FROM ({digest.TRADES}) "
+    f"UNION ALL SELECT 'activity' AS name, rows, digest FROM ({digest.ACTIVITY}) "
+    f"UNION ALL SELECT 'duplicates' AS name, count() AS rows, '' AS digest "
+    f"FROM ({digest.DUPLICATES}) "
+    "UNION ALL SELECT 'quarantine' AS name, count() AS rows, '' AS digest FROM quarantine"
+)
+
+
+def until(met: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+    """The first true value of `met`; AssertionError naming `what` when it does not come in time."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while True:
+        value = met()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
+        pause.wait(POLL_S)
+
+
+def ask(url: str, body: object = None) -> Any:
+    """JSON from a local server; a `body` is posted."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=content)  # noqa: S310  (loopback)
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def expect(self, *codes: int) -> None:
+        """It ended with one of these codes; AssertionError with what it said otherwise."""
+        said = f"{self.out[-3000:]}\n{self.err[-6000:]}"
+        assert self.code in codes, f"exit {self.code}, expected {codes}\n{said}"
+
+
+@dataclass
+class Sandbox:
+    """A running local Polymarket."""
+
+    url: str
+    wallets: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+
+    def ask(self, path: str, body: object = None) -> Any:
+        """One of its control routes."""
+        return ask(f"{self.url}/_sandbox/{path}", body)
+
+    def reset(self) -> None:
+        """No faults, no limits, all counters zero."""
+        self.faults()
+        self.ask("stats/reset", {})
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        """These faults instead of the present ones."""
+        self.ask("faults", {"replace": list(rules)})
+
+    def fired(self) -> dict[str, int]:
+        """How often each kind of fault hit."""
+        counts: dict[str, int] = {}
+        for rule in self.ask("faults"):
+            counts[rule["kind"]] = counts.get(rule["kind"], 0) + rule["fired"]
+        return counts
+
+    def pages(self) -> int:
+        """Pages of trades and activity served whole since the last reset."""
+        routes = self.ask("stats")["routes"]
+        return sum(
+            routes.get(name, {"statuses": {}})["statuses"].get("200", 0)
+            for name in ("trades", "activity")
+        )
+
+    def requests(self) -> int:
+        """Requests of any outcome since the last reset."""
+        return sum(route["requests"] for route in self.ask("stats")["routes"].values())
+
+    def truth(
+        self, wallets: Sequence[str] | None = None, conditions: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What these walks reach; all of them by default."""
+        asked = {
+            "wallets": self.wallets if wallets is None else list(wallets),
+            "conditions": self.conditions if conditions is None else list(conditions),
+        }
+        found: dict[str, Any] = self.ask("truth", asked)
+        return found
+
+
+@contextlib.contextmanager
+def sandbox(
+    *, trades: int, wallets: int = 60, markets: int = 60, seed: int = 1, latency_ms: float = 0.0
+) -> Iterator[Sandbox]:
+    """A sandbox without limits on a free port, ended afterwards."""
+    command = [*COMMAND, "sandbox", "--port", "0", "--limits", "off"]
+    command += ["--trades", str(trades), "--wallets", str(wallets), "--markets", str(markets)]
+    command += ["--seed", str(seed), "--latency-ms", str(latency_ms)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert "http://" in line, f"the sandbox did not start: {line!r}"
+            running = Sandbox(line.split()[-1].rstrip("/"))
+            ranked = running.ask("wallets?top=1000000")
+            running.wallets = [row["wallet"] for row in ranked if not row["contract"]]
+            ranked = running.ask("conditions?top=1000000")
+            running.conditions = [row["condition_id"] for row in ranked]
+            yield running
+        finally:
+            process.kill()  # a request that hangs on purpose would hold up anything gentler
+
+
+class Daemon:
+    """One running `polybackfill` process and what it has printed so far."""
+
+    def __init__(self, command: Sequence[str], ground: Ground, number: int) -> None:
+        self._out = ground.folder / f"out-{number:03d}.txt"
+        self._err = ground.folder / f"err-{number:03d}.txt"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=err, env=ground.environment, cwd=ground.folder
+            )
+        self.pid = self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the kernel to finish it."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def end(self, within_s: float = 60.0) -> Finished:
+        """Wait for its end; AssertionError with its stacks when it does not come."""
+        try:
+            code = self.process.wait(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)  # all stacks to stderr
+            threading.Event().wait(0.5)
+            self.kill()
+            said = f"{self.out()[-3000:]}\n{self.err()[-9000:]}"
+            raise AssertionError(f"still running after {within_s} s\n{said}") from None
+        return Finished(code, self.out(), self.err())
+
+    def out(self) -> str:
+        """Its standard output so far."""
+        return self._out.read_text(errors="replace")
+
+    def err(self) -> str:
+        """Its standard error so far."""
+        return self._err.read_text(errors="replace")
+
+
+class Ground:
+    """A user's folder and settings; `start` and `run` execute the command there."""
+
+    def __init__(self, folder: Path, url: str, **settings: object) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.checkpoints = folder / "checkpoints"
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("BACKFILL_", "CLICKHOUSE_"))
+        }
+        self._daemons: list[Daemon] = []
+        self.set(
+            data_url=f"{url}/data",
+            gamma_url=f"{url}/gamma",
+            clob_url=f"{url}/clob",
+            data_dir=self.data,
+            checkpoint_dir=self.checkpoints,
+            limits=NO_LIMITS,
+            workers=4,
+            batch_age_s=0.2,
+            host_pause_s=0.3,
+            backoff_cap_s=0.3,
+            request_deadline_s=2,
+            page_attempts=12,
+            max_attempts=12,
+        )
+        self.set(**settings)
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the run's ledger."""
+        return self.checkpoints / "main"
+
+    @property
+    def store(self) -> Path:
+        """The folder of the embedded store."""
+        return self.data / "clickhouse"
+
+    def set(self, **settings: object) -> None:
+        """Put settings into the environment of what is started from now on."""
+        for name, value in settings.items():
+            self.environment[f"BACKFILL_{name.upper()}"] = str(value)
+
+    def write_keys(self, sandbox: Sandbox) -> list[str]:
+        """Arguments of `run` that name every wallet and condition, as files."""
+        files = []
+        for flag, keys in (("--wallet", sandbox.wallets), ("--condition-id", sandbox.conditions)):
+            file = self.folder / f"{flag.strip('-')}.txt"
+            file.write_text("\n".join(keys) + "\n", encoding="utf-8")
+            files += [flag, str(file)]
+        return files
+
+    def plan(self, sandbox: Sandbox) -> Finished:
+        """Every wallet and condition into the plan tables."""
+        file = self.folder / "plan.txt"
+        file.write_text("\n".join([*sandbox.wallets, *sandbox.conditions]) + "\n")
+        built = self.run("plan", "build", "--from", str(file))
+        built.expect(0)
+        return built
+
+    def start(self, *words: str, driver: Path | None = None) -> Daemon:
+        """Start the command; `driver`: a script that stands in for `-m polybackfill`."""
+        program = [sys.executable, str(driver)] if driver else list(COMMAND)
+        daemon = Daemon([*program, *words], self, len(self._daemons))
+        self._daemons.append(daemon)
+        return daemon
+
+    def run(self, *words: str, driver: Path | None = None, within_s: float = 60.0) -> Finished:
+        """Start the command and wait for its end."""
+        return self.start(*words, driver=driver).end(within_s)
+
+    def sql(self, statement: str) -> list[dict[str, Any]]:
+        """The rows `polybackfill sql` prints."""
+        told = self.run("sql", statement, "--format", "JSONEachRow")
+        told.expect(0)
+        return [json.loads(line) for line in told.out.splitlines()]
+
+    def query(self, statement: str) -> str | None:
+        """What the running store's HTTP port answers; None when it is not there just now."""
+        endpoint = rendezvous.read(self.store)
+        if endpoint is None:
+            return None
+        url = f"http://{endpoint.host}:{endpoint.port}/"
+        try:
+            content = statement.encode()
+            with urllib.request.urlopen(url, data=content, timeout=10) as answer:
+                text: str = answer.read().decode()
+        except OSError:
+            return None
+        return text
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Rows and digests by name: trades, activity, duplicates, quarantine."""
+        return {row["name"]: row for row in self.sql(STATE)}
+
+    def prove(
+        self,
+        sandbox: Sandbox,
+        wallets: Sequence[str] | None = None,
+        conditions: Sequence[str] | None = None,
+    ) -> None:
+        """The tables hold exactly what the walks reach, and every row once."""
+        truth, state = sandbox.truth(wallets, conditions), self.state()
+        for name in ("trades", "activity"):
+            expected = {"name": name, **{key: truth[name][key] for key in ("rows", "digest")}}
+            assert state[name] == expected
+        assert state["duplicates"]["rows"] == 0
+
+    def statuses(self) -> dict[str, int]:
+        """Wallets of the plan by status."""
+        rows = self.sql(
+            "SELECT toString(status) AS status, count() AS n FROM wallet_backfill_plan "
+            "GROUP BY status"
+        )
+        return {row["status"]: row["n"] for row in rows}
+
+    def store_pid(self) -> int | None:
+        """The process that serves the embedded store, None when there is none."""
+        endpoint = rendezvous.read(self.store)
+        if endpoint is None or endpoint.pid is None or not psutil.pid_exists(endpoint.pid):
+            return None
+        return endpoint.pid
+
+    def status(self) -> dict[str, Any] | None:
+        """The newest picture of the run."""
+        try:
+            picture: dict[str, Any] = json.loads((self.data / "status" / "main.json").read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return picture
+
+    def ledger_bytes(self) -> int:
+        """Size of the journal; it grows when a batch is acknowledged."""
+        with contextlib.suppress(FileNotFoundError):  # before the first start
+            return (self.ledger / "ledger.jsonl").stat().st_size
+        return 0
+
+    def acknowledged_pages(self) -> int:
+        """Pages whose rows are stored and recorded, by the ledger."""
+        book = ledger.Ledger.view(self.ledger)
+        done = sum(totals.pages for totals in book.totals().values())
+        held = (*book.open_units(), *book.failed_units())
+        return done + sum(one.counts.pages for one in held)
+
+    def open_units(self) -> int:
+        """Units that were begun and have not ended, by the ledger."""
+        return len(ledger.Ledger.view(self.ledger).open_units())
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of that name in the JSON log."""
+        file = self.data / "log" / "main.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        parsed = [json.loads(line) for line in lines]
+        return [event for event in parsed if event["event"] == name]
+
+    def close(self) -> None:
+        """End what this ground has started, the store's child included."""
+        for daemon in self._daemons:
+            if daemon.running:
+                daemon.kill()
+        pid = self.store_pid()
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # it was on its way out
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def ground(folder: Path, url: str, **settings: object) -> Iterator[Ground]:
+    """A ground that leaves no process behind."""
+    made = Ground(folder, url, **settings)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,103 @@
+"""A checkpoint that is torn heals; one that cannot be used is named, with the remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests import harness
+
+from polybackfill import errors
+
+# Without root nobody may mount a small disk; the same refusals are then shown by test_store_full.
+MAY_MOUNT = os.geteuid() == 0
+
+
+@pytest.fixture
+def half_done(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Ground:
+    """A ground whose run was killed in the middle."""
+    sandbox.faults({"kind": "429_json", "route": "data", "after": 40, "retry_after_s": 30})
+    daemon = ground.start("run", *ground.write_keys(sandbox))
+    harness.until(lambda: sandbox.fired()["429_json"] > 0, "the middle of the run")
+    harness.until(lambda: ground.acknowledged_pages() > 20, "pages in the ledger")
+    daemon.kill()
+    sandbox.reset()
+    return ground
+
+
+def _completes(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Finished:
+    ended = ground.run("run", *ground.write_keys(sandbox))
+    ended.expect(0)
+    ground.prove(sandbox)
+    return ended
+
+
+def _append_half_a_line(journal: Path) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines) + lines[-1][: len(lines[-1]) // 2])
+
+
+def _truncate(journal: Path) -> None:
+    journal.write_bytes(journal.read_bytes()[:-25])
+
+
+def _lose_the_last_lines(journal: Path) -> None:
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-5]))
+
+
+@pytest.mark.parametrize("harm", [_append_half_a_line, _truncate, _lose_the_last_lines])
+def test_a_torn_or_truncated_journal_heals(
+    harm: Callable[[Path], None], half_done: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    harm(half_done.ledger / "ledger.jsonl")
+    _completes(half_done, sandbox)
+
+
+def test_a_lost_checkpoint_costs_time_and_no_row(
+    half_done: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    half_done.checkpoints.rename(half_done.folder / "lost")
+    _completes(half_done, sandbox)
+
+
+def _damage_a_line(journal: Path) -> str:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b'"seq":', b'"sqe":')
+    journal.write_bytes(b"".join(lines))
+    return r"ledger\.jsonl line 5 is damaged; restore the folder from a backup, or move it away"
+
+
+def _replace_by_another_file(journal: Path) -> str:
+    journal.write_text('{"name": "shopping list"}\nmilk\n')
+    return "was not written by polybackfill; choose another checkpoint folder"
+
+
+def _make_newer(journal: Path) -> str:
+    first, *rest = journal.read_bytes().splitlines(keepends=True)
+    header = json.loads(first) | {"version": 99}
+    del header["crc"]
+    payload = json.dumps(header, separators=(",", ":")).encode()
+    line = b'%s,"crc":"%08x"}\n' % (payload[:-1], zlib.crc32(payload))
+    journal.write_bytes(b"".join([line, *rest]))
+    return "has schema version 99, this program reads up to 1; start the newer polybackfill"
+
+
+@pytest.mark.parametrize("harm", [_damage_a_line, _replace_by_another_file, _make_newer])
+def test_a_checkpoint_that_cannot_be_used_is_named_and_left_alone(
+    harm: Callable[[Path], str], half_done: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    journal = half_done.ledger / "ledger.jsonl"
+    sound = journal.read_bytes()
+    text = harm(journal)
+    harmed = journal.read_bytes()
+    refused = half_done.run("run", *half_done.write_keys(sandbox))
+    refused.expect(errors.EXIT_CONFIG)
+    assert str(journal) in refused.err
+    assert re.search(text, " ".join(refused.err.split())), refused.err
+    assert journal.read_bytes() == harmed
+    journal.write_bytes(sound)
+    _completes(half_done, sandbox)

@@ -1,0 +1,127 @@
+"""Whatever the API does wrong, the tables end as if it had done nothing wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from tests import harness
+
+from polybackfill import errors
+from polybackfill.sandbox import faults
+
+# What heals by asking again; the others have tests of their own.
+PASSING = tuple(kind for kind in faults.KINDS if kind not in {"400", "bad_row", "unknown_field"})
+# These cost a deadline or a pause each.
+_SLOW = {"hang", "drip", "429_json", "429_html", "403_html", "503"}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_a_fault_that_passes_leaves_no_trace(
+    kind: str, ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    count = 3 if kind in _SLOW else 8
+    sandbox.faults({"kind": kind, "route": "data", "probability": 0.3, "count": count})
+    ground.set(request_deadline_s=1)
+    ended = ground.run("run", *ground.write_keys(sandbox))
+    ended.expect(0)
+    assert sandbox.fired()[kind] == count
+    ground.prove(sandbox)
+
+
+def test_bad_rows_are_set_aside_and_the_good_ones_stored(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults({"kind": "bad_row", "route": "activity", "count": 8})
+    ended = ground.run("run", *ground.write_keys(sandbox))
+    ended.expect(0)
+    ground.prove(sandbox)
+    set_aside = ground.sql("SELECT reason, request, raw FROM quarantine")
+    assert len(set_aside) == 8
+    assert all(row["reason"] and "/v2/activity" in row["request"] for row in set_aside)
+
+
+def test_unknown_fields_are_counted_and_the_rows_stored(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults({"kind": "unknown_field", "route": "activity", "count": 5})
+    ended = ground.run("run", *ground.write_keys(sandbox))
+    ended.expect(0)
+    ground.prove(sandbox)
+    picture = ground.status()
+    assert picture is not None
+    assert picture["parts"]["wallets"]["unknown_fields"]["sandbox_extra"] > 0
+
+
+def test_a_permanent_refusal_ends_one_unit_in_error_and_the_others_finish(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    refused, others = sandbox.wallets[0], sandbox.wallets[1:]
+    sandbox.faults({"kind": "400", "route": "activity", "match": refused})
+    ground.plan(sandbox)
+    ended = ground.run("run")
+    ended.expect(errors.EXIT_UNITS_IN_ERROR)
+    ground.prove(sandbox, wallets=others)
+    [in_error] = ground.sql(
+        "SELECT wallet, error_message FROM wallet_backfill_plan WHERE status = 'error'"
+    )
+    assert in_error["wallet"] == refused.removeprefix("0x")
+    assert "this question cannot be answered" in in_error["error_message"]
+    assert ground.statuses() == {"done": len(others), "error": 1}
+
+
+def test_one_bad_condition_does_not_fail_its_neighbours(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    refused, others = sandbox.conditions[3], [*sandbox.conditions[:3], *sandbox.conditions[4:]]
+    sandbox.faults({"kind": "400", "route": "trades", "match": refused})
+    ground.plan(sandbox)
+    ended = ground.run("run", "conditions")
+    ended.expect(errors.EXIT_UNITS_IN_ERROR)
+    ground.prove(sandbox, wallets=[], conditions=others)
+
+
+# Everything at once, often enough that no page comes through untouched for long.
+MIXED = [
+    {"kind": kind, "route": "data", "probability": 0.02, "retry_after_s": 1}
+    for kind in PASSING
+    if kind not in _SLOW
+] + [{"kind": kind, "route": "data", "probability": 0.02, "count": 3} for kind in sorted(_SLOW)]
+
+
+@pytest.mark.parametrize(
+    "away_s", [4.0, pytest.param(20.0, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
+)
+def test_all_faults_mixed_and_the_store_away_in_the_middle(
+    away_s: float, ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults(*MIXED)
+    # Bounds far below the outage: a worker that waits for the store must not pass for stalled.
+    ground.set(request_deadline_s=1, stall_s=1.5, buffer_bytes=200_000, batch_rows=500)
+    daemon = ground.start("run", *ground.write_keys(sandbox))
+    harness.until(lambda: sandbox.pages() > 20, "the first pages")
+    store_pid = ground.store_pid()
+    assert store_pid is not None
+    os.kill(store_pid, signal.SIGSTOP)
+    with pytest.raises(AssertionError):  # nothing ends while nothing can be stored
+        harness.until(lambda: not daemon.running, "an end", within_s=away_s)
+    os.kill(store_pid, signal.SIGCONT)
+    ended = daemon.end(90)
+    ended.expect(0)
+    assert sum(sandbox.fired().values()) > 10
+    ground.prove(sandbox)
+    assert ground.events("worker.stalled") == []
+
+
+def test_the_store_dies_in_the_middle(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+    ground.set(batch_rows=500)
+    daemon = ground.start("run", *ground.write_keys(sandbox))
+    harness.until(lambda: sandbox.pages() > 20, "the first pages")
+    first = ground.store_pid()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    ended = daemon.end()
+    ended.expect(0)
+    assert ground.store_pid() != first
+    ground.prove(sandbox)

@@ -1,0 +1,127 @@
+"""A stuck worker is replaced, a waiting one is not, and a blocked loop does not look alive."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import harness
+
+BLOCKER = Path(__file__).with_name("blocker.py")
+STALL_S = 2.0
+CHECK_S = 0.5  # the crew looks every 0.25 s; twice that on a busy machine
+
+
+@pytest.mark.parametrize(
+    ("kind", "hanging_await"), [("hang", "Client._exchange"), ("drip", "Client._body")]
+)
+def test_a_request_without_an_end_is_noticed_and_another_worker_finishes_the_unit(
+    kind: str, hanging_await: str, ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    # The deadline of a request is far off, so that only the stall bound can notice.
+    ground.set(request_deadline_s=60, stall_s=STALL_S)
+    sandbox.faults({"kind": kind, "route": "activity", "count": 2, "after": 5, "interval_s": 0.3})
+    ended = ground.run("run", *ground.write_keys(sandbox), within_s=40)
+    ended.expect(0)
+    ground.prove(sandbox)
+    stalled = ground.events("worker.stalled")
+    assert len(stalled) == 2
+    for event in stalled:
+        assert STALL_S <= event["idle_s"] <= STALL_S + CHECK_S
+        assert hanging_await in event["stack"]
+        assert "/v2/activity" in event["doing"]
+        begins = _begins(ground, event["unit"])
+        assert begins == [1, 2]
+
+
+def test_a_worker_in_a_long_retry_after_is_left_alone(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    ground.set(stall_s=STALL_S)
+    sandbox.faults(
+        {"kind": "429_json", "route": "data", "count": 1, "after": 10, "retry_after_s": 8}
+    )
+    began_at = time.monotonic()
+    ended = ground.run("run", *ground.write_keys(sandbox), within_s=40)
+    ended.expect(0)
+    assert time.monotonic() - began_at >= 8
+    assert sandbox.fired() == {"429_json": 1}
+    assert ground.events("worker.stalled") == []
+    ground.prove(sandbox)
+
+
+class Manager:
+    """The service manager's end of the notify socket: messages and when they came."""
+
+    def __init__(self, path: Path) -> None:
+        self.messages: list[tuple[float, str]] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(0.2)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="manager")
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while not self._ended.is_set():
+            try:
+                message = self._socket.recv(4096).decode()
+            except TimeoutError:
+                continue
+            self.messages.append((time.monotonic(), message))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+
+    def pings(self) -> list[float]:
+        """When the watchdog was fed."""
+        return [at for at, message in self.messages if "WATCHDOG=1" in message]
+
+
+@pytest.fixture
+def manager(tmp_path: Path, ground: harness.Ground) -> Iterator[Manager]:
+    """A service manager that wants a ping every 1.5 s."""
+    made = Manager(tmp_path / "notify")
+    ground.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+    ground.environment["WATCHDOG_USEC"] = "1500000"
+    yield made
+    made.close()
+
+
+def test_a_blocked_loop_lets_the_watchdog_starve(
+    manager: Manager, ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    # A pause of 3 s in which the workers wait politely, then the loop is blocked for 4 s.
+    sandbox.faults(
+        {"kind": "429_json", "route": "data", "count": 1, "after": 10, "retry_after_s": 3}
+    )
+    ended = ground.run("run", *ground.write_keys(sandbox), driver=BLOCKER, within_s=40)
+    ended.expect(0)
+    first, last = (float(line.split()[-1]) for line in ended.err.splitlines() if "loop " in line)
+    assert last - first >= 4.0
+    pings = manager.pings()
+    before = [at for at in pings if at < first]
+    assert len(before) >= 3
+    assert all(later - at < 1.5 for at, later in itertools.pairwise(before))
+    assert [at for at in pings if first + 0.1 < at < last] == []
+    assert manager.messages[0][1] == "READY=1"
+
+
+def _begins(ground: harness.Ground, unit_id: str) -> list[int]:
+    """The attempts of a unit, as the journal tells them."""
+    attempts = []
+    for file in sorted(ground.ledger.glob("ledger*.jsonl")):
+        for line in file.read_text().splitlines():
+            event = json.loads(line)
+            if event.get("event") == "begin" and unit_id.endswith(event["unit"]["keys"][0]):
+                attempts.append(event["attempt"])
+    return attempts
