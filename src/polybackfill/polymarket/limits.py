@@ -99,7 +99,13 @@ class Limits:
         self._pauses: dict[str, int] = {}
 
     async def acquire(self, route: endpoints.Route, progress: progress.Progress) -> Turn:
-        """Wait until one request to `route` may leave. The caller must release the turn."""
+        """Wait until one request to `route` may leave. The caller must release the turn.
+
+        Raises `Stop` when a budget of the route was never given.
+        """
+        missing = [name for name in route.budgets if name not in self._budgets]
+        if missing:
+            raise errors.Stop(f"no limit was given for {', '.join(missing)} of {route.name}")
         await self._pause_over(route.host, progress)
         with progress.waiting("limit"):
             async with self._queues.setdefault(route, asyncio.Lock()):

@@ -185,6 +185,10 @@ RETRIED = {
     "no answer": hang,
     "dripping body": drip,
     "truncated body": truncate,
+    "broken compression": answer(200, b"\x1f\x8b\x08\x00garbage garbage", Content_Encoding="gzip"),
+    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "endless header": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
+    "unknown compression": answer(200, b"abc", Content_Encoding="br"),
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
 }
 
@@ -200,6 +204,17 @@ async def test_what_may_pass_is_retried_and_in_time(server, client, mark, fault)
     assert raised.value.pause_host_s is None
     assert client.stats()["errors"] == {"Retry": 1}
     assert client.stats()["open_requests"] == 0
+
+
+async def test_closing_the_client_ends_requests_under_way_with_a_retry(server, mark):
+    server.script(hang)
+    async with client_of(server.url) as client:
+        asking = asyncio.create_task(client.get(ROUTE, {}, mark))
+        while not server.requests:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+        await client.close()
+        with pytest.raises(errors.Retry):
+            await asking
 
 
 async def test_nobody_there_is_retried(mark):

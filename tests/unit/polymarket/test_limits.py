@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybackfill import errors, progress
-from polybackfill.polymarket import endpoints, limits, pace
+from polybackfill.polymarket import congestion, endpoints, limits, pace
 
 WINDOW_S = 10.0
 
@@ -357,6 +357,36 @@ def test_a_route_that_was_refused_altogether_comes_back():
     assert server.used(280.0, 300.0, 200) >= 0.97
 
 
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "200", "200", "200", "429", "403", "503", "gone"]),
+        st.floats(0.0, 20.0),
+    ),
+    max_size=200,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events=EVENTS, full_rate=st.floats(0.05, 1000.0))
+def test_whatever_a_server_does_the_rate_stays_in_bounds_and_the_route_alive(events, full_rate):
+    lane = congestion.Lane(full_rate, WINDOW_S)
+    waiting: list[int] = []
+    now = 0.0
+    for what, gap_s in events:
+        now += gap_s / full_rate
+        if what == "ask" and lane.has_slot(now):
+            waiting.append(lane.start(now))
+        elif waiting and what == "gone":
+            lane.gone(waiting.pop(0), now)
+        elif waiting and what != "ask":
+            lane.answered(waiting.pop(0), now, int(what))
+        assert 0 < lane.allowed <= full_rate
+        assert lane.in_flight == len(waiting)
+    for number in waiting:
+        lane.gone(number, now)
+    assert lane.has_slot(now + WINDOW_S)
+
+
 # ── order, pauses, endings ────────────────────────────────────────────────────────────────────
 
 
@@ -461,6 +491,16 @@ def test_a_pause_is_bounded():
         return shared.pause_left_s("data")
 
     assert run_virtual(main()) <= 600.0
+
+
+def test_a_route_without_its_budgets_is_refused_by_name():
+    async def main() -> None:
+        clock = VirtualClock()
+        shared = limits.Limits({"/v2/*": endpoints.Budget(800)}, clock=clock)
+        await shared.acquire(endpoints.TRADES, progress.Progress(clock))
+
+    with pytest.raises(errors.Stop, match="/v2/trades"):
+        run_virtual(main())
 
 
 def test_waiting_for_the_limit_is_declared():
