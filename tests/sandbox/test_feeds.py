@@ -116,9 +116,12 @@ async def test_page_size_never_changes_the_rows(visitor: Visitor, limit: int) ->
 
 
 async def test_has_more_is_exact_on_a_full_last_page(visitor: Visitor) -> None:
-    pages = [page async for page in visitor.pages(
-        "/data/v2/activity", user=visitor.special["wallet_full_page"], limit=1000
-    )]
+    pages = [
+        page
+        async for page in visitor.pages(
+            "/data/v2/activity", user=visitor.special["wallet_full_page"], limit=1000
+        )
+    ]
     assert [len(page) for page in pages] == [1000]
 
 

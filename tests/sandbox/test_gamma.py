@@ -106,7 +106,7 @@ async def test_arrays_are_text_and_missing_values_take_every_form(visitor: Visit
     assert plain["closedTime"].endswith("+00")
     assert "tags" not in plain
     assert by_question["Sandbox no condition?"]["conditionId"] == ""
-    assert by_question["Sandbox no condition?"]["clobTokenIds"] == ""
+    assert by_question["Sandbox no condition?"]["clobTokenIds"] is None
     assert "conditionId" not in by_question["Sandbox no condition key?"]
     assert "volumeNum" not in by_question["Sandbox untraded?"]
     assert json.loads(by_question["Sandbox zero zero?"]["outcomePrices"]) == ["0", "0"]

@@ -99,9 +99,7 @@ async def test_a_market_anchor_lists_its_holders(visitor: Visitor) -> None:
     rows = await positions(visitor, condition=condition)
     assert len({row["proxy_wallet"] for row in rows}) > 5
     assert {row["condition_id"] for row in rows} == {condition}
-    status, _, _ = await visitor.get(
-        "/data/v2/positions", condition=condition, status="MERGEABLE"
-    )
+    status, _, _ = await visitor.get("/data/v2/positions", condition=condition, status="MERGEABLE")
     assert status == 400
 
 

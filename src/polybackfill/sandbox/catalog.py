@@ -75,7 +75,7 @@ class Tag:
     body: Json
 
 
-@dataclass
+@dataclass(repr=False)
 class Catalog:
     """Everything the lists can show, in ascending id order.
 

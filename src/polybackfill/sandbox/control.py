@@ -15,7 +15,7 @@ PREFIX = "/_sandbox"
 DEFAULT_TOP = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Control:
     """Handlers over the parts of one sandbox. `now`: the universe's present, epoch seconds."""
 
@@ -131,7 +131,9 @@ def _json(value: object) -> web.Response:
 
 
 def _bad_request(text: str) -> web.HTTPBadRequest:
-    return web.HTTPBadRequest(body=orjson.dumps({"error": text}), content_type="application/json")
+    return web.HTTPBadRequest(
+        text=orjson.dumps({"error": text}).decode(), content_type="application/json"
+    )
 
 
 async def _body(request: web.Request) -> object:

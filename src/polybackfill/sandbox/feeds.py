@@ -38,7 +38,7 @@ class Question:
         return "bare" if self.conditions is None else "market"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Page:
     """Row numbers in answer order, and the cursor's parameters when more follow."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from polybackfill.sandbox import rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Balances:
     """One entry per (wallet, token) met in a trade, sorted so; sizes in micro-shares.
 

@@ -83,7 +83,8 @@ def _identity(market: catalog.Market) -> catalog.Json:
             requestId=f"0x{market.question_id[2:64]}00",
         )
     else:
-        body["clobTokenIds"] = _array_text(market.tokens) if market.tokens else ""
+        # "" was seen too, but the official SDK cannot read it.
+        body["clobTokenIds"] = _array_text(market.tokens) if market.tokens else None
     if market.id % 5 == 0 and market.version == "v1":
         del body["version"]
     return body

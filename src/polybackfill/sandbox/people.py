@@ -35,7 +35,7 @@ BIG_ROWS = 108_000
 MAKER_ROWS = 0.64  # share of rows that are a maker's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class People:
     """`addresses` by wallet number; `ordinary`: the numbers that trade at random, and the
     `chances` (summing to 1) of each to be on a row."""

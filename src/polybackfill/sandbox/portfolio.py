@@ -12,7 +12,7 @@ from polybackfill.sandbox import holdings, rows, universe
 _SPLIT_PRICE = 0.5  # a split pays one USD for a pair
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Book:
     """All positions, one entry per (wallet, token). Sizes in shares, the rest in USD."""
 

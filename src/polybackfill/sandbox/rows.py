@@ -7,7 +7,7 @@ question of a feed becomes a search in a sorted list of row numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ COLUMN_TYPES: Mapping[str, type[np.generic]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rows:
     """The columns; all of one length.
 
@@ -87,7 +87,7 @@ class Rows:
     tx: SmallInts
     taker: Flags
     combo: Flags
-    late: Flags = field(repr=False)
+    late: Flags
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -139,7 +139,7 @@ def assemble(parts: Sequence[Mapping[str, NDArray[np.generic]]]) -> Rows:
     return Rows(seq=sequence_of(columns["ts"]), late=late, **columns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Groups:
     """Row numbers grouped by a key: one sorted list of all, and where each group starts."""
 

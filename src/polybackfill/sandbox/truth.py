@@ -113,7 +113,7 @@ class Truth:
             (np.flatnonzero(is_trade), self._trade_lines),
             (np.flatnonzero(~is_trade), self._other_lines),
         ):
-            heads = b"".join(hashlib.md5(line).digest()[:8] for line in lines(chosen))  # noqa: S324
+            heads = b"".join(_head(line) for line in lines(chosen))
             found[chosen] = np.frombuffer(heads, dtype=">u8")
         return found
 
@@ -162,6 +162,10 @@ class Truth:
 
 _SIDES = [name.encode() for name in rows.SIDES]
 _KINDS = [name.encode() for name in rows.KINDS]
+
+
+def _head(line: bytes) -> bytes:
+    return hashlib.md5(line, usedforsecurity=False).digest()[:8]
 
 
 def with_0x(text: str) -> str:

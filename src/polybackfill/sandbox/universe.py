@@ -11,7 +11,8 @@ import numpy as np
 from polybackfill.sandbox import catalog, fragments, rows
 
 
-@dataclass(frozen=True)
+# No repr: a failing test or a task name would print a million rows.
+@dataclass(frozen=True, repr=False)
 class Tables:
     """What the numbers in the rows stand for. `conditions`: `0x` + 64 hex, combos included;
     `token_outcome[t]`: outcome index of a token, -1 for a combo's."""
@@ -23,7 +24,7 @@ class Tables:
     token_outcome: rows.SmallInts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Universe:
     """Immutable after it was built; `special` names the wallets and markets made on purpose,
     `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number."""
