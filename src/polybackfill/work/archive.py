@@ -22,6 +22,7 @@ from polybackfill.work import files, index, journal, transitions
 
 STATE = "state.json"
 STATE_PREVIOUS = "state.prev.json"
+DAMAGED = "state.damaged.json"
 SEGMENT_UNITS = 10_000
 
 _SEGMENT_NAME = re.compile(r"done-(\d{6,})\.(jsonl|idx)")
@@ -140,7 +141,7 @@ def restore_previous(folder: Path, step: files.Step = files.no_step) -> None:
     """Put the previous state, if any, in place of a damaged one, kept aside. Raises OSError."""
     damaged = folder / STATE
     if damaged.exists():
-        files.link_atomic(damaged, folder / "state.damaged.json", step)
+        files.link_atomic(damaged, folder / DAMAGED, step)
     if (folder / STATE_PREVIOUS).exists():
         files.link_atomic(folder / STATE_PREVIOUS, damaged, step)
     else:
@@ -171,10 +172,12 @@ class Archive:
         for segment in segments:
             self._check_size(segment)
             book.done.load(self._packed(segment, book.windows))
-            if segment.last_seq > book.synced_seq:
-                for receipt in self.read(segment):
-                    if receipt.seq > book.synced_seq:
-                        book.add_unsynced(receipt)
+
+    def after(self, seq: int) -> Iterator[transitions.Receipt]:
+        """Receipts of transitions after `seq`; only segments that have some are read."""
+        for segment in self.segments:
+            if segment.last_seq > seq:
+                yield from (receipt for receipt in self.read(segment) if receipt.seq > seq)
 
     def read(self, segment: Segment) -> Iterator[transitions.Receipt]:
         """The receipts of a segment in order. Raises errors.Stop naming a damaged line."""

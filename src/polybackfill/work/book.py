@@ -92,6 +92,8 @@ class Book:
         for unit_held in held:
             if isinstance(unit_held, transitions.FailedUnit):
                 self._put_failed(unit_held)
+                if unit_held.seq > synced_seq:
+                    self.add_unsynced(unit_held)
             else:
                 self._put_open(unit_held)
 
@@ -100,6 +102,13 @@ class Book:
         self.unsynced[end.seq] = end
         for key in end.unit.keys:
             self._unsynced_keys[end.unit.kind, key] = end.seq
+
+    def add_unsynced_before(self, receipts: Iterable[transitions.Receipt]) -> None:
+        """Ends of earlier stretches, read from segments, but for the keys forgotten since."""
+        recent, self.unsynced = self.unsynced, {}
+        earlier = [kept for one in receipts if (kept := without(one, self.forgotten)) is not None]
+        for end in sorted([*earlier, *recent.values()], key=lambda end: end.seq):
+            self.add_unsynced(end)
 
     def snapshot(self) -> Snapshot:
         """What a fold writes. Costs as much as there are open, failed and unfolded units."""

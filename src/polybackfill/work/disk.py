@@ -102,6 +102,7 @@ class Disk:
         self.archive.load(state.segments, book)
         for content in contents:
             _replay(content, book)
+        book.add_unsynced_before(self.archive.after(book.synced_seq))
         if self._writable:
             self._make_ready(state, contents, book)
         return book
@@ -125,8 +126,6 @@ class Disk:
         if damaged:
             self.healed.append(f"{archives.STATE} was damaged; the generation before it was used")
             log.warning("ledger.state_damaged", folder=str(self._folder))
-        if self._writable:
-            archives.restore_previous(self._folder, self._step)
         return previous or archives.empty_state(self.store_id)
 
     def _journal_is_whole(self) -> bool:
@@ -157,16 +156,19 @@ class Disk:
     def _make_ready(
         self, state: archives.State, contents: list[journal.Content], book: books.Book
     ) -> None:
+        """Everything could be read: only now is anything in the folder changed."""
         current = next((one for one in contents if one.path.name == journal.CURRENT), None)
+        if self.healed:
+            archives.restore_previous(self._folder, self._step)
         if not (self._folder / archives.STATE).exists():
             archives.write_state(self._folder, state, self._step)
         if current is not None and current.torn:
             self.healed.append(f"{len(current.torn)} bytes of a torn line were kept aside")
             log.warning("ledger.torn_line", folder=str(self._folder), torn_bytes=len(current.torn))
         self._writer.open(current, book.seq)
-        if not self.healed:
-            previous = archives.read_state(self._folder / archives.STATE_PREVIOUS)
-            older = previous.segments if previous is not None else ()
+        previous = archives.read_state(self._folder / archives.STATE_PREVIOUS)
+        older = previous.segments if previous is not None else ()
+        if not (self._folder / archives.DAMAGED).exists():
             self.archive.sweep((*state.segments, *older))
 
     def _fold(self, snapshot: books.Snapshot) -> None:
