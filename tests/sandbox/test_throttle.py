@@ -136,7 +136,7 @@ async def test_over_http_delay_then_429_with_retry_after(open_sandbox: Open) -> 
     stats = await visitor.ok("/_sandbox/stats")
     budget = stats["budgets"]["trades"]
     assert budget["requests"] == budget["fullest_window"] == 7
-    assert (budget["violations"], budget["refused_429"]) == (2, 2)
+    assert (budget["violations"], budget["refused"]) == (2, 2)
     assert stats["budgets"]["data"]["requests"] == 7
     assert stats["routes"]["trades"]["statuses"] == {"200": 5, "429": 2}
     await visitor.post("/_sandbox/limits", {"refusal": "html"})

@@ -49,9 +49,7 @@ class Writer:
     tokenless: int
     blank: int
     txs: int = 0
-    values: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [] for name in rows.COLUMN_TYPES}
-    )
+    written: list[tuple[float, ...]] = field(default_factory=list)
 
     def add(
         self,
@@ -64,40 +62,30 @@ class Writer:
         token: int = -1,
         payout: int = 1_000_000,
         tx: int | None = None,
+        combo: bool = False,
     ) -> int:
-        """One row; `payout` is micro-USDC a share. Returns its transaction."""
+        """One row; `payout` is micro-USDC a share, and the price where it is a combo's trade.
+        Returns its transaction."""
         if tx is None:
             tx = self.first_tx + self.txs
             self.txs += 1
         display = token if token >= 0 else self.blank
         if token < 0 <= condition:
             display = self.tokenless + condition
-        row: dict[str, float] = {
-            "ts": ts,
-            "kind": rows.KIND[kind],
-            "side": rows.NO_SIDE,
-            "wallet": wallet,
-            "profile": wallet,
-            "condition": condition,
-            "token": token,
-            "display": display,
-            "micro": micro,
-            "price": 0.0,
-            "usdc": round(micro / 1e6 * payout / 1e6, 6),
-            "tx": tx,
-            "taker": False,
-            "combo": False,
-        }
-        for name, value in row.items():
-            self.values[name].append(value)
+        is_trade = kind == "TRADE"
+        side = rows.BUY if is_trade else rows.NO_SIDE
+        price = payout / 1e6 if is_trade else 0.0
+        usdc = round(micro * payout / 1e12, 6)
+        # In the order of rows.COLUMN_TYPES.
+        place = (ts, rows.KIND[kind], side, wallet, wallet, condition, token, display)
+        self.written.append((*place, micro, price, usdc, tx, False, combo))
         return tx
 
     def columns(self) -> trading.Columns:
         """The rows so far as columns."""
-        return {
-            name: np.array(self.values[name]).astype(kind)
-            for name, kind in rows.COLUMN_TYPES.items()
-        }
+        table = np.array(self.written, dtype=np.float64).reshape(-1, len(rows.COLUMN_TYPES))
+        kinds = rows.COLUMN_TYPES.items()
+        return {name: table[:, place].astype(kind) for place, (name, kind) in enumerate(kinds)}
 
 
 @dataclass(frozen=True)
@@ -307,8 +295,6 @@ def write_combos(
         ts = now - 60 - int(rng.integers(0, 100 * DAY))
         micro = int(rng.integers(1_000_000, 90_000_000))
         kind = "REDEEM" if number % 5 == 4 else "TRADE"
-        writer.add(kind, ts, wallet, micro, condition=condition, token=token, payout=310_000)
-        writer.values["combo"][-1] = True
-        if kind == "TRADE":
-            writer.values["side"][-1] = rows.BUY
-            writer.values["price"][-1] = 0.31
+        writer.add(
+            kind, ts, wallet, micro, condition=condition, token=token, payout=310_000, combo=True
+        )

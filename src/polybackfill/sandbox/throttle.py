@@ -81,7 +81,7 @@ class Budget:
             "fullest_window": self.fullest,
             "violations": self.violations,
             "delayed": self.delayed,
-            "refused_429": self.refused,
+            "refused": self.refused,
         }
 
 

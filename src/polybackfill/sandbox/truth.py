@@ -175,8 +175,8 @@ def with_0x(text: str) -> str:
 
 
 def ranking(world: universe.Universe, kind: str, *, by: str, top: int) -> list[dict[str, object]]:
-    """The largest wallets or conditions. `kind`: "wallets" or "conditions"; `by`: "rows" (listed
-    trades) or "notional" (USD, both sides)."""
+    """The largest wallets or conditions, those without rows last and combos left out. `kind`:
+    "wallets" or "conditions"; `by`: "rows" (listed trades) or "notional" (USD, both sides)."""
     table = world.table
     chosen = table.is_trade & table.listed
     is_wallets = kind == "wallets"
@@ -185,9 +185,11 @@ def ranking(world: universe.Universe, kind: str, *, by: str, top: int) -> list[d
     counts = np.bincount(keys, minlength=len(names))
     usd = table.micro[chosen] / 1e6 * table.price[chosen]
     notional = np.bincount(keys, weights=usd, minlength=len(names))
-    order = np.argsort(counts if by == "rows" else notional, kind="stable")[::-1][:top]
+    order = np.argsort(counts if by == "rows" else notional, kind="stable")[::-1]
+    if not is_wallets:
+        order = order[~world.is_combo[order]]
     listed = []
-    for number in order.tolist():
+    for number in order[:top].tolist():
         row: dict[str, object] = {
             "rows": int(counts[number]),
             "notional": round(float(notional[number]), 6),

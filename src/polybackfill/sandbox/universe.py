@@ -68,6 +68,13 @@ class Universe:
         return held
 
     @cached_property
+    def is_combo(self) -> rows.Flags:
+        """By condition number: whether only combos stand on it."""
+        flags = np.zeros(len(self.tables.conditions), dtype=np.bool_)
+        flags[np.unique(self.table.condition[self.table.combo])] = True
+        return flags
+
+    @cached_property
     def conditions_of_event(self) -> Mapping[int, tuple[int, ...]]:
         """Condition numbers by Gamma event id."""
         found: dict[int, list[int]] = {}
