@@ -21,7 +21,7 @@ After a delay the slots shrink to what the quickest latency needs. A queue at th
 by that, so requests sent from then on are answered sooner. If they are not, answers simply take
 longer now: that becomes the usual latency, and the rate returns to what it was.
 
-The rate of a cut is remembered by staying 5 % below it. After a hold of 2 W it is tried again:
+The rate of a cut is remembered by staying 5 % below it. After a hold of 3 W it is tried again:
 +5 %, then twice that step every W while nothing is delayed, so a limit that was lifted is found in
 under a dozen windows, and one that was not costs one short queue per try. Tries that end in a
 refusal are made at ever longer intervals.
@@ -48,9 +48,9 @@ UNCHANGED = 0.8  # of the latency before the slots shrank: shrinking did not hel
 FIRST_STEP, LARGEST_STEP = 0.05, 0.5
 
 # In windows.
-CONFIRM, HOLD, SETTLE, FIRST_LATENCY = 0.1, 2.0, 1.0, 0.1
+CONFIRM, HOLD, SETTLE, FIRST_LATENCY = 0.1, 3.0, 1.0, 0.1
 FIRST_SILENCE, LONGEST_SILENCE = 0.05, 0.4
-SOON, QUIET, LONGEST_HOLD = 3.0, 30.0, 12.0
+SOON, QUIET, LONGEST_HOLD = 3.0, 30.0, 6.0
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Lane:
         self._hold, self._try_at, self._step = HOLD, -math.inf, FIRST_STEP
         self._refused_at = self._silent_until = -math.inf
         self._silence = FIRST_SILENCE
-        self._refused_rate = math.inf  # served when the last refusal came
+        self._refused_rate = 0.0  # served when the last refusal came
         self._row_from, self._row_at = full_rate, -math.inf
         self._series_from = full_rate
 
@@ -226,7 +226,7 @@ class Lane:
     def _cut(self, now: float, limit: float, lowest: float, highest: float) -> None:
         """Stay below `limit`, between the two bounds."""
         allowed = min(max(EASE * limit, lowest, LEAST * self.full_rate), highest)
-        if allowed < self.allowed:
+        if allowed < 0.99 * self.allowed:
             self.cuts += 1
         self.allowed = allowed
         self._step = FIRST_STEP
@@ -280,4 +280,4 @@ class Lane:
         self._step = min(2 * self._step, LARGEST_STEP)
         self._try_at = now + self._span(SETTLE)
         if self.allowed >= self.full_rate:
-            self._refused_rate = math.inf
+            self._refused_rate = 0.0

@@ -55,10 +55,10 @@ class Latencies:
         while self._recent and self._recent[0][0] < now - self._window_s:
             self._recent.popleft()
         since, queued_s = now - RECENT * self._window_s, self.queued_s
-        samples = [latency_s for at, latency_s in self._recent if at >= since]
+        overdue = [now - at for at in waiting_since if now - at > queued_s]
+        samples = [latency_s for at, latency_s in self._recent if at >= since] + overdue
         if len(samples) < FEWEST_SAMPLES:
-            samples = [latency_s for _, latency_s in self._recent][-FEWEST_SAMPLES:]
-        samples += [now - at for at in waiting_since if now - at > queued_s]
+            samples = [latency_s for _, latency_s in self._recent][-FEWEST_SAMPLES:] + overdue
         return low_quarter(samples)
 
     def learn(self, low_s: float, *, free: bool) -> None:

@@ -347,6 +347,20 @@ def test_after_a_refusal_one_request_finds_out():
     assert len(refused) - together <= 5
 
 
+def test_a_refusal_lowers_the_rate_and_bad_luck_that_repeats_does_not_starve_the_route():
+    rng = random.Random(11)
+    scene = Scene(200)
+    asked = scene.server.ask
+
+    async def ask_an_unlucky_server() -> int:
+        return 429 if scene.clock.monotonic() > 20.0 and rng.random() < 0.01 else await asked()
+
+    scene.server.ask = ask_an_unlucky_server  # type: ignore[method-assign]
+    server = scene.play(320.0)
+    assert (scene.stats["cuts"] or 0) >= 1
+    assert server.used(20.0, 320.0, 200) >= 0.15
+
+
 def test_a_route_that_was_refused_altogether_comes_back():
     scene = Scene(200)
     server = scene.play(
