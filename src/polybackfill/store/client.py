@@ -99,7 +99,7 @@ class Store:
 
     async def rows(self, sql: str, *, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """The rows of a query as dicts; 64 bit integers are numbers, times are text."""
-        if len(sql) > _PARSED_MAX_CHARS or statements.first_word(sql) != "SELECT":
+        if len(sql) > _PARSED_MAX_CHARS or sql.lstrip()[:6].upper() != "SELECT":
             # aiochclient returns nothing for what its parser does not take for a query.
             body = await self.text(sql, "JSONEachRow", parameters=parameters)
             return [orjson.loads(line) for line in body.splitlines()]

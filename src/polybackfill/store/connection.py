@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -77,8 +78,9 @@ class Encoded:
     def __init__(self, lines: bytes) -> None:
         self._lines = lines
 
-    def __getitem__(self, brackets: slice) -> bytes:
-        return self._lines
+    def __getitem__(self, brackets: slice) -> io.BytesIO:
+        # As a file, aiohttp sends it piece by piece and lets the loop breathe between them.
+        return io.BytesIO(self._lines)
 
     @staticmethod
     def dumps(batches: tuple[bytes]) -> Encoded:

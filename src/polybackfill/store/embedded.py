@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -27,9 +28,6 @@ _LOG_MAX_BYTES = 5_000_000
 # Two arenas keep the allocator from giving each of the engine's threads a heap of its own.
 _CHILD_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
 _SECRETS = ("CLICKHOUSE_PASSWORD",)
-
-# Children this process has started; kept so that they are waited for when they have ended.
-_children: list[subprocess.Popen[bytes]] = []
 
 
 class Hold:
@@ -63,7 +61,6 @@ async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) ->
     `port`: where a newly started child listens; by default where the last one did.
     Raises Stop when the folder cannot be used or another program holds it.
     """
-    _reap()
     await asyncio.to_thread(_prepare, folder)
     refusal = ""
     for _ in range(_STARTS):
@@ -159,7 +156,8 @@ def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
-    _children.append(child)
+    # Waited for, so that it leaves no zombie when it ends before us.
+    threading.Thread(target=child.wait, name=f"store child {child.pid}", daemon=True).start()
     return child
 
 
@@ -182,7 +180,3 @@ def _settle(child: subprocess.Popen[bytes], folder: Path) -> None:
     owner = rendezvous.read(folder)
     if child.poll() is None and (owner is None or owner.pid != child.pid):
         child.terminate()
-
-
-def _reap() -> None:
-    _children[:] = [child for child in _children if child.poll() is None]

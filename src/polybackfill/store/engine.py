@@ -41,6 +41,7 @@ _FILE_CHUNK_BYTES = 1 << 20
 _CODE = re.compile(r"Code: (\d+)\.")
 
 
+_MEMORY_PART = 0.4  # of the machine, for one query; beyond half of that, sorting goes to disk
 CANCELLED = 394  # QUERY_WAS_CANCELLED
 
 
@@ -77,8 +78,9 @@ class EngineError(Exception):
     """The engine refused a statement: `code` is ClickHouse's number, the text names the cause."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
         found = _CODE.search(message)
+        # chDB puts words of its own before the text a server would send.
+        super().__init__(message[found.start() :] if found else message)
         self.code = int(found.group(1)) if found else 1001  # STD_EXCEPTION
 
 
@@ -116,6 +118,11 @@ class Engine:
         """Raises EngineError when the folder cannot be opened."""
         self._path = str(folder / "engine")
         self._spool = folder / "spool"
+        memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._defaults = {
+            "implicit_select": "0",  # `hello` is a syntax error, as on a server
+            "max_memory_usage": str(int(memory_bytes * _MEMORY_PART)),
+        }
         with _reported():
             self._spare = session.Session(self._path)
             self._spool.mkdir(exist_ok=True)
@@ -201,7 +208,7 @@ class Engine:
             opened.close()
 
     def _prepare(self, opened: session.Session, query: Query) -> None:
-        wanted = {"log_comment": query.query_id, **query.settings}
+        wanted = {**self._defaults, "log_comment": query.query_id, **query.settings}
         pairs = ", ".join(f"{name} = {statements.quoted(value)}" for name, value in wanted.items())
         opened.query(f"SET {pairs}")
         if query.database != "default":
