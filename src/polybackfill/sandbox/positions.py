@@ -42,7 +42,7 @@ class _Place:
 
 
 class Positions:
-    """The route; the book is made on the first question."""
+    """The route; `book` is made on first use, a quarter second for a million rows."""
 
     def __init__(self, world: universe.Universe, seed: int) -> None:
         self._world = world
@@ -90,21 +90,27 @@ class Positions:
         conditions: tuple[int, ...] | None,
         status: str,
     ) -> rows.Ints:
+        """Entries of the book that fit, in its order."""
         book = self.book
-        keep = ~book.hidden & _status_filter(book, status, asked)
-        if not asked.flag("include_archived", default=False):
-            keep &= ~book.archived
+        low, high = 0, len(book.wallet)
         if user is not None:
-            keep &= book.wallet == user
+            low, high = np.searchsorted(book.wallet, (user, user + 1)).tolist()
+        chosen: rows.Ints = np.arange(low, high)
         if conditions is not None:
-            keep &= np.isin(self._world.tables.token_condition[book.token], conditions)
+            held_in = self._world.tables.token_condition[book.token[chosen]]
+            chosen = chosen[np.isin(held_in, conditions)]
+        keep = ~book.hidden[chosen] & _status_filter(book, chosen, status, asked)
+        if not asked.flag("include_archived", default=False):
+            keep &= ~book.archived[chosen]
         start, end = asked.seconds("start"), asked.seconds("end")
         if start or end:
-            keep &= (book.last_at >= start) & (book.last_at <= (end or np.iinfo(np.int64).max))
-        chosen: rows.Ints = np.flatnonzero(keep)
+            latest = end or np.iinfo(np.int64).max
+            keep &= (book.last_at[chosen] >= start) & (book.last_at[chosen] <= latest)
+        chosen = chosen[keep]
         title = (asked.text("title") or "").strip().lower()
         if title:
-            chosen = np.array([n for n in chosen if title in self._title(int(n))], dtype=np.int64)
+            named = [entry for entry in chosen.tolist() if title in self._title(entry)]
+            chosen = np.array(named, dtype=np.int64)
         return chosen
 
     def _title(self, entry: int) -> str:
@@ -143,16 +149,18 @@ class Positions:
 
     def _keys(self, chosen: rows.Ints, sort: str) -> rows.Floats:
         book = self.book
+        size, price, average = book.size[chosen], book.price[chosen], book.average[chosen]
+        unrealized = size * (price - average)
         columns = {
-            "CURRENT_VALUE": book.size * book.price,
-            "PRICE": book.price,
-            "TOKENS": book.size,
-            "UNREALIZED_PNL": book.unrealized,
-            "REALIZED_PNL": book.realized,
-            "TOTAL_PNL": book.unrealized + book.realized,
-            "TIMESTAMP": book.last_at.astype(np.float64),
+            "CURRENT_VALUE": size * price,
+            "PRICE": price,
+            "TOKENS": size,
+            "UNREALIZED_PNL": unrealized,
+            "REALIZED_PNL": book.realized[chosen],
+            "TOTAL_PNL": unrealized + book.realized[chosen],
+            "TIMESTAMP": book.last_at[chosen].astype(np.float64),
         }
-        return columns[sort][chosen]
+        return columns[sort]
 
     def _following(self, ordered: rows.Ints, after: tuple[str, str]) -> int:
         tables, book = self._world.tables, self.book
@@ -292,22 +300,24 @@ def _check_bound(held: cursors.Params, given: dict[str, str | None]) -> None:
             raise replies.refused(f"cursor is bound to {name}={held.get(name)}", parameter="cursor")
 
 
-def _status_filter(book: portfolio.Book, status: str, asked: query.Query) -> rows.Flags:
+def _status_filter(
+    book: portfolio.Book, chosen: rows.Ints, status: str, asked: query.Query
+) -> rows.Flags:
+    size = book.size[chosen]
+    keep: rows.Flags = size == 0
     if status == "CLOSED":
-        closed: rows.Flags = book.size == 0
-        return closed
+        return keep
     # Invalid values fall back to the default here, unlike on the feeds.
     cash = asked.text("filter_type") == "CASH"
     try:
         floor = float(asked.text("filter_amount") or _DUST_SHARES)
     except ValueError:
         floor = _DUST_SHARES
-    worth = book.size * book.price if cash else book.size
-    keep: rows.Flags = (worth >= floor) & (book.size > 0)
+    keep = ~keep & ((size * book.price[chosen] if cash else size) >= floor)
     if status == "REDEEMABLE":
-        keep &= book.settled
+        keep &= book.settled[chosen]
     elif status == "REDEEMABLE_LOST":
-        keep &= book.settled & (book.price == 0)
+        keep &= book.settled[chosen] & (book.price[chosen] == 0)
     elif status == "MERGEABLE":
-        keep &= book.paired & ~book.settled
+        keep &= book.paired[chosen] & ~book.settled[chosen]
     return keep

@@ -162,7 +162,19 @@ def random_fills(
         "taker": is_taker,
         "combo": np.zeros(len(fill_of), dtype=np.bool_),
     }
-    return columns, int(fills.tx[-1]) + 1
+    order = _interleaved(rng, fills, taker_at)
+    return {name: column[order] for name, column in columns.items()}, int(fills.tx[-1]) + 1
+
+
+def _interleaved(rng: np.random.Generator, fills: _Fills, taker_at: rows.Ints) -> rows.Ints:
+    """The order of the rows: now and then two transactions of one second mix, so that the rows of
+    a transaction are not always adjacent (seen in recorded feeds)."""
+    order = np.arange(int(taker_at[-1]) + 1)
+    together = (fills.ts[1:] == fills.ts[:-1]) & (fills.tx[1:] != fills.tx[:-1])
+    together[1::2] = False  # never two pairs in a row
+    last = taker_at[:-1][together & (rng.random(len(together)) < 0.2)]
+    order[last], order[last + 1] = last + 1, last
+    return order
 
 
 def _draw_fills(rng: np.random.Generator, venue: Venue, crowd: people.People, count: int) -> _Fills:
