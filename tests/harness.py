@@ -279,17 +279,43 @@ class Ground:
 
     def query(self, statement: str) -> str | None:
         """What the running store's HTTP port answers; None when it is not there just now."""
-        endpoint = rendezvous.read(self.store)
-        if endpoint is None:
+        address = self._address()
+        if address is None:
             return None
-        url = f"http://{endpoint.host}:{endpoint.port}/"
+        content = statement.encode()
         try:
-            content = statement.encode()
-            with urllib.request.urlopen(url, data=content, timeout=10) as answer:
+            with urllib.request.urlopen(address, data=content, timeout=10) as answer:
                 text: str = answer.read().decode()
         except OSError:
             return None
         return text
+
+    def _address(self) -> str | None:
+        if "CLICKHOUSE_HOST" in self.environment:
+            names = ("CLICKHOUSE_HOST", "CLICKHOUSE_PORT", "CLICKHOUSE_DATABASE")
+            host, port, database = (self.environment[name] for name in names)
+            return f"http://{host}:{port}/?database={database}"
+        endpoint = rendezvous.read(self.store)
+        return None if endpoint is None else f"http://{endpoint.host}:{endpoint.port}/"
+
+    def use_server(self, port: int, database: str) -> None:
+        """Let the rows go to a server that runs already, into a database of their own."""
+        self.environment |= {
+            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_PORT": str(port),
+            "CLICKHOUSE_DATABASE": database,
+        }
+
+    def serve(self) -> int:
+        """Keep the embedded store open for others; its port."""
+        serving = self.start("db", "serve")
+        said = until(lambda: "http://" in serving.out() and serving.out(), "the store")
+        return int(said.split("http://127.0.0.1:")[1].split("/")[0])
+
+    def duplicates(self) -> int | None:
+        """Ids stored more than once, by a plain SELECT; None when the store is not there."""
+        text = self.query(f"SELECT count() FROM ({digest.DUPLICATES})")
+        return None if text is None else int(text)
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Rows and digests by name: trades, activity, duplicates, quarantine."""

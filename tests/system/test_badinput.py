@@ -168,17 +168,12 @@ def test_a_clickhouse_that_cannot_be_reached(ground: harness.Ground) -> None:
     assert "CLICKHOUSE_HOST" in said
 
 
-def test_a_database_that_is_not_there(ground: harness.Ground) -> None:
-    with harness.ground(ground.folder / "served", "http://127.0.0.1:9") as server:
-        server.folder.mkdir()
-        serving = server.start("db", "serve")
-        address = harness.until(lambda: "http://" in serving.out() and serving.out(), "the store")
-        port = address.split("http://127.0.0.1:")[1].split("/")[0].split()[0]
-        ground.environment |= {
-            "CLICKHOUSE_HOST": "127.0.0.1",
-            "CLICKHOUSE_PORT": port,
-            "CLICKHOUSE_DATABASE": "polymarkt",
-        }
+def test_a_database_that_is_not_there(
+    ground: harness.Ground, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("server")
+    with harness.ground(folder, "http://127.0.0.1:9") as server:
+        ground.use_server(server.serve(), "polymarkt")
         said = _refused(ground, "run", "--wallet", WALLET)
     assert "has no database 'polymarkt'" in said
     assert "CLICKHOUSE_DATABASE" in said
@@ -204,7 +199,7 @@ def test_a_data_folder_that_cannot_be_written(ground: harness.Ground) -> None:
 
 def test_a_store_folder_of_another_program(ground: harness.Ground) -> None:
     ground.store.mkdir(parents=True)
-    (ground.store / "clickhouse").write_text("a file where the engine wants its folder")
+    (ground.store / "engine").write_text("a file where the engine wants its folder")
     ended = ground.run("run", "--wallet", WALLET)
     ended.expect(errors.EXIT_CONFIG, errors.EXIT_UNAVAILABLE)
     assert str(ground.store) in ended.err

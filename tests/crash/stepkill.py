@@ -1,0 +1,108 @@
+"""Stands in for `python -m polybackfill`: kills its own process between two steps of its work.
+
+Arguments: the step, which of its calls, then the command's own. The steps, in the order in which a
+page goes through them, and what has happened to it when the process dies:
+
+    fetched       the answer is here, nothing was made of it
+    parsed        its rows are encoded, the batch does not hold them
+    batched       the batch is cut, the store has heard nothing
+    sent          the store has the whole insert, its acknowledgement was not read
+    acknowledged  the store has acknowledged, the ledger has not moved
+    written       the ledger's lines are on the disk, nobody was told
+    taken         a unit was begun and nothing fetched
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from polybackfill import cli
+from polybackfill.daemon import batch
+from polybackfill.polymarket import http
+from polybackfill.store import client
+from polybackfill.work import ledger, queue
+
+STEPS = ("fetched", "parsed", "batched", "sent", "acknowledged", "written", "taken")
+
+
+class Doom:
+    """Dies at the n-th call."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+
+    def strike(self) -> None:
+        """One call nearer."""
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: Any, name: str, doom: Doom) -> None:
+    """Die instead of the n-th call of a coroutine method."""
+    honest: Callable[..., Any] = getattr(owner, name)
+
+    async def doomed(*arguments: Any, **named: Any) -> Any:
+        doom.strike()
+        return await honest(*arguments, **named)
+
+    setattr(owner, name, doomed)
+
+
+def after(owner: Any, name: str, doom: Doom) -> None:
+    """Die when the n-th call of a coroutine method is over."""
+    honest: Callable[..., Any] = getattr(owner, name)
+
+    async def doomed(*arguments: Any, **named: Any) -> Any:
+        outcome = await honest(*arguments, **named)
+        doom.strike()
+        return outcome
+
+    setattr(owner, name, doomed)
+
+
+def while_waiting_for_the_store(doom: Doom) -> None:
+    """Die when the n-th insert is sent and its answer has come in, unread."""
+    honest = aiohttp.ClientResponse.start
+
+    async def doomed(self: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:
+        if self.method != "POST" or "polybackfill-insert-" not in str(self.url):
+            return await honest(self, connection)
+        started = await honest(self, connection)
+        doom.strike()
+        return started
+
+    aiohttp.ClientResponse.start = doomed  # type: ignore[method-assign]
+
+
+def arm(step: str, doom: Doom) -> None:
+    """Put the doom between two steps."""
+    if step == "fetched":
+        after(http.Client, "get", doom)
+    elif step == "parsed":
+        before(batch.Batch, "add", doom)
+    elif step == "batched":
+        before(client.Store, "insert", doom)
+    elif step == "sent":
+        while_waiting_for_the_store(doom)
+    elif step == "acknowledged":
+        after(client.Store, "insert", doom)
+    elif step == "written":
+        after(ledger.Ledger, "sync", doom)
+    elif step == "taken":
+        after(queue.Queue, "take", doom)
+    else:
+        raise ValueError(f"no step {step}: {STEPS}")
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1], Doom(int(sys.argv[2])))
+    assert asyncio.iscoroutinefunction(http.Client.get)
+    sys.exit(cli.main(sys.argv[3:]))

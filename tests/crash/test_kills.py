@@ -1,0 +1,168 @@
+"""Killed at random moments, again and again, a run ends as if it had never been killed.
+
+The moments are random by a printed seed and always fall into real work: each life of the daemon is
+ended after a random number of further pages, so that the whole work is spread over all lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests import harness
+
+SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Ordeal:
+    """How much work, and how often it is interrupted. `latency_ms` a page takes keeps the work
+    longer than the interruptions."""
+
+    trades: int
+    wallets: int
+    markets: int
+    latency_ms: float
+    daemon_kills: int
+    store_kills: int
+
+
+SHORT = Ordeal(trades=24_000, wallets=80, markets=80, latency_ms=40, daemon_kills=8, store_kills=2)
+LONG = Ordeal(
+    trades=300_000, wallets=300, markets=250, latency_ms=120, daemon_kills=52, store_kills=12
+)
+
+# No fault often enough to stop the work, all of them often enough to be met.
+FAULTS = [
+    {"kind": kind, "route": "data", "probability": 0.01, "retry_after_s": 1}
+    for kind in (
+        *("408", "500", "502", "503", "504", "520", "reset", "truncated", "cut_json"),
+        *("invalid_json", "wrong_rows", "cursor_repeat", "cursor_refused", "429_json"),
+        *("429_html", "403_html", "hang", "drip"),
+    )
+]
+
+
+@dataclass
+class Tally:
+    """What was done to the run."""
+
+    daemon_kills: int = 0
+    store_kills: int = 0
+    looks: int = 0
+    lives: list[float] = field(default_factory=list)
+
+
+class Tormentor:
+    """Runs the daemon and kills it, or its store, until it has had enough."""
+
+    def __init__(
+        self, ordeal: Ordeal, ground: harness.Ground, sandbox: harness.Sandbox, seed: int
+    ) -> None:
+        self._ordeal = ordeal
+        self._ground = ground
+        self._sandbox = sandbox
+        self._rng = random.Random(seed)
+        self._pause = threading.Event()
+        # Both walks of every trade, and the last, never full page of every wallet.
+        self._pages = 2 * ordeal.trades // 1_000 + ordeal.wallets + ordeal.markets // 10
+        self.tally = Tally()
+
+    def torment(self) -> None:
+        """All kills of the ordeal."""
+        kills = ["daemon"] * self._ordeal.daemon_kills + ["store"] * self._ordeal.store_kills
+        self._rng.shuffle(kills)
+        daemon = self._begin()
+        for number, victim in enumerate(kills):
+            self._let_work(daemon, len(kills) - number)
+            assert daemon.running, f"the work was over after {self.tally}: {daemon.err()[-3000:]}"
+            self._look_for_duplicates()
+            if victim == "daemon":
+                daemon.kill()
+                self.tally.daemon_kills += 1
+                daemon = self._begin()
+            else:
+                self._kill_store()
+        daemon.kill()
+
+    def _begin(self) -> harness.Daemon:
+        return self._ground.start("run")
+
+    def _let_work(self, daemon: harness.Daemon, kills_left: int) -> None:
+        """Return at a random moment in which pages are under way."""
+        began_at, pages = time.monotonic(), self._sandbox.pages()
+        quota = max(2.0, (self._pages - pages) / (kills_left + 1))
+        wanted = pages + self._rng.uniform(1, 1.8 * quota)
+        harness.until(
+            lambda: self._sandbox.pages() >= wanted or not daemon.running, "further pages", 60
+        )
+        self._pause.wait(self._rng.uniform(0, 0.1))
+        self.tally.lives.append(time.monotonic() - began_at)
+
+    def _look_for_duplicates(self) -> None:
+        if self._rng.random() < 0.5:
+            return
+        found = self._ground.duplicates()
+        if found is not None:  # the store may be down just now
+            assert found == 0
+            self.tally.looks += 1
+
+    def _kill_store(self) -> None:
+        pid = self._ground.store_pid()
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # it may be ending by itself
+            os.kill(pid, signal.SIGKILL)
+            self.tally.store_kills += 1
+
+
+@pytest.fixture
+def ordeal(request: pytest.FixtureRequest) -> Ordeal:
+    """The ordeal of this test."""
+    asked: Ordeal = request.param
+    return asked
+
+
+@pytest.fixture
+def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
+    """A sandbox of the ordeal's size."""
+    size = {"trades": ordeal.trades, "wallets": ordeal.wallets, "markets": ordeal.markets}
+    with harness.sandbox(**size, latency_ms=ordeal.latency_ms) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "ordeal",
+    [
+        pytest.param(SHORT, id="short"),
+        pytest.param(LONG, id="long", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
+    indirect=True,
+)
+def test_killed_at_random_moments(
+    ordeal: Ordeal, ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    print("CRASH_SEED =", SEED)
+    ground.set(batch_rows=2_000, request_deadline_s=2, host_pause_s=0.3)
+    ground.plan(sandbox)
+    sandbox.faults(*FAULTS)
+    tormentor = Tormentor(ordeal, ground, sandbox, SEED)
+    tormentor.torment()
+    print(tormentor.tally)
+    assert tormentor.tally.daemon_kills >= ordeal.daemon_kills
+    assert tormentor.tally.store_kills >= ordeal.store_kills
+    ended = ground.run("run", within_s=600)
+    ended.expect(0)
+    ground.prove(sandbox)
+    assert ground.statuses() == {"done": len(sandbox.wallets)}
+    pending = ground.sql("SELECT count() AS n FROM condition_backfill_plan WHERE status != 'done'")
+    assert pending == [{"n": 0}]
+    assert ground.open_units() == 0
