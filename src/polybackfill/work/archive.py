@@ -133,7 +133,7 @@ def write_state(folder: Path, state: State, step: files.Step = files.no_step) ->
     content = orjson.dumps(msgspec.to_builtins(sealed), option=orjson.OPT_INDENT_2)
     path = folder / STATE
     if path.exists():
-        files.link_atomic(path, folder / STATE_PREVIOUS, step)
+        files.copy_atomic(path, folder / STATE_PREVIOUS, step)
     files.write_atomic(path, content + b"\n", step)
 
 
@@ -141,9 +141,9 @@ def restore_previous(folder: Path, step: files.Step = files.no_step) -> None:
     """Put the previous state, if any, in place of a damaged one, kept aside. Raises OSError."""
     damaged = folder / STATE
     if damaged.exists():
-        files.link_atomic(damaged, folder / DAMAGED, step)
+        files.copy_atomic(damaged, folder / DAMAGED, step)
     if (folder / STATE_PREVIOUS).exists():
-        files.link_atomic(folder / STATE_PREVIOUS, damaged, step)
+        files.copy_atomic(folder / STATE_PREVIOUS, damaged, step)
     else:
         damaged.unlink(missing_ok=True)
     files.sync_folder(folder, step)

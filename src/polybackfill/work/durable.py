@@ -42,7 +42,8 @@ class DurableBook:
         self._segments = self._disk.segments
         self._unwritten: list[bytes] = []
         self._in_fold: books.Snapshot | None = None
-        self._fold_wanted = False
+        # Forgetting that was killed before its fold is completed by the first sync.
+        self._fold_wanted = writable and bool(self._book.forgotten)
         self._flight: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._stop: errors.Stop | None = None

@@ -42,16 +42,11 @@ def write_synced(path: Path, content: bytes, step: Step = no_step) -> None:
         os.fsync(file.fileno())
 
 
-def link_atomic(existing: Path, path: Path, step: Step = no_step) -> None:
-    """Let `path` name the same file as `existing`, replacing what it named. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    step(f"link {path.name}")
-    os.link(existing, temporary)
-    step(f"rename {path.name}")
-    os.replace(temporary, path)
-    # rename(2) between two names of one file does nothing and leaves the first name behind.
-    temporary.unlink(missing_ok=True)
+def copy_atomic(existing: Path, path: Path, step: Step = no_step) -> None:
+    """Replace `path` by a copy of `existing`, never by a second name of it: what befalls one
+    must not befall the other. Raises OSError.
+    """
+    write_atomic(path, existing.read_bytes(), step)
 
 
 def sync_folder(folder: Path, step: Step = no_step) -> None:

@@ -136,10 +136,13 @@ class Ledger:
         """Kind → sums over finished units, counted from their receipts."""
         sums: dict[str, archive.Totals] = {}
         segments, _ = self._durable.folded()
+        receipts: Iterable[transitions.Receipt] = self._durable.unfolded()
+        if any(self._durable.forgotten()):  # until the next fold; their sums are not to be trusted
+            segments, receipts = (), self.receipts()
         for segment in segments:
             for kind, totals in segment.totals.items():
                 sums.setdefault(kind, archive.Totals()).merge(totals)
-        for receipt in self._durable.unfolded():
+        for receipt in receipts:
             sums.setdefault(receipt.unit.kind, archive.Totals()).add(receipt)
         return sums
 

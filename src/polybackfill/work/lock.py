@@ -72,11 +72,11 @@ def holder(folder: Path) -> Owner | None:
     if not (folder / LOCK_FILE).exists():
         return None
     lock = _lock(folder)
-    try:
-        with files.stopping("lock", folder):
+    with files.stopping("lock", folder):
+        try:
             lock.acquire(blocking=False)
-    except filelock.Timeout:
-        return _named(folder)
+        except filelock.Timeout:
+            return _named(folder)
     lock.release()
     return None
 

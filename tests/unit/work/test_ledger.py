@@ -50,6 +50,10 @@ def reopened(book: ledger.Ledger, folder: Path) -> ledger.Ledger:
     return ledger.Ledger.open(folder, clock=Still())
 
 
+def content_of(folder: Path, pattern: str = "*") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob(pattern))}
+
+
 def complete(book: ledger.Ledger, *finished: units.Unit) -> None:
     for unit in finished:
         assert book.finish(unit.id, book.begin(unit), PAGE)
@@ -296,10 +300,8 @@ async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
     numbers = [int(receipt.unit.keys[0], 16) for receipt in book.receipts()]
     assert numbers == list(range(100))
     assert book.totals()[units.WALLETS].rows == 1_000
-    segments = [
-        path for path in folder.iterdir() if path.suffix == ".jsonl" and "done" in path.name
-    ]
-    assert max(len(path.read_bytes().splitlines()) for path in segments) == 7
+    segments = content_of(folder, "done-*.jsonl")
+    assert max(len(content.splitlines()) for content in segments.values()) == 7
     assert len(segments) <= 100 // 7 + 3
     book.close()
 
@@ -328,7 +330,7 @@ async def test_a_viewer_reads_beside_the_owner_and_changes_nothing(
 ) -> None:
     complete(book, ONE)
     await book.sync()
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = content_of(folder)
     viewer = ledger.Ledger.view(folder)
     assert viewer.is_done(units.WALLETS, ONE.keys[0])
     with pytest.raises(errors.Stop, match="reading only"):
@@ -336,7 +338,7 @@ async def test_a_viewer_reads_beside_the_owner_and_changes_nothing(
     with pytest.raises(errors.Stop, match="reading only"):
         await viewer.sync()
     viewer.close()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert content_of(folder) == before
 
 
 async def test_a_viewer_is_right_at_every_step_of_a_fold(folder: Path) -> None:
@@ -403,7 +405,7 @@ async def test_a_sync_costs_as_much_with_many_finished_units_as_with_few(folder:
             for end in book.transitions_since(book.synced_seq)[-1:]:
                 book.note_plan_synced(end.seq)
             await book.fold()
-            newest = max(folder.glob("done-*.jsonl"))
-            written.append(newest.stat().st_size + (folder / "ledger.prev.jsonl").stat().st_size)
+            newest = list(content_of(folder, "done-*.jsonl").values())[-1]
+            written.append(len(newest) + len(content_of(folder)["ledger.prev.jsonl"]))
     book.close()
     assert max(written[10:]) < 1.2 * max(written[:3])

@@ -1,0 +1,98 @@
+"""One owner for a checkpoint folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from polybackfill import errors
+from polybackfill.work import lock
+
+OWNER = """
+import subprocess, sys
+from pathlib import Path
+from polybackfill.work import lock
+
+with lock.held(Path(sys.argv[1])):
+    # A child of the owner, like the store's: it must not keep the lock when the owner is killed.
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=0)
+    print(child.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_owner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip().isdigit()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
+    with (
+        another_owner(tmp_path) as first,
+        pytest.raises(errors.Stop) as caught,
+        lock.held(tmp_path),
+    ):
+        pytest.fail("two owners at once")
+    assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
+    for word in (str(tmp_path), str(first.pid), socket.gethostname(), "since 20", "--run-name"):
+        assert word in str(caught.value)
+
+
+def test_the_folder_is_free_once_its_owner_was_killed_though_its_child_lives(
+    tmp_path: Path,
+) -> None:
+    with another_owner(tmp_path) as first:
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+        assert lock.holder(tmp_path) is None
+        with lock.held(tmp_path) as owner:
+            assert owner.pid == os.getpid()
+
+
+def test_the_holder_can_be_asked_for_from_outside(tmp_path: Path) -> None:
+    assert lock.holder(tmp_path) is None
+    assert lock.holder(tmp_path / "absent") is None
+    assert not (tmp_path / "absent").exists()
+    with another_owner(tmp_path) as first:
+        holder = lock.holder(tmp_path)
+        assert holder is not None
+        assert (holder.host, holder.pid) == (socket.gethostname(), first.pid)
+        assert holder.since.endswith("UTC")
+        (tmp_path / lock.OWNER_FILE).unlink()
+        assert lock.holder(tmp_path) == lock.Owner(host="unknown", pid=0, started_at=0.0)
+
+
+def test_the_lock_can_be_taken_again_after_the_block_whatever_happened_in_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(KeyError), lock.held(tmp_path / "new" / "run"):
+        raise KeyError
+    with lock.held(tmp_path / "new" / "run"):
+        assert lock.holder(tmp_path / "new" / "run") is not None
+    assert lock.holder(tmp_path / "new" / "run") is None
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(errors.Stop, match="BACKFILL_CHECKPOINT_DIR") as caught,
+        lock.held(tmp_path / "file" / "run"),
+    ):
+        pytest.fail("locked a folder inside a file")
+    assert caught.value.exit_code == errors.EXIT_CONFIG
