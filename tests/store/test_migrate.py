@@ -1,0 +1,80 @@
+"""Setting up the schema: once, in order, never over what is not ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from polybackfill import errors
+from polybackfill.store import client, migrate
+
+
+async def test_a_second_run_changes_nothing(store: client.Store) -> None:
+    applied = await migrate.up(store)
+    assert applied == [migration.name for migration in migrate.known()]
+    assert await migrate.up(store) == []
+
+
+async def test_a_run_killed_half_way_is_completed(store: client.Store) -> None:
+    first, *_ = migrate.known()
+    await store.command(first.statements(None)[0])
+    assert len(await migrate.up(store)) == len(migrate.known())
+
+
+async def test_the_tables_of_the_runbook_are_there(migrated: client.Store) -> None:
+    names = {row["name"] for row in await migrated.rows("SHOW TABLES")}
+    assert names >= {
+        "external_trades_raw", "wallet_activity_raw", "quarantine", "wallet_backfill_plan",
+        "condition_backfill_plan", "pm_trades", "trades_raw", "vw_trades_canonical",
+    }  # fmt: skip
+
+
+async def test_tables_and_views_of_the_user_stay_as_they_are(store: client.Store) -> None:
+    await store.command("CREATE TABLE clob_fills (id UInt8) ENGINE = MergeTree ORDER BY id")
+    await store.command("CREATE VIEW pm_trades AS SELECT id, 'mine' AS owner FROM clob_fills")
+    await store.command("CREATE TABLE trades_raw (mine String) ENGINE = MergeTree ORDER BY mine")
+    await store.command("INSERT INTO trades_raw VALUES ('kept')")
+    await migrate.up(store)
+    assert await store.rows("SELECT * FROM trades_raw") == [{"mine": "kept"}]
+    described = await store.rows("DESCRIBE TABLE pm_trades")
+    assert [column["name"] for column in described] == ["id", "owner"]
+
+
+async def test_a_store_of_a_newer_version_is_refused(migrated: client.Store) -> None:
+    await migrated.command(
+        "INSERT INTO schema_migrations (number, name, checksum) VALUES (900, '900_later.sql', 'x')"
+    )
+    with pytest.raises(errors.Stop, match=r"newer version.*900_later\.sql"):
+        await migrate.up(migrated)
+
+
+async def test_a_store_made_by_another_file_is_refused(migrated: client.Store) -> None:
+    await migrated.command(
+        "ALTER TABLE schema_migrations UPDATE checksum = 'other' WHERE number = 1"
+    )
+    with pytest.raises(errors.Stop, match=r"001_trades\.sql"):
+        await migrate.up(migrated)
+
+
+async def test_a_store_keeps_the_name_it_was_given(migrated: client.Store) -> None:
+    name = await migrate.store_id(migrated)
+    assert len(name) == 36
+    assert await migrate.store_id(migrated) == name
+
+
+def test_on_a_cluster_every_table_is_replicated() -> None:
+    for migration in migrate.known():
+        for statement in migration.statements("main"):
+            assert "ON CLUSTER `main`" in statement
+            assert "{" not in statement
+            if "MergeTree" in statement:
+                assert "ENGINE = Replicated" in statement
+
+
+def test_numbers_are_unique_and_single_server_statements_are_plain() -> None:
+    numbers = [migration.number for migration in migrate.known()]
+    assert numbers == sorted(set(numbers))
+    for migration in migrate.known():
+        text = " ".join(migration.statements(None))
+        assert "Replicated" not in text
+        assert "CLUSTER" not in text
+        assert text.count("CREATE") == text.count("IF NOT EXISTS")
