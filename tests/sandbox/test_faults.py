@@ -129,7 +129,7 @@ async def test_cursor_faults_hit_only_requests_with_a_cursor(lone: Visitor) -> N
 
 async def test_cursor_repeat_on_the_lists(lone: Visitor) -> None:
     listed = {"kind": "cursor_repeat", "route": "*", "count": 2}
-    await lone.post("/_sandbox/faults", [listed])
+    await lone.post("/_sandbox/faults", {"add": [listed]})
     first = await lone.ok("/gamma/markets/keyset", closed="true")
     cursor = first["next_cursor"]
     again = await lone.ok("/gamma/markets/keyset", closed="true", after_cursor=cursor)

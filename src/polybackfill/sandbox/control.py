@@ -65,7 +65,7 @@ class Control:
         return _json(self.faults.report())
 
     async def change_faults(self, request: web.Request) -> web.Response:
-        """POST faults: a rule or a list adds; {"replace": [...]}, {"clear": true}."""
+        """POST faults: a rule, a list or {"add": [...]}; {"replace": [...]}; {"clear": true}."""
         asked = await _body(request)
         try:
             if isinstance(asked, dict) and "replace" in asked:
@@ -73,7 +73,8 @@ class Control:
             elif isinstance(asked, dict) and asked.get("clear"):
                 self.faults.replace([])
             else:
-                self.faults.add(asked)
+                is_wrapped = isinstance(asked, dict) and "add" in asked
+                self.faults.add(asked["add"] if is_wrapped else asked)
         except faults.FaultError as wrong:
             raise _bad_request(str(wrong)) from wrong
         return _json(self.faults.report())
