@@ -73,8 +73,7 @@ class Control:
             elif isinstance(asked, dict) and asked.get("clear"):
                 self.faults.replace([])
             else:
-                is_wrapped = isinstance(asked, dict) and "add" in asked
-                self.faults.add(asked["add"] if is_wrapped else asked)
+                self.faults.add(asked.get("add", asked) if isinstance(asked, dict) else asked)
         except faults.FaultError as wrong:
             raise _bad_request(str(wrong)) from wrong
         return _json(self.faults.report())
