@@ -15,6 +15,7 @@ import orjson
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.store import client
+from polybackfill.store import migrate as migrations
 
 T = TypeVar("T")
 
@@ -79,11 +80,48 @@ def address_of(chosen: settings.Settings) -> client.Address:
     )
 
 
+def require_store(chosen: settings.Settings) -> None:
+    """Refuse to read from an embedded store that nobody has made yet."""
+    address = address_of(chosen)
+    if address.embedded and not address.data_dir.exists():
+        raise errors.Stop(
+            f"there is no store under {chosen.backfill.data_dir} yet: "
+            "polybackfill init, then polybackfill plan build"
+        )
+
+
+async def check_server(chosen: settings.Settings) -> None:
+    """Raise errors.Stop when the server of the settings is not there or refuses us.
+
+    Nothing is written for that, here or there. The embedded store is not touched.
+    """
+    address = address_of(chosen)
+    if address.embedded:
+        return
+    store = client.Store(address, clock=clocks.SystemClock())
+    try:
+        await store.ping()
+    except errors.Retry as error:
+        raise errors.Stop(
+            f"{error}. Start that ClickHouse server, or correct CLICKHOUSE_HOST and "
+            "CLICKHOUSE_PORT; without CLICKHOUSE_HOST the embedded store is used"
+        ) from error
+    finally:
+        await store.close()
+
+
 @asynccontextmanager
-async def open_store(chosen: settings.Settings) -> AsyncIterator[client.Store]:
-    """The store as it is; errors.Stop or errors.Retry name the place when it cannot be reached."""
+async def open_store(
+    chosen: settings.Settings, *, migrate: bool = False
+) -> AsyncIterator[client.Store]:
+    """The store, with `migrate` brought to this version's schema first.
+
+    errors.Stop or errors.Retry name the place when it cannot be reached.
+    """
     store = await client.open(address_of(chosen), clock=clocks.SystemClock())
     try:
+        if migrate:
+            await migrations.up(store, cluster=chosen.clickhouse.cluster)
         yield store
     finally:
         await store.close()

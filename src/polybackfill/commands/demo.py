@@ -21,6 +21,7 @@ import rich.table
 
 from polybackfill import errors, settings
 from polybackfill.commands import context, plan, run
+from polybackfill.store import plan_table
 from polybackfill.views import digest, live
 
 _START_S = 60.0
@@ -131,7 +132,7 @@ async def _proof(chosen: settings.Settings, folder: Path, url: str) -> list[Line
                     f"SELECT count() AS n, countIf(status = 'done') AS done FROM {table}"
                 )
             )[0]
-            for kind, table in plan.TABLES.items()
+            for kind, (table, _) in plan_table.TABLES.items()
         }
         trades = (await store.rows(digest.TRADES))[0]
         activity = (await store.rows(digest.ACTIVITY))[0]
@@ -166,8 +167,10 @@ def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
         context.print_json({"seconds": round(took_s, 1), "proof": rows})
         return
     table = rich.table.Table(title=f"\nproof, after {live.duration(took_s)}", title_justify="left")
-    for name, justify in (("", "left"), ("found", "right"), ("truth", "right"), ("", "left")):
-        table.add_column(name, justify=justify)
+    table.add_column("")
+    table.add_column("found", justify="right")
+    table.add_column("truth", justify="right")
+    table.add_column("")
     for line in lines:
         table.add_row(
             line.claim, line.found, line.truth, "ok" if line.holds else "[red]WRONG[/red]"

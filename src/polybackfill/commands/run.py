@@ -12,6 +12,7 @@ import tempfile
 import urllib.parse
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, notify, signals, supervisor, worker, writer
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.store import client as stores
+from polybackfill.store import migrate, plan_table
 from polybackfill.views import live, logs, snapshot
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock, plan, units, window
@@ -63,6 +65,7 @@ class Asked:
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     chosen = context.settings_of(arguments)
+    _budgets(chosen.backfill)  # refused here, before anything is written
     asked = _asked(arguments)
     return context.run(
         run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
@@ -121,6 +124,7 @@ async def _ground(
         async with _dry_ground(chosen, asked) as ground:
             yield ground
         return
+    await context.check_server(chosen)
     context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
     context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
     with lock.held(chosen.ledger_dir):
@@ -128,7 +132,7 @@ async def _ground(
         logs.configure(level=backfill.log_level, file=log_file)
         async with context.open_store(chosen, migrate=True) as store:
             ledger = await asyncio.to_thread(
-                ledgers.Ledger.open, chosen.ledger_dir, store_id=await feed.store_id(store)
+                ledgers.Ledger.open, chosen.ledger_dir, store_id=await migrate.store_id(store)
             )
             try:
                 yield Ground(ledger, store)
@@ -185,7 +189,14 @@ class Run:
         )
         self._tally = writer.Tally()
         self._parts: dict[str, snapshot.Part] = {}
-        self._sources: dict[str, feed.Source] = {}
+        self._plan_sync: feed.PlanSync | None = None
+        if ground.store is not None and not asked.dry_run:
+            self._plan_sync = feed.PlanSync(
+                plan=plan_table.PlanTable(ground.store),
+                ledger=ground.ledger,
+                leased={kind: partial(self._leased, kind) for kind in asked.parts},
+                clock=clock,
+            )
 
     async def close(self) -> None:
         """Close the connections to the API."""
@@ -193,6 +204,7 @@ class Run:
 
     async def go(self, *, as_json: bool, every_s: float) -> int:
         """Build the parts, run them, print the end."""
+        await self._sync_plan()  # what an earlier run could not tell the plan any more
         for kind in self._asked.parts:
             await self._add_part(kind)
         if not any(part.units for part in self._parts.values()):
@@ -217,24 +229,14 @@ class Run:
 
     async def _add_part(self, kind: str) -> None:
         backfill = self._chosen.backfill
-        source = feed.Source(
-            kind,
-            ledger=self._ground.ledger,
-            store=self._ground.store,
-            keys=self._asked.keys(kind),
-            from_plan=not self._asked.listed,
-            window=self._asked.window,
-            limit=backfill.limit,
-            skip=backfill.skip,
-            dry_run=self._asked.dry_run,
-            clock=self._clock,
-        )
-        await source.prepare()
+        source = self._source(kind)
+        expected = await source.expected()
         queue = queues.Queue(
             kind,
             feed=source.units(),
             ledger=self._ground.ledger,
             max_attempts=backfill.max_attempts,
+            adopt_open=False,
             clock=self._clock,
         )
         walker = worker.Walker(
@@ -255,16 +257,23 @@ class Run:
             stall_s=backfill.stall_s,
             clock=self._clock,
         )
-        self._sources[kind] = source
         self._parts[kind] = snapshot.Part(
             crew=crew,
             queue=queue,
             walker=walker,
             budget=ROUTES[kind].budgets[0],
-            units=source.expected.keys,
-            requests=source.expected.requests,
-            done_before=source.expected.done_before,
+            units=expected.keys,
+            requests=expected.requests,
+            done_before=expected.done_before,
         )
+
+    def _source(self, kind: str) -> feed.Typed | feed.Planned:
+        ledger, store = self._ground.ledger, self._ground.store
+        backfill = self._chosen.backfill
+        choice = feed.Choice(self._asked.window, backfill.limit, backfill.skip)
+        if self._asked.listed or store is None:
+            return feed.Typed(kind, self._asked.keys(kind), choice, ledger)
+        return feed.Planned(kind, store, choice, ledger, dry_run=self._asked.dry_run)
 
     def _crew_size(self, kind: str) -> int:
         """Workers a part needs: its budget times the observed latency, half as many again."""
@@ -275,6 +284,10 @@ class Run:
         latency_s = float(budget["usual_latency_s"] or _FIRST_LATENCY_S)
         wanted = float(budget["limit"] or 0) / endpoints.WINDOW_S * latency_s * 1.5
         return min(_MAX_AUTO_WORKERS, math.ceil(wanted) + 2)
+
+    def _leased(self, kind: str) -> list[units.Unit]:
+        part = self._parts.get(kind)
+        return [lease.unit for lease in part.queue.leases()] if part is not None else []
 
     def _scribe(self) -> writer.Writer:
         sink: writer.Sink = self._tally
@@ -325,8 +338,8 @@ class Run:
         )
 
     async def _sync_plan(self) -> None:
-        for source in self._sources.values():
-            await source.sync()
+        if self._plan_sync is not None:
+            await self._plan_sync.run()
 
     def _nothing_to_do(self, *, as_json: bool) -> int:
         if as_json:
@@ -345,8 +358,11 @@ class Run:
             print(text)
 
 
-def _limits(backfill: settings.Backfill, clock: clocks.Clock) -> limits.Limits:
-    """The published budgets, lowered where the settings say so."""
+def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
+    """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
-    budgets = endpoints.budgets(backfill.limits, own_server=own_server)
-    return limits.Limits(budgets, clock=clock, share=backfill.share)
+    return endpoints.budgets(backfill.limits, own_server=own_server)
+
+
+def _limits(backfill: settings.Backfill, clock: clocks.Clock) -> limits.Limits:
+    return limits.Limits(_budgets(backfill), clock=clock, share=backfill.share)

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, settings
-from polybackfill.commands import context
-from polybackfill.store import plan_table
+from polybackfill.commands import context, plan
 from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
 
@@ -86,39 +85,9 @@ def _picture(file: Path) -> dict[str, Any] | None:
 
 
 def check_plan(arguments: argparse.Namespace) -> int:
-    """Both plans by status, the next pending, the newest error."""
-    chosen = context.settings_of(arguments)
-    report = context.run(_check_plan(chosen))
-    if arguments.json:
-        context.print_json(report)
-        return errors.EXIT_OK
-    for name, plan in report.items():
-        tables.show(name, plan["by_status"], "empty: polybackfill plan build")
-        tables.show("next", plan["next"])
-        tables.show("last errors", plan["errors"])
-    return errors.EXIT_OK
-
-
-async def _check_plan(chosen: settings.Settings) -> dict[str, Any]:
-    async with context.open_store(chosen, migrate=True) as store:
-        return {
-            table: {
-                "by_status": await store.rows(
-                    "SELECT toString(status) AS status, count() AS keys, "
-                    "sum(trade_count) AS trades, round(sum(notional), 2) AS notional "
-                    f"FROM {table} GROUP BY status ORDER BY status"
-                ),
-                "next": await store.rows(
-                    f"SELECT priority_rank, concat('0x', {key}) AS key, trade_count FROM {table} "
-                    "WHERE status = 'pending' ORDER BY priority_rank LIMIT 10"
-                ),
-                "errors": await store.rows(
-                    f"SELECT concat('0x', {key}) AS key, attempts, error_message, last_run_at "
-                    f"FROM {table} WHERE status = 'error' ORDER BY last_run_at DESC LIMIT 10"
-                ),
-            }
-            for table, key in plan_table.TABLES.values()
-        }
+    """Both plans by status, the next pending, the newest errors."""
+    arguments.top = 10
+    return plan.show(arguments)
 
 
 def check_trades(arguments: argparse.Namespace) -> int:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 
 from polybackfill import clock as clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import worker, writer
 from polybackfill.polymarket import limits as rate_limits
-from polybackfill.work import files
 from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
 
 _WINDOW_S = 15
 _RATIO_AFTER = 20  # finished requests before the plan's estimate is corrected by what was seen
@@ -44,6 +46,17 @@ class Part:
 def file_of(data_dir: Path, run_name: str) -> Path:
     """Where a run keeps its newest picture."""
     return data_dir / "status" / f"{run_name}.json"
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """A picture that cannot be written is a pity, but no reason to end a run."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".tmp")
+        fresh.write_bytes(content)
+        fresh.replace(file)
+    except OSError as error:
+        log.warning("status.not_written", file=str(file), error=error.strerror)
 
 
 class Snapshots:
@@ -78,7 +91,7 @@ class Snapshots:
         pages = sum(part.walker.pages for part in self._parts.values())
         self._samples.append((self._clock.monotonic(), rows, pages))
         if self._file is not None:
-            files.write_atomic(self._file, orjson.dumps(self.current(), default=str))
+            _replace(self._file, orjson.dumps(self.current(), default=str))
 
     def current(self) -> dict[str, Any]:
         """The picture: parts, rows, rates, budgets, ETA in seconds (None before it is known)."""

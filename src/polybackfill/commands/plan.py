@@ -1,0 +1,249 @@
+"""`polybackfill plan build`, `regenerate`, `show` and `reset`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.polymarket import contracts
+from polybackfill.store import client, migrate, plan_table
+from polybackfill.views import tables
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock, plan
+
+WALLETS, CONDITIONS = "wallets", "conditions"
+
+# Source table → (wallet expression, notional expression). Ids may carry 0x in the user's tables.
+_SOURCES = {
+    "pm_trades": ("wallet_address", "collateral_amount"),
+    "vw_trades_canonical": ("wallet_address", "usd_value"),
+    "external_trades_raw": ("wallet_address", "cash_value"),
+}
+_RANKING = """
+SELECT wallet AS key, count() AS trade_count, sum(abs(value)) AS notional
+FROM (SELECT replaceRegexpOne(lower({wallet}), '^0x', '') AS wallet, {value} AS value FROM {table})
+WHERE match(wallet, '^[0-9a-f]{{40}}$') AND wallet NOT IN ({contracts})
+GROUP BY wallet ORDER BY notional DESC, wallet {limit}
+"""
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Fill an empty plan, or add to one that is there; known keys keep everything."""
+    chosen = context.settings_of(arguments)
+    report = context.run(build_from(chosen, arguments.source, top=arguments.top))
+    return _print_built(report, as_json=arguments.json)
+
+
+def regenerate(arguments: argparse.Namespace) -> int:
+    """Rank anew; the old plan stays as a backup table."""
+    chosen = context.settings_of(arguments)
+    report = context.run(
+        build_from(chosen, arguments.source, top=arguments.top, regenerate_plan=True)
+    )
+    return _print_built(report, as_json=arguments.json)
+
+
+async def build_from(
+    chosen: settings.Settings, source: str, *, top: int | None, regenerate_plan: bool = False
+) -> dict[str, Any]:
+    """Rows read, left out and planned, by kind; see `build` and `regenerate`."""
+    if top is not None and top < 1:
+        raise errors.Stop(f"--top {top}: take at least 1 wallet")
+    listed = None if source in _SOURCES else _from_file(source)
+    with lock.held(chosen.ledger_dir):
+        async with context.open_store(chosen, migrate=True) as store:
+            found = listed or plan.Keys(wallets=await _ranked(store, source, top))
+            report: dict[str, Any] = {"source": source, "excluded": found.excluded}
+            for kind, keys in ((WALLETS, found.wallets), (CONDITIONS, found.conditions)):
+                rows = [_row(rank, key, source) for rank, key in enumerate(keys[:top], 1)]
+                report[kind] = {"found": len(rows)}
+                if rows:
+                    report[kind] |= await _write(store, kind, rows, regenerate_plan)
+                report[kind]["by_status"] = await plan_table.PlanTable(store).counts(kind)
+            return report
+
+
+async def _write(
+    store: client.Store, kind: str, rows: list[plan_table.PlanRow], regenerate_plan: bool
+) -> dict[str, Any]:
+    table = plan_table.PlanTable(store)
+    before = sum((await table.counts(kind)).values())
+    backup = None
+    if regenerate_plan and before:
+        backup = f"{plan_table.TABLES[kind][0]}_{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
+        await table.regenerate(kind, rows, backup=backup)
+    else:
+        await table.add(kind, rows)
+    after = sum((await table.counts(kind)).values())
+    return {"added": after - before, "backup": backup}
+
+
+def _from_file(source: str) -> plan.Keys:
+    path = Path(source)
+    if not path.is_file():
+        raise errors.Stop(
+            f"--from {source}: neither a file nor one of {', '.join(sorted(_SOURCES))}"
+        )
+    keys = plan.from_file(path)
+    if not keys.wallets and not keys.conditions:
+        raise errors.Stop(f"{source} holds no wallet and no condition id: one a line")
+    return keys
+
+
+async def _ranked(store: client.Store, source: str, top: int | None) -> list[plan.Planned]:
+    wallet, value = _SOURCES[source]
+    listed = ", ".join(f"'{contract}'" for contract in contracts.CONTRACTS)
+    rows = await store.rows(
+        _RANKING.format(
+            wallet=wallet,
+            value=value,
+            table=source,
+            contracts=listed,
+            limit="" if top is None else f"LIMIT {top}",
+        )
+    )
+    if not rows:
+        raise errors.Stop(
+            f"{source} holds no trades, so there is nothing to rank: load it, or give a list "
+            "with --from FILE, one wallet or condition id a line"
+        )
+    return [plan.Planned(row["key"], row["trade_count"], row["notional"]) for row in rows]
+
+
+def _row(rank: int, planned: plan.Planned, source: str) -> plan_table.PlanRow:
+    return plan_table.PlanRow(
+        key=planned.key,
+        priority_rank=rank,
+        trade_count=planned.trade_count,
+        notional=planned.notional,
+        source=Path(source).name,
+    )
+
+
+def _print_built(report: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    for kind in (WALLETS, CONDITIONS):
+        built = report[kind]
+        counts = ", ".join(f"{count:,} {status}" for status, count in built["by_status"].items())
+        print(f"{kind}: {built['found']:,} in {report['source']}, {built.get('added', 0):,} new")
+        print(f"  now {counts}")
+        if built.get("backup"):
+            print(f"  the plan before: table {built['backup']}")
+    if report["excluded"]:
+        names = ", ".join(f"0x{key} ({contracts.CONTRACTS[key]})" for key in report["excluded"])
+        print(f"left out, contracts and no wallets: {names}")
+    return errors.EXIT_OK
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Status counts, the next keys, the newest errors."""
+    if arguments.top < 1:
+        raise errors.Stop(f"--top {arguments.top}: show at least 1 row")
+    chosen = context.settings_of(arguments)
+    report = context.run(read(chosen, arguments.top))
+    if arguments.json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    for name, part in report.items():
+        tables.show(name, part["by_status"], "empty: polybackfill plan build --from FILE")
+        tables.show("next", part["next"])
+        tables.show("newest errors", part["errors"])
+    return errors.EXIT_OK
+
+
+async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
+    """Both plans: rows by status, the first `top` pending, the newest `top` errors."""
+    async with context.open_store(chosen, migrate=True) as store:
+        return {
+            table: {
+                "by_status": await store.rows(
+                    "SELECT toString(status) AS status, count() AS keys, "
+                    "sum(trade_count) AS trades, round(sum(notional), 2) AS notional "
+                    f"FROM {table} GROUP BY status ORDER BY status"
+                ),
+                "next": await store.rows(
+                    f"SELECT priority_rank, concat('0x', {key}) AS key, trade_count FROM {table} "
+                    f"WHERE status = 'pending' ORDER BY priority_rank, {key} LIMIT {top}"
+                ),
+                "errors": await store.rows(
+                    f"SELECT concat('0x', {key}) AS key, attempts, error_message, last_run_at "
+                    f"FROM {table} WHERE status = 'error' ORDER BY last_run_at DESC LIMIT {top}"
+                ),
+            }
+            for table, key in plan_table.TABLES.values()
+        }
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    """Set units back to pending; refused while a run is going on."""
+    chosen = context.settings_of(arguments)
+    report = context.run(_reset(chosen, arguments))
+    if arguments.json:
+        context.print_json(report)
+    else:
+        for kind, count in report.items():
+            print(f"{kind}: {count:,} set back to pending")
+    return errors.EXIT_OK
+
+
+async def _reset(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, int]:
+    chosen_keys = {
+        WALLETS: plan.wallets(arguments.wallet or ()),
+        CONDITIONS: plan.conditions(arguments.condition_id or ()),
+    }
+    with lock.held(chosen.ledger_dir):
+        async with context.open_store(chosen, migrate=True) as store:
+            ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
+            try:
+                return {
+                    kind: await _reset_kind(store, ledger, kind, arguments, keys)
+                    for kind, keys in chosen_keys.items()
+                    if keys or not (arguments.wallet or arguments.condition_id)
+                }
+            finally:
+                ledger.close()
+
+
+async def _reset_kind(
+    store: client.Store,
+    ledger: ledgers.Ledger,
+    kind: str,
+    arguments: argparse.Namespace,
+    keys: Sequence[str],
+) -> int:
+    """The plan first: a crash before the ledger follows leaves rows that were visibly set back,
+    and those the next run takes for what they are."""
+    if keys:
+        updates = [plan_table.PlanUpdate(key, "pending") for key in keys]
+        await plan_table.PlanTable(store).apply(kind, updates, now=int(time.time()))
+        ledger.forget(kind, keys)
+        await ledger.sync()
+        return len(keys)
+    statuses = _statuses(arguments)
+    counts = await plan_table.PlanTable(store).counts(kind)
+    failed = [
+        key for held in ledger.failed_units() if held.unit.kind == kind for key in held.unit.keys
+    ]
+    table, _ = plan_table.TABLES[kind]
+    listed = ", ".join(f"'{status}'" for status in statuses)
+    await store.command(
+        f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
+        f"WHERE status IN ({listed})"
+    )
+    if arguments.all or arguments.errors:
+        ledger.forget(kind, None if arguments.all else failed)
+        await ledger.sync()
+    return sum(counts[status] for status in statuses)
+
+
+def _statuses(arguments: argparse.Namespace) -> tuple[str, ...]:
+    if arguments.all:
+        return ("in_progress", "done", "error")
+    return ("in_progress",) if arguments.stuck else ("error",)
