@@ -33,7 +33,7 @@ _INSERT_S = 300.0
 _SETTLE_S = 120.0
 _POLL_S = 0.5
 _ATTEMPTS = 4
-_WAIT_S = 1.0
+_WAIT_S = 0.25
 _QUERY_ID = "polybackfill-insert-"
 # aiochclient sends every statement through sqlparse, which takes long from here on and refuses
 # more than 10,000 tokens.

@@ -21,6 +21,7 @@ from polybackfill import errors
 from polybackfill.store import rendezvous
 
 _START_S = 60.0
+_LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 _JOIN_S = 10.0
 _POLL_S = 0.1
 _STARTS = 3
@@ -142,6 +143,7 @@ async def _start(folder: Path, clock: clocks.Clock, port: int | None) -> Hold | 
 
 def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "polybackfill.store.server", "--data-dir", str(folder)]
+    command += ["--lock-wait", str(_LOCK_WAIT_S)]
     if port is not None:
         command += ["--port", str(port)]
     environment = {**os.environ, **_CHILD_ENVIRONMENT}

@@ -22,7 +22,6 @@ from aiohttp import web
 
 from polybackfill.store import engine, lifetime, rendezvous, wire
 
-_LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 _SHUTDOWN_S = 2.0
 _READ_BUFFER_BYTES = 1 << 20
 _LINE_MAX_BYTES = 1 << 20  # as a ClickHouse server takes
@@ -33,9 +32,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="polybackfill.store.server")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--lock-wait", type=float, default=0.0)
     arguments = parser.parse_args()
     folder: Path = arguments.data_dir
-    lock = filelock.FileLock(rendezvous.lock_path(folder), timeout=_LOCK_WAIT_S)
+    lock = filelock.FileLock(rendezvous.lock_path(folder), timeout=arguments.lock_wait)
     try:
         with lock:
             return _own(folder, arguments.port)
