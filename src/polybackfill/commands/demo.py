@@ -109,7 +109,7 @@ def _job(chosen: settings.Settings, folder: Path, url: str, say: Any) -> int:
 def _write_plan(file: Path, url: str) -> tuple[int, int]:
     counts = []
     with file.open("w", encoding="utf-8") as plan_file:
-        for kind, key in (("wallets", "wallet"), ("conditions", "condition")):
+        for kind, key in (("wallets", "wallet"), ("conditions", "condition_id")):
             ranking = _ask(f"{url}/_sandbox/{kind}?top=1000000")
             counts.append(len(ranking))
             for row in ranking:
@@ -150,7 +150,7 @@ async def _proof(chosen: settings.Settings, folder: Path, url: str) -> list[Line
         _line("duplicates", len(duplicates), 0),
         _line("rows in quarantine", quarantined, 0),
         _line("requests over a limit", sum(b["violations"] for b in budgets.values()), 0),
-        _line("refused with 429", sum(b["refused"] for b in budgets.values()), 0),
+        _line("refused with 429", sum(b["refused_429"] for b in budgets.values()), 0),
     ]
 
 

@@ -1,0 +1,190 @@
+"""`polybackfill init` and `polybackfill doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import pydantic
+import rich.console
+import rich.table
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress, settings
+from polybackfill.commands import context
+from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.store import client, migrate
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock
+
+# What a run needs, and what the runbook's statements read.
+TABLES = (
+    "external_trades_raw",
+    "wallet_activity_raw",
+    "wallet_backfill_plan",
+    "condition_backfill_plan",
+    "quarantine",
+    "pm_trades",
+    "trades_raw",
+    "vw_trades_canonical",
+)
+_UPSTREAM_S = 15.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `exit_code`: 0 when it is in order."""
+
+    check: str
+    text: str
+    exit_code: int = errors.EXIT_OK
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Make folders and tables; a second time nothing is left to do."""
+    chosen = context.settings_of(arguments)
+    context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
+    place, applied = context.run(_init(chosen))
+    if arguments.json:
+        context.print_json({"store": place, "applied": applied})
+        return errors.EXIT_OK
+    print(f"store: {place}")
+    for name in applied:
+        print(f"  applied {name}")
+    print("ready" if applied else "ready; there was nothing to do")
+    print("  next: polybackfill plan build --from FILE, then polybackfill run")
+    return errors.EXIT_OK
+
+
+async def _init(chosen: settings.Settings) -> tuple[str, list[str]]:
+    async with context.open_store(chosen) as store:
+        return store.address.place, await migrate.up(store, cluster=chosen.clickhouse.cluster)
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Look at everything a run stands on; exit with the code of the first thing that is wrong."""
+    chosen = context.settings_of(arguments)
+    findings = context.run(_doctor(chosen))
+    if arguments.json:
+        context.print_json(
+            {"findings": [asdict(one) for one in findings], "settings": _effective(chosen)}
+        )
+    else:
+        _print(findings, chosen)
+    return next((one.exit_code for one in findings if one.exit_code), errors.EXIT_OK)
+
+
+async def _doctor(chosen: settings.Settings) -> list[Finding]:
+    return [
+        _versions(),
+        _folders(chosen),
+        await _checked("store", lambda: _store(chosen)),
+        await _checked("ledger", lambda: _ledger(chosen)),
+        await _checked("upstream", lambda: _upstream(chosen)),
+    ]
+
+
+async def _checked(check: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(check, await look())
+    except errors.Stop as error:
+        return Finding(check, str(error), error.exit_code)
+    except errors.BackfillError as error:
+        return Finding(check, str(error), errors.EXIT_UNAVAILABLE)
+
+
+def _versions() -> Finding:
+    names = ("polybackfill", "aiohttp", "aiochclient", "chdb-core", "orjson", "msgspec")
+    found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return Finding("versions", f"Python {platform.python_version()}, {found}")
+
+
+def _folders(chosen: settings.Settings) -> Finding:
+    try:
+        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+        context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
+    except errors.Stop as error:
+        return Finding("folders", str(error), error.exit_code)
+    places = (chosen.backfill.data_dir, chosen.backfill.checkpoint_dir)
+    return Finding("folders", " and ".join(str(place.resolve()) for place in places))
+
+
+async def _store(chosen: settings.Settings) -> str:
+    async with context.open_store(chosen) as store:
+        version = (await store.rows("SELECT version() AS version"))[0]["version"]
+        missing = await _missing_tables(store)
+    kind = "embedded" if store.address.embedded else "server"
+    if missing:
+        raise errors.Stop(
+            f"ClickHouse {version} ({kind}) at {store.address.place} lacks {', '.join(missing)}: "
+            "polybackfill init"
+        )
+    return f"ClickHouse {version} ({kind}) at {store.address.place}, all {len(TABLES)} tables there"
+
+
+async def _missing_tables(store: client.Store) -> list[str]:
+    rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    there = {row["name"] for row in rows}
+    return [table for table in TABLES if table not in there]
+
+
+async def _ledger(chosen: settings.Settings) -> str:
+    owner = lock.holder(chosen.ledger_dir)
+    state = f"held by process {owner.pid} on {owner.host}" if owner else "free"
+    if not chosen.ledger_dir.exists():
+        return f"{chosen.ledger_dir}: none yet"
+    stats = (await asyncio.to_thread(ledgers.Ledger.view, chosen.ledger_dir)).stats()
+    return f"{chosen.ledger_dir}: {state}, done {stats['done_keys'] or 'nothing yet'}"
+
+
+async def _upstream(chosen: settings.Settings) -> str:
+    async with _api(chosen) as api:
+        reply = await api.get(endpoints.STATUS, (), progress.Progress(clocks.SystemClock()))
+    return f"{chosen.backfill.data_url} answered in {reply.ttfb_s * 1000:.0f} ms"
+
+
+@contextlib.asynccontextmanager
+async def _api(chosen: settings.Settings) -> AsyncIterator[http.Client]:
+    clock = clocks.SystemClock()
+    api = http.Client(
+        base_urls={"data": chosen.backfill.data_url},
+        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        clock=clock,
+        deadline_s=_UPSTREAM_S,
+    )
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
+    """Setting → value and origin; secrets masked."""
+    effective = {}
+    for prefix, part in (("BACKFILL_", chosen.backfill), ("CLICKHOUSE_", chosen.clickhouse)):
+        for name in type(part).model_fields:
+            value = getattr(part, name)
+            shown = "…" if isinstance(value, pydantic.SecretStr) else str(value)
+            key = f"{prefix}{name.upper()}"
+            effective[key] = {"value": shown, "origin": chosen.origins.get(key, "default")}
+    return effective
+
+
+def _print(findings: list[Finding], chosen: settings.Settings) -> None:
+    table = rich.table.Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
+        table.add_row(verdict, finding.check, finding.text)
+    console = rich.console.Console(highlight=False, markup=False)
+    console.print(table)
+    changed = {
+        name: entry for name, entry in _effective(chosen).items() if entry["origin"] != "default"
+    }
+    for name, entry in changed.items():
+        print(f"  {name} = {entry['value']}  ({entry['origin']})")
