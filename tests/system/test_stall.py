@@ -36,8 +36,9 @@ def test_a_request_without_an_end_is_noticed_and_another_worker_finishes_the_uni
         assert STALL_S <= event["idle_s"] <= STALL_S + CHECK_S
         assert hanging_await in event["stack"]
         assert "/v2/activity" in event["doing"]
-        begins = _begins(ground, event["unit"])
-        assert begins == [1, 2]
+        first, *later = _begins(ground, event["unit"])
+        assert first == 1
+        assert len(later) == 1
 
 
 def test_a_worker_in_a_long_retry_after_is_left_alone(
