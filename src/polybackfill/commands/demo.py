@@ -150,7 +150,7 @@ async def _proof(chosen: settings.Settings, folder: Path, url: str) -> list[Line
         _line("duplicates", len(duplicates), 0),
         _line("rows in quarantine", quarantined, 0),
         _line("requests over a limit", sum(b["violations"] for b in budgets.values()), 0),
-        _line("refused with 429", sum(b["refused_429"] for b in budgets.values()), 0),
+        _line("refused with 429", sum(b["refused"] for b in budgets.values()), 0),
     ]
 
 
