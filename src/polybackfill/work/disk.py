@@ -186,7 +186,10 @@ class Disk:
             failed=snapshot.failed,
         )
         archives.write_state(self._folder, state, self._step)
-        self._writer.rotate(snapshot.seq)
+        # After a fall back to the previous state that state still needs the previous journal: the
+        # current one goes on for another stretch rather than take its place.
+        if self._writer.after <= self.folded_seq:
+            self._writer.rotate(snapshot.seq)
         self.archive.replaced(segments)
         self.generation, self.folded_seq = state.generation, state.seq
 

@@ -117,7 +117,7 @@ def numbered_after(content: Content, seq: int) -> Iterator[transitions.AnyTransi
 class Writer:
     """Appends to the current journal file and knows how much of it is on the disk.
 
-    The constructor cuts a torn tail off after keeping it aside. Raises OSError throughout.
+    `after`: the number behind which the file begins. Raises OSError throughout.
     """
 
     def __init__(self, folder: Path, store_id: str, step: files.Step = files.no_step) -> None:
@@ -126,13 +126,18 @@ class Writer:
         self._step = step
         self._descriptor = -1
         self.bytes = 0
+        self.after = 0
 
     def open(self, content: Content | None, after: int) -> None:
-        """Go on behind `content`, or start a file whose first transition is `after` + 1."""
+        """Go on behind `content`, whose torn tail is cut off and kept aside, or start a file whose
+        first transition is `after` + 1.
+        """
         if content is None:
             self._create(after)
-        elif content.torn:
-            self._set_aside(content)
+        else:
+            self.after = content.header.after
+            if content.torn:
+                self._set_aside(content)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         self.bytes = os.fstat(self._descriptor).st_size
 
@@ -169,6 +174,7 @@ class Writer:
             self._descriptor = -1
 
     def _create(self, after: int) -> None:
+        self.after = after
         header = Header(format=FORMAT, version=VERSION, store_id=self._store_id, after=after)
         files.write_atomic(self._path, encode(header), self._step)
 
