@@ -27,6 +27,7 @@ PAGE_ROWS = 1000
 # The busiest recorded second has 48 rows; a second this full is no second of this world.
 MAX_HELD_ROWS = 200_000
 MAX_EMPTY_PAGES = 1_000
+MAX_RESTARTS = 20
 _REMEMBERED_CURSORS = 4_096
 _BAD_REQUEST = 400
 
@@ -184,7 +185,8 @@ async def pages(
     `persist` runs the attempt for one page (request, parsing, checks) and decides how often: an
     attempt raises Retry for whatever is no answer to the question, and may be run again. What it
     lets through ends the generator, which can be started again from the last page's `resume`.
-    A cursor the API refuses (400) restarts the walk, once; the ids make the replay harmless.
+    A cursor the API refuses (400) restarts the walk, once; a second time only when the walk came
+    further than at the last refusal. The ids make the replay harmless.
     Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
     beyond all bounds.
     """
@@ -219,7 +221,8 @@ class _Walk:
         self._clock = clock
         self._unit = unit
         self._max_held_rows = max_held_rows
-        self._restarted = False
+        self._restarts = 0
+        self._refused_at: int | None = None
         self._begin(resume if resume and resume.feed == self._fingerprint else Resume())
         self.was_over = self.ended
 
@@ -238,12 +241,26 @@ class _Walk:
         self._see(self._cursor)
 
     def may_restart(self) -> bool:
-        return self._cursor is not None and not self._restarted
+        """A refused cursor is worth one new beginning, another one only further on in the feed."""
+        if self._cursor is None or self._restarts == MAX_RESTARTS:
+            return False
+        return self._restarts == 0 or self._is_beyond(self._refused_at)
 
     def restart(self) -> None:
         """Begin again from the first page: the cursor is worth nothing any more."""
-        self._restarted = True
+        self._restarts += 1
+        self._refused_at = self._position()
         self._begin(Resume())
+
+    def _position(self) -> int | None:
+        """The second the walk has reached, None before its first row."""
+        return self._stored_beyond if self._last_second is None else self._last_second
+
+    def _is_beyond(self, second: int | None) -> bool:
+        position = self._position()
+        if second is None or position is None:
+            return position is not None
+        return position < second if self.feed.descending else position > second
 
     async def ask(self, fetch: Fetch) -> parse.Parsed:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""

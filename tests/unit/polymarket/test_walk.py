@@ -336,6 +336,34 @@ async def test_a_refused_cursor_restarts_the_walk_once() -> None:
         await walked(script, ascending())
 
 
+async def test_a_walk_that_came_further_may_restart_again() -> None:
+    script = Script([[fill(1, 1)], [fill(2, 2)], [fill(3, 3)]], answers={1: refused, 4: refused})
+    pages = await walked(script, ascending())
+    assert script.asked == [None, "1", None, "1", "2", None, "1", "2"]
+    assert len(set(ids_of(pages))) == 3
+    for place in (1, 2):  # no further than the last time
+        script = Script(script.pages, answers={2: refused, 3 + place: refused})
+        with pytest.raises(errors.GiveUp):
+            await walked(script, ascending())
+
+
+async def test_a_walk_does_not_restart_for_ever() -> None:
+    rows = [[fill(second, second)] for second in range(1, 60)]
+
+    class Grudging(Script):
+        async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+            self.furthest = max(getattr(self, "furthest", 0), int(cursor or 0))
+            if cursor == str(self.furthest) and cursor not in self.asked:
+                self.asked.append(cursor)
+                return refused()
+            return await super().__call__(feed, cursor)
+
+    script = Grudging(rows)
+    with pytest.raises(errors.GiveUp):
+        await walked(script, ascending())
+    assert script.asked.count(None) == walk.MAX_RESTARTS + 1
+
+
 async def test_a_refused_first_request_is_final() -> None:
     with pytest.raises(errors.GiveUp):
         await walked(Script([[]], answers={0: refused}), ascending())
