@@ -45,7 +45,7 @@ Written by `make docs` from `src/polybackfill/settings.py`; a test fails when it
 
 A flag wins over the environment, the environment over `.env.local`, that over `.env`, that over the
 file (`config/backfill.toml`, or what `--config` or `BACKFILL_CONFIG` names), that over the default.
-`polybackfill doctor` prints what differs from its default and where it came from, with `--json` every
+`polybackfill doctor` prints what differs from its default and where it came from, `--json` every
 value. Anything malformed ends the program with exit code 78 before something is written, and the
 message names the setting, its value and where it came from.
 """
