@@ -125,7 +125,7 @@ async def test_a_killed_child_is_started_again_on_its_port(tmp_path: Path) -> No
     await store.close()
 
 
-async def test_eight_kills_lose_no_acknowledged_row_and_double_none(tmp_path: Path) -> None:
+async def test_six_kills_lose_no_acknowledged_row_and_double_none(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     await migrate.up(store)
     acknowledged = 0
@@ -139,10 +139,10 @@ async def test_eight_kills_lose_no_acknowledged_row_and_double_none(tmp_path: Pa
             acknowledged = first = first + 2_000
 
     async def kill() -> None:
-        for number in range(8):
+        for number in range(6):
             seen = acknowledged
             await until(lambda: acknowledged > seen + 2_000)  # noqa: B023 - awaited at once
-            await asyncio.sleep(0.004 * number)
+            await asyncio.sleep(0.005 * number)
             os.kill(pid_of(tmp_path), signal.SIGKILL)
         ended.set()
 

@@ -22,6 +22,8 @@ from polybackfill.store import embedded, failures
 T = TypeVar("T")
 
 _CONNECT_S = 10.0
+_SILENCE_S = 1800.0  # a mutation over everything says nothing until it is done
+_KEEP_ALIVE_S = 2.5  # servers close idle connections after 3 s (older ones) or 10 s
 _ATTEMPTS = 4
 _READ_BUFFER_BYTES = 1 << 20
 _TLS_PORT, _PORT = 8443, 8123  # ClickHouse's own defaults
@@ -98,8 +100,8 @@ class Connection:
         self._clock = clock
         self._hold: embedded.Hold | None = None
         self._joining = asyncio.Lock()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
-        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
         self._session = aiohttp.ClientSession(
             timeout=timeout, connector=connector, read_bufsize=_READ_BUFFER_BYTES
         )
