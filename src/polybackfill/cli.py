@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     if not hasattr(arguments, "command"):
         parser.print_help()
         return errors.EXIT_CONFIG
-    return _call(*arguments.command, arguments)
+    module_name, function_name = arguments.command
+    return _call(module_name, function_name, arguments)
 
 
 def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -> int:

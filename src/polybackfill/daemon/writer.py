@@ -7,6 +7,7 @@ two of these steps means the same rows are sent again, and the store adds none o
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 
 from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
 from polybackfill.work import ledger as ledgers
@@ -29,6 +30,7 @@ ACTIVITY = "wallet_activity_landing"
 QUARANTINE = "quarantine_landing"
 TABLES = (TRADES, ACTIVITY, QUARANTINE)
 _RETRY_CAP_S = 10.0
+_REASON_CHARS = 200
 
 
 class Sink(Protocol):
@@ -72,12 +74,14 @@ class Writer:
         self.progress = marks.Progress(clock)
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.cuts = 0
+        self._inserting_since: float | None = None
 
     async def run(self) -> None:
         """Work until the batch is closed and empty; raises errors.Stop when the store refuses."""
         while (cut := await self._next_cut()) is not None:
             for table in TABLES:
-                await self._insert(table, cut)
+                if cut.rows(table):
+                    await self._insert(table, cut.lines(table), cut.rows(table))
             await self._record(cut)
             self.cuts += 1
             self.progress.mark("cut recorded")
@@ -86,26 +90,58 @@ class Writer:
         with self.progress.waiting("rows"):
             return await self._batch.cut()
 
-    async def _insert(self, table: str, cut: batches.Cut) -> None:
-        rows = cut.rows(table)
-        if not rows:
-            return
-        lines = cut.lines(table)
-        for attempt in range(
-            1, 1_000_000
-        ):  # the store may be away all night; the run's own bound ends it
+    @property
+    def store_wait_s(self) -> float:
+        """How long the insert under way has lasted, 0 when there is none."""
+        if self._inserting_since is None:
+            return 0.0
+        return self._clock.monotonic() - self._inserting_since
+
+    async def _insert(self, table: str, lines: bytes, rows: int) -> None:
+        self._inserting_since = self._clock.monotonic()
+        try:
+            # An insert may last as long as the store is away, which is nobody's stall.
+            with self.progress.waiting("store"):
+                await self._insert_patiently(table, lines, rows)
+            self.rows[table] += rows
+        except errors.GiveUp as error:
+            await self._insert_apart(table, lines, error)
+        finally:
+            self._inserting_since = None
+
+    async def _insert_patiently(self, table: str, lines: bytes, rows: int) -> None:
+        """Until the store acknowledges; that it may be away all night is bounded by the run."""
+        for attempt in itertools.count(1):
             try:
                 await self._sink.insert(table, lines, rows=rows)
             except errors.Retry as error:
-                wait_s = self._rng.uniform(0.1, min(_RETRY_CAP_S, 0.2 * 2 ** min(attempt, 10)))
                 log.warning(
                     "store.retry", table=table, rows=rows, attempt=attempt, error=str(error)
                 )
-                with self.progress.waiting("store"):
-                    await self._clock.sleep(error.after_s or wait_s)
+                wait_s = self._rng.uniform(0.1, min(_RETRY_CAP_S, 0.2 * 2 ** min(attempt, 10)))
+                await self._clock.sleep(error.after_s or wait_s)
             else:
-                self.rows[table] += rows
                 return
+
+    async def _insert_apart(self, table: str, lines: bytes, refusal: errors.GiveUp) -> None:
+        """A row the store will never take must not hold up the others: halve until it is alone."""
+        whole = lines.splitlines(keepends=True)
+        if len(whole) > 1:
+            middle = len(whole) // 2
+            for half in (whole[:middle], whole[middle:]):
+                await self._insert(table, b"".join(half), len(half))
+            return
+        if table == QUARANTINE:
+            raise refusal
+        log.error("store.row_refused", table=table, error=str(refusal))
+        rejected = records.reject(
+            reason=f"refused by the store: {str(refusal)[:_REASON_CHARS]}",
+            request=f"INSERT INTO {table}",
+            raw=lines.decode(errors="replace"),
+            unit="",
+            rejected_at=int(self._clock.now()),
+        )
+        await self._insert(QUARANTINE, records.encode_lines([rejected]), 1)
 
     async def _record(self, cut: batches.Cut) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.

@@ -1,7 +1,7 @@
 """Contracts that appear in trade feeds like wallets and are none.
 
-Polygon mainnet, lower case without 0x. Sources: the contract lists of Polymarket's documentation and
-of its ctf-exchange-v2 repository (2026), and the recorded on-chain fills of September 2026.
+Polygon mainnet, lower case without 0x. Sources: the contract lists of Polymarket's documentation
+and of its ctf-exchange-v2 repository (2026), and the recorded on-chain fills of September 2026.
 """
 
 from __future__ import annotations

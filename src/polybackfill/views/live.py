@@ -13,6 +13,7 @@ import rich.text
 
 _REDRAW_S = 0.5
 _FIRST_LINE_S = 3.0
+_LONG_INSERT_S = 3.0
 
 
 async def show(current: Callable[[], dict[str, Any]], *, every_s: float = 60.0) -> None:
@@ -57,10 +58,12 @@ def remaining(eta_s: float | None) -> str:
 
 def waiting(picture: dict[str, Any]) -> str:
     """What holds the run up at this moment, empty when nothing does."""
-    if picture["store_wait"]:
-        return "  (waiting for the store)"
-    pauses = [name for name, budget in picture["budgets"].items() if budget.get("paused_s", 0) > 0]
-    return f"  (pause asked for {', '.join(pauses)})" if pauses else ""
+    if picture["store_wait_s"] > _LONG_INSERT_S:
+        return f"  (waiting for the store since {duration(picture['store_wait_s'])})"
+    for host, pause in picture["pauses"].items():
+        if pause["left_s"] > 0:
+            return f"  ({host} asked for a pause, {duration(pause['left_s'])} left)"
+    return ""
 
 
 def duration(length_s: float) -> str:

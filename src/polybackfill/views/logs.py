@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -27,23 +27,28 @@ Event = MutableMapping[str, Any]
 class Sinks:
     """Where each event goes. Takes the place of a structlog output logger."""
 
-    def __init__(self, file: Path | None, terminal: TextIO, *, journal: bool) -> None:
+    def __init__(self, file: Path | None, *, journal: bool) -> None:
         self._file = _open(file) if file else None
-        self._terminal = terminal
         self._journal = journal
-        self._console = structlog.dev.ConsoleRenderer(colors=terminal.isatty())
+        self._console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
     def msg(self, event: Event) -> None:
         """Write one event to every sink that wants it."""
         line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
         if self._file is not None:
-            self._file.write(line)
+            self._keep(self._file, line)
         if self._journal:
-            self._terminal.write(line.decode())
-            self._terminal.flush()
+            _show(line.decode())
         elif event["level"] in _SHOWN or str(event["event"]).startswith("run."):
-            self._terminal.write(f"{self._console(None, '', dict(event))}\n")
-            self._terminal.flush()
+            _show(f"{self._console(None, '', dict(event))}\n")
+
+    def _keep(self, file: BinaryIO, line: bytes) -> None:
+        """A full disk must not end the run through its log: the ledger and the store decide."""
+        try:
+            file.write(line)
+        except OSError as error:
+            self._file = None
+            _show(f"the log file is given up: {error.strerror}\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -53,7 +58,7 @@ def configure(*, level: str, file: Path | None) -> None:
 
     Raises errors.Stop when the file cannot be opened.
     """
-    sinks = Sinks(file, sys.stderr, journal="JOURNAL_STREAM" in os.environ)
+    sinks = Sinks(file, journal="JOURNAL_STREAM" in os.environ)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -79,11 +84,17 @@ class _Library(logging.Handler):
         logger.log(record.levelno, "library.message", library=record.name, text=record.getMessage())
 
 
+def _show(text: str) -> None:
+    # Looked up each time: the progress line stands in for stderr while it is drawn.
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def _to_sink(_logger: object, _method: str, event: Event) -> tuple[tuple[Event], dict[str, Any]]:
     return (event,), {}
 
 
-def _open(file: Path) -> Any:
+def _open(file: Path) -> BinaryIO:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size > FILE_BYTES:

@@ -114,8 +114,9 @@ class Snapshots:
             "allowed_per_s": round(sum(part["allowed_per_s"] for part in parts.values()), 2),
             "eta_s": None if None in etas else max(etas, default=0.0),
             "batch": self._batch.stats(),
-            "store_wait": self._scribe.progress.wait_reason == "store",
+            "store_wait_s": round(self._scribe.store_wait_s, 1),
             "budgets": budgets,
+            "pauses": self._limits.pauses(),
         }
 
     def _part(self, part: Part, budgets: dict[str, Any]) -> dict[str, Any]:
