@@ -168,6 +168,7 @@ class Run:
         self._clock = clock
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = asyncio.Event()
+        self._notifier = notify.Notifier.from_environment()
         self._limits = _limits(backfill, clock)
         self._client = http.Client(
             base_urls={
@@ -212,7 +213,7 @@ class Run:
         scribe = self._scribe()
         watch = self._supervisor(scribe)
         pictures = self._snapshots(scribe, watch)
-        watch.add_duty(supervisor.Duty("status", 1.0, pictures.tick))
+        watch.add_duty(supervisor.Duty("status", 1.0, partial(self._picture, pictures)))
         log.info("run.started", **{kind: part.units for kind, part in self._parts.items()})
         with signals.watched(self._stop):
             shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
@@ -226,6 +227,10 @@ class Run:
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         self._print_end(picture, code, as_json=as_json)
         return code
+
+    async def _picture(self, pictures: snapshot.Snapshots) -> None:
+        await pictures.tick()
+        self._notifier.status(live.line(pictures.current()).strip())
 
     async def _add_part(self, kind: str) -> None:
         backfill = self._chosen.backfill
@@ -311,7 +316,7 @@ class Run:
             scribe=scribe,
             ledger=self._ground.ledger,
             sync_plan=self._sync_plan,
-            notifier=notify.Notifier.from_environment(),
+            notifier=self._notifier,
             stop=self._stop,
             bounds=supervisor.Bounds(
                 no_progress_s=backfill.no_progress_s,
