@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import argparse
 
+from polybackfill import errors
 from polybackfill.sandbox import app, options
 
 
 def sandbox(arguments: argparse.Namespace) -> int:
     """Serve the local Polymarket until SIGTERM or Ctrl-C."""
-    app.serve(
-        options.SandboxOptions(
-            port=arguments.port,
-            seed=arguments.seed,
-            markets=arguments.markets,
-            wallets=arguments.wallets,
-            trades=arguments.trades,
-            latency_ms=arguments.latency_ms,
-            limits=arguments.limits,
-            faults=arguments.faults,
-            replay=arguments.replay,
-        )
+    try:
+        app.serve(_options(arguments))
+    except options.OptionsError as error:
+        raise errors.Stop(f"sandbox: {error}") from error
+    except OSError as error:
+        raise errors.Stop(
+            f"sandbox: port {arguments.port} cannot be used ({error.strerror}): "
+            "give another --port",
+            exit_code=errors.EXIT_UNAVAILABLE,
+        ) from error
+    return errors.EXIT_OK
+
+
+def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
+    return options.SandboxOptions(
+        port=arguments.port,
+        seed=arguments.seed,
+        markets=arguments.markets,
+        wallets=arguments.wallets,
+        trades=arguments.trades,
+        latency_ms=arguments.latency_ms,
+        limits=arguments.limits,
+        faults=arguments.faults,
+        replay=arguments.replay,
+        cache=arguments.cache,
+        late_rows=arguments.late_rows,
     )
-    return 0
