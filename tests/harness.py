@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -286,6 +287,8 @@ class Ground:
         try:
             with urllib.request.urlopen(address, data=content, timeout=10) as answer:
                 text: str = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{statement}: {error.read().decode()}") from error
         except OSError:
             return None
         return text

@@ -73,7 +73,7 @@ def while_waiting_for_the_store(doom: Doom) -> None:
     honest = aiohttp.ClientResponse.start
 
     async def doomed(self: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:
-        if self.method != "POST" or "polybackfill-insert-" not in str(self.url):
+        if self.method != "POST" or "query_id=polybackfill-insert-" not in str(self.url):
             return await honest(self, connection)
         started = await honest(self, connection)
         doom.strike()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,20 @@ CALLS = {
 }
 
 
+@pytest.fixture(scope="module")
+def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A ClickHouse server that survives all these deaths; each test has a database of its own."""
+    with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as server:
+        yield server.serve()
+
+
 @pytest.mark.parametrize("step", stepkill.STEPS)
 def test_killed_between_two_steps(
-    step: str, ground: harness.Ground, sandbox: harness.Sandbox
+    step: str, server_port: int, ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
+    ground.use_server(server_port, "default")
+    ground.query(f"CREATE DATABASE killed_{step}")
+    ground.use_server(server_port, f"killed_{step}")
     ground.set(batch_rows=300)
     keys = ground.write_keys(sandbox)
     for call in CALLS[step]:
