@@ -32,7 +32,7 @@ MAX_BATCH_ROWS = 200_000
 _INSERT_S = 300.0
 _SETTLE_S = 120.0
 _POLL_S = 0.5
-_ATTEMPTS = 4
+_ATTEMPTS = 3
 _WAIT_S = 0.25
 _QUERY_ID = "polybackfill-insert-"
 # aiochclient sends every statement through sqlparse, which takes long from here on and refuses
@@ -159,10 +159,12 @@ class Store:
                     await self._settle(table)
                     await self._insert_once(table, lines)
                     break
-                except errors.Retry as error:
+                except connection.Broken:
+                    # The embedded store has died and comes back at once. Any other trouble, and
+                    # how long to wait for it, is the caller's business.
                     if attempt == _ATTEMPTS:
                         raise
-                    await self._clock.sleep(error.after_s or _WAIT_S * attempt)
+                    await self._clock.sleep(_WAIT_S * attempt)
             self._inserts += 1
             self._rows_inserted += rows
 

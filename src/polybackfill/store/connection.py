@@ -14,12 +14,15 @@ import aiochclient
 import aiohttp
 import orjson
 import pydantic
+import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.store import embedded, failures
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 _CONNECT_S = 10.0
 _SILENCE_S = 1800.0  # a mutation over everything says nothing until it is done
@@ -99,6 +102,7 @@ class Connection:
         self.address = address
         self._clock = clock
         self._hold: embedded.Hold | None = None
+        self._pid: int | None = None
         self._joining = asyncio.Lock()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
@@ -157,6 +161,12 @@ class Connection:
                 self._hold = await embedded.open(
                     self.address.data_dir, clock=self._clock, port=self.address.port
                 )
+                self._tell(self._hold.endpoint.pid)
+
+    def _tell(self, pid: int | None) -> None:
+        if self._pid not in (None, pid):
+            log.warning("store.restarted", pid=pid, before=self._pid, place=self.address.place)
+        self._pid = pid
 
     async def _let_go(self) -> None:
         hold, self._hold = self._hold, None

@@ -25,10 +25,11 @@ _TRANSPORT = frozenset(
     }
 )  # fmt: skip
 
-_NOISE = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+# Possessive, so that no odd beginning makes the search long.
+_NOISE = r"(?:\s|--[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+"
 _FIRST_WORD = re.compile(_NOISE + r"\(*\s*([A-Za-z]+)", re.DOTALL)
 _INSERT_HEAD = re.compile(
-    _NOISE + r"INSERT\s+INTO\s+(?:(?!\b(?:VALUES|SELECT|WITH|FORMAT|WATCH)\b).)*",
+    _NOISE + r"INSERT\s+INTO\s+(?:\([^()]*\)|(?!\b(?:VALUES|SELECT|WITH|FORMAT|WATCH)\b)[^(])*",
     re.DOTALL | re.IGNORECASE,
 )
 _INSERT_FORMAT = re.compile(r"\s*FORMAT\s+(\w+)[ \t]*;?(?:\r?\n|[ \t]|$)", re.IGNORECASE)
