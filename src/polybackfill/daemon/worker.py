@@ -84,9 +84,14 @@ class Walker:
         feed = feed_of(lease.unit)
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
 
+        # The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
+        # has not seen gets a fresh one, and the API ignores it.
         async def fetch(feed: walk.Feed, cursor: str | None) -> http.Reply:
             progress.doing = f"{feed.route.path} {lease.unit.id}"
-            return await self._client.get(feed.route, feed.query(cursor), progress)
+            query = feed.query(cursor)
+            if cursor is None:
+                query = (*query, ("_", str(int(self._clock.now() * 1000))))
+            return await self._client.get(feed.route, query, progress)
 
         async def persist(attempt: Callable[[], Awaitable[parse.Parsed]]) -> parse.Parsed:
             return await retry.persist(

@@ -1,0 +1,69 @@
+"""A first page the edge has kept for minutes does not hide the newest fills."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import aiohttp
+
+from polybackfill import clock as clocks
+from polybackfill import progress
+from polybackfill.daemon import batch, worker
+from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.sandbox import app, options
+from polybackfill.work import ledger, queue, units
+
+
+async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    clock = clocks.SystemClock()
+    asked = options.SandboxOptions(
+        markets=40, wallets=40, trades=7_000, latency_ms=0, limits="off",
+        cache=True, late_rows=300, late_after_s=2.0,
+    )  # fmt: skip
+    sandbox = await app.start(asked)
+    async with aiohttp.ClientSession() as session:
+        url = f"{sandbox.url}/data/v2/trades"
+        head = await (await session.get(url, params={"limit": "1000", "_": "head"})).json()
+        keys = list(dict.fromkeys(row["condition_id"][2:] for row in head["data"]))[:5]
+        feed = worker.feed_of(units.Unit(worker.CONDITIONS, tuple(keys)))
+        early = await (await session.get(url, params=feed.params)).json()
+        deadline = clock.monotonic() + 30
+        while clock.monotonic() < deadline:  # until the late rows are there
+            unseen = ("x", str(clock.monotonic()))
+            fresh = await (await session.get(url, params=[*feed.params, unseen])).json()
+            if fresh["data"] != early["data"]:
+                break
+            await asyncio.sleep(0.2)
+        cached = await (await session.get(url, params=feed.params)).json()
+        assert cached["data"] == early["data"] != fresh["data"]
+    client = http.Client(
+        base_urls={"data": f"{sandbox.url}/data"},
+        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        clock=clock,
+    )
+    book = ledger.Ledger.open(tmp_path)
+    unit = units.Unit(worker.CONDITIONS, tuple(keys))
+    leases = queue.Queue(worker.CONDITIONS, feed=[unit], ledger=book, clock=clock)
+    parcels = batch.Batch(
+        cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
+    )
+    walker = worker.Walker(
+        client=client, batch=parcels, queue=leases, pacer=worker.Pacer(0, clock),
+        page_attempts=3, backoff_cap_s=1, clock=clock, rng=random.Random(1),
+    )  # fmt: skip
+    lease = await leases.take("w")
+    assert lease is not None
+    await walker.work(lease, progress.Progress(clock))
+    await parcels.close()
+    cut = await parcels.cut()
+    assert cut is not None
+    newest = max(parcel.first_second or 0 for parcel in cut.parcels)
+    assert newest == fresh["data"][0]["timestamp"]
+    stored = b"".join(parcel.lines["external_trades_landing"] for parcel in cut.parcels)
+    missing = [row for row in fresh["data"] if row["transaction_hash"][2:].encode() not in stored]
+    assert missing == []
+    await leases.close()
+    await client.close()
+    await sandbox.stop()
+    book.close()
