@@ -115,8 +115,8 @@ class Backfill(BaseSettings):
         1800.0, gt=0, description="The run ends when nothing at all moved for so long."
     )
     grace_s: float = pydantic.Field(30.0, gt=0, description="Time to end after SIGTERM.")
-    batch_rows: int = pydantic.Field(20_000, ge=1, description="Rows of one insert.")
-    batch_bytes: int = pydantic.Field(16_000_000, ge=1, description="Bytes of one insert.")
+    batch_rows: int = pydantic.Field(50_000, ge=1, le=200_000, description="Rows of one insert.")
+    batch_bytes: int = pydantic.Field(32_000_000, ge=1, description="Bytes of one insert.")
     batch_age_s: float = pydantic.Field(5.0, gt=0, description="Longest wait for an insert.")
     buffer_bytes: int = pydantic.Field(
         64_000_000, ge=1, description="Bytes held before workers wait for the store."

@@ -28,7 +28,7 @@ _LANDINGS = {
     "quarantine": "quarantine_landing",
 }
 # One insert is one block, or the rows of its second block would not be checked against its first.
-MAX_BATCH_ROWS = 200_000
+MAX_BATCH_ROWS = 500_000  # a cut of the largest batch and the busiest second together
 _INSERT_S = 300.0
 _SETTLE_S = 120.0
 _POLL_S = 0.5
