@@ -1,0 +1,140 @@
+"""A place to type commands: a database and folders of its own, on a store that stays open.
+
+Each command is a process of its own, forked from a server that has imported the program already:
+what is left of its time is what the command does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests import harness
+
+_COMMANDER = Path(__file__).with_name("commander.py")
+_numbers = itertools.count(1)
+
+Commander = subprocess.Popen[str]
+
+
+@contextmanager
+def commander() -> Iterator[Commander]:
+    """The process that forks commands."""
+    with subprocess.Popen(
+        [sys.executable, str(_COMMANDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+class Desk(harness.Ground):
+    """A ground whose commands start fast; `folder` is where they are typed."""
+
+    def __init__(self, folder: Path, url: str, commander: Commander) -> None:
+        super().__init__(folder, url)
+        self._commander = commander
+        self._said = itertools.count(1)
+
+    def call(
+        self, *words: object, code: int | None = 0, within_s: float = 60.0
+    ) -> harness.Finished:
+        """Type a command and wait for its end; `code`: the exit it must have, None for any."""
+        stem = self.folder / ".said" / f"{next(self._said):03d}"
+        stem.parent.mkdir(exist_ok=True)
+        asked = {
+            "words": [str(word) for word in words],
+            "environment": self.environment,
+            "folder": str(self.folder),
+            "stem": str(stem),
+            "within_s": within_s,
+        }
+        assert self._commander.stdin is not None
+        assert self._commander.stdout is not None
+        self._commander.stdin.write(json.dumps(asked) + "\n")
+        self._commander.stdin.flush()
+        exit_code = int(self._commander.stdout.readline())
+        out, err = (stem.with_suffix(suffix).read_text() for suffix in (".out", ".err"))
+        ended = harness.Finished(exit_code, out, err)
+        assert "Traceback" not in ended.err, ended.err
+        if code is not None:
+            ended.expect(code)
+        return ended
+
+    def end_commands(self) -> None:
+        """End what was started and not waited for; the store is not ours to end."""
+        for daemon in self._daemons:
+            if daemon.running:
+                daemon.kill()
+
+    def json(self, *words: object, code: int | None = 0) -> Any:
+        """What a command prints with --json; nothing else may stand on its standard output."""
+        return json.loads(self.call(*words, "--json", code=code).out)
+
+    def sql(self, statement: str) -> list[dict[str, Any]]:
+        """The rows `polybackfill sql` prints."""
+        told = self.call("sql", statement, "--format", "JSONEachRow")
+        return [json.loads(line) for line in told.out.splitlines()]
+
+    def value(self, statement: str) -> Any:
+        """The one value of a statement."""
+        ((found,),) = (row.values() for row in self.sql(statement))
+        return found
+
+    def ids(self, table: str = "external_trades_raw") -> list[str]:
+        """Every id of a table, sorted, repeats included."""
+        column = "external_trade_id" if table == "external_trades_raw" else "activity_id"
+        return [row["id"] for row in self.sql(f"SELECT {column} AS id FROM {table} ORDER BY id")]
+
+    def file(self, name: str, lines: Iterable[str]) -> Path:
+        """A text file in the folder."""
+        path = self.folder / name
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def plan_keys(self, *keys: str) -> None:
+        """Put these wallets and conditions into the plans, in this order."""
+        self.call("plan", "build", "--from", self.file("plan.txt", keys))
+
+    def plan_of(self, kind: str = "wallet") -> dict[str, dict[str, Any]]:
+        """The rows of a plan by key."""
+        key = {"wallet": "wallet_address", "condition": "condition_id"}[kind]
+        rows = self.sql(f"SELECT * FROM {kind}_backfill_plan ORDER BY priority_rank, {key}")
+        found = {row[key]: row for row in rows}
+        assert len(found) == len(rows), "a key stands in the plan twice"
+        return found
+
+
+class Store(harness.Ground):
+    """An embedded store that is kept open; many desks put a database of their own into it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "http://127.0.0.1:9")
+        self.serve()
+
+    def desk(self, folder: Path, url: str, commander: Commander) -> Desk:
+        """A new desk over an empty database."""
+        made = Desk(folder, url, commander)
+        made.data = self.data
+        name = f"desk{next(_numbers)}"
+        made.set(data_dir=self.data, run_name=name)
+        made.environment["CLICKHOUSE_DATABASE"] = name
+        return made
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with its size and time of change; what a command said left out."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if ".said" not in path.parts
+    }
+
+
+def bare(ids: Iterable[str]) -> list[str]:
+    """Ids as they are stored: lower case without 0x."""
+    return [text.lower().removeprefix("0x") for text in ids]
