@@ -285,7 +285,7 @@ class Ground:
             return None
         content = statement.encode()
         try:
-            with urllib.request.urlopen(address, data=content, timeout=10) as answer:
+            with urllib.request.urlopen(address, data=content, timeout=10) as answer:  # noqa: S310
                 text: str = answer.read().decode()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{statement}: {error.read().decode()}") from error

@@ -40,6 +40,7 @@ def _said(ended: harness.Finished) -> str:
 
 
 def test_the_checkpoint_cannot_grow(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+    ground.set(batch_rows=500, batch_bytes=200_000)  # many small batches, so that one is recorded
     keys = ground.write_keys(sandbox)
     ended = ground.run("run", *keys, driver=FULL)
     ended.expect(errors.EXIT_UNAVAILABLE)
@@ -74,8 +75,9 @@ if os.geteuid() == 0:
             ground.prove(sandbox)
 
     def test_the_stores_disk_is_full(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+        ground.set(batch_rows=300)
         keys = ground.write_keys(sandbox)
-        with small_disk(ground.data, "3m"):
+        with small_disk(ground.data, "2m"):
             ended = ground.run("run", *keys)
             ended.expect(errors.EXIT_UNAVAILABLE)
             said = _said(ended)
