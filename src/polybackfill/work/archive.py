@@ -218,10 +218,8 @@ class Archive:
 
     def replaced(self, segments: tuple[Segment, ...]) -> None:
         """The state on disk lists these now: remove what the last two states do not list."""
-        listed = {segment.name for segment in (*segments, *self.segments)}
         for segment in self._retired:
-            if segment.name not in listed:
-                self._unlink(segment.name)
+            self._unlink(segment.name)
         current = {segment.name for segment in segments}
         self._retired = [segment for segment in self.segments if segment.name not in current]
         self.segments = segments

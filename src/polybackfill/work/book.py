@@ -58,6 +58,7 @@ class Book:
         self.open: dict[str, transitions.OpenUnit] = {}
         self.failed: dict[str, transitions.FailedUnit] = {}
         self.finished: list[transitions.Receipt] = []
+        self._finished_keys: set[tuple[str, str]] = set()
         self.forgotten = Forgotten()
         self.unsynced: Ends = {}
         self._unsynced_keys: dict[tuple[str, str], int] = {}
@@ -124,7 +125,7 @@ class Book:
 
     def folded(self) -> None:
         """The snapshot just taken is on its way to the disk; begin a new stretch."""
-        self.finished = []
+        self._finish_again([])
         self.forgotten = Forgotten()
 
     def is_done(self, kind: str, key: str, window: units.Window) -> bool:
@@ -210,7 +211,7 @@ class Book:
         window = self.window_number(held.unit)
         for key in held.unit.keys:
             self.done.add(index.entry(held.unit.kind, key, window))
-        self.finished.append(receipt)
+        self._add_finished(receipt)
         self.add_unsynced(receipt)
 
     def _fail(self, line: transitions.Fail) -> None:
@@ -243,12 +244,28 @@ class Book:
                 self.done.drop_key(index.entry(line.kind, key, 0))
             self.forgotten.keys |= gone.keys
         self._forget_held(gone)
-        self.finished = [left for one in self.finished if (left := without(one, gone))]
+        # Keys are forgotten one by one as well, most of them finished long ago: look before reading
+        # through ten thousand receipts.
+        if gone.kinds or not gone.keys.isdisjoint(self._finished_keys):
+            self._finish_again([left for one in self.finished if (left := without(one, gone))])
+        if gone.kinds or not gone.keys.isdisjoint(self._unsynced_keys):
+            self._forget_ends(gone)
+
+    def _forget_ends(self, gone: Forgotten) -> None:
         ends, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
         for end in ends.values():
             kept = without(end, gone) if isinstance(end, transitions.Receipt) else end
             if kept is not None:
                 self.add_unsynced(kept)
+
+    def _finish_again(self, receipts: list[transitions.Receipt]) -> None:
+        self.finished, self._finished_keys = [], set()
+        for receipt in receipts:
+            self._add_finished(receipt)
+
+    def _add_finished(self, receipt: transitions.Receipt) -> None:
+        self.finished.append(receipt)
+        self._finished_keys.update((receipt.unit.kind, key) for key in receipt.unit.keys)
 
     def _forget_held(self, gone: Forgotten) -> None:
         for held in [one for one in self.open.values() if _touches(one.unit, gone)]:

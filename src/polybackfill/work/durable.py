@@ -42,7 +42,7 @@ class DurableBook:
         self._segments = self._disk.segments
         self._unwritten: list[bytes] = []
         self._in_fold: books.Snapshot | None = None
-        # Forgetting that was killed before its fold is completed by the first sync.
+        # What an earlier process forgot leaves the segments with the first sync of this one.
         self._fold_wanted = writable and bool(self._book.forgotten)
         self._flight: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
@@ -84,7 +84,9 @@ class DurableBook:
     def unfolded(self) -> list[transitions.Receipt]:
         """Finished units that are in no segment yet."""
         folding = self._in_fold.finished if self._in_fold is not None else ()
-        return [*folding, *self.book.finished]
+        gone = self.book.forgotten
+        kept = [left for receipt in folding if (left := books.without(receipt, gone)) is not None]
+        return [*kept, *self.book.finished]
 
     def forgotten(self) -> list[books.Forgotten]:
         """What was forgotten and may still be in a segment."""

@@ -271,13 +271,13 @@ class Ledger:
     def forget(self, kind: str, keys: Iterable[str] | None = None) -> None:
         """These keys (None: all of the kind), in every window, are as if never seen.
 
-        An open unit or one in error goes as a whole when it holds one of them.
+        An open unit or one in error goes as a whole when it holds one of them. Receipts on disk
+        are rewritten without them at the next fold, or when the ledger is opened the next time.
         """
         named = None if keys is None else tuple(dict.fromkeys(keys))
         if named == ():
             return
         self._durable.append(transitions.Forget(kind=kind, keys=named, **self._stamp()))
-        self._durable.want_fold()
 
     def note_plan_synced(self, seq: int) -> None:
         """The plan table shows every end up to `seq`. To be called also when it holds none."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clock as clocks
+from polybackfill.work import bell, transitions, units
 from polybackfill.work import ledger as ledgers
-from polybackfill.work import transitions, units
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Queue:
         self._keys: set[tuple[str, units.Window]] = set()
         self._counts: Counter[str] = Counter()
         self._numbers = 0
-        self._changed = asyncio.Event()
+        self._bell = bell.Bell(f"{kind}-queue", clock)
         self._feeder: asyncio.Task[None] | None = None
         self._fed = False
         self._feed_error: BaseException | None = None
@@ -108,7 +108,7 @@ class Queue:
                 return await self._lease(unit, worker)
             if self.complete:
                 return None
-            await self._wait_for_change(self._due_s())
+            await self._bell.wait(self._due_s())
         return None
 
     def touch(self, lease: Lease) -> bool:
@@ -152,9 +152,15 @@ class Queue:
         """
         return self._return(lease, not_before, error, counted=count_attempt, fenced=False)
 
-    def expire(self, lease: Lease, error: str = "no progress within the stall bound") -> bool:
+    def expire(
+        self,
+        lease: Lease,
+        error: str = "no progress within the stall bound",
+        *,
+        count_attempt: bool = True,
+    ) -> bool:
         """Take the lease from a stalled worker; what it still sends is refused from now on."""
-        return self._return(lease, 0.0, error, counted=True, fenced=True)
+        return self._return(lease, 0.0, error, counted=count_attempt, fenced=True)
 
     def split(self, lease: Lease) -> bool:
         """Halves take the unit's place at once; a unit with one key is given back instead."""
@@ -176,7 +182,7 @@ class Queue:
         self._stopped = True
         if self._feeder is not None:
             self._feeder.cancel("stop")
-        self._wake()
+        self._bell.ring()
 
     async def close(self) -> None:
         """Stop, and wait for the feed to be let go."""
@@ -222,12 +228,12 @@ class Queue:
                 if read % _SKIPS_AT_ONCE == 0:
                     await asyncio.sleep(0)
                 while len(self._ready) + len(self._waiting) >= self._look_ahead:
-                    await self._wait_for_change(_LONGEST_WAIT_S)
+                    await self._bell.wait(_LONGEST_WAIT_S)
             self._fed = True
         except Exception as error:
             self._feed_error = error
         finally:
-            self._wake()
+            self._bell.ring()
 
     def _admit(self, unit: units.Unit) -> None:
         fresh = [key for key in unit.keys if self._is_wanted(unit, key)]
@@ -276,7 +282,7 @@ class Queue:
             else:
                 return None
             if len(self._ready) + len(self._waiting) == self._look_ahead - 1:
-                self._wake()
+                self._bell.ring()
             # Its last pages may have been acknowledged after it was given back.
             if self._ledger.find(unit) is not None or not self._is_done(unit):
                 return unit
@@ -288,7 +294,7 @@ class Queue:
         self._ready = deque(one for one in self._ready if one != unit)
         self._waiting = [entry for entry in self._waiting if entry[2] != unit]
         heapq.heapify(self._waiting)
-        self._wake()
+        self._bell.ring()
         return len(self._ready) + len(self._waiting) < before
 
     async def _lease(self, unit: units.Unit, worker: str) -> Lease:
@@ -376,7 +382,7 @@ class Queue:
         self._counts[state] += len(unit.keys)
         self._keys.difference_update((key, unit.window) for key in unit.keys)
         if self.complete:
-            self._wake()
+            self._bell.ring()
 
     def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
         self._name_keys(unit)
@@ -385,7 +391,7 @@ class Queue:
         else:
             self._numbers += 1
             heapq.heappush(self._waiting, (due_at, self._numbers, unit))
-        self._wake()
+        self._bell.ring()
 
     def _name_keys(self, unit: units.Unit) -> None:
         self._keys.update((key, unit.window) for key in unit.keys)
@@ -395,26 +401,11 @@ class Queue:
 
     # Waiting
 
-    def _wake(self) -> None:
-        """Let everybody look again; there are few workers and few such moments."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
     def _due_s(self) -> float:
         """Seconds to the next retry, at most half a minute."""
         if not self._waiting:
             return _LONGEST_WAIT_S
         return min(_LONGEST_WAIT_S, max(0.0, self._waiting[0][0] - self._clock.monotonic()))
-
-    async def _wait_for_change(self, longest_s: float) -> None:
-        """Until something was added or ended, or `longest_s` passed."""
-        changed = asyncio.create_task(self._changed.wait(), name=f"{self.kind}-change")
-        timer = asyncio.create_task(self._clock.sleep(longest_s), name=f"{self.kind}-retry-due")
-        try:
-            await asyncio.wait({changed, timer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            timer.cancel()
 
 
 async def _each(feed: Feed) -> AsyncIterator[units.Unit]:

@@ -230,6 +230,37 @@ async def test_forgotten_keys_are_as_if_never_seen(book: ledger.Ledger, folder: 
         book = reopened(book, folder)
 
 
+async def test_keys_forgotten_while_a_fold_is_under_way_stay_forgotten(
+    book: ledger.Ledger, folder: Path
+) -> None:
+    complete(book, ONE, TWO)
+    folding = asyncio.create_task(book.fold())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    book.forget(units.WALLETS, ONE.keys)
+    assert [receipt.unit for receipt in book.receipts()] == [TWO]
+    await folding
+    for _ in range(2):
+        assert [receipt.unit for receipt in book.receipts()] == [TWO]
+        assert book.totals()[units.WALLETS].units == 1
+        await book.sync()
+        book = reopened(book, folder)
+
+
+async def test_forgetting_key_by_key_does_not_rewrite_the_segments_each_time(
+    book: ledger.Ledger,
+) -> None:
+    complete(book, *(units.Unit(units.WALLETS, (f"{number}",)) for number in range(300)))
+    await book.fold()
+    before = book.stats()["generation"]
+    for number in range(300):
+        book.forget(units.WALLETS, [f"{number}"])
+        await book.sync()
+    assert book.stats()["generation"] == before
+    await book.fold()
+    assert list(book.receipts()) == []
+
+
 async def test_a_forgotten_kind_leaves_the_other_alone(book: ledger.Ledger, folder: Path) -> None:
     complete(book, ONE, BATCH)
     await book.fold()

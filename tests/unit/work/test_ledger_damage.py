@@ -106,6 +106,17 @@ async def test_a_damaged_state_falls_back_to_the_generation_before(
     assert done(folder, 1, 2, 3, 4) == [True] * 4
 
 
+async def test_a_state_that_is_torn_after_each_fold_is_survived_each_time(tmp_path: Path) -> None:
+    for number in range(5):
+        book = ledger.Ledger.open(tmp_path, segment_units=2)
+        complete(book, number)
+        await book.fold()
+        book.close()
+        whole = (tmp_path / "state.json").read_bytes()
+        (tmp_path / "state.json").write_bytes(whole[: len(whole) // 2])
+    assert done(tmp_path, *range(5)) == [True] * 5
+
+
 async def test_a_changed_digit_in_the_state_is_noticed(folder: Path) -> None:
     state = orjson.loads((folder / "state.json").read_bytes())
     state["segments"][0]["totals"]["wallets"]["rows"] = 11

@@ -149,7 +149,7 @@ async def test_a_kill_before_any_step_of_forgetting(tmp_path: Path) -> None:
         book = ledger.Ledger.open(folder, segment_units=4, step=KillAt(number))
         book.forget(units.WALLETS, [wallet(1).keys[0], wallet(6).keys[0]])
         try:
-            await book.sync()
+            await book.fold()
         except Killed:
             book.close()
             assert proven_numbers(folder, 6) in ([0, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6])

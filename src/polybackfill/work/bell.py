@@ -1,0 +1,31 @@
+"""Waiting for a change and for a time at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from polybackfill import clock as clocks
+
+
+class Bell:
+    """Rung when something changed; everybody who waits looks again. Few wait, it rings rarely."""
+
+    def __init__(self, name: str, clock: clocks.Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake everybody who waits now; nobody who comes later."""
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def wait(self, longest_s: float) -> None:
+        """Return at the next ring, or when `longest_s` seconds have passed."""
+        rung = asyncio.create_task(self._rung.wait(), name=f"{self._name}-change")
+        timer = asyncio.create_task(self._clock.sleep(longest_s), name=f"{self._name}-due")
+        try:
+            await asyncio.wait({rung, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rung.cancel()
+            timer.cancel()
