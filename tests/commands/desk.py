@@ -86,9 +86,9 @@ class Desk(harness.Ground):
         return found
 
     def ids(self, table: str = "external_trades_raw") -> list[str]:
-        """Every id of a table, sorted, repeats included."""
-        column = "external_trade_id" if table == "external_trades_raw" else "activity_id"
-        return [row["id"] for row in self.sql(f"SELECT {column} AS id FROM {table} ORDER BY id")]
+        """Every id of a table, sorted, repeats included; `table` may end in a WHERE."""
+        column = "activity_id" if table.startswith("wallet_activity") else "external_trade_id"
+        return sorted(row["id"] for row in self.sql(f"SELECT {column} AS id FROM {table}"))
 
     def file(self, name: str, lines: Iterable[str]) -> Path:
         """A text file in the folder."""

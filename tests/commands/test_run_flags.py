@@ -1,0 +1,232 @@
+"""What the flags of `run` choose: keys, order, bounds of time."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from tests import harness
+from tests.commands import desk as desks
+
+from polybackfill import errors
+
+from .conftest import NewDesk
+
+SECOND = "toUnixTimestamp(trade_timestamp)"
+
+
+@pytest.fixture(scope="module")
+def busy(shared_sandbox: harness.Sandbox) -> list[str]:
+    """Wallets with 10 to 900 trades: a page each, none of them empty."""
+    ranked = shared_sandbox.ask("wallets?top=1000000&by=rows")
+    return [row["wallet"] for row in ranked if not row["contract"] and 10 <= row["all_rows"] <= 900]
+
+
+@pytest.fixture(scope="module")
+def whole(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
+    """Everything the sandbox has, stored: what parts of it are compared with."""
+    shared_sandbox.reset()
+    made = new_desk()
+    made.plan_keys(*shared_sandbox.wallets, *shared_sandbox.conditions)
+    made.call("run")
+    return made
+
+
+def _wallets(desk: desks.Desk) -> set[str]:
+    rows = desk.sql("SELECT DISTINCT wallet_address AS wallet FROM external_trades_raw")
+    return {row["wallet"] for row in rows}
+
+
+def _trades_of(wallet: str) -> str:
+    return f"external_trades_raw WHERE wallet_address = '{wallet[2:]}'"
+
+
+def _asked(sandbox: harness.Sandbox) -> dict[str, int]:
+    return {name: route["requests"] for name, route in sandbox.ask("stats")["routes"].items()}
+
+
+def test_limit_takes_the_first_by_rank(
+    desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    ranked = busy[:6]
+    desk.plan_keys(*ranked)
+    desk.call("run", "wallets", "--limit", 2)
+    plan = desk.plan_of()
+    assert [row["status"] for row in plan.values()] == ["done"] * 2 + ["pending"] * 4
+    assert _wallets(desk) == set(desks.bare(ranked[:2]))
+    desk.call("run", "wallets", "--skip", 1, "--limit", 2)
+    states = [row["status"] for row in desk.plan_of().values()]
+    assert states == ["done", "done", "pending", "done", "done", "pending"]
+    desk.call("run", "wallets", "--skip", 1)
+    states = [row["status"] for row in desk.plan_of().values()]
+    assert states == ["done", "done", "pending", "done", "done", "done"]
+    desk.environment["BACKFILL_SKIP"] = "1"
+    assert "nothing to do" in desk.call("run", "wallets").out
+    assert _asked(sandbox) == {"activity": 5}
+
+
+def test_the_environment_limits_and_a_flag_wins(desk: desks.Desk, busy: list[str]) -> None:
+    desk.plan_keys(*busy[:4])
+    desk.set(limit=1)
+    desk.call("run", "wallets")
+    assert desk.statuses() == {"done": 1, "pending": 3}
+    desk.call("run", "wallets", "--limit", 2)
+    assert desk.statuses() == {"done": 3, "pending": 1}
+
+
+def test_wallet_alone_restricts_nothing_else(
+    desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    desk.call("run", "--wallet", busy[0])
+    desk.prove(sandbox, wallets=busy[:1], conditions=[])
+    assert desk.value("SELECT uniqExact(condition_id) FROM external_trades_raw") > 10
+    assert set(_asked(sandbox)) == {"activity"}
+
+
+def test_condition_alone_restricts_nothing_else(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    largest = sandbox.conditions[0]
+    desk.call("run", "--condition-id", largest)
+    desk.prove(sandbox, wallets=[], conditions=[largest])
+    assert desk.value("SELECT uniqExact(wallet_address) FROM external_trades_raw") > 2
+    assert set(_asked(sandbox)) == {"trades"}
+
+
+def test_every_way_to_give_ids(desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
+    wallets, conditions = busy[:7], sandbox.conditions[2:8]
+    listed = desk.file(
+        "wallets.csv",
+        ["# the big ones", wallets[3].upper().replace("0X", "0x"), "", f"{wallets[4]}, 12, 3.5"],
+    )
+    flags = ["--wallet", wallets[0], "--wallet", f"{wallets[1][2:]},{wallets[2].upper()}"]
+    flags += ["--wallet", listed, "--wallet", f" {wallets[5]} , {wallets[6]},{wallets[0]}"]
+    flags += ["--condition-id", ",".join(conditions[:2]), "--condition-id", conditions[2][2:]]
+    flags += ["--condition-id", desk.file("ids", [conditions[3].upper(), *conditions[4:]])]
+    picture = desk.json("run", *flags)
+    assert picture["parts"]["wallets"]["units"] == 7
+    assert picture["parts"]["conditions"]["units"] == 6
+    desk.prove(sandbox, wallets=wallets, conditions=conditions)
+    assert desk.plan_of() == {}, "what is typed does not enter the plan"
+
+
+def test_typed_ids_leave_the_plan_alone(desk: desks.Desk, busy: list[str]) -> None:
+    desk.plan_keys(*busy[:3])
+    desk.call("run", "--wallet", busy[5])
+    assert desk.statuses() == {"pending": 3}
+    desk.call("run", "--wallet", busy[1])
+    states = [row["status"] for row in desk.plan_of().values()]
+    assert states == ["pending", "done", "pending"], "but a planned wallet that is done shows it"
+
+
+def test_an_unknown_condition_is_done_without_rows(desk: desks.Desk) -> None:
+    unknown = "0x" + "ab" * 32
+    desk.plan_keys(unknown)
+    desk.call("run")
+    plan = desk.plan_of("condition")
+    assert plan[unknown[2:]]["status"] == "done"
+    assert desk.value("SELECT count() FROM external_trades_raw") == 0
+
+
+def test_a_wallet_without_rows_is_done(desk: desks.Desk) -> None:
+    desk.plan_keys("0x" + "cd" * 20)
+    desk.call("run", "wallets")
+    assert desk.statuses() == {"done": 1}
+
+
+def test_a_contract_is_left_out_with_a_word(
+    desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    ranked = sandbox.ask("wallets?top=1000000")
+    contract = next(row["wallet"] for row in ranked if row["contract"])
+    told = desk.call("run", "--wallet", f"{contract.upper()},{busy[0]}")
+    assert f"left out: {contract} is a contract, not a wallet" in told.err
+    assert _wallets(desk) == set(desks.bare(busy[:1]))
+    assert _asked(sandbox) == {"activity": 1}
+    only = desk.call("run", "--wallet", contract, code=errors.EXIT_CONFIG)
+    assert "every wallet given is a contract" in only.err
+    planned = desk.call("plan", "build", "--from", desk.file("p.txt", [contract, busy[0]]))
+    assert contract in planned.out
+    assert set(desk.plan_of()) == set(desks.bare(busy[:1]))
+
+
+def _bounds(whole: desks.Desk, column: str, key: str) -> tuple[int, int]:
+    """Two seconds in which this wallet or condition traded, a fifth from either end."""
+    rows = whole.sql(
+        f"SELECT DISTINCT {SECOND} AS second FROM external_trades_raw "
+        f"WHERE {column} = '{key[2:]}' ORDER BY second"
+    )
+    seconds = [row["second"] for row in rows]
+    assert len(seconds) > 10
+    return seconds[len(seconds) // 5], seconds[-len(seconds) // 5]
+
+
+@pytest.mark.parametrize("kind", ["wallet", "condition"])
+def test_since_and_until_are_inclusive(
+    kind: str, whole: desks.Desk, new_desk: NewDesk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    key = busy[0] if kind == "wallet" else sandbox.conditions[0]
+    column = "wallet_address" if kind == "wallet" else "condition_id"
+    flag = "--wallet" if kind == "wallet" else "--condition-id"
+    since, until = _bounds(whole, column, key)
+    mine = f"external_trades_raw WHERE {column} = '{key[2:]}' AND {SECOND}"
+    for first, last in ((since, until), (since, since)):
+        desk = new_desk()
+        desk.call("run", flag, key, "--since", first, "--until", last)
+        assert desk.ids() == whole.ids(f"{mine} BETWEEN {first} AND {last}")
+
+
+def test_days_mean_their_first_and_last_second(
+    whole: desks.Desk, desk: desks.Desk, busy: list[str]
+) -> None:
+    bounds = _bounds(whole, "wallet_address", busy[0])
+    first, last = (str(dt.datetime.fromtimestamp(second, dt.UTC).date()) for second in bounds)
+    desk.call("run", "--wallet", busy[0], "--since", first, "--until", last)
+    within = f"AND toDate(trade_timestamp) BETWEEN '{first}' AND '{last}'"
+    assert desk.ids() == whole.ids(f"{_trades_of(busy[0])} {within}")
+
+
+def test_parts_of_time_add_up_to_the_whole(
+    whole: desks.Desk, desk: desks.Desk, busy: list[str]
+) -> None:
+    since, until = _bounds(whole, "wallet_address", busy[0])
+    desk.plan_keys(busy[0])
+    desk.call("run", "wallets", "--until", since)
+    desk.call("run", "wallets", "--since", since, "--until", until)
+    desk.call("run", "wallets", "--since", until)
+    everything = whole.ids(_trades_of(busy[0]))
+    assert desk.ids() == everything
+    assert desk.statuses() == {"pending": 1}, "a window does not prove the whole history"
+    desk.call("run", "wallets")
+    assert desk.statuses() == {"done": 1}
+    assert desk.ids() == everything
+
+
+@pytest.mark.parametrize("words", [("wallets",), ("conditions",), ("conditions", "wallets"), ()])
+def test_parts(
+    words: tuple[str, ...], desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    desk.plan_keys(*busy[:2], *sandbox.conditions[:2])
+    picture = desk.json("run", *words)
+    assert set(picture["parts"]) == set(words or ("wallets", "conditions"))
+    routes = {"wallets": "activity", "conditions": "trades"}
+    assert set(_asked(sandbox)) == {routes[part] for part in picture["parts"]}
+
+
+def test_an_unknown_part_is_refused(desk: desks.Desk) -> None:
+    told = desk.call("run", "wallet", code=errors.EXIT_CONFIG)
+    assert "no part wallet: the parts are conditions and wallets" in told.err
+
+
+@pytest.mark.parametrize("workers", ["1", "5", "auto"])
+def test_workers(workers: str, desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
+    del desk.environment["BACKFILL_WORKERS"]
+    desk.set(request_deadline_s=30)
+    desk.plan_keys(*busy[:9])
+    sandbox.faults({"kind": "hang", "route": "activity"})
+    daemon = desk.start("run", "wallets", "--workers", workers)
+    wanted = 9 if workers == "auto" else int(workers)  # every wallet of the plan at once
+    harness.until(lambda: sandbox.fired()["hang"] == wanted, f"{wanted} requests")
+    status = f"{desk.environment['BACKFILL_RUN_NAME']}.json"
+    file = desk.data / "status" / status
+    harness.until(file.exists, "the picture of the run")
+    assert sandbox.fired()["hang"] == wanted
+    daemon.kill()
