@@ -39,6 +39,7 @@ ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADE
 _LINE_S = 60.0
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MAX_AUTO_WORKERS = 64
+_FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no other limit
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 
 
@@ -169,7 +170,8 @@ class Run:
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = asyncio.Event()
         self._notifier = notify.Notifier.from_environment()
-        self._limits = _limits(backfill, clock)
+        self._budgets = _budgets(backfill)
+        self._limits = limits.Limits(self._budgets, clock=clock, share=backfill.share)
         self._client = http.Client(
             base_urls={
                 "data": backfill.data_url,
@@ -285,10 +287,11 @@ class Run:
         workers = self._chosen.backfill.workers
         if isinstance(workers, int):
             return workers
-        budget = self._limits.stats()[ROUTES[kind].budgets[0]]
-        latency_s = float(budget["usual_latency_s"] or _FIRST_LATENCY_S)
-        wanted = float(budget["limit"] or 0) / endpoints.WINDOW_S * latency_s * 1.5
-        return min(_MAX_AUTO_WORKERS, math.ceil(wanted) + 2)
+        name = ROUTES[kind].budgets[0]
+        latency_s = self._limits.latency_s(name) or _FIRST_LATENCY_S
+        budget, share = self._budgets[name], self._chosen.backfill.share
+        rate = min(budget.requests * share / budget.window_s, _FASTEST_PER_S)
+        return min(_MAX_AUTO_WORKERS, math.ceil(rate * latency_s * 1.5) + 2)
 
     def _leased(self, kind: str) -> list[units.Unit]:
         part = self._parts.get(kind)
@@ -367,7 +370,3 @@ def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
     return endpoints.budgets(backfill.limits, own_server=own_server)
-
-
-def _limits(backfill: settings.Backfill, clock: clocks.Clock) -> limits.Limits:
-    return limits.Limits(_budgets(backfill), clock=clock, share=backfill.share)

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress
-from polybackfill.polymarket import congestion, endpoints, pace
+from polybackfill.polymarket import congestion, endpoints, latencies, pace
 
 LONGEST_PAUSE_S = 600.0
 
@@ -123,6 +123,13 @@ class Limits:
     def pause_left_s(self, host: str) -> float:
         """Seconds until `host` may be asked again."""
         return max(self._paused_until.get(host, -math.inf) - self._clock.monotonic(), 0.0)
+
+    def latency_s(self, budget: str) -> float | None:
+        """What an answer usually takes, without the queues of ours; None before the first few."""
+        known = self._lanes[budget].latencies
+        if known.quickest_s is None or known.usual_s is None:
+            return known.quickest_s
+        return min(known.usual_s, latencies.QUEUED * known.quickest_s)
 
     def stats(self) -> dict[str, dict[str, float | int | None]]:
         """Per budget: what is allowed, what was used, and why it is not more."""
