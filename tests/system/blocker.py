@@ -1,4 +1,4 @@
-"""Stands in for `python -m polybackfill`: one answer blocks the event loop for 4 s."""
+"""Stands in for `python -m polybackfill`: one answer blocks the event loop for 3 s."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polybackfill import cli
 from polybackfill.polymarket import http
 
 BLOCK_AT = 40
-BLOCK_S = 4.0
+BLOCK_S = 3.0
 
 _get = http.Client.get
 _answers = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
 from collections.abc import Callable
@@ -13,9 +12,6 @@ import pytest
 from tests import harness
 
 from polybackfill import errors
-
-# Without root nobody may mount a small disk; the same refusals are then shown by test_store_full.
-MAY_MOUNT = os.geteuid() == 0
 
 
 @pytest.fixture
@@ -58,6 +54,16 @@ def test_a_torn_or_truncated_journal_heals(
     _completes(half_done, sandbox)
 
 
+def test_what_was_torn_off_is_kept_aside(
+    half_done: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    with (half_done.ledger / "ledger.jsonl").open("ab") as journal:
+        journal.write(b'{"event":"adva')
+    _completes(half_done, sandbox)
+    [aside] = half_done.ledger.glob("torn-after-*")
+    assert aside.read_bytes() == b'{"event":"adva'
+
+
 def test_a_lost_checkpoint_costs_time_and_no_row(
     half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
@@ -87,18 +93,18 @@ def _make_newer(journal: Path) -> str:
     return "has schema version 99, this program reads up to 1; start the newer polybackfill"
 
 
-@pytest.mark.parametrize("harm", [_damage_a_line, _replace_by_another_file, _make_newer])
 def test_a_checkpoint_that_cannot_be_used_is_named_and_left_alone(
-    harm: Callable[[Path], str], half_done: harness.Ground, sandbox: harness.Sandbox
+    half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     journal = half_done.ledger / "ledger.jsonl"
     sound = journal.read_bytes()
-    text = harm(journal)
-    harmed = journal.read_bytes()
-    refused = half_done.run("run", *half_done.write_keys(sandbox))
-    refused.expect(errors.EXIT_CONFIG)
-    assert str(journal) in refused.err
-    assert re.search(text, " ".join(refused.err.split())), refused.err
-    assert journal.read_bytes() == harmed
-    journal.write_bytes(sound)
+    for harm in (_damage_a_line, _replace_by_another_file, _make_newer):
+        text = harm(journal)
+        harmed = journal.read_bytes()
+        refused = half_done.run("run", *half_done.write_keys(sandbox))
+        refused.expect(errors.EXIT_CONFIG)
+        assert str(journal) in refused.err
+        assert re.search(text, " ".join(refused.err.split())), refused.err
+        assert journal.read_bytes() == harmed
+        journal.write_bytes(sound)
     _completes(half_done, sandbox)

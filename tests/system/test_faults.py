@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 
+import filelock
 import pytest
 from tests import harness
 
 from polybackfill import errors
 from polybackfill.sandbox import faults
+from polybackfill.store import rendezvous
 
 # What heals by asking again; the others have tests of their own.
 PASSING = tuple(kind for kind in faults.KINDS if kind not in {"400", "bad_row", "unknown_field"})
@@ -99,7 +101,7 @@ MIXED = [
     {"kind": kind, "route": "data", "probability": 0.02, "retry_after_s": 1}
     for kind in PASSING
     if kind not in _SLOW
-] + [{"kind": kind, "route": "data", "probability": 0.02, "count": 3} for kind in sorted(_SLOW)]
+] + [{"kind": kind, "route": "data", "probability": 0.02, "count": 1} for kind in sorted(_SLOW)]
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,22 @@ def test_the_store_dies_in_the_middle(ground: harness.Ground, sandbox: harness.S
     ended.expect(0)
     assert ground.store_pid() != first
     ground.prove(sandbox)
+
+
+def test_the_store_dies_and_cannot_come_back_at_once(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    ground.set(batch_rows=500, buffer_bytes=200_000, stall_s=1.5)
+    daemon = ground.start("run", *ground.write_keys(sandbox))
+    harness.until(lambda: sandbox.pages() > 20, "the first pages")
+    first = ground.store_pid()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    # Whoever holds its folder keeps a new child out; one needs longer to start than this.
+    lock = filelock.FileLock(rendezvous.lock_path(ground.store), timeout=5)
+    with lock, pytest.raises(AssertionError):
+        harness.until(lambda: not daemon.running, "an end", within_s=3)
+    daemon.end().expect(0)
+    assert ground.store_pid() != first
+    ground.prove(sandbox)
+    assert ground.events("worker.stalled") == []

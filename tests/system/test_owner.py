@@ -13,9 +13,9 @@ from polybackfill import errors
 
 
 def _hold_up(sandbox: harness.Sandbox) -> None:
-    """Every request waits 5 s, after the first 30."""
+    """Every request waits 3 s, after the first 30."""
     sandbox.faults(
-        {"kind": "429_json", "route": "data", "after": 30, "count": 1, "retry_after_s": 5}
+        {"kind": "429_json", "route": "data", "after": 30, "count": 1, "retry_after_s": 3}
     )
 
 
