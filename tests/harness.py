@@ -43,7 +43,9 @@ STATE = (
 )
 
 
-def until(met: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+def until(
+    met: Callable[[], Any], what: str, within_s: float = 20.0, *, every_s: float = POLL_S
+) -> Any:
     """The first true value of `met`; AssertionError naming `what` when it does not come in time."""
     deadline = time.monotonic() + within_s
     pause = threading.Event()
@@ -52,7 +54,7 @@ def until(met: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
         if value:
             return value
         assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
-        pause.wait(POLL_S)
+        pause.wait(every_s)
 
 
 def ask(url: str, body: object = None) -> Any:

@@ -110,11 +110,14 @@ class Tormentor:
             self._until(daemon, self._sandbox.pages, served + max(1, round(share)))
         else:
             self._pause.wait(self._rng.uniform(0, 0.9))
-        self._pause.wait(self._rng.uniform(0, 0.05))
+        self._pause.wait(self._rng.uniform(0, 0.1))
 
     def _until(self, daemon: harness.Daemon, counted: Callable[[], int], pages: int) -> None:
         harness.until(
-            lambda: counted() >= pages or not daemon.running, f"{pages} pages; {self.tally}", 60
+            lambda: counted() >= pages or not daemon.running,
+            f"{pages} pages; {self.tally}",
+            within_s=60,
+            every_s=0.1,  # reading the ledger takes time the daemon needs
         )
 
     def _look_for_duplicates(self) -> None:
