@@ -28,6 +28,11 @@ class Progress:
         self.marks += 1
         self._idle_since = self._clock.monotonic()
 
+    def begin(self, doing: str) -> None:
+        """A unit was taken: the idle time starts from zero, but nothing is gained yet."""
+        self.doing = doing
+        self._idle_since = self._clock.monotonic()
+
     @contextmanager
     def waiting(self, reason: str) -> Iterator[None]:
         """A polite wait (token, back-off, pause of the host, store): its time is not idle time."""

@@ -260,6 +260,7 @@ class Run:
             kind,
             queue=queue,
             work=walker.work,
+            is_outage=walker.is_outage,
             size=lambda: self._crew_size(kind),
             stall_s=backfill.stall_s,
             clock=self._clock,
@@ -293,6 +294,12 @@ class Run:
         rate = min(budget.requests * share / budget.window_s, _FASTEST_PER_S)
         return min(_MAX_AUTO_WORKERS, math.ceil(rate * latency_s * 1.5) + 2)
 
+    def _outage(self) -> str | None:
+        silent = [ROUTES[kind] for kind in self._parts]
+        bound_s = self._chosen.backfill.no_progress_s / 2
+        out = [route.name for route in silent if self._client.silent_s(route) > bound_s]
+        return out[0] if out else None
+
     def _leased(self, kind: str) -> list[units.Unit]:
         part = self._parts.get(kind)
         return [lease.unit for lease in part.queue.leases()] if part is not None else []
@@ -319,6 +326,7 @@ class Run:
             scribe=scribe,
             ledger=self._ground.ledger,
             sync_plan=self._sync_plan,
+            outage=self._outage,
             notifier=self._notifier,
             stop=self._stop,
             bounds=supervisor.Bounds(

@@ -45,6 +45,7 @@ class Crew:
         *,
         queue: queues.Queue,
         work: Work,
+        is_outage: Callable[[queues.Lease], bool],
         size: Callable[[], int],
         stall_s: float,
         clock: clocks.Clock,
@@ -52,11 +53,13 @@ class Crew:
         self.kind = kind
         self._queue = queue
         self._work = work
+        self._is_outage = is_outage
         self._size = size
         self._stall_s = stall_s
         self._clock = clock
         self._workers: list[Worker] = []
         self._hired = 0
+        self._marks_of_gone = 0
         self._stopping = False
         self.stalls = 0
 
@@ -97,8 +100,8 @@ class Crew:
 
     @property
     def marks(self) -> int:
-        """Marks of all workers there are, a figure that moves while anything moves."""
-        return self._hired + sum(worker.progress.marks for worker in self._workers)
+        """Marks of all workers there ever were: grows with every page, and with nothing else."""
+        return self._marks_of_gone + sum(worker.progress.marks for worker in self._workers)
 
     def waits(self) -> list[str]:
         """The declared waits of those who hold a unit."""
@@ -139,7 +142,7 @@ class Crew:
                 worker.lease = await self._queue.take(name)
             if worker.lease is None:
                 return
-            worker.progress.mark("unit taken")
+            worker.progress.begin("unit taken")
             try:
                 await self._work(worker.lease, worker.progress)
             except asyncio.CancelledError:
@@ -151,7 +154,7 @@ class Crew:
     def _collect(self) -> None:
         for worker in list(self._workers):
             if worker.task is not None and worker.task.done():
-                self._workers.remove(worker)
+                self._remove(worker)
                 if not worker.task.cancelled():
                     worker.task.result()  # a Stop, or a fault of ours, ends the run loudly
 
@@ -170,9 +173,14 @@ class Crew:
             )
             if worker.lease is not None:
                 # Expired first: what the cancelled task still does to its lease is refused.
-                self._queue.expire(worker.lease)
+                outage = self._is_outage(worker.lease)
+                self._queue.expire(worker.lease, count_attempt=not outage)
             worker.task.cancel("stalled")
-            self._workers.remove(worker)
+            self._remove(worker)
+
+    def _remove(self, worker: Worker) -> None:
+        self._marks_of_gone += worker.progress.marks
+        self._workers.remove(worker)
 
     async def _dismiss(self) -> None:
         self.release_all()

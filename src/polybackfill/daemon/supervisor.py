@@ -49,7 +49,7 @@ class Duty:
 
 
 class Supervisor:
-    """Owns the tasks of a run."""
+    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Supervisor:
         scribe: writer.Writer,
         ledger: ledgers.Ledger,
         sync_plan: Callable[[], Awaitable[None]],
+        outage: Callable[[], str | None],
         notifier: notify.Notifier,
         stop: asyncio.Event,
         bounds: Bounds,
@@ -71,13 +72,14 @@ class Supervisor:
         self._scribe = scribe
         self._ledger = ledger
         self._sync_plan = sync_plan
+        self._outage = outage
         self._duties = [Duty("plan", bounds.plan_refresh_s, sync_plan)]
         self._notifier = notifier
         self._stop = stop
         self._bounds = bounds
         self._clock = clock
         self._moved_at = clock.monotonic()
-        self._moved_mark = -1
+        self._moved_mark = (-1, -1, -1)
         self.state = "starting"
 
     def add_duty(self, duty: Duty) -> None:
@@ -199,7 +201,9 @@ class Supervisor:
 
     def _check_moving(self) -> bool:
         """Whether a mark moved or a wait is declared; raises errors.Stop beyond the bound."""
-        mark = self._scribe.cuts + sum(crew.marks for crew in self._crews.values())
+        pages = sum(crew.marks for crew in self._crews.values())
+        given_up = sum(queue.stats()["error"] for queue in self._queues.values())
+        mark = (self._scribe.cuts, pages, given_up)
         now = self._clock.monotonic()
         if mark != self._moved_mark:
             self._moved_mark, self._moved_at = mark, now
@@ -218,6 +222,8 @@ class Supervisor:
     def _outside_wait(self) -> str | None:
         if self._scribe.progress.wait_reason == "store":
             return "the store"
+        if (route := self._outage()) is not None:
+            return f"{route}, which does not answer"
         waits = [reason for crew in self._crews.values() for reason in crew.waits()]
         return waits[0] if waits else None
 

@@ -25,6 +25,12 @@ CONDITIONS = "conditions"
 _OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
 _AGAIN_S = 5.0  # a unit given back is not taken again at once
 
+# What a route answers at once, with or without rows, as long as it works at all.
+_HARMLESS: dict[str, walk.Query] = {
+    WALLETS: (("user", f"0x{1:040x}"), ("limit", "1")),
+    CONDITIONS: (("limit", "1"),),
+}
+
 
 class Pacer:
     """Lets one unit start every `interval_s` seconds, whatever the number of workers."""
@@ -74,23 +80,40 @@ class Walker:
         """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
         await self._pacer.wait(progress)
         try:
+            await self._make_sure_of_the_host(lease, progress)
             await self._walk(lease, progress)
         except errors.Retry as error:
             self._give_back(lease, error)
         except errors.GiveUp as error:
             self._queue.fail(lease, str(error))
 
+    def is_outage(self, lease: queues.Lease) -> bool:
+        """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""
+        route = feed_of(lease.unit).route
+        silent = self._client.silent_s(route) > _OUTAGE_S
+        return silent and self._client.answered_at(route) < lease.taken_at
+
+    async def _make_sure_of_the_host(self, lease: queues.Lease, progress: marks.Progress) -> None:
+        """After a long silence ask what any healthy host answers; raises Retry in an outage.
+
+        A unit that fails after that answer fails by itself, even if it is the last one left.
+        """
+        route = feed_of(lease.unit).route
+        if self._client.silent_s(route) <= _OUTAGE_S:
+            return
+        progress.doing = f"asking whether {route.name} answers"
+        try:
+            await self._client.get(route, self._fresh(_HARMLESS[lease.unit.kind]), progress)
+        except errors.GiveUp as error:
+            log.info("route.answers", route=route.name, error=str(error))
+
     async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
         feed = feed_of(lease.unit)
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
 
-        # The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
-        # has not seen gets a fresh one, and the API ignores it.
         async def fetch(feed: walk.Feed, cursor: str | None) -> http.Reply:
             progress.doing = f"{feed.route.path} {lease.unit.id}"
-            query = feed.query(cursor)
-            if cursor is None:
-                query = (*query, ("_", str(int(self._clock.now() * 1000))))
+            query = feed.query(cursor) if cursor is not None else self._fresh(feed.query(None))
             return await self._client.get(feed.route, query, progress)
 
         async def persist(attempt: Callable[[], Awaitable[parse.Parsed]]) -> parse.Parsed:
@@ -112,6 +135,12 @@ class Walker:
                 await self._batch.add(parcel, progress)
             progress.mark("page")
 
+    def _fresh(self, query: walk.Query) -> walk.Query:
+        """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
+        has not seen gets a fresh one, and the API ignores it.
+        """
+        return (*query, ("_", str(int(self._clock.now() * 1000))))
+
     def _count(self, page: walk.Page) -> None:
         self.pages += 1
         self.fetched_rows += page.fetched_rows
@@ -125,8 +154,14 @@ class Walker:
             log.warning("unit.split", unit=lease.unit.id, error=str(error))
             self._queue.split(lease)
             return
-        outage = self._client.silent_s(feed_of(lease.unit).route.host) > _OUTAGE_S
-        log.warning("unit.retry", unit=lease.unit.id, attempt=lease.attempt, error=str(error))
+        outage = self.is_outage(lease)
+        log.warning(
+            "unit.retry",
+            unit=lease.unit.id,
+            attempt=lease.attempt,
+            outage=outage,
+            error=str(error),
+        )
         self._queue.give_back(
             lease,
             not_before=self._clock.monotonic() + _AGAIN_S,

@@ -81,7 +81,9 @@ class Client:
         self._line: _Line | None = None
         self._counters = _Counters()
         self._open = 0
-        self._answered_at: dict[str, float] = dict.fromkeys(base_urls, clock.monotonic())
+        self._started_at = clock.monotonic()
+        self._answered_at: dict[endpoints.Route, float] = {}
+        self._failing: set[endpoints.Route] = set()
 
     async def get(
         self,
@@ -100,6 +102,9 @@ class Client:
             outcome = await self._exchange(url, turn)
         except (aiohttp.ClientError, OSError, _TooLong) as error:
             outcome = error
+        except asyncio.CancelledError:
+            self._failing.add(route)  # given up without an answer, by a stall or at the end
+            raise
         finally:
             turn.release()
         verdict = replies.translate(
@@ -116,9 +121,15 @@ class Client:
             await self._line.session.close()
             self._line = None
 
-    def silent_s(self, host: str) -> float:
-        """Seconds since `host` last answered anything but a failure of its own."""
-        return self._clock.monotonic() - self._answered_at[host]
+    def silent_s(self, route: endpoints.Route) -> float:
+        """Seconds since `route` last answered, if a request failed since; 0 while it answers."""
+        if route not in self._failing:
+            return 0.0
+        return self._clock.monotonic() - self.answered_at(route)
+
+    def answered_at(self, route: endpoints.Route) -> float:
+        """Monotonic time of the last answer that was no failure of the host; at first the start."""
+        return self._answered_at.get(route, self._started_at)
 
     def stats(self) -> dict[str, object]:
         """Requests by route and status, errors by class, bytes of the bodies (unpacked)."""
@@ -205,7 +216,10 @@ class Client:
         status = str(outcome.status) if isinstance(outcome, Reply) else "none"
         counters.requests.setdefault(route.name, Counter())[status] += 1
         if isinstance(verdict, Reply | errors.GiveUp):
-            self._answered_at[route.host] = self._clock.monotonic()
+            self._answered_at[route] = self._clock.monotonic()
+            self._failing.discard(route)
+        else:
+            self._failing.add(route)
         if isinstance(verdict, errors.BackfillError):
             counters.errors[type(verdict).__name__] += 1
         if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:

@@ -33,6 +33,7 @@ _BAD_REQUEST = 400
 
 _trade_second = attrgetter("trade_timestamp")
 _activity_second = attrgetter("activity_timestamp")
+Query = tuple[tuple[str, str], ...]
 _Row = TypeVar("_Row", records.Trade, records.Activity)
 
 
@@ -67,14 +68,14 @@ class Feed:
     """
 
     route: endpoints.Route
-    params: tuple[tuple[str, str], ...]
+    params: Query
     wallet: str | None = None
     conditions: frozenset[str] = frozenset()
     descending: bool = True
     since: int | None = None
     until: int | None = None
 
-    def query(self, cursor: str | None) -> tuple[tuple[str, str], ...]:
+    def query(self, cursor: str | None) -> Query:
         """The parameters of one request: the cursor holds the place, but not the filters."""
         return self.params if cursor is None else (*self.params, ("cursor", cursor))
 

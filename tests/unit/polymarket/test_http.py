@@ -456,21 +456,18 @@ class Paper:
 
 
 async def fetch(
-    client: retry.Asking,
+    client: http.Client,
     paper: Paper,
     check: Callable[[replies.Reply], object] = lambda reply: reply.body,
     attempts: int = 4,
+    mark: progress.Progress | None = None,
 ) -> object:
-    return await retry.fetch(
-        client,
-        ROUTE,
-        {},
-        progress.Progress(paper),
-        check=check,
-        attempts=attempts,
-        clock=paper,
-        rng=random.Random(1),
-    )
+    mark = mark or progress.Progress(paper)
+
+    async def attempt() -> object:
+        return check(await client.get(ROUTE, {}, mark))
+
+    return await retry.persist(attempt, mark, attempts=attempts, clock=paper, rng=random.Random(1))
 
 
 async def test_a_page_is_asked_for_until_it_is_good(server, client):
@@ -506,6 +503,13 @@ async def test_the_wait_is_the_one_the_server_asked_for(server, client):
     assert paper.slept == [17.0]
 
 
+async def test_a_wait_of_nothing_does_not_use_up_the_attempts_at_once(server, client):
+    server.script(answer(503, Retry_After="0"), answer(503, Retry_After="0"), answer(200))
+    paper = Paper()
+    await fetch(client, paper)
+    assert sum(paper.slept) > 0.1
+
+
 async def test_a_batch_to_be_split_is_not_asked_again_unsplit(server, client):
     server.script(answer(403, CLOUDFLARE, "text/html"))
     with pytest.raises(errors.Retry) as raised:
@@ -531,16 +535,7 @@ async def test_backing_off_is_a_declared_wait(server, client):
 
     paper = Watching()
     mark = progress.Progress(paper)
-    await retry.fetch(
-        client,
-        ROUTE,
-        {},
-        mark,
-        check=lambda reply: reply,
-        attempts=2,
-        clock=paper,
-        rng=random.Random(1),
-    )
+    await fetch(client, paper, attempts=2, mark=mark)
     assert reasons == ["back-off"]
 
 

@@ -1,0 +1,176 @@
+"""A whole run without its command: the real parts over a real sandbox, quick to build, to bend."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import structlog
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill.daemon import batch, crew, notify, supervisor, worker, writer
+from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.work import ledger, queue, units
+
+QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[harness.Sandbox]:
+    """The smallest universe there is, without latency and limits."""
+    with harness.sandbox(trades=6_500, wallets=40, markets=40) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
+    """The shared sandbox without faults, its counters at zero."""
+    shared_sandbox.reset()
+    yield shared_sandbox
+    shared_sandbox.reset()
+
+
+@pytest.fixture
+def events() -> Iterator[list[structlog.typing.EventDict]]:
+    """What is logged meanwhile."""
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+@dataclass
+class Rig:
+    """One part over one ledger; every argument can be changed before `supervise`."""
+
+    url: str
+    folder: Path
+    kind: str = units.WALLETS
+    sink: writer.Sink = field(default_factory=writer.Tally)
+    workers: int = 3
+    sleep_s: float = 0.0
+    deadline_s: float = 5.0
+    no_progress_s: float = 30.0
+    grace_s: float = 5.0
+    cut_rows: int = 2_000
+    options: dict[str, float] = field(default_factory=lambda: dict(QUICK))
+    sync_plan: Callable[[], Awaitable[None]] | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = clocks.SystemClock()
+        self.stop = asyncio.Event()
+        self.ledger = ledger.Ledger.open(self.folder)
+        self.queue: queue.Queue | None = None
+        self.client = http.Client(
+            base_urls={"data": f"{self.url}/data"},
+            limits=limits.Limits(
+                {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED},
+                clock=self.clock,
+            ),
+            clock=self.clock,
+            deadline_s=self.deadline_s,
+            refusal_pause_s=0.2,
+        )
+
+    def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:
+        """The parts put together as a run does it; `feed`: its units."""
+        self.queue = queue.Queue(
+            self.kind,
+            feed=feed,
+            ledger=self.ledger,
+            max_attempts=int(self.options["max_attempts"]),
+            clock=self.clock,
+        )
+        self.batch = batch.Batch(
+            cut_rows=self.cut_rows,
+            cut_bytes=10**7,
+            cut_age_s=0.2,
+            buffer_bytes=10**7,
+            clock=self.clock,
+        )
+        self.walker = worker.Walker(
+            client=self.client,
+            batch=self.batch,
+            queue=self.queue,
+            pacer=worker.Pacer(self.sleep_s, self.clock),
+            page_attempts=int(self.options["page_attempts"]),
+            backoff_cap_s=self.options["backoff_cap_s"],
+            clock=self.clock,
+            rng=random.Random(1),
+        )
+        self.crew = crew.Crew(
+            self.kind,
+            queue=self.queue,
+            work=self.walker.work,
+            is_outage=self.walker.is_outage,
+            size=lambda: self.workers,
+            stall_s=self.options["stall_s"],
+            clock=self.clock,
+        )
+        self.scribe = writer.Writer(
+            batch=self.batch,
+            sink=self.sink,
+            ledger=self.ledger,
+            queues_by_kind={self.kind: self.queue},
+            clock=self.clock,
+            rng=random.Random(2),
+        )
+        return supervisor.Supervisor(
+            crews_by_kind={self.kind: self.crew},
+            queues_by_kind={self.kind: self.queue},
+            batch=self.batch,
+            scribe=self.scribe,
+            ledger=self.ledger,
+            sync_plan=self.sync_plan or _nothing_to_sync,
+            outage=self._outage,
+            notifier=notify.Notifier(None, None),
+            stop=self.stop,
+            bounds=supervisor.Bounds(
+                no_progress_s=self.no_progress_s, grace_s=self.grace_s, plan_refresh_s=0.1
+            ),
+            clock=self.clock,
+        )
+
+    def _outage(self) -> str | None:
+        silent = self.client.silent_s(endpoints.ACTIVITY) > self.no_progress_s / 2
+        return "/v2/activity" if silent else None
+
+    async def close(self) -> None:
+        """Let everything go."""
+        if self.queue is not None:
+            await self.queue.close()
+        await self.client.close()
+        self.ledger.close()
+
+
+async def _nothing_to_sync() -> None:
+    return
+
+
+NewRig = Callable[..., Rig]
+
+
+@pytest_asyncio.fixture
+async def new_rig(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[NewRig]:
+    """Makes rigs that are closed afterwards, all on the same ledger unless named otherwise."""
+    made: list[Rig] = []
+
+    def make(name: str = "run", **changes: object) -> Rig:
+        made.append(Rig(sandbox.url, tmp_path / name, **changes))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for rig in made:
+        await rig.close()
+
+
+def wallets(sandbox: harness.Sandbox, count: int) -> list[units.Unit]:
+    """Units of the `count` wallets with the fewest rows: a page each at most."""
+    return [
+        units.Unit(units.WALLETS, (key.removeprefix("0x"),)) for key in sandbox.wallets[-count:]
+    ]
