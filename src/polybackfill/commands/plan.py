@@ -19,14 +19,21 @@ from polybackfill.work import lock, plan
 WALLETS, CONDITIONS = "wallets", "conditions"
 
 # Source table → (wallet expression, notional expression). Ids may carry 0x in the user's tables.
+# Added up in millionths of a USD, because a sum of floats depends on the order of the parts, and
+# wallets of equal notional would change places from day to day. No number counts as nothing.
 _SOURCES = {
     "pm_trades": ("wallet_address", "collateral_amount"),
     "vw_trades_canonical": ("wallet_address", "usd_value"),
     "external_trades_raw": ("wallet_address", "cash_value"),
 }
 _RANKING = """
-SELECT wallet AS key, count() AS trade_count, sum(abs(value)) AS notional
-FROM (SELECT replaceRegexpOne(lower({wallet}), '^0x', '') AS wallet, {value} AS value FROM {table})
+SELECT wallet AS key, count() AS trade_count,
+    sum(toInt128(round(if(isFinite(value), least(abs(value), 1e18), 0) * 1e6))) / 1e6 AS notional
+FROM (
+    SELECT replaceRegexpOne(lower({wallet}), '^0x', '') AS wallet,
+        ifNull(toFloat64({value}), 0) AS value
+    FROM {table}
+)
 WHERE match(wallet, '^[0-9a-f]{{40}}$') AND wallet NOT IN ({contracts})
 GROUP BY wallet ORDER BY notional DESC, wallet {limit}
 """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import rich.console
 import rich.table
+
+_UNFOLDED = 10_000
 
 
 def show(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> None:
@@ -19,7 +22,9 @@ def show(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> No
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    rich.console.Console(highlight=False, markup=False).print(table)
+    # In a file or a pipe there is no width to keep to: an id broken in two is found by no grep.
+    width = None if sys.stdout.isatty() else _UNFOLDED
+    rich.console.Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _shown(value: Any) -> str:
