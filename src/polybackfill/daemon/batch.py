@@ -50,9 +50,9 @@ class Cut:
 
     parcels: list[Parcel] = field(default_factory=list)
 
-    def lines(self, table: str) -> bytes:
-        """All lines of one table."""
-        return b"".join(parcel.lines.get(table, b"") for parcel in self.parcels)
+    def lines(self, table: str) -> list[bytes]:
+        """All lines of one table, in pieces: they are megabytes, and nobody needs them in one."""
+        return [parcel.lines[table] for parcel in self.parcels if table in parcel.lines]
 
     def rows(self, table: str) -> int:
         """Number of rows of one table."""
@@ -79,6 +79,7 @@ class Batch:
         self._parcels: deque[tuple[float, Parcel]] = deque()
         self._rows = 0
         self._bytes = 0
+        self._bytes_in_hand = 0
         self._closed = False
         self._hurried = False
         self._changed = asyncio.Condition()
@@ -86,7 +87,7 @@ class Batch:
     async def add(self, parcel: Parcel, progress: marks.Progress) -> None:
         """Hand a page over; waits, declared, while the store is behind."""
         async with self._changed:
-            if self._bytes >= self._buffer_bytes:
+            if not self._has_room():
                 with progress.waiting("store"):
                     await self._changed.wait_for(self._has_room)
             self._parcels.append((self._clock.monotonic(), parcel))
@@ -95,8 +96,13 @@ class Batch:
             self._changed.notify_all()
 
     async def cut(self) -> Cut | None:
-        """The next parcels for the store; None once the batch is closed and empty."""
+        """The next parcels for the store, whose last ones are recorded when it asks for more.
+
+        None once the batch is closed and empty.
+        """
         async with self._changed:
+            self._bytes_in_hand = 0
+            self._changed.notify_all()
             while not self._due():
                 if self._closed and not self._parcels:
                     return None
@@ -121,12 +127,13 @@ class Batch:
         return {"rows": self._rows, "bytes": self._bytes, "age_s": round(age_s, 3)}
 
     def _has_room(self) -> bool:
-        return self._bytes < self._buffer_bytes
+        return self._bytes + self._bytes_in_hand < self._buffer_bytes
 
     def _due(self) -> bool:
         if not self._parcels:
             return False
         full = self._rows >= self._cut_rows or self._bytes >= self._cut_bytes
+        full = full or not self._has_room()  # or nobody could ever add what is missing to a cut
         return full or self._closed or self._hurried or self._age_left_s() <= 0
 
     def _age_left_s(self) -> float:
@@ -152,5 +159,6 @@ class Batch:
             size += parcel.bytes
         self._rows -= rows
         self._bytes -= size
+        self._bytes_in_hand = size
         self._changed.notify_all()
         return cut

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -36,7 +37,7 @@ _REASON_CHARS = 200
 class Sink(Protocol):
     """What the writer needs of a store."""
 
-    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+    async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
         """Return once every row is in the store for good; errors.Retry or errors.Stop otherwise."""
 
 
@@ -46,7 +47,7 @@ class Tally:
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
 
-    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+    async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
         """Count the rows; `lines` go nowhere."""
         del lines
         self.rows[table] = self.rows.get(table, 0) + rows
@@ -97,7 +98,7 @@ class Writer:
             return 0.0
         return self._clock.monotonic() - self._inserting_since
 
-    async def _insert(self, table: str, lines: bytes, rows: int) -> None:
+    async def _insert(self, table: str, lines: Sequence[bytes], rows: int) -> None:
         self._inserting_since = self._clock.monotonic()
         try:
             # An insert may last as long as the store is away, which is nobody's stall.
@@ -109,7 +110,7 @@ class Writer:
         finally:
             self._inserting_since = None
 
-    async def _insert_patiently(self, table: str, lines: bytes, rows: int) -> None:
+    async def _insert_patiently(self, table: str, lines: Sequence[bytes], rows: int) -> None:
         """Until the store acknowledges; that it may be away all night is bounded by the run."""
         for attempt in itertools.count(1):
             try:
@@ -123,13 +124,15 @@ class Writer:
             else:
                 return
 
-    async def _insert_apart(self, table: str, lines: bytes, refusal: errors.GiveUp) -> None:
+    async def _insert_apart(
+        self, table: str, lines: Sequence[bytes], refusal: errors.GiveUp
+    ) -> None:
         """A row the store will never take must not hold up the others: halve until it is alone."""
-        whole = lines.splitlines(keepends=True)
+        whole = b"".join(lines).splitlines(keepends=True)
         if len(whole) > 1:
             middle = len(whole) // 2
             for half in (whole[:middle], whole[middle:]):
-                await self._insert(table, b"".join(half), len(half))
+                await self._insert(table, half, len(half))
             return
         if table == QUARANTINE:
             raise refusal
@@ -137,11 +140,11 @@ class Writer:
         rejected = records.reject(
             reason=f"refused by the store: {str(refusal)[:_REASON_CHARS]}",
             request=f"INSERT INTO {table}",
-            raw=lines.decode(errors="replace"),
+            raw=whole[0].decode(errors="replace"),
             unit="",
             rejected_at=int(self._clock.now()),
         )
-        await self._insert(QUARANTINE, records.encode_lines([rejected]), 1)
+        await self._insert(QUARANTINE, [records.encode_lines([rejected])], 1)
 
     async def _record(self, cut: batches.Cut) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.

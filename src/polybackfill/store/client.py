@@ -144,8 +144,10 @@ class Store:
                 place = self.address.place
                 raise errors.Retry(f"The answer of the store at {place} broke off") from error
 
-    async def insert(self, table: str, lines: bytes, *, rows: int) -> None:
+    async def insert(self, table: str, lines: bytes | Sequence[bytes], *, rows: int) -> None:
         """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them.
+
+        Lines in pieces are sent piece by piece, each with its last line complete.
 
         Rows whose id the table holds already, or that come twice in the batch, change nothing.
         One insert into a table at a time. An attempt whose end was not seen is ended before the
@@ -153,11 +155,12 @@ class Store:
         """
         if not 0 < rows <= MAX_BATCH_ROWS:
             raise ValueError(f"a batch has 1 to {MAX_BATCH_ROWS} rows, not {rows}")
+        pieces = [lines] if isinstance(lines, bytes) else lines
         async with self._writing[table]:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     await self._settle(table)
-                    await self._insert_once(table, lines)
+                    await self._insert_once(table, pieces)
                     break
                 except connection.Broken:
                     # The embedded store has died and comes back at once. Any other trouble, and
@@ -168,14 +171,14 @@ class Store:
             self._inserts += 1
             self._rows_inserted += rows
 
-    async def _insert_once(self, table: str, lines: bytes) -> None:
+    async def _insert_once(self, table: str, pieces: Sequence[bytes]) -> None:
         query_id = f"{_QUERY_ID}{uuid.uuid4()}"
         sql = f"INSERT INTO {_LANDINGS.get(table, table)} FORMAT JSONEachRow"
 
         async def send() -> None:
             async with asyncio.timeout(self._insert_timeout_s):
                 await self._connection.client(_INSERT_SETTINGS).execute(
-                    sql, lines, json=True, query_id=query_id
+                    sql, pieces, json=True, query_id=query_id
                 )
 
         self._unsettled[table].append(query_id)

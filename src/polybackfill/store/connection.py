@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ _SILENCE_S = 1800.0  # a mutation over everything says nothing until it is done
 _KEEP_ALIVE_S = 2.5  # servers close idle connections after 3 s (older ones) or 10 s
 _ATTEMPTS = 4
 _READ_BUFFER_BYTES = 1 << 20
+_WRITE_BYTES = 1 << 18
 _TLS_PORT, _PORT = 8443, 8123  # ClickHouse's own defaults
 
 
@@ -80,19 +80,33 @@ class Encoded:
     """Takes the place of a JSON module in aiochclient, which then passes on lines that are encoded
     already: it cuts the brackets off the list it believes was encoded here."""
 
-    def __init__(self, lines: bytes) -> None:
-        self._lines = lines
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
 
-    def __getitem__(self, brackets: slice) -> io.BytesIO:
-        # As a file, aiohttp sends it piece by piece and lets the loop breathe between them.
-        return io.BytesIO(self._lines)
+    def __getitem__(self, brackets: slice) -> AsyncIterator[memoryview]:
+        return _gathered(self._pieces)
 
     @staticmethod
-    def dumps(batches: tuple[bytes]) -> Encoded:
-        """`batches`: what was given to `execute` beside the SQL, that is one bytes object."""
+    def dumps(batches: tuple[Sequence[bytes]]) -> Encoded:
+        """`batches`: what was given to `execute` beside the SQL, that is one list of pieces."""
         return Encoded(batches[0])
 
     loads = staticmethod(orjson.loads)
+
+
+async def _gathered(pieces: Sequence[bytes]) -> AsyncIterator[memoryview]:
+    """Small pieces together, large ones in parts: few writes, and none that takes long."""
+    held: list[bytes] = []
+    size = 0
+    for piece in (*pieces, None):
+        if piece is not None:
+            held.append(piece)
+            size += len(piece)
+        if size >= _WRITE_BYTES or piece is None:
+            view = memoryview(held[0] if len(held) == 1 else b"".join(held))
+            for first in range(0, size, _WRITE_BYTES):
+                yield view[first : first + _WRITE_BYTES]
+            held, size = [], 0
 
 
 class Connection:
