@@ -102,12 +102,16 @@ async def check_server(chosen: settings.Settings) -> None:
     try:
         await store.ping()
     except errors.Retry as error:
-        raise errors.Stop(
-            f"{error}. Start that ClickHouse server, or correct CLICKHOUSE_HOST and "
-            "CLICKHOUSE_PORT; without CLICKHOUSE_HOST the embedded store is used"
-        ) from error
+        raise _unreachable(error) from error
     finally:
         await store.close()
+
+
+def _unreachable(error: errors.Retry) -> errors.Stop:
+    return errors.Stop(
+        f"{error}. Start that ClickHouse server, or correct CLICKHOUSE_HOST and CLICKHOUSE_PORT; "
+        "without CLICKHOUSE_HOST the embedded store is used"
+    )
 
 
 @asynccontextmanager
@@ -116,9 +120,15 @@ async def open_store(
 ) -> AsyncIterator[client.Store]:
     """The store, with `migrate` brought to this version's schema first.
 
-    errors.Stop or errors.Retry name the place when it cannot be reached.
+    Raises errors.Stop naming the place when it cannot be reached or refuses.
     """
-    store = await client.open(address_of(chosen), clock=clocks.SystemClock())
+    address = address_of(chosen)
+    try:
+        store = await client.open(address, clock=clocks.SystemClock())
+    except errors.Retry as error:
+        if address.embedded:
+            raise
+        raise _unreachable(error) from error
     try:
         if migrate:
             await migrations.up(store, cluster=chosen.clickhouse.cluster)
