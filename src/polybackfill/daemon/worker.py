@@ -131,6 +131,7 @@ class Walker:
         ):
             self._count(page)
             parcel = parcel_of(lease, page)
+            del page  # its rows are three times the parcel, and the store may keep us waiting
             if parcel is not None:
                 await self._batch.add(parcel, progress)
             progress.mark("page")

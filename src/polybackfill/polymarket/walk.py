@@ -194,13 +194,12 @@ async def pages(
     walk = _Walk(feed, resume, clock=clock, unit=unit, max_held_rows=max_held_rows)
     while not walk.ended:
         try:
-            answer = await persist(lambda: walk.ask(fetch))
+            # No name for answer or page: they would stay in memory while the caller is busy.
+            yield walk.take(await persist(lambda: walk.ask(fetch)))
         except errors.GiveUp as refusal:
             if refusal.status != _BAD_REQUEST or not walk.may_restart():
                 raise
             walk.restart()
-            continue
-        yield walk.take(answer)
     if walk.was_over:
         yield walk.nothing_left()
 
