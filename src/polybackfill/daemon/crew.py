@@ -21,6 +21,7 @@ from polybackfill.work import queue as queues
 log = structlog.get_logger()
 
 CHECK_S = 0.25  # how often the crew looks at its workers; a stall is noticed this much late at most
+DISMISS_S = 2.0  # a cancelled worker ends at once; one that does not is a fault of ours
 HIRED_AT_ONCE = 8  # every CHECK_S, so that 32 more requests a second begin: above every budget
 
 Work = Callable[[queues.Lease, marks.Progress], Awaitable[None]]
@@ -34,6 +35,7 @@ class Worker:
     progress: marks.Progress
     task: asyncio.Task[None] | None = None
     lease: queues.Lease | None = None
+    leaving: bool = False
 
 
 class Crew:
@@ -58,6 +60,7 @@ class Crew:
         self._stall_s = stall_s
         self._clock = clock
         self._workers: list[Worker] = []
+        self._leaving: set[asyncio.Task[None]] = set()
         self._hired = 0
         self._marks_of_gone = 0
         self._stopping = False
@@ -85,12 +88,6 @@ class Crew:
         """Cancel the workers in a declared wait: on a stop nobody sits out a back-off."""
         for worker in self._workers:
             if worker.progress.wait_reason is not None and worker.task is not None:
-                worker.task.cancel("stop")
-
-    def release_all(self) -> None:
-        """Cancel every worker; their units go back to the queue."""
-        for worker in self._workers:
-            if worker.task is not None:
                 worker.task.cancel("stop")
 
     @property
@@ -137,7 +134,7 @@ class Crew:
 
     async def _loop(self, worker: Worker) -> None:
         name = f"{self.kind}-{worker.number}"
-        while len(self._workers) <= self._size():
+        while self._is_needed(worker):
             with worker.progress.waiting("queue"):
                 worker.lease = await self._queue.take(name)
             if worker.lease is None:
@@ -150,6 +147,11 @@ class Crew:
                 raise
             finally:
                 worker.lease = None
+
+    def _is_needed(self, worker: Worker) -> bool:
+        """One too many leaves; its task is collected later, so it is marked as gone at once."""
+        worker.leaving = sum(not other.leaving for other in self._workers) > self._size()
+        return not worker.leaving
 
     def _collect(self) -> None:
         for worker in list(self._workers):
@@ -175,14 +177,30 @@ class Crew:
                 # Expired first: what the cancelled task still does to its lease is refused.
                 outage = self._is_outage(worker.lease)
                 self._queue.expire(worker.lease, count_attempt=not outage)
-            worker.task.cancel("stalled")
+            self._let_go(worker.task)
             self._remove(worker)
 
     def _remove(self, worker: Worker) -> None:
         self._marks_of_gone += worker.progress.marks
         self._workers.remove(worker)
 
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        task.cancel("stalled")
+        self._leaving.add(task)
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("worker.ended_badly", worker=task.get_name(), error=repr(error))
+
     async def _dismiss(self) -> None:
-        self.release_all()
-        tasks = [worker.task for worker in self._workers if worker.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel everybody and wait for their end, but not for ever for one that does not."""
+        for worker in self._workers:
+            if worker.task is not None:
+                self._let_go(worker.task)
+        if not self._leaving:
+            return
+        _, stuck = await asyncio.wait(set(self._leaving), timeout=DISMISS_S)
+        for task in stuck:
+            log.error("worker.does_not_end", worker=task.get_name(), stack=stacks.of_task(task))

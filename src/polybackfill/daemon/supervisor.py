@@ -6,7 +6,7 @@ If any of its tasks dies the run ends loudly; there is no run without a writer o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,10 +100,19 @@ class Supervisor:
         self._notifier.ready()
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            self._raise_failure(tasks)
+            _raise_failure(tasks)
+            _raise_if_ended(writing, upkeep)
+            if not self._stop.is_set():
+                await self._batch.close()  # rows of units that ended in error may still be there
+                await asyncio.wait(
+                    [writing, upkeep, stopping], return_when=asyncio.FIRST_COMPLETED
+                )
+                _raise_failure(tasks)
+                _raise_if_ended(upkeep)
             if self._stop.is_set():
                 await self._drain(writing, working)
-            return await self._finish(writing)
+            _raise_failure(tasks)
+            return await self._finish()
         finally:
             for task in tasks:
                 task.cancel()
@@ -113,16 +122,6 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for kind, crew in self._crews.items():
                 group.create_task(crew.run(), name=f"crew-{kind}")
-
-    def _raise_failure(self, tasks: list[asyncio.Task[Any]]) -> None:
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise _innermost(error)
-        if tasks[0].done() or tasks[2].done():
-            raise errors.Stop(
-                "the writer or the upkeep ended by itself; this is a fault of the program",
-                exit_code=errors.EXIT_NO_PROGRESS,
-            )
 
     async def _drain(self, writing: asyncio.Task[None], working: asyncio.Task[None]) -> None:
         """Take no more units, end what is in flight, give back the rest: within the grace."""
@@ -145,21 +144,15 @@ class Supervisor:
         if not writing.done():
             log.warning("run.rows_left_behind", **self._batch.stats())
             writing.cancel()
+            await asyncio.wait([writing])
 
-    async def _finish(self, writing: asyncio.Task[None]) -> int:
-        await self._batch.close()
-        await asyncio.wait([writing])
-        self._raise_failure_of(writing)
+    async def _finish(self) -> int:
         await self._ledger.sync()
         await self._last_plan_sync()
         stopped = self._stop.is_set()
         self.state = "stopped" if stopped else "finished"
         in_error = sum(queue.stats()["error"] for queue in self._queues.values())
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
-
-    def _raise_failure_of(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
 
     async def _last_plan_sync(self) -> None:
         # The plan table follows the ledger; what is missed here is made up at the next start.
@@ -228,7 +221,24 @@ class Supervisor:
         return waits[0] if waits else None
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _raise_failure(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise _cause(error)
+
+
+def _raise_if_ended(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        if task.done():
+            raise errors.Stop(
+                f"the task {task.get_name()} ended by itself; this is a fault of the program",
+                exit_code=errors.EXIT_NO_PROGRESS,
+            )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Of several failures at once the one that says what to do: a Stop before all others."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    stops = error.subgroup(errors.Stop)
+    return _cause((stops or error).exceptions[0])

@@ -164,7 +164,8 @@ class Limits:
         while not lane.has_slot(self._clock.monotonic()):
             freed.clear()
             with contextlib.suppress(TimeoutError):  # time to look at the clock
-                await asyncio.wait_for(freed.wait(), window_s / 50)
+                async with asyncio.timeout(window_s / 50):
+                    await freed.wait()
 
     async def _pause_over(self, host: str, progress: progress.Progress) -> bool:
         """Sit out the pause of a host; whether there was one."""

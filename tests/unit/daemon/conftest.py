@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ class Rig:
         self.clock = clocks.SystemClock()
         self.stop = asyncio.Event()
         self.ledger = ledger.Ledger.open(self.folder)
-        self.queue: queue.Queue | None = None
+        self._lines: list[queue.Queue] = []
         self.client = http.Client(
             base_urls={"data": f"{self.url}/data"},
             limits=limits.Limits(
@@ -79,13 +80,14 @@ class Rig:
 
     def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:
         """The parts put together as a run does it; `feed`: its units."""
-        self.queue = queue.Queue(
+        self.line = queue.Queue(
             self.kind,
             feed=feed,
             ledger=self.ledger,
             max_attempts=int(self.options["max_attempts"]),
             clock=self.clock,
         )
+        self._lines.append(self.line)
         self.batch = batch.Batch(
             cut_rows=self.cut_rows,
             cut_bytes=10**7,
@@ -96,7 +98,7 @@ class Rig:
         self.walker = worker.Walker(
             client=self.client,
             batch=self.batch,
-            queue=self.queue,
+            queue=self.line,
             pacer=worker.Pacer(self.sleep_s, self.clock),
             page_attempts=int(self.options["page_attempts"]),
             backoff_cap_s=self.options["backoff_cap_s"],
@@ -105,7 +107,7 @@ class Rig:
         )
         self.crew = crew.Crew(
             self.kind,
-            queue=self.queue,
+            queue=self.line,
             work=self.walker.work,
             is_outage=self.walker.is_outage,
             size=lambda: self.workers,
@@ -116,13 +118,13 @@ class Rig:
             batch=self.batch,
             sink=self.sink,
             ledger=self.ledger,
-            queues_by_kind={self.kind: self.queue},
+            queues_by_kind={self.kind: self.line},
             clock=self.clock,
             rng=random.Random(2),
         )
         return supervisor.Supervisor(
             crews_by_kind={self.kind: self.crew},
-            queues_by_kind={self.kind: self.queue},
+            queues_by_kind={self.kind: self.line},
             batch=self.batch,
             scribe=self.scribe,
             ledger=self.ledger,
@@ -142,8 +144,8 @@ class Rig:
 
     async def close(self) -> None:
         """Let everything go."""
-        if self.queue is not None:
-            await self.queue.close()
+        for line in self._lines:
+            await line.close()
         await self.client.close()
         self.ledger.close()
 
@@ -174,3 +176,11 @@ def wallets(sandbox: harness.Sandbox, count: int) -> list[units.Unit]:
     return [
         units.Unit(units.WALLETS, (key.removeprefix("0x"),)) for key in sandbox.wallets[-count:]
     ]
+
+
+async def until(met: Callable[[], object], what: str, within_s: float = 5.0) -> None:
+    """Return when `met` is true; AssertionError naming `what` when that does not come in time."""
+    deadline = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
+        await asyncio.sleep(0.02)
