@@ -40,6 +40,16 @@ class Desk(harness.Ground):
         self._commander = commander
         self._said = itertools.count(1)
 
+    @property
+    def run_name(self) -> str:
+        """Whose ledger, log and status the commands use."""
+        return self.environment["BACKFILL_RUN_NAME"]
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the run's ledger."""
+        return self.checkpoints / self.run_name
+
     def call(
         self, *words: object, code: int | None = 0, within_s: float = 60.0
     ) -> harness.Finished:

@@ -29,7 +29,7 @@ def bare(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
 
 def _written(desk: desks.Desk) -> tuple[Tree, Tree, list[object]]:
     """All a run writes: files below its folders, its log and status, the tables."""
-    name = desk.environment["BACKFILL_RUN_NAME"]
+    name = desk.run_name
     shared = {path: seen for path, seen in desks.tree(desk.data).items() if Path(path).stem == name}
     tables: list[object] = [desk.state(), desk.plan_of("wallet"), desk.plan_of("condition")]
     return desks.tree(desk.folder), shared, tables

@@ -225,8 +225,7 @@ def test_workers(workers: str, desk: desks.Desk, sandbox: harness.Sandbox, busy:
     daemon = desk.start("run", "wallets", "--workers", workers)
     wanted = 9 if workers == "auto" else int(workers)  # every wallet of the plan at once
     harness.until(lambda: sandbox.fired()["hang"] == wanted, f"{wanted} requests")
-    status = f"{desk.environment['BACKFILL_RUN_NAME']}.json"
-    file = desk.data / "status" / status
+    file = desk.data / "status" / f"{desk.run_name}.json"
     harness.until(file.exists, "the picture of the run")
     assert sandbox.fired()["hang"] == wanted
     daemon.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,12 +83,21 @@ async def _write(
     before = sum((await table.counts(kind)).values())
     backup = None
     if regenerate_plan and before:
-        backup = f"{plan_table.TABLES[kind][0]}_{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
+        stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+        backup = await _free_name(store, f"{plan_table.TABLES[kind][0]}_{stamp}")
         await table.regenerate(kind, rows, backup=backup)
     else:
         await table.add(kind, rows)
     after = sum((await table.counts(kind)).values())
     return {"added": after - before, "backup": backup}
+
+
+async def _free_name(store: client.Store, name: str) -> str:
+    """`name`, or with a number behind it when a table has it already."""
+    rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    taken = {row["name"] for row in rows}
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 def _from_file(source: str) -> plan.Keys:
@@ -191,27 +201,31 @@ async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
 def reset(arguments: argparse.Namespace) -> int:
     """Set units back to pending; refused while a run is going on."""
     chosen = context.settings_of(arguments)
-    report = context.run(_reset(chosen, arguments))
-    if arguments.json:
-        context.print_json(report)
-    else:
-        for kind, count in report.items():
-            print(f"{kind}: {count:,} set back to pending")
-    return errors.EXIT_OK
-
-
-async def _reset(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, int]:
-    chosen_keys = {
+    typed = {
         WALLETS: plan.wallets(arguments.wallet or ()),
         CONDITIONS: plan.conditions(arguments.condition_id or ()),
     }
+    report = context.run(_reset(chosen, arguments, typed))
+    if arguments.json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    for kind, count in report.items():
+        print(f"{kind}: {count:,} set back to pending")
+        if len(typed[kind]) > count:
+            print(f"  {len(typed[kind]) - count:,} not in the plan: run fetches them when named")
+    return errors.EXIT_OK
+
+
+async def _reset(
+    chosen: settings.Settings, arguments: argparse.Namespace, typed: dict[str, list[str]]
+) -> dict[str, int]:
     with lock.held(chosen.ledger_dir):
         async with context.open_store(chosen, migrate=True) as store:
             ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
             try:
                 return {
                     kind: await _reset_kind(store, ledger, kind, arguments, keys)
-                    for kind, keys in chosen_keys.items()
+                    for kind, keys in typed.items()
                     if keys or not (arguments.wallet or arguments.condition_id)
                 }
             finally:
@@ -232,7 +246,7 @@ async def _reset_kind(
         await plan_table.PlanTable(store).apply(kind, updates, now=int(time.time()))
         ledger.forget(kind, keys)
         await ledger.sync()
-        return len(keys)
+        return await plan_table.PlanTable(store).planned(kind, keys)
     statuses = _statuses(arguments)
     counts = await plan_table.PlanTable(store).counts(kind)
     failed = [

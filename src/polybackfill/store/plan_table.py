@@ -123,6 +123,18 @@ class PlanTable:
         )
         return {**dict.fromkeys(STATUSES, 0), **{row["status"]: row["keys"] for row in rows}}
 
+    async def planned(self, kind: str, keys: Sequence[str]) -> int:
+        """How many of these keys the plan holds."""
+        table, key = TABLES[kind]
+        held = 0
+        for first in range(0, len(keys), _UPDATES_MAX):
+            rows = await self._store.rows(
+                f"SELECT count() AS held FROM {table} WHERE {key} IN {{keys:Array(String)}}",
+                parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
+            )
+            held += rows[0]["held"]
+        return held
+
     async def add(self, kind: str, rows: Iterable[PlanRow]) -> None:
         """Add the keys the plan does not hold yet; what it says of the others stays."""
         table, key = TABLES[kind]
