@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from polybackfill import errors
@@ -65,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return errors.EXIT_CONFIG
     module_name, function_name = arguments.command
+    _end_on_sigterm(errors.EXIT_OK if module_name == "run" else errors.EXIT_FORCED)
     return _call(module_name, function_name, arguments)
 
 
@@ -83,6 +87,16 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
         return errors.EXIT_OK
     except KeyboardInterrupt:
         return 130
+
+
+def _end_on_sigterm(exit_code: int) -> None:
+    """Until a command handles signals itself, SIGTERM ends it in order, so that nothing stays."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(exit_code)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, leave)
 
 
 def _refused(error: Exception, exit_code: int) -> int:

@@ -8,12 +8,10 @@ import contextlib
 import math
 import random
 import sys
-import tempfile
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,15 +19,14 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
+from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, notify, signals, supervisor, worker, writer
 from polybackfill.polymarket import endpoints, http, limits
-from polybackfill.store import client as stores
-from polybackfill.store import migrate, plan_table
-from polybackfill.views import live, logs, snapshot
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock, plan, units, window
+from polybackfill.store import plan_table
+from polybackfill.views import live, snapshot
+from polybackfill.work import plan, units, window
 from polybackfill.work import queue as queues
 
 log = structlog.get_logger()
@@ -99,68 +96,53 @@ async def run_parts(
     chosen: settings.Settings, asked: Asked, *, as_json: bool = False, every_s: float = _LINE_S
 ) -> int:
     """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry."""
-    clock = clocks.SystemClock()
-    async with contextlib.AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(_ground(chosen, asked, clock))
-        run = Run(chosen, asked, ground, clock)
-        stack.push_async_callback(run.close)
-        return await run.go(as_json=as_json, every_s=every_s)
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a run stands on: the ledger it owns, and the store (None: a dry run of typed keys)."""
-
-    ledger: ledgers.Ledger
-    store: stores.Store | None
-
-
-@contextlib.asynccontextmanager
-async def _ground(
-    chosen: settings.Settings, asked: Asked, clock: clocks.Clock
-) -> AsyncIterator[Ground]:
-    """Folders, log, lock, store and ledger, in the order in which a refusal costs least."""
-    backfill = chosen.backfill
-    if asked.dry_run:
-        async with _dry_ground(chosen, asked) as ground:
-            yield ground
-        return
-    await context.check_server(chosen)
-    context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
-    context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
-    with lock.held(chosen.ledger_dir):
-        log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
-        logs.configure(level=backfill.log_level, file=log_file)
-        async with context.open_store(chosen, migrate=True) as store:
-            ledger = await asyncio.to_thread(
-                ledgers.Ledger.open, chosen.ledger_dir, store_id=await migrate.store_id(store)
-            )
-            try:
-                yield Ground(ledger, store)
-            finally:
-                ledger.close()
-
-
-@contextlib.asynccontextmanager
-async def _dry_ground(chosen: settings.Settings, asked: Asked) -> AsyncIterator[Ground]:
-    """A ledger that is thrown away; the store is only read, and only when the plan is needed."""
-    logs.configure(level=chosen.backfill.log_level, file=None)
-    with tempfile.TemporaryDirectory(prefix="polybackfill-dry-") as folder:
-        ledger = ledgers.Ledger.open(Path(folder), store_id="dry-run")
+    stop = asyncio.Event()
+    with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
-            store = None
-            if not asked.listed:
-                context.require_store(chosen)
-                store = await stack.enter_async_context(context.open_store(chosen))
-            yield Ground(ledger, store)
-            ledger.close()
+            run = await _unless_stopped(stop, _begin(chosen, asked, stop, stack))
+            if run is None:
+                return _stopped_early(as_json=as_json)
+            return await run.go(as_json=as_json, every_s=every_s)
+
+
+async def _begin(
+    chosen: settings.Settings, asked: Asked, stop: asyncio.Event, stack: contextlib.AsyncExitStack
+) -> Run:
+    """A run with everything it stands on, which `stack` lets go of."""
+    opened = grounds.own(chosen)
+    if asked.dry_run:
+        opened = grounds.borrow(chosen, with_plan=not asked.listed)
+    ground = await stack.enter_async_context(opened)
+    run = Run(chosen, asked, ground, stop, clocks.SystemClock())
+    stack.push_async_callback(run.close)
+    await run.prepare()
+    return run
+
+
+async def _unless_stopped(stop: asyncio.Event, beginning: Coroutine[Any, Any, Run]) -> Run | None:
+    """The run, None when the stop signal came before it was ready."""
+    starting = asyncio.create_task(beginning, name="start-up")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel("stop")
+    await asyncio.wait({starting})
+    return None if starting.cancelled() else starting.result()
 
 
 class Run:
     """All parts of one run, wired."""
 
     def __init__(
-        self, chosen: settings.Settings, asked: Asked, ground: Ground, clock: clocks.Clock
+        self,
+        chosen: settings.Settings,
+        asked: Asked,
+        ground: grounds.Ground,
+        stop: asyncio.Event,
+        clock: clocks.Clock,
     ) -> None:
         backfill = chosen.backfill
         self._chosen = chosen
@@ -168,7 +150,7 @@ class Run:
         self._ground = ground
         self._clock = clock
         self._rng = random.Random()  # noqa: S311  (jitter)
-        self._stop = asyncio.Event()
+        self._stop = stop
         self._notifier = notify.Notifier.from_environment()
         self._budgets = _budgets(backfill)
         self._limits = limits.Limits(self._budgets, clock=clock, share=backfill.share)
@@ -205,11 +187,14 @@ class Run:
         """Close the connections to the API."""
         await self._client.close()
 
-    async def go(self, *, as_json: bool, every_s: float) -> int:
-        """Build the parts, run them, print the end."""
+    async def prepare(self) -> None:
+        """Bring the plan in line, and build the parts."""
         await self._sync_plan()  # what an earlier run could not tell the plan any more
         for kind in self._asked.parts:
             await self._add_part(kind)
+
+    async def go(self, *, as_json: bool, every_s: float) -> int:
+        """Run the parts, print the end; returns the exit code."""
         if not any(part.units for part in self._parts.values()):
             return self._nothing_to_do(as_json=as_json)
         scribe = self._scribe()
@@ -217,14 +202,13 @@ class Run:
         pictures = self._snapshots(scribe, watch)
         watch.add_duty(supervisor.Duty("status", 1.0, partial(self._picture, pictures)))
         log.info("run.started", **{kind: part.units for kind, part in self._parts.items()})
-        with signals.watched(self._stop):
-            shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
-            try:
-                code = await watch.run()
-            finally:
-                shown.cancel()
-                await asyncio.gather(shown, return_exceptions=True)
-                await pictures.tick()
+        shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
+        try:
+            code = await watch.run()
+        finally:
+            shown.cancel()
+            await asyncio.gather(shown, return_exceptions=True)
+            await pictures.tick()
         picture = pictures.current()
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         self._print_end(picture, code, as_json=as_json)
@@ -378,3 +362,11 @@ def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
     return endpoints.budgets(backfill.limits, own_server=own_server)
+
+
+def _stopped_early(*, as_json: bool) -> int:
+    if as_json:
+        context.print_json({"state": "stopped", "parts": {}, "rows": {}})
+    else:
+        print("stopped before it began; start it again to continue")
+    return errors.EXIT_OK

@@ -6,12 +6,13 @@ terminal shows what a person should look at, and the life of the run.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 import structlog
@@ -24,11 +25,51 @@ _SHOWN = {"warning", "error", "critical"}
 Event = MutableMapping[str, Any]
 
 
+class LogFile:
+    """JSON lines in a file; when it is full it becomes `….1`, so two of them are the most."""
+
+    def __init__(self, path: Path, *, limit_bytes: int = FILE_BYTES) -> None:
+        """Raises errors.Stop when the file cannot be opened."""
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._failing = False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise errors.Stop(
+                f"log file {path} cannot be written ({error.strerror}): "
+                "set BACKFILL_LOG_FILE, or free the folder"
+            ) from error
+
+    def write(self, line: bytes) -> None:
+        """A full disk must not end the run through its log: the ledger and the store decide."""
+        try:
+            if self._file.tell() > self._limit_bytes:
+                self._begin_anew()
+            self._file.write(line)
+        except OSError as error:
+            if not self._failing:
+                _show(f"the log file is given up until it can be written: {error.strerror}\n")
+            self._failing = True
+        else:
+            self._failing = False
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def _begin_anew(self) -> None:
+        self._path.replace(self._path.with_suffix(self._path.suffix + ".1"))
+        full, self._file = self._file, self._path.open("ab", buffering=0)
+        full.close()
+
+
 class Sinks:
     """Where each event goes. Takes the place of a structlog output logger."""
 
-    def __init__(self, file: Path | None, *, journal: bool) -> None:
-        self._file = _open(file) if file else None
+    def __init__(self, file: LogFile | None, *, journal: bool) -> None:
+        self._file = file
         self._journal = journal
         self._console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
@@ -36,29 +77,25 @@ class Sinks:
         """Write one event to every sink that wants it."""
         line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
         if self._file is not None:
-            self._keep(self._file, line)
+            self._file.write(line)
         if self._journal:
             _show(line.decode())
         elif event["level"] in _SHOWN or str(event["event"]).startswith("run."):
             _show(f"{self._console(None, '', dict(event))}\n")
 
-    def _keep(self, file: BinaryIO, line: bytes) -> None:
-        """A full disk must not end the run through its log: the ledger and the store decide."""
-        try:
-            file.write(line)
-        except OSError as error:
-            self._file = None
-            _show(f"the log file is given up: {error.strerror}\n")
-
     debug = info = warning = error = critical = exception = msg
 
 
-def configure(*, level: str, file: Path | None) -> None:
-    """Send the events of this process to `file` and to stderr.
+@contextlib.contextmanager
+def configured(*, level: str, file: Path | None) -> Iterator[None]:
+    """Send the events of this process to `file` and to stderr, for as long as this lasts.
 
     Raises errors.Stop when the file cannot be opened.
     """
-    sinks = Sinks(file, journal="JOURNAL_STREAM" in os.environ)
+    root = logging.getLogger()
+    handlers, root_level = root.handlers[:], root.level
+    log_file = LogFile(file) if file else None
+    sinks = Sinks(log_file, journal="JOURNAL_STREAM" in os.environ)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -71,9 +108,16 @@ def configure(*, level: str, file: Path | None) -> None:
         logger_factory=lambda *_: sinks,
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
     root.handlers[:] = [_Library()]
     root.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        root.handlers[:] = handlers
+        root.setLevel(root_level)
+        if log_file is not None:
+            log_file.close()
 
 
 class _Library(logging.Handler):
@@ -86,22 +130,10 @@ class _Library(logging.Handler):
 
 def _show(text: str) -> None:
     # Looked up each time: the progress line stands in for stderr while it is drawn.
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # whoever read it has gone; the run goes on
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _to_sink(_logger: object, _method: str, event: Event) -> tuple[tuple[Event], dict[str, Any]]:
     return (event,), {}
-
-
-def _open(file: Path) -> BinaryIO:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.stat().st_size > FILE_BYTES:
-            file.replace(file.with_suffix(file.suffix + ".1"))
-        return file.open("ab", buffering=0)
-    except OSError as error:
-        raise errors.Stop(
-            f"log file {file} cannot be written ({error.strerror}): "
-            "set BACKFILL_LOG_FILE, or free the folder"
-        ) from error

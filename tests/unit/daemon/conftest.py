@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
-import structlog
 from tests import harness
 
 from polybackfill import clock as clocks
@@ -20,29 +17,6 @@ from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.work import ledger, queue, units
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
-
-
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[harness.Sandbox]:
-    """The smallest universe there is, without latency and limits."""
-    with harness.sandbox(trades=6_500, wallets=40, markets=40) as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
-    """The shared sandbox without faults, its counters at zero."""
-    shared_sandbox.reset()
-    yield shared_sandbox
-    shared_sandbox.reset()
-
-
-@pytest.fixture
-def events() -> Iterator[list[structlog.typing.EventDict]]:
-    """What is logged meanwhile."""
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as captured:
-        yield captured
 
 
 @dataclass
@@ -176,11 +150,3 @@ def wallets(sandbox: harness.Sandbox, count: int) -> list[units.Unit]:
     return [
         units.Unit(units.WALLETS, (key.removeprefix("0x"),)) for key in sandbox.wallets[-count:]
     ]
-
-
-async def until(met: Callable[[], object], what: str, within_s: float = 5.0) -> None:
-    """Return when `met` is true; AssertionError naming `what` when that does not come in time."""
-    deadline = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
-        await asyncio.sleep(0.02)

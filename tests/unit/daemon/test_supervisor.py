@@ -8,6 +8,7 @@ import time
 import pytest
 import structlog
 from tests import harness
+from tests.unit import conftest as unit_conftest
 from tests.unit.daemon import conftest
 
 from polybackfill import errors
@@ -94,7 +95,7 @@ async def test_a_stop_ends_also_when_only_rows_of_failed_units_wait_for_the_stor
     watch = rig.supervise([biggest])
     running = asyncio.create_task(watch.run())
     await sink.asked.wait()
-    await conftest.until(lambda: rig.line.complete, "the unit in error")
+    await unit_conftest.until(lambda: rig.line.complete, "the unit in error")
     await asyncio.sleep(2 * crew.CHECK_S)  # the crew ends
     assert not running.done()
     rig.stop.set()

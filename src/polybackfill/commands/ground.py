@@ -1,0 +1,63 @@
+"""What a run stands on: folders, log, lock, store and ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from polybackfill import settings
+from polybackfill.commands import context
+from polybackfill.store import client as stores
+from polybackfill.store import migrate
+from polybackfill.views import logs
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ledger this process owns, and the store (None: a dry run of typed keys)."""
+
+    ledger: ledgers.Ledger
+    store: stores.Store | None
+
+
+@contextlib.asynccontextmanager
+async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
+    """All of it, in the order in which a refusal costs least. Raises errors.Stop, Retry."""
+    backfill = chosen.backfill
+    await context.check_server(chosen)
+    context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
+    context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
+    log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
+    with (
+        lock.held(chosen.ledger_dir),
+        logs.configured(level=backfill.log_level, file=log_file),
+    ):
+        async with context.open_store(chosen, migrate=True) as store:
+            store_id = await migrate.store_id(store)
+            # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
+            ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=store_id)
+            try:
+                yield Ground(ledger, store)
+            finally:
+                ledger.close()
+
+
+@contextlib.asynccontextmanager
+async def borrow(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator[Ground]:
+    """For a dry run: a ledger that is thrown away; the store is only read, for the plan."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="polybackfill-dry-"))
+        ledger = stack.enter_context(
+            contextlib.closing(ledgers.Ledger.open(Path(folder), store_id="dry-run"))
+        )
+        store = None
+        if with_plan:
+            context.require_store(chosen)
+            store = await stack.enter_async_context(context.open_store(chosen))
+        yield Ground(ledger, store)

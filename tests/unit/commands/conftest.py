@@ -1,0 +1,66 @@
+"""Runs inside this process: settings that point at the sandbox, and one store for a module."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import settings
+from polybackfill.store import client, migrate, rendezvous
+
+_numbers = itertools.count(1)
+NewSettings = Callable[..., settings.Settings]
+
+
+@pytest.fixture(scope="module")
+def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder whose store runs as long as the module's tests."""
+    folder = tmp_path_factory.mktemp("data")
+
+    async def start() -> socket.socket:
+        address = client.Address(data_dir=folder / "clickhouse")
+        store = await client.open(address, clock=clocks.SystemClock())
+        await migrate.up(store)
+        endpoint = rendezvous.read(address.data_dir)
+        assert endpoint is not None
+        hold = socket.create_connection((endpoint.host, endpoint.port))
+        hold.sendall(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert b"200 OK" in hold.recv(4096)
+        await store.close()
+        return hold
+
+    with asyncio.run(start()):
+        yield folder
+
+
+@pytest.fixture
+def new_settings(open_store: Path, tmp_path: Path, sandbox: harness.Sandbox) -> NewSettings:
+    """Settings of a run with a ledger of its own, quick to fail."""
+
+    def make(**changes: object) -> settings.Settings:
+        flags = {
+            "data_url": f"{sandbox.url}/data",
+            "gamma_url": f"{sandbox.url}/gamma",
+            "clob_url": f"{sandbox.url}/clob",
+            "data_dir": open_store,
+            "checkpoint_dir": tmp_path / "checkpoints",
+            "log_file": tmp_path / "log.jsonl",
+            "run_name": f"run-{next(_numbers)}",
+            "limits": {"/v2/trades": 1_000_000, "/v2/activity": 1_000_000, "/v2/*": 1_000_000},
+            "workers": 3,
+            "batch_age_s": 0.2,
+            "grace_s": 5.0,
+            "page_attempts": 2,
+            "max_attempts": 2,
+            "backoff_cap_s": 0.05,
+        }
+        return settings.load({**flags, **changes})
+
+    return make

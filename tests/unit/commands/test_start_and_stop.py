@@ -1,0 +1,73 @@
+"""A run that is stopped before it has begun ends as cleanly as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import types
+from collections.abc import Iterator
+
+import pytest
+from tests import harness
+from tests.unit import conftest as unit_conftest
+from tests.unit.commands import conftest
+
+from polybackfill import cli, errors
+from polybackfill.commands import run
+from polybackfill.work import lock
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """The handlers of the test process come back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    assert signal.getsignal(signal.SIGTERM) in {before, signal.SIG_DFL}
+    signal.signal(signal.SIGTERM, before)
+
+
+def asked(sandbox: harness.Sandbox, count: int = 5) -> run.Asked:
+    """A run of the smallest wallets."""
+    keys = tuple(key.removeprefix("0x") for key in sandbox.wallets[-count:])
+    return run.Asked(parts=("wallets",), wallets=keys)
+
+
+async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(
+    new_settings: conftest.NewSettings,
+    sandbox: harness.Sandbox,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = new_settings()
+    running = asyncio.create_task(run.run_parts(chosen, asked(sandbox)))
+    await unit_conftest.until((chosen.ledger_dir / lock.OWNER_FILE).exists, "the lock")
+    signal.raise_signal(signal.SIGTERM)
+    assert await running == errors.EXIT_OK
+    assert "stopped before it began" in capsys.readouterr().out
+    assert lock.holder(chosen.ledger_dir) is None
+    assert sandbox.requests() == 0
+    # and the next start goes its way
+    assert await run.run_parts(chosen, asked(sandbox)) == errors.EXIT_OK
+    assert "5 of 5 proven complete" in capsys.readouterr().out
+
+
+async def test_an_error_during_the_start_is_raised(
+    new_settings: conftest.NewSettings, sandbox: harness.Sandbox
+) -> None:
+    chosen = new_settings()
+    with lock.held(chosen.ledger_dir), pytest.raises(errors.Stop, match="in use by process"):
+        await run.run_parts(chosen, asked(sandbox))
+
+
+def test_before_anything_runs_sigterm_ends_run_with_0_and_other_commands_with_143(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def terminated(*_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("still there")
+
+    monkeypatch.setattr(cli, "importlib", types.SimpleNamespace(import_module=terminated))
+    for command, code in ((["run"], 0), (["plan", "show"], 143)):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(command)
+        assert ended.value.code == code
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,42 @@
+"""A small sandbox for all unit tests, and eyes for what is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+from tests import harness
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[harness.Sandbox]:
+    """The smallest universe there is, without latency and limits."""
+    with harness.sandbox(trades=6_500, wallets=40, markets=40) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
+    """The shared sandbox without faults, its counters at zero."""
+    shared_sandbox.reset()
+    yield shared_sandbox
+    shared_sandbox.reset()
+
+
+@pytest.fixture
+def events() -> Iterator[list[structlog.typing.EventDict]]:
+    """What is logged meanwhile."""
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+async def until(met: Callable[[], object], what: str, within_s: float = 5.0) -> None:
+    """Return when `met` is true; AssertionError naming `what` when that does not come in time."""
+    deadline = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
+        await asyncio.sleep(0.02)
