@@ -1,0 +1,54 @@
+"""What the program costs, measured here and now, each figure beside its target.
+
+    python tests/bench/bench.py [whole] [history] [grown] [limits]
+
+Without words all four. `whole`: processor and rows a second of a run without limits, bytes on
+disk. `history`: start and memory with a million finished units. `grown`: inserts into a table of
+20 million rows. `limits`: use of the published limits, and of limits that change. Exit 1 when a
+target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.bench import bench_budgets, bench_figures, bench_grown, bench_whole
+
+PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
+    "whole": lambda: bench_whole.throughput(trades=1_000_000),
+    "history": lambda: bench_whole.a_million_units(trades=2_500_000, count=1_000_000),
+    "grown": lambda: bench_grown.inserts(existing=20_000_000),
+    "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    asked = parser.parse_args().parts or list(PARTS)
+    unknown = set(asked) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+    bench_figures.mark_children()
+    load = os.getloadavg()[0]
+    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load before: {load:.1f}")
+    missed = 0
+    for name in asked:
+        began_at = time.monotonic()
+        found = PARTS[name]()
+        print(f"\n{name} ({time.monotonic() - began_at:.0f} s)")
+        print(bench_figures.table(found), flush=True)
+        missed += sum(figure.holds is False for figure in found)
+    print(f"\n{missed} missed" if missed else "\nevery target met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""The published limits, used by the whole daemon: how much of them, never more, and what happens
+when they change without a word.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests import harness
+from tests.bench import bench_figures as figures
+from tests.bench import bench_whole
+from tests.bench.bench_figures import Figure
+
+from polybackfill.polymarket import endpoints
+
+LATENCY_MS = 600.0
+WARM_UP_S = 5.0
+SETTLE_S = 30.0
+SETTLED_FOR_S = 20.0
+HANDFUL = 5
+# name at the sandbox → requests per 10 s, as published
+ROUTES = {"activity": 200, "trades": 300}
+SUMMED = ("requests", "violations", "delayed", "refused")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The sandbox's counters at one moment, by budget."""
+
+    at: float
+    budgets: dict[str, dict[str, Any]]
+
+    def rate(self, since: Reading, name: str) -> float:
+        """Requests a second that were not refused."""
+        served = self._served(name) - since._served(name)
+        return served / (self.at - since.at)
+
+    def total(self, counter: str) -> int:
+        """One counter, all budgets together."""
+        return sum(budget[counter] for budget in self.budgets.values())
+
+    def _served(self, name: str) -> int:
+        return int(self.budgets[name]["requests"] - self.budgets[name]["refused"])
+
+
+def read(sandbox: harness.Sandbox) -> Reading:
+    """Ask the sandbox now."""
+    stats = sandbox.ask("stats")
+    return Reading(time.monotonic(), stats["budgets"])
+
+
+def wait_s(seconds: float, daemon: harness.Daemon) -> None:
+    """Let the daemon run on; AssertionError when it ends, since then it had too little to do."""
+    until = time.monotonic() + seconds
+    harness.until(lambda: time.monotonic() >= until or not daemon.running, "the clock", seconds + 5)
+    assert daemon.running, f"the daemon ran out of work\n{daemon.err()[-2000:]}"
+
+
+def plan_of_many_requests(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+    """Every wallet and market a unit of its own: much asking, few rows."""
+    file = ground.folder / "plan.txt"
+    size = bench_whole.ALONE_ROWS
+    keys = [f"{key},{size},1" for key in (*sandbox.wallets, *sandbox.conditions)]
+    file.write_text("\n".join(keys))
+    ground.run("plan", "build", "--from", str(file)).expect(0)
+
+
+def whole_daemon(seconds: float) -> list[Figure]:
+    """Use of the published limits over `seconds`, then of half of them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        harness.sandbox(
+            trades=120_000, wallets=2_600, markets=3_800, latency_ms=LATENCY_MS
+        ) as sandbox,
+        bench_whole.as_shipped(folder, sandbox) as ground,
+        bench_whole.held_store(ground),
+    ):
+        ground.set(limits="{}")
+        plan_of_many_requests(ground, sandbox)
+        sandbox.ask("limits", {"factor": 1.0})
+        sandbox.reset()
+        daemon = ground.start("run", "--json")
+        harness.until(lambda: sandbox.requests() > 0, "a request", 60.0)
+        wait_s(WARM_UP_S, daemon)
+        with figures.noise() as noise:
+            before = read(sandbox)
+            wait_s(seconds, daemon)
+            after = read(sandbox)
+        sandbox.ask("limits", {"factor": 0.5})
+        wait_s(SETTLE_S, daemon)
+        settled = read(sandbox)
+        wait_s(SETTLED_FOR_S, daemon)
+        late = read(sandbox)
+        status = ground.status()
+        daemon.kill()
+    assert status is not None
+    return [*_published(before, after, noise), *_halved(after, settled, late)]
+
+
+def _published(before: Reading, after: Reading, noise: figures.Noise) -> list[Figure]:
+    took_s = after.at - before.at
+    found = []
+    for name, limit in ROUTES.items():
+        used = after.rate(before, name) / (limit / endpoints.WINDOW_S)
+        fullest = after.budgets[name]["fullest_window"]
+        text = f"{name}: use of {limit} per 10 s over {took_s:.0f} s (fullest window {fullest})"
+        found.append(Figure(text, f"{used:.1%}", ">= 97 %", used >= 0.97))
+    over, refused = after.total("violations"), after.total("refused")
+    return [
+        *found,
+        Figure("requests over any window", str(over), "0", over == 0),
+        Figure("refused with 429", str(refused), "0", refused == 0),
+        Figure("  cores taken by others meanwhile", f"{noise.others:.1f}"),
+    ]
+
+
+def _halved(changed: Reading, settled: Reading, late: Reading) -> list[Figure]:
+    found = []
+    for name, limit in ROUTES.items():
+        used = late.rate(settled, name) / (limit / 2 / endpoints.WINDOW_S)
+        text = f"{name}: use of {limit // 2} per 10 s, {SETTLE_S:.0f} s after a silent halving"
+        found.append(Figure(text, f"{used:.1%}", ">= 90 %", used >= 0.90))
+    refused = late.total("refused") - changed.total("refused")
+    found.append(Figure("  refused with 429 since", str(refused), "<= 5", refused <= HANDFUL))
+    return found
