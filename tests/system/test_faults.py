@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import filelock
 import pytest
@@ -27,18 +29,37 @@ def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield server.serve()
 
 
+@pytest.fixture
+def ground(
+    ground: harness.Ground, server_port: int, request: pytest.FixtureRequest
+) -> harness.Ground:
+    """The same, with a database of its own on that server."""
+    name = re.sub(r"\W", "_", request.node.name)
+    ground.use_server(server_port, "default")
+    ground.query(f"CREATE DATABASE {name}")
+    ground.use_server(server_port, name)
+    return ground
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+    """A ground with an embedded store of its own, which may be stopped and killed.
+
+    The stall bound is far below the outages: who waits for the store must not pass for stalled.
+    """
+    settings = {"stall_s": 1.5, "buffer_bytes": 200_000, "batch_rows": 500}
+    with harness.ground(tmp_path, sandbox.url, **settings) as made:
+        yield made
+
+
 @pytest.mark.parametrize("kind", PASSING)
 def test_a_fault_that_passes_leaves_no_trace(
-    kind: str, server_port: int, ground: harness.Ground, sandbox: harness.Sandbox
+    kind: str, ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
-    ground.use_server(server_port, "default")
-    ground.query(f"CREATE DATABASE fault_{kind}")
-    ground.use_server(server_port, f"fault_{kind}")
-    # There are few requests with a cursor, so none of them may be missed; of the others each is hit
-    # now and then.
+    # There are few requests with a cursor, and each kind of them is hit in a row.
     hits = {"cursor_repeat": 4, "cursor_refused": 1}.get(kind, 3 if kind in _SLOW else 8)
-    probability = 1.0 if kind.startswith("cursor_") else 0.3
-    sandbox.faults({"kind": kind, "route": "data", "probability": probability, "count": hits})
+    share = 1 if kind.startswith("cursor") else 0.3
+    sandbox.faults({"kind": kind, "route": "data", "probability": share, "count": hits})
     ground.set(request_deadline_s=1)
     ended = ground.run("run", *ground.write_keys(sandbox))
     ended.expect(0)
@@ -110,14 +131,13 @@ MIXED = [
     "away_s", [4.0, pytest.param(20.0, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
 )
 def test_all_faults_mixed_and_the_store_away_in_the_middle(
-    away_s: float, ground: harness.Ground, sandbox: harness.Sandbox
+    away_s: float, own_store: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     sandbox.faults(*MIXED)
-    # Bounds far below the outage: a worker that waits for the store must not pass for stalled.
-    ground.set(request_deadline_s=1, stall_s=1.5, buffer_bytes=200_000, batch_rows=500)
-    daemon = ground.start("run", *ground.write_keys(sandbox))
+    own_store.set(request_deadline_s=1)
+    daemon = own_store.start("run", *own_store.write_keys(sandbox))
     harness.until(lambda: sandbox.pages() > 20, "the first pages")
-    store_pid = ground.store_pid()
+    store_pid = own_store.store_pid()
     assert store_pid is not None
     os.kill(store_pid, signal.SIGSTOP)
     with pytest.raises(AssertionError):  # nothing ends while nothing can be stored
@@ -126,37 +146,23 @@ def test_all_faults_mixed_and_the_store_away_in_the_middle(
     ended = daemon.end(90)
     ended.expect(0)
     assert sum(sandbox.fired().values()) > 10
-    ground.prove(sandbox)
-    assert ground.events("worker.stalled") == []
-
-
-def test_the_store_dies_in_the_middle(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
-    ground.set(batch_rows=500)
-    daemon = ground.start("run", *ground.write_keys(sandbox))
-    harness.until(lambda: sandbox.pages() > 20, "the first pages")
-    first = ground.store_pid()
-    assert first is not None
-    os.kill(first, signal.SIGKILL)
-    ended = daemon.end()
-    ended.expect(0)
-    assert ground.store_pid() != first
-    ground.prove(sandbox)
+    own_store.prove(sandbox)
+    assert own_store.events("worker.stalled") == []
 
 
 def test_the_store_dies_and_cannot_come_back_at_once(
-    ground: harness.Ground, sandbox: harness.Sandbox
+    own_store: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
-    ground.set(batch_rows=500, buffer_bytes=200_000, stall_s=1.5)
-    daemon = ground.start("run", *ground.write_keys(sandbox))
+    daemon = own_store.start("run", *own_store.write_keys(sandbox))
     harness.until(lambda: sandbox.pages() > 20, "the first pages")
-    first = ground.store_pid()
+    first = own_store.store_pid()
     assert first is not None
     os.kill(first, signal.SIGKILL)
     # Whoever holds its folder keeps a new child out; one needs longer to start than this.
-    lock = filelock.FileLock(rendezvous.lock_path(ground.store), timeout=5)
+    lock = filelock.FileLock(rendezvous.lock_path(own_store.store), timeout=5)
     with lock, pytest.raises(AssertionError):
         harness.until(lambda: not daemon.running, "an end", within_s=3)
     daemon.end().expect(0)
-    assert ground.store_pid() != first
-    ground.prove(sandbox)
-    assert ground.events("worker.stalled") == []
+    assert own_store.store_pid() != first
+    own_store.prove(sandbox)
+    assert own_store.events("worker.stalled") == []
