@@ -11,28 +11,17 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 
 import pydantic
-import rich.console
 import rich.table
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
 from polybackfill.commands import context
 from polybackfill.polymarket import endpoints, http, limits
-from polybackfill.store import client, migrate
+from polybackfill.store import migrate
+from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock
 
-# What a run needs, and what the runbook's statements read.
-TABLES = (
-    "external_trades_raw",
-    "wallet_activity_raw",
-    "wallet_backfill_plan",
-    "condition_backfill_plan",
-    "quarantine",
-    "pm_trades",
-    "trades_raw",
-    "vw_trades_canonical",
-)
 _UPSTREAM_S = 15.0
 
 
@@ -50,21 +39,26 @@ def init(arguments: argparse.Namespace) -> int:
     chosen = context.settings_of(arguments)
     context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
-    place, applied = context.run(_init(chosen))
+    place, applied, restored = context.run(_init(chosen))
     if arguments.json:
-        context.print_json({"store": place, "applied": applied})
+        context.print_json({"store": place, "applied": applied, "restored": restored})
         return errors.EXIT_OK
     print(f"store: {place}")
     for name in applied:
         print(f"  applied {name}")
-    print("ready" if applied else "ready; there was nothing to do")
+    for name in restored:
+        print(f"  {name} was gone and is there again, empty")
+    print("ready" if applied or restored else "ready; there was nothing to do")
     print("  next: polybackfill plan build --from FILE, then polybackfill run")
     return errors.EXIT_OK
 
 
-async def _init(chosen: settings.Settings) -> tuple[str, list[str]]:
+async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str]]:
+    """Where the store is, which files of the schema were applied, which tables had been lost."""
+    cluster = chosen.clickhouse.cluster
     async with context.open_store(chosen) as store:
-        return store.address.place, await migrate.up(store, cluster=chosen.clickhouse.cluster)
+        applied = await migrate.up(store, cluster=cluster)
+        return store.address.place, applied, await migrate.restore(store, cluster=cluster)
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -118,25 +112,19 @@ def _folders(chosen: settings.Settings) -> Finding:
 async def _store(chosen: settings.Settings) -> str:
     async with context.open_store(chosen) as store:
         version = (await store.rows("SELECT version() AS version"))[0]["version"]
-        missing = await _missing_tables(store)
+        missing = await migrate.missing(store)
     kind = "embedded" if store.address.embedded else "server"
     if missing:
         raise errors.Stop(
             f"ClickHouse {version} ({kind}) at {store.address.place} lacks {', '.join(missing)}: "
             "polybackfill init"
         )
-    return f"ClickHouse {version} ({kind}) at {store.address.place}, all {len(TABLES)} tables there"
-
-
-async def _missing_tables(store: client.Store) -> list[str]:
-    rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
-    there = {row["name"] for row in rows}
-    return [table for table in TABLES if table not in there]
+    return f"ClickHouse {version} ({kind}) at {store.address.place}, all tables there"
 
 
 async def _ledger(chosen: settings.Settings) -> str:
     owner = lock.holder(chosen.ledger_dir)
-    state = f"held by process {owner.pid} on {owner.host}" if owner else "free"
+    state = f"held by {owner}" if owner else "free"
     if not chosen.ledger_dir.exists():
         return f"{chosen.ledger_dir}: none yet"
     stats = (await asyncio.to_thread(ledgers.Ledger.view, chosen.ledger_dir)).stats()
@@ -181,8 +169,7 @@ def _print(findings: list[Finding], chosen: settings.Settings) -> None:
     for finding in findings:
         verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
         table.add_row(verdict, finding.check, finding.text)
-    console = rich.console.Console(highlight=False, markup=False)
-    console.print(table)
+    tables.console().print(table)
     changed = {
         name: entry for name, entry in _effective(chosen).items() if entry["origin"] != "default"
     }

@@ -20,6 +20,7 @@ from polybackfill.store import client
 
 _FILE_NAME = re.compile(r"(\d{3})_\w+\.sql")
 _ENGINE = re.compile(r"\{engine:([^{}]+)\}")
+_CREATED = re.compile(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS (\w+)")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
@@ -72,6 +73,29 @@ async def up(store: client.Store, *, cluster: str | None = None) -> list[str]:
             await store.command(statement)
         await _record(store, migration)
     return [migration.name for migration in missing]
+
+
+async def missing(store: client.Store) -> list[str]:
+    """Tables and views of this version's schema that are not there, in the order of the files."""
+    rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    there = {row["name"] for row in rows}
+    return [name for name in created() if name not in there]
+
+
+async def restore(store: client.Store, *, cluster: str | None = None) -> list[str]:
+    """Make what was applied once and is gone, empty; the names of what was missing."""
+    lost = await missing(store)
+    if lost:
+        for migration in known():
+            for statement in migration.statements(cluster):
+                await store.command(statement)
+    return lost
+
+
+def created() -> list[str]:
+    """Names of all tables and views of this version's schema."""
+    statements = (text for migration in known() for text in migration.statements(None))
+    return [name for text in statements for name in _CREATED.findall(text)]
 
 
 async def store_id(store: client.Store) -> str:

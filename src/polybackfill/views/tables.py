@@ -22,9 +22,15 @@ def show(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> No
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    # In a file or a pipe there is no width to keep to: an id broken in two is found by no grep.
+    console().print(table)
+
+
+def console() -> rich.console.Console:
+    """Standard output. In a file or a pipe there is no width to keep to: an id that is broken in
+    two is found by no grep.
+    """
     width = None if sys.stdout.isatty() else _UNFOLDED
-    rich.console.Console(highlight=False, markup=False, width=width).print(table)
+    return rich.console.Console(highlight=False, markup=False, width=width)
 
 
 def _shown(value: Any) -> str:

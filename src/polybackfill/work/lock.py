@@ -34,6 +34,9 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         """`started_at` as UTC text."""
         return datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
 
 @contextmanager
 def held(folder: Path, clock: clocks.Clock | None = None) -> Iterator[Owner]:
@@ -94,9 +97,8 @@ def _named(folder: Path) -> Owner:
 
 
 def _taken(folder: Path) -> errors.Stop:
-    owner = _named(folder)
     return errors.Stop(
-        f"{folder} is in use by process {owner.pid} on {owner.host} since {owner.since}; stop that "
-        "one first (polybackfill status shows it), or give this run another --run-name",
+        f"{folder} is in use by {_named(folder)}; stop that one first (polybackfill status shows "
+        "it), or give this run another --run-name",
         exit_code=errors.EXIT_UNAVAILABLE,
     )

@@ -1,0 +1,136 @@
+"""`status` before, during and after a run; `check trades` against the truth."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+from tests import harness
+from tests.commands import desk as desks
+
+from polybackfill import errors
+
+from .conftest import NewDesk
+
+
+def test_never_ran(desk: desks.Desk) -> None:
+    assert f"no run named {desk.run_name} yet" in desk.call("status").out
+    assert desk.json("status") == {"running": False}
+    desk.call("status", "--health")
+
+
+@pytest.fixture
+def running(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> Iterator[tuple[desks.Desk, harness.Daemon]]:
+    """A run that has done some wallets and was asked to wait."""
+    desk = new_desk()
+    desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
+    sandbox.faults({"kind": "429_json", "route": "data", "after": 30, "retry_after_s": 30})
+    daemon = desk.start("run")
+    harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
+    stored = lambda: sum(desk.json("status").get("rows", {}).values())  # noqa: E731
+    harness.until(stored, "a picture with rows")
+    yield desk, daemon
+    daemon.kill()
+
+
+def test_during_a_run(running: tuple[desks.Desk, harness.Daemon], sandbox: harness.Sandbox) -> None:
+    desk, daemon = running
+    picture = desk.json("status")
+    assert picture["running"] is True
+    assert picture["state"] == "running"
+    assert picture["pid"] == daemon.pid
+    assert picture["parts"]["wallets"]["units"] == len(sandbox.wallets)
+    assert picture["parts"]["conditions"]["units"] == len(sandbox.conditions)
+    assert 0 < picture["share"] < 1
+    assert sum(picture["rows"].values()) > 0
+    assert picture["budgets"]["/v2/activity"]["sent"] > 0
+    text = desk.call("status").out
+    assert f"running: process {daemon.pid} on {socket.gethostname()} since 20" in text
+    assert "data asked for a pause" in text
+    desk.call("status", "--health")
+
+
+def test_a_blocked_loop_is_not_healthy(running: tuple[desks.Desk, harness.Daemon]) -> None:
+    desk, daemon = running
+    daemon.signal(signal.SIGSTOP)
+    file = desk.data / "status" / f"{desk.run_name}.json"
+    picture = json.loads(file.read_bytes())
+    file.write_text(json.dumps(picture | {"now": picture["now"] - 120}))
+    desk.call("status", "--health", code=errors.EXIT_NO_PROGRESS)
+    daemon.signal(signal.SIGCONT)
+    newer = lambda: json.loads(file.read_bytes())["now"] > picture["now"]  # noqa: E731
+    harness.until(newer, "the next picture")
+    desk.call("status", "--health")
+
+
+def test_after_a_kill_and_after_the_end(
+    running: tuple[desks.Desk, harness.Daemon], sandbox: harness.Sandbox
+) -> None:
+    desk, daemon = running
+    daemon.kill()
+    picture = desk.json("status")
+    assert (picture["running"], picture["state"]) == (False, "running")
+    assert "not running; last seen" in desk.call("status").out
+    desk.call("status", "--health")
+    sandbox.reset()
+    desk.call("run")
+    picture = desk.json("status")
+    assert (picture["running"], picture["state"]) == (False, "finished")
+    assert picture["share"] == 1
+    wallets = f"{len(sandbox.wallets)} of {len(sandbox.wallets)} proven complete"
+    assert wallets in desk.call("status").out
+    desk.call("status", "--health")
+
+
+def test_a_status_file_that_cannot_be_read_is_named(desk: desks.Desk) -> None:
+    file = desk.data / "status" / f"{desk.run_name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{")
+    told = desk.call("status", code=errors.EXIT_CONFIG)
+    assert f"{file.name} cannot be read" in told.err
+
+
+def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    wallets = sandbox.wallets[3:6]
+    sandbox.faults({"kind": "400", "route": "activity", "match": wallets[0]})
+    words = ("run", "--wallet", ",".join(wallets))
+    report = desk.json(*words, code=errors.EXIT_UNITS_IN_ERROR)
+    assert report["exit_code"] == errors.EXIT_UNITS_IN_ERROR
+    assert report["dry_run"] is False
+    part = report["parts"]["wallets"]
+    assert (part["units"], part["done"], part["error"]) == (3, 2, 1)
+    assert desk.json("run")["parts"] == {}, "an empty plan has nothing to do"
+
+
+def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    assert desk.json("check", "trades")["rows"] == 0
+    desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
+    desk.call("run")
+    truth = sandbox.truth()["trades"]
+    report = desk.json("check", "trades")
+    assert (report["rows"], report["digest"]) == (truth["rows"], truth["digest"])
+    assert report["duplicates"] == []
+    (source,) = report["by_source"]
+    assert source["source"] == "polymarket_data_api"
+    assert source["rows"] == truth["rows"]
+    assert (source["wallets"], source["markets"]) == (truth["wallets"], truth["conditions"])
+    assert sum(day["rows"] for day in report["by_day"]) == truth["rows"]
+    text = desk.call("check", "trades").out
+    assert truth["digest"] in text
+    assert "duplicates of external_trade_id: 0" in text
+
+
+def test_check_trades_finds_a_duplicate(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    desk.call("run", "--wallet", sandbox.wallets[4])
+    again = "SELECT * FROM external_trades_raw ORDER BY external_trade_id LIMIT 2"
+    desk.call("sql", "SYSTEM STOP MERGES external_trades_raw")
+    desk.call("sql", f"INSERT INTO external_trades_raw {again}")
+    report = desk.json("check", "trades", code=errors.EXIT_UNITS_IN_ERROR)
+    assert [row["copies"] for row in report["duplicates"]] == [2, 2]
+    told = desk.call("check", "trades", code=errors.EXIT_UNITS_IN_ERROR).out
+    assert "duplicates of external_trade_id: 2" in told
