@@ -136,8 +136,27 @@ def test_during_the_start(
     harness.until((ground.ledger / "owner.json").exists, "the lock")
     daemon.signal(signal.SIGTERM)
     ended = daemon.end(GRACE_S)
-    ended.expect(0, -signal.SIGTERM)
+    ended.expect(0)
     _continue(ground, slow_sandbox, pages_of_one_run)
+
+
+def test_during_a_start_that_waits_for_the_store(
+    ground: harness.Ground, slow_sandbox: harness.Sandbox
+) -> None:
+    ground.serve()
+    store_pid = ground.store_pid()
+    assert store_pid is not None
+    os.kill(store_pid, signal.SIGSTOP)
+    try:
+        daemon = ground.start("run", *ground.write_keys(slow_sandbox))
+        harness.until((ground.ledger / "owner.json").exists, "the lock")
+        daemon.signal(signal.SIGTERM)
+        ended = daemon.end(GRACE_S)
+    finally:
+        os.kill(store_pid, signal.SIGCONT)
+    ended.expect(0)
+    ground.run("run", *ground.write_keys(slow_sandbox)).expect(0)
+    ground.prove(slow_sandbox)
 
 
 def test_twice_leaves_at_once_and_loses_nothing(
