@@ -34,6 +34,7 @@ log = structlog.get_logger()
 PARTS = (worker.CONDITIONS, worker.WALLETS)
 ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADES}
 _LINE_S = 60.0
+_FAILED_SHOWN = 5
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MAX_AUTO_WORKERS = 64
 _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no other limit
@@ -189,7 +190,8 @@ class Run:
 
     async def prepare(self) -> None:
         """Bring the plan in line, and build the parts."""
-        await self._sync_plan()  # what an earlier run could not tell the plan any more
+        if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
+            await self._plan_sync.begin()
         for kind in self._asked.parts:
             await self._add_part(kind)
 
@@ -209,7 +211,9 @@ class Run:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
-        picture = pictures.current()
+        picture = {**pictures.current(), "failed": self._failed()}
+        if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
+            code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         self._print_end(picture, code, as_json=as_json)
         return code
@@ -257,6 +261,7 @@ class Run:
             units=expected.keys,
             requests=expected.requests,
             done_before=expected.done_before,
+            failed_before=expected.failed_before,
         )
 
     def _source(self, kind: str) -> feed.Typed | feed.Planned:
@@ -265,7 +270,9 @@ class Run:
         choice = feed.Choice(self._asked.window, backfill.limit, backfill.skip)
         if self._asked.listed or store is None:
             return feed.Typed(kind, self._asked.keys(kind), choice, ledger)
-        return feed.Planned(kind, store, choice, ledger, dry_run=self._asked.dry_run)
+        return feed.Planned(
+            kind, store, choice, ledger, dry_run=self._asked.dry_run, clock=self._clock
+        )
 
     def _crew_size(self, kind: str) -> int:
         """Workers a part needs: its budget times the observed latency, half as many again."""
@@ -336,6 +343,16 @@ class Run:
             file=file,
             clock=self._clock,
         )
+
+    def _failed(self) -> list[dict[str, str]]:
+        """The newest units in error, with their messages."""
+        listed = {key for kind in self._parts for key in self._asked.keys(kind)}
+        failed = [
+            {"unit": held.unit.id, "error": held.error}
+            for held in self._ground.ledger.failed_units()
+            if held.unit.kind in self._parts and (not listed or listed & set(held.unit.keys))
+        ]
+        return failed[-_FAILED_SHOWN:]
 
     async def _sync_plan(self) -> None:
         if self._plan_sync is not None:

@@ -7,6 +7,7 @@ person: the ledger forgets it and it is fetched again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from polybackfill import clock as clocks
+from polybackfill import errors
 from polybackfill.daemon import worker
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
@@ -23,11 +25,11 @@ log = structlog.get_logger()
 
 _PAGE_ROWS = 1000
 _CHUNK_ROWS = 5_000
+_AGAIN_S = 5.0  # the store is away: ask again for the next rows of the plan
 _OPEN = ("pending", "in_progress")
 _OUTLOOK = """
-SELECT countIf(status IN ('pending', 'in_progress')) AS pending, countIf(status = 'done') AS done,
-    sumIf(trade_count, status IN ('pending', 'in_progress')) AS rows
-FROM {table}
+SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS rows
+FROM {table} GROUP BY status
 """
 
 LeasedUnits = Callable[[], list[units.Unit]]
@@ -35,11 +37,16 @@ LeasedUnits = Callable[[], list[units.Unit]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a part has before it: keys in all, keys done by earlier runs, requests still to send."""
+    """What a part has before it: keys in all, requests still to send.
+
+    `done_before`, `failed_before`: of the keys, those that earlier runs ended and this one is not
+    even shown.
+    """
 
     keys: int = 0
-    done_before: int = 0
     requests: int = 0
+    done_before: int = 0
+    failed_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,18 @@ class Choice:
     limit: int | None = None
     skip: int = 0
 
+    @property
+    def whole(self) -> bool:
+        """Everything."""
+        return self.limit is None and self.skip == 0
+
+    @property
+    def full_history(self) -> bool:
+        """No window: what is done this way is done for the plan."""
+        return self.window == units.FULL_HISTORY
+
     def cut(self, count: int) -> int:
-        """How many of `count` pending keys are taken."""
+        """How many of `count` keys are taken."""
         left = max(0, count - self.skip)
         return left if self.limit is None else min(left, self.limit)
 
@@ -74,7 +91,7 @@ class Typed:
         done = sum(self._ledger.is_done(self._kind, key, window) for key in self._keys)
         left = len(self._keys) - done
         per_request = 1 if self._kind == worker.WALLETS else units.MAX_KEYS_PER_BATCH
-        return Expected(len(self._keys), done, -(-left // per_request))
+        return Expected(len(self._keys), -(-left // per_request))
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
@@ -83,7 +100,10 @@ class Typed:
 
 
 class Planned:
-    """Keys of a plan table that are not done, in rank order."""
+    """Keys of a plan table in rank order: the open ones, or with a window all of them.
+
+    The status in the table speaks of the whole history, so it says nothing about a window.
+    """
 
     def __init__(
         self,
@@ -93,54 +113,77 @@ class Planned:
         ledger: ledgers.Ledger,
         *,
         dry_run: bool,
+        clock: clocks.Clock,
     ) -> None:
         self._kind = kind
         self._store = store
         self._choice = choice
         self._ledger = ledger
         self._dry_run = dry_run
+        self._clock = clock
+        self._statuses = _OPEN if choice.full_history else plan_table.STATUSES
 
     async def expected(self) -> Expected:
         """Counted by the store, in one query."""
         table, _ = plan_table.TABLES[self._kind]
-        outlook = (await self._store.rows(_OUTLOOK.format(table=table)))[0]
-        pending, done, rows = outlook["pending"], outlook["done"], outlook["rows"]
+        outlook = await self._store.rows(_OUTLOOK.format(table=table))
+        keys = {row["status"]: row["keys"] for row in outlook}
+        listed = sum(count for status, count in keys.items() if status in self._statuses)
+        rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
         # Every wallet costs a request at least; twenty small conditions share one.
         per_request = 1 if self._kind == worker.WALLETS else units.MAX_KEYS_PER_BATCH
-        requests = -(-pending // per_request) + rows // _PAGE_ROWS
-        taken = self._choice.cut(pending)
-        share = taken / pending if pending else 0.0
-        whole = self._choice.limit is None and self._choice.skip == 0
-        done_before = done if whole else 0
-        return Expected(taken + done_before, done_before, round(requests * share))
+        requests = -(-listed // per_request) + rows // _PAGE_ROWS
+        taken = self._choice.cut(listed)
+        requests = round(requests * taken / listed) if listed else 0
+        if not (self._choice.whole and self._choice.full_history):
+            return Expected(taken, requests)
+        done, failed = keys.get("done", 0), keys.get("error", 0)
+        return Expected(taken + done + failed, requests, done, failed)
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in rank order; the table is read a few thousand rows at a time."""
         seen = 0
         end = None if self._choice.limit is None else self._choice.skip + self._choice.limit
-        plan = plan_table.PlanTable(self._store)
-        async for rows in plan.load(self._kind, statuses=_OPEN, chunk=_CHUNK_ROWS):
+        async for rows in self._rows():
             first = max(0, self._choice.skip - seen)
             chosen = rows[first : None if end is None else max(0, end - seen)]
             seen += len(rows)
-            wanted = [(row.key, row.trade_count) for row in chosen if self._is_wanted(row.key)]
+            if self._choice.full_history and not self._dry_run:
+                self._forget_what_was_reset(chosen)
+            wanted = [(row.key, row.trade_count) for row in chosen]
             for unit in _units(self._kind, wanted, self._choice.window):
                 yield unit
             if end is not None and seen >= end:
                 return
 
-    def _is_wanted(self, key: str) -> bool:
-        window = self._choice.window
-        done = self._ledger.is_done(self._kind, key, window)
-        failed = self._ledger.failed_unit(self._kind, key, window) is not None
-        if not done and not failed:
-            return True
-        if window != units.FULL_HISTORY or not self._ledger.is_synced(self._kind, key):
-            return False
-        log.info("plan.row_was_reset", kind=self._kind, key=key)
-        if not self._dry_run:
-            self._ledger.forget(self._kind, [key])
-        return True
+    async def _rows(self) -> AsyncIterator[list[plan_table.PlanRow]]:
+        """The rows in question, whatever becomes of the store meanwhile."""
+        plan = plan_table.PlanTable(self._store)
+        last: plan_table.PlanRow | None = None
+        while True:
+            try:
+                async for rows in plan.load(
+                    self._kind, statuses=self._statuses, chunk=_CHUNK_ROWS, behind=last
+                ):
+                    last = rows[-1]
+                    yield rows
+            except errors.Retry as error:
+                log.warning("plan.retry", kind=self._kind, error=str(error))
+                await self._clock.sleep(_AGAIN_S)
+            else:
+                return
+
+    def _forget_what_was_reset(self, rows: Sequence[plan_table.PlanRow]) -> None:
+        """An end the table was told of, and does not show: a person wants it done again."""
+        reset = [row.key for row in rows if self._was_reset(row.key)]
+        if reset:
+            log.info("plan.rows_were_reset", kind=self._kind, keys=len(reset), first=reset[0])
+            self._ledger.forget(self._kind, reset)
+
+    def _was_reset(self, key: str) -> bool:
+        done = self._ledger.is_done(self._kind, key)
+        ended = done or self._ledger.failed_unit(self._kind, key) is not None
+        return ended and self._ledger.is_synced(self._kind, key)
 
 
 class PlanSync:
@@ -163,9 +206,22 @@ class PlanSync:
         self._leased = leased
         self._clock = clock
         self._shown: dict[str, set[str]] = {kind: set() for kind in plan_table.TABLES}
+        self._writing = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """What an earlier run could not tell any more, and what it left in progress."""
+        await self.run()
+        for kind in self._leased:
+            released = await self._plan.release(kind)
+            if released:
+                log.info("plan.released", kind=kind, keys=released)
 
     async def run(self) -> None:
         """Write what changed since the last time; raises errors.Retry when the store is away."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         ends = self._ledger.transitions_since(self._ledger.synced_seq)
         for kind in plan_table.TABLES:
             leased = self._leased_now(kind)

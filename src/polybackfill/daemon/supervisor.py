@@ -104,9 +104,7 @@ class Supervisor:
             _raise_if_ended(writing, upkeep)
             if not self._stop.is_set():
                 await self._batch.close()  # rows of units that ended in error may still be there
-                await asyncio.wait(
-                    [writing, upkeep, stopping], return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait([writing, upkeep, stopping], return_when=asyncio.FIRST_COMPLETED)
                 _raise_failure(tasks)
                 _raise_if_ended(upkeep)
             if self._stop.is_set():
@@ -114,6 +112,8 @@ class Supervisor:
             _raise_failure(tasks)
             return await self._finish()
         finally:
+            if self.state not in {"finished", "stopped"}:
+                self.state = "failed"
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,7 +151,8 @@ class Supervisor:
         await self._last_plan_sync()
         stopped = self._stop.is_set()
         self.state = "stopped" if stopped else "finished"
-        in_error = sum(queue.stats()["error"] for queue in self._queues.values())
+        counts = [queue.stats() for queue in self._queues.values()]
+        in_error = sum(count["error"] + count["skipped_error"] for count in counts)
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
 
     async def _last_plan_sync(self) -> None:

@@ -96,11 +96,21 @@ class PlanTable:
         )
 
     async def load(
-        self, kind: str, *, statuses: Sequence[str] = ("pending",), chunk: int = 10_000
+        self,
+        kind: str,
+        *,
+        statuses: Sequence[str] = ("pending",),
+        chunk: int = 10_000,
+        behind: PlanRow | None = None,
     ) -> AsyncIterator[list[PlanRow]]:
-        """The rows with one of these statuses in order of rank, some at a time."""
+        """The rows with one of these statuses in order of rank, some at a time.
+
+        `behind`: begin with the row after this one.
+        """
         table, key = TABLES[kind]
         after: dict[str, str | int] = {"rank": 0, "key": ""}
+        if behind is not None:
+            after = {"rank": behind.priority_rank, "key": behind.key}
         while True:
             rows = await self._store.rows(
                 f"SELECT {key} AS key, priority_rank, trade_count, notional, "
@@ -122,6 +132,16 @@ class PlanTable:
             f"SELECT toString(status) AS status, count() AS keys FROM {table} GROUP BY status"
         )
         return {**dict.fromkeys(STATUSES, 0), **{row["status"]: row["keys"] for row in rows}}
+
+    async def release(self, kind: str) -> int:
+        """Nobody works on this plan: in_progress becomes pending. Returns how many were."""
+        held = (await self.counts(kind))["in_progress"]
+        if held:
+            table, _ = TABLES[kind]
+            await self._store.command(
+                f"ALTER TABLE {table} UPDATE status = 'pending' WHERE status = 'in_progress'"
+            )
+        return held
 
     async def planned(self, kind: str, keys: Sequence[str]) -> int:
         """How many of these keys the plan holds."""

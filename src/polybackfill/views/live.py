@@ -14,6 +14,7 @@ import rich.text
 _REDRAW_S = 0.5
 _FIRST_LINE_S = 3.0
 _LONG_INSERT_S = 3.0
+_ENDS = {"finished", "stopped", "failed"}
 
 
 async def show(current: Callable[[], dict[str, Any]], *, every_s: float = 60.0) -> None:
@@ -82,7 +83,8 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     """The last words of a run: what is proven, what is not, and what to do about it."""
     took = duration(picture["now"] - picture["started_at"])
     stored = "would be stored" if dry_run else "acknowledged"
-    lines = [f"{picture['state']} after {took}: {rows(picture):,} rows {stored}"]
+    state = picture["state"] if picture["state"] in _ENDS else "ended without notice"
+    lines = [f"{state} after {took}: {rows(picture):,} rows {stored}"]
     for kind, part in picture["parts"].items():
         open_units = part["units"] - part["done"] - part["error"]
         text = f"  {kind:<11} {part['done']:,} of {part['units']:,} proven complete"
@@ -90,10 +92,11 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
         text += f", {open_units:,} to go" if open_units else ""
         lines.append(text)
     if any(part["error"] for part in picture["parts"].values()):
-        lines.append("  why: polybackfill plan show    again: polybackfill plan reset --errors")
+        lines += [f"  {held['unit']}: {held['error']}" for held in picture.get("failed", ())]
+        lines.append("  all: polybackfill plan show    again: polybackfill plan reset --errors")
     if picture["rows"].get("quarantine_landing"):
         count = picture["rows"]["quarantine_landing"]
         lines.append(f"  {count:,} rows set aside: polybackfill quarantine list")
-    if picture["state"] == "stopped":
+    if state != "finished":
         lines.append("  start it again to continue where it stopped")
     return lines

@@ -31,7 +31,7 @@ class Part:
     """One part of the run and what was expected of it.
 
     `budget`: name of its narrow budget; `units`: units asked; `requests`: pages they should take;
-    `done_before`: units proven complete by earlier runs.
+    `done_before`, `failed_before`: units that earlier runs ended and the queue is not shown.
     """
 
     crew: crews.Crew
@@ -41,6 +41,7 @@ class Part:
     units: int
     requests: int
     done_before: int
+    failed_before: int
 
 
 def file_of(data_dir: Path, run_name: str) -> Path:
@@ -121,16 +122,17 @@ class Snapshots:
 
     def _part(self, part: Part, budgets: dict[str, Any]) -> dict[str, Any]:
         stats = part.queue.stats()
-        finished = part.done_before + stats["done"] + stats["error"]
+        done = part.done_before + stats["done"] + stats["skipped_done"]
+        failed = part.failed_before + stats["error"] + stats["skipped_error"]
         allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
         known = allowed_per_s > 0
         return {
             "units": part.units,
-            "done": part.done_before + stats["done"],
-            "error": stats["error"],
+            "done": done,
+            "error": failed,
             "open": stats["leased"],
-            "share": finished / part.units if part.units else 1.0,
+            "share": (done + failed) / part.units if part.units else 1.0,
             "pages": part.walker.pages,
             "requests_left": requests_left,
             "allowed_per_s": allowed_per_s,
@@ -141,11 +143,12 @@ class Snapshots:
 
     def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
         """Expected requests still to send, corrected by what finished units really took."""
-        finished = stats["done"] + stats["error"]
-        share = finished / max(1, part.units - part.done_before)
+        asked = part.units - part.done_before - part.failed_before
+        finished = stats["done"] + stats["error"] + stats["skipped_done"] + stats["skipped_error"]
+        share = finished / max(1, asked)
         expected = part.requests * share
         ratio = part.walker.pages / expected if expected > _RATIO_AFTER else 1.0
-        if finished >= part.units - part.done_before:
+        if finished >= asked:
             return 0
         return max(1, round(part.requests * max(1.0, ratio) - part.walker.pages))
 

@@ -1,0 +1,219 @@
+"""Which keys a run takes, and what the plan tables say meanwhile, with a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.daemon import feed
+from polybackfill.store import client, migrate, plan_table
+from polybackfill.work import ledger, transitions, units
+
+PAGE = transitions.Counts(rows=1, pages=1)
+
+
+def key(number: int) -> str:
+    """A wallet."""
+    return f"{number:040x}"
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[ledger.Ledger]:
+    """An empty ledger."""
+    opened = ledger.Ledger.open(tmp_path / "run")
+    yield opened
+    opened.close()
+
+
+@pytest_asyncio.fixture
+async def store(open_store: Path) -> AsyncIterator[client.Store]:
+    """The module's store with empty plans."""
+    address = client.Address(data_dir=open_store / "clickhouse")
+    opened = await client.open(address, clock=clocks.SystemClock())
+    await migrate.up(opened)
+    for table, _ in plan_table.TABLES.values():
+        await opened.command(f"TRUNCATE TABLE {table}")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def table(store: client.Store) -> plan_table.PlanTable:
+    """The plans."""
+    return plan_table.PlanTable(store)
+
+
+@pytest_asyncio.fixture
+async def ten(table: plan_table.PlanTable) -> plan_table.PlanTable:
+    """Ten wallets planned, rank 1 to 10."""
+    rows = [plan_table.PlanRow(key(number), number, trade_count=100) for number in range(1, 11)]
+    await table.add("wallets", rows)
+    return table
+
+
+def planned(store: client.Store, book: ledger.Ledger, **choice: object) -> feed.Planned:
+    """The source of a run."""
+    chosen = feed.Choice(**choice)  # type: ignore[arg-type]
+    return feed.Planned("wallets", store, chosen, book, dry_run=False, clock=clocks.SystemClock())
+
+
+async def keys_of(source: feed.Planned | feed.Typed) -> list[int]:
+    """The wallets it names, in order."""
+    return [int(unit.keys[0], 16) async for unit in source.units()]
+
+
+def done(book: ledger.Ledger, number: int, window: units.Window = units.FULL_HISTORY) -> None:
+    """A run has proven this wallet."""
+    unit = units.Unit("wallets", (key(number),), *window)
+    book.finish(unit.id, book.begin(unit), PAGE)
+
+
+async def synced(book: ledger.Ledger, table: plan_table.PlanTable) -> feed.PlanSync:
+    """The plan hears of everything the ledger knows."""
+    await book.sync()
+    sync = feed.PlanSync(
+        plan=table, ledger=book, leased={"wallets": list}, clock=clocks.SystemClock()
+    )
+    await sync.begin()
+    return sync
+
+
+async def test_rank_order_limit_and_skip(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    assert await keys_of(planned(store, book)) == list(range(1, 11))
+    assert await keys_of(planned(store, book, limit=3)) == [1, 2, 3]
+    assert await keys_of(planned(store, book, limit=3, skip=2)) == [3, 4, 5]
+    assert await keys_of(planned(store, book, skip=9)) == [10]
+    assert await keys_of(planned(store, book, skip=20)) == []
+    assert await planned(store, book, limit=3, skip=2).expected() == feed.Expected(3, 3)
+    assert await planned(store, book).expected() == feed.Expected(10, 11)
+
+
+async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
+    store: client.Store,
+    book: ledger.Ledger,
+    ten: plan_table.PlanTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "_CHUNK_ROWS", 2)
+    taken = []
+    async for unit in planned(store, book, skip=3, limit=5).units():
+        taken.append(int(unit.keys[0], 16))
+        done(book, taken[-1])
+        await synced(book, ten)  # it leaves the list of the pending at once
+    assert taken == [4, 5, 6, 7, 8]
+
+
+async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    for number in (1, 2, 3):
+        done(book, number)
+    unit = units.Unit("wallets", (key(4),))
+    book.fail(unit.id, book.begin(unit), "400")
+    await synced(book, ten)
+    assert await ten.counts("wallets") == {"pending": 6, "in_progress": 0, "done": 3, "error": 1}
+    assert await keys_of(planned(store, book)) == [5, 6, 7, 8, 9, 10]
+    assert await planned(store, book).expected() == feed.Expected(10, 6, 3, 1)
+    await store.command(
+        f"ALTER TABLE wallet_backfill_plan UPDATE status = 'pending' "
+        f"WHERE wallet_address IN ('{key(2)}', '{key(4)}')"
+    )
+    assert await keys_of(planned(store, book)) == [2, 4, 5, 6, 7, 8, 9, 10]
+    assert not book.is_done("wallets", key(2))
+    assert book.failed_unit("wallets", key(4)) is None
+    assert book.is_done("wallets", key(3))
+
+
+async def test_an_end_the_plan_was_not_told_of_is_no_reset(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    done(book, 1)
+    await book.sync()
+    await keys_of(planned(store, book))
+    assert book.is_done("wallets", key(1))
+
+
+async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    held = [units.Unit("wallets", (key(number),)) for number in (1, 2)]
+    sync = feed.PlanSync(
+        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+    )
+    await sync.run()
+    assert (await ten.counts("wallets"))["in_progress"] == 2
+    # killed here: the ledger knows that 1 is done, the plan does not
+    done(book, 1)
+    await synced(book, ten)
+    assert await ten.counts("wallets") == {"pending": 9, "in_progress": 0, "done": 1, "error": 0}
+
+
+async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    for number in range(1, 11):
+        done(book, number)
+    await synced(book, ten)
+    window = (1_700_000_000, 1_800_000_000)
+    source = planned(store, book, window=window)
+    assert await source.expected() == feed.Expected(10, 11)
+    assert await keys_of(source) == list(range(1, 11))
+    done(book, 1, window)
+    await synced(book, ten)
+    assert (await ten.counts("wallets"))["done"] == 10
+    assert all(book.is_done("wallets", key(number)) for number in range(1, 11))
+
+
+async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
+    store: client.Store,
+    book: ledger.Ledger,
+    ten: plan_table.PlanTable,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[structlog.typing.EventDict],
+) -> None:
+    monkeypatch.setattr(feed, "_CHUNK_ROWS", 3)
+    monkeypatch.setattr(feed, "_AGAIN_S", 0.01)
+    answers, asked = store.rows, []
+
+    async def sometimes(sql: str, **more: object) -> list[dict[str, object]]:
+        asked.append(sql)
+        if len(asked) in {2, 3}:
+            raise errors.Retry("no connection to the store")
+        return await answers(sql, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "rows", sometimes)
+    assert await keys_of(planned(store, book)) == list(range(1, 11))
+    assert [event["event"] for event in events].count("plan.retry") == 2
+
+
+async def test_two_syncs_at_once_write_one_after_the_other(
+    book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    held: list[units.Unit] = [units.Unit("wallets", (key(1),))]
+    sync = feed.PlanSync(
+        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+    )
+    first = asyncio.create_task(sync.run())
+    await asyncio.sleep(0)
+    done(book, 1)
+    held.clear()
+    await book.sync()
+    await asyncio.gather(first, sync.run())
+    assert (await ten.counts("wallets"))["done"] == 1
+
+
+async def test_typed_keys_come_in_the_order_given(book: ledger.Ledger) -> None:
+    typed = feed.Typed(
+        "wallets", [key(number) for number in (5, 3, 9)], feed.Choice(limit=2, skip=1), book
+    )
+    assert await keys_of(typed) == [3, 9]
+    assert await typed.expected() == feed.Expected(2, 2)
