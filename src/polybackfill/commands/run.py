@@ -339,7 +339,7 @@ class Run:
             scribe=scribe,
             batch=self._batch,
             limits=self._limits,
-            state=lambda: watch.state,
+            watch=watch,
             file=file,
             clock=self._clock,
         )

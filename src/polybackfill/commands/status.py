@@ -14,6 +14,7 @@ from polybackfill.commands import context, plan
 from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
 
+_START_S = 300.0  # as TimeoutStartSec of config/polybackfill.service
 _FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
 
 
@@ -23,7 +24,7 @@ def status(arguments: argparse.Namespace) -> int:
     picture = _picture(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
     holder = lock.holder(chosen.ledger_dir)
     if arguments.health:
-        return _health(picture, running=holder is not None)
+        return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
         return _never_ran(chosen, as_json=arguments.json)
     if arguments.json:
@@ -34,9 +35,17 @@ def status(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-def _health(picture: dict[str, Any] | None, *, running: bool) -> int:
-    fresh = picture is not None and time.time() - picture["now"] < _FRESH_S
-    return errors.EXIT_OK if not running or fresh else errors.EXIT_NO_PROGRESS
+def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: float) -> int:
+    """Healthy: no run is active, or it gets somewhere, waits for something, or only begins."""
+    if holder is None:
+        return errors.EXIT_OK
+    now = time.time()
+    if picture is None or picture["pid"] != holder.pid:
+        healthy = now - holder.started_at < _START_S  # its first picture is still to come
+    else:
+        moves = picture["waiting_for"] is not None or picture["still_s"] < stall_s + _FRESH_S
+        healthy = moves and now - picture["now"] < _FRESH_S
+    return errors.EXIT_OK if healthy else errors.EXIT_NO_PROGRESS
 
 
 def _never_ran(chosen: settings.Settings, *, as_json: bool) -> int:

@@ -49,7 +49,10 @@ class Duty:
 
 
 class Supervisor:
-    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers."""
+    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers.
+
+    For views: `still_s` seconds without a page or an acknowledged batch, and what is waited for.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,8 @@ class Supervisor:
         self._moved_at = clock.monotonic()
         self._moved_mark = (-1, -1, -1)
         self.state = "starting"
+        self.still_s = 0.0
+        self.waiting_for: str | None = None
 
     def add_duty(self, duty: Duty) -> None:
         """One more thing to repeat; before `run` only."""
@@ -201,8 +206,8 @@ class Supervisor:
         now = self._clock.monotonic()
         if mark != self._moved_mark:
             self._moved_mark, self._moved_at = mark, now
-        still_s = now - self._moved_at
-        waiting = self._outside_wait()
+        still_s = self.still_s = now - self._moved_at
+        waiting = self.waiting_for = self._outside_wait()
         if still_s > self._bounds.no_progress_s:
             reason = f"waiting for {waiting}" if waiting else "no worker gets anywhere"
             code = errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS

@@ -86,6 +86,12 @@ class Walker:
             self._give_back(lease, error)
         except errors.GiveUp as error:
             self._queue.fail(lease, str(error))
+        except errors.BackfillError:
+            raise
+        except Exception as error:
+            # One page that our code cannot take must not cost the night of all the others.
+            log.exception("unit.broken", unit=lease.unit.id, doing=progress.doing)
+            self._queue.fail(lease, f"a fault of this program: {error!r}")
 
     def is_outage(self, lease: queues.Lease) -> bool:
         """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
-from polybackfill.daemon import worker, writer
+from polybackfill.daemon import supervisor, worker, writer
 from polybackfill.polymarket import limits as rate_limits
 from polybackfill.work import queue as queues
 
@@ -71,7 +70,7 @@ class Snapshots:
         scribe: writer.Writer,
         batch: batches.Batch,
         limits: rate_limits.Limits,
-        state: Callable[[], str],
+        watch: supervisor.Supervisor,
         file: Path | None,
         clock: clocks.Clock,
     ) -> None:
@@ -80,7 +79,7 @@ class Snapshots:
         self._scribe = scribe
         self._batch = batch
         self._limits = limits
-        self._state = state
+        self._watch = watch
         self._file = file
         self._clock = clock
         self._started_at = clock.now()
@@ -102,7 +101,9 @@ class Snapshots:
         rows_per_s, pages_per_s = self._rates()
         return {
             "run": self._run_name,
-            "state": self._state(),
+            "state": self._watch.state,
+            "still_s": round(self._watch.still_s, 1),
+            "waiting_for": self._watch.waiting_for,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": round(self._started_at, 1),

@@ -1,0 +1,83 @@
+"""One unit: its errors end in the queue, its pace is kept."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import structlog
+from tests import harness
+from tests.unit.daemon import conftest
+
+from polybackfill import errors
+from polybackfill import progress as marks
+from polybackfill.daemon import worker
+from polybackfill.polymarket import walk
+
+
+async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
+    new_rig: conftest.NewRig,
+    sandbox: harness.Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[structlog.typing.EventDict],
+) -> None:
+    feed = conftest.wallets(sandbox, 5)
+    take = worker.parcel_of
+
+    def choke(lease: object, page: walk.Page) -> object:
+        if lease.unit == feed[0]:  # type: ignore[attr-defined]
+            raise ZeroDivisionError("price of nothing")
+        return take(lease, page)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "parcel_of", choke)
+    rig = new_rig()
+    assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
+    (failed,) = rig.ledger.failed_units()
+    assert failed.unit == feed[0]
+    assert "price of nothing" in failed.error
+    (broken,) = [event for event in events if event["event"] == "unit.broken"]
+    assert broken["exc_info"] is True
+    assert rig.line.stats()["done"] == 4
+
+
+async def test_an_ignored_field_of_the_source_is_named_once(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox, events: list[structlog.typing.EventDict]
+) -> None:
+    sandbox.faults({"kind": "unknown_field", "route": "activity"})
+    rig = new_rig()
+    assert await rig.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
+    assert len(rig.walker.unknown_fields) == 1
+    assert [event["event"] for event in events].count("source.unknown_field") == 1
+
+
+async def test_units_begin_no_faster_than_the_pace(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    rig = new_rig(sleep_s=0.2)
+    began_at = time.monotonic()
+    assert await rig.supervise(conftest.wallets(sandbox, 6)).run() == errors.EXIT_OK
+    assert time.monotonic() - began_at >= 5 * 0.2
+
+
+async def test_a_pause_does_not_save_up_turns() -> None:
+    class Clock:
+        at, slept = 0.0, 0.0
+
+        def now(self) -> float:
+            return self.at
+
+        def monotonic(self) -> float:
+            return self.at
+
+        async def sleep(self, seconds: float) -> None:
+            self.slept += seconds
+            self.at += seconds
+
+    clock = Clock()
+    pacer, progress = worker.Pacer(5.0, clock), marks.Progress(clock)
+    await pacer.wait(progress)
+    clock.at += 60
+    await pacer.wait(progress)
+    assert clock.slept == 0
+    await pacer.wait(progress)
+    assert clock.slept == 5.0
