@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -73,9 +74,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -> int:
+    code = errors.EXIT_OK
     try:
         module = importlib.import_module(f"polybackfill.commands.{module_name}")
-        return int(getattr(module, function_name)(arguments))
+        code = int(getattr(module, function_name)(arguments))
+        sys.stdout.flush()
     except errors.Stop as error:
         return _refused(error, error.exit_code)
     except errors.Retry as error:
@@ -83,10 +86,11 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
     except errors.BackfillError as error:
         return _refused(error, errors.EXIT_CONFIG)
     except BrokenPipeError:
-        sys.stderr.close()
-        return errors.EXIT_OK
+        # Whoever read the answer has seen enough. What is still held must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    return code
 
 
 def _end_on_sigterm(exit_code: int) -> None:

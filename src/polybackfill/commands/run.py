@@ -215,7 +215,8 @@ class Run:
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
-        self._print_end(picture, code, as_json=as_json)
+        with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
+            self._print_end(picture, code, as_json=as_json)
         return code
 
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
