@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 import urllib.parse
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from polybackfill import errors, records, settings
 from polybackfill.commands import context
@@ -14,7 +16,9 @@ from polybackfill.polymarket import parse
 from polybackfill.store import client
 from polybackfill.views import tables
 
-_CHUNK = 1_000
+R = TypeVar("R", records.Trade, records.Activity)
+
+_CHUNK = 2_000
 _COLUMNS = "quarantine_id AS id, reason, request, raw, unit"
 
 
@@ -59,42 +63,66 @@ def replay(arguments: argparse.Namespace) -> int:
 async def _replay(chosen: settings.Settings) -> dict[str, int]:
     async with context.open_store(chosen, migrate=True) as store:
         understood = left = 0
-        after = ""
-        while chunk := await _chunk(store, after):
-            after = chunk[-1]["id"]
+        after = ("", "")
+        while chunk := await _chunk(store, *after):
+            after = (chunk[-1]["request"], chunk[-1]["id"])
             moved = await _move(store, chunk)
             understood += moved
             left += len(chunk) - moved
         return {"understood": understood, "left": left}
 
 
-async def _chunk(store: client.Store, after: str) -> list[dict[str, Any]]:
-    return await store.rows(
-        f"SELECT {_COLUMNS} FROM quarantine WHERE quarantine_id > {{after:String}} "
-        f"ORDER BY quarantine_id LIMIT {_CHUNK}",
-        parameters={"after": after},
+async def _chunk(store: client.Store, request: str, after: str) -> list[dict[str, Any]]:
+    """The next rows, those of one request together: an answer holds fewer than a chunk."""
+    rows = await store.rows(
+        f"SELECT {_COLUMNS} FROM quarantine "
+        "WHERE (request, quarantine_id) > ({request:String}, {after:String}) "
+        f"ORDER BY request, quarantine_id LIMIT {_CHUNK}",
+        parameters={"request": request, "after": after},
     )
+    if len(rows) < _CHUNK:
+        return rows
+    whole = [row for row in rows if row["request"] != rows[-1]["request"]]
+    return whole or rows
 
 
 async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
     """Insert what is understood, then drop it from quarantine; a crash between repeats nothing."""
-    found: dict[str, list[Any]] = {writer.TRADES: [], writer.ACTIVITY: []}
-    ids = []
-    for row in chunk:
-        try:
-            usable = parse.one_row(row["raw"], _source(row))
-        except errors.Reject:
-            continue
-        trade = isinstance(usable, records.Trade)
-        found[writer.TRADES if trade else writer.ACTIVITY].append(usable)
-        ids.append(row["id"])
-    for table, rows in found.items():
+    trades: list[records.Trade] = []
+    activities: list[records.Activity] = []
+    ids: list[str] = []
+    for _, answer in itertools.groupby(chunk, key=lambda row: row["request"]):
+        usable = {row["id"]: found for row in answer if (found := _understood(row)) is not None}
+        ids += usable
+        trades += _numbered(usable.values(), records.Trade, records.number_trades)
+        activities += _numbered(usable.values(), records.Activity, records.number_activities)
+    for table, rows in ((writer.TRADES, trades), (writer.ACTIVITY, activities)):
         if rows:
             await store.insert(table, records.encode_lines(rows), rows=len(rows))
     if ids:
         listed = ", ".join(f"'{quarantine_id}'" for quarantine_id in ids)
         await store.command(f"ALTER TABLE quarantine DELETE WHERE quarantine_id IN ({listed})")
     return len(ids)
+
+
+def _understood(row: dict[str, Any]) -> records.Trade | records.Activity | None:
+    try:
+        return parse.one_row(row["raw"], _source(row))
+    except errors.Reject:
+        return None
+
+
+def _numbered(
+    usable: Iterable[records.Trade | records.Activity],
+    kind: type[R],
+    number: Callable[[Sequence[R]], None],
+) -> list[R]:
+    """Those of one kind. Equal rows of one answer are several; in two answers they are the same,
+    and the store takes them once.
+    """
+    rows = [row for row in usable if isinstance(row, kind)]
+    number(rows)
+    return rows
 
 
 def _source(row: dict[str, Any]) -> parse.Source:

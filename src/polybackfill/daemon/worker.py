@@ -146,7 +146,7 @@ class Walker:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
-        return (*query, ("_", str(int(self._clock.now() * 1000))))
+        return (*query, (walk.FRESH, str(int(self._clock.now() * 1000))))
 
     def _count(self, page: walk.Page) -> None:
         self.pages += 1

@@ -28,6 +28,8 @@ PAGE_ROWS = 1000
 MAX_HELD_ROWS = 200_000
 MAX_EMPTY_PAGES = 1_000
 MAX_RESTARTS = 20
+# The parameter that makes a cache pass a request on: new with every request, and asks nothing.
+FRESH = "_"
 _REMEMBERED_CURSORS = 4_096
 _BAD_REQUEST = 400
 
@@ -267,7 +269,7 @@ class _Walk:
         reply = await fetch(self.feed, self._cursor)
         source = parse.Source(
             route=self.feed.route.path,
-            request=reply.url,
+            request=_question(reply.url),
             unit=self._unit,
             fetched_at=int(self._clock.now()),
         )
@@ -402,3 +404,10 @@ class _Walk:
         self._seen_cursors[cursor] = None
         if len(self._seen_cursors) > _REMEMBERED_CURSORS:
             self._seen_cursors.popitem(last=False)
+
+
+def _question(url: str) -> str:
+    """What was asked, the same whenever it is asked."""
+    address, mark, query = url.partition("?")
+    kept = (part for part in query.split("&") if not part.startswith(f"{FRESH}="))
+    return address + mark + "&".join(kept)
