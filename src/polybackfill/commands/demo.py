@@ -20,7 +20,7 @@ import rich.console
 import rich.table
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, plan, run
+from polybackfill.commands import context, plan, run, words
 from polybackfill.store import plan_table
 from polybackfill.views import digest, live
 
@@ -103,7 +103,7 @@ def _job(chosen: settings.Settings, folder: Path, url: str, say: Any) -> int:
     say(f"2  a plan: {wallets:,} wallets and {conditions:,} conditions, in an embedded ClickHouse")
     context.run(plan.build_from(chosen, str(folder / "plan.txt"), top=None))
     say("3  the run, as `polybackfill run` does it")
-    return context.run(run.run_parts(chosen, run.Asked(), every_s=5.0))
+    return context.run(run.run_parts(chosen, words.Asked(), every_s=5.0))
 
 
 def _write_plan(file: Path, url: str) -> tuple[int, int]:

@@ -7,10 +7,8 @@ import asyncio
 import contextlib
 import math
 import random
-import sys
 import urllib.parse
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +16,7 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill.commands import context, words
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
@@ -26,12 +24,11 @@ from polybackfill.daemon import feed, notify, signals, supervisor, worker, write
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.store import plan_table
 from polybackfill.views import live, snapshot
-from polybackfill.work import plan, units, window
 from polybackfill.work import queue as queues
+from polybackfill.work import units
 
 log = structlog.get_logger()
 
-PARTS = (worker.CONDITIONS, worker.WALLETS)
 ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADES}
 _LINE_S = 60.0
 _FAILED_SHOWN = 5
@@ -41,60 +38,22 @@ _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no o
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds."""
-
-    parts: tuple[str, ...] = PARTS
-    wallets: tuple[str, ...] = ()
-    conditions: tuple[str, ...] = ()
-    window: units.Window = units.FULL_HISTORY
-    dry_run: bool = False
-
-    def keys(self, kind: str) -> tuple[str, ...]:
-        """The keys typed for one part."""
-        return self.wallets if kind == worker.WALLETS else self.conditions
-
-    @property
-    def listed(self) -> bool:
-        """Keys were typed, so the plan is not asked."""
-        return bool(self.wallets or self.conditions)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     chosen = context.settings_of(arguments)
     _budgets(chosen.backfill)  # refused here, before anything is written
-    asked = _asked(arguments)
+    asked = words.of(arguments)
     return context.run(
         run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
     )
 
 
-def _asked(arguments: argparse.Namespace) -> Asked:
-    parts = tuple(dict.fromkeys(arguments.parts))
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown:
-        raise errors.Stop(f"no part {unknown[0]}: the parts are {' and '.join(sorted(PARTS))}")
-    wallets, contracts = plan.without_contracts(plan.wallets(arguments.wallet or ()))
-    for contract in contracts:
-        print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
-    conditions = plan.conditions(arguments.condition_id or ())
-    if contracts and not wallets and not conditions:
-        raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
-    # A list typed for one part asks for that part alone.
-    implied = tuple(k for k, keys in zip(PARTS, (conditions, wallets), strict=True) if keys)
-    return Asked(
-        parts=parts or implied or PARTS,
-        wallets=tuple(wallets),
-        conditions=tuple(conditions),
-        window=window.parse(arguments.since, arguments.until),
-        dry_run=arguments.dry_run,
-    )
-
-
 async def run_parts(
-    chosen: settings.Settings, asked: Asked, *, as_json: bool = False, every_s: float = _LINE_S
+    chosen: settings.Settings,
+    asked: words.Asked,
+    *,
+    as_json: bool = False,
+    every_s: float = _LINE_S,
 ) -> int:
     """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry."""
     stop = asyncio.Event()
@@ -107,7 +66,10 @@ async def run_parts(
 
 
 async def _begin(
-    chosen: settings.Settings, asked: Asked, stop: asyncio.Event, stack: contextlib.AsyncExitStack
+    chosen: settings.Settings,
+    asked: words.Asked,
+    stop: asyncio.Event,
+    stack: contextlib.AsyncExitStack,
 ) -> Run:
     """A run with everything it stands on, which `stack` lets go of."""
     opened = grounds.own(chosen)
@@ -140,7 +102,7 @@ class Run:
     def __init__(
         self,
         chosen: settings.Settings,
-        asked: Asked,
+        asked: words.Asked,
         ground: grounds.Ground,
         stop: asyncio.Event,
         clock: clocks.Clock,

@@ -9,7 +9,7 @@ from tests import harness
 from tests.unit.commands import conftest
 
 from polybackfill import errors
-from polybackfill.commands import run
+from polybackfill.commands import run, words
 
 Said = pytest.CaptureFixture[str]
 
@@ -25,7 +25,7 @@ async def test_a_wallet_that_failed_before_is_not_reported_as_done(
     good, bad = (bare(wallet) for wallet in sandbox.wallets[-2:])
     sandbox.faults({"kind": "400", "match": bad})
     chosen = new_settings()
-    asked = run.Asked(parts=("wallets",), wallets=(good, bad))
+    asked = words.Asked(parts=("wallets",), wallets=(good, bad))
     assert await run.run_parts(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
     first = capsys.readouterr().out
     sandbox.reset()
@@ -44,7 +44,7 @@ async def test_the_same_for_a_window(
 ) -> None:
     bad = bare(sandbox.wallets[-1])
     sandbox.faults({"kind": "400", "match": bad})
-    asked = run.Asked(parts=("wallets",), wallets=(bad,), window=(1_700_000_000, None))
+    asked = words.Asked(parts=("wallets",), wallets=(bad,), window=(1_700_000_000, None))
     chosen = new_settings()
     for _ in range(2):
         assert await run.run_parts(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
@@ -56,9 +56,9 @@ async def test_what_was_done_before_counts_as_done(
 ) -> None:
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-3:])
     chosen = new_settings()
-    assert await run.run_parts(chosen, run.Asked(parts=("wallets",), wallets=keys[:2])) == 0
+    assert await run.run_parts(chosen, words.Asked(parts=("wallets",), wallets=keys[:2])) == 0
     capsys.readouterr()
-    asked = run.Asked(parts=("wallets",), wallets=keys)
+    asked = words.Asked(parts=("wallets",), wallets=keys)
     assert await run.run_parts(chosen, asked, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     part = told["parts"]["wallets"]

@@ -13,7 +13,7 @@ from tests.unit import conftest as unit_conftest
 from tests.unit.commands import conftest
 
 from polybackfill import cli, errors
-from polybackfill.commands import run
+from polybackfill.commands import run, words
 from polybackfill.work import lock
 
 
@@ -26,10 +26,10 @@ def _handlers() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def asked(sandbox: harness.Sandbox, count: int = 5) -> run.Asked:
+def asked(sandbox: harness.Sandbox, count: int = 5) -> words.Asked:
     """A run of the smallest wallets."""
     keys = tuple(key.removeprefix("0x") for key in sandbox.wallets[-count:])
-    return run.Asked(parts=("wallets",), wallets=keys)
+    return words.Asked(parts=("wallets",), wallets=keys)
 
 
 async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(

@@ -1,0 +1,82 @@
+"""What one run shall do, as typed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polybackfill import errors
+from polybackfill.daemon import worker
+from polybackfill.work import plan, units, window
+
+PARTS = (worker.CONDITIONS, worker.WALLETS)
+_FLAGS = {worker.WALLETS: "--wallet", worker.CONDITIONS: "--condition-id"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds."""
+
+    parts: tuple[str, ...] = PARTS
+    wallets: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    window: units.Window = units.FULL_HISTORY
+    dry_run: bool = False
+
+    def keys(self, kind: str) -> tuple[str, ...]:
+        """The keys typed for one part."""
+        return self.wallets if kind == worker.WALLETS else self.conditions
+
+    @property
+    def listed(self) -> bool:
+        """Keys were typed, so the plan is not asked."""
+        return bool(self.wallets or self.conditions)
+
+
+def of(arguments: argparse.Namespace) -> Asked:
+    """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
+    given = {
+        worker.WALLETS: plan.wallets(arguments.wallet or ()),
+        worker.CONDITIONS: plan.conditions(arguments.condition_id or ()),
+    }
+    parts = _parts(arguments.parts, given)
+    _refuse_empty(worker.WALLETS, arguments.wallet, given)
+    _refuse_empty(worker.CONDITIONS, arguments.condition_id, given)
+    wallets, contracts = plan.without_contracts(given[worker.WALLETS])
+    for contract in contracts:
+        print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
+    if contracts and not wallets and not given[worker.CONDITIONS]:
+        raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
+    return Asked(
+        parts=parts,
+        wallets=tuple(wallets),
+        conditions=tuple(given[worker.CONDITIONS]),
+        window=window.parse(arguments.since, arguments.until),
+        dry_run=arguments.dry_run,
+    )
+
+
+def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]:
+    """The parts to run; a list typed for one part asks for that part alone."""
+    parts = tuple(dict.fromkeys(typed))
+    for part in parts:
+        if part not in PARTS:
+            raise errors.Stop(f"no part {part}: the parts are {' and '.join(sorted(PARTS))}")
+    listed = tuple(part for part in PARTS if given[part])
+    if not parts or not listed:
+        return parts or listed or PARTS
+    for part in listed:
+        if part not in parts:
+            raise errors.Stop(f"{_FLAGS[part]} lists {part}, but only {parts[0]} shall run")
+    for part in parts:
+        if part not in listed:
+            raise errors.Stop(f"{part} shall run beside a list: list them too with {_FLAGS[part]}")
+    return parts
+
+
+def _refuse_empty(part: str, typed: Sequence[str] | None, given: dict[str, list[str]]) -> None:
+    """An empty list must not be taken for no list, which asks for the whole plan."""
+    if typed and not given[part]:
+        raise errors.Stop(f"{_FLAGS[part]} {' '.join(typed)} holds no id; one a line")

@@ -1,0 +1,60 @@
+"""Words that contradict each other are refused before anything is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polybackfill import cli, errors
+from polybackfill.commands import words
+from polybackfill.polymarket import contracts
+
+WALLET, OTHER = "0x" + "ab" * 20, "0x" + "AC" * 20
+CONDITION = "0x" + "cd" * 32
+
+
+def of(*typed: str) -> words.Asked:
+    """What `polybackfill run …` asks for."""
+    return words.of(cli.build_parser().parse_args(["run", *typed]))
+
+
+def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:
+    assert of() == words.Asked(parts=("conditions", "wallets"))
+    assert of("wallets") == words.Asked(parts=("wallets",))
+    asked = of("--wallet", f"{WALLET},{OTHER}", "--wallet", WALLET)
+    assert asked.parts == ("wallets",)
+    assert asked.wallets == ("ab" * 20, "ac" * 20)
+    assert of("--wallet", WALLET, "--condition-id", CONDITION).parts == ("conditions", "wallets")
+
+
+def test_an_empty_list_is_not_the_whole_plan(tmp_path: Path) -> None:
+    file = tmp_path / "none.txt"
+    file.write_text("# nobody yet\n\n")
+    with pytest.raises(errors.Stop, match=r"--wallet .*none\.txt holds no id") as caught:
+        of("--wallet", str(file))
+    assert caught.value.exit_code == errors.EXIT_CONFIG
+    with pytest.raises(errors.Stop, match="--condition-id"):
+        of("conditions", "--condition-id", ",")
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        (("conditions", "--wallet", WALLET), "--wallet lists wallets, but only conditions"),
+        (("wallets", "--condition-id", CONDITION), "--condition-id lists conditions"),
+        (("wallets", "conditions", "--wallet", WALLET), "list them too with --condition-id"),
+        (("markets",), "no part markets"),
+    ],
+)
+def test_a_list_for_another_part_is_refused(typed: tuple[str, ...], named: str) -> None:
+    with pytest.raises(errors.Stop, match=named):
+        of(*typed)
+
+
+def test_contracts_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    contract = f"0x{next(iter(contracts.CONTRACTS))}"
+    assert of("--wallet", f"{contract},{WALLET}").wallets == ("ab" * 20,)
+    assert f"left out: {contract}" in capsys.readouterr().err
+    with pytest.raises(errors.Stop, match="every wallet given is a contract"):
+        of("--wallet", contract)
