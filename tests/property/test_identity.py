@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, cycle
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,7 +199,8 @@ async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
             store.insert(page)
             if left == 0 and moment == "stored":
                 break
-            recorded = walk.resume_from_json(page.resume.to_json())
+            told = msgspec.json.encode(page.resume)
+            recorded = msgspec.json.decode(told, type=walk.Resume)
             if page.last:
                 return
             if left == 0:

@@ -22,7 +22,7 @@ class Parcel:
 
     `lines`: table name → JSONEachRow bytes; `rows`: table name → number of rows.
     `resume`: where a restart goes on once these rows are acknowledged.
-    `last`: the feed said it ended with this page.
+    `last`: the feed said it ended with this page. `restarted`: the walk began anew with it.
     """
 
     lease: queue.Lease
@@ -32,6 +32,7 @@ class Parcel:
     last: bool
     first_second: int | None = None
     last_second: int | None = None
+    restarted: bool = False
 
     @property
     def bytes(self) -> int:

@@ -192,7 +192,7 @@ def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
         writer.QUARANTINE: page.rejected,
     }
     rows = {table: len(found) for table, found in tables.items() if found}
-    if not rows and not page.last:
+    if not (rows or page.last or page.restarted):
         return None  # everything is held back: the place to resume from has not moved
     return batches.Parcel(
         lease=lease,
@@ -202,4 +202,5 @@ def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
         last=page.last,
         first_second=page.first_second,
         last_second=page.last_second,
+        restarted=page.restarted,
     )

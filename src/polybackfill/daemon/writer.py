@@ -164,6 +164,8 @@ class Writer:
             last_second=parcel.last_second,
         )
         unit_id, attempt = parcel.lease.unit.id, parcel.lease.attempt
+        if parcel.restarted:
+            self._ledger.restart(unit_id, attempt)
         if parcel.last:
             return self._ledger.finish(unit_id, attempt, step)
         resume = msgspec.to_builtins(parcel.resume)

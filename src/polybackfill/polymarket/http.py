@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
@@ -44,13 +43,6 @@ class _Line:
     users: int = 0
 
 
-@dataclass
-class _Counters:
-    requests: dict[str, Counter[str]] = field(default_factory=dict)
-    errors: Counter[str] = field(default_factory=Counter)
-    body_bytes: int = 0
-
-
 class Client:
     """Asks the hosts of `base_urls` (host name of a route → base URL), inside `limits`.
 
@@ -79,8 +71,6 @@ class Client:
         self._body_limit_bytes = body_limit_bytes
         self._session_life_s = session_life_s
         self._line: _Line | None = None
-        self._counters = _Counters()
-        self._open = 0
         self._started_at = clock.monotonic()
         self._answered_at: dict[endpoints.Route, float] = {}
         self._failing: set[endpoints.Route] = set()
@@ -110,7 +100,7 @@ class Client:
         verdict = replies.translate(
             outcome, str(url), now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
         )
-        self._note(route, outcome, verdict)
+        self._note(route, verdict)
         if isinstance(verdict, Reply):
             return verdict
         raise verdict
@@ -131,15 +121,6 @@ class Client:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""
         return self._answered_at.get(route, self._started_at)
 
-    def stats(self) -> dict[str, object]:
-        """Requests by route and status, errors by class, bytes of the bodies (unpacked)."""
-        return {
-            "requests": {route: dict(count) for route, count in self._counters.requests.items()},
-            "errors": dict(self._counters.errors),
-            "body_bytes": self._counters.body_bytes,
-            "open_requests": self._open,
-        }
-
     def _url(
         self, route: endpoints.Route, params: Mapping[str, str] | Sequence[tuple[str, str]]
     ) -> yarl.URL:
@@ -158,7 +139,6 @@ class Client:
             turn.answered(response.status)
             ttfb_s = self._clock.monotonic() - asked_at
             body = await self._body(response)
-        self._counters.body_bytes += len(body)
         return Reply(response.status, body, response.headers, ttfb_s, str(url))
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -181,12 +161,10 @@ class Client:
             if old is not None and old.users == 0:
                 await old.session.close()
         line.users += 1
-        self._open += 1
         try:
             yield line.session
         finally:
             line.users -= 1
-            self._open -= 1
             if line is not self._line and line.users == 0:
                 await line.session.close()
 
@@ -205,23 +183,13 @@ class Client:
             read_bufsize=READ_BUFFER_BYTES,
         )
 
-    def _note(
-        self,
-        route: endpoints.Route,
-        outcome: Reply | Exception,
-        verdict: Reply | errors.BackfillError,
-    ) -> None:
-        """Count the request, and pause the host for everybody when the answer asks for it."""
-        counters = self._counters
-        status = str(outcome.status) if isinstance(outcome, Reply) else "none"
-        counters.requests.setdefault(route.name, Counter())[status] += 1
+    def _note(self, route: endpoints.Route, verdict: Reply | errors.BackfillError) -> None:
+        """Remember who answers, and pause the host for everybody when the answer asks for it."""
         if isinstance(verdict, Reply | errors.GiveUp):
             self._answered_at[route] = self._clock.monotonic()
             self._failing.discard(route)
         else:
             self._failing.add(route)
-        if isinstance(verdict, errors.BackfillError):
-            counters.errors[type(verdict).__name__] += 1
         if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:
             self._limits.pause(route.host, verdict.pause_host_s)
 

@@ -52,14 +52,6 @@ class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
     feed: str = ""
     ended: bool = False
 
-    def to_json(self) -> str:
-        return msgspec.json.encode(self).decode()
-
-
-def resume_from_json(text: str) -> Resume:
-    """The inverse of `Resume.to_json`. Raises msgspec.MsgspecError."""
-    return msgspec.json.decode(text, type=Resume)
-
 
 @dataclass(frozen=True)
 class Feed:
@@ -94,6 +86,7 @@ class Page:
     """What one request brought. Rows come in whole seconds, each with its final id.
 
     `resume`: valid as soon as these rows are stored. `last`: the feed ended, proven.
+    `restarted`: the walk began anew before this page, so what came before counts for nothing.
     `fetched_rows` and the seconds count what the page held, whether released, held or filtered.
     """
 
@@ -106,6 +99,7 @@ class Page:
     first_second: int | None
     last_second: int | None
     unknown_fields: dict[str, int]
+    restarted: bool = False
 
 
 class Reply(Protocol):
@@ -224,6 +218,7 @@ class _Walk:
         self._unit = unit
         self._max_held_rows = max_held_rows
         self._restarts = 0
+        self._has_restarted = False
         self._refused_at: int | None = None
         self._begin(resume if resume and resume.feed == self._fingerprint else Resume())
         self.was_over = self.ended
@@ -251,6 +246,7 @@ class _Walk:
     def restart(self) -> None:
         """Begin again from the first page: the cursor is worth nothing any more."""
         self._restarts += 1
+        self._has_restarted = True
         self._refused_at = self._position()
         self._begin(Resume())
 
@@ -317,6 +313,7 @@ class _Walk:
         records.number_trades(trades)
         records.number_activities(activities)
         seconds = answer.seconds
+        restarted, self._has_restarted = self._has_restarted, False
         return Page(
             trades=trades,
             activities=activities,
@@ -327,6 +324,7 @@ class _Walk:
             first_second=seconds[0] if seconds else None,
             last_second=seconds[-1] if seconds else None,
             unknown_fields=answer.unknown_fields,
+            restarted=restarted,
         )
 
     def _split(

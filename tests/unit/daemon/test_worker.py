@@ -13,6 +13,7 @@ from polybackfill import errors
 from polybackfill import progress as marks
 from polybackfill.daemon import worker
 from polybackfill.polymarket import walk
+from polybackfill.work import units
 
 
 async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
@@ -81,3 +82,18 @@ async def test_a_pause_does_not_save_up_turns() -> None:
     assert clock.slept == 0
     await pacer.wait(progress)
     assert clock.slept == 5.0
+
+
+async def test_a_walk_that_began_anew_counts_its_rows_once(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
+    counts = []
+    for name in ("undisturbed", "refused"):
+        rig = new_rig(name, cut_rows=1)
+        assert await rig.supervise([biggest]).run() == errors.EXIT_OK
+        (receipt,) = rig.ledger.receipts()
+        counts.append(receipt.counts)
+        sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 1})
+    assert counts[0].pages >= 2
+    assert counts[1] == counts[0]
