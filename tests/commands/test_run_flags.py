@@ -216,6 +216,48 @@ def test_an_unknown_part_is_refused(desk: desks.Desk) -> None:
     assert "no part wallet: the parts are conditions and wallets" in told.err
 
 
+@pytest.mark.parametrize(
+    ("part", "flag", "key"),
+    [("wallets", "--condition-id", "0x" + "ab" * 32), ("conditions", "--wallet", "0x" + "ab" * 20)],
+)
+def test_keys_of_a_part_that_was_not_asked_for_are_refused(
+    part: str, flag: str, key: str, desk: desks.Desk
+) -> None:
+    told = desk.call("run", part, flag, key, code=errors.EXIT_CONFIG)
+    assert flag in told.err
+    assert f"only {part} shall run" in told.err
+
+
+@pytest.mark.parametrize("content", [[], ["# nobody yet", ""]])
+def test_an_empty_list_is_not_everything(
+    content: list[str], desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    desk.plan_keys(*busy[:2])
+    empty = desk.file("empty.txt", content)
+    told = desk.call("run", "--wallet", empty, code=errors.EXIT_CONFIG)
+    assert f"{empty} holds no id" in told.err
+    told = desk.call("run", "--condition-id", ",", code=errors.EXIT_CONFIG)
+    assert "holds no id" in told.err
+    told = desk.call("plan", "reset", "--wallet", empty, code=errors.EXIT_CONFIG)
+    assert f"{empty} holds no id" in told.err
+    assert sandbox.requests() == 0
+    assert desk.statuses() == {"pending": 2}
+
+
+def test_a_wallet_that_cannot_be_had_is_tried_so_often_and_holds_up_nobody(
+    desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
+) -> None:
+    desk.set(page_attempts=2, max_attempts=2)
+    desk.plan_keys(*busy[:3])
+    sandbox.faults({"kind": "500", "route": "activity", "match": busy[1]})
+    desk.call("run", "wallets", code=errors.EXIT_UNITS_IN_ERROR)
+    assert sandbox.fired() == {"500": 4}
+    plan = [desk.plan_of()[key] for key in desks.bare(busy[:3])]
+    assert [row["status"] for row in plan] == ["done", "error", "done"]
+    assert plan[1]["attempts"] == 2
+    assert "500" in plan[1]["error_message"]
+
+
 @pytest.mark.parametrize("workers", ["1", "5", "auto"])
 def test_workers(workers: str, desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
     del desk.environment["BACKFILL_WORKERS"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill.commands import context, words
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
@@ -201,10 +201,7 @@ async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
 def reset(arguments: argparse.Namespace) -> int:
     """Set units back to pending; refused while a run is going on."""
     chosen = context.settings_of(arguments)
-    typed = {
-        WALLETS: plan.wallets(arguments.wallet or ()),
-        CONDITIONS: plan.conditions(arguments.condition_id or ()),
-    }
+    typed = words.keys(arguments)
     report = context.run(_reset(chosen, arguments, typed))
     if arguments.json:
         context.print_json(report)

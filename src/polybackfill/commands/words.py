@@ -37,13 +37,8 @@ class Asked:
 
 def of(arguments: argparse.Namespace) -> Asked:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
-    given = {
-        worker.WALLETS: plan.wallets(arguments.wallet or ()),
-        worker.CONDITIONS: plan.conditions(arguments.condition_id or ()),
-    }
+    given = keys(arguments)
     parts = _parts(arguments.parts, given)
-    _refuse_empty(worker.WALLETS, arguments.wallet, given)
-    _refuse_empty(worker.CONDITIONS, arguments.condition_id, given)
     wallets, contracts = plan.without_contracts(given[worker.WALLETS])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
@@ -56,6 +51,21 @@ def of(arguments: argparse.Namespace) -> Asked:
         window=window.parse(arguments.since, arguments.until),
         dry_run=arguments.dry_run,
     )
+
+
+def keys(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """What `--wallet` and `--condition-id` list, by part. Raises errors.Stop for a bad id, and for
+    an empty list, which must not be taken for no list: that asks for the whole plan.
+    """
+    given = {
+        worker.WALLETS: plan.wallets(arguments.wallet or ()),
+        worker.CONDITIONS: plan.conditions(arguments.condition_id or ()),
+    }
+    typed = {worker.WALLETS: arguments.wallet, worker.CONDITIONS: arguments.condition_id}
+    for part, texts in typed.items():
+        if texts and not given[part]:
+            raise errors.Stop(f"{_FLAGS[part]} {' '.join(texts)} holds no id; one a line")
+    return given
 
 
 def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]:
@@ -74,9 +84,3 @@ def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]
         if part not in listed:
             raise errors.Stop(f"{part} shall run beside a list: list them too with {_FLAGS[part]}")
     return parts
-
-
-def _refuse_empty(part: str, typed: Sequence[str] | None, given: dict[str, list[str]]) -> None:
-    """An empty list must not be taken for no list, which asks for the whole plan."""
-    if typed and not given[part]:
-        raise errors.Stop(f"{_FLAGS[part]} {' '.join(typed)} holds no id; one a line")
