@@ -22,6 +22,7 @@ from polybackfill.work import queue as queues
 log = structlog.get_logger()
 
 _WINDOW_S = 15
+_RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allowed
 _RATIO_AFTER = 20  # finished requests before the plan's estimate is corrected by what was seen
 
 
@@ -41,6 +42,13 @@ class Part:
     requests: int
     done_before: int
     failed_before: int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    at: float
+    rows: int
+    pages: dict[str, int]
 
 
 def file_of(data_dir: Path, run_name: str) -> Path:
@@ -83,22 +91,25 @@ class Snapshots:
         self._file = file
         self._clock = clock
         self._started_at = clock.now()
-        self._samples: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW_S)
+        self._began_at = clock.monotonic()
+        self._samples: deque[_Sample] = deque(maxlen=_WINDOW_S)
 
     async def tick(self) -> None:
         """Take a sample and write the picture to the status file."""
         rows = sum(self._scribe.rows.values())
-        pages = sum(part.walker.pages for part in self._parts.values())
-        self._samples.append((self._clock.monotonic(), rows, pages))
+        pages = {kind: part.walker.pages for kind, part in self._parts.items()}
+        self._samples.append(_Sample(self._clock.monotonic(), rows, pages))
         if self._file is not None:
             _replace(self._file, orjson.dumps(self.current(), default=str))
 
     def current(self) -> dict[str, Any]:
         """The picture: parts, rows, rates, budgets, ETA in seconds (None before it is known)."""
         budgets = self._limits.stats()
-        parts = {kind: self._part(part, budgets) for kind, part in self._parts.items()}
-        etas = [part["eta_s"] for part in parts.values()]
         rows_per_s, pages_per_s = self._rates()
+        parts = {
+            kind: self._part(part, budgets, pages_per_s[kind]) for kind, part in self._parts.items()
+        }
+        etas = [part["eta_s"] for part in parts.values()]
         return {
             "run": self._run_name,
             "state": self._watch.state,
@@ -112,7 +123,7 @@ class Snapshots:
             "share": self._share(parts),
             "rows": dict(self._scribe.rows),
             "rows_per_s": round(rows_per_s, 1),
-            "requests_per_s": round(pages_per_s, 2),
+            "requests_per_s": round(sum(pages_per_s.values()), 2),
             "allowed_per_s": round(sum(part["allowed_per_s"] for part in parts.values()), 2),
             "eta_s": None if None in etas else max(etas, default=0.0),
             "batch": self._batch.stats(),
@@ -121,13 +132,13 @@ class Snapshots:
             "pauses": self._limits.pauses(),
         }
 
-    def _part(self, part: Part, budgets: dict[str, Any]) -> dict[str, Any]:
+    def _part(self, part: Part, budgets: dict[str, Any], pages_per_s: float) -> dict[str, Any]:
         stats = part.queue.stats()
         done = part.done_before + stats["done"] + stats["skipped_done"]
         failed = part.failed_before + stats["error"] + stats["skipped_error"]
         allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
-        known = allowed_per_s > 0
+        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s)
         return {
             "units": part.units,
             "done": done,
@@ -137,7 +148,7 @@ class Snapshots:
             "pages": part.walker.pages,
             "requests_left": requests_left,
             "allowed_per_s": allowed_per_s,
-            "eta_s": round(requests_left / allowed_per_s, 1) if known else None,
+            "eta_s": round(requests_left / rate_per_s, 1) if rate_per_s > 0 else None,
             "unknown_fields": dict(part.walker.unknown_fields),
             **part.crew.stats(),
         }
@@ -153,12 +164,23 @@ class Snapshots:
             return 0
         return max(1, round(part.requests * max(1.0, ratio) - part.walker.pages))
 
-    def _rates(self) -> tuple[float, float]:
+    def _expected_rate(self, part: Part, allowed_per_s: float, pages_per_s: float) -> float:
+        """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
+        if part.walker.pages < _RATE_AFTER:
+            return allowed_per_s
+        since_start = part.walker.pages / max(1e-3, self._clock.monotonic() - self._began_at)
+        return min(allowed_per_s, max(pages_per_s, since_start))
+
+    def _rates(self) -> tuple[float, dict[str, float]]:
+        """Rows/s, and pages/s of each part, over the last samples."""
         if len(self._samples) < 2:
-            return 0.0, 0.0
-        (began_at, rows_then, pages_then), (now, rows, pages) = self._samples[0], self._samples[-1]
-        span_s = max(1e-3, now - began_at)
-        return (rows - rows_then) / span_s, (pages - pages_then) / span_s
+            return 0.0, dict.fromkeys(self._parts, 0.0)
+        first, last = self._samples[0], self._samples[-1]
+        span_s = max(1e-3, last.at - first.at)
+        pages_per_s = {
+            kind: (pages - first.pages[kind]) / span_s for kind, pages in last.pages.items()
+        }
+        return (last.rows - first.rows) / span_s, pages_per_s
 
     @staticmethod
     def _share(parts: dict[str, dict[str, Any]]) -> float:

@@ -41,12 +41,12 @@ class Rig:
         self.stop = asyncio.Event()
         self.ledger = ledger.Ledger.open(self.folder)
         self._lines: list[queue.Queue] = []
+        self.limits = limits.Limits(
+            {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}, clock=self.clock
+        )
         self.client = http.Client(
             base_urls={"data": f"{self.url}/data"},
-            limits=limits.Limits(
-                {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED},
-                clock=self.clock,
-            ),
+            limits=self.limits,
             clock=self.clock,
             deadline_s=self.deadline_s,
             refusal_pause_s=0.2,
