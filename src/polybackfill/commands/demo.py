@@ -48,7 +48,9 @@ def demo(arguments: argparse.Namespace) -> int:
         with _sandbox(arguments, say) as url:
             chosen = _settings(arguments, folder, url)
             began_at = time.monotonic()
-            code = _job(chosen, folder, url, say)
+            # With --json standard output is for the one document.
+            with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+                code = _job(chosen, folder, url, say)
             took_s = time.monotonic() - began_at
             lines = context.run(_proof(chosen, folder, url))
     finally:
@@ -86,12 +88,17 @@ def _url(process: subprocess.Popen[str]) -> str:
 
 
 def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings.Settings:
-    flags = {
+    flags: dict[str, Any] = {
         "data_url": f"{url}/data",
         "gamma_url": f"{url}/gamma",
         "clob_url": f"{url}/clob",
         "data_dir": folder / "data",
         "checkpoint_dir": folder / "checkpoints",
+        # What bounds a real run would show an incomplete demo.
+        "limit": None,
+        "skip": 0,
+        "sleep_ms": 0,
+        "limits": {},
     }
     chosen = settings.load(flags, arguments.config)
     embedded = chosen.clickhouse.model_copy(update={"host": None, "database": "default"})
@@ -99,22 +106,21 @@ def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings
 
 
 def _job(chosen: settings.Settings, folder: Path, url: str, say: Any) -> int:
-    wallets, conditions = _write_plan(folder / "plan.txt", url)
+    _write_plan(folder / "plan.txt", url)
+    built = context.run(plan.build_from(chosen, str(folder / "plan.txt"), top=None))
+    wallets, conditions = (built[kind]["found"] for kind in ("wallets", "conditions"))
     say(f"2  a plan: {wallets:,} wallets and {conditions:,} conditions, in an embedded ClickHouse")
-    context.run(plan.build_from(chosen, str(folder / "plan.txt"), top=None))
     say("3  the run, as `polybackfill run` does it")
     return context.run(run.run_parts(chosen, words.Asked(), every_s=5.0))
 
 
-def _write_plan(file: Path, url: str) -> tuple[int, int]:
-    counts = []
+def _write_plan(file: Path, url: str) -> None:
+    """Everybody there is, largest first, the contracts among them too: the plan leaves them out."""
     with file.open("w", encoding="utf-8") as plan_file:
         for kind, key in (("wallets", "wallet"), ("conditions", "condition_id")):
             ranking = _ask(f"{url}/_sandbox/{kind}?top=1000000")
-            counts.append(len(ranking))
             for row in ranking:
                 plan_file.write(f"{row[key]},{row['rows']},{row['notional']}\n")
-    return counts[0], counts[1]
 
 
 async def _proof(chosen: settings.Settings, folder: Path, url: str) -> list[Line]:
