@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -137,12 +138,16 @@ class Store(harness.Ground):
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder with its size and time of change; what a command said left out."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(folder.rglob("*"))
-        if ".said" not in path.parts
-    }
+    """Every file below a folder with its size and time of change.
+
+    Left out: what a command said, and the store's engine, which merges its parts when it likes.
+    """
+    found = {}
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in {".said", "engine"}]
+        for path in (Path(place) / name for name in (*folders, *files)):
+            found[str(path.relative_to(folder))] = (path.stat().st_size, path.stat().st_mtime_ns)
+    return found
 
 
 def bare(ids: Iterable[str]) -> list[str]:
