@@ -169,6 +169,9 @@ class Run:
         shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
         try:
             code = await watch.run()
+        except BaseException as error:
+            log.error("run.failed", error=str(error) or repr(error), exc_info=_traceback(error))
+            raise
         finally:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
@@ -320,8 +323,15 @@ class Run:
     async def _sync_plan(self) -> None:
         if self._plan_sync is not None:
             await self._plan_sync.run()
+            return
+        # A dry run has no plan to tell; what has ended need not be remembered for that.
+        ledger = self._ground.ledger
+        ends = ledger.transitions_since(ledger.synced_seq)
+        if ends:
+            ledger.note_plan_synced(ends[-1].seq)
 
     def _nothing_to_do(self, *, as_json: bool) -> int:
+        self._notifier.ready()  # the service manager takes an end without it for a failed start
         if as_json:
             context.print_json({"state": "finished", "parts": {}, "rows": {}})
         else:
@@ -342,6 +352,11 @@ def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
     return endpoints.budgets(backfill.limits, own_server=own_server)
+
+
+def _traceback(error: BaseException) -> BaseException | None:
+    """The error when its traceback says more than its words."""
+    return None if isinstance(error, errors.BackfillError) else error
 
 
 def _stopped_early(*, as_json: bool) -> int:

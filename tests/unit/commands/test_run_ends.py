@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 from tests import harness
@@ -10,6 +12,8 @@ from tests.unit.commands import conftest
 
 from polybackfill import errors
 from polybackfill.commands import run, words
+from polybackfill.views import snapshot
+from polybackfill.work import ledger
 
 Said = pytest.CaptureFixture[str]
 
@@ -65,3 +69,52 @@ async def test_what_was_done_before_counts_as_done(
     assert (part["units"], part["done"], part["error"], part["share"]) == (3, 3, 0, 1.0)
     assert told["exit_code"] == 0
     assert told["failed"] == []
+
+
+async def test_why_a_run_ended_is_in_its_log(
+    new_settings: conftest.NewSettings, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults({"kind": "502", "route": "activity"})
+    chosen = new_settings(no_progress_s=1.0, max_attempts=50)
+    keys = tuple(bare(wallet) for wallet in sandbox.wallets[-2:])
+    with pytest.raises(errors.Stop, match="nothing moved") as caught:
+        await run.run_parts(chosen, words.Asked(parts=("wallets",), wallets=keys))
+    assert chosen.backfill.log_file is not None
+    told = [json.loads(line) for line in chosen.backfill.log_file.read_text().splitlines()]
+    (failed,) = [event for event in told if event["event"] == "run.failed"]
+    assert failed["error"] == str(caught.value)
+    assert "exception" not in failed
+    picture = json.loads(
+        snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name).read_bytes()
+    )
+    assert picture["state"] == "failed"
+
+
+async def test_with_nothing_to_do_the_service_manager_hears_that_it_has_started(
+    new_settings: conftest.NewSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert await run.run_parts(new_settings(), words.Asked(parts=("wallets",))) == 0
+        assert manager.recv(100) == b"READY=1"
+
+
+async def test_a_dry_run_remembers_no_ends(
+    new_settings: conftest.NewSettings,
+    sandbox: harness.Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    close = ledger.Ledger.close
+
+    def looked_at(book: ledger.Ledger) -> None:
+        held.append(len(book.transitions_since(book.synced_seq)))
+        close(book)
+
+    monkeypatch.setattr(ledger.Ledger, "close", looked_at)
+    keys = tuple(bare(wallet) for wallet in sandbox.wallets[-6:])
+    asked = words.Asked(parts=("wallets",), wallets=keys, dry_run=True)
+    assert await run.run_parts(new_settings(), asked) == 0
+    assert held == [0]
