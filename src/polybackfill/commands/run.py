@@ -170,7 +170,8 @@ class Run:
         try:
             code = await watch.run()
         except BaseException as error:
-            log.error("run.failed", error=str(error) or repr(error), exc_info=_traceback(error))
+            words = str(error) or repr(error)
+            log.error("run.failed", error=words, exc_info=_traceback(error))  # noqa: TRY400
             raise
         finally:
             shown.cancel()
