@@ -169,9 +169,10 @@ class Run:
         shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
         try:
             code = await watch.run()
-        except BaseException as error:
-            words = str(error) or repr(error)
-            log.error("run.failed", error=words, exc_info=_traceback(error))  # noqa: TRY400
+        except Exception as error:
+            # Of an error made on purpose the words say all; of a fault of ours the traceback does.
+            on_purpose = isinstance(error, errors.BackfillError)
+            log.exception("run.failed", error=str(error), exc_info=not on_purpose)
             raise
         finally:
             shown.cancel()
@@ -353,11 +354,6 @@ def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
     return endpoints.budgets(backfill.limits, own_server=own_server)
-
-
-def _traceback(error: BaseException) -> BaseException | None:
-    """The error when its traceback says more than its words."""
-    return None if isinstance(error, errors.BackfillError) else error
 
 
 def _stopped_early(*, as_json: bool) -> int:
