@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -48,7 +49,7 @@ def make_folder(folder: Path, setting: str) -> None:
     """Create a folder; raises errors.Stop naming it and the setting when that is impossible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
+        probe = folder / f".writable-{os.getpid()}"  # another run may try the folder right now
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
