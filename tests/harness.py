@@ -350,9 +350,14 @@ class Ground:
     def store_pid(self) -> int | None:
         """The process that serves the embedded store, None when there is none."""
         endpoint = rendezvous.read(self.store)
-        if endpoint is None or endpoint.pid is None or not psutil.pid_exists(endpoint.pid):
+        if endpoint is None or endpoint.pid is None:
             return None
-        return endpoint.pid
+        # A killed store leaves its number behind, which may be another process's by now.
+        try:
+            words = psutil.Process(endpoint.pid).cmdline()
+        except psutil.Error:
+            return None
+        return endpoint.pid if str(self.store) in words else None
 
     def status(self) -> dict[str, Any] | None:
         """The newest picture of the run."""
