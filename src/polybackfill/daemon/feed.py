@@ -205,7 +205,8 @@ class PlanSync:
         self._ledger = ledger
         self._leased = leased
         self._clock = clock
-        self._shown: dict[str, set[str]] = {kind: set() for kind in plan_table.TABLES}
+        # kind → key → attempts, as the tables show them in progress
+        self._shown: dict[str, dict[str, int]] = {kind: {} for kind in plan_table.TABLES}
         self._writing = asyncio.Lock()
 
     async def begin(self) -> None:
@@ -234,22 +235,29 @@ class PlanSync:
             self._ledger.note_plan_synced(max(end.seq for end in ends))
 
     def _updates(
-        self, kind: str, leased: set[str], ends: list[transitions.End]
+        self, kind: str, leased: dict[str, int], ends: list[transitions.End]
     ) -> dict[str, plan_table.PlanUpdate]:
         updates = {}
-        for key in self._shown[kind] - leased:
-            updates[key] = plan_table.PlanUpdate(key, "pending")
-        for key in leased - self._shown[kind]:
-            updates[key] = plan_table.PlanUpdate(key, "in_progress")
+        for key, attempts in self._shown[kind].items():
+            if key not in leased:
+                updates[key] = plan_table.PlanUpdate(key, "pending", attempts=attempts)
+        for key, attempts in leased.items():
+            if self._shown[kind].get(key) != attempts:
+                updates[key] = plan_table.PlanUpdate(key, "in_progress", attempts=attempts)
         for end in ends:
             if end.unit.window == units.FULL_HISTORY:
                 for key in end.unit.keys:
                     updates[key] = _ended(key, end)
         return updates
 
-    def _leased_now(self, kind: str) -> set[str]:
+    def _leased_now(self, kind: str) -> dict[str, int]:
         found = self._leased[kind]() if kind in self._leased else []
-        return {key for unit in found if unit.window == units.FULL_HISTORY for key in unit.keys}
+        return {
+            key: self._ledger.attempts(unit)
+            for unit in found
+            if unit.window == units.FULL_HISTORY
+            for key in unit.keys
+        }
 
 
 def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:

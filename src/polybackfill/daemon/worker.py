@@ -86,7 +86,7 @@ class Walker:
             self._give_back(lease, error)
         except errors.GiveUp as error:
             self._queue.fail(lease, str(error))
-        except errors.BackfillError:
+        except errors.Stop:
             raise
         except Exception as error:
             # One page that our code cannot take must not cost the night of all the others.

@@ -217,3 +217,31 @@ async def test_typed_keys_come_in_the_order_given(book: ledger.Ledger) -> None:
     )
     assert await keys_of(typed) == [3, 9]
     assert await typed.expected() == feed.Expected(2, 2)
+
+
+async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_waits_again(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    unit, held = units.Unit("wallets", (key(1),)), []
+    sync = feed.PlanSync(
+        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+    )
+    shown = []
+    for leased in (True, False, True, False):
+        if leased:
+            attempt = book.begin(unit)
+            held.append(unit)
+        else:
+            book.give_back(unit.id, attempt, counted=True, error="503")
+            held.clear()
+        await sync.run()
+        shown += await store.rows(
+            "SELECT toString(status) AS status, attempts FROM wallet_backfill_plan "
+            f"WHERE wallet_address = '{key(1)}'"
+        )
+    assert [(row["status"], row["attempts"]) for row in shown] == [
+        ("in_progress", 1),
+        ("pending", 1),
+        ("in_progress", 2),
+        ("pending", 2),
+    ]
