@@ -18,8 +18,12 @@ from polybackfill import clock as clocks
 from polybackfill.store import client, migrate, rendezvous
 
 BATCH_ROWS = 50_000  # as the daemon cuts them
-BATCHES = 4
-MAKERS = {"markets": bench_store.of_conditions, "wallets": bench_store.of_wallets}
+BATCHES = 8
+MAKERS = {
+    "markets": bench_store.of_conditions,
+    "wallets": bench_store.of_wallets,
+    "mixed": bench_store.of_both,
+}
 Rates = dict[str, tuple[float, float]]
 
 
@@ -47,6 +51,7 @@ async def _rate(
 
 async def _both(folder: Path, existing: int) -> tuple[Rates, Rates, float]:
     store = await client.open(client.Address(data_dir=folder), clock=clocks.SystemClock())
+    child = None
     try:
         await migrate.up(store)
         endpoint = rendezvous.read(folder)
@@ -65,6 +70,8 @@ async def _both(folder: Path, existing: int) -> tuple[Rates, Rates, float]:
         return empty, grown, float(sized[0]["per_row"])
     finally:
         await store.close()
+        if child is not None:
+            child.wait(60)  # the store ends after its last user
 
 
 def inserts(existing: int) -> list[Figure]:

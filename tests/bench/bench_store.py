@@ -124,6 +124,12 @@ def of_wallets(rng: random.Random, rows: int) -> bytes:
     return b"\n".join(map(orjson.dumps, found))
 
 
+def of_both(rng: random.Random, rows: int) -> bytes:
+    """60 % of markets, 40 % of wallets, as the limits of the two routes let them come."""
+    markets = rows * 3 // 5
+    return of_conditions(rng, markets) + b"\n" + of_wallets(rng, rows - markets)
+
+
 def cpu_s(process: psutil.Process) -> float:
     used = process.cpu_times()
     return float(used.user + used.system)
