@@ -7,7 +7,6 @@ recorded yet, some while the daemon is still starting.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -24,9 +23,10 @@ SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange
 
 @dataclass(frozen=True)
 class Ordeal:
-    """How much work, and how often it is interrupted. `latency_ms` a page takes keeps the work
-    longer than the interruptions."""
+    """How much work, and how often it is interrupted. `rows`: trades to be stored at least.
+    `latency_ms` a page takes keeps the work longer than the interruptions."""
 
+    rows: int
     trades: int
     wallets: int
     markets: int
@@ -35,9 +35,23 @@ class Ordeal:
     store_kills: int
 
 
-SHORT = Ordeal(trades=24_000, wallets=80, markets=80, latency_ms=40, daemon_kills=8, store_kills=2)
+SHORT = Ordeal(
+    rows=10_000,
+    trades=32_000,
+    wallets=160,
+    markets=160,
+    latency_ms=120,
+    daemon_kills=8,
+    store_kills=2,
+)
 LONG = Ordeal(
-    trades=300_000, wallets=300, markets=250, latency_ms=120, daemon_kills=52, store_kills=12
+    rows=300_000,
+    trades=440_000,
+    wallets=500,
+    markets=400,
+    latency_ms=120,
+    daemon_kills=52,
+    store_kills=12,
 )
 
 # No fault often enough to stop the work. Those that cost a pause or a deadline are rarer.
@@ -71,10 +85,13 @@ class Tormentor:
         self._sandbox = sandbox
         self._rng = random.Random(seed)
         self._pause = threading.Event()
-        # At least so many pages: those of every wallet, and every trade once more by its market.
-        ranked = sandbox.ask("wallets?top=1000000")
-        of_wallets = sum(row["all_rows"] // 1_000 + 1 for row in ranked if not row["contract"])
-        self._pages = of_wallets + ordeal.trades // 1_000
+        # About so many pages: those of the wallets, and of the conditions if all were full. The
+        # kills must not outlast them.
+        rows = {row["wallet"]: row["all_rows"] for row in sandbox.ask("wallets?top=1000000")}
+        of_wallets = sum(rows[wallet] // 1_000 + 1 for wallet in sandbox.wallets)
+        found = {row["condition_id"]: row["rows"] for row in sandbox.ask("conditions?top=1000000")}
+        of_conditions = sum(found[key] for key in sandbox.conditions) // 1_000
+        self._pages = round(0.85 * (of_wallets + of_conditions))
         self.tally = Tally()
 
     def torment(self) -> None:
@@ -101,7 +118,7 @@ class Tormentor:
         """Return at a random moment of the daemon's life."""
         recorded = self._ground.acknowledged_pages()
         self.tally.recorded.append(recorded)
-        share = (self._pages - recorded) / (kills_left + 1) * self._rng.uniform(0.2, 1.6)
+        share = (self._pages - recorded) / (kills_left + 1) * self._rng.uniform(0.2, 1.4)
         moment = self._rng.random()
         if moment < 0.7:
             self._until(daemon, self._ground.acknowledged_pages, recorded + max(1, round(share)))
@@ -129,12 +146,19 @@ class Tormentor:
             self.tally.looks += 1
 
     def _kill_store(self) -> None:
+        # The daemon may be starting, or its store: both are waited for.
+        harness.until(self._killed_store, "a store to kill", within_s=60)
+        self.tally.store_kills += 1
+
+    def _killed_store(self) -> bool:
         pid = self._ground.store_pid()
         if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):  # it may be ending by itself
+            return False
+        try:
             os.kill(pid, signal.SIGKILL)
-            self.tally.store_kills += 1
+        except ProcessLookupError:  # it was ending by itself
+            return False
+        return True
 
 
 @pytest.fixture
@@ -148,7 +172,7 @@ def ordeal(request: pytest.FixtureRequest) -> Ordeal:
 def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
     """A sandbox of the ordeal's size."""
     size = {"trades": ordeal.trades, "wallets": ordeal.wallets, "markets": ordeal.markets}
-    with harness.sandbox(**size, latency_ms=ordeal.latency_ms) as running:
+    with harness.sandbox(**size, latency_ms=ordeal.latency_ms, half=True) as running:
         yield running
 
 
@@ -172,6 +196,7 @@ def test_killed_at_random_moments(
     print(tormentor.tally)
     assert tormentor.tally.daemon_kills >= ordeal.daemon_kills
     assert tormentor.tally.store_kills >= ordeal.store_kills
+    assert sandbox.truth()["trades"]["rows"] >= ordeal.rows
     ended = ground.run("run", within_s=600)
     ended.expect(0)
     ground.prove(sandbox)

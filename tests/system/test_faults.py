@@ -57,7 +57,7 @@ def test_a_fault_that_passes_leaves_no_trace(
     kind: str, ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     # There are few requests with a cursor, and each kind of them is hit in a row.
-    hits = {"cursor_repeat": 4, "cursor_refused": 1}.get(kind, 3 if kind in _SLOW else 8)
+    hits = {"cursor_repeat": 4, "cursor_refused": 2}.get(kind, 3 if kind in _SLOW else 8)
     share = 1 if kind.startswith("cursor") else 0.3
     sandbox.faults({"kind": kind, "route": "data", "probability": share, "count": hits})
     ground.set(request_deadline_s=1)

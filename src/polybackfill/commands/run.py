@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import random
+import sys
 import urllib.parse
 from collections.abc import Coroutine
 from functools import partial
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 
 ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADES}
 _LINE_S = 60.0
+_STARTS = 5
+_START_AGAIN_S = 1.0
 _FAILED_SHOWN = 5
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MAX_AUTO_WORKERS = 64
@@ -59,10 +62,31 @@ async def run_parts(
     stop = asyncio.Event()
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
-            run = await _unless_stopped(stop, _begin(chosen, asked, stop, stack))
+            run = await _unless_stopped(stop, _begin_patiently(chosen, asked, stop, stack))
             if run is None:
                 return _stopped_early(as_json=as_json)
             return await run.go(as_json=as_json, every_s=every_s)
+
+
+async def _begin_patiently(
+    chosen: settings.Settings,
+    asked: words.Asked,
+    stop: asyncio.Event,
+    stack: contextlib.AsyncExitStack,
+) -> Run:
+    """A store that breaks off while a run starts is asked again, a few times."""
+    for left in reversed(range(_STARTS)):
+        try:
+            async with contextlib.AsyncExitStack() as trial:
+                run = await _begin(chosen, asked, stop, trial)
+                stack.push_async_exit(trial.pop_all())
+                return run
+        except errors.Retry as error:
+            if not left:
+                raise
+            print(f"starting again in {_START_AGAIN_S:.0f} s: {error}", file=sys.stderr)
+            await asyncio.sleep(error.after_s or _START_AGAIN_S)
+    raise AssertionError  # the last attempt returns or raises
 
 
 async def _begin(

@@ -182,8 +182,8 @@ async def pages(
     `persist` runs the attempt for one page (request, parsing, checks) and decides how often: an
     attempt raises Retry for whatever is no answer to the question, and may be run again. What it
     lets through ends the generator, which can be started again from the last page's `resume`.
-    A cursor the API refuses (400) restarts the walk, once; a second time only when the walk came
-    further than at the last refusal. The ids make the replay harmless.
+    A cursor the API refuses (400) twice restarts the walk, once; a second time only when the walk
+    came further than at the last refusal. The ids make the replay harmless.
     Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
     beyond all bounds.
     """
@@ -193,7 +193,11 @@ async def pages(
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield walk.take(await persist(lambda: walk.ask(fetch)))
         except errors.GiveUp as refusal:
-            if refusal.status != _BAD_REQUEST or not walk.may_restart():
+            if refusal.status != _BAD_REQUEST:
+                raise
+            if walk.is_first_refusal():
+                continue
+            if not walk.may_restart():
                 raise
             walk.restart()
     if walk.was_over:
@@ -220,6 +224,7 @@ class _Walk:
         self._restarts = 0
         self._has_restarted = False
         self._refused_at: int | None = None
+        self._doubted: str | None = None
         self._begin(resume if resume and resume.feed == self._fingerprint else Resume())
         self.was_over = self.ended
 
@@ -236,6 +241,12 @@ class _Walk:
         self._seen_cursors: OrderedDict[str, None] = OrderedDict()
         self._empty_pages = 0
         self._see(self._cursor)
+
+    def is_first_refusal(self) -> bool:
+        """A cursor refused for the first time is shown once more: servers have bad moments."""
+        first = self._cursor is not None and self._cursor != self._doubted
+        self._doubted = self._cursor
+        return first
 
     def may_restart(self) -> bool:
         """A refused cursor is worth one new beginning, another one only further on in the feed."""

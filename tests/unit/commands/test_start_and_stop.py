@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import types
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.unit.commands import conftest
 
 from polybackfill import cli, errors
 from polybackfill.commands import run, words
+from polybackfill.store import client, migrate, rendezvous
 from polybackfill.work import lock
 
 
@@ -71,3 +73,30 @@ def test_before_anything_runs_sigterm_ends_run_with_0_and_other_commands_with_14
             cli.main(command)
         assert ended.value.code == code
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+async def test_a_store_that_dies_during_the_start_is_started_again(
+    new_settings: conftest.NewSettings,
+    sandbox: harness.Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = new_settings()
+    store_id, killed = migrate.store_id, []
+
+    async def killed_once(store: client.Store) -> str:
+        if not killed:
+            endpoint = rendezvous.read(chosen.backfill.data_dir / "clickhouse")
+            assert endpoint is not None
+            assert endpoint.pid is not None
+            killed.append(endpoint.pid)
+            asyncio.get_running_loop().call_later(0.3, os.kill, endpoint.pid, signal.SIGKILL)
+            await store.command("SELECT sleep(3)")
+        return await store_id(store)
+
+    monkeypatch.setattr(migrate, "store_id", killed_once)
+    assert await run.run_parts(chosen, asked(sandbox)) == errors.EXIT_OK
+    printed = capsys.readouterr()
+    assert "starting again in 1 s" in printed.err
+    assert "5 of 5 proven complete" in printed.out
+    assert killed
