@@ -156,10 +156,11 @@ class Store:
 
     def insert(self, page: walk.Page, part: float = 1.0) -> None:
         """`part`: how many of the trades reach the store, when a batch ends among them."""
-        assert page.rejected == []
-        for trade in page.trades[: math.ceil(len(page.trades) * part)]:
+        assert page.of(records.Rejected) == []
+        trades = page.of(records.Trade)
+        for trade in trades[: math.ceil(len(trades) * part)]:
             self.trades.setdefault(trade.external_trade_id, trade)
-        for activity in page.activities:
+        for activity in page.of(records.Activity):
             self.activities.setdefault(activity.activity_id, activity)
 
 

@@ -21,7 +21,7 @@ from polybackfill.commands import context, words
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
-from polybackfill.daemon import feed, notify, signals, supervisor, worker, writer
+from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.store import plan_table
 from polybackfill.views import live, snapshot
@@ -30,7 +30,6 @@ from polybackfill.work import units
 
 log = structlog.get_logger()
 
-ROUTES = {worker.WALLETS: endpoints.ACTIVITY, worker.CONDITIONS: endpoints.TRADES}
 _LINE_S = 60.0
 _STARTS = 5
 _START_AGAIN_S = 1.0
@@ -227,6 +226,7 @@ class Run:
             clock=self._clock,
         )
         walker = worker.Walker(
+            kinds.KINDS[kind],
             client=self._client,
             batch=self._batch,
             queue=queue,
@@ -249,7 +249,7 @@ class Run:
             crew=crew,
             queue=queue,
             walker=walker,
-            budget=ROUTES[kind].budgets[0],
+            budget=kinds.KINDS[kind].route.budgets[0],
             units=expected.keys,
             requests=expected.requests,
             done_before=expected.done_before,
@@ -271,14 +271,14 @@ class Run:
         workers = self._chosen.backfill.workers
         if isinstance(workers, int):
             return workers
-        name = ROUTES[kind].budgets[0]
+        name = kinds.KINDS[kind].route.budgets[0]
         latency_s = self._limits.latency_s(name) or _FIRST_LATENCY_S
         budget, share = self._budgets[name], self._chosen.backfill.share
         rate = min(budget.requests * share / budget.window_s, _FASTEST_PER_S)
         return min(_MAX_AUTO_WORKERS, math.ceil(rate * latency_s * 1.5) + 2)
 
     def _outage(self) -> str | None:
-        silent = [ROUTES[kind] for kind in self._parts]
+        silent = [kinds.KINDS[kind].route for kind in self._parts]
         bound_s = self._chosen.backfill.no_progress_s / 2
         out = [route.name for route in silent if self._client.silent_s(route) > bound_s]
         return out[0] if out else None

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polybackfill import errors
-from polybackfill.daemon import worker
 from polybackfill.work import plan, units, window
 
-PARTS = (worker.CONDITIONS, worker.WALLETS)
-_FLAGS = {worker.WALLETS: "--wallet", worker.CONDITIONS: "--condition-id"}
+PARTS = (units.CONDITIONS, units.WALLETS)
+_FLAGS = {units.WALLETS: "--wallet", units.CONDITIONS: "--condition-id"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Asked:
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys typed for one part."""
-        return self.wallets if kind == worker.WALLETS else self.conditions
+        return self.wallets if kind == units.WALLETS else self.conditions
 
     @property
     def listed(self) -> bool:
@@ -39,15 +38,15 @@ def of(arguments: argparse.Namespace) -> Asked:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
     given = keys(arguments)
     parts = _parts(arguments.parts, given)
-    wallets, contracts = plan.without_contracts(given[worker.WALLETS])
+    wallets, contracts = plan.without_contracts(given[units.WALLETS])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
-    if contracts and not wallets and not given[worker.CONDITIONS]:
+    if contracts and not wallets and not given[units.CONDITIONS]:
         raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
     return Asked(
         parts=parts,
         wallets=tuple(wallets),
-        conditions=tuple(given[worker.CONDITIONS]),
+        conditions=tuple(given[units.CONDITIONS]),
         window=window.parse(arguments.since, arguments.until),
         dry_run=arguments.dry_run,
     )
@@ -58,10 +57,10 @@ def keys(arguments: argparse.Namespace) -> dict[str, list[str]]:
     an empty list, which must not be taken for no list: that asks for the whole plan.
     """
     given = {
-        worker.WALLETS: plan.wallets(arguments.wallet or ()),
-        worker.CONDITIONS: plan.conditions(arguments.condition_id or ()),
+        units.WALLETS: plan.wallets(arguments.wallet or ()),
+        units.CONDITIONS: plan.conditions(arguments.condition_id or ()),
     }
-    typed = {worker.WALLETS: arguments.wallet, worker.CONDITIONS: arguments.condition_id}
+    typed = {units.WALLETS: arguments.wallet, units.CONDITIONS: arguments.condition_id}
     for part, texts in typed.items():
         if texts and not given[part]:
             raise errors.Stop(f"{_FLAGS[part]} {' '.join(texts)} holds no id; one a line")

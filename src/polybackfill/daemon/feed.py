@@ -16,7 +16,7 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.daemon import worker
+from polybackfill.daemon import kinds
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units
@@ -90,7 +90,7 @@ class Typed:
         window = self._choice.window
         done = sum(self._ledger.is_done(self._kind, key, window) for key in self._keys)
         left = len(self._keys) - done
-        per_request = 1 if self._kind == worker.WALLETS else units.MAX_KEYS_PER_BATCH
+        per_request = kinds.KINDS[self._kind].keys_per_request
         return Expected(len(self._keys), -(-left // per_request))
 
     async def units(self) -> AsyncIterator[units.Unit]:
@@ -131,7 +131,7 @@ class Planned:
         listed = sum(count for status, count in keys.items() if status in self._statuses)
         rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
         # Every wallet costs a request at least; twenty small conditions share one.
-        per_request = 1 if self._kind == worker.WALLETS else units.MAX_KEYS_PER_BATCH
+        per_request = kinds.KINDS[self._kind].keys_per_request
         requests = -(-listed // per_request) + rows // _PAGE_ROWS
         taken = self._choice.cut(listed)
         requests = round(requests * taken / listed) if listed else 0
@@ -274,7 +274,7 @@ def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:
 def _units(
     kind: str, keys: Sequence[tuple[str, int]], window: units.Window
 ) -> Iterator[units.Unit]:
-    if kind == worker.CONDITIONS:
+    if kind == units.CONDITIONS:
         yield from units.pack(keys, kind=kind, window=window)
         return
     for key, rows in keys:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -12,24 +11,14 @@ from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
-from polybackfill.daemon import writer
-from polybackfill.polymarket import http, parse, retry, walk
+from polybackfill.daemon import kinds, writer
+from polybackfill.polymarket import http, retry, walk
 from polybackfill.work import queue as queues
-from polybackfill.work import units
 
 log = structlog.get_logger()
 
-WALLETS = "wallets"
-CONDITIONS = "conditions"
-
 _OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
 _AGAIN_S = 5.0  # a unit given back is not taken again at once
-
-# What a route answers at once, with or without rows, as long as it works at all.
-_HARMLESS: dict[str, walk.Query] = {
-    WALLETS: (("user", f"0x{1:040x}"), ("limit", "1")),
-    CONDITIONS: (("limit", "1"),),
-}
 
 
 class Pacer:
@@ -54,6 +43,7 @@ class Walker:
 
     def __init__(
         self,
+        kind: kinds.Kind,
         *,
         client: http.Client,
         batch: batches.Batch,
@@ -64,13 +54,14 @@ class Walker:
         clock: clocks.Clock,
         rng: random.Random,
     ) -> None:
+        self._kind = kind
         self._client = client
         self._batch = batch
         self._queue = queue
         self._pacer = pacer
         self._page_attempts = page_attempts
         self._backoff_cap_s = backoff_cap_s
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self.pages = 0
         self.fetched_rows = 0
@@ -95,7 +86,7 @@ class Walker:
 
     def is_outage(self, lease: queues.Lease) -> bool:
         """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""
-        route = feed_of(lease.unit).route
+        route = self._kind.route
         silent = self._client.silent_s(route) > _OUTAGE_S
         return silent and self._client.answered_at(route) < lease.taken_at
 
@@ -104,37 +95,19 @@ class Walker:
 
         A unit that fails after that answer fails by itself, even if it is the last one left.
         """
-        route = feed_of(lease.unit).route
+        route = self._kind.route
         if self._client.silent_s(route) <= _OUTAGE_S:
             return
         progress.doing = f"asking whether {route.name} answers"
         try:
-            await self._client.get(route, self._fresh(_HARMLESS[lease.unit.kind]), progress)
+            await self._client.get(route, self._fresh(self._kind.harmless), progress)
         except errors.GiveUp as error:
             log.info("route.answers", route=route.name, error=str(error))
 
     async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
-        feed = feed_of(lease.unit)
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
-
-        async def fetch(feed: walk.Feed, cursor: str | None) -> http.Reply:
-            progress.doing = f"{feed.route.path} {lease.unit.id}"
-            query = feed.query(cursor) if cursor is not None else self._fresh(feed.query(None))
-            return await self._client.get(feed.route, query, progress)
-
-        async def persist(attempt: Callable[[], Awaitable[parse.Parsed]]) -> parse.Parsed:
-            return await retry.persist(
-                attempt,
-                progress,
-                attempts=self._page_attempts,
-                backoff_cap_s=self._backoff_cap_s,
-                clock=self._clock,
-                rng=self._rng,
-            )
-
-        async for page in walk.pages(
-            fetch, feed, resume, clock=self._clock, unit=lease.unit.id, persist=persist
-        ):
+        ground = _Ground(self, lease, progress)
+        async for page in self._kind.walk(lease.unit, resume, ground):
             self._count(page)
             parcel = parcel_of(lease, page)
             del page  # its rows are three times the parcel, and the store may keep us waiting
@@ -142,11 +115,32 @@ class Walker:
                 await self._batch.add(parcel, progress)
             progress.mark("page")
 
+    async def fetch(
+        self, feed: walk.Feed, cursor: str | None, lease: queues.Lease, progress: marks.Progress
+    ) -> http.Reply:
+        """One request of a walk."""
+        progress.doing = f"{feed.route.path} {lease.unit.id}"
+        query = feed.query(cursor) if cursor is not None else self._fresh(feed.query(None))
+        return await self._client.get(feed.route, query, progress)
+
+    async def persist(
+        self, attempt: walk.Attempt[walk.Answer], progress: marks.Progress
+    ) -> walk.Answer:
+        """What an attempt for one page brings, after as many tries as it may take."""
+        return await retry.persist(
+            attempt,
+            progress,
+            attempts=self._page_attempts,
+            backoff_cap_s=self._backoff_cap_s,
+            clock=self.clock,
+            rng=self._rng,
+        )
+
     def _fresh(self, query: walk.Query) -> walk.Query:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
-        return (*query, (walk.FRESH, str(int(self._clock.now() * 1000))))
+        return (*query, (walk.FRESH, str(int(self.clock.now() * 1000))))
 
     def _count(self, page: walk.Page) -> None:
         self.pages += 1
@@ -171,32 +165,41 @@ class Walker:
         )
         self._queue.give_back(
             lease,
-            not_before=self._clock.monotonic() + _AGAIN_S,
+            not_before=self.clock.monotonic() + _AGAIN_S,
             error=str(error),
             count_attempt=not outage,
         )
 
 
-def feed_of(unit: units.Unit) -> walk.Feed:
-    """The feed that answers a unit."""
-    if unit.kind == WALLETS:
-        return walk.feed_for_wallet(unit.keys[0], unit.since, unit.until)
-    return walk.feed_for_conditions(unit.keys, unit.since, unit.until)
+class _Ground:
+    """What one walk stands on: this worker's way to fetch, for this lease."""
+
+    def __init__(self, walker: Walker, lease: queues.Lease, progress: marks.Progress) -> None:
+        self._walker = walker
+        self._lease = lease
+        self._progress = progress
+        self.clock = walker.clock
+
+    async def fetch(self, feed: walk.Feed, cursor: str | None) -> http.Reply:
+        return await self._walker.fetch(feed, cursor, self._lease, self._progress)
+
+    async def persist(self, attempt: walk.Attempt[walk.Answer]) -> walk.Answer:
+        return await self._walker.persist(attempt, self._progress)
 
 
 def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
     """The encoded page; None when it releases nothing and ends nothing."""
-    tables: dict[str, Sequence[records.Trade | records.Activity | records.Rejected]] = {
-        writer.TRADES: page.trades,
-        writer.ACTIVITY: page.activities,
-        writer.QUARANTINE: page.rejected,
-    }
-    rows = {table: len(found) for table, found in tables.items() if found}
+    lines: dict[str, bytes] = {}
+    rows: dict[str, int] = {}
+    for found in filter(None, page.rows):
+        table = writer.table_of(found)
+        lines[table] = lines.get(table, b"") + records.encode_lines(found)
+        rows[table] = rows.get(table, 0) + len(found)
     if not (rows or page.last or page.restarted):
         return None  # everything is held back: the place to resume from has not moved
     return batches.Parcel(
         lease=lease,
-        lines={table: records.encode_lines(tables[table]) for table in rows},
+        lines=lines,
         rows=rows,
         resume=page.resume,
         last=page.last,

@@ -29,9 +29,19 @@ log = structlog.get_logger()
 TRADES = "external_trades_landing"
 ACTIVITY = "wallet_activity_landing"
 QUARANTINE = "quarantine_landing"
-TABLES = (TRADES, ACTIVITY, QUARANTINE)
+_TABLE_OF: dict[type[records.Row], str] = {
+    records.Trade: TRADES,
+    records.Activity: ACTIVITY,
+    records.Rejected: QUARANTINE,
+}
+TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
 _RETRY_CAP_S = 10.0
 _REASON_CHARS = 200
+
+
+def table_of(rows: Sequence[records.Row]) -> str:
+    """Where rows of one type are inserted."""
+    return _TABLE_OF[type(rows[0])]
 
 
 class Sink(Protocol):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,8 @@ _trade_second = attrgetter("trade_timestamp")
 _activity_second = attrgetter("activity_timestamp")
 Query = tuple[tuple[str, str], ...]
 _Row = TypeVar("_Row", records.Trade, records.Activity)
+Kind = TypeVar("Kind", bound=records.Row)
+Answer = TypeVar("Answer")
 
 
 class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,23 +85,26 @@ class Feed:
 
 @dataclass(frozen=True)
 class Page:
-    """What one request brought. Rows come in whole seconds, each with its final id.
+    """What one request brought: sequences of rows, each of one type, with their final ids.
 
-    `resume`: valid as soon as these rows are stored. `last`: the feed ended, proven.
+    Trades and activities come in whole seconds. `resume`: valid as soon as these rows are stored.
+    `last`: the feed ended, proven.
     `restarted`: the walk began anew before this page, so what came before counts for nothing.
     `fetched_rows` and the seconds count what the page held, whether released, held or filtered.
     """
 
-    trades: list[records.Trade]
-    activities: list[records.Activity]
-    rejected: list[records.Rejected]
+    rows: tuple[Sequence[records.Row], ...]
     resume: Resume
     last: bool
     fetched_rows: int
-    first_second: int | None
-    last_second: int | None
-    unknown_fields: dict[str, int]
+    first_second: int | None = None
+    last_second: int | None = None
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
     restarted: bool = False
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """The rows of one type."""
+        return [row for rows in self.rows for row in rows if isinstance(row, kind)]
 
 
 class Reply(Protocol):
@@ -113,8 +118,13 @@ class Reply(Protocol):
 
 
 Fetch = Callable[[Feed, str | None], Awaitable[Reply]]
-Attempt = Callable[[], Awaitable[parse.Parsed]]
-Persist = Callable[[Attempt], Awaitable[parse.Parsed]]
+Attempt = Callable[[], Awaitable[Answer]]
+
+
+class Persist(Protocol):
+    """How often an attempt for one page is made, and how long is waited between."""
+
+    async def __call__(self, attempt: Attempt[Answer]) -> Answer: ...
 
 
 def feed_for_wallet(wallet: str, since: int | None = None, until: int | None = None) -> Feed:
@@ -162,7 +172,7 @@ def feed_for_conditions(
     )
 
 
-async def once(attempt: Attempt) -> parse.Parsed:
+async def once(attempt: Attempt[Answer]) -> Answer:
     """Ask for a page one time; the first error ends the walk."""
     return await attempt()
 
@@ -307,7 +317,7 @@ class _Walk:
     def nothing_left(self) -> Page:
         """The page of a walk that had ended before it was resumed."""
         resume = Resume(feed=self._fingerprint, ended=True)
-        return Page([], [], [], resume, True, 0, None, None, {})
+        return Page((), resume, True, 0)
 
     def _release(self, answer: parse.Parsed, held_second: int | None) -> Page:
         """The held rows of every second but `held_second` (None: of all seconds)."""
@@ -326,9 +336,7 @@ class _Walk:
         seconds = answer.seconds
         restarted, self._has_restarted = self._has_restarted, False
         return Page(
-            trades=trades,
-            activities=activities,
-            rejected=answer.rejected,
+            rows=(trades, activities, answer.rejected),
             resume=self._resume,
             last=self.ended,
             fetched_rows=answer.fetched_rows,

@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clock as clocks
-from polybackfill.daemon import batch, crew, notify, supervisor, worker, writer
+from polybackfill.daemon import batch, crew, kinds, notify, supervisor, worker, writer
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.work import ledger, queue, units
 
@@ -70,6 +70,7 @@ class Rig:
             clock=self.clock,
         )
         self.walker = worker.Walker(
+            kinds.KINDS[self.kind],
             client=self.client,
             batch=self.batch,
             queue=self.line,

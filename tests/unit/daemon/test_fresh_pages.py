@@ -9,8 +9,8 @@ import aiohttp
 
 from polybackfill import clock as clocks
 from polybackfill import progress
-from polybackfill.daemon import batch, worker
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.daemon import batch, kinds, worker
+from polybackfill.polymarket import endpoints, http, limits, walk
 from polybackfill.sandbox import app, options
 from polybackfill.work import ledger, queue, units
 
@@ -26,7 +26,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         url = f"{sandbox.url}/data/v2/trades"
         head = await (await session.get(url, params={"limit": "1000", "_": "head"})).json()
         keys = list(dict.fromkeys(row["condition_id"][2:] for row in head["data"]))[:5]
-        feed = worker.feed_of(units.Unit(worker.CONDITIONS, tuple(keys)))
+        feed = walk.feed_for_conditions(keys)
         early = await (await session.get(url, params=feed.params)).json()
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:  # until the late rows are there
@@ -43,12 +43,13 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         clock=clock,
     )
     book = ledger.Ledger.open(tmp_path)
-    unit = units.Unit(worker.CONDITIONS, tuple(keys))
-    leases = queue.Queue(worker.CONDITIONS, feed=[unit], ledger=book, clock=clock)
+    unit = units.Unit(units.CONDITIONS, tuple(keys))
+    leases = queue.Queue(units.CONDITIONS, feed=[unit], ledger=book, clock=clock)
     parcels = batch.Batch(
         cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
     )
     walker = worker.Walker(
+        kinds.KINDS[units.CONDITIONS],
         client=client, batch=parcels, queue=leases, pacer=worker.Pacer(0, clock),
         page_attempts=3, backoff_cap_s=1, clock=clock, rng=random.Random(1),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from polybackfill import errors
+from polybackfill import errors, records
 from polybackfill.polymarket import parse, walk
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
@@ -93,11 +93,11 @@ async def walked(
 
 
 def seconds_of(pages: list[walk.Page]) -> list[list[int]]:
-    return [[row.trade_timestamp for row in page.trades] for page in pages]
+    return [[row.trade_timestamp for row in page.of(records.Trade)] for page in pages]
 
 
 def ids_of(pages: list[walk.Page]) -> list[str]:
-    return [row.external_trade_id for page in pages for row in page.trades]
+    return [row.external_trade_id for page in pages for row in page.of(records.Trade)]
 
 
 async def test_the_last_second_of_a_page_is_held_back_until_it_is_over() -> None:
@@ -147,7 +147,7 @@ async def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
 async def test_a_wallet_without_rows_is_one_page() -> None:
     (page,) = await walked(Script([[]]), ascending())
     assert page.last
-    assert page.trades == []
+    assert page.of(records.Trade) == []
 
 
 @pytest.mark.parametrize("kind", [ascending, descending])
@@ -194,7 +194,7 @@ async def test_an_ended_walk_asks_nothing_more() -> None:
     script = Script([[fill(1, 1)]])
     (page,) = await walked(script, ascending())
     again = await walked(script, ascending(), page.resume)
-    assert [(page.last, page.trades) for page in again] == [(True, [])]
+    assert [(page.last, page.of(records.Trade)) for page in again] == [(True, [])]
     assert script.asked == [None]
 
 
@@ -255,18 +255,18 @@ async def test_activities_are_held_and_numbered_like_trades() -> None:
         [[fill(1, 1), fill(2, 2, **redeem)], [fill(2, 2, **redeem), fill(2, 3)], [fill(3, 4)]]
     )
     pages = await walked(script, ascending())
-    assert [len(page.activities) for page in pages] == [0, 0, 2]
-    assert len({row.activity_id for row in pages[2].activities}) == 2
+    assert [len(page.of(records.Activity)) for page in pages] == [0, 0, 2]
+    assert len({row.activity_id for row in pages[2].of(records.Activity)}) == 2
     assert seconds_of(pages) == [[1], [], [2, 3]]
 
 
 async def test_rejected_rows_are_delivered_with_their_page() -> None:
     script = Script([[fill(1, 1), fill(1, 2, side="?")], [fill(2, 3)]])
     pages = await walked(script, ascending())
-    assert [len(page.rejected) for page in pages] == [1, 0]
-    assert pages[0].rejected[0].unit == "u"
-    assert pages[0].rejected[0].request == "http://x/v2/activity?cursor=0"
-    assert pages[0].rejected[0].rejected_at == 1_790_700_000
+    assert [len(page.of(records.Rejected)) for page in pages] == [1, 0]
+    assert pages[0].of(records.Rejected)[0].unit == "u"
+    assert pages[0].of(records.Rejected)[0].request == "http://x/v2/activity?cursor=0"
+    assert pages[0].of(records.Rejected)[0].rejected_at == 1_790_700_000
 
 
 OTHER = {
