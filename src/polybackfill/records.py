@@ -75,6 +75,66 @@ class Activity(msgspec.Struct, gc=False):
     fetched_at: int
 
 
+class Position(msgspec.Struct, gc=False):
+    """One row of `api_positions_landing`: what a wallet holds, or held, of one outcome.
+
+    `size`, `total_size` (bought in all) in shares, prices and values in USD. `market`: its slug.
+    `entry_price`: the average paid, above 1 at times, None where there is none. `last_event_at`: 0
+    when unknown. `timestamp`: second in which the reading of the wallet began; `version`: twice the
+    millisecond in which this row was asked for, and one more, so that the newest sight of it wins.
+    """
+
+    wallet_address: str
+    condition_id: str
+    outcome: int
+    asset_id: str
+    market: str
+    status: str
+    size: float
+    entry_price: float | None
+    total_size: float
+    current_price: float
+    current_value: float
+    realized_pnl: float
+    unrealized_pnl: float
+    entry_fees: float
+    outcome_label: str
+    last_event_at: int
+    timestamp: int
+    version: int
+
+
+class PositionsEnd(msgspec.Struct, gc=False):
+    """The last row of a complete reading of a wallet: what is older than it is gone.
+
+    `version`: twice the millisecond in which the reading began, and one more.
+    """
+
+    wallet_address: str
+    timestamp: int
+    version: int
+    is_end: bool = True
+
+
+class Resolution(msgspec.Struct, gc=False):
+    """One row of `api_resolution_rows`: how far a condition's resolution has come.
+
+    `payouts`: USD a share of each outcome pays, empty while nobody knows.
+    """
+
+    condition_id: str
+    question_id: str
+    status: str
+    payouts: list[float]
+    resolution_source: str
+    reporter: str
+    market_type: str
+    was_disputed: bool
+    resolved_at: int | None
+    tx_hash: str
+    fetched_at: int
+
+
 class Rejected(msgspec.Struct, gc=False):
     """One row of `quarantine`: what could not be used, why, and the question it answered."""
 
@@ -86,7 +146,7 @@ class Rejected(msgspec.Struct, gc=False):
     rejected_at: int
 
 
-Row = Trade | Activity | Rejected
+Row = Trade | Activity | Position | PositionsEnd | Resolution | Rejected
 _ENCODER = msgspec.json.Encoder()
 _by_price = attrgetter("price")
 _fromhex = bytes.fromhex
