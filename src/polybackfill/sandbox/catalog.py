@@ -14,7 +14,8 @@ class Market:
     """One market. Times are epoch seconds, 0 for none; `payouts` micro-USDC a share, empty while
     unresolved; `body` is the Gamma object without `events` and `tags`.
 
-    `listed`: shown by the Gamma lists; an unlisted one answers on its slug alone.
+    `listed`: shown by the Gamma lists; an unlisted one answers on its slug alone. `said_by_gamma`,
+    `said_by_clob`: payouts these lists show where they contradict the resolution.
     """
 
     id: int
@@ -42,6 +43,23 @@ class Market:
     uma_status: str = ""
     volume: float = 0.0
     liquidity: float = 0.0
+    said_by_gamma: tuple[int, ...] | None = None
+    said_by_clob: tuple[int, ...] | None = None
+
+    @property
+    def gamma_payouts(self) -> tuple[int, ...]:
+        """What Gamma's outcome prices say of a settled market, () while unresolved."""
+        return self.payouts if self.said_by_gamma is None else self.said_by_gamma
+
+    @property
+    def clob_payouts(self) -> tuple[int, ...]:
+        """What CLOB's winner flags are made of, () while unresolved."""
+        return self.payouts if self.said_by_clob is None else self.said_by_clob
+
+    @property
+    def shown_payouts(self) -> tuple[int, ...] | None:
+        """The payouts `/v2/resolutions` can show: of two outcomes, no more and no less."""
+        return self.payouts if len(self.payouts) == 2 else None
 
 
 @dataclass(slots=True)

@@ -85,9 +85,10 @@ class Clob:
 def _tokens(market: catalog.Market) -> list[catalog.Json]:
     """Token ids, labels and winner; an unprepared market has empty ids."""
     ids = market.tokens or ("",) * len(market.outcomes)
+    payouts = market.clob_payouts
     listed: list[catalog.Json] = []
     for place, (token, label) in enumerate(zip(ids, market.outcomes, strict=False)):
-        payout = market.payouts[place] if place < len(market.payouts) else None
+        payout = payouts[place] if place < len(payouts) else None
         price = 0.5 if payout is None else payout / 1e6
         row: catalog.Json = {"token_id": token, "outcome": label, "price": price}
         row["winner"] = payout == 1_000_000

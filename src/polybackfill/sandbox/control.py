@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
 
-from polybackfill.sandbox import edge, faults, stats, throttle, truth, universe
+from polybackfill.sandbox import edge, exports, faults, stats, throttle, truth, universe
 
 PREFIX = "/_sandbox"
 DEFAULT_TOP = 100
@@ -39,6 +39,8 @@ class Control:
         router.add_get(f"{PREFIX}/wallets", self.wallets)
         router.add_get(f"{PREFIX}/conditions", self.conditions)
         router.add_get(f"{PREFIX}/universe", self.describe)
+        router.add_get(f"{PREFIX}/ledger", self.ledger)
+        router.add_get(f"{PREFIX}/markets", self.markets)
 
     async def whole_truth(self, _request: web.Request) -> web.Response:
         """GET truth: everything reachable. Hashing a million rows takes seconds, hence a thread."""
@@ -101,6 +103,22 @@ class Control:
         """GET conditions?top=N&by=notional|rows."""
         return _json(self._ranking(request, "conditions"))
 
+    async def ledger(self, request: web.Request) -> web.StreamResponse:
+        """GET ledger?wallet=&type=TRADE|all: rows as NDJSON, oldest first."""
+        kind = request.query.get("type", "TRADE")
+        if kind not in {"TRADE", "all"}:
+            raise _bad_request("type must be TRADE or all")
+        wallet = request.query.get("wallet")
+        number = None
+        if wallet is not None:
+            number = self.world.wallet_number.get(truth.with_0x(wallet), -1)
+        chosen = exports.chosen_rows(self.world, number, trades_only=kind == "TRADE")
+        return await _stream(request, exports.ledger(self.world, chosen))
+
+    async def markets(self, request: web.Request) -> web.StreamResponse:
+        """GET markets: all markets with event, tags and payouts as NDJSON."""
+        return await _stream(request, exports.markets(self.world.lists))
+
     async def describe(self, _request: web.Request) -> web.Response:
         """GET universe: its size, its present, and the names of what was made on purpose."""
         world = self.world
@@ -134,6 +152,16 @@ def _bad_request(text: str) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(
         text=orjson.dumps({"error": text}).decode(), content_type="application/json"
     )
+
+
+async def _stream(request: web.Request, chunks: Iterator[bytes]) -> web.StreamResponse:
+    """Chunks as they are made, each in a thread, so that other answers go on."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        await response.write(chunk)
+    await response.write_eof()
+    return response
 
 
 async def _body(request: web.Request) -> object:

@@ -228,7 +228,7 @@ def _resolution(market: catalog.Market) -> dict[str, object]:
         "log_index": str(market.id % 900) if is_settled else "",
         "last_update_timestamp": str(moment) if is_question else stamp,
         "market_type": "INCREMENTAL_NEGRISK" if market.neg_risk else "BINARY",
-        "payouts": list(market.payouts) if len(market.payouts) == 2 else None,
+        "payouts": market.shown_payouts,
         "resolution_source": "reported" if is_settled else None,
         "reporter": ("UMA_OO" if is_question else "CHAINLINK") if is_settled else None,
         "was_arbitrated": False if is_settled else None,

@@ -35,10 +35,8 @@ def _is(market: catalog.Market, name: str) -> bool:
 
 def outcome_prices(market: catalog.Market) -> tuple[str, ...]:
     """1/0 when settled, halves for a tie, zeros on some settled rows, a guess while open."""
-    if _is(market, "zero zero"):
-        return tuple("0" for _ in market.outcomes)
-    if market.payouts:
-        return tuple(f"{payout / 1e6:g}" for payout in market.payouts)
+    if market.gamma_payouts:
+        return tuple(f"{payout / 1e6:g}" for payout in market.gamma_payouts)
     first = (market.id % 97 + 1) / 100
     rest = round((1 - first) / (len(market.outcomes) - 1), 4)
     return (f"{first:g}", *(f"{rest:g}" for _ in market.outcomes[1:]))

@@ -163,6 +163,8 @@ def _place(scene: Scene, market: catalog.Market, first: int, last: int) -> None:
         market.closed_at = last + rng.randint(5, 45 * MINUTE)
         market.payouts = _payouts(rng, len(market.outcomes))
         market.uma_status = rng.choice(("resolved", "resolved", "settled", ""))
+        if market.payouts == TIED:
+            market.uma_status = "resolved"  # prices of 0.5 alone would look like an open market's
 
 
 def _payouts(rng: random.Random, outcomes: int) -> tuple[int, ...]:
@@ -266,7 +268,7 @@ def _special(scene: Scene, name: str) -> None:
     scene.special[name] = market.id
     _place(scene, market, *_special_window(scene, name))
     if name == "market_old_tied":
-        market.payouts = TIED
+        market.payouts, market.uma_status = TIED, "resolved"
     if not name.startswith(("market_no_condition", "market_events", "market_unlisted")):
         _event(scene, title, [market])
     _disfigure(scene, name, market)
@@ -296,5 +298,7 @@ def _disfigure(scene: Scene, name: str, market: catalog.Market) -> None:
         market.end = 0
     elif name == "market_archived":
         market.archived = True
+    elif name == "market_zero_zero":
+        market.said_by_gamma = (0, 0)
     elif name == "market_inactive":
         market.active = False

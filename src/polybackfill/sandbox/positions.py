@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +25,8 @@ _USER_ONLY = ("REDEEMABLE_LOST", "MERGEABLE")
 _DEFAULT_SORT = {"MERGEABLE": "TOKENS", "CLOSED": "REALIZED_PNL"}
 _DUST_SHARES = 0.1
 _TITLE_LENGTH = 200
+NO_OUTCOME = 999  # a token whose market the lists do not know
+SHOWN_DECIMALS = 4
 _WALLET_LENGTH = 42
 
 
@@ -77,6 +80,28 @@ class Positions:
             "open": int(np.count_nonzero(open_now)),
             "closed": int(np.count_nonzero(visible & (book.size == 0))),
         }
+
+    def lines(self, is_wallet: rows.Flags) -> Iterator[str]:
+        """One line per position shown of these wallets, however small: the truth's digest."""
+        book, tables = self.book, self._world.tables
+        is_closed = book.size == 0
+        shown = ~book.hidden & ~(is_closed & book.archived) & is_wallet[book.wallet]
+        listed = [market is not None for market in self._markets]
+        for entry in np.flatnonzero(shown).tolist():
+            token = int(book.token[entry])
+            condition = int(tables.token_condition[token])
+            outcome = int(tables.token_outcome[token]) if listed[condition] else NO_OUTCOME
+            wallet = tables.wallets[int(book.wallet[entry])][2:]
+            ids = f"{wallet}|{tables.conditions[condition][2:]}|{outcome}|{tables.tokens[token]}"
+            micro = round(round(float(book.size[entry]), SHOWN_DECIMALS) * 1e6)
+            yield f"{ids}|{'CLOSED' if is_closed[entry] else 'OPEN'}|{micro}"
+
+    @cached_property
+    def _markets(self) -> list[catalog.Market | None]:
+        """By condition number."""
+        return [
+            self._world.market_of(number) for number in range(len(self._world.tables.conditions))
+        ]
 
     @cached_property
     def book(self) -> portfolio.Book:
@@ -263,7 +288,7 @@ class Positions:
             "percent_pnl": unrealized / (cost or 1.0) * 100,
             "percent_realized_pnl": realized / bought_usd * 100,
         }
-        return {name: round(value, 4) for name, value in money.items()}
+        return {name: round(value, SHOWN_DECIMALS) for name, value in money.items()}
 
 
 _NO_MARKET: dict[str, object] = {
@@ -273,7 +298,7 @@ _NO_MARKET: dict[str, object] = {
     "event_id": "",
     "event_slug": "",
     "outcome": "",
-    "outcome_index": 999,
+    "outcome_index": NO_OUTCOME,
     "opposite_outcome": "",
     "opposite_token_id": "",
     "end_date": "1970-01-01",

@@ -1,27 +1,39 @@
-"""What a perfect client would hold in the end: counts and an order-free digest.
+"""What a perfect client would hold in the end: counts and order-free digests.
 
-Digest: the sum modulo 2^64, over all rows, of the first 8 bytes (big endian) of the MD5 of one line
-of text per row. Sums do not depend on the order and count repeats.
+Lines of the digests (see `digests`):
 
-    trade     tx|wallet|token|side|micro|timestamp
-    other     tx|wallet|condition|token|TYPE|micro|timestamp
+    trades       tx|wallet|token|side|micro|timestamp
+    activity     tx|wallet|condition|token|TYPE|micro|timestamp
+    positions    wallet|condition|outcome index|token|OPEN or CLOSED|micro
+    user_volume  wallet|day|micro|trades
 
-All ids lower case without 0x, structural condition ids in their 64-digit form, `micro` the size in
-millionths of a share.
+and those of markets, events and resolutions, told in `list_truth`. All ids lower case without 0x,
+structural condition ids in their 64-digit form, `micro` shares in millionths. Trades are rows of
+type TRADE that are no combos, activity is everything else.
+
+`positions` are the rows of two walks per wallet: `status=OPEN` with `filter_amount=0` and
+`include_archived=true`, which shows REDEEMABLE rows too (their line says OPEN), and
+`status=CLOSED`. Sizes are those shown, 4 decimals; positions in inactive markets, and closed ones
+in archived markets, are never shown and not counted. `open` and `closed` beside them count what
+the default dust floor of 0.1 share shows, archived markets left out.
+
+`user_volume` is what `/v2/user-volume` counts per wallet and UTC day (`day`: days since 1970) with
+trades: shares of both sides and number of rows, dust left out.
+
+A question about some wallets and conditions limits trades, activity, positions, user volume and
+resolutions to them; markets and events are lists and always whole.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from polybackfill.sandbox import feeds, positions, query, rows, universe
+from polybackfill.sandbox import digests, feeds, list_truth, positions, query, rows, universe
 
-Digests = NDArray[np.uint64]
+DAY = 86_400
 
 
 class Truth:
@@ -36,17 +48,15 @@ class Truth:
         world = self._world
         wallets = set(range(len(world.tables.wallets))) - world.contracts
         conditions = range(len(world.tables.conditions))
-        return self._report(wallets, conditions, now)
+        return self._report(wallets, conditions, None, now)
 
     def of(self, wallets: Iterable[str], conditions: Iterable[str], now: int) -> dict[str, object]:
         """The same for the union of these walks; unknown ids and contracts reach nothing."""
         world = self._world
         numbers = {world.wallet_number.get(with_0x(wallet), -1) for wallet in wallets}
-        known = {
-            world.condition_number.get(query.normal_condition(with_0x(condition)), -1)
-            for condition in conditions
-        }
-        return self._report(numbers - world.contracts - {-1}, known - {-1}, now)
+        asked = {query.normal_condition(with_0x(condition)) for condition in conditions}
+        known = {world.condition_number.get(condition, -1) for condition in asked}
+        return self._report(numbers - world.contracts - {-1}, known - {-1}, asked, now)
 
     def _reached(self, is_wallet: rows.Flags, conditions: Iterable[int], now: int) -> rows.Flags:
         world = self._world
@@ -59,8 +69,13 @@ class Truth:
         return reached
 
     def _report(
-        self, wallets: Iterable[int], conditions: Iterable[int], now: int
+        self,
+        wallets: Iterable[int],
+        conditions: Iterable[int],
+        asked: Collection[str] | None,
+        now: int,
     ) -> dict[str, object]:
+        """`asked`: the condition ids of `conditions` and those without a trade, None for all."""
         table, lists = self._world.table, self._world.lists
         is_wallet = np.zeros(len(self._world.tables.wallets), dtype=np.bool_)
         is_wallet[list(wallets)] = True
@@ -83,6 +98,7 @@ class Truth:
                 "by_type": named,
             },
             "markets": {
+                **list_truth.markets(lists),
                 "gamma_open": sum(m.listed and not m.closed for m in lists.markets),
                 "gamma_closed": sum(m.listed and m.closed for m in lists.markets),
                 "gamma_unlisted": sum(not m.listed for m in lists.markets),
@@ -91,21 +107,48 @@ class Truth:
                 "with_condition": len(lists.by_condition),
             },
             "events": {
+                **list_truth.events(lists),
                 "open": sum(not event.closed for event in lists.events),
                 "closed": sum(event.closed for event in lists.events),
             },
-            "positions": self._positions.count(is_wallet),
-            "resolutions": {"resolved": sum(bool(m.payouts) for m in lists.markets)},
+            "positions": {
+                **digests.summary(self._positions.lines(is_wallet)).report(),
+                **self._positions.count(is_wallet),
+            },
+            "resolutions": {
+                **list_truth.resolutions(lists, asked),
+                "resolved": sum(bool(m.payouts) for m in lists.markets),
+            },
+            "user_volume": self._volumes(is_wallet),
         }
 
+    def _volumes(self, is_wallet: rows.Flags) -> dict[str, object]:
+        """What /v2/user-volume counts, summed and per wallet and UTC day."""
+        table = self._world.table
+        chosen = np.flatnonzero(table.is_trade & table.listed & is_wallet[table.wallet])
+        span = int(table.ts.max(initial=0)) // DAY + 1
+        keys = table.wallet[chosen].astype(np.int64) * span + table.ts[chosen] // DAY
+        distinct, place = np.unique(keys, return_inverse=True)
+        trades = np.bincount(place, minlength=len(distinct))
+        micro = np.zeros(len(distinct), dtype=np.int64)
+        np.add.at(micro, place, table.micro[chosen])
+        wallets = self._world.tables.wallets
+        found = digests.summary(
+            f"{wallets[key // span][2:]}|{key % span}|{shares}|{count}"
+            for key, shares, count in zip(
+                distinct.tolist(), micro.tolist(), trades.tolist(), strict=True
+            )
+        )
+        return {**found.report(), "micro": int(micro.sum()), "trades": len(chosen)}
+
     def _digest(self, chosen: rows.Flags) -> str:
-        return str(int(np.add.reduce(self._digests[chosen], dtype=np.uint64)))
+        return digests.total(self._digests[chosen])
 
     def _identical(self, chosen: rows.Flags) -> int:
         return int(np.count_nonzero(chosen)) - len(np.unique(self._digests[chosen]))
 
     @cached_property
-    def _digests(self) -> Digests:
+    def _digests(self) -> digests.Heads:
         table = self._world.table
         found = np.zeros(len(table), dtype=np.uint64)
         is_trade = table.is_trade
@@ -113,8 +156,7 @@ class Truth:
             (np.flatnonzero(is_trade), self._trade_lines),
             (np.flatnonzero(~is_trade), self._other_lines),
         ):
-            heads = b"".join(_head(line) for line in lines(chosen))
-            found[chosen] = np.frombuffer(heads, dtype=">u8")
+            found[chosen] = digests.heads(lines(chosen))
         return found
 
     def _trade_lines(self, chosen: rows.Ints) -> Iterable[bytes]:
@@ -162,10 +204,6 @@ class Truth:
 
 _SIDES = [name.encode() for name in rows.SIDES]
 _KINDS = [name.encode() for name in rows.KINDS]
-
-
-def _head(line: bytes) -> bytes:
-    return hashlib.md5(line, usedforsecurity=False).digest()[:8]
 
 
 def with_0x(text: str) -> str:
