@@ -20,7 +20,9 @@ from polybackfill.store import client
 
 _FILE_NAME = re.compile(r"(\d{3})_\w+\.sql")
 _ENGINE = re.compile(r"\{engine:([^{}]+)\}")
-_CREATED = re.compile(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS (\w+)")
+_CREATED = re.compile(
+    r"CREATE (?:(?:TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS|OR REPLACE VIEW) (\w+)"
+)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}

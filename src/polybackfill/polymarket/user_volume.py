@@ -1,0 +1,57 @@
+"""What the API says a wallet traded in a stretch of whole UTC days: the best check of its history.
+
+`/v2/user-volume` counts every fill of the wallet, with `start` and `end` widened to whole days.
+Source: docs.polymarket.com/api-reference and live comparison, 119 of 119 days equal, autumn 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, replies
+
+DAY_S = 86_400
+# `start` of 0 means three years back, of 1 the whole history.
+FIRST_SECOND = 1
+
+Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[replies.Reply]]
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """Fills of a wallet in a stretch of days: how many, shares, and USD."""
+
+    trade_count: int = 0
+    volume: float = 0.0
+    volume_usdc: float = 0.0
+
+
+class _Envelope(msgspec.Struct):
+    data: Volume | None
+
+
+_decoder = msgspec.json.Decoder(_Envelope)
+
+
+async def ask(get: Get, wallet: str, first: int, last: int) -> Volume:
+    """Fills of `wallet` (40 hex, no 0x) from the day of second `first` to that of `last`.
+
+    An unknown wallet has none. Raises Retry for an answer that is no volume, and what `get` raises.
+    """
+    asked = (
+        ("user", f"0x{wallet}"),
+        ("start", str(max(FIRST_SECOND, first))),
+        ("end", str(last)),
+    )
+    reply = await get(endpoints.USER_VOLUME, asked)
+    try:
+        return _decoder.decode(reply.body).data or Volume()
+    except msgspec.DecodeError as error:
+        _refuse(reply, error)
+
+
+def _refuse(reply: replies.Reply, error: Exception) -> NoReturn:
+    raise errors.Retry(f"{reply.url} answered no volume: {error}") from error

@@ -1,0 +1,322 @@
+-- Views over what is stored. Each is replaced in one step: a reader finds the old one or the new one.
+-- Columns are declared, so that a table of the user's with other columns than it is known for stops
+-- only the reader of the view that needs them.
+
+-- Fills of the user's own pipeline, in the columns it is known for, ids in the form of this schema.
+CREATE OR REPLACE VIEW pm_fills {on_cluster}
+(
+    fill_id String, block_time DateTime, block_number UInt64, tx_hash String,
+    asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
+    question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
+    side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
+    fee_amount Float64, data_source LowCardinality(String)
+) AS
+SELECT
+    toString(fill_id) AS fill_id,
+    toDateTime(block_time) AS block_time,
+    toUInt64(block_number) AS block_number,
+    replaceRegexpOne(lower(tx_hash), '^0x', '') AS tx_hash,
+    toString(asset_id_decimal) AS asset_id_decimal,
+    replaceRegexpOne(lower(condition_id), '^0x', '') AS condition_id,
+    toInt32(outcome_index) AS outcome_index,
+    toString(outcome_label) AS outcome_label,
+    toString(question) AS question,
+    replaceRegexpOne(lower(wallet_address), '^0x', '') AS wallet_address,
+    replaceRegexpOne(lower(operator_address), '^0x', '') AS operator_address,
+    toUInt8(is_proxy_trade) AS is_proxy_trade,
+    upper(toString(side)) AS side,
+    toFloat64(price) AS price,
+    toFloat64(shares) AS shares,
+    toFloat64(collateral_amount) AS collateral_amount,
+    toFloat64(fee_amount) AS fee_amount,
+    toString(data_source) AS data_source
+FROM pm_trades;
+
+-- External fills whose wallet, market and transaction pm_trades knows too. Fills are the same when
+-- wallet, market, transaction, token, side and size in millionths of a share are. `copy` numbers
+-- equal external fills from 1, `internal_copies` says how many of them pm_trades holds: the copies
+-- up to that number are the overlap. Wallet and market stand in each key, so that a question about
+-- one of them reads nothing else.
+CREATE OR REPLACE VIEW external_trades_shared {on_cluster}
+(
+    wallet_address String, condition_id String, tx_hash String, source LowCardinality(String),
+    ingested_at DateTime, external_trade_id UUID, market_question String,
+    side LowCardinality(String), outcome_index Int32, shares Float64, price Float64,
+    cash_value Float64, fees Float64, trade_timestamp DateTime, token_id String,
+    outcome LowCardinality(String), market_id String, usdc_size Nullable(Float64),
+    source_route LowCardinality(String), fetched_at DateTime, micro Int64, copy UInt64,
+    internal_copies UInt64
+) AS
+SELECT numbered.*, held.copies AS internal_copies
+FROM
+(
+    SELECT
+        *,
+        toInt64(round(shares * 1e6)) AS micro,
+        row_number() OVER (
+            PARTITION BY wallet_address, condition_id, tx_hash, token_id, side, micro
+            ORDER BY external_trade_id) AS copy
+    FROM external_trades_raw
+    LEFT SEMI JOIN
+    (
+        SELECT DISTINCT wallet_address, condition_id, tx_hash FROM pm_fills
+    ) AS known USING (wallet_address, condition_id, tx_hash)
+) AS numbered
+LEFT JOIN
+(
+    SELECT wallet_address, condition_id, tx_hash, asset_id_decimal AS token_id, side,
+        toInt64(round(shares * 1e6)) AS micro, count() AS copies
+    FROM pm_fills
+    GROUP BY wallet_address, condition_id, tx_hash, token_id, side, micro
+) AS held USING (wallet_address, condition_id, tx_hash, token_id, side, micro)
+SETTINGS join_use_nulls = 0;
+
+-- All fills in the columns of pm_trades, each once. Precedence: a fill that pm_trades holds is shown
+-- as pm_trades has it; of the external fills those follow that it lacks, copy by copy.
+CREATE OR REPLACE VIEW pm_trades_with_external {on_cluster}
+(
+    fill_id String, block_time DateTime, block_number UInt64, tx_hash String,
+    asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
+    question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
+    side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
+    fee_amount Float64, data_source LowCardinality(String)
+) AS
+SELECT * FROM pm_fills
+UNION ALL
+SELECT
+    toString(external_trade_id) AS fill_id, trade_timestamp AS block_time,
+    toUInt64(0) AS block_number, tx_hash, token_id AS asset_id_decimal, condition_id,
+    outcome_index, toString(outcome) AS outcome_label, market_question AS question,
+    wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
+    price, shares, cash_value AS collateral_amount, fees AS fee_amount,
+    toString(source) AS data_source
+FROM external_trades_raw
+LEFT ANTI JOIN
+(
+    SELECT wallet_address, condition_id, tx_hash FROM pm_fills
+) AS known USING (wallet_address, condition_id, tx_hash)
+UNION ALL
+SELECT
+    toString(external_trade_id) AS fill_id, trade_timestamp AS block_time,
+    toUInt64(0) AS block_number, tx_hash, token_id AS asset_id_decimal, condition_id,
+    outcome_index, toString(outcome) AS outcome_label, market_question AS question,
+    wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
+    price, shares, cash_value AS collateral_amount, fees AS fee_amount,
+    toString(source) AS data_source
+FROM external_trades_shared
+WHERE copy > internal_copies;
+
+-- Where a fill may be counted twice all the same: in one transaction both sides hold fills of a
+-- wallet, market and side that the other does not know, as when one of them rounds sizes. Fills that
+-- only one side holds are no suspects: the other may lack them.
+CREATE OR REPLACE VIEW trade_overlap_suspects {on_cluster}
+(
+    wallet_address String, condition_id String, tx_hash String, side LowCardinality(String),
+    internal_fills UInt64, external_fills UInt64, matched_fills UInt64, internal_shares Float64,
+    external_shares Float64
+) AS
+SELECT
+    wallet_address, condition_id, tx_hash, side,
+    sum(internal) AS internal_fills, sum(external) AS external_fills,
+    sum(matched) AS matched_fills,
+    sum(internal_shares) AS internal_shares, sum(external_shares) AS external_shares
+FROM
+(
+    SELECT wallet_address, condition_id, tx_hash, side, count() AS internal, 0 AS external,
+        0 AS matched, sum(shares) AS internal_shares, 0.0 AS external_shares
+    FROM pm_fills
+    GROUP BY wallet_address, condition_id, tx_hash, side
+    UNION ALL
+    SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, 0 AS internal,
+        count() AS external, countIf(copy <= internal_copies) AS matched,
+        0.0 AS internal_shares, sum(shares) AS external_shares
+    FROM external_trades_shared
+    GROUP BY wallet_address, condition_id, tx_hash, side
+)
+GROUP BY wallet_address, condition_id, tx_hash, side
+HAVING internal_fills > matched_fills AND external_fills > matched_fills;
+
+-- Trades read from the chain by the user's own pipeline.
+CREATE OR REPLACE VIEW chain_trades {on_cluster}
+(
+    wallet String, market String, tx_hash String, outcome_index Int32, outcome String,
+    side LowCardinality(String), shares Float64, usd_value Float64, timestamp DateTime,
+    question String
+) AS
+SELECT
+    replaceRegexpOne(lower(wallet_address), '^0x', '') AS wallet,
+    replaceRegexpOne(lower(condition_id_norm), '^0x', '') AS market,
+    replaceRegexpOne(lower(transaction_hash), '^0x', '') AS tx_hash,
+    toInt32(outcome_index) AS outcome_index,
+    arrayElement(outcomes, outcome_index + 1) AS outcome,
+    upper(toString(side)) AS side,
+    toFloat64(shares) AS shares,
+    toFloat64(usd_value) AS usd_value,
+    toDateTime(timestamp) AS timestamp,
+    toString(question) AS question
+FROM vw_trades_canonical;
+
+-- Trades and nothing but trades: positions are what trades leave behind, see
+-- vw_positions_reconciled. Precedence: the chain, then pm_trades, then the API; the chain names no
+-- token, so a trade is the same when wallet, market, transaction, outcome, side and size are.
+CREATE OR REPLACE VIEW vw_trades_unified {on_cluster}
+(
+    wallet String, market String, outcome String, shares Float64, price Float64, source String,
+    side LowCardinality(String), outcome_index Int32, token_id String, usd_value Float64,
+    timestamp DateTime, tx_hash String, trade_id String, question String
+) AS
+SELECT
+    wallet, market, outcome, shares, if(shares > 0, usd_value / shares, 0) AS price,
+    'blockchain' AS source, side, outcome_index, '' AS token_id, usd_value, timestamp, tx_hash,
+    '' AS trade_id, question
+FROM chain_trades
+UNION ALL
+SELECT
+    wallet_address AS wallet, condition_id AS market, outcome_label AS outcome, shares, price,
+    data_source AS source, side, outcome_index, asset_id_decimal AS token_id,
+    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question
+FROM pm_trades_with_external
+LEFT ANTI JOIN
+(
+    SELECT wallet AS wallet_address, market AS condition_id, tx_hash FROM chain_trades
+) AS known USING (wallet_address, condition_id, tx_hash)
+UNION ALL
+SELECT
+    wallet_address AS wallet, condition_id AS market, outcome_label AS outcome, shares, price,
+    data_source AS source, side, outcome_index, asset_id_decimal AS token_id,
+    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question
+FROM
+(
+    SELECT
+        *,
+        toInt64(round(shares * 1e6)) AS micro,
+        row_number() OVER (
+            PARTITION BY wallet_address, condition_id, tx_hash, outcome_index, side, micro
+            ORDER BY fill_id) AS copy
+    FROM pm_trades_with_external
+    LEFT SEMI JOIN
+    (
+        SELECT DISTINCT wallet AS wallet_address, market AS condition_id, tx_hash FROM chain_trades
+    ) AS known USING (wallet_address, condition_id, tx_hash)
+) AS numbered
+LEFT JOIN
+(
+    SELECT wallet AS wallet_address, market AS condition_id, tx_hash, outcome_index, side,
+        toInt64(round(shares * 1e6)) AS micro, count() AS copies
+    FROM chain_trades
+    GROUP BY wallet_address, condition_id, tx_hash, outcome_index, side, micro
+) AS held USING (wallet_address, condition_id, tx_hash, outcome_index, side, micro)
+WHERE copy > held.copies
+SETTINGS join_use_nulls = 0;
+
+-- What an activity without a token does to a wallet's tokens, per share: a split adds one of each
+-- outcome, a merge takes one of each, a conversion turns No of a market into Yes of all the other
+-- markets of its event. Only markets in which one of these happened are read.
+CREATE OR REPLACE VIEW token_changes {on_cluster}
+(
+    activity_type String, condition_id String, token_condition String, token_id String, sign Int16
+) AS
+WITH
+    markets AS
+    (
+        SELECT condition_id, argMaxIf(token_ids, fetched_at, notEmpty(token_ids)) AS token_ids,
+            argMaxIf(event_id, fetched_at, event_id != '') AS event_id
+        FROM api_market_rows
+        WHERE condition_id IN (
+            SELECT condition_id FROM wallet_activity_raw
+            WHERE activity_type IN ('SPLIT', 'MERGE', 'CONVERSION'))
+        GROUP BY condition_id
+    ),
+    rivals AS
+    (
+        SELECT condition_id, argMaxIf(token_ids, fetched_at, notEmpty(token_ids)) AS token_ids,
+            argMaxIf(event_id, fetched_at, event_id != '') AS event_id
+        FROM api_market_rows
+        WHERE condition_id IN (
+            SELECT condition_id FROM api_market_rows
+            WHERE event_id IN (
+                SELECT event_id FROM api_market_rows
+                WHERE event_id != '' AND condition_id IN (
+                    SELECT condition_id FROM wallet_activity_raw
+                    WHERE activity_type = 'CONVERSION')))
+        GROUP BY condition_id
+    )
+SELECT 'SPLIT' AS activity_type, condition_id, condition_id AS token_condition,
+    arrayJoin(token_ids) AS token_id, 1 AS sign
+FROM markets
+UNION ALL
+SELECT 'MERGE', condition_id, condition_id, arrayJoin(token_ids), -1 FROM markets
+UNION ALL
+SELECT 'CONVERSION', condition_id, condition_id, token_ids[2], -1
+FROM markets WHERE length(token_ids) > 1
+UNION ALL
+SELECT 'CONVERSION', markets.condition_id, rivals.condition_id, rivals.token_ids[1], 1
+FROM markets INNER JOIN rivals ON markets.event_id = rivals.event_id
+WHERE markets.event_id != '' AND markets.condition_id != rivals.condition_id
+    AND notEmpty(rivals.token_ids);
+
+-- Shares a wallet should hold by its trades, splits, merges, conversions and redemptions, beside what
+-- the API says it holds. A redemption ends a wallet's whole holding of a market, whether the API
+-- lists it per outcome (since August 2026: what lost has no row) or as one row without a token.
+-- status  equal: within 0.001 share or a millionth (the API rounds to four digits)
+--         unlisted: the API shows no position under 0.1 share, and none of an inactive market
+--         short: more left the wallet than came in, as by a transfer that is no trade
+--         differs
+CREATE OR REPLACE VIEW vw_positions_reconciled {on_cluster}
+(
+    wallet_address String, condition_id String, token_id String, net_shares Float64,
+    api_shares Float64, difference Float64, status String, trades UInt64, activities UInt64,
+    is_listed UInt8
+) AS
+SELECT
+    wallet_address, condition_id, token_id,
+    round(if(redemptions = 0 OR has(redeemed_tokens, token_id), changed, 0), 6) AS net_shares,
+    round(listed, 6) AS api_shares,
+    round(api_shares - net_shares, 6) AS difference,
+    multiIf(
+        abs(difference) <= greatest(0.001, 1e-6 * abs(api_shares)), 'equal',
+        api_shares = 0 AND net_shares > 0 AND (net_shares < 0.1 OR condition_id IN (
+            SELECT condition_id FROM api_market_rows
+            WHERE source = 'gamma' AND (NOT active OR archived))), 'unlisted',
+        api_shares = 0 AND net_shares < 0, 'short',
+        'differs') AS status,
+    trades, activities, is_listed
+FROM
+(
+    SELECT wallet_address, condition_id, token_id, sum(change) AS changed, sum(size) AS listed,
+        countIf(origin = 'trade') AS trades, countIf(origin = 'activity') AS activities,
+        countIf(origin = 'position') > 0 AS is_listed
+    FROM
+    (
+        SELECT wallet_address, condition_id, token_id, if(side = 'SELL', -shares, shares) AS change,
+            0.0 AS size, 'trade' AS origin
+        FROM external_trades_raw
+        UNION ALL
+        SELECT wallet_address, token_condition AS condition_id, changes.token_id AS token_id,
+            shares * sign AS change, 0.0 AS size, 'activity' AS origin
+        FROM wallet_activity_raw AS activity
+        INNER JOIN token_changes AS changes
+            ON activity.condition_id = changes.condition_id
+            AND activity.activity_type = changes.activity_type
+        WHERE NOT is_combo
+        UNION ALL
+        SELECT wallet_address, condition_id, token_id, -shares AS change, 0.0 AS size,
+            'activity' AS origin
+        FROM wallet_activity_raw
+        WHERE activity_type = 'REDEEM' AND token_id != '' AND NOT is_combo
+        UNION ALL
+        SELECT wallet_address, condition_id, asset_id AS token_id, 0.0 AS change, size,
+            'position' AS origin
+        FROM api_positions_staging
+    )
+    GROUP BY wallet_address, condition_id, token_id
+) AS held
+LEFT JOIN
+(
+    SELECT wallet_address, condition_id, count() AS redemptions,
+        groupUniqArray(token_id) AS redeemed_tokens
+    FROM wallet_activity_raw
+    WHERE activity_type = 'REDEEM' AND NOT is_combo
+    GROUP BY wallet_address, condition_id
+) AS redeemed USING (wallet_address, condition_id)
+SETTINGS join_use_nulls = 0;

@@ -1,0 +1,51 @@
+"""What the API says a wallet traded, against what its feed delivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress
+from polybackfill.polymarket import endpoints, http, limits, replies, user_volume
+
+
+async def volume(url: str, wallet: str, first: int, last: int) -> user_volume.Volume:
+    clock = clocks.SystemClock()
+    client = http.Client(
+        base_urls={"data": f"{url}/data"},
+        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        clock=clock,
+    )
+
+    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+        return await client.get(route, asked, progress.Progress(clock))
+
+    try:
+        return await user_volume.ask(get, wallet.removeprefix("0x"), first, last)
+    finally:
+        await client.close()
+
+
+async def test_the_whole_history_of_a_wallet_is_counted(sandbox: harness.Sandbox) -> None:
+    """Seed 001, validation: an independent count for any wallet, not for one constant."""
+    wallet = sandbox.wallets[0]
+    truth = sandbox.truth([wallet], [])["trades"]
+    answer = await volume(sandbox.url, wallet, 0, 4_000_000_000)
+    assert answer.trade_count >= truth["rows"]
+    assert answer.volume > 0 < answer.volume_usdc
+
+
+async def test_an_unknown_wallet_has_none(sandbox: harness.Sandbox) -> None:
+    assert await volume(sandbox.url, "9" * 40, 0, 4_000_000_000) == user_volume.Volume()
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"data":{"volume":"x"}}', b"{", b"{}"])
+async def test_an_answer_that_is_no_volume_is_asked_again(body: bytes) -> None:
+    async def get(_: endpoints.Route, __: Sequence[tuple[str, str]]) -> replies.Reply:
+        return replies.Reply(200, body, {}, 0.0, "http://x/v2/user-volume")
+
+    with pytest.raises(errors.Retry, match="no volume"):
+        await user_volume.ask(get, "1" * 40, 0, 1)
