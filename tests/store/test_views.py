@@ -12,11 +12,26 @@ from polybackfill.store import client, migrate
 TX = "cd" * 32
 CONDITION = "ab" * 32
 WALLET = "12" * 20
-COLUMNS = (
-    "fill_id block_time block_number tx_hash asset_id_decimal condition_id outcome_index "
-    "outcome_label question wallet_address operator_address is_proxy_trade side price shares "
-    "collateral_amount fee_amount data_source"
-).split()
+COLUMNS = [
+    "fill_id",
+    "block_time",
+    "block_number",
+    "tx_hash",
+    "asset_id_decimal",
+    "condition_id",
+    "outcome_index",
+    "outcome_label",
+    "question",
+    "wallet_address",
+    "operator_address",
+    "is_proxy_trade",
+    "side",
+    "price",
+    "shares",
+    "collateral_amount",
+    "fee_amount",
+    "data_source",
+]
 
 
 def fill(number: int, **changes: Any) -> dict[str, Any]:
