@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_plan(commands)
     _add_run(commands)
     _add_status(commands)
+    _add_validate(commands)
     _add_quarantine(commands)
     _add_sql(commands)
     _add_sandbox(commands)
@@ -278,6 +279,30 @@ def _add_status(commands: Any) -> None:
     )
     _json(plan)
     _json(trades)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = _command(
+        commands,
+        "validate",
+        ("validate", "validate"),
+        "named checks of what is stored, each with its evidence; exit 3 when one fails",
+        "polybackfill validate --only duplicates --only receipts --json",
+    )
+    validate.add_argument(
+        "--only", action="append", metavar="NAME", help="this check alone; repeatable"
+    )
+    validate.add_argument(
+        "--offline", action="store_true", help="do not ask the API: user-volume is skipped"
+    )
+    validate.add_argument(
+        "--sample",
+        type=int,
+        default=20,
+        metavar="N",
+        help="wallets compared with the API (default %(default)s), half of them the largest",
+    )
+    _json(validate)
 
 
 def _add_quarantine(commands: Any) -> None:

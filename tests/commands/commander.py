@@ -17,7 +17,7 @@ from typing import Any
 
 from polybackfill import cli
 
-_COMMANDS = ("run", "plan", "status", "setup", "sql", "quarantine")
+_COMMANDS = ("run", "plan", "status", "setup", "sql", "quarantine", "validate")
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     chosen = context.settings_of(arguments)
-    _budgets(chosen.backfill)  # refused here, before anything is written
+    budgets(chosen.backfill)  # refused here, before anything is written
     asked = words.of(arguments)
     return context.run(
         run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
@@ -138,7 +138,7 @@ class Run:
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = stop
         self._notifier = notify.Notifier.from_environment()
-        self._budgets = _budgets(backfill)
+        self._budgets = budgets(backfill)
         self._limits = limits.Limits(self._budgets, clock=clock, share=backfill.share)
         self._client = http.Client(
             base_urls={
@@ -374,7 +374,7 @@ class Run:
             print(text)
 
 
-def _budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
+def budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
     own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
     return endpoints.budgets(backfill.limits, own_server=own_server)

@@ -317,7 +317,9 @@ Held = transitions.OpenUnit | transitions.FailedUnit
 
 
 def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receipt | None:
-    """The receipt without the forgotten keys; None when none is left. Its counts stay whole."""
+    """The receipt without the forgotten keys; None when none is left. Its counts stay whole,
+    hence `partial`.
+    """
     unit = receipt.unit
     kept = tuple(key for key in unit.keys if not gone.takes(unit.kind, key))
     if len(kept) == len(unit.keys):
@@ -325,7 +327,7 @@ def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receip
     if not kept:
         return None
     left = units.Unit(unit.kind, kept, unit.since, unit.until, unit.expected_rows)
-    return msgspec.structs.replace(receipt, unit=left)
+    return msgspec.structs.replace(receipt, unit=left, partial=True)
 
 
 def _touches(unit: units.Unit, gone: Forgotten) -> bool:

@@ -72,13 +72,17 @@ class FailedUnit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished unit: its feed ended and the store acknowledged every row."""
+    """A finished unit: its feed ended and the store acknowledged every row.
+
+    `partial`: some of its keys were forgotten since, so `counts` speaks of more than `unit`.
+    """
 
     seq: int
     unit: units.Unit
     attempts: int
     counts: Counts
     at: str
+    partial: bool = False
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):

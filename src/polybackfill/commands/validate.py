@@ -1,0 +1,100 @@
+"""`polybackfill validate`: what must hold, check by check, with the evidence."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Sequence
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress, settings
+from polybackfill.commands import context, run
+from polybackfill.polymarket import endpoints, http, limits, replies, retry, user_volume
+from polybackfill.views import tables, validation, verdicts
+from polybackfill.work import ledger as ledgers
+
+_MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Make the checks; exit 3 when one of them fails."""
+    chosen = context.settings_of(arguments)
+    names = validation.chosen(arguments.only or ())
+    if arguments.sample < 1:
+        raise errors.Stop(f"--sample {arguments.sample}: compare at least 1 wallet")
+    found = context.run(_validate(chosen, arguments, names), uvloop=chosen.backfill.uvloop)
+    failed = [verdict.name for verdict in found if verdict.outcome == "failed"]
+    if arguments.json:
+        checks = [dataclasses.asdict(verdict) for verdict in found]
+        context.print_json({"passed": not failed, "failed": failed, "checks": checks})
+    else:
+        print("all checks hold" if not failed else f"FAILED: {', '.join(failed)}")
+    return errors.EXIT_UNITS_IN_ERROR if failed else errors.EXIT_OK
+
+
+async def _validate(
+    chosen: settings.Settings, arguments: argparse.Namespace, names: Sequence[str]
+) -> list[verdicts.Verdict]:
+    found = []
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(context.open_store(chosen, migrate=True))
+        get = None
+        if not arguments.offline:
+            get = await stack.enter_async_context(_api(chosen))
+        scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample)
+        async for verdict in validation.verdicts_of(scene, names):
+            found.append(verdict)
+            if not arguments.json:
+                _print(verdict)
+    return found
+
+
+def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
+    """The run's checkpoint, to read; None when there is none yet."""
+    return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
+
+
+@contextlib.asynccontextmanager
+async def _api(chosen: settings.Settings) -> AsyncIterator[user_volume.Get]:
+    """Asks the Data API inside the limits, as patiently as a run does."""
+    backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
+    client = http.Client(
+        base_urls={"data": backfill.data_url},
+        limits=limits.Limits(run.budgets(backfill), clock=clock, share=backfill.share),
+        clock=clock,
+        deadline_s=backfill.request_deadline_s,
+        refusal_pause_s=backfill.host_pause_s,
+    )
+    mark = progress.Progress(clock)
+
+    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+        return await retry.persist(
+            lambda: client.get(route, asked, mark),
+            mark,
+            attempts=backfill.page_attempts,
+            backoff_cap_s=backfill.backoff_cap_s,
+            clock=clock,
+            rng=rng,
+        )
+
+    try:
+        yield get
+    finally:
+        await client.close()
+
+
+def _print(verdict: verdicts.Verdict) -> None:
+    print(f"{_MARKS[verdict.outcome]:<8} {verdict.name}: {verdict.claim}")
+    counts = ", ".join(f"{_shown(value)} {name}" for name, value in verdict.evidence.items())
+    if counts:
+        print(f"           {counts.replace('_', ' ')}")
+    if verdict.outcome == "failed":
+        tables.show("", verdict.examples)
+    if verdict.advice:
+        print(f"           {verdict.advice}")
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)

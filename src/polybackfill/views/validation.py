@@ -1,0 +1,38 @@
+"""The checks of `validate`, by name, in the order in which they are made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
+
+from polybackfill import errors
+from polybackfill.views import receipt_check, table_checks, verdicts, volume_checks
+
+CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
+    {
+        "duplicates": table_checks.duplicates,
+        "overlap": table_checks.overlap,
+        "view-arithmetic": table_checks.view_arithmetic,
+        "receipts": receipt_check.receipts,
+        "market-volume": volume_checks.market_volume,
+        "user-volume": volume_checks.user_days,
+        "positions": table_checks.positions,
+        "market-ids": table_checks.market_ids,
+    }
+)
+
+
+def chosen(only: Sequence[str]) -> list[str]:
+    """The names to check, all of them by default. Raises errors.Stop for one nobody knows."""
+    for name in only:
+        if name not in CHECKS:
+            raise errors.Stop(f"--only {name}: no such check; the checks are {', '.join(CHECKS)}")
+    return [name for name in CHECKS if not only or name in only]
+
+
+async def verdicts_of(
+    scene: verdicts.Scene, names: Sequence[str]
+) -> AsyncIterator[verdicts.Verdict]:
+    """One verdict after the other. Raises what the store and the API raise."""
+    for name in names:
+        yield await CHECKS[name](scene)

@@ -1,0 +1,249 @@
+"""`validate`: one thing is wrong at a time, and the check whose business it is names it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests import harness
+from tests.commands import desk as desks
+from tests.commands import universe
+from tests.commands.conftest import NewDesk
+
+CHECKS = [
+    "duplicates",
+    "overlap",
+    "view-arithmetic",
+    "receipts",
+    "market-volume",
+    "user-volume",
+    "positions",
+    "market-ids",
+]
+
+
+@pytest.fixture(scope="module")
+def filled(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
+    """Every wallet and condition fetched, markets and positions beside them."""
+    desk = new_desk()
+    shared_sandbox.reset()
+    desk.plan_keys(*shared_sandbox.wallets, *shared_sandbox.conditions)
+    desk.call("run")
+    universe.load(desk, shared_sandbox)
+    desk.sql("CREATE TABLE kept AS external_trades_raw")
+    desk.sql("INSERT INTO kept SELECT * FROM external_trades_raw")
+    return desk
+
+
+@contextlib.contextmanager
+def without(desk: desks.Desk, where: str) -> Iterator[None]:
+    """The trades of that condition are gone meanwhile."""
+    gone = f"INSERT INTO external_trades_raw SELECT * FROM kept WHERE {where}"
+    desk.sql(f"ALTER TABLE external_trades_raw DELETE WHERE {where} SETTINGS mutations_sync = 2")
+    try:
+        yield
+    finally:
+        desk.sql(gone)
+
+
+@contextlib.contextmanager
+def internal(desk: desks.Desk, columns: str = "*", limit: int = 1) -> Iterator[None]:
+    """Some stored fills stand in pm_trades too; `columns` changes them on the way."""
+    desk.sql(
+        f"INSERT INTO pm_trades SELECT {columns} FROM pm_trades_with_external "
+        f"WHERE data_source = 'polymarket_data_api' ORDER BY fill_id LIMIT {limit}"
+    )
+    try:
+        yield
+    finally:
+        desk.sql("TRUNCATE TABLE pm_trades")
+
+
+def verdicts(desk: desks.Desk, *words: str) -> dict[str, dict[str, Any]]:
+    """What each check said, by name."""
+    found = desk.json("validate", "--sample", "100", *words, code=None)
+    return {check["name"]: check for check in found["checks"]}
+
+
+def failed(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Names of the checks that failed."""
+    return [name for name, check in found.items() if check["outcome"] == "failed"]
+
+
+def test_a_clean_store_passes_every_check(filled: desks.Desk) -> None:
+    """Seed 001, validation: named checks, each with its evidence."""
+    found = verdicts(filled)
+    assert {name: check["outcome"] for name, check in found.items()} == dict.fromkeys(
+        CHECKS, "passed"
+    ), found
+    assert found["user-volume"]["evidence"]["wallets"] > 40
+    assert found["market-volume"]["evidence"]["compared"] > 20
+    assert found["receipts"]["evidence"]["units_compared"] > 40
+    told = filled.call("validate", "--offline").out
+    assert "ok       duplicates" in told
+    assert "skipped  user-volume" in told
+    assert told.endswith("all checks hold\n")
+
+
+def test_a_duplicate_is_found(filled: desks.Desk) -> None:
+    """Seed 001, validation: an injected duplicate, inserted past the landing table."""
+    filled.sql("INSERT INTO external_trades_raw SELECT * FROM kept ORDER BY tx_hash LIMIT 1")
+    try:
+        found = verdicts(filled, "--offline")
+    finally:
+        filled.sql("OPTIMIZE TABLE external_trades_raw FINAL")
+    assert failed(found) == ["duplicates"]
+    (example,) = found["duplicates"]["examples"]
+    assert example["copies"] == 2
+
+
+def test_a_fill_of_both_sources_counted_once_is_no_failure(filled: desks.Desk) -> None:
+    """Seed 001, validation: the overlap that the view filters is counted and passes."""
+    with internal(filled, limit=7):
+        found = verdicts(filled, "--offline")
+        rows = filled.value("SELECT count() AS n FROM pm_trades_with_external")
+    assert failed(found) == []
+    assert found["overlap"]["evidence"]["fills_of_both_sources"] == 7
+    assert found["view-arithmetic"]["evidence"]["overlap"] == 7
+    assert rows == filled.value("SELECT count() AS n FROM kept")
+
+
+def test_an_overlap_the_filter_cannot_see_is_found(filled: desks.Desk) -> None:
+    """Seed 001, validation: an injected overlap, the same fill with its size written otherwise."""
+    with internal(filled, "* REPLACE (shares + 0.01 AS shares)"):
+        found = verdicts(filled, "--offline")
+    assert failed(found) == ["overlap"]
+    (example,) = found["overlap"]["examples"]
+    assert example["internal_shares"] == pytest.approx(example["external_shares"] + 0.01)
+
+
+def test_a_view_that_counts_twice_is_found(filled: desks.Desk) -> None:
+    """Seed 001, pm_trades_with_external: rows = internal + external - overlap, or it fails."""
+    shape = filled.value(
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
+        "AND name = 'pm_trades_with_external'"
+    )
+    with internal(filled):
+        filled.sql(
+            "CREATE OR REPLACE VIEW pm_trades_with_external AS SELECT * FROM pm_fills UNION ALL "
+            "SELECT toString(external_trade_id), trade_timestamp, 0, tx_hash, token_id, "
+            "condition_id, outcome_index, side, market_question, wallet_address, '', 0, side, "
+            "price, shares, cash_value, fees, source FROM external_trades_raw"
+        )
+        found = verdicts(filled, "--offline")
+    filled.sql(shape.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+    assert failed(found) == ["view-arithmetic"]
+
+
+def test_a_deleted_page_of_one_market_is_found(filled: desks.Desk) -> None:
+    """Seed 001, validation: an injected gap in a market."""
+    (market,) = filled.sql(
+        "SELECT condition_id, min(trade_timestamp) AS first FROM kept GROUP BY condition_id "
+        "HAVING first > now() - INTERVAL 2 YEAR ORDER BY count() DESC LIMIT 1"
+    )
+    page = filled.sql(
+        f"SELECT toString(external_trade_id) AS id FROM kept "
+        f"WHERE condition_id = '{market['condition_id']}' ORDER BY trade_timestamp LIMIT 100"
+    )
+    listed = ", ".join(f"'{row['id']}'" for row in page)
+    with without(filled, f"external_trade_id IN ({listed})"):
+        found = verdicts(filled, "--offline")
+    assert {"market-volume", "receipts"} <= set(failed(found))
+    (example,) = found["market-volume"]["examples"]
+    assert example["condition"] == f"0x{market['condition_id']}"
+    assert example["difference"] < 0
+
+
+def test_a_wallets_missing_day_is_found(filled: desks.Desk) -> None:
+    """Seed 001, validation: an injected gap in a wallet, named by its day."""
+    (day,) = filled.sql(
+        "SELECT wallet_address AS wallet, toString(toDate(trade_timestamp)) AS day FROM kept "
+        "WHERE trade_timestamp < today() - 30 AND wallet_address IN "
+        "(SELECT wallet_address FROM wallet_backfill_plan) "
+        "GROUP BY wallet, day ORDER BY count() DESC, wallet LIMIT 1"
+    )
+    where = f"wallet_address = '{day['wallet']}' AND toDate(trade_timestamp) = '{day['day']}'"
+    with without(filled, where):
+        found = verdicts(filled)
+        assert "user-volume" in failed(found)
+        (example,) = found["user-volume"]["examples"]
+        assert (example["wallet"], example["day"]) == (f"0x{day['wallet']}", day["day"])
+        assert example["stored"] == 0 < example["api"]
+        assert failed(verdicts(filled, "--only", "user-volume", "--sample", "58")) == [
+            "user-volume"
+        ]
+
+
+def test_a_wrong_market_id_is_found(filled: desks.Desk) -> None:
+    """Seed 004, apply market ids: an id that is another market's."""
+    (condition,) = filled.sql("SELECT min(condition_id) AS id FROM kept")
+    set_id = "ALTER TABLE external_trades_raw UPDATE market_id = {} WHERE {} "
+    set_id += "SETTINGS mutations_sync = 2"
+    filled.sql(set_id.format("'12'", f"condition_id = '{condition['id']}'"))
+    try:
+        found = verdicts(filled, "--offline")
+    finally:
+        filled.sql(set_id.format("''", "market_id = '12'"))
+    assert failed(found) == ["market-ids"]
+    assert found["market-ids"]["examples"][0]["market_id"] == "12"
+
+
+def test_one_id_for_many_conditions_is_found(filled: desks.Desk) -> None:
+    """Seed 004, market-id resolver: market 12 of the original stands for every condition."""
+    filled.sql(
+        "ALTER TABLE external_trades_raw UPDATE market_id = '12' WHERE 1 "
+        "SETTINGS mutations_sync = 2"
+    )
+    try:
+        found = verdicts(filled, "--only", "market-ids", "--offline")
+    finally:
+        filled.sql(
+            "ALTER TABLE external_trades_raw UPDATE market_id = '' WHERE 1 "
+            "SETTINGS mutations_sync = 2"
+        )
+    assert failed(found) == ["market-ids"]
+    assert found["market-ids"]["evidence"]["ids_of_several_conditions"] == 1
+
+
+def test_a_wallet_called_done_without_a_receipt_is_found(filled: desks.Desk) -> None:
+    """Seed 001, worker: done without proof is no done."""
+    stranger = "0x" + "ab" * 20
+    filled.plan_keys(stranger)
+    change = "ALTER TABLE wallet_backfill_plan {} WHERE wallet_address = '" + "ab" * 20 + "' "
+    change += "SETTINGS mutations_sync = 2"
+    filled.sql(change.format("UPDATE status = 'done'"))
+    try:
+        found = verdicts(filled, "--only", "receipts")
+    finally:
+        filled.sql(change.format("DELETE"))
+    assert failed(found) == ["receipts"]
+    assert found["receipts"]["examples"] == [
+        {"kind": "wallets", "key": stranger, "receipt": "none"}
+    ]
+
+
+def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
+    """Seed 001, validation: exit other than 0 on any failed check; an unknown name is refused."""
+    assert filled.call("validate", "--offline").code == 0
+    filled.sql("INSERT INTO external_trades_raw SELECT * FROM kept ORDER BY tx_hash LIMIT 1")
+    try:
+        told = filled.call("validate", "--only", "duplicates", "--offline", code=3).out
+    finally:
+        filled.sql("OPTIMIZE TABLE external_trades_raw FINAL")
+    assert "FAILED   duplicates" in told
+    assert "no such check" in filled.call("validate", "--only", "all", code=78).err
+    empty = {name: check["outcome"] for name, check in verdicts(new_desk(), "--offline").items()}
+    skipped = {"receipts", "market-volume", "user-volume", "positions"}
+    assert empty == {name: "skipped" if name in skipped else "passed" for name in CHECKS}
+
+
+def test_a_receipt_of_a_batch_of_which_one_key_was_reset_is_not_compared(
+    filled: desks.Desk, sandbox: harness.Sandbox
+) -> None:
+    """A receipt counts the rows of all its keys, so after a reset it says too much of the rest."""
+    filled.call("plan", "reset", "--condition-id", sandbox.conditions[-1])
+    assert failed(verdicts(filled, "--only", "receipts")) == []
+    filled.call("run", "conditions")
+    assert failed(verdicts(filled, "--only", "receipts")) == []
