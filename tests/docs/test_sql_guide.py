@@ -79,6 +79,27 @@ def test_there_are_no_duplicates(filled):
     assert ask(place, statement("HAVING copies > 1")) == []
 
 
+def test_both_sources_together(filled):
+    """Seed 001, pm_trades_with_external: the overlap query is available and runs as written."""
+    place, _ = filled
+    ask(
+        place,
+        "INSERT INTO pm_trades SELECT * REPLACE ('clob_fills' AS data_source) "
+        "FROM pm_trades_with_external ORDER BY fill_id LIMIT 3",
+    )
+    try:
+        found = ask(place, statement("AS fills", "pm_trades_with_external"))
+        (stored,) = ask(place, "SELECT count() AS n FROM external_trades_raw")
+        assert sum(int(row["fills"]) for row in found) == int(stored["n"])
+        both = ask(place, statement("HAVING internal_fills"))
+        assert sum(int(row["internal_fills"]) for row in both) == 3
+        assert ask(place, statement("trade_overlap_suspects")) == []
+    finally:
+        ask(place, "TRUNCATE TABLE pm_trades")
+    assert ask(place, statement("vw_trades_unified")) == []
+    assert len(ask(place, statement("vw_positions_reconciled"))) == 20  # no position is read here
+
+
 def test_a_wallet_set_back_by_hand_is_fetched_by_the_next_run(filled):
     place, planned = filled
     before = ask(place, "SELECT count() AS n FROM external_trades_raw")
@@ -111,4 +132,4 @@ def test_starting_over_gives_the_same_trades(filled):
 
 def test_no_statement_is_left_out():
     """Each is executed above; a new one needs its test."""
-    assert len(STATEMENTS) == 14
+    assert len(STATEMENTS) == 19
