@@ -75,6 +75,63 @@ class Activity(msgspec.Struct, gc=False):
     fetched_at: int
 
 
+class Market(msgspec.Struct, gc=False):
+    """One row of `api_market_rows`: a market as one list (`source`: gamma, clob) shows it.
+
+    Volume and liquidity in USD, prices in USD a share by outcome, dates in epoch seconds.
+    `condition_id`: '' for drafts and relics without one.
+    """
+
+    source: str
+    condition_id: str
+    market_id: str
+    market_slug: str
+    question: str
+    description: str
+    outcomes: list[str]
+    outcome_prices: list[float]
+    token_ids: list[str]
+    active: bool
+    closed: bool
+    archived: bool
+    resolved: bool
+    winning_outcome: int | None
+    start_date: int | None
+    end_date: int | None
+    closed_at: int | None
+    volume: float
+    liquidity: float
+    neg_risk: bool
+    category: str
+    tags: list[str]
+    event_id: str
+    event_slug: str
+    protocol_version: str
+    fetched_at: int
+
+
+class Event(msgspec.Struct, gc=False):
+    """One row of `api_event_rows`; units as in `Market`."""
+
+    event_id: str
+    event_slug: str
+    title: str
+    category: str
+    tags: list[str]
+    active: bool
+    closed: bool
+    start_date: int | None
+    end_date: int | None
+    closed_at: int | None
+    volume: float
+    liquidity: float
+    neg_risk: bool
+    market_ids: list[str]
+    condition_ids: list[str]
+    protocol_version: str
+    fetched_at: int
+
+
 class Position(msgspec.Struct, gc=False):
     """One row of `api_positions_landing`: what a wallet holds, or held, of one outcome.
 
@@ -146,7 +203,7 @@ class Rejected(msgspec.Struct, gc=False):
     rejected_at: int
 
 
-Row = Trade | Activity | Position | PositionsEnd | Resolution | Rejected
+Row = Trade | Activity | Market | Event | Position | PositionsEnd | Resolution | Rejected
 _ENCODER = msgspec.json.Encoder()
 _by_price = attrgetter("price")
 _fromhex = bytes.fromhex

@@ -14,6 +14,7 @@ from polybackfill.daemon import batch as batches
 from polybackfill.daemon import kinds, writer
 from polybackfill.polymarket import http, retry, walk
 from polybackfill.work import queue as queues
+from polybackfill.work import units
 
 log = structlog.get_logger()
 
@@ -151,7 +152,7 @@ class Walker:
             self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
 
     def _give_back(self, lease: queues.Lease, error: errors.Retry) -> None:
-        if error.split and len(lease.unit.keys) > 1:
+        if error.split and units.can_split(lease.unit):
             log.warning("unit.split", unit=lease.unit.id, error=str(error))
             self._queue.split(lease)
             return

@@ -7,7 +7,7 @@ IP address, sliding windows of 10 s. Past a figure the edge first delays, then r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from polybackfill import errors
@@ -25,16 +25,30 @@ class Budget:
 
 @dataclass(frozen=True)
 class Route:
-    """One address and the budgets it draws on, the narrow one first, the widest last."""
+    """One address and the budgets it draws on, the narrow one first, the widest last.
+
+    `leaf`: the one thing below `path` that is asked for, '' for `path` itself. Reads of different
+    leaves are one route: they queue together and are known to answer together.
+    """
 
     host: str
     path: str
     budgets: tuple[str, ...]
+    leaf: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
         """Unique among all routes: the path, with the host before it outside the Data API."""
         return self.path if self.host == "data" else self.host + self.path
+
+    @property
+    def address(self) -> str:
+        """What follows the host's base URL."""
+        return f"{self.path}/{self.leaf}" if self.leaf else self.path
+
+    def at(self, leaf: str) -> Route:
+        """The route to one thing below the path."""
+        return replace(self, leaf=leaf)
 
 
 # Not listed: "all hosts together 15,000", which the three widest figures cannot reach.
@@ -67,6 +81,8 @@ USER_VOLUME = Route("data", "/v2/user-volume", ("/v2/user-volume", "/v2/*"))
 STATUS = Route("data", "/v2/status", ("/v2/status", "/v2/*"))
 MARKETS = Route("gamma", "/markets/keyset", ("gamma/markets", "gamma/listings", "gamma/*"))
 EVENTS = Route("gamma", "/events/keyset", ("gamma/events", "gamma/listings", "gamma/*"))
+# Single reads have no figure either; they are taken to count as the list they read from.
+MARKET_BY_SLUG = Route("gamma", "/markets/slug", MARKETS.budgets)
 CLOB_MARKETS = Route("clob", "/markets", ("clob/*",))
 
 ROUTES = (
@@ -79,6 +95,7 @@ ROUTES = (
     STATUS,
     MARKETS,
     EVENTS,
+    MARKET_BY_SLUG,
     CLOB_MARKETS,
 )
 

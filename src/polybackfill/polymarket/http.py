@@ -127,7 +127,7 @@ class Client:
         base = self._base_urls.get(route.host)
         if base is None:
             raise errors.Stop(f"no base URL for the host {route.host!r} of {route.name}")
-        return base.joinpath(route.path.lstrip("/")).with_query(params)
+        return base.joinpath(route.address.lstrip("/")).with_query(params)
 
     async def _exchange(self, url: yarl.URL, turn: limits.Turn) -> Reply:
         asked_at = self._clock.monotonic()

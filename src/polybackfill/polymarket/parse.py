@@ -127,11 +127,11 @@ def page(body: bytes, source: Source) -> Parsed:
     try:
         return _page(body, source)
     except _NOT_DECODABLE as problem:
-        mended = _mended(body)
-        if mended == body:
+        sound = mended(body)
+        if sound == body:
             raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
     try:
-        return _page(mended, source)
+        return _page(sound, source)
     except _NOT_DECODABLE as problem:
         raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
 
@@ -353,7 +353,7 @@ def _unknown_fields(body: bytes) -> dict[str, int]:
     return {name: 1 for name in first if name not in KNOWN_FIELDS}
 
 
-def _mended(body: bytes) -> bytes:
+def mended(body: bytes) -> bytes:
     """The body with text that no UTF-8 string can hold replaced by the replacement character."""
     text = body.decode("utf-8", "replace").encode()
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], text)

@@ -284,13 +284,7 @@ class _Walk:
     async def ask(self, fetch: Fetch) -> parse.Parsed:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
         reply = await fetch(self.feed, self._cursor)
-        source = parse.Source(
-            route=self.feed.route.path,
-            request=_question(reply.url),
-            unit=self._unit,
-            fetched_at=int(self._clock.now()),
-        )
-        answer = parse.page(reply.body, source)
+        answer = parse.page(reply.body, source_of(self.feed, reply, self._clock, self._unit))
         self._check_cursor(answer)
         self._check_order(answer)
         self._check_question(answer)
@@ -421,6 +415,16 @@ class _Walk:
         self._seen_cursors[cursor] = None
         if len(self._seen_cursors) > _REMEMBERED_CURSORS:
             self._seen_cursors.popitem(last=False)
+
+
+def source_of(feed: Feed, reply: Reply, clock: clocks.Clock, unit: str) -> parse.Source:
+    """Where the rows of a reply come from."""
+    return parse.Source(
+        route=feed.route.path,
+        request=_question(reply.url),
+        unit=unit,
+        fetched_at=int(clock.now()),
+    )
 
 
 def _question(url: str) -> str:

@@ -163,8 +163,8 @@ class Queue:
         return self._return(lease, 0.0, error, counted=count_attempt, fenced=True)
 
     def split(self, lease: Lease) -> bool:
-        """Halves take the unit's place at once; a unit with one key is given back instead."""
-        if len(lease.unit.keys) < 2:
+        """Halves take the unit's place at once; one that cannot be cut is given back instead."""
+        if not units.can_split(lease.unit):
             return self.give_back(lease, error="the answer was too big for one key")
         if not self._end_lease(lease):
             return False

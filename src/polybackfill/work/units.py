@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from polybackfill.work import slices
+
 # The longest list of condition ids one request of /v2/trades or /v2/resolutions accepts
 # (measured on the live API in 2026; one more is answered with 400).
 MAX_KEYS_PER_BATCH = 20
@@ -60,13 +62,24 @@ class Unit:
         return (self.since, self.until)
 
 
+def can_split(unit: Unit) -> bool:
+    """Has it several keys, or one that names a span of dates long enough to be cut?"""
+    return len(unit.keys) > 1 or slices.can_split(unit.keys[0])
+
+
 def split(unit: Unit) -> tuple[Unit, Unit]:
-    """Two halves with the same window. Raises ValueError for a unit with one key."""
-    if len(unit.keys) < 2:
+    """Two halves with the same window: of the keys, or of the span that the only key names.
+
+    Raises ValueError for a unit that cannot be split.
+    """
+    if not can_split(unit):
         raise ValueError(f"{unit.id} has one key and cannot be split")
     middle = len(unit.keys) // 2
     expected_rows = unit.expected_rows // 2
     parts = (unit.keys[:middle], unit.keys[middle:])
+    if middle == 0:
+        earlier, later = slices.split(unit.keys[0])
+        parts = ((earlier,), (later,))
     first, second = (Unit(unit.kind, keys, unit.since, unit.until, expected_rows) for keys in parts)
     return first, second
 

@@ -1,0 +1,176 @@
+"""The order book's `/markets`: every condition there is, oldest first, 1000 a page.
+
+Its cursor is the decimal offset in base64, so any part of the list can be read at any time, many
+parts side by side. The list only grows at its end (seen on the live service, 2026-05 to 2026-10).
+Duplicate rows of one condition occur; the store keeps one of each.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, listing, parse, walk
+
+PAGE_ROWS = 1000  # fixed by the server
+END_CURSOR = "LTE="  # base64 of -1
+_PREFIX = "clob:"
+# Far above any list; it ends the search of a server that shows rows at every offset.
+_LONGEST_LIST = 1 << 31
+# A list that grows while its end is read has a few ends; one without an end has many.
+_MANY_ENDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed(walk.Feed):
+    """The list from `first` on, up to and without `end` (None: to the end of the list)."""
+
+    first: int
+    end: int | None
+
+    def query(self, cursor: str | None) -> walk.Query:
+        """The cursor is the parameter `next_cursor`; without one the feed begins at `first`."""
+        return (("next_cursor", encode(self.first) if cursor is None else cursor),)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One page. `next_offset`: None when the server said that the list is over."""
+
+    listed: listing.Listed
+    rows: int
+    next_offset: int | None
+
+
+def encode(offset: int) -> str:
+    """The cursor of an offset."""
+    return base64.b64encode(str(offset).encode()).decode()
+
+
+def key(first: int, end: int | None) -> str:
+    """`clob:<first>-<end>`, or `clob:<first>-` up to the end of the list."""
+    return f"{_PREFIX}{first}-{'' if end is None else end}"
+
+
+def feed_of(unit_key: str) -> Feed:
+    """The question a key names; `@` and what follows are no part of it. Raises GiveUp."""
+    name = unit_key.partition("@")[0]
+    first, dash, end = name.removeprefix(_PREFIX).partition("-")
+    bounds = [text for text in (first, end) if text]
+    if name.startswith(_PREFIX) and dash and first and all(map(_is_number, bounds)):
+        feed = Feed(
+            route=endpoints.CLOB_MARKETS,
+            params=(("from", first), ("to", end)),  # told apart by these, never sent
+            first=int(first),
+            end=int(end) if end else None,
+        )
+        if feed.end is None or feed.first < feed.end:
+            return feed
+    raise errors.GiveUp(f"{unit_key!r} names no part of the list; expected clob:<from>-<to>")
+
+
+async def walk_unit(
+    keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The pages of one part of the list, from `resume` to its end.
+
+    A part ends where its range ends. Where the list is over before that, the end is believed only
+    from a page without rows: the offset behind the last row is asked for once more.
+    """
+    if len(keys) != 1:
+        raise errors.GiveUp(f"a walk of the list reads one part, not {len(keys)}")
+    feed = feed_of(keys[0])
+    fingerprint = feed.fingerprint
+    if resume is None or resume.feed != fingerprint:
+        resume = walk.Resume(feed=fingerprint)
+    offset = feed.first if resume.cursor is None else _decode(resume.cursor)
+    ended, pages_behind_the_end = resume.ended, 0
+    if ended:
+        yield walk.Page((), resume, True, 0)
+    while not ended:
+        answer = await persist(functools.partial(_ask, fetch, feed, offset, clock, unit))
+        offset += answer.rows
+        pages_behind_the_end += answer.next_offset is None
+        if pages_behind_the_end > _MANY_ENDS:
+            raise errors.Retry(f"{feed.route.path}: rows behind its end, again and again")
+        ended = not answer.rows or (feed.end is not None and offset >= feed.end)
+        place = walk.Resume(cursor=encode(offset), feed=fingerprint)
+        if ended:
+            place = walk.Resume(feed=fingerprint, ended=True)
+        yield walk.Page(answer.listed.rows, place, ended, answer.rows)
+
+
+async def size(fetch: walk.Fetch, *, clock: clocks.Clock, persist: walk.Persist = walk.once) -> int:
+    """How many rows the list has, found in about 2 log2(size / 1000) requests."""
+    feed = feed_of(key(0, None))
+
+    async def rows_at(page: int) -> int:
+        offset = page * PAGE_ROWS
+        answer = await persist(functools.partial(_ask, fetch, feed, offset, clock, "size"))
+        return answer.rows
+
+    filled, empty = -1, 1  # pages
+    while await rows_at(empty - 1):
+        filled, empty = empty - 1, empty * 2
+        if empty * PAGE_ROWS > _LONGEST_LIST:
+            raise errors.GiveUp(f"{feed.route.path}: the list has no end")
+    empty -= 1
+    while empty - filled > 1:
+        middle = (filled + empty) // 2
+        if await rows_at(middle):
+            filled = middle
+        else:
+            empty = middle
+    return filled * PAGE_ROWS + await rows_at(filled) if filled >= 0 else 0
+
+
+async def _ask(
+    fetch: walk.Fetch, feed: Feed, offset: int, clock: clocks.Clock, unit: str
+) -> _Answer:
+    """One page of the list. Raises Retry when it is not the page at this offset."""
+    reply = await fetch(feed, encode(offset))
+    source = walk.source_of(feed, reply, clock, unit)
+    return _read(reply.body, offset, source)
+
+
+def _read(body: bytes, offset: int, source: parse.Source) -> _Answer:
+    answer = listing.decode(body, source)
+    rows, count, cursor = answer.get("data"), answer.get("count"), answer.get("next_cursor")
+    # An empty list was seen as null in other answers of this kind.
+    rows = [] if rows is None else rows
+    if not isinstance(rows, list) or (isinstance(count, int) and count != len(rows)):
+        raise errors.Retry(f"{source.route}: no list of rows, or not as many as it says")
+    if not isinstance(cursor, str):
+        raise errors.Retry(f"{source.route}: next_cursor is {cursor!r}")
+    following = None if cursor == END_CURSOR else _decode(cursor)
+    if following is not None and (not rows or following != offset + len(rows)):
+        raise errors.Retry(
+            f"{source.route}: {len(rows)} rows at {offset}, and then {following} is said to follow"
+        )
+    return _Answer(listing.clob_markets(rows, source), len(rows), following)
+
+
+def _decode(cursor: str) -> int:
+    """The offset of a cursor. Raises Retry."""
+    try:
+        text = base64.b64decode(cursor, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as problem:
+        raise errors.Retry(f"{cursor!r} is no cursor of the list") from problem
+    if not _is_number(text):
+        raise errors.Retry(f"{cursor!r} is no cursor of the list")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

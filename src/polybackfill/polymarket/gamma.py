@@ -1,0 +1,364 @@
+"""Gamma's keyset lists of markets and events, read span by span to their proven ends.
+
+The order is `id`, ascending: the only sort key that never changes while a list is read. New rows
+come at its end, and a row that changes its state leaves one list and stands in the other, so
+nothing is skipped. Rules of the keyset lists: docs.polymarket.com, read 2026-10 and 2026-11.
+
+A full page carries a cursor, so the end is a page without one that is not full. Filters the server
+does not know are ignored without a word, so every row is checked against the question.
+
+What no span of dates shows, markets without a start date, is found in two ways: events name their
+markets, and a list sorted by start date has them together at one of its two ends (`undated`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, fields, listing, parse, spans, walk
+
+# Clamped to this without a word since 2026-05-14.
+PAGE_ROWS = 100
+# More pages than this are read faster in two spans side by side.
+MANY_PAGES = 20
+# The density of the first pages tells how many will follow; later it no longer pays to begin anew.
+_EARLY_PAGES = 5
+# A date filter may or may not include its bounds, and start dates carry fractions of seconds.
+_MARGIN_S = 1
+_REFUSED = (400, 422)
+
+
+class Order(Enum):
+    """How a list is sorted."""
+
+    BY_ID = "id"
+    EARLIEST_FIRST = "earliest"
+    LATEST_FIRST = "latest"
+
+
+_ORDER_PARAMS = {
+    Order.BY_ID: (("order", "id"), ("ascending", "true")),
+    Order.EARLIEST_FIRST: (("order", "startDate"), ("ascending", "true")),
+    Order.LATEST_FIRST: (("order", "startDate"), ("ascending", "false")),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed(walk.Feed):
+    """One span of one list, in one order; with `conditions`, what it knows about these."""
+
+    span: spans.Span
+    order: Order = Order.BY_ID
+
+    def query(self, cursor: str | None) -> walk.Query:
+        """As of any feed, but the parameter is `after_cursor`; `cursor` would be ignored."""
+        return self.params if cursor is None else (*self.params, ("after_cursor", cursor))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One page. `next_cursor`: None when the list said that this is its end."""
+
+    listed: listing.Listed
+    next_cursor: str | None
+
+
+def feed_of(route: endpoints.Route, span: spans.Span, order: Order = Order.BY_ID) -> Feed:
+    """The question for one span of `endpoints.MARKETS` or `endpoints.EVENTS`."""
+    params = _params(route, closed=span.closed, order=order)
+    if span.since is not None:
+        params.append(("start_date_min", _rfc3339(span.since - _MARGIN_S)))
+    if span.until is not None:
+        params.append(("start_date_max", _rfc3339(span.until + _MARGIN_S)))
+    return Feed(route=route, params=tuple(params), span=span, order=order)
+
+
+def feed_of_conditions(conditions: Sequence[str], *, closed: bool) -> Feed:
+    """The markets of one state of these conditions (normalised)."""
+    params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
+    params += [("condition_ids", records.show(condition)) for condition in conditions]
+    return Feed(
+        route=endpoints.MARKETS,
+        params=tuple(params),
+        conditions=frozenset(conditions),
+        span=spans.Span(closed),
+    )
+
+
+def _params(route: endpoints.Route, *, closed: bool, order: Order) -> list[tuple[str, str]]:
+    params = [
+        ("closed", "true" if closed else "false"),  # without it closed ones are hidden
+        ("version", "v1"),  # without both, Protocol V2 is hidden
+        ("version", "v2"),
+        ("limit", str(PAGE_ROWS)),
+        *_ORDER_PARAMS[order],
+    ]
+    if route == endpoints.MARKETS:
+        params.append(("include_tag", "true"))
+    return params
+
+
+def walk_markets(
+    keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The markets of one span (`spans.parse` of the one key)."""
+    feeds = _feeds(endpoints.MARKETS, keys)
+    return _all_pages(feeds, fetch, resume, clock=clock, unit=unit, persist=persist)
+
+
+def walk_events(
+    keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The events of one span, and the markets in them that have no start date."""
+    feeds = _feeds(endpoints.EVENTS, keys)
+    return _all_pages(feeds, fetch, resume, clock=clock, unit=unit, persist=persist)
+
+
+def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[Feed, ...]:
+    if len(keys) != 1:
+        raise errors.GiveUp(f"a walk of {route.path} reads one span, not {len(keys)}")
+    span = spans.parse(keys[0])
+    if not span.undated:
+        return (feed_of(route, span),)
+    # Where a database puts rows without a value, first or last, depends on its make.
+    return tuple(
+        feed_of(route, span, order) for order in (Order.EARLIEST_FIRST, Order.LATEST_FIRST)
+    )
+
+
+async def _all_pages(
+    feeds: Sequence[Feed],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None,
+    *,
+    clock: clocks.Clock,
+    unit: str,
+    persist: walk.Persist,
+) -> AsyncIterator[walk.Page]:
+    """The pages of the feeds in turn; `last` is the last page of the last feed."""
+    known = [feed.fingerprint for feed in feeds]
+    first = known.index(resume.feed) if resume is not None and resume.feed in known else 0
+    for number, feed in enumerate(feeds[first:], first):
+        following = None if number + 1 == len(feeds) else walk.Resume(feed=known[number + 1])
+        async for page in pages(
+            fetch, feed, resume, clock=clock, unit=unit, persist=persist, following=following
+        ):
+            yield page
+
+
+async def pages(
+    fetch: walk.Fetch,
+    feed: Feed,
+    resume: walk.Resume | None = None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+    following: walk.Resume | None = None,
+) -> AsyncIterator[walk.Page]:
+    """The pages of one feed, from `resume` to its proven end, as `walk.pages`.
+
+    Raises Retry with `split` when the span should be cut in two: it is very full, or one of its
+    cursors is refused at the edge while its first page is answered (seen on the live service: some
+    cursor strings meet the firewall whenever they are sent). `following`: where to go on when this
+    feed has ended and is not the last.
+    """
+    sweep = _Sweep(feed, resume, clock=clock, unit=unit, following=following)
+    while not sweep.ended:
+        try:
+            answer = await persist(lambda: sweep.ask(fetch))
+        except errors.GiveUp as refusal:
+            if refusal.status not in _REFUSED or not sweep.may_go_on_after_refusal():
+                raise
+            continue
+        except errors.Retry as problem:
+            raise await sweep.why(problem, fetch) from problem
+        yield sweep.take(answer)
+        del answer
+        sweep.check_size()
+    if sweep.was_over:
+        yield walk.Page((), sweep.resume, following is None, 0)
+
+
+class _Sweep:
+    """Where a walk stands. `ask` only looks; `take` moves on."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        resume: walk.Resume | None,
+        *,
+        clock: clocks.Clock,
+        unit: str,
+        following: walk.Resume | None,
+    ) -> None:
+        self._feed = feed
+        self._fingerprint = feed.fingerprint
+        self._clock = clock
+        self._unit = unit
+        self._following = following
+        if resume is None or resume.feed != self._fingerprint:
+            resume = walk.Resume(feed=self._fingerprint)
+        self.resume = resume
+        self.was_over = self.ended = resume.ended
+        self._cursor = resume.cursor
+        self._seen = {resume.cursor}
+        self._pages = 0
+        self._expected_pages = 0.0
+        self._doubted: str | None = None
+        self._has_restarted = self._restarted_now = False
+
+    async def ask(self, fetch: walk.Fetch) -> _Answer:
+        """The next page, checked. Raises Retry when it is no answer to the question."""
+        return await self._ask(fetch, self._cursor)
+
+    def take(self, answer: _Answer) -> walk.Page:
+        """Move on behind a page."""
+        listed, self._cursor = answer.listed, answer.next_cursor
+        self._seen.add(self._cursor)
+        self._pages += 1
+        self._estimate(listed)
+        self.ended = self._cursor is None or self._is_past_the_undated(listed)
+        self.resume = walk.Resume(cursor=self._cursor, feed=self._fingerprint)
+        if self.ended:
+            self.resume = self._following or walk.Resume(feed=self._fingerprint, ended=True)
+        restarted, self._restarted_now = self._restarted_now, False
+        starts = [start for start in listed.starts if start is not None]
+        return walk.Page(
+            rows=listed.rows,
+            resume=self.resume,
+            last=self.ended and self._following is None,
+            fetched_rows=listed.fetched_rows,
+            first_second=min(starts, default=None),
+            last_second=max(starts, default=None),
+            restarted=restarted,
+        )
+
+    def check_size(self) -> None:
+        """Raises Retry (split) when the span is worth cutting in two."""
+        if self.ended or not self._feed.span.can_cut:
+            return
+        is_full = self._pages <= _EARLY_PAGES and self._expected_pages > MANY_PAGES
+        if is_full or self._pages > MANY_PAGES:
+            raise errors.Retry(f"{self._unit}: more than {MANY_PAGES} pages", split=True)
+
+    def may_go_on_after_refusal(self) -> bool:
+        """A refused cursor is shown once more; refused again, the walk begins anew, once."""
+        if self._cursor is None:
+            return False
+        if self._cursor != self._doubted:
+            self._doubted = self._cursor
+            return True
+        if self._has_restarted:
+            return False
+        self._has_restarted = self._restarted_now = True
+        self._cursor, self._seen, self._pages = None, {None}, 0
+        return True
+
+    async def why(self, problem: errors.Retry, fetch: walk.Fetch) -> errors.Retry:
+        """What a page that does not come means for the unit: a later attempt, or a cut.
+
+        Only a cursor can be cut away, and only where the rest of the host answers: a host that
+        refuses everything would otherwise leave thousands of small spans behind.
+        """
+        split = self._cursor is not None and self._feed.span.can_cut
+        if len(self._feed.conditions) > 1:
+            split = problem.split
+        elif split:
+            try:
+                await self._ask(fetch, None)
+            except (errors.Retry, errors.GiveUp):
+                split = False
+        return errors.Retry(
+            str(problem), after_s=problem.after_s, pause_host_s=problem.pause_host_s, split=split
+        )
+
+    async def _ask(self, fetch: walk.Fetch, cursor: str | None) -> _Answer:
+        reply = await fetch(self._feed, cursor)
+        source = walk.source_of(self._feed, reply, self._clock, self._unit)
+        answer = _read(reply.body, self._feed, source)
+        if cursor == self._cursor and answer.next_cursor in self._seen - {None}:
+            raise errors.Retry(f"{self._feed.route.path}: the list repeats a cursor")
+        self._check_question(answer.listed)
+        return answer
+
+    def _check_question(self, listed: listing.Listed) -> None:
+        """A filter that was ignored answers another question."""
+        span = self._feed.span
+        if any(state not in {None, span.closed} for state in listed.states):
+            raise errors.Retry(f"{self._feed.route.path}: rows that are not {span.key}")
+        if any(not _is_within(span, start) for start in listed.starts):
+            raise errors.Retry(f"{self._feed.route.path}: rows that start outside {span.key}")
+        asked = self._feed.conditions
+        if asked and {market.condition_id for market in listed.markets} - asked:
+            raise errors.Retry(f"{self._feed.route.path}: rows of another condition")
+
+    def _is_past_the_undated(self, listed: listing.Listed) -> bool:
+        """Sorted by start date, the rows without one are over."""
+        if self._feed.order is Order.BY_ID:
+            return False
+        return bool(listed.starts) and listed.starts[-1] is not None
+
+    def _estimate(self, listed: listing.Listed) -> None:
+        """Ids grow with time, so how far the dates have come tells how many pages there are."""
+        span, starts = self._feed.span, [start for start in listed.starts if start is not None]
+        if span.since is None or span.until is None or not starts:
+            return
+        covered = max(1.0, statistics.median_low(starts) - span.since)
+        self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered
+
+
+def _read(body: bytes, feed: Feed, source: parse.Source) -> _Answer:
+    """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
+    name = "markets" if feed.route == endpoints.MARKETS else "events"
+    answer = listing.decode(body, source)
+    rows = answer.get(name)
+    if not isinstance(rows, list):
+        raise errors.Retry(f"{source.route}: no list of {name} in the answer")
+    cursor = _cursor(answer, len(rows), source)
+    if feed.route == endpoints.MARKETS:
+        return _Answer(listing.gamma_markets(rows, source), cursor)
+    return _Answer(listing.gamma_events(rows, source), cursor)
+
+
+def _cursor(answer: fields.Json, rows: int, source: parse.Source) -> str | None:
+    cursor = answer.get("next_cursor")
+    if cursor is None:
+        if rows >= PAGE_ROWS:
+            raise errors.Retry(f"{source.route}: a full page without a cursor")
+        return None
+    if not isinstance(cursor, str) or not cursor:
+        raise errors.Retry(f"{source.route}: next_cursor is {cursor!r}")
+    return cursor
+
+
+def _is_within(span: spans.Span, start: int | None) -> bool:
+    """Inside the span, as far as its margin; a row without a date contradicts nothing."""
+    if start is None:
+        return True
+    after = span.since is None or start >= span.since - _MARGIN_S - 1
+    before = span.until is None or start <= span.until + _MARGIN_S + 1
+    return after and before
+
+
+def _rfc3339(second: int) -> str:
+    moment = datetime.fromtimestamp(max(0, second), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,263 @@
+"""Rows of Gamma's lists and of the order book's list become records.
+
+A row is kept whatever its fields hold; only one that nothing can name is set aside with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import orjson
+
+from polybackfill import errors, records
+from polybackfill.polymarket import fields, parse, verdicts
+
+GAMMA, CLOB = "gamma", "clob"
+_ORDINARY, _STRUCTURAL = "v1", "v2"
+Row = TypeVar("Row", records.Market, records.Event)
+
+
+@dataclass
+class Listed:
+    """What an answer held. `starts`: start dates of its rows (epoch seconds or None), in order;
+    `states`: their `closed`, None where it is missing. Both only of rows that are objects."""
+
+    markets: list[records.Market] = field(default_factory=list)
+    events: list[records.Event] = field(default_factory=list)
+    rejected: list[records.Rejected] = field(default_factory=list)
+    starts: list[int | None] = field(default_factory=list)
+    states: list[bool | None] = field(default_factory=list)
+    fetched_rows: int = 0
+
+    @property
+    def rows(self) -> tuple[Sequence[records.Row], ...]:
+        """What is to be stored, one sequence a type."""
+        return self.events, self.markets, self.rejected
+
+
+def decode(body: bytes, source: parse.Source) -> fields.Json:
+    """The answer, which must be a JSON object. Raises Retry."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        try:
+            answer = orjson.loads(parse.mended(body))
+        except orjson.JSONDecodeError:
+            raise errors.Retry(f"{source.route}: not JSON: {problem}") from problem
+    if not isinstance(answer, dict):
+        raise errors.Retry(f"{source.route}: an answer that is no object")
+    return answer
+
+
+def gamma_markets(rows: Iterable[object], source: parse.Source) -> Listed:
+    """Rows of `/markets/keyset`, or single markets."""
+    listed = Listed()
+    for row in rows:
+        _take(listed, listed.markets, gamma_market, row, source)
+    records.number_rejected(listed.rejected)
+    return listed
+
+
+def gamma_events(rows: Iterable[object], source: parse.Source) -> Listed:
+    """Rows of `/events/keyset`, with their markets that no list of start dates would show."""
+    listed = Listed()
+    for row in rows:
+        _take(listed, listed.events, gamma_event, row, source)
+        if isinstance(row, dict):
+            _take_undated(listed, row, source)
+    records.number_rejected(listed.rejected)
+    return listed
+
+
+def clob_markets(rows: Iterable[object], source: parse.Source) -> Listed:
+    """Rows of the order book's `/markets`."""
+    listed = Listed()
+    for row in rows:
+        _take(listed, listed.markets, clob_market, row, source)
+    records.number_rejected(listed.rejected)
+    return listed
+
+
+def gamma_market(row: fields.Json, fetched_at: int) -> records.Market:
+    """One market as Gamma shows it. Raises Reject when nothing can name it."""
+    market_id, slug = fields.text(row.get("id")), fields.text(row.get("slug"))
+    condition = _condition(row.get("conditionId"))
+    _check_named(condition, market_id, slug)
+    events = fields.objects(row.get("events"))
+    event = events[0] if events else {}
+    tokens = fields.tokens(row.get("clobTokenIds"))
+    positions = fields.tokens(row.get("positionIds"))
+    version = fields.text(row.get("version")) or (
+        _STRUCTURAL if positions and not tokens else _ORDINARY
+    )
+    closed = fields.flag(row.get("closed"))
+    status = fields.text(row.get("resolutionStatus")) or fields.text(row.get("umaResolutionStatus"))
+    prices = verdicts.known_prices(fields.amounts(row.get("outcomePrices")))
+    verdict = verdicts.by_prices(prices, closed=closed, status=status)
+    return records.Market(
+        source=GAMMA,
+        condition_id=condition,
+        market_id=market_id,
+        market_slug=slug,
+        question=fields.text(row.get("question")),
+        description=fields.text(row.get("description")),
+        outcomes=fields.texts(row.get("outcomes")),
+        outcome_prices=prices,
+        token_ids=(positions or tokens) if version == _STRUCTURAL else (tokens or positions),
+        active=fields.flag(row.get("active")),
+        closed=closed,
+        archived=fields.flag(row.get("archived")),
+        resolved=verdict.resolved,
+        winning_outcome=verdict.winner,
+        start_date=_start(row),
+        end_date=_second(row, "endDate", "endDateIso"),
+        closed_at=fields.second(row.get("closedTime")),
+        volume=fields.amount(row.get("volumeNum"), row.get("volume")),
+        liquidity=fields.amount(row.get("liquidityNum"), row.get("liquidity")),
+        neg_risk=fields.flag(row.get("negRisk")),
+        category=fields.text(row.get("category")),
+        tags=fields.labels(row.get("tags")),
+        event_id=fields.text(event.get("id")),
+        event_slug=fields.text(event.get("slug")),
+        protocol_version=version,
+        fetched_at=fetched_at,
+    )
+
+
+def gamma_event(row: fields.Json, fetched_at: int) -> records.Event:
+    """One event as Gamma shows it. Raises Reject when it has no id."""
+    event_id = fields.text(row.get("id"))
+    if not event_id:
+        raise errors.Reject("id: missing")
+    members = fields.objects(row.get("markets"))
+    conditions = (_condition_or_none(member.get("conditionId")) for member in members)
+    return records.Event(
+        event_id=event_id,
+        event_slug=fields.text(row.get("slug")),
+        title=fields.text(row.get("title")),
+        category=fields.text(row.get("category")),
+        tags=fields.labels(row.get("tags")),
+        active=fields.flag(row.get("active")),
+        closed=fields.flag(row.get("closed")),
+        start_date=_start(row),
+        end_date=fields.second(row.get("endDate")),
+        closed_at=fields.second(row.get("closedTime")),
+        volume=fields.amount(row.get("volume")),
+        liquidity=fields.amount(row.get("liquidity")),
+        neg_risk=fields.flag(row.get("negRisk")),
+        market_ids=list(filter(None, (fields.text(member.get("id")) for member in members))),
+        condition_ids=list(filter(None, conditions)),
+        protocol_version=fields.text(row.get("version")) or _ORDINARY,
+        fetched_at=fetched_at,
+    )
+
+
+def clob_market(row: fields.Json, fetched_at: int) -> records.Market:
+    """One market as the order book shows it: no id, volume, event, start or closing time."""
+    slug, condition = fields.text(row.get("market_slug")), _condition(row.get("condition_id"))
+    _check_named(condition, "", slug or fields.text(row.get("question_id")))
+    sides = fields.objects(row.get("tokens"))
+    closed = fields.flag(row.get("closed"))
+    winners = [place for place, side in enumerate(sides) if fields.flag(side.get("winner"))]
+    halves = fields.flag(row.get("is_50_50_outcome"))
+    verdict = verdicts.by_winners(winners, closed=closed, halves=halves)
+    return records.Market(
+        source=CLOB,
+        condition_id=condition,
+        market_id="",
+        market_slug=slug,
+        question=fields.text(row.get("question")),
+        description=fields.text(row.get("description")),
+        outcomes=[fields.text(side.get("outcome")) for side in sides],
+        outcome_prices=verdicts.known_prices(fields.amounts([side.get("price") for side in sides])),
+        token_ids=fields.tokens([side.get("token_id") for side in sides]),
+        active=fields.flag(row.get("active")),
+        closed=closed,
+        archived=fields.flag(row.get("archived")),
+        resolved=verdict.resolved,
+        winning_outcome=verdict.winner,
+        start_date=None,
+        end_date=fields.second(row.get("end_date_iso")),
+        closed_at=None,
+        volume=0.0,
+        liquidity=0.0,
+        neg_risk=fields.flag(row.get("neg_risk")),
+        category="",
+        tags=fields.labels(row.get("tags")),
+        event_id="",
+        event_slug="",
+        protocol_version=fields.text(row.get("version")),
+        fetched_at=fetched_at,
+    )
+
+
+def _take(
+    listed: Listed,
+    kept: list[Row],
+    read: Callable[[fields.Json, int], Row],
+    row: object,
+    source: parse.Source,
+) -> None:
+    listed.fetched_rows += 1
+    if not isinstance(row, dict):
+        listed.rejected.append(_set_aside(row, "not an object", source))
+        return
+    listed.starts.append(_start(row))
+    closed = row.get("closed")
+    listed.states.append(closed if isinstance(closed, bool) else None)
+    try:
+        kept.append(read(row, source.fetched_at))
+    except errors.Reject as problem:
+        listed.rejected.append(_set_aside(row, str(problem), source))
+
+
+def _take_undated(listed: Listed, event: fields.Json, source: parse.Source) -> None:
+    """Markets without a start date, which their event knows."""
+    stub = {"id": event.get("id"), "slug": event.get("slug")}
+    for member in fields.objects(event.get("markets")):
+        if _start(member) is not None:
+            continue
+        known = {"tags": event.get("tags"), **member, "events": [stub]}
+        try:
+            listed.markets.append(gamma_market(known, source.fetched_at))
+        except errors.Reject as problem:
+            listed.rejected.append(_set_aside(member, str(problem), source))
+
+
+def _set_aside(row: object, reason: str, source: parse.Source) -> records.Rejected:
+    return records.reject(
+        reason=reason,
+        request=source.request,
+        raw=orjson.dumps(row).decode(),
+        unit=source.unit,
+        rejected_at=source.fetched_at,
+    )
+
+
+def _check_named(condition: str, market_id: str, slug: str) -> None:
+    if not (condition or market_id or slug):
+        raise errors.Reject("neither condition id, id nor slug")
+
+
+def _condition(value: object) -> str:
+    """'' for a market that has none. Raises Reject."""
+    shown = fields.text(value)
+    return records.normalise_condition(shown) if shown else ""
+
+
+def _condition_or_none(value: object) -> str:
+    try:
+        return _condition(value)
+    except errors.Reject:
+        return ""
+
+
+def _start(row: fields.Json) -> int | None:
+    return fields.second(row.get("startDate"))
+
+
+def _second(row: fields.Json, *names: str) -> int | None:
+    found = (fields.second(row.get(name)) for name in names)
+    return next((second for second in found if second is not None), None)

@@ -1,0 +1,134 @@
+"""Markets asked for by condition id, wherever they still answer.
+
+First both of Gamma's lists; then, for each condition they do not know, the order book, whose row
+names the slug under which Gamma answers even for markets that no list shows. A condition nobody
+knows is set aside with that reason. Nothing is inferred from silence: every row is compared with
+the conditions that were asked, since a filter Gamma does not know is ignored without a word.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, gamma, listing, parse, walk
+
+# More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
+MAX_CONDITIONS = 40
+UNKNOWN = "no list knows this condition"
+_NOT_FOUND = 404
+_SINGLE = (("include_tag", "true"),)
+_Read = Callable[[Sequence[object], parse.Source], listing.Listed]
+
+
+async def walk_unit(
+    keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """All rows about up to 40 conditions. It is resumed at its beginning: it is a few requests.
+
+    Raises Retry (split) when the edge refuses the batch; Retry and GiveUp as fetched.
+    """
+    if resume is not None and resume.ended:
+        yield walk.Page((), resume, True, 0)
+        return
+    if len(keys) > MAX_CONDITIONS:
+        raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
+    conditions = [records.normalise_condition(key.partition("@")[0]) for key in keys]
+    search = _Search(fetch, persist, clock, unit)
+    missing = dict.fromkeys(conditions)
+    for closed in (True, False):
+        async for listed in search.lists(conditions, closed=closed):
+            for market in listed.markets:
+                missing.pop(market.condition_id, None)
+            yield _page(listed)
+    for condition in missing:
+        yield _page(await search.alone(condition))
+    yield walk.Page((), walk.Resume(ended=True), True, 0)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How questions are put. Each method returns rows about the conditions asked, nothing else."""
+
+    fetch: walk.Fetch
+    persist: walk.Persist
+    clock: clocks.Clock
+    unit: str
+
+    async def lists(
+        self, conditions: Iterable[str], *, closed: bool
+    ) -> AsyncIterator[listing.Listed]:
+        """The pages of one of Gamma's lists."""
+        asked = frozenset(conditions)
+        feed = gamma.feed_of_conditions(sorted(asked), closed=closed)
+        async for page in gamma.pages(
+            self.fetch, feed, clock=self.clock, unit=self.unit, persist=self.persist
+        ):
+            listed = listing.Listed(
+                markets=page.of(records.Market), rejected=page.of(records.Rejected)
+            )
+            listed.fetched_rows = page.fetched_rows
+            yield listed
+
+    async def alone(self, condition: str) -> listing.Listed:
+        """What the order book knows, and Gamma under the slug that it names."""
+        shown = records.show(condition)
+        route = endpoints.CLOB_MARKETS.at(shown)
+        listed = await self._one(route, condition, listing.clob_markets)
+        if listed is None or not listed.markets:
+            return self._unknown(condition)
+        slug = next((market.market_slug for market in listed.markets), "")
+        if slug:
+            route = endpoints.MARKET_BY_SLUG.at(urllib.parse.quote(slug, safe=""))
+            by_slug = await self._one(route, condition, listing.gamma_markets)
+            if by_slug is not None:
+                listed.markets += by_slug.markets
+                listed.rejected += by_slug.rejected
+                listed.fetched_rows += by_slug.fetched_rows
+        return listed
+
+    async def _one(
+        self, route: endpoints.Route, condition: str, read: _Read
+    ) -> listing.Listed | None:
+        """A single read; None when there is no such thing."""
+        feed = walk.Feed(route=route, params=_SINGLE)
+
+        async def attempt() -> listing.Listed:
+            reply = await self.fetch(feed, None)
+            source = walk.source_of(feed, reply, self.clock, self.unit)
+            return read([listing.decode(reply.body, source)], source)
+
+        try:
+            listed = await self.persist(attempt)
+        except errors.GiveUp as refusal:
+            if refusal.status != _NOT_FOUND:
+                raise
+            return None
+        # A slug that now belongs to another market is an answer, but none to this question.
+        listed.markets = [row for row in listed.markets if row.condition_id == condition]
+        return listed
+
+    def _unknown(self, condition: str) -> listing.Listed:
+        missing = records.reject(
+            reason=UNKNOWN,
+            request=endpoints.CLOB_MARKETS.at(records.show(condition)).address,
+            raw=msgspec.json.encode({"condition_id": records.show(condition)}).decode(),
+            unit=self.unit,
+            rejected_at=int(self.clock.now()),
+        )
+        return listing.Listed(rejected=[missing])
+
+
+def _page(listed: listing.Listed) -> walk.Page:
+    return walk.Page(listed.rows, walk.Resume(), False, listed.fetched_rows)

@@ -1,0 +1,70 @@
+"""How Gamma's lists are cut into units: a few coarse spans that cut themselves where they are full.
+
+A unit of markets or events has one key, a span (`polymarket.spans`). A sweep covers everything: a
+span without a beginning, one without an end, what lies between, and what has no start date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from polybackfill.polymarket import spans
+
+_FIRST_YEAR = 2020  # Polymarket's first markets
+_FIRST_BUSY_YEAR = 2023  # from here on a month holds as many markets as a year did before
+
+
+def sweep(now: float, *, closed: bool) -> Iterator[str]:
+    """The keys of all spans of one state, newest first, for a sweep made at `now` (epoch seconds).
+
+    Bounds depend on the month alone, so that a sweep begun again within a month has the same keys.
+    """
+    bounds = list(_bounds(datetime.fromtimestamp(now, UTC)))
+    yield spans.Span(closed, since=bounds[-1]).key
+    for since, until in zip(bounds[-2::-1], bounds[:0:-1], strict=True):
+        yield spans.Span(closed, since, until).key
+    yield spans.Span(closed, until=bounds[0]).key
+    yield spans.Span(closed, undated=True).key
+
+
+def can_split(key: str) -> bool:
+    """Whether a key names a span that may be cut in two."""
+    return spans.is_key(key) and spans.parse(key).can_cut
+
+
+def split(key: str) -> tuple[str, str]:
+    """Two spans that are this one, with its suffix. Raises ValueError when it cannot be cut."""
+    name, at, suffix = key.partition("@")
+    first, second = spans.parse(name).cut()
+    return f"{first.key}{at}{suffix}", f"{second.key}{at}{suffix}"
+
+
+def parts(key: str, is_known: Callable[[str], bool]) -> Iterator[str]:
+    """The spans that stand for a key now: itself, or what it was cut into in an earlier run.
+
+    `is_known`: the ledger holds this very key, open, done or in error. A span that was cut is not
+    in the ledger any more, but its first half is, or has been cut in turn.
+    """
+    if not is_known(key) and _was_cut(key, is_known):
+        for half in split(key):
+            yield from parts(half, is_known)
+    else:
+        yield key
+
+
+def _was_cut(key: str, is_known: Callable[[str], bool]) -> bool:
+    while can_split(key):
+        key, _ = split(key)
+        if is_known(key):
+            return True
+    return False
+
+
+def _bounds(today: datetime) -> Iterator[int]:
+    """First seconds of years, later of months, up to the present month."""
+    for year in range(_FIRST_YEAR, today.year + 1):
+        months = range(1, 13) if year >= _FIRST_BUSY_YEAR else (1,)
+        for month in months:
+            if (year, month) <= (today.year, today.month):
+                yield int(datetime(year, month, 1, tzinfo=UTC).timestamp())
