@@ -320,7 +320,7 @@ class _Sweep:
     def _estimate(self, listed: listing.Listed) -> None:
         """Ids grow with time, so how far the dates have come tells how many pages there are."""
         span, starts = self._feed.span, [start for start in listed.starts if start is not None]
-        if span.since is None or span.until is None or not starts:
+        if span.since is None or span.until is None or len(starts) < PAGE_ROWS:
             return
         covered = max(1.0, statistics.median_low(starts) - span.since)
         self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered

@@ -161,8 +161,7 @@ def clob_market(row: fields.Json, fetched_at: int) -> records.Market:
     sides = fields.objects(row.get("tokens"))
     closed = fields.flag(row.get("closed"))
     winners = [place for place, side in enumerate(sides) if fields.flag(side.get("winner"))]
-    halves = fields.flag(row.get("is_50_50_outcome"))
-    verdict = verdicts.by_winners(winners, closed=closed, halves=halves)
+    verdict = verdicts.by_winners(winners, closed=closed)
     return records.Market(
         source=CLOB,
         condition_id=condition,

@@ -2,16 +2,15 @@
 
 The rule for Gamma, which has prices and a status but no word for the result:
 
-- An open market is not resolved, whatever its prices: they are quotes.
-- A closed one is resolved unless its status says that the question is still under way (requested,
-  proposed, disputed, …) and if its prices are payouts, that is add up to one. Early markets have no
-  status at all; closed with such prices is all they say.
-- The winner is the outcome that pays at least 0.99. A tie (0.5 and 0.5) and any other division is
-  resolved without a winner.
-- Prices that are all zero (seen on settled markets of 2020) say nothing: resolved only if the
-  status says so, without a winner.
+- An open market is not resolved, whatever its prices: they are quotes. Neither is a closed one
+  whose status says that the question is under way (requested, proposed, disputed, …).
+- A closed market whose prices give all to one outcome (at least 0.999 of prices that add up to one)
+  is resolved, and that outcome won. Early markets have no status at all; this is all they say.
+- Otherwise a closed market is resolved if its status says so, and has no winner: a tie (0.5 and
+  0.5), another division, or prices that are all zero, which is how some settled markets show that
+  they have none. Without such a status 0.5 and 0.5 is nothing but the price of an untraded market.
 
-The order book marks the winning token, and markets that ended in a tie.
+The order book marks the winning token of a closed market; of ties it has no clear word.
 What pays out in the end is told by `/v2/resolutions`; disagreements are listed there.
 """
 
@@ -23,7 +22,7 @@ from typing import NamedTuple
 # Gamma, `umaResolutionStatus` and (Protocol V2) `resolutionStatus`; both names of one thing.
 _FINAL = frozenset(("resolved", "settled"))
 _UNKNOWN = ""
-_PAYS = 0.99
+_WHOLE = 0.999
 _ROUNDING = 0.01
 
 
@@ -34,32 +33,25 @@ class Verdict(NamedTuple):
     winner: int | None
 
 
+_UNRESOLVED = Verdict(False, None)
+
+
 def by_prices(prices: Sequence[float], *, closed: bool, status: str) -> Verdict:
-    """From Gamma's prices (`known_prices`), flag and status."""
-    status = status.lower()
-    if not closed or not (status in _FINAL or status == _UNKNOWN):
-        return Verdict(False, None)
-    if not _are_payouts(prices):
-        return Verdict(status in _FINAL, None)
-    top = max(prices)
-    return Verdict(True, prices.index(top) if top >= _PAYS else None)
+    """From Gamma's prices, flag and status."""
+    is_final = status.lower() in _FINAL
+    if not closed or not (is_final or status == _UNKNOWN):
+        return _UNRESOLVED
+    top = max(prices, default=0.0)
+    if len(prices) > 1 and top >= _WHOLE and abs(sum(prices) - 1.0) <= _ROUNDING:
+        return Verdict(True, prices.index(top))
+    return Verdict(is_final, None)
 
 
-def by_winners(winners: Sequence[int], *, closed: bool, halves: bool) -> Verdict:
+def by_winners(winners: Sequence[int], *, closed: bool) -> Verdict:
     """From the tokens the order book marks as winners."""
-    if len(winners) == 1:
-        return Verdict(True, winners[0])
-    return Verdict(closed and (halves or bool(winners)), None)
+    return Verdict(True, winners[0]) if closed and len(winners) == 1 else _UNRESOLVED
 
 
 def known_prices(prices: list[float]) -> list[float]:
     """[] when all are zero: that is how missing prices are written."""
     return prices if any(prices) else []
-
-
-def _are_payouts(prices: Sequence[float]) -> bool:
-    return (
-        len(prices) > 1
-        and all(0.0 <= price <= 1.0 for price in prices)
-        and abs(sum(prices) - 1.0) <= _ROUNDING
-    )

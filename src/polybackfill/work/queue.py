@@ -236,6 +236,10 @@ class Queue:
             self._bell.ring()
 
     def _admit(self, unit: units.Unit) -> None:
+        for part in units.parts(unit, lambda key: self._is_known(unit, key)):
+            self._admit_part(part)
+
+    def _admit_part(self, unit: units.Unit) -> None:
         fresh = [key for key in unit.keys if self._is_wanted(unit, key)]
         if not fresh:
             return
@@ -243,6 +247,15 @@ class Queue:
             rows = unit.expected_rows * len(fresh) // len(unit.keys)
             unit = units.Unit(unit.kind, tuple(fresh), unit.since, unit.until, rows)
         self._enqueue(unit)
+
+    def _is_known(self, unit: units.Unit, key: str) -> bool:
+        place = (unit.kind, key, unit.window)
+        return (
+            (key, unit.window) in self._keys
+            or self._ledger.is_done(*place)
+            or self._ledger.open_unit(*place) is not None
+            or self._ledger.failed_unit(*place) is not None
+        )
 
     def _is_wanted(self, unit: units.Unit, key: str) -> bool:
         if (key, unit.window) in self._keys:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from polybackfill.work import slices
@@ -82,6 +82,18 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
         parts = ((earlier,), (later,))
     first, second = (Unit(unit.kind, keys, unit.since, unit.until, expected_rows) for keys in parts)
     return first, second
+
+
+def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
+    """The units that stand for one now: itself, or the spans into which it was cut before.
+
+    `is_known`: whether the ledger holds a key, as in `slices.parts`.
+    """
+    if len(unit.keys) > 1 or not slices.can_split(unit.keys[0]):
+        yield unit
+        return
+    for key in slices.parts(unit.keys[0], is_known):
+        yield replace(unit, keys=(key,))
 
 
 def pack(

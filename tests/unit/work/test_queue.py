@@ -356,6 +356,26 @@ async def test_one_key_that_is_too_big_is_tried_again(lined: Lined) -> None:
     assert (await taken(lined_up)).unit == lease.unit
 
 
+async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart(
+    lined: Lined, book: ledger.Ledger, folder: Path, clock: Clock
+) -> None:
+    sweep = wallets("open:0..86400@1", "open:86400..@1")
+    lined_up = lined(sweep)
+    lined_up.split(await taken(lined_up))
+    early = await taken(lined_up)
+    assert early.unit.keys == ("open:0..43200@1",)
+    lined_up.finish(early)
+    await book.sync()
+    book.close()
+
+    again = ledger.Ledger.open(folder, clock=clock)
+    lined_up = lined(sweep, ledger=again)
+    keys = [(await taken(lined_up)).unit.keys for _ in range(2)]
+    assert keys == [("open:43200..86400@1",), ("open:86400..@1",)]
+    assert lined_up.stats()["skipped_done"] == 1
+    again.close()
+
+
 async def test_a_restart_goes_on_where_the_dead_process_stood(
     lined: Lined, book: ledger.Ledger, folder: Path, clock: Clock
 ) -> None:

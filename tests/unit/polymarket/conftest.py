@@ -1,0 +1,31 @@
+"""The client's own way of asking, for walks over the shared sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import progress
+from polybackfill.polymarket import endpoints, http, limits, walk
+
+
+@pytest_asyncio.fixture
+async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+    """One request of a walk, without limits and without a second try."""
+    clock = clocks.SystemClock()
+    budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
+    client = http.Client(
+        base_urls={host: f"{sandbox.url}/{host}" for host in ("data", "gamma", "clob")},
+        limits=limits.Limits(budgets, clock=clock),
+        clock=clock,
+        refusal_pause_s=0.0,
+    )
+
+    async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
+        return await client.get(feed.route, feed.query(cursor), progress.Progress(clock))
+
+    yield ask
+    await client.close()

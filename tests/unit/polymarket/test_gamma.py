@@ -1,0 +1,346 @@
+"""Gamma's lists: proven ends, no answers to other questions, full spans and bad cursors cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, gamma, spans, walk
+from polybackfill.work import slices
+
+CLOCK = clocks.SystemClock()
+DAY = 86_400
+SINCE = 1_790_000_000
+SPAN = spans.Span(True, SINCE, SINCE + 30 * DAY)
+HOUR = spans.Span(True, SINCE, SINCE + 3600)  # is never cut
+UNDATED = spans.Span(True, undated=True)
+Walker = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes
+    url: str = "http://x/markets/keyset?closed=true"
+
+
+def market(number: int, **changes: Any) -> dict[str, Any]:
+    """A closed market; ids and start dates rise together."""
+    start = datetime.fromtimestamp(SINCE + number, UTC).isoformat()
+    return {
+        "id": str(number),
+        "conditionId": f"0x{number:064x}",
+        "slug": f"m-{number}",
+        "closed": True,
+        "startDate": start,
+        **changes,
+    }
+
+
+@dataclass
+class Script:
+    """Pages by cursor, as the list would serve them: None → "1" → "2" → …"""
+
+    pages: list[list[Any]]
+    odd: dict[str | None, Any] = field(default_factory=dict)
+    """Answered instead, by cursor: a body, or an error to raise."""
+    asked: list[str | None] = field(default_factory=list)
+    feeds: list[walk.Feed] = field(default_factory=list)
+
+    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+        self.asked.append(cursor)
+        self.feeds.append(feed)
+        if cursor in self.odd:
+            answer = self.odd[cursor]
+            answer = answer.pop(0) if isinstance(answer, list) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return Reply(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        number = int(cursor or 0)
+        body: dict[str, Any] = {"markets": self.pages[number]}
+        if number + 1 < len(self.pages):
+            body["next_cursor"] = str(number + 1)
+        return Reply(json.dumps(body).encode())
+
+
+def pages_of(count: int, rows: int = 100, step: int = 1) -> list[list[dict[str, Any]]]:
+    """Full pages of markets whose start dates are `step` seconds apart, and a short last one."""
+    numbers = iter(range(0, count * rows * step, step))
+    return [[market(next(numbers)) for _ in range(rows)] for _ in range(count)] + [[]]
+
+
+async def walked(
+    script: Script, span: spans.Span = SPAN, resume: walk.Resume | None = None
+) -> list[walk.Page]:
+    walker = gamma.walk_markets((span.key,), script, resume, clock=CLOCK, unit="u")
+    return [page async for page in walker]
+
+
+def ids_of(pages: list[walk.Page]) -> list[str]:
+    return [row.market_id for page in pages for row in page.of(records.Market)]
+
+
+async def swept(
+    fetch: walk.Fetch, walker: Walker, kind: type[Any], *, now: float
+) -> dict[str, Any]:
+    """Every row of one list, its units cut where they ask for it; by id."""
+    found: dict[str, Any] = {}
+    waiting = [key for closed in (True, False) for key in slices.sweep(now, closed=closed)]
+    while waiting:
+        key = waiting.pop()
+        try:
+            async for page in walker((key,), fetch, None, clock=CLOCK):
+                for row in page.of(kind):
+                    found[_name(row)] = row
+                assert not page.of(records.Rejected)
+        except errors.Retry as problem:
+            if not problem.split:
+                raise
+            waiting += slices.split(key)
+    return found
+
+
+def _name(row: records.Market | records.Event) -> str:
+    return row.market_id if isinstance(row, records.Market) else row.event_id
+
+
+async def test_a_sweep_of_the_sandbox_brings_every_listed_market(
+    fetch: walk.Fetch, sandbox: harness.Sandbox
+) -> None:
+    """Seed 002, api_markets_staging: open and closed both present, page clamp to 100 handled."""
+    found = await swept(fetch, gamma.walk_markets, records.Market, now=CLOCK.now())
+    truth = sandbox.truth()["markets"]
+    assert sum(row.closed for row in found.values()) == truth["gamma_closed"]
+    assert sum(not row.closed for row in found.values()) == truth["gamma_open"]
+    assert sum(row.protocol_version == "v2" for row in found.values()) == truth["gamma_v2"]
+    without = [row for row in found.values() if not row.condition_id]
+    assert len(without) == truth["without_condition"]["count"]
+    assert any(row.tags for row in found.values())
+    assert all(row.resolved or row.closed or row.winning_outcome is None for row in found.values())
+    assert any(row.winning_outcome == 1 for row in found.values())
+
+
+async def test_a_sweep_of_the_sandbox_brings_every_event(
+    fetch: walk.Fetch, sandbox: harness.Sandbox
+) -> None:
+    found = await swept(fetch, gamma.walk_events, records.Event, now=CLOCK.now())
+    assert len(found) == sandbox.truth()["events"]["count"]
+    assert any(row.tags and row.market_ids for row in found.values())
+
+
+async def test_full_pages_are_followed_to_the_page_that_is_not_full() -> None:
+    script = Script(pages_of(3))
+    pages = await walked(script, HOUR)
+    assert [page.last for page in pages] == [False, False, False, True]
+    assert len(set(ids_of(pages))) == 300
+    assert script.asked == [None, "1", "2", "3"]
+    assert pages[-1].resume.ended
+
+
+async def test_a_short_page_with_a_cursor_is_not_the_end() -> None:
+    """Seed 002, api_markets_staging: stops only at a proven end; fewer rows than asked is none."""
+    script = Script([[market(1)] * 50, [], [market(2)]])
+    pages = await walked(script, SPAN)
+    assert [page.last for page in pages] == [False, False, True]
+    assert ids_of(pages)[-1] == "2"
+
+
+async def test_the_question_hides_nothing_and_its_order_never_changes() -> None:
+    script = Script([[]])
+    await walked(script)
+    asked = script.feeds[0].query("abc")
+    for pair in (
+        ("closed", "true"),
+        ("version", "v1"),
+        ("version", "v2"),
+        ("include_tag", "true"),
+        ("limit", "100"),
+        ("order", "id"),
+        ("ascending", "true"),
+        ("after_cursor", "abc"),
+    ):
+        assert pair in asked
+    assert {name for name, _ in asked} >= {"start_date_min", "start_date_max"}
+    assert "cursor" not in dict(asked)
+
+
+REPEATED = {"markets": [market(1)], "next_cursor": "1"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"markets":null}',
+        b'{"events":[]}',
+        b'{"markets":[],"next_cursor":""}',
+        b'{"markets":[],"next_cursor":7}',
+        {"markets": [market(1)] * 100},
+        {"markets": [market(1, closed=False)]},
+        {"markets": [market(31 * DAY)]},
+        {"markets": [market(1, startDate="2020-01-01T00:00:00Z")]},
+        REPEATED,
+    ],
+    ids=lambda body: str(body)[:40],
+)
+async def test_an_answer_to_no_or_another_question_is_asked_for_again(body: Any) -> None:
+    script = Script([[market(1)] * 100, []], odd={"1": body})
+    with pytest.raises(errors.Retry):
+        await walked(script, HOUR)
+    script = Script([], odd={None: body})
+    if body == REPEATED:
+        return  # nothing yet to repeat
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert not caught.value.split, "an ignored filter is no reason to cut"
+
+
+async def test_rows_without_a_date_or_state_contradict_nothing() -> None:
+    script = Script([[market(1, startDate=None), market(2, closed=None), None]])
+    pages = await walked(script)
+    assert ids_of(pages) == ["1", "2"]
+    assert [row.reason for row in pages[0].of(records.Rejected)] == ["not an object"]
+
+
+async def test_a_walk_resumes_behind_what_is_stored() -> None:
+    script = Script(pages_of(3))
+    first = await walked(script, HOUR)
+    script = Script(pages_of(3))
+    rest = await walked(script, HOUR, first[1].resume)
+    assert script.asked == ["2", "3"]
+    assert ids_of(first[:2]) + ids_of(rest) == ids_of(first)
+    over = await walked(script, HOUR, rest[-1].resume)
+    assert [page.last for page in over] == [True]
+    assert script.asked == ["2", "3"], "an ended walk asks nothing"
+
+
+async def test_a_place_of_another_span_is_worth_nothing() -> None:
+    script = Script(pages_of(1))
+    other = walk.Resume(cursor="1", feed="another")
+    assert len(ids_of(await walked(script, HOUR, other))) == 100
+
+
+async def test_a_full_span_is_cut_after_one_page_when_its_dates_tell() -> None:
+    script = Script(pages_of(60, step=1))
+    with pytest.raises(errors.Retry, match="more than 20 pages") as caught:
+        await walked(script)
+    assert caught.value.split
+    assert len(script.asked) == 1
+
+
+async def test_a_full_span_is_cut_at_the_latest_after_twenty_pages() -> None:
+    undated = [
+        [market(page * 100 + row, startDate=None) for row in range(100)] for page in range(60)
+    ]
+    script = Script(undated)
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert caught.value.split
+    assert len(script.asked) == gamma.MANY_PAGES + 1
+
+
+async def test_an_hour_is_read_however_full_it_is() -> None:
+    hour = [[market(0, id=str(page * 100 + row)) for row in range(100)] for page in range(30)]
+    pages = await walked(Script([*hour, []]), HOUR)
+    assert len(set(ids_of(pages))) == 3_000
+
+
+async def test_a_cursor_that_trips_the_edge_cuts_the_span() -> None:
+    """Issue, statement 5: a cursor that trips the edge."""
+    trip = errors.Retry("403: a web page", split=True, pause_host_s=0.0)
+    script = Script([[market(DAY)] * 100, []], odd={"1": trip})
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert caught.value.split
+    assert script.asked == [None, "1", None], "the first page is asked again: the host answers"
+
+
+async def test_a_host_that_refuses_everything_cuts_nothing() -> None:
+    trip = errors.Retry("403: a web page", split=True, pause_host_s=90.0)
+    first = {"markets": [market(DAY)] * 100, "next_cursor": "1"}
+    script = Script([], odd={"1": trip, None: [first, trip]})
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert not caught.value.split
+    assert caught.value.pause_host_s == 90.0
+    script = Script([], odd={None: trip})
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert not caught.value.split
+    assert script.asked == [None]
+
+
+async def test_a_list_that_dies_halfway_is_cut_or_given_back_and_never_ended() -> None:
+    """Issue, statement 5: an event list that dies halfway."""
+    dead = errors.Retry("500")
+    script = Script([[market(DAY)] * 100, []], odd={"1": dead})
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert caught.value.split
+    script = Script([[market(1)] * 100, []], odd={"1": dead})
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script, HOUR)
+    assert not caught.value.split
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_refused_cursor_is_shown_once_more_and_then_the_walk_begins_anew(
+    status: int,
+) -> None:
+    refusal = errors.GiveUp("invalid after_cursor", status=status)
+    script = Script([[market(1)] * 100, [market(2)]], odd={"1": [refusal, refusal]})
+    script.odd["1"] += [{"markets": [market(2)]}]
+    pages = await walked(script, HOUR)
+    assert script.asked == [None, "1", "1", None, "1"]
+    assert [page.restarted for page in pages] == [False, True, False]
+    script = Script([[market(1)] * 100, []], odd={"1": refusal})
+    with pytest.raises(errors.GiveUp):
+        await walked(script, HOUR)
+    assert script.asked == [None, "1", "1", None, "1"]
+
+
+async def test_the_undated_are_read_from_both_ends_up_to_the_first_date() -> None:
+    script = Script(
+        [
+            [market(row, startDate=None) for row in range(100)],
+            [market(200, startDate=None), market(201)],
+            [market(300)],
+        ]
+    )
+    pages = await walked(script, UNDATED)
+    assert script.asked == [None, "1", None, "1"]
+    orders = [dict(feed.query(None))["ascending"] for feed in script.feeds]
+    assert orders == ["true", "true", "false", "false"]
+    assert {dict(feed.query(None))["order"] for feed in script.feeds} == {"startDate"}
+    assert len(set(ids_of(pages))) == 102
+    assert [page.last for page in pages] == [False, False, False, True]
+
+    script = Script(script.pages)
+    rest = await walked(script, UNDATED, pages[1].resume)
+    assert script.asked == [None, "1"]
+    assert rest[-1].last
+    script = Script(script.pages)
+    assert [page.last for page in await walked(script, UNDATED, pages[-1].resume)] == [True]
+    assert script.asked == []
+
+
+async def test_events_bring_markets_that_no_date_filter_shows() -> None:
+    relic = {"id": "7", "slug": "old", "closed": True}
+    event = {"id": "9", "slug": "e", "closed": True, "startDate": None, "markets": [relic]}
+
+    async def fetch(feed: walk.Feed, cursor: str | None) -> Reply:
+        assert feed.route == endpoints.EVENTS
+        return Reply(json.dumps({"events": [event]}).encode())
+
+    pages = [page async for page in gamma.walk_events((SPAN.key,), fetch, None, clock=CLOCK)]
+    assert ids_of(pages) == ["7"]
+    assert [row.event_id for row in pages[0].of(records.Event)] == ["9"]
