@@ -49,7 +49,7 @@ _SIDES = frozenset(("BUY", "SELL"))
 # 999 is the API's "unknown"; a condition has at most 256 outcome slots on chain.
 _OUTCOME_SLOTS = 256
 # Far above any supply of shares and low enough for shares times price to stay finite.
-_AMOUNT_LIMIT = 1e18
+AMOUNT_LIMIT = 1e18
 _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
 _ESCAPE = re.compile(
@@ -100,19 +100,21 @@ class _Row(msgspec.Struct, gc=False):
     is_combo: bool | None = None
 
 
-class _Pagination(msgspec.Struct):
+class Pagination(msgspec.Struct):
+    """The part of a page that says whether another one follows."""
+
     has_more: bool
     next_cursor: str | None
 
 
 class _Envelope(msgspec.Struct):
     data: list[_Row]
-    pagination: _Pagination
+    pagination: Pagination
 
 
 class _RawEnvelope(msgspec.Struct):
     data: list[msgspec.Raw]
-    pagination: _Pagination
+    pagination: Pagination
 
 
 _NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -147,6 +149,19 @@ def one_row(raw: str, source: Source) -> records.Trade | records.Activity:
     return _usable(row, 0, _RawRows([content]), source)
 
 
+def next_cursor(pagination: Pagination, route: str) -> str | None:
+    """The next page's cursor, None when the feed said that this is its end.
+
+    Raises Retry when the two things it says about that do not fit each other.
+    """
+    cursor = pagination.next_cursor
+    if cursor == "" or pagination.has_more != (cursor is not None):
+        raise errors.Retry(
+            f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
+        )
+    return cursor
+
+
 class _RawRows:
     """The rows' own JSON, taken from the page only where some of it is kept."""
 
@@ -173,12 +188,8 @@ def _page(body: bytes, source: Source) -> Parsed:
     return parsed
 
 
-def _empty(body: bytes, pagination: _Pagination, rows: int, source: Source) -> Parsed:
-    cursor = pagination.next_cursor
-    if cursor == "" or pagination.has_more != (cursor is not None):
-        raise errors.Retry(
-            f"{source.route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
-        )
+def _empty(body: bytes, pagination: Pagination, rows: int, source: Source) -> Parsed:
+    cursor = next_cursor(pagination, source.route)
     return Parsed([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
 
 
@@ -237,7 +248,7 @@ def _usable(
         raise errors.Reject("type: missing")
     if not 0 < row.timestamp <= records.MAX_SECOND:
         raise errors.Reject("timestamp: not in seconds since 1970")
-    if not 0.0 <= row.price < _AMOUNT_LIMIT:
+    if not 0.0 <= row.price < AMOUNT_LIMIT:
         raise errors.Reject("price: negative or beyond any price")
     if kind == _TRADE and not row.is_combo:
         return _trade(row, source)
@@ -246,7 +257,7 @@ def _usable(
 
 def _trade(row: _Row, source: Source) -> records.Trade:
     shares = row.size
-    if not 0.0 < shares < _AMOUNT_LIMIT:
+    if not 0.0 < shares < AMOUNT_LIMIT:
         raise errors.Reject("size: not above 0")
     side = row.side
     if side not in _SIDES:
@@ -267,7 +278,7 @@ def _trade(row: _Row, source: Source) -> records.Trade:
         condition,
         row.title or "",
         side,
-        _outcome_index(row.outcome_index, condition, token),
+        outcome_index(row.outcome_index, condition, token),
         row.outcome or "",
         token,
         "",
@@ -285,7 +296,7 @@ def _trade(row: _Row, source: Source) -> records.Trade:
 
 def _activity(row: _Row, kind: str, raw: str, source: Source) -> records.Activity:
     shares = row.size
-    if not 0.0 <= shares < _AMOUNT_LIMIT:
+    if not 0.0 <= shares < AMOUNT_LIMIT:
         raise errors.Reject("size: negative")
     condition = records.normalise_condition(row.condition_id) if row.condition_id else ""
     token = records.normalise_token(row.token_id) if row.token_id else ""
@@ -297,7 +308,7 @@ def _activity(row: _Row, kind: str, raw: str, source: Source) -> records.Activit
         token,
         kind,
         row.side,
-        _outcome_index(row.outcome_index, condition, token),
+        outcome_index(row.outcome_index, condition, token),
         row.outcome or "",
         shares,
         row.price,
@@ -327,7 +338,8 @@ def _known(known: dict[str, str], text: str, normalise: Callable[[str], str]) ->
     return digits
 
 
-def _outcome_index(index: int | None, condition: str, token: str) -> int:
+def outcome_index(index: int | None, condition: str, token: str) -> int:
+    """The index as delivered, else computed from the token; UNKNOWN_OUTCOME when it fits none."""
     if index is not None and 0 <= index < _OUTCOME_SLOTS:
         return index
     found = tokens.outcome_index_of(condition, token) if condition and token else None

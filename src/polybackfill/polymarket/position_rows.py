@@ -1,0 +1,148 @@
+"""Bytes of a page of /v2/positions become records; a row that makes no sense is set aside.
+
+Field meanings: docs.polymarket.com/api-reference (data-api v2, positions), read 2026-11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from polybackfill import errors, records
+from polybackfill.polymarket import envelope, parse
+
+KNOWN_FIELDS = frozenset(
+    (
+        "proxy_wallet",
+        "token_id",
+        "condition_id",
+        "current_size",
+        "avg_price",
+        "entry_cost_usdc",
+        "entry_fees_usdc",
+        "total_cost_usdc",
+        "current_price",
+        "current_value",
+        "total_size",
+        "realized_pnl",
+        "unrealized_pnl",
+        "total_pnl",
+        "percent_pnl",
+        "percent_realized_pnl",
+        "status",
+        "redeemable",
+        "mergeable",
+        "negative_risk",
+        "archived",
+        "verified",
+        "title",
+        "slug",
+        "icon",
+        "event_id",
+        "event_slug",
+        "outcome",
+        "outcome_index",
+        "opposite_outcome",
+        "opposite_token_id",
+        "end_date",
+        "last_event_at",
+        "first_entry_at",
+        "name",
+        "profile_image",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One page. `fetched_rows`: used or not. `next_cursor`: None at the end of the list."""
+
+    positions: list[records.Position]
+    rejected: list[records.Rejected]
+    fetched_rows: int
+    next_cursor: str | None
+    unknown_fields: dict[str, int]
+
+
+class _Row(msgspec.Struct, gc=False):
+    proxy_wallet: str
+    condition_id: str
+    token_id: str
+    current_size: float
+    avg_price: float | None = None
+    total_size: float | None = None
+    current_price: float | None = None
+    current_value: float | None = None
+    realized_pnl: float | None = None
+    unrealized_pnl: float | None = None
+    entry_fees_usdc: float | None = None
+    status: str | None = None
+    slug: str | None = None
+    outcome: str | None = None
+    outcome_index: int | None = None
+    last_event_at: int | None = None
+
+
+# Not strict: a number may come as text, as the prices of resolutions do.
+_row = msgspec.json.Decoder(_Row, strict=False)
+
+
+def page(body: bytes, source: parse.Source, *, status: str, timestamp: int, version: int) -> Answer:
+    """The rows of one page of the list `status`. Raises Retry when it is no page.
+
+    `timestamp`, `version`: as in `records.Position`, for every row.
+    """
+    raw_rows, next_cursor = envelope.page(body, source)
+
+    def usable(row: _Row) -> records.Position:
+        return _position(row, status, timestamp, version)
+
+    taken = envelope.take(raw_rows, _row, usable, source)
+    return Answer(
+        positions=taken.rows,
+        rejected=taken.rejected,
+        fetched_rows=len(raw_rows),
+        next_cursor=next_cursor,
+        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+    )
+
+
+def _position(row: _Row, status: str, timestamp: int, version: int) -> records.Position:
+    if row.current_size < 0:
+        raise errors.Reject("current_size: negative")
+    last_event_at = row.last_event_at or 0
+    if not 0 <= last_event_at <= records.MAX_SECOND:
+        raise errors.Reject("last_event_at: not in seconds since 1970")
+    condition = records.normalise_condition(row.condition_id)
+    token = records.normalise_token(row.token_id)
+    return records.Position(
+        wallet_address=records.normalise_wallet(row.proxy_wallet),
+        condition_id=condition,
+        outcome=parse.outcome_index(row.outcome_index, condition, token),
+        asset_id=token,
+        market=envelope.plain(row.slug),
+        status=envelope.plain(row.status) or status,
+        size=_number(row.current_size),
+        # 0 is the API's "none"; above 1 is real (1.0089 seen).
+        entry_price=_number(row.avg_price) or None,
+        total_size=_number(row.total_size),
+        current_price=_number(row.current_price),
+        current_value=_number(row.current_value),
+        realized_pnl=_number(row.realized_pnl),
+        unrealized_pnl=_number(row.unrealized_pnl),
+        entry_fees=_number(row.entry_fees_usdc),
+        outcome_label=envelope.plain(row.outcome),
+        last_event_at=last_event_at,
+        timestamp=timestamp,
+        version=version,
+    )
+
+
+def _number(amount: float | None) -> float:
+    """0 for none. Raises Reject for what is no amount of anything, the text "nan" included."""
+    if amount is None:
+        return 0.0
+    if not -parse.AMOUNT_LIMIT < amount < parse.AMOUNT_LIMIT:
+        raise errors.Reject("an amount beyond any amount")
+    return amount

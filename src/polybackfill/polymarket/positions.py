@@ -1,0 +1,311 @@
+"""All positions of a wallet: the open ones, the closed ones, and what moved meanwhile.
+
+A position is always in one of two lists, OPEN (which shows redeemable ones too) or CLOSED, and may
+change places while they are read. What can be proven rests on the order `TIMESTAMP ASC`, the time
+of a position's last event: prices do not move it, and every event moves it towards the end, which
+is still to be read. Both lists have this order (others the closed list replaces by its own). So
+within one list a position may be seen twice, of which the newer sight wins by its version, but one
+that stays in the list cannot be missed. To be missed it has to be in the other list each time:
+closed while the open list is read, open again while the closed list is read. Therefore the open
+list is read again, from shortly before the beginning on, since a position that changed lists has
+an event of that time; and so on in turns, until such a list fits on one page.
+
+A wallet whose newest event is older than a day, and whose lists are one page each, read within
+seconds, is done after two requests. What remains: a position of such a wallet that is bought back
+in the very second between them; one that changes lists between each two of the last requests; and
+changes the API does not count as events. They are found by the next reading of the wallet.
+
+The end of a complete reading deletes what older readings left behind, unless a row was set aside:
+what it was about may be what would be deleted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, position_rows, walk
+
+OPEN, CLOSED = "OPEN", "CLOSED"
+LISTS = (OPEN, CLOSED)
+# A list says REDEEMABLE of what is open and settled; a row of the other list is no answer.
+_FOREIGN = {OPEN: frozenset((CLOSED,)), CLOSED: frozenset((OPEN, "REDEEMABLE"))}
+# OpenAPI of data-api v2, 2026-11: `limit` at most 1000, more is refused.
+PAGE_ROWS = 1000
+# How far the source's own clock may lie behind an event (pm-backfill reads 120 s behind the head).
+LAG_S = 120
+QUIET_S = 86_400
+SHORT_S = 30
+# Bots trade thousands of markets an hour; by then a missed position has changed lists seven times.
+MAX_LISTS = 8
+_REMEMBERED_CURSORS = 4_096
+_BAD_REQUEST = 400
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a reading stands; it travels as the `cursor` of a Resume.
+
+    `began_ms`: when each list so far was begun, epoch milliseconds; the first one names the whole
+    reading. `done`: lists read to their end. Of the present list `since` is its bound, `pages` are
+    read, `cursor` is the next, `clock` the last event of its last row; `newest`: that of the whole
+    reading, epoch seconds. `largest`: pages of the longest list. `rejected`: rows set aside.
+    `asked_ms`: when the last page was asked for.
+    """
+
+    began_ms: tuple[int, ...] = ()
+    done: int = 0
+    since: int | None = None
+    pages: int = 0
+    cursor: str | None = None
+    clock: int = 0
+    newest: int = 0
+    largest: int = 0
+    rejected: int = 0
+    asked_ms: int = 0
+
+    @property
+    def status(self) -> str:
+        """The list that is being read."""
+        return LISTS[self.done % len(LISTS)]
+
+
+async def walk_unit(
+    unit_keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None = None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
+
+    The last page carries a PositionsEnd. A cursor the API refuses (400) twice begins the reading
+    anew, once; a second time only when it came further. Raises Retry, GiveUp and Stop as
+    `walk.pages` does.
+    """
+    wallet, _, _ = unit_keys[0].partition("@")
+    reading = _Reading(wallet, resume, clock=clock, unit=unit)
+    while not reading.ended:
+        try:
+            # No name for answer or page: they would stay in memory while the caller is busy.
+            yield reading.take(await persist(lambda: reading.ask(fetch)))
+        except errors.GiveUp as refusal:
+            if refusal.status != _BAD_REQUEST or not reading.may_go_on():
+                raise
+    if reading.was_over:
+        yield walk.Page((), reading.resume, last=True, fetched_rows=0)
+
+
+def feed_of(wallet: str, status: str, since: int | None = None) -> walk.Feed:
+    """One of the two lists of a wallet, least recently changed first, dust included.
+
+    Archived markets show their open positions only. `since`: epoch seconds of the last event.
+    """
+    params = [
+        ("user", records.show(wallet)),
+        ("status", status),
+        ("filter_type", "TOKENS"),
+        ("filter_amount", "0"),
+        ("sort_by", "TIMESTAMP"),
+        ("sort_direction", "ASC"),
+        ("limit", str(PAGE_ROWS)),
+    ]
+    if status == OPEN:
+        params.append(("include_archived", "true"))
+    if since is not None:
+        params.append(("start", str(since)))
+    return walk.Feed(
+        endpoints.POSITIONS, tuple(params), wallet=wallet, descending=False, since=since
+    )
+
+
+class _Reading:
+    """Where the reading of a wallet stands. `ask` only looks; `take` moves on."""
+
+    def __init__(
+        self, wallet: str, resume: walk.Resume | None, *, clock: clocks.Clock, unit: str
+    ) -> None:
+        self._wallet = wallet
+        self._clock = clock
+        self._unit = unit
+        self._fingerprint = "".join(feed_of(wallet, status).fingerprint for status in LISTS)
+        self._restarts = 0
+        self._has_restarted = False
+        self._refused_at = 0
+        self._doubted: str | None = None
+        known = resume if resume and resume.feed == self._fingerprint else None
+        self.ended = self.was_over = known is not None and known.ended
+        self._begin(_place_of(known))
+
+    def _begin(self, place: Place) -> None:
+        self._place = place
+        self._asked_ms = place.asked_ms
+        self._pages = 0
+        self._empty_pages = 0
+        self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
+
+    @property
+    def resume(self) -> walk.Resume:
+        """Where to go on once the rows taken so far are stored."""
+        if self.ended:
+            return walk.Resume(feed=self._fingerprint, ended=True)
+        place = msgspec.json.encode(self._place).decode()
+        return walk.Resume(place, feed=self._fingerprint)
+
+    def may_go_on(self) -> bool:
+        """After a refusal: the cursor is shown once more, then the reading begins anew.
+
+        Another refused cursor is worth a new beginning only further on.
+        """
+        cursor = self._place.cursor
+        if cursor is None:
+            return False
+        if cursor != self._doubted:
+            self._doubted = cursor
+            return True
+        if self._restarts == walk.MAX_RESTARTS or (
+            self._restarts and self._pages <= self._refused_at
+        ):
+            return False
+        self._restarts += 1
+        self._refused_at = self._pages
+        self._has_restarted = True
+        self._begin(Place(asked_ms=self._asked_ms))
+        return True
+
+    async def ask(self, fetch: walk.Fetch) -> position_rows.Answer:
+        """Fetch and parse the next page. Raises Retry when it is not the answer."""
+        place = self._begun()
+        feed = feed_of(self._wallet, place.status, place.since)
+        reply = await fetch(feed, place.cursor)
+        answer = position_rows.page(
+            reply.body,
+            walk.source_of(feed, reply, self._clock, self._unit),
+            status=place.status,
+            timestamp=place.began_ms[0] // 1000,
+            version=_version(self._asked_ms),
+        )
+        self._check(answer, place)
+        return answer
+
+    def take(self, answer: position_rows.Answer) -> walk.Page:
+        """Hand over the rows, and move on to the next page or the next list."""
+        clocked = [row.last_event_at for row in answer.positions if row.last_event_at]
+        self._move(answer, clocked)
+        self._count_empty(answer)
+        rows: list[list[records.Position] | list[records.Rejected] | list[records.PositionsEnd]]
+        rows = [answer.positions, answer.rejected]
+        if self.ended and not self._place.rejected:
+            began_ms = self._place.began_ms[0]
+            end = records.PositionsEnd(self._wallet, began_ms // 1000, _version(began_ms))
+            rows.append([end])
+        restarted, self._has_restarted = self._has_restarted, False
+        return walk.Page(
+            rows=tuple(rows),
+            resume=self.resume,
+            last=self.ended,
+            fetched_rows=answer.fetched_rows,
+            first_second=min(clocked, default=None),
+            last_second=max(clocked, default=None),
+            unknown_fields=answer.unknown_fields,
+            restarted=restarted,
+        )
+
+    def _begun(self) -> Place:
+        """The place, with the moment in which its list was begun. No two requests share one."""
+        self._asked_ms = max(self._asked_ms + 1, int(self._clock.now() * 1000))
+        place = self._place
+        if len(place.began_ms) == place.done:
+            began_ms = (*place.began_ms, self._asked_ms)
+            place = msgspec.structs.replace(place, began_ms=began_ms)
+            self._place = place = msgspec.structs.replace(place, since=_since(place))
+        return place
+
+    def _move(self, answer: position_rows.Answer, clocked: list[int]) -> None:
+        next_cursor = answer.next_cursor
+        pages = self._place.pages + 1
+        self._pages += 1
+        place = msgspec.structs.replace(
+            self._place,
+            pages=pages,
+            cursor=next_cursor,
+            clock=clocked[-1] if clocked else self._place.clock,
+            newest=max((self._place.newest, *clocked)),
+            largest=max(self._place.largest, pages),
+            rejected=self._place.rejected + len(answer.rejected),
+            asked_ms=self._asked_ms,
+        )
+        if next_cursor is None:
+            place = msgspec.structs.replace(place, done=place.done + 1)
+            self.ended = _is_complete(place)
+            place = msgspec.structs.replace(place, pages=0, clock=0)
+            self._seen_cursors.clear()
+        else:
+            self._seen_cursors.append(next_cursor)
+        self._place = place
+
+    def _check(self, answer: position_rows.Answer, place: Place) -> None:
+        path = endpoints.POSITIONS.path
+        cursor = answer.next_cursor
+        if cursor is not None and (cursor == place.cursor or cursor in self._seen_cursors):
+            raise errors.Retry(f"{path}: the list repeats a cursor")
+        if {row.wallet_address for row in answer.positions} - {self._wallet}:
+            raise errors.Retry(f"{path}: rows of another wallet")
+        if {row.status for row in answer.positions} & _FOREIGN[place.status]:
+            raise errors.Retry(f"{path}: rows that are not {place.status}")
+        order = [place.clock, *(row.last_event_at for row in answer.positions)]
+        order = [second for second in order if second]
+        if order != sorted(order):
+            raise errors.Retry(f"{path}: rows are out of order")
+
+    def _count_empty(self, answer: position_rows.Answer) -> None:
+        self._empty_pages = 0 if answer.fetched_rows else self._empty_pages + 1
+        if self._empty_pages > walk.MAX_EMPTY_PAGES:
+            message = f"{endpoints.POSITIONS.path}: {walk.MAX_EMPTY_PAGES} empty pages in a row"
+            raise errors.GiveUp(message)
+
+
+def _since(place: Place) -> int | None:
+    """Where the present list is read from: the first two from their beginning, the others from
+    before the beginning of the list two before them: since then its change of lists has happened.
+
+    In the source's own time, whatever our clock says: the newest event seen is not in its future.
+    """
+    if place.done < len(LISTS):
+        return None
+    elapsed_s = (place.began_ms[-1] - place.began_ms[place.done - 2]) // 1000 + 1
+    return max(1, place.newest - elapsed_s - LAG_S)
+
+
+def _is_complete(place: Place) -> bool:
+    """Nothing can have been missed any more, but for what the module's first lines name.
+
+    `place.pages` is the length of the list that has just ended.
+    """
+    if place.done < len(LISTS):
+        return False
+    if place.done > len(LISTS):
+        return place.pages == 1 or place.done == MAX_LISTS
+    began_s = place.began_ms[0] / 1000
+    took_s = place.asked_ms / 1000 - began_s
+    return place.largest == 1 and took_s < SHORT_S and place.newest < began_s - QUIET_S
+
+
+def _place_of(resume: walk.Resume | None) -> Place:
+    """The place a Resume names; the beginning when it names none."""
+    if resume is None or resume.cursor is None:
+        return Place()
+    try:
+        return msgspec.json.decode(resume.cursor, type=Place)
+    except msgspec.MsgspecError:
+        return Place()
+
+
+def _version(milliseconds: int) -> int:
+    """As in `records.Position`: odd, so that a deletion just below it stays free."""
+    return 2 * milliseconds + 1

@@ -1,0 +1,155 @@
+"""How far the resolution of some conditions has come: one request, one row per condition.
+
+The API answers with a row for what it knows, resolved or not, so that `active` is a proven "not
+yet". An id it does not know is absent, which is no error. Field meanings:
+docs.polymarket.com/api-reference (data-api v2, resolutions), read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, envelope, fields, parse, walk
+
+RESOLVED = "resolved"
+KNOWN_FIELDS = frozenset(
+    (
+        "question_id",
+        "condition_id",
+        "status",
+        "extended_review",
+        "expected_settlement_time",
+        "settlement_time_basis",
+        "was_disputed",
+        "new_version_q",
+        "proposed_price",
+        "reproposed_price",
+        "price",
+        "transaction_hash",
+        "log_index",
+        "last_update_timestamp",
+        "market_type",
+        "payouts",
+        "resolution_source",
+        "reporter",
+        "was_arbitrated",
+        "resolved_block",
+        "resolved_at",
+    )
+)
+
+
+class _Row(msgspec.Struct, gc=False):
+    condition_id: str
+    status: str
+    question_id: str | None = None
+    payouts: list[float] | None = None
+    resolution_source: str | None = None
+    reporter: str | None = None
+    market_type: str | None = None
+    was_disputed: bool | None = None
+    resolved_at: str | float | None = None
+    last_update_timestamp: str | float | None = None
+    transaction_hash: str | None = None
+
+
+_raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
+# Not strict: a number may come as text.
+_row = msgspec.json.Decoder(_Row, strict=False)
+
+
+async def walk_unit(
+    unit_keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None = None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The resolutions of up to 20 conditions (64 hex digits, with `@` and a sweep's name if there
+    is one), in one page.
+
+    Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
+    """
+    feed = feed_of(key.partition("@")[0] for key in unit_keys)
+    ended = walk.Resume(feed=feed.fingerprint, ended=True)
+    if resume == ended:
+        yield walk.Page((), ended, last=True, fetched_rows=0)
+        return
+
+    async def ask() -> walk.Page:
+        reply = await fetch(feed, None)
+        return _page(reply.body, feed, walk.source_of(feed, reply, clock, unit), ended)
+
+    yield await persist(ask)
+
+
+def feed_of(conditions: Iterable[str]) -> walk.Feed:
+    """The question about some conditions (normalised)."""
+    keys = sorted(set(conditions))
+    params = (("condition", records.show_all(keys)),)
+    return walk.Feed(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
+
+
+def _page(body: bytes, feed: walk.Feed, source: parse.Source, ended: walk.Resume) -> walk.Page:
+    raw_rows = envelope.content(body, _raw_rows, source) or []
+
+    def usable(row: _Row) -> records.Resolution:
+        return _resolution(row, source.fetched_at)
+
+    taken = envelope.take(raw_rows, _row, usable, source)
+    if {row.condition_id for row in taken.rows} - feed.conditions:
+        raise errors.Retry(f"{source.route}: rows of another condition")
+    return walk.Page(
+        rows=(_one_each(taken.rows), taken.rejected),
+        resume=ended,
+        last=True,
+        fetched_rows=len(raw_rows),
+        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+    )
+
+
+def _one_each(rows: Iterable[records.Resolution]) -> list[records.Resolution]:
+    """A condition may have a row of its own and one of its question: the one that knows more."""
+    best: dict[str, records.Resolution] = {}
+    for row in rows:
+        known = best.setdefault(row.condition_id, row)
+        if _knowledge(row) > _knowledge(known):
+            best[row.condition_id] = row
+    return list(best.values())
+
+
+def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
+    return bool(row.payouts), row.status == RESOLVED, row.resolved_at or 0
+
+
+def _resolution(row: _Row, fetched_at: int) -> records.Resolution:
+    status = envelope.plain(row.status)
+    resolved_at = fields.second(row.resolved_at)
+    if resolved_at is None and status == RESOLVED:
+        resolved_at = fields.second(row.last_update_timestamp)
+    return records.Resolution(
+        condition_id=records.normalise_condition(row.condition_id),
+        question_id=envelope.plain(row.question_id).lower().removeprefix("0x"),
+        status=status,
+        payouts=[_usd(micro) for micro in row.payouts or ()],
+        resolution_source=envelope.plain(row.resolution_source),
+        reporter=envelope.plain(row.reporter),
+        market_type=envelope.plain(row.market_type),
+        was_disputed=bool(row.was_disputed),
+        resolved_at=resolved_at,
+        tx_hash=envelope.plain(row.transaction_hash).lower().removeprefix("0x"),
+        fetched_at=fetched_at,
+    )
+
+
+def _usd(micro: float) -> float:
+    """USD a share pays. Raises Reject for what is no payout, the text "nan" included."""
+    if not 0 <= micro < parse.AMOUNT_LIMIT:
+        raise errors.Reject("payouts: negative or beyond any payout")
+    return micro / records.MICRO
