@@ -290,7 +290,7 @@ def _is_complete(place: Place) -> bool:
     if place.done < len(LISTS):
         return False
     if place.done > len(LISTS):
-        return place.pages == 1 or place.done == MAX_LISTS
+        return place.pages == 1 or place.done >= MAX_LISTS
     began_s = place.began_ms[0] / 1000
     took_s = place.asked_ms / 1000 - began_s
     return place.largest == 1 and took_s < SHORT_S and place.newest < began_s - QUIET_S

@@ -12,12 +12,13 @@ import datetime
 import email.utils
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from polybackfill import errors
+from polybackfill.polymarket import endpoints
 
 LONGEST_RETRY_AFTER_S = 600.0
 LONGEST_TEXT = 300
@@ -42,6 +43,10 @@ class Reply:
         """A web page where JSON was asked for: the edge answered, not the API."""
         kind = self.headers.get("Content-Type", "")
         return "html" in kind.lower() or self.body[:64].lstrip()[:1] == b"<"
+
+
+# One request outside of a walk: a route and its parameters, to an answer or an error class.
+Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[Reply]]
 
 
 def translate(

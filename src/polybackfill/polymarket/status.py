@@ -1,17 +1,16 @@
 """How far the source says that it lies behind the chain.
 
 `/v2/status` names the age of each part it serves; `activity_feed` is what trades and activity come
-from. It answers 503 until it has measured for the first time.
+from. It answers 503 until it has measured for the first time. Source: docs.polymarket.com, 2026-10.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill.polymarket import endpoints, envelope, walk
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, replies
 
-FEED = walk.Feed(endpoints.STATUS, ())
 _ACTIVITY = "activity_feed"
 
 
@@ -29,26 +28,26 @@ class _Status(msgspec.Struct):
     serving: _Serving | None = None
 
 
-_status = msgspec.json.Decoder(_Status | None)
+class _Envelope(msgspec.Struct):
+    data: _Status | None
 
 
-async def lag_s(
-    fetch: walk.Fetch, *, clock: clocks.Clock, persist: walk.Persist = walk.once
-) -> float | None:
+_decoder = msgspec.json.Decoder(_Envelope)
+
+
+async def lag_s(get: replies.Get) -> float | None:
     """Seconds the activity feed lies behind; the largest lag where it is not named; None if unsaid.
 
-    Raises Retry for an answer in another shape, and what `fetch` raises.
+    Raises Retry for an answer that is no status, and what `get` raises.
     """
-
-    async def ask() -> float | None:
-        reply = await fetch(FEED, None)
-        found = envelope.content(reply.body, _status, walk.source_of(FEED, reply, clock, ""))
-        return _activity_s(found.serving) if found and found.serving else None
-
-    return await persist(ask)
-
-
-def _activity_s(serving: _Serving) -> float | None:
+    reply = await get(endpoints.STATUS, ())
+    try:
+        status = _decoder.decode(reply.body).data
+    except msgspec.DecodeError as problem:
+        raise errors.Retry(f"{reply.url} answered no status: {problem}") from problem
+    serving = status.serving if status else None
+    if serving is None:
+        return None
     ages = {one.name: one.age_seconds for one in serving.mechanisms or ()}
     age_s = ages.get(_ACTIVITY)
     return serving.lag_seconds if age_s is None else age_s

@@ -6,7 +6,6 @@ Source: docs.polymarket.com/api-reference and live comparison, 119 of 119 days e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -18,7 +17,7 @@ DAY_S = 86_400
 # `start` of 0 means three years back, of 1 the whole history.
 FIRST_SECOND = 1
 
-Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[replies.Reply]]
+Get = replies.Get
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,348 @@
+"""Positions of a wallet: every one of them, whatever moves while they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import positions, walk
+
+CLOCK = clocks.SystemClock()
+WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
+CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
+NOW = 1_790_700_000
+LONG_AGO = NOW - 40 * 86_400
+
+
+async def read(
+    fetch: walk.Fetch, wallet: str = WALLET, resume: walk.Resume | None = None, **options: Any
+) -> list[walk.Page]:
+    options = {"clock": CLOCK, **options}
+    return [page async for page in positions.walk_unit((wallet,), fetch, resume, **options)]
+
+
+def held(pages: list[walk.Page]) -> list[records.Position]:
+    """One row per position, as the store keeps it: the newest version wins."""
+    best: dict[tuple[str, int, str], records.Position] = {}
+    for page in pages:
+        for row in page.of(records.Position):
+            key = (row.condition_id, row.outcome, row.asset_id)
+            if key not in best or row.version > best[key].version:
+                best[key] = row
+    return list(best.values())
+
+
+def digest_of(rows: list[records.Position]) -> dict[str, object]:
+    """Count and digest as the sandbox's truth describes them."""
+    total = 0
+    for row in rows:
+        status = "CLOSED" if row.status == "CLOSED" else "OPEN"
+        outcome = 999 if row.outcome == records.UNKNOWN_OUTCOME else row.outcome
+        ids = f"{row.wallet_address}|{row.condition_id}|{outcome}|{row.asset_id}"
+        line = f"{ids}|{status}|{round(row.size * 1e6)}".encode()
+        total += int.from_bytes(hashlib.md5(line, usedforsecurity=False).digest()[:8], "big")
+    return {"count": len(rows), "digest": str(total % 2**64)}
+
+
+def big_wallet(sandbox: harness.Sandbox) -> str:
+    return str(sandbox.ask("universe")["special"]["wallet_big"]).removeprefix("0x")
+
+
+def truth_of(sandbox: harness.Sandbox, *wallets: str) -> dict[str, object]:
+    found = sandbox.truth(wallets, [])["positions"]
+    return {name: found[name] for name in ("count", "digest")}
+
+
+async def persistently(attempt: walk.Attempt[walk.Answer]) -> walk.Answer:
+    for _ in range(20):
+        try:
+            return await attempt()
+        except errors.Retry:
+            continue
+    raise AssertionError("20 tries were not enough")
+
+
+@pytest.mark.parametrize("page_rows", [1000, 7])
+async def test_every_position_of_every_wallet(
+    sandbox: harness.Sandbox,
+    fetch: walk.Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+    page_rows: int,
+) -> None:
+    """Seed 002, api_positions_staging: all pages per wallet; dust included."""
+    monkeypatch.setattr(positions, "PAGE_ROWS", page_rows)
+    found = 0
+    for wallet in sandbox.wallets:
+        pages = await read(fetch, wallet.removeprefix("0x") + "@2026-11-21")
+        rows = held(pages)
+        assert digest_of(rows) == truth_of(sandbox, wallet)
+        assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+        (end,) = pages[-1].of(records.PositionsEnd)
+        assert not any(page.of(records.PositionsEnd) for page in pages[:-1])
+        assert end.version <= min((row.version for row in rows), default=end.version)
+        assert {row.timestamp for row in rows} <= {end.timestamp}
+        assert not any(page.of(records.Rejected) or page.unknown_fields for page in pages)
+        found += len(rows)
+    assert found > 500
+    assert truth_of(sandbox, *sandbox.wallets)["count"] == found
+
+
+async def test_a_reading_resumes_at_every_page(
+    sandbox: harness.Sandbox, fetch: walk.Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions, "PAGE_ROWS", 7)
+    wallet = big_wallet(sandbox)
+    whole = await read(fetch, wallet)
+    assert len(whole) > 6
+    for stop in range(len(whole)):
+        resume = None if stop == 0 else whole[stop - 1].resume
+        rest = await read(fetch, wallet, resume)
+        assert len(rest) == len(whole) - stop
+        assert digest_of(held([*whole[:stop], *rest])) == truth_of(sandbox, wallet)
+        (end,) = rest[-1].of(records.PositionsEnd)
+        began = (whole if stop else rest)[0].of(records.Position)[0].version
+        assert end.version == began, "a resumed reading keeps the name it began with"
+    (nothing,) = await read(fetch, wallet, whole[-1].resume)
+    assert nothing.last
+    assert nothing.rows == ()
+
+
+async def test_a_quiet_wallet_costs_two_requests(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    class Later(clocks.SystemClock):
+        """Days after the last event of this universe."""
+
+        def now(self) -> float:
+            return super().now() + 10 * 365 * 86_400
+
+    wallet = sandbox.wallets[-1].removeprefix("0x")
+    assert len(await read(fetch, wallet, clock=Later())) == 2
+    (first, second) = await read(fetch, "ab" * 20, clock=Later())
+    assert not first.rows[0]
+    assert second.of(records.PositionsEnd)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "wrong_rows", "count": 2},
+        {"kind": "cursor_repeat", "count": 2},
+        {"kind": "cursor_refused", "after": 2, "count": 1},
+        {"kind": "cursor_refused", "after": 2, "count": 2},
+        {"kind": "truncated", "count": 2},
+        {"kind": "invalid_json", "count": 2},
+        {"kind": "cut_json", "count": 2},
+    ],
+    ids=lambda fault: f"{fault['kind']}-{fault['count']}",
+)
+async def test_a_spoilt_answer_is_never_the_end(
+    sandbox: harness.Sandbox,
+    fetch: walk.Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+) -> None:
+    """Seed 002, api_positions_staging: a wallet with an error is not passed over."""
+    monkeypatch.setattr(positions, "PAGE_ROWS", 7)
+    wallet = big_wallet(sandbox)
+    sandbox.faults({"route": "positions", **fault})
+    pages = await read(fetch, wallet, persist=persistently)
+    assert sandbox.fired() == {fault["kind"]: fault["count"]}
+    assert digest_of(held(pages)) == truth_of(sandbox, wallet)
+    restarts = sum(page.restarted for page in pages)
+    assert restarts == (fault["kind"] == "cursor_refused" and fault["count"] == 2)
+
+
+async def test_a_question_that_is_refused_is_given_up(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    sandbox.faults({"kind": "400", "route": "positions"})
+    with pytest.raises(errors.GiveUp):
+        await read(fetch, sandbox.wallets[0].removeprefix("0x"))
+
+
+class Slowly:
+    """Every look at the clock is 50 ms later."""
+
+    def __init__(self) -> None:
+        self.second = float(NOW)
+
+    def now(self) -> float:
+        self.second += 0.05
+        return self.second
+
+    def monotonic(self) -> float:
+        return self.second
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"a walk never sleeps, asked for {seconds}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes
+    url: str = "http://x/v2/positions"
+
+
+@dataclass
+class Book:
+    """A wallet's positions, which change between requests; listed as the API documents it.
+
+    `clocks`: last event by number. `before`: what happens before the request of that number.
+    """
+
+    clocks: list[int]
+    closed: set[int] = field(default_factory=set)
+    before: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
+    page_rows: int = 3
+    ahead_s: int = 0
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = Slowly()
+
+    def flip(self, number: int) -> None:
+        """The position changes lists, which is an event of this second."""
+        self.closed ^= {number}
+        self.touch(number)
+
+    def touch(self, number: int) -> None:
+        """Some other event."""
+        self.clocks[number] = int(self.clock.second) - self.ahead_s
+
+    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+        for change in self.before.pop(len(self.asked), []):
+            change()
+        asked = dict(feed.query(cursor))
+        self.asked.append(asked)
+        wanted = asked["status"] == "CLOSED"
+        after = tuple(json.loads(cursor)) if cursor else (-1, -1)
+        keys = sorted(
+            (second, number)
+            for number, second in enumerate(self.clocks)
+            if (number in self.closed) is wanted
+            and (second, number) > after
+            and second >= int(asked.get("start", 0))
+        )
+        page = keys[: self.page_rows]
+        following = json.dumps(page[-1]) if len(keys) > len(page) else None
+        pagination = {"has_more": following is not None, "next_cursor": following}
+        rows = [position(number, second, asked["status"]) for second, number in page]
+        return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
+
+
+def position(number: int, second: int, status: str = "OPEN", **changes: Any) -> dict[str, Any]:
+    return {
+        "proxy_wallet": "0x" + WALLET,
+        "condition_id": "0x" + CONDITION,
+        "token_id": str(1000 + number),
+        "current_size": 0.0 if status == "CLOSED" else 5.0,
+        "avg_price": 0.4,
+        "status": status,
+        "outcome": "Yes",
+        "outcome_index": 0,
+        "last_event_at": second,
+        **changes,
+    }
+
+
+def numbers(pages: list[walk.Page]) -> dict[int, str]:
+    """Status by position."""
+    return {int(row.asset_id) - 1000: row.status for row in held(pages)}
+
+
+async def test_a_position_bought_back_behind_the_reader_is_found() -> None:
+    """Closed while the open list is read, open while the closed one is: neither shows it."""
+    book = Book([LONG_AGO + 1000 * number for number in range(6)], closed={4, 5})
+    book.before = {2: [lambda: book.flip(5)]}
+    book.page_rows = 2
+    pages = await read(book, clock=book.clock)
+    assert numbers(pages)[5] == "OPEN"
+    assert [asked["status"] for asked in book.asked] == ["OPEN", "OPEN", "CLOSED", "OPEN"]
+    # Shortly before the newest event that had been seen when the first two lists were read.
+    assert int(book.asked[-1]["start"]) == LONG_AGO + 4_000 - 1 - positions.LAG_S
+
+
+async def test_the_newer_sight_of_a_moved_position_wins() -> None:
+    book = Book([LONG_AGO + number for number in range(5)])
+    book.before = {1: [lambda: book.touch(0)], 2: [lambda: book.flip(1)]}
+    pages = await read(book, clock=book.clock)
+    assert numbers(pages) == {0: "OPEN", 1: "CLOSED", 2: "OPEN", 3: "OPEN", 4: "OPEN"}
+    seen = [row for page in pages for row in page.of(records.Position)]
+    assert len(seen) > len({row.asset_id for row in seen}), "the moved ones were seen twice"
+
+
+@given(
+    closed=st.sets(st.integers(0, 11)),
+    page_rows=st.integers(1, 5),
+    ahead_s=st.sampled_from([0, 0, 90_000]),
+    flips=st.dictionaries(st.integers(0, 11), st.integers(1, 12), max_size=8),
+    touches=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=8),
+)
+async def test_no_position_is_missed_that_changes_lists_once(
+    closed: set[int],
+    page_rows: int,
+    ahead_s: int,
+    flips: dict[int, int],
+    touches: list[tuple[int, int]],
+) -> None:
+    """Also when our clock is a day ahead of the source's."""
+    seconds = [NOW - ahead_s - 5_000 + 400 * number for number in range(12)]
+    book = Book(seconds, set(closed), page_rows=page_rows, ahead_s=ahead_s)
+    for number, request in touches:
+        book.before.setdefault(request, []).append(lambda number=number: book.touch(number))
+    for number, request in flips.items():
+        book.before.setdefault(request, []).append(lambda number=number: book.flip(number))
+    pages = await read(book, clock=book.clock)
+    assert set(numbers(pages)) == set(range(12))
+
+
+async def test_a_position_that_never_rests_does_not_hold_up_the_reading() -> None:
+    book = Book([NOW] * 9, closed={1, 3, 5, 7}, page_rows=1)
+    pages = await read(book, clock=book.clock)
+    assert pages[-1].last
+    starts = [asked["status"] for asked in book.asked if "cursor" not in asked]
+    assert starts == ["OPEN", "CLOSED"] * (positions.MAX_LISTS // 2)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [position(0, NOW, proxy_wallet="0x" + "ab" * 20)],
+        [position(0, NOW, status="CLOSED")],
+        [position(0, NOW), position(1, NOW - 1)],
+    ],
+    ids=["another wallet", "another list", "another order"],
+)
+async def test_an_answer_to_another_question_is_refused(rows: list[dict[str, Any]]) -> None:
+    """An ignored filter shows in the rows."""
+
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        pagination = {"has_more": False, "next_cursor": None}
+        return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
+
+    with pytest.raises(errors.Retry):
+        await read(fetch)
+
+
+async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
+    async def fetch(feed: walk.Feed, _cursor: str | None) -> Reply:
+        status = dict(feed.params)["status"]
+        rows = [position(0, NOW, status), position(1, NOW, status, token_id=None)]
+        pagination = {"has_more": False, "next_cursor": None}
+        return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
+
+    pages = await read(fetch)
+    assert pages[-1].last
+    assert not pages[-1].of(records.PositionsEnd)
+    assert [len(page.of(records.Rejected)) for page in pages] == [1] * len(pages)

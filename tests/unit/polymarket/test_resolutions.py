@@ -1,0 +1,191 @@
+"""Resolutions: payouts as delivered, "not yet" as a row, and no answer to another question."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import resolutions, walk
+
+CLOCK = clocks.SystemClock()
+CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
+
+
+async def read(fetch: walk.Fetch, *keys: str, resume: walk.Resume | None = None) -> walk.Page:
+    (page,) = [page async for page in resolutions.walk_unit(keys, fetch, resume, clock=CLOCK)]
+    assert page.last
+    assert page.resume.ended
+    return page
+
+
+def found(page: walk.Page) -> list[records.Resolution]:
+    return page.of(records.Resolution)
+
+
+async def test_every_condition_as_the_source_has_it(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    """Seed 004, P&L contract: fractional payouts, ties, resolved markets told from open ones."""
+    keys = sorted(market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
+    rows: list[records.Resolution] = []
+    for start in range(0, len(keys), 20):
+        page = await read(fetch, *(f"{key}@sweep-1" for key in keys[start : start + 20]))
+        assert not page.of(records.Rejected)
+        assert not page.unknown_fields
+        rows += found(page)
+    assert sorted(row.condition_id for row in rows) == keys
+    resolved = [row for row in rows if row.status == "resolved"]
+    truth = sandbox.truth([], keys)["resolutions"]
+    assert digest_of(resolved) == {name: truth[name] for name in ("count", "digest")}
+    assert all(row.resolved_at for row in resolved)
+    for row in rows:
+        if row.status != "resolved":
+            assert (row.status, row.payouts, row.resolved_at) == ("active", [], None)
+    assert any(row.payouts == [0.5, 0.5] for row in resolved)
+
+
+async def test_what_the_api_answers_at_once_is_not_asked_again(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    (key, *_) = (market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
+    page = await read(fetch, key)
+    sandbox.ask("stats/reset", {})
+    again = await read(fetch, key, resume=page.resume)
+    assert not again.rows
+    assert sandbox.requests() == 0
+
+
+async def test_a_condition_nobody_knows_is_simply_not_resolved(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    assert found(await read(fetch, "ab" * 32)) == []
+
+
+async def test_an_ignored_filter_is_no_answer(sandbox: harness.Sandbox, fetch: walk.Fetch) -> None:
+    (key, *_) = (market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
+    sandbox.faults({"kind": "wrong_rows", "route": "resolutions", "count": 1})
+    with pytest.raises(errors.Retry, match="another condition"):
+        await read(fetch, key)
+    assert found(await read(fetch, key))
+
+
+def markets_of(sandbox: harness.Sandbox) -> list[dict[str, Any]]:
+    """All markets of the sandbox that have a condition."""
+    return [market for market in sandbox.lines("markets") if market["condition_id"]]
+
+
+def digest_of(rows: list[records.Resolution]) -> dict[str, object]:
+    """Count and digest as the sandbox's truth describes them."""
+    total = 0
+    for row in rows:
+        payouts = ",".join(str(round(paid * 1e6)) for paid in row.payouts)
+        line = f"{row.condition_id}|{payouts}".encode()
+        total += int.from_bytes(hashlib.md5(line, usedforsecurity=False).digest()[:8], "big")
+    return {"count": len(rows), "digest": str(total % 2**64)}
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes
+    url: str = "http://x/v2/resolutions"
+
+
+def answering(*rows: object) -> walk.Fetch:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        return Reply(json.dumps({"data": rows}).encode())
+
+    return fetch
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "question_id": None,
+        "condition_id": "0x" + CONDITION,
+        "status": "resolved",
+        "was_disputed": False,
+        "payouts": [1_000_000, 0],
+        "last_update_timestamp": "2026-09-28T18:31:07Z",
+        "resolved_at": None,
+        "transaction_hash": "",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("micro", "usd"),
+    [
+        ([1_000_000, 0], [1.0, 0.0]),
+        ([500_000, 500_000], [0.5, 0.5]),
+        ([333_333, 666_667], [0.333333, 0.666667]),
+        (["250000", 750000.0], [0.25, 0.75]),
+        ([0, 0, 1_000_000], [0.0, 0.0, 1.0]),
+        (None, []),
+    ],
+)
+async def test_payouts_are_usd_a_share_as_delivered(micro: object, usd: list[float]) -> None:
+    (kept,) = found(await read(answering(row(payouts=micro)), CONDITION))
+    assert kept.payouts == usd
+
+
+@pytest.mark.parametrize(
+    ("written", "second"),
+    [
+        ({"resolved_at": "2026-09-28T18:31:07Z"}, 1_790_620_267),
+        ({"resolved_at": "2026-09-28T18:31:07.25+00:00"}, 1_790_620_267),
+        ({"last_update_timestamp": "2026-09-28 18:31:07+00"}, 1_790_620_267),
+        ({"last_update_timestamp": "1790620267"}, 1_790_620_267),
+        ({"last_update_timestamp": 1790620267}, 1_790_620_267),
+        ({"last_update_timestamp": ""}, None),
+        ({"last_update_timestamp": "soon"}, None),
+        ({"status": "proposed"}, None),
+    ],
+)
+async def test_instants_in_every_spelling(written: dict[str, object], second: int | None) -> None:
+    (kept,) = found(await read(answering(row(**written)), CONDITION))
+    assert kept.resolved_at == second
+
+
+async def test_structural_ids_are_the_padded_ones_that_were_asked_for() -> None:
+    structural = "01" + "ab" * 30
+    page = await read(answering(row(condition_id="0x" + structural)), structural + "00")
+    assert [kept.condition_id for kept in found(page)] == [structural + "00"]
+
+
+async def test_of_two_rows_the_one_that_knows_more_is_kept() -> None:
+    """A question's row beside its condition's."""
+    posed = row(status="posed", payouts=None, last_update_timestamp="1790620999")
+    for rows in ([posed, row()], [row(), posed]):
+        (kept,) = found(await read(answering(*rows), CONDITION))
+        assert kept.payouts == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("changes", [{"condition_id": None}, {"status": 3}, {"payouts": [-1, 2]}])
+async def test_a_row_without_sense_is_set_aside(changes: dict[str, object]) -> None:
+    page = await read(answering(row(), row(**changes)), CONDITION)
+    assert len(found(page)) == 1
+    (rejected,) = page.of(records.Rejected)
+    assert json.loads(rejected.raw) == row(**changes)
+    assert rejected.reason
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b'{"data":[', b"<html>"])
+async def test_what_is_no_answer_is_asked_again(body: bytes) -> None:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        return Reply(body)
+
+    with pytest.raises(errors.Retry):
+        await read(fetch, CONDITION)
+
+
+async def test_null_is_an_empty_answer() -> None:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        return Reply(b'{"data":null}')
+
+    assert found(await read(fetch, CONDITION)) == []

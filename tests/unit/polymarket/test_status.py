@@ -1,0 +1,52 @@
+"""The source's own lag, as it says it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from tests import harness
+
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, replies, status, walk
+
+
+async def test_the_age_of_the_activity_feed(sandbox: harness.Sandbox, fetch: walk.Fetch) -> None:
+    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+        answer = await fetch(walk.Feed(route, tuple(asked)), None)
+        assert isinstance(answer, replies.Reply)
+        return answer
+
+    assert await status.lag_s(get) == 4.0
+    sandbox.faults({"kind": "503", "route": "status", "count": 1})
+    with pytest.raises(errors.Retry):
+        await status.lag_s(get)
+
+
+def answering(body: bytes) -> replies.Get:
+    async def get(_route: endpoints.Route, _asked: Sequence[tuple[str, str]]) -> replies.Reply:
+        return replies.Reply(200, body, {}, 0.0, "http://x/v2/status")
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("serving", "lag_s"),
+    [
+        ({"lag_seconds": 9, "mechanisms": [{"name": "activity_feed", "age_seconds": 2.5}]}, 2.5),
+        ({"lag_seconds": 9, "mechanisms": [{"name": "pnl", "age_seconds": 1}]}, 9),
+        ({"lag_seconds": 9, "mechanisms": None}, 9),
+        ({}, None),
+        (None, None),
+    ],
+)
+async def test_what_is_not_named_is_not_made_up(serving: object, lag_s: float | None) -> None:
+    body = json.dumps({"data": {"serving": serving}}).encode()
+    assert await status.lag_s(answering(body)) == lag_s
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{"serving":[]}}'])
+async def test_what_is_no_status_is_asked_again(body: bytes) -> None:
+    with pytest.raises(errors.Retry, match="no status"):
+        await status.lag_s(answering(body))
