@@ -30,6 +30,7 @@ class Retry(BackfillError):
     `after_s`: what the server asked for (Retry-After), None when it said nothing.
     `pause_host_s`: everybody on that host must pause this long.
     `split`: the question was too big for the edge; halve the batch before asking again.
+    `timed_out`: no answer came in time, by our clock or by the server's.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Retry(BackfillError):
         after_s: float | None = None,
         pause_host_s: float | None = None,
         split: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.after_s = after_s
         self.pause_host_s = pause_host_s
         self.split = split
+        self.timed_out = timed_out
 
 
 class Reject(BackfillError):

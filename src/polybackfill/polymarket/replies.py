@@ -24,6 +24,7 @@ LONGEST_RETRY_AFTER_S = 600.0
 LONGEST_TEXT = 300
 FORBIDDEN, TOO_MANY, UNAVAILABLE = 403, 429, 503
 LATER = (408, 425, TOO_MANY)  # besides all of 5xx
+TIMED_OUT = (408, 504, 522, 524)  # 522, 524: Cloudflare waited for the origin in vain
 GEO_BLOCKED = (451, 453)  # 453: Polymarket's own "restricted region"
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
@@ -59,7 +60,10 @@ def translate(
     """
     if isinstance(outcome, Exception):
         text = str(outcome) or "no answer in time"
-        return errors.Retry(f"GET {url}: {type(outcome).__name__}: {_short(text)}")
+        return errors.Retry(
+            f"GET {url}: {type(outcome).__name__}: {_short(text)}",
+            timed_out=isinstance(outcome, TimeoutError),
+        )
     status = outcome.status
     if status == 200 and outcome.body and not outcome.is_page:
         return outcome
@@ -74,7 +78,9 @@ def translate(
         pause_s = after_s if status in (TOO_MANY, UNAVAILABLE) else None
         if status == TOO_MANY and after_s is None and outcome.is_page:
             pause_s = refusal_pause_s
-        return errors.Retry(message, after_s=after_s, pause_host_s=pause_s)
+        return errors.Retry(
+            message, after_s=after_s, pause_host_s=pause_s, timed_out=status in TIMED_OUT
+        )
     return errors.GiveUp(message, status=status)
 
 

@@ -7,6 +7,7 @@ gnosis/conditional-tokens-contracts, CTHelpers.sol (`getCollectionId`, `getPosit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from Crypto.Hash import keccak
@@ -37,6 +38,21 @@ def outcome_index_of(condition_id: str, token_id: str) -> int | None:
             if token_id in token_ids(condition_id, slot):
                 return slot
     return None
+
+
+def fit(condition_id: str, listed: Sequence[str]) -> bool | None:
+    """Whether the token ids a market lists are those of the condition, whatever their order.
+
+    One that is not decides. None: it lists none, as markets from before the order book and those
+    of Protocol V2 do, whose ids cannot be derived.
+    """
+    found = [token for token in listed if token]
+    if not found:
+        return None
+    usual = {token for slot in range(_USUAL_OUTCOMES) for token in token_ids(condition_id, slot)}
+    return all(
+        token in usual or outcome_index_of(condition_id, token) is not None for token in found
+    )
 
 
 @lru_cache(maxsize=20_000)

@@ -1,0 +1,250 @@
+"""`polybackfill market-ids lookup`, `finalize` and `status`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import api, context
+from polybackfill.daemon import lookup as lookups
+from polybackfill.polymarket import market_ids as questions
+from polybackfill.store import client, market_ids, migrate
+from polybackfill.views import id_coverage, logs
+from polybackfill.work import files, lock, lookup_book
+
+RESULT = "market_id_lookup_results.json"
+WORKERS = 5
+_LINE_S = 5.0
+_LOCAL = "api_markets_staging"
+_WRITTEN_AT_ONCE = 1_000
+
+
+def lookup(arguments: argparse.Namespace) -> int:
+    """Find the markets of conditions whose trades lack a market id; the database is only read."""
+    chosen = context.settings_of(arguments)
+    if not 1 <= arguments.batch <= questions.MAX_BATCH:
+        raise errors.Stop(
+            f"--batch {arguments.batch}: Gamma is asked for 1 to {questions.MAX_BATCH} conditions "
+            "at a time; more in one request are refused by its edge"
+        )
+    found = context.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
+    if arguments.json:
+        context.print_json(found)
+    else:
+        _print_lookup(found)
+    return errors.EXIT_UNITS_IN_ERROR if found["foreign_answers"] else errors.EXIT_OK
+
+
+async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
+    began_at = time.monotonic()
+    clock = clocks.SystemClock()
+    data_dir = chosen.backfill.data_dir
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(opened(chosen))
+        stack.enter_context(owned(data_dir))
+        stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
+        ids = market_ids.MarketIds(store)
+        book = lookup_book.Book(data_dir)
+        waiting = await _waiting(ids, book, chosen.backfill.limit)
+        locally = await _resolve_locally(ids, book, waiting, clock)
+        backfill = chosen.backfill
+        search = lookups.Lookup(
+            waiting,
+            client=await stack.enter_async_context(api.client(chosen, clock)),
+            book=book,
+            workers=backfill.workers if isinstance(backfill.workers, int) else WORKERS,
+            batch=batch,
+            spacing_s=backfill.sleep_ms / 1000,
+            page_attempts=backfill.page_attempts,
+            backoff_cap_s=backfill.backoff_cap_s,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311  (jitter)
+        )
+        shown = asyncio.create_task(_show(search.tally, clock), name="progress")
+        try:
+            tally = await search.run()
+        finally:
+            shown.cancel()
+            await asyncio.gather(shown, return_exceptions=True)
+        coverage = await id_coverage.read(ids, book.told)
+    return {
+        "asked": tally.asked,
+        "found": tally.found,
+        "found_without_asking": locally,
+        "missed": tally.missed,
+        "reasons": dict(tally.reasons),
+        "lookup_failed": tally.failed_for_good,
+        "foreign_answers": tally.foreign,
+        "requests": tally.requests,
+        "took_s": round(time.monotonic() - began_at, 1),
+        "file": str(data_dir / lookup_book.RESULTS),
+        "coverage": coverage,
+    }
+
+
+async def _waiting(
+    ids: market_ids.MarketIds, book: lookup_book.Book, limit: int | None
+) -> dict[str, tuple[str, ...]]:
+    """Condition → token ids of its trades, the busiest first, of all that is to be found."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    async for one in ids.missing():
+        if limit is not None and len(waiting) == limit:
+            break
+        if book.due(one.condition_id):
+            waiting[one.condition_id] = one.tokens
+    return waiting
+
+
+async def _resolve_locally(
+    ids: market_ids.MarketIds,
+    book: lookup_book.Book,
+    waiting: dict[str, tuple[str, ...]],
+    clock: clocks.Clock,
+) -> int:
+    """Take out of `waiting` what the stored lists know; how many that were."""
+    hits: list[lookup_book.Hit] = []
+    async for one in ids.listed_for_missing():
+        if one.condition_id not in waiting:
+            continue
+        traded = waiting[one.condition_id]
+        found = questions.accept(one.condition_id, one.market_id, one.token_ids, traded)
+        if isinstance(found, questions.Found):
+            del waiting[one.condition_id]
+            # Their tokens stay in the list, where `apply` finds them.
+            hits.append(
+                lookup_book.Hit(one.condition_id, found.market_id, _LOCAL, (), found.tokens)
+            )
+    for first in range(0, len(hits), _WRITTEN_AT_ONCE):
+        await asyncio.to_thread(
+            book.append, hits[first : first + _WRITTEN_AT_ONCE], (), clock.now()
+        )
+    return len(hits)
+
+
+async def _show(tally: lookups.Tally, clock: clocks.Clock) -> None:
+    """A line every few seconds, with the time left at the rate just observed."""
+    rate = lookups.Rate(clock)
+    while True:
+        await asyncio.sleep(_LINE_S)
+        print(progress_line(tally, rate.per_s(tally.found + tally.missed)), file=sys.stderr)
+
+
+def progress_line(tally: lookups.Tally, per_s: float) -> str:
+    """How the lookup stands, in one line. `per_s`: conditions settled a second."""
+    left_s = tally.left / per_s if per_s > 0 else None
+    eta = "time left unknown" if left_s is None else f"{left_s / 60:.1f} min left"
+    return (
+        f"  {tally.asked - tally.left:,} of {tally.asked:,} conditions, {tally.found:,} found, "
+        f"{tally.missed:,} missed, {tally.requests:,} requests, {per_s:,.0f} a second, {eta}"
+    )
+
+
+def _print_lookup(found: dict[str, Any]) -> None:
+    print(
+        f"{found['found'] + found['found_without_asking']:,} market ids found "
+        f"({found['found_without_asking']:,} in the stored lists, {found['found']:,} at Gamma "
+        f"with {found['requests']:,} requests), {found['missed']:,} missed"
+    )
+    for reason, count in sorted(found["reasons"].items(), key=lambda one: -one[1]):
+        print(f"  {reason}: {count:,}")
+    if found["lookup_failed"]:
+        print(f"  {found['lookup_failed']:,} of them are given up after {lookup_book.MAX_TRIES}")
+    if found["foreign_answers"]:
+        print(
+            "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
+            f"{questions.FILTER}. Such answers were not believed; see the API's changelog"
+        )
+    print(f"  in {found['took_s']} s, appended to {found['file']}")
+    for line in id_coverage.lines(found["coverage"]):
+        print(line)
+    print("  next: polybackfill market-ids finalize, then polybackfill market-ids apply")
+
+
+def finalize(arguments: argparse.Namespace) -> int:
+    """Put the looked-up lines together into one checked document."""
+    chosen = context.settings_of(arguments)
+    document = finalized(chosen.backfill.data_dir)
+    told = document["metadata"]
+    if arguments.json:
+        context.print_json({**told, "file": str(chosen.backfill.data_dir / RESULT)})
+    else:
+        rate = "n/a" if told["success_rate"] is None else f"{told['success_rate']:.2f} %"
+        print(
+            f"{told['valid_mappings']:,} of {told['total_lookups']:,} conditions have a market "
+            f"({rate}); {told['parse_errors']:,} lines could not be read, "
+            f"{told['repeated_lines']:,} repeated, {told['conflicts']:,} conditions with several "
+            f"markets; {chosen.backfill.data_dir / RESULT}"
+        )
+        for conflict in document["conflicts"][:5]:
+            print(f"  {conflict['condition_id']}: markets {', '.join(conflict['market_ids'])}")
+        if told["conflicts"]:
+            print(f"  left out; remove their lines from {lookup_book.RESULTS} and look them up")
+    return errors.EXIT_UNITS_IN_ERROR if told["conflicts"] else errors.EXIT_OK
+
+
+def finalized(data_dir: Path) -> dict[str, Any]:
+    """Write the document of all lookups so far and return it. Raises errors.Stop."""
+    source = data_dir / lookup_book.RESULTS
+    if not source.is_file():
+        raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    document = lookup_book.finalized(lookup_book.read(source), moment)
+    with files.stopping("write", data_dir / RESULT):
+        files.write_atomic(data_dir / RESULT, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    return document
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """How many trades have a market id, now and after what is found is applied."""
+    chosen = context.settings_of(arguments)
+    found = context.run(_status(chosen))
+    if arguments.json:
+        context.print_json(found)
+    else:
+        for line in id_coverage.lines(found):
+            print(line)
+    return errors.EXIT_UNITS_IN_ERROR if found["alerts"] else errors.EXIT_OK
+
+
+async def _status(chosen: settings.Settings) -> dict[str, Any]:
+    async with opened(chosen) as store:
+        told = lookup_book.read(chosen.backfill.data_dir / lookup_book.RESULTS)
+        return await id_coverage.read(market_ids.MarketIds(store), told)
+
+
+@contextlib.asynccontextmanager
+async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
+    """The store, as it is. Raises errors.Stop when it was not made by this version's `init`."""
+    context.require_store(chosen)
+    async with context.open_store(chosen) as store:
+        missing = await migrate.missing(store)
+        if missing:
+            raise errors.Stop(
+                f"the store at {store.address.place} lacks {', '.join(missing)}: polybackfill init"
+            )
+        yield store
+
+
+@contextlib.contextmanager
+def owned(data_dir: Path) -> Any:
+    """One lookup or apply at a time. Raises errors.Stop (75) naming the other one."""
+    with lock.held(data_dir / "runtime" / "market-ids"):
+        yield
+
+
+def user_coverage(coverage: market_ids.Coverage | None) -> dict[str, Any] | None:
+    """For a script."""
+    return None if coverage is None else {**asdict(coverage), "share": coverage.share}

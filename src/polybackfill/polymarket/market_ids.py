@@ -1,0 +1,171 @@
+"""Which market a condition belongs to, asked from Gamma, believed only when the answer fits.
+
+Gamma ignores a filter it does not know and answers with the first markets of its list; a program
+that trusted such an answer once sent every condition to market 12. So a market counts only for the
+condition it names itself, that condition must have been asked for, and its token ids must be the
+ones that follow from the condition (`tokens`). Markets without token ids of the order book (those
+older than it, and Protocol V2, whose ids follow no published rule) are held against the token ids
+seen in trades, and where there are none the condition alone decides; `Found.tokens` says which.
+
+Sources: docs.polymarket.com (keyset listings) as read in October 2026; ids are repeated keys, a
+list hides closed markets unless asked for them, and Protocol V2 markets unless asked by version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, http, tokens
+
+ROUTE = endpoints.MARKETS
+FILTER = "condition_ids"
+MAX_BATCH = 40  # more than 50 ids in one request drew a Cloudflare 403, pmxt issue 981
+_PAGE = "100"  # the largest the listing gives; an honest answer is never longer than the batch
+
+# Why a condition has no market id.
+NOT_FOUND = "market_id_not_found"
+FOREIGN = "answer_for_another_condition"
+TOKENS_DIFFER = "tokens_do_not_fit"
+NO_NUMBER = "market_without_id"
+API_404, API_TIMEOUT, API_ERROR = "api_404", "api_timeout", "api_error"
+
+# How the tokens of a found market were held against the condition.
+TOKENS_FIT = "fit"
+TOKENS_TRADED = "traded"
+TOKENS_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A market that fits its condition.
+
+    `tokens`: fit (they follow from the condition), traded (seen in its trades), or unknown.
+    """
+
+    market_id: str
+    token_ids: tuple[str, ...]
+    tokens: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one reply says of the conditions asked. `foreign`: markets in it nobody asked for."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    foreign: int = 0
+
+
+def query(conditions: Sequence[str], *, closed: bool) -> list[tuple[str, str]]:
+    """The parameters that ask for these conditions (64 hex digits), at most `MAX_BATCH`."""
+    asked = [(FILTER, records.show(condition)) for condition in conditions]
+    flag = "true" if closed else "false"
+    return [*asked, ("closed", flag), ("version", "v1"), ("version", "v2"), ("limit", _PAGE)]
+
+
+def judge(reply: http.Reply, asked: Mapping[str, Sequence[str]]) -> Answer:
+    """What the reply says of `asked` (condition → token ids seen in its trades).
+
+    A condition that is neither found nor refused was not in the answer. Raises Retry when the reply
+    is no list of markets.
+    """
+    found: dict[str, Found] = {}
+    refused: dict[str, str] = {}
+    foreign = 0
+    for row in _markets(reply):
+        condition = _condition(row)
+        if condition not in asked:
+            foreign += 1
+            continue
+        verdict = _verdict(row, asked[condition], condition)
+        if isinstance(verdict, str):
+            refused[condition] = verdict
+        elif _newer(verdict, found.get(condition)):
+            found[condition] = verdict
+    refused = {condition: why for condition, why in refused.items() if condition not in found}
+    return Answer(found, refused, foreign)
+
+
+def accept(
+    condition: str, market_id: str, token_ids: Sequence[str], traded: Sequence[str]
+) -> Found | str:
+    """The market if it fits the condition, else the reason why not.
+
+    `traded`: token ids seen in trades of the condition, where there are any.
+    """
+    if not (market_id.isascii() and market_id.isdigit() and len(market_id) <= 20):
+        return NO_NUMBER
+    listed = tuple(token for token in token_ids if token)
+    if tokens.fit(condition, listed):
+        return Found(market_id, listed, TOKENS_FIT)
+    if listed and not structural(condition):
+        return TOKENS_DIFFER
+    if not listed or not traded:
+        return Found(market_id, listed, TOKENS_UNKNOWN)
+    return Found(market_id, listed, TOKENS_TRADED) if set(traded) & set(listed) else TOKENS_DIFFER
+
+
+def structural(condition: str) -> bool:
+    """A condition of Protocol V2: 31 bytes that begin with the module, then 00."""
+    return condition[:2] in {"01", "02", "03"} and condition.endswith("00")
+
+
+def reason_of(error: errors.Retry | errors.GiveUp) -> str:
+    """What to write down when no answer came."""
+    if isinstance(error, errors.Retry):
+        return API_TIMEOUT if error.timed_out else API_ERROR
+    return API_404 if error.status == 404 else API_ERROR
+
+
+def _verdict(row: dict[str, Any], traded: Sequence[str], condition: str) -> Found | str:
+    market_id = row.get("id")
+    if isinstance(market_id, int) and not isinstance(market_id, bool):
+        market_id = str(market_id)
+    if not isinstance(market_id, str):
+        return NO_NUMBER
+    listed = _token_ids(row.get("clobTokenIds")) or _token_ids(row.get("positionIds"))
+    return accept(condition, market_id, listed, traded)
+
+
+def _newer(found: Found, other: Found | None) -> bool:
+    """Two markets may share a condition; the later one stands, as in `api_markets_staging`."""
+    return other is None or int(found.market_id) > int(other.market_id)
+
+
+def _markets(reply: http.Reply) -> list[dict[str, Any]]:
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError as error:
+        raise errors.Retry(f"GET {reply.url}: not JSON: {error}") from error
+    rows = answer.get("markets") if isinstance(answer, dict) else None
+    if not isinstance(rows, list):
+        raise errors.Retry(f"GET {reply.url}: no list of markets in the answer")
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _condition(row: dict[str, Any]) -> str:
+    """The condition the market names, '' when it names none."""
+    named = row.get("conditionId")
+    if not isinstance(named, str):
+        return ""
+    try:
+        return records.normalise_condition(named)
+    except errors.Reject:
+        return ""
+
+
+def _token_ids(held: object) -> tuple[str, ...]:
+    """Token ids: a JSON array, or a text that holds one; () when there are none."""
+    if isinstance(held, str):
+        try:
+            held = orjson.loads(held)
+        except orjson.JSONDecodeError:
+            return ()
+    if not isinstance(held, list):
+        return ()
+    return tuple(str(token) for token in held if isinstance(token, str | int) and token)
