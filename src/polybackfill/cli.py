@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_status(commands)
     _add_validate(commands)
+    _add_market_ids(commands)
     _add_quarantine(commands)
     _add_sql(commands)
     _add_sandbox(commands)
@@ -303,6 +304,49 @@ def _add_validate(commands: Any) -> None:
         help="wallets compared with the API (default %(default)s), half of them the largest",
     )
     _json(validate)
+
+
+def _add_market_ids(commands: Any) -> None:
+    actions = _group(commands, "market-ids", "which market each trade belongs to, by its number")
+    lookup = _command(
+        actions,
+        "lookup",
+        ("market_ids", "lookup"),
+        "find the markets of conditions, in the stored lists, then at Gamma; no table is written",
+        "polybackfill market-ids lookup --workers 5 --sleep-ms 0",
+    )
+    lookup.add_argument("--workers", metavar="N", help="workers (default 5)")
+    lookup.add_argument("--batch", type=int, default=40, help="ids a request (default %(default)s)")
+    lookup.add_argument("--sleep-ms", type=int, metavar="MS", help="pause of a worker, default 0")
+    lookup.add_argument(
+        "--limit", type=int, metavar="N", help="at most N conditions, busiest first"
+    )
+    finalize = _command(
+        actions,
+        "finalize",
+        ("market_ids", "finalize"),
+        "check what was found and put it into market_id_lookup_results.json",
+        "polybackfill market-ids finalize",
+    )
+    apply = _command(
+        actions,
+        "apply",
+        ("market_ids_apply", "apply"),
+        "show coverage before and after, and with --write fill external_trades_raw.market_id",
+        "polybackfill market-ids apply --write",
+    )
+    apply.add_argument("--from", dest="source", type=Path, metavar="FILE", help="another map")
+    apply.add_argument("--write", action="store_true", help="write; without it nothing changes")
+    apply.add_argument("--revert", action="store_true", help="take the last apply back")
+    status = _command(
+        actions,
+        "status",
+        ("market_ids", "status"),
+        "coverage now and projected, and alerts below 90 % or with 5 % pending",
+        "polybackfill market-ids status --json",
+    )
+    for parser in (lookup, finalize, apply, status):
+        _json(parser)
 
 
 def _add_quarantine(commands: Any) -> None:

@@ -17,7 +17,17 @@ from typing import Any
 
 from polybackfill import cli
 
-_COMMANDS = ("run", "plan", "status", "setup", "sql", "quarantine", "validate")
+_COMMANDS = (
+    "run",
+    "plan",
+    "status",
+    "setup",
+    "sql",
+    "quarantine",
+    "market_ids",
+    "market_ids_apply",
+    "validate",
+)
 
 
 def main() -> None:

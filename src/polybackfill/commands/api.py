@@ -1,4 +1,4 @@
-"""A client of the API for commands that ask it beside a run."""
+"""A client of the API for commands that ask it beside or after a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,39 @@ import urllib.parse
 from collections.abc import AsyncIterator
 
 from polybackfill import clock as clocks
-from polybackfill import settings
+from polybackfill import errors, settings
 from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.work import lock
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@contextlib.asynccontextmanager
+async def client(chosen: settings.Settings, clock: clocks.Clock) -> AsyncIterator[http.Client]:
+    """Ask the hosts of the settings, inside the published limits.
+
+    Raises errors.Stop when a run already spends the limits of this address.
+    """
+    backfill = chosen.backfill
+    runs = lock.holder(chosen.ledger_dir)
+    if runs is not None and backfill.share == 1.0:
+        raise errors.Stop(
+            f"a run spends the limits of this address ({runs}): wait for its end, or give each its "
+            "part with BACKFILL_SHARE, say 0.8 and 0.2",
+            exit_code=errors.EXIT_UNAVAILABLE,
+        )
+    hosts = {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
+    own = all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts.values())
+    made = http.Client(
+        base_urls=hosts,
+        limits=limits.Limits(
+            endpoints.budgets(backfill.limits, own_server=own), clock=clock, share=backfill.share
+        ),
+        clock=clock,
+        deadline_s=backfill.request_deadline_s,
+        refusal_pause_s=backfill.host_pause_s,
+    )
+    try:
+        yield made
+    finally:
+        await made.close()

@@ -8,8 +8,7 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -161,7 +160,8 @@ def _print_lookup(found: dict[str, Any]) -> None:
     for reason, count in sorted(found["reasons"].items(), key=lambda one: -one[1]):
         print(f"  {reason}: {count:,}")
     if found["lookup_failed"]:
-        print(f"  {found['lookup_failed']:,} of them are given up after {lookup_book.MAX_TRIES}")
+        given_up = f"{found['lookup_failed']:,} of them are given up"
+        print(f"  {given_up} after tries on {lookup_book.MAX_TRIES} days")
     if found["foreign_answers"]:
         print(
             "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
@@ -239,12 +239,7 @@ async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
 
 
 @contextlib.contextmanager
-def owned(data_dir: Path) -> Any:
+def owned(data_dir: Path) -> Iterator[None]:
     """One lookup or apply at a time. Raises errors.Stop (75) naming the other one."""
     with lock.held(data_dir / "runtime" / "market-ids"):
         yield
-
-
-def user_coverage(coverage: market_ids.Coverage | None) -> dict[str, Any] | None:
-    """For a script."""
-    return None if coverage is None else {**asdict(coverage), "share": coverage.share}

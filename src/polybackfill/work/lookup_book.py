@@ -84,19 +84,21 @@ class Told:
         if not condition or not isinstance(row, dict):
             self.parse_errors += 1
             return
-        known = condition in self.hits or condition in self.misses or condition in self.invalid
-        self.repeated += known or condition in self.conflicts
+        settled = condition in self.hits or condition in self.conflicts
+        self.repeated += settled or condition in self.misses or condition in self.invalid
         market_id = _market_id(row.get("market_id"))
+        if market_id is None and settled:
+            return
+        self.misses.pop(condition, None)
+        self.invalid.pop(condition, None)
         if market_id is not None:
             self._hit(condition, market_id, row)
-        elif "reason" in row and condition not in self.hits:
+        elif "reason" in row:
             self.misses[condition] = _miss(condition, row)
-        elif condition not in self.hits:
+        else:
             self.invalid[condition] = _shown(row.get("market_id"))
 
     def _hit(self, condition: str, market_id: str, row: dict[str, Any]) -> None:
-        self.misses.pop(condition, None)
-        self.invalid.pop(condition, None)
         if condition in self.conflicts:
             others = self.conflicts[condition]
             others += [] if market_id in others else [market_id]
@@ -118,10 +120,9 @@ class Told:
 class Book:
     """The file, open for one lookup. `folder`: BACKFILL_DATA_DIR. Raises errors.Stop."""
 
-    def __init__(self, folder: Path, *, now: float) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / RESULTS
         self._failed_path = folder / FAILED
-        self._now = now
         self.told = read(self._path)
 
     def due(self, condition: str) -> bool:
