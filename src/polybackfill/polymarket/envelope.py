@@ -23,7 +23,7 @@ _NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Paged(msgspec.Struct):
-    data: list[msgspec.Raw] | None
+    data: list[msgspec.Raw]
     pagination: parse.Pagination
 
 
@@ -47,10 +47,10 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def page(body: bytes, source: parse.Source) -> tuple[list[msgspec.Raw], str | None]:
     """The rows of a page and the cursor of the next, None at the proven end.
 
-    Unknown ids answer `data: null`, which is no row. Raises Retry when it is no page.
+    Raises Retry when it is no page; `data: null` is none, a list that is empty is `[]`.
     """
     answer = _decoded(body, _paged, source)
-    return answer.data or [], parse.next_cursor(answer.pagination, source.route)
+    return answer.data, parse.next_cursor(answer.pagination, source.route)
 
 
 def content(body: bytes, decoder: msgspec.json.Decoder[Shape], source: parse.Source) -> Shape:

@@ -316,23 +316,35 @@ async def test_a_position_that_never_rests_does_not_hold_up_the_reading() -> Non
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "following"),
     [
-        [position(0, NOW, proxy_wallet="0x" + "ab" * 20)],
-        [position(0, NOW, status="CLOSED")],
-        [position(0, NOW), position(1, NOW - 1)],
+        ([position(0, NOW, proxy_wallet="0x" + "ab" * 20)], None),
+        ([position(0, NOW, status="CLOSED")], None),
+        ([position(0, NOW), position(1, NOW - 1)], "more"),
     ],
     ids=["another wallet", "another list", "another order"],
 )
-async def test_an_answer_to_another_question_is_refused(rows: list[dict[str, Any]]) -> None:
+async def test_an_answer_to_another_question_is_refused(
+    rows: list[dict[str, Any]], following: str | None
+) -> None:
     """An ignored filter shows in the rows."""
 
     async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
-        pagination = {"has_more": False, "next_cursor": None}
+        pagination = {"has_more": following is not None, "next_cursor": following}
         return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
 
     with pytest.raises(errors.Retry):
         await read(fetch)
+
+
+async def test_the_order_matters_only_where_there_are_pages() -> None:
+    async def fetch(feed: walk.Feed, _cursor: str | None) -> Reply:
+        is_open = dict(feed.params)["status"] == "OPEN"
+        rows = [position(0, NOW), position(1, NOW - 1)] if is_open else []
+        pagination = {"has_more": False, "next_cursor": None}
+        return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
+
+    assert len(numbers(await read(fetch))) == 2
 
 
 async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
@@ -346,3 +358,29 @@ async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
     assert pages[-1].last
     assert not pages[-1].of(records.PositionsEnd)
     assert [len(page.of(records.Rejected)) for page in pages] == [1] * len(pages)
+
+
+PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b'{"data":[]}',
+        b'{"data":null,' + PAGINATION + b"}",
+        b'{"data":{},' + PAGINATION + b"}",
+        b'{"data":[],"pagination":{"has_more":true,"next_cursor":null}}',
+        b'{"data":[],"pagination":{"has_more":true,"next_cursor":""}}',
+        b'{"data":[],"pagination":{"has_more":false,"next_cursor":"x"}}',
+    ],
+)
+async def test_what_is_no_page_is_never_an_empty_wallet(body: bytes) -> None:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        return Reply(body)
+
+    with pytest.raises(errors.Retry):
+        await read(fetch)
