@@ -143,6 +143,8 @@ async def test_a_quiet_wallet_costs_two_requests(
         {"kind": "truncated", "count": 2},
         {"kind": "invalid_json", "count": 2},
         {"kind": "cut_json", "count": 2},
+        {"kind": "bad_row", "count": 4},
+        {"kind": "unknown_field", "count": 2},
     ],
     ids=lambda fault: f"{fault['kind']}-{fault['count']}",
 )
