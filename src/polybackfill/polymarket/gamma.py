@@ -15,50 +15,19 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
+from dataclasses import dataclass, replace
 
 from polybackfill import clock as clocks
-from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, fields, listing, parse, spans, walk
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, fields, gamma_feeds, listing, parse, spans, walk
 
-# Clamped to this without a word since 2026-05-14.
-PAGE_ROWS = 100
+# Pages of another size have other cursors: for a list that cannot be cut around a bad one.
+_OTHER_PAGE_ROWS = (90, 70)
 # More pages than this are read faster in two spans side by side.
 MANY_PAGES = 20
 # The density of the first pages tells how many will follow; later it no longer pays to begin anew.
 _EARLY_PAGES = 5
-# A date filter may or may not include its bounds, and start dates carry fractions of seconds.
-_MARGIN_S = 1
 _REFUSED = (400, 422)
-
-
-class Order(Enum):
-    """How a list is sorted."""
-
-    BY_ID = "id"
-    EARLIEST_FIRST = "earliest"
-    LATEST_FIRST = "latest"
-
-
-_ORDER_PARAMS = {
-    Order.BY_ID: (("order", "id"), ("ascending", "true")),
-    Order.EARLIEST_FIRST: (("order", "startDate"), ("ascending", "true")),
-    Order.LATEST_FIRST: (("order", "startDate"), ("ascending", "false")),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feed(walk.Feed):
-    """One span of one list, in one order; with `conditions`, what it knows about these."""
-
-    span: spans.Span
-    order: Order = Order.BY_ID
-
-    def query(self, cursor: str | None) -> walk.Query:
-        """As of any feed, but the parameter is `after_cursor`; `cursor` would be ignored."""
-        return self.params if cursor is None else (*self.params, ("after_cursor", cursor))
 
 
 @dataclass(frozen=True)
@@ -67,41 +36,6 @@ class _Answer:
 
     listed: listing.Listed
     next_cursor: str | None
-
-
-def feed_of(route: endpoints.Route, span: spans.Span, order: Order = Order.BY_ID) -> Feed:
-    """The question for one span of `endpoints.MARKETS` or `endpoints.EVENTS`."""
-    params = _params(route, closed=span.closed, order=order)
-    if span.since is not None:
-        params.append(("start_date_min", _rfc3339(span.since - _MARGIN_S)))
-    if span.until is not None:
-        params.append(("start_date_max", _rfc3339(span.until + _MARGIN_S)))
-    return Feed(route=route, params=tuple(params), span=span, order=order)
-
-
-def feed_of_conditions(conditions: Sequence[str], *, closed: bool) -> Feed:
-    """The markets of one state of these conditions (normalised)."""
-    params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
-    params += [("condition_ids", records.show(condition)) for condition in conditions]
-    return Feed(
-        route=endpoints.MARKETS,
-        params=tuple(params),
-        conditions=frozenset(conditions),
-        span=spans.Span(closed),
-    )
-
-
-def _params(route: endpoints.Route, *, closed: bool, order: Order) -> list[tuple[str, str]]:
-    params = [
-        ("closed", "true" if closed else "false"),  # without it closed ones are hidden
-        ("version", "v1"),  # without both, Protocol V2 is hidden
-        ("version", "v2"),
-        ("limit", str(PAGE_ROWS)),
-        *_ORDER_PARAMS[order],
-    ]
-    if route == endpoints.MARKETS:
-        params.append(("include_tag", "true"))
-    return params
 
 
 def walk_markets(
@@ -132,20 +66,17 @@ def walk_events(
     return _all_pages(feeds, fetch, resume, clock=clock, unit=unit, persist=persist)
 
 
-def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[Feed, ...]:
+def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[gamma_feeds.Feed, ...]:
     if len(keys) != 1:
         raise errors.GiveUp(f"a walk of {route.path} reads one span, not {len(keys)}")
     span = spans.parse(keys[0])
     if not span.undated:
-        return (feed_of(route, span),)
-    # Where a database puts rows without a value, first or last, depends on its make.
-    return tuple(
-        feed_of(route, span, order) for order in (Order.EARLIEST_FIRST, Order.LATEST_FIRST)
-    )
+        return (gamma_feeds.feed_of(route, span),)
+    return tuple(gamma_feeds.feed_of(route, span, order) for order in gamma_feeds.BOTH_ENDS)
 
 
 async def _all_pages(
-    feeds: Sequence[Feed],
+    feeds: Sequence[gamma_feeds.Feed],
     fetch: walk.Fetch,
     resume: walk.Resume | None,
     *,
@@ -166,7 +97,7 @@ async def _all_pages(
 
 async def pages(
     fetch: walk.Fetch,
-    feed: Feed,
+    feed: gamma_feeds.Feed,
     resume: walk.Resume | None = None,
     *,
     clock: clocks.Clock,
@@ -178,7 +109,8 @@ async def pages(
 
     Raises Retry with `split` when the span should be cut in two: it is very full, or one of its
     cursors is refused at the edge while its first page is answered (seen on the live service: some
-    cursor strings meet the firewall whenever they are sent). `following`: where to go on when this
+    cursor strings meet the firewall whenever they are sent). A span that cannot be cut is then read
+    anew in pages of another size. `following`: where to go on when this
     feed has ended and is not the last.
     """
     sweep = _Sweep(feed, resume, clock=clock, unit=unit, following=following)
@@ -190,7 +122,9 @@ async def pages(
                 raise
             continue
         except errors.Retry as problem:
-            raise await sweep.why(problem, fetch) from problem
+            if await sweep.may_page_differently(fetch):
+                continue
+            raise sweep.verdict(problem) from problem
         yield sweep.take(answer)
         del answer
         sweep.check_size()
@@ -203,7 +137,7 @@ class _Sweep:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: gamma_feeds.Feed,
         resume: walk.Resume | None,
         *,
         clock: clocks.Clock,
@@ -224,7 +158,8 @@ class _Sweep:
         self._pages = 0
         self._expected_pages = 0.0
         self._doubted: str | None = None
-        self._has_restarted = self._restarted_now = False
+        self._has_restarted = self._restarted_now = self._is_cursor_bad = False
+        self._other_sizes = list(_OTHER_PAGE_ROWS)
 
     async def ask(self, fetch: walk.Fetch) -> _Answer:
         """The next page, checked. Raises Retry when it is no answer to the question."""
@@ -269,27 +204,42 @@ class _Sweep:
             return True
         if self._has_restarted:
             return False
-        self._has_restarted = self._restarted_now = True
-        self._cursor, self._seen, self._pages = None, {None}, 0
+        self._has_restarted = True
+        self._begin_anew()
         return True
 
-    async def why(self, problem: errors.Retry, fetch: walk.Fetch) -> errors.Retry:
-        """What a page that does not come means for the unit: a later attempt, or a cut.
+    async def may_page_differently(self, fetch: walk.Fetch) -> bool:
+        """A page does not come: is its cursor to blame, and may pages of another size help?
 
-        Only a cursor can be cut away, and only where the rest of the host answers: a host that
-        refuses everything would otherwise leave thousands of small spans behind.
+        A cursor is to blame only where the first page is answered: a host that refuses everything
+        would otherwise leave thousands of small spans behind.
         """
-        split = self._cursor is not None and self._feed.span.can_cut
+        self._is_cursor_bad = self._cursor is not None and await self._answers_first_page(fetch)
+        if not self._is_cursor_bad or self._feed.span.can_cut or not self._other_sizes:
+            return False
+        self._feed = replace(self._feed, page_rows=self._other_sizes.pop(0))
+        self._begin_anew()
+        return True
+
+    def verdict(self, problem: errors.Retry) -> errors.Retry:
+        """What a page that does not come means for the unit: a later attempt, or a cut."""
+        split = self._is_cursor_bad and self._feed.span.can_cut
         if len(self._feed.conditions) > 1:
             split = problem.split
-        elif split:
-            try:
-                await self._ask(fetch, None)
-            except (errors.Retry, errors.GiveUp):
-                split = False
         return errors.Retry(
             str(problem), after_s=problem.after_s, pause_host_s=problem.pause_host_s, split=split
         )
+
+    async def _answers_first_page(self, fetch: walk.Fetch) -> bool:
+        try:
+            await self._ask(fetch, None)
+        except (errors.Retry, errors.GiveUp):
+            return False
+        return True
+
+    def _begin_anew(self) -> None:
+        self._restarted_now = True
+        self._cursor, self._seen, self._pages = None, {None}, 0
 
     async def _ask(self, fetch: walk.Fetch, cursor: str | None) -> _Answer:
         reply = await fetch(self._feed, cursor)
@@ -305,7 +255,7 @@ class _Sweep:
         span = self._feed.span
         if any(state not in {None, span.closed} for state in listed.states):
             raise errors.Retry(f"{self._feed.route.path}: rows that are not {span.key}")
-        if any(not _is_within(span, start) for start in listed.starts):
+        if any(not gamma_feeds.is_within(span, start) for start in listed.starts):
             raise errors.Retry(f"{self._feed.route.path}: rows that start outside {span.key}")
         asked = self._feed.conditions
         if asked and {market.condition_id for market in listed.markets} - asked:
@@ -313,52 +263,38 @@ class _Sweep:
 
     def _is_past_the_undated(self, listed: listing.Listed) -> bool:
         """Sorted by start date, the rows without one are over."""
-        if self._feed.order is Order.BY_ID:
+        if self._feed.order is gamma_feeds.Order.BY_ID:
             return False
         return bool(listed.starts) and listed.starts[-1] is not None
 
     def _estimate(self, listed: listing.Listed) -> None:
         """Ids grow with time, so how far the dates have come tells how many pages there are."""
         span, starts = self._feed.span, [start for start in listed.starts if start is not None]
-        if span.since is None or span.until is None or len(starts) < PAGE_ROWS:
+        if span.since is None or span.until is None or len(starts) < self._feed.page_rows:
             return
         covered = max(1.0, statistics.median_low(starts) - span.since)
         self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered
 
 
-def _read(body: bytes, feed: Feed, source: parse.Source) -> _Answer:
+def _read(body: bytes, feed: gamma_feeds.Feed, source: parse.Source) -> _Answer:
     """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
     name = "markets" if feed.route == endpoints.MARKETS else "events"
     answer = listing.decode(body, source)
     rows = answer.get(name)
     if not isinstance(rows, list):
         raise errors.Retry(f"{source.route}: no list of {name} in the answer")
-    cursor = _cursor(answer, len(rows), source)
+    cursor = _cursor(answer, len(rows) >= feed.page_rows, source)
     if feed.route == endpoints.MARKETS:
         return _Answer(listing.gamma_markets(rows, source), cursor)
     return _Answer(listing.gamma_events(rows, source), cursor)
 
 
-def _cursor(answer: fields.Json, rows: int, source: parse.Source) -> str | None:
+def _cursor(answer: fields.Json, is_full: bool, source: parse.Source) -> str | None:
     cursor = answer.get("next_cursor")
     if cursor is None:
-        if rows >= PAGE_ROWS:
+        if is_full:
             raise errors.Retry(f"{source.route}: a full page without a cursor")
         return None
     if not isinstance(cursor, str) or not cursor:
         raise errors.Retry(f"{source.route}: next_cursor is {cursor!r}")
     return cursor
-
-
-def _is_within(span: spans.Span, start: int | None) -> bool:
-    """Inside the span, as far as its margin; a row without a date contradicts nothing."""
-    if start is None:
-        return True
-    after = span.since is None or start >= span.since - _MARGIN_S - 1
-    before = span.until is None or start <= span.until + _MARGIN_S + 1
-    return after and before
-
-
-def _rfc3339(second: int) -> str:
-    moment = datetime.fromtimestamp(max(0, second), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,7 +16,7 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, gamma, listing, parse, walk
+from polybackfill.polymarket import endpoints, gamma, gamma_feeds, listing, parse, walk
 
 # More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
 MAX_CONDITIONS = 40
@@ -71,7 +71,7 @@ class _Search:
     ) -> AsyncIterator[listing.Listed]:
         """The pages of one of Gamma's lists."""
         asked = frozenset(conditions)
-        feed = gamma.feed_of_conditions(sorted(asked), closed=closed)
+        feed = gamma_feeds.feed_of_conditions(sorted(asked), closed=closed)
         async for page in gamma.pages(
             self.fetch, feed, clock=self.clock, unit=self.unit, persist=self.persist
         ):

@@ -98,7 +98,7 @@ def _shown(second: int | None) -> str:
 
 
 def _is_bound(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit())
+    return not text or (text.isascii() and text.isdigit() and len(text) <= 10)
 
 
 def _bound(text: str) -> int | None:

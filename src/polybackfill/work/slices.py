@@ -18,6 +18,7 @@ _FIRST_BUSY_YEAR = 2023  # from here on a month holds as many markets as a year 
 def sweep(now: float, *, closed: bool) -> Iterator[str]:
     """The keys of all spans of one state, newest first, for a sweep made at `now` (epoch seconds).
 
+    Read the open ones first: what closes meanwhile stands in the list that is read later.
     Bounds depend on the month alone, so that a sweep begun again within a month has the same keys.
     """
     bounds = list(_bounds(datetime.fromtimestamp(now, UTC)))

@@ -264,6 +264,25 @@ async def test_a_cursor_that_trips_the_edge_cuts_the_span() -> None:
     assert script.asked == [None, "1", None], "the first page is asked again: the host answers"
 
 
+async def test_a_bad_cursor_in_an_hour_is_walked_around_with_pages_of_another_size() -> None:
+    script = Script([[market(row) for row in range(90)], [market(100)]])
+
+    async def fetch(feed: walk.Feed, cursor: str | None) -> Reply:
+        limit = dict(feed.query(cursor))["limit"]
+        if cursor is not None and limit == "100":
+            raise errors.Retry("403: a web page", split=True)
+        return await script(feed, cursor)
+
+    walker = gamma.walk_markets((HOUR.key,), fetch, None, clock=CLOCK)
+    pages = [page async for page in walker]
+    assert [(page.restarted, page.last) for page in pages] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+    assert len(set(ids_of(pages))) == 91
+
+
 async def test_a_host_that_refuses_everything_cuts_nothing() -> None:
     trip = errors.Retry("403: a web page", split=True, pause_host_s=90.0)
     first = {"markets": [market(DAY)] * 100, "next_cursor": "1"}

@@ -1,0 +1,99 @@
+"""Questions to Gamma's keyset lists: every filter that matters said aloud.
+
+Without `closed` the closed ones are hidden, without `version` Protocol V2, and a name the server
+does not know is ignored without a word. Parameters: docs.polymarket.com, read 2026-10 and 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from polybackfill import records
+from polybackfill.polymarket import endpoints, spans, walk
+
+# Clamped to this without a word since 2026-05-14.
+PAGE_ROWS = 100
+# A date filter may or may not include its bounds, and start dates carry fractions of seconds.
+_MARGIN_S = 1
+
+
+class Order(Enum):
+    """How a list is sorted."""
+
+    BY_ID = "id"
+    EARLIEST_FIRST = "earliest"
+    LATEST_FIRST = "latest"
+
+
+# Where a database puts rows without a value, first or last, depends on its make.
+BOTH_ENDS = (Order.EARLIEST_FIRST, Order.LATEST_FIRST)
+_ORDER_PARAMS = {
+    Order.BY_ID: (("order", "id"), ("ascending", "true")),
+    Order.EARLIEST_FIRST: (("order", "startDate"), ("ascending", "true")),
+    Order.LATEST_FIRST: (("order", "startDate"), ("ascending", "false")),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed(walk.Feed):
+    """One span of one list, in one order; with `conditions`, what it knows about these."""
+
+    span: spans.Span
+    order: Order = Order.BY_ID
+    page_rows: int = PAGE_ROWS
+
+    def query(self, cursor: str | None) -> walk.Query:
+        """As of any feed, but the parameter is `after_cursor`; `cursor` would be ignored."""
+        params = (*self.params, ("limit", str(self.page_rows)))
+        return params if cursor is None else (*params, ("after_cursor", cursor))
+
+
+def feed_of(route: endpoints.Route, span: spans.Span, order: Order = Order.BY_ID) -> Feed:
+    """The question for one span of `endpoints.MARKETS` or `endpoints.EVENTS`."""
+    params = _params(route, closed=span.closed, order=order)
+    if span.since is not None:
+        params.append(("start_date_min", _rfc3339(span.since - _MARGIN_S)))
+    if span.until is not None:
+        params.append(("start_date_max", _rfc3339(span.until + _MARGIN_S)))
+    return Feed(route=route, params=tuple(params), span=span, order=order)
+
+
+def feed_of_conditions(conditions: Sequence[str], *, closed: bool) -> Feed:
+    """The markets of one state of these conditions (normalised)."""
+    params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
+    params += [("condition_ids", records.show(condition)) for condition in conditions]
+    return Feed(
+        route=endpoints.MARKETS,
+        params=tuple(params),
+        conditions=frozenset(conditions),
+        span=spans.Span(closed),
+    )
+
+
+def _params(route: endpoints.Route, *, closed: bool, order: Order) -> list[tuple[str, str]]:
+    params = [
+        ("closed", "true" if closed else "false"),  # without it closed ones are hidden
+        ("version", "v1"),  # without both, Protocol V2 is hidden
+        ("version", "v2"),
+        *_ORDER_PARAMS[order],
+    ]
+    if route == endpoints.MARKETS:
+        params.append(("include_tag", "true"))
+    return params
+
+
+def is_within(span: spans.Span, start: int | None) -> bool:
+    """Inside the span, as far as its margin; a row without a date contradicts nothing."""
+    if start is None:
+        return True
+    after = span.since is None or start >= span.since - _MARGIN_S - 1
+    before = span.until is None or start <= span.until + _MARGIN_S + 1
+    return after and before
+
+
+def _rfc3339(second: int) -> str:
+    moment = datetime.fromtimestamp(max(0, second), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
