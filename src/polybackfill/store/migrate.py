@@ -141,8 +141,12 @@ async def _record(store: client.Store, migration: Migration) -> None:
     await store.insert("schema_migrations", line, rows=1)
 
 
-def _filled(sql: str, cluster: str | None) -> str:
+def on_cluster(cluster: str | None) -> str:
+    """The clause that makes a statement run on all servers of a cluster; empty without one."""
     name = (cluster or "").replace("`", "")
-    on_cluster = f"ON CLUSTER `{name}`" if cluster else ""
+    return f"ON CLUSTER `{name}`" if cluster else ""
+
+
+def _filled(sql: str, cluster: str | None) -> str:
     engine = r"Replicated\1" if cluster else r"\1"
-    return _ENGINE.sub(engine, sql.replace("{on_cluster}", on_cluster))
+    return _ENGINE.sub(engine, sql.replace("{on_cluster}", on_cluster(cluster)))

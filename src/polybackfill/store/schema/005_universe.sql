@@ -34,7 +34,7 @@ ENGINE = {engine:ReplacingMergeTree(fetched_at)}
 ORDER BY (condition_id, source, market_id, market_slug);
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
--- fills in. Of two markets with one condition the newest shows.
+-- fills in. Of two markets with one condition the newest shows. Tags are those of all lists.
 CREATE VIEW IF NOT EXISTS api_markets_staging {on_cluster} AS
 SELECT
     condition_id,
@@ -57,7 +57,7 @@ SELECT
     argMaxIf(event_slug, better, event_slug != '') AS event_slug,
     max(neg_risk) AS neg_risk,
     argMaxIf(category, better, category != '') AS category,
-    argMaxIf(tags, better, notEmpty(tags)) AS tags,
+    arraySort(groupUniqArrayArray(tags)) AS tags,
     argMaxIf(protocol_version, better, protocol_version != '') AS protocol_version,
     argMaxIf(start_date, better, isNotNull(start_date)) AS start_date,
     argMaxIf(closed_at, better, isNotNull(closed_at)) AS closed_at,
@@ -205,22 +205,30 @@ CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster} AS
 SELECT * EXCEPT fetched_at, fetched_at AS timestamp FROM api_resolution_rows FINAL;
 
 -- What a share of each outcome paid: by the resolution, else by Gamma's prices or the order book's
--- winner of a market that is resolved. One row per condition, resolved ones only.
+-- winner of a market that is resolved. One row per condition, resolved ones only. Prices that are
+-- all zero, as some settled markets show them, say nothing: no condition can pay nothing to all.
 CREATE VIEW IF NOT EXISTS market_payouts {on_cluster} AS
 SELECT
     condition_id,
-    if(notEmpty(r.payouts), r.payouts, m.outcome_prices) AS payouts,
-    if(notEmpty(r.payouts), 'resolutions', 'markets') AS payout_source,
+    multiIf(
+        arraySum(r.payouts) > 0, r.payouts,
+        NOT m.resolved, [],
+        arraySum(m.outcome_prices) > 0, m.outcome_prices,
+        isNull(m.winning_outcome), [],
+        arrayMap(i -> toFloat64(i = assumeNotNull(m.winning_outcome)), range(greatest(length(m.outcomes), 2)))
+    ) AS payouts,
+    if(arraySum(r.payouts) > 0, 'resolutions', 'markets') AS payout_source,
     coalesce(r.resolved_at, m.closed_at) AS resolved_at
 FROM
 (
-    SELECT condition_id, resolved, outcome_prices, closed_at FROM api_markets_staging
+    SELECT condition_id, resolved, outcomes, outcome_prices, winning_outcome, closed_at
+    FROM api_markets_staging
 ) AS m
 FULL OUTER JOIN
 (
     SELECT condition_id, payouts, resolved_at FROM api_resolutions WHERE status = 'resolved'
 ) AS r USING (condition_id)
-WHERE notEmpty(r.payouts) OR (m.resolved AND notEmpty(m.outcome_prices));
+WHERE notEmpty(payouts);
 
 -- Markets whose resolution, Gamma prices and order book winner do not say the same.
 CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster} AS

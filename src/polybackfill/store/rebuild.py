@@ -1,0 +1,49 @@
+"""Tables that are made anew as a whole: filled beside the old one, then exchanged with it.
+
+Readers see the old rows or the new ones, never a table that is missing or half full. A crash leaves
+at most a `…_fresh` table behind, which the next rebuild drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from polybackfill.store import client, migrate
+
+
+async def rebuild(
+    store: client.Store,
+    selects: Mapping[str, str],
+    *,
+    cluster: str | None,
+    parameters: client.Parameters | None = None,
+) -> None:
+    """Fill every table of `selects` by its SELECT, whose columns go in by name, then exchange all.
+
+    A SELECT that reads another table of `selects` reads its old rows, and its new ones under the
+    name `fresh(table)`. Not for two callers at once. Raises what the store raises.
+    """
+    where = migrate.on_cluster(cluster)
+    for table, select in selects.items():
+        await store.command(f"DROP TABLE IF EXISTS {fresh(table)} {where} SYNC")
+        await store.command(f"CREATE TABLE {fresh(table)} {where} AS {table}")
+        await store.command(
+            f"INSERT INTO {fresh(table)} ({await _columns(store, select, parameters)}) {select}",
+            parameters=parameters,
+        )
+    for table in selects:
+        await store.command(f"EXCHANGE TABLES {table} AND {fresh(table)} {where}")
+    for table in selects:
+        await store.command(f"DROP TABLE {fresh(table)} {where} SYNC")
+
+
+def fresh(table: str) -> str:
+    """The table beside `table` that will take its place."""
+    return f"{table}_fresh"
+
+
+async def _columns(
+    store: client.Store, select: str, parameters: client.Parameters | None
+) -> str:
+    described = await store.rows(f"DESCRIBE TABLE ({select})", parameters=parameters)
+    return ", ".join(row["name"] for row in described)
