@@ -53,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_market_ids(commands)
     _add_quarantine(commands)
+    _add_dims(commands)
+    _add_report(commands)
+    _add_watchlist(commands)
     _add_sql(commands)
     _add_sandbox(commands)
     return parser
@@ -368,6 +371,72 @@ def _add_quarantine(commands: Any) -> None:
         "polybackfill quarantine replay",
     )
     _json(replay)
+
+
+def _add_dims(commands: Any) -> None:
+    actions = _group(commands, "dims", "what markets and events are: category, tags, payouts")
+    _json(
+        _command(
+            actions,
+            "build",
+            ("dims", "build"),
+            "make markets_dim, events_dim and condition_market_map anew, and the seed files",
+            "polybackfill dims build",
+        )
+    )
+
+
+def _add_report(commands: Any) -> None:
+    actions = _group(commands, "report", "what was found, as files")
+    _json(
+        _command(
+            actions,
+            "categories",
+            ("report", "categories"),
+            "profit and loss of every wallet by category, with its coverage",
+            "polybackfill report categories --json",
+        )
+    )
+
+
+def _add_watchlist(commands: Any) -> None:
+    actions = _group(commands, "watchlist", "markets that strategies watch")
+    auto = _command(
+        actions,
+        "auto",
+        ("watchlist", "auto"),
+        "add what wallets with a figure have bought into; only with AUTONOMOUS_TRADING_ENABLED",
+        "polybackfill watchlist auto --since 2026-11-20",
+    )
+    auto.add_argument("--since", metavar="DATE", help="first day or time, UTC (default: 24 hours)")
+    listing = _command(
+        actions, "list", ("watchlist", "show"), "what is watched", "polybackfill watchlist list"
+    )
+    listing.add_argument("--strategy", metavar="ID", help="only this one")
+    add = _command(
+        actions,
+        "add",
+        ("watchlist", "add"),
+        "watch markets by hand",
+        "polybackfill watchlist add 253591 --side no --reason 'thin book'",
+    )
+    add.add_argument("--side", choices=("yes", "no"), help="the outcome to watch")
+    add.add_argument("--reason", default="added by hand", metavar="TEXT", help="for the log")
+    remove = _command(
+        actions,
+        "remove",
+        ("watchlist", "remove"),
+        "watch markets no longer",
+        "polybackfill watchlist remove 253591",
+    )
+    remove.add_argument("--strategy", metavar="ID", help="only for this one (default: for all)")
+    for parser in (add, remove):
+        parser.add_argument("market", nargs="+", metavar="MARKET", help="market or condition id")
+    for parser in (auto, add):
+        parser.add_argument("--strategy", default="default", metavar="ID", help="for whom")
+        parser.add_argument("--strategy-name", metavar="NAME", help="its name, for the log")
+    for parser in (auto, listing, add, remove):
+        _json(parser)
 
 
 def _add_sql(commands: Any) -> None:

@@ -124,6 +124,10 @@ class Backfill(BaseSettings):
     plan_refresh_s: float = pydantic.Field(
         5.0, gt=0, le=10, description="How old a status in the plan tables may get."
     )
+    inflated_sources: list[str] = pydantic.Field(
+        default_factory=lambda: ["goldsky"],
+        description="Sources of internal trades whose shares are 128 times too large.",
+    )
     log_file: Path | None = pydantic.Field(None, description="JSON log; default: data_dir/log/.")
     log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field(
         "info", description="Lowest level logged."
@@ -153,11 +157,31 @@ class Backfill(BaseSettings):
         return url.rstrip("/")
 
 
+class Watchlist(BaseSettings):
+    """What `watchlist auto` may do; the names in the environment are those of the seed."""
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore")
+
+    autonomous_trading_enabled: str = pydantic.Field(
+        "", description="Kill switch: markets are added by themselves only when it is exactly true."
+    )
+    default_market_id: str = pydantic.Field(
+        "", description="Market that is watched when no wallet has a figure yet."
+    )
+    default_condition_ids: str = pydantic.Field(
+        "", description="Condition ids, separated by commas, for the same case."
+    )
+    fallback_watchlist_size: int = pydantic.Field(
+        10, ge=1, description="At most this many of them."
+    )
+
+
 class Settings(pydantic.BaseModel):
     """The settings in force, and where each came from."""
 
     backfill: Backfill
     clickhouse: ClickHouse
+    watchlist: Watchlist
     origins: dict[str, str]
 
     @property
@@ -176,7 +200,8 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     origins: dict[str, str] = {}
     backfill = _build(Backfill, tables.get("backfill", {}), flags or {}, path, origins)
     clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
-    return Settings(backfill=backfill, clickhouse=clickhouse, origins=origins)
+    watchlist = _build(Watchlist, tables.get("watchlist", {}), {}, path, origins)
+    return Settings(backfill=backfill, clickhouse=clickhouse, watchlist=watchlist, origins=origins)
 
 
 def _file(named: Path | None) -> Path | None:
@@ -196,7 +221,12 @@ def _read_file(path: Path | None) -> dict[str, dict[str, Any]]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise errors.Stop(f"settings file {path} cannot be read: {error}") from error
-    known = {"backfill": list(Backfill.model_fields), "clickhouse": list(ClickHouse.model_fields)}
+    models: dict[str, type[BaseSettings]] = {
+        "backfill": Backfill,
+        "clickhouse": ClickHouse,
+        "watchlist": Watchlist,
+    }
+    known = {name: list(model.model_fields) for name, model in models.items()}
     for table, keys in tables.items():
         if table not in known or not isinstance(keys, dict):
             raise errors.Stop(_unknown(path, table, list(known), "table"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, type[BaseSettings]] = {
     "backfill": settings.Backfill,
     "clickhouse": settings.ClickHouse,
+    "watchlist": settings.Watchlist,
 }
 # What to show for a setting that has no value of its own.
 EXAMPLES = {
@@ -94,7 +96,7 @@ def toml_text() -> str:
     lines = [TOML_HEAD.rstrip()]
     for table, model in TABLES.items():
         lines += ["", f"[{table}]", *toml_lines(model)]
-    return "\n".join(lines).replace("]\n\n#", "]\n#") + "\n"
+    return re.sub(r"^(\[\w+\])\n\n#", r"\1\n#", "\n".join(lines), flags=re.MULTILINE) + "\n"
 
 
 def accepts(schema: dict[str, Any]) -> str:
@@ -106,7 +108,13 @@ def accepts(schema: dict[str, Any]) -> str:
         return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{word}`" for word in schema["enum"])
-    names = {"boolean": "true or false", "string": "text", "object": "table", "number": "number"}
+    names = {
+        "boolean": "true or false",
+        "array": "list",
+        "string": "text",
+        "object": "table",
+        "number": "number",
+    }
     words = [names.get(schema["type"], schema["type"])]
     if schema.get("format") == "path":
         words = ["path"]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE_S = settings.Backfill.model_fields["grace_s"].default
 KNOWN = {
     f"{model.model_config.get('env_prefix')}{name}".upper()
-    for model in (settings.Backfill, settings.ClickHouse)
+    for model in (settings.Backfill, settings.ClickHouse, settings.Watchlist)
     for name in model.model_fields
 }
 

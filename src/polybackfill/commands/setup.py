@@ -155,7 +155,8 @@ async def _api(chosen: settings.Settings) -> AsyncIterator[http.Client]:
 def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
     """Setting → value and origin; secrets masked."""
     effective = {}
-    for prefix, part in (("BACKFILL_", chosen.backfill), ("CLICKHOUSE_", chosen.clickhouse)):
+    for part in (chosen.backfill, chosen.clickhouse, chosen.watchlist):
+        prefix = str(part.model_config.get("env_prefix"))
         for name in type(part).model_fields:
             value = getattr(part, name)
             shown = "…" if isinstance(value, pydantic.SecretStr) else str(value)

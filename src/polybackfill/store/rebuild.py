@@ -42,8 +42,6 @@ def fresh(table: str) -> str:
     return f"{table}_fresh"
 
 
-async def _columns(
-    store: client.Store, select: str, parameters: client.Parameters | None
-) -> str:
+async def _columns(store: client.Store, select: str, parameters: client.Parameters | None) -> str:
     described = await store.rows(f"DESCRIBE TABLE ({select})", parameters=parameters)
     return ", ".join(row["name"] for row in described)

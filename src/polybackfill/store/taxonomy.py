@@ -11,7 +11,8 @@ menu and the most frequent ones of 5,711 recorded markets (2023-01 to 2026-04), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from polybackfill.store import statements
 
@@ -81,13 +82,22 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
 NAMES = (*CATEGORIES, UNCATEGORIZED)
 
 
+_PLAIN = re.compile(r"[^a-z0-9]+")
+_PLACES = {tag: place for place, listed in enumerate(CATEGORIES.values()) for tag in listed}
+
+
+def category_of(tags: Iterable[str]) -> str:
+    """The category of these tags."""
+    plain = (_PLAIN.sub("-", tag.lower()).strip("-") for tag in tags)
+    return NAMES[min((_PLACES.get(tag, len(CATEGORIES)) for tag in plain), default=-1)]
+
+
 def category_sql(tags: str) -> str:
-    """An expression for the category of `tags`, an expression for an Array(String)."""
-    known = {tag: place for place, listed in enumerate(CATEGORIES.values()) for tag in listed}
+    """The same in SQL; `tags` is an expression for an Array(String)."""
     plain = "trim(BOTH '-' FROM replaceRegexpAll(lower(tag), '[^a-z0-9]+', '-'))"
     places = (
-        f"arrayMap(tag -> transform({plain}, {_array(known)}, "
-        f"{list(known.values())}, {len(CATEGORIES)}), {tags})"
+        f"arrayMap(tag -> transform({plain}, {_array(_PLACES)}, "
+        f"{list(_PLACES.values())}, {len(CATEGORIES)}), {tags})"
     )
     # One more that means none: there is no smallest of an empty array.
     best = f"arrayMin(arrayPushBack({places}, {len(CATEGORIES)}))"
@@ -97,5 +107,5 @@ def category_sql(tags: str) -> str:
     )
 
 
-def _array(texts: Mapping[str, int] | tuple[str, ...]) -> str:
+def _array(texts: Iterable[str]) -> str:
     return f"[{', '.join(statements.quoted(text) for text in texts)}]"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from polybackfill import errors
 
@@ -30,6 +31,25 @@ def write_atomic(path: Path, content: bytes, step: Step = no_step) -> None:
     step(f"rename {path.name}")
     os.replace(temporary, path)
     sync_folder(path.parent, step)
+
+
+@contextmanager
+def writing_atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which takes the place of `path` when the block ends well.
+
+    Otherwise nothing of it stays, and `path` is as it was. Raises OSError.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def write_synced(path: Path, content: bytes, step: Step = no_step) -> None:

@@ -1,0 +1,56 @@
+"""`polybackfill dims build`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.store import dimensions
+from polybackfill.views import dimension_files, tables
+from polybackfill.work import seeds, turns
+
+LOCK_FILE = "dims.lock"
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Make the dimension tables anew, then their files."""
+    chosen = context.settings_of(arguments)
+    folder = chosen.backfill.data_dir
+    context.require_store(chosen)
+    context.make_folder(folder, "BACKFILL_DATA_DIR")
+    with turns.turn(folder / LOCK_FILE, "dims build"):
+        report = context.run(_build(chosen))
+    if arguments.json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    tables.show("by category", report.pop("by_category"))
+    for name, count in report.items():
+        if isinstance(count, int):
+            print(f"{count:>12,}  {name}")
+    names = (seeds.MARKETS_FILE, seeds.EVENTS_FILE, dimension_files.COVERAGE_FILE)
+    print(f"written: {', '.join(str(folder / name) for name in names)}")
+    return errors.EXIT_OK
+
+
+async def _build(chosen: settings.Settings) -> dict[str, Any]:
+    async with context.open_store(chosen, migrate=True) as store:
+        (known,) = await store.rows("SELECT count() AS markets FROM api_markets_staging")
+        if not known["markets"]:
+            raise errors.Stop(
+                "no market is stored yet, so there is nothing to build dimensions from: "
+                "polybackfill run markets events"
+            )
+        await dimensions.build(store, cluster=chosen.clickhouse.cluster)
+        report = await dimension_files.write(
+            store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+        )
+        by_category = await store.rows(
+            "SELECT toString(category) AS category, count() AS markets, "
+            "countIf(notEmpty(payouts)) AS with_payouts FROM markets_dim "
+            "GROUP BY category ORDER BY markets DESC, category"
+        )
+        return {**report, "by_category": by_category}

@@ -1,0 +1,73 @@
+"""`polybackfill report categories`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.store import pnl
+from polybackfill.views import breakdown, tables
+from polybackfill.work import turns
+
+LOCK_FILE = "report.lock"
+_SAMPLES = 5
+
+
+def categories(arguments: argparse.Namespace) -> int:
+    """Every wallet's profit by category, as a table in the store and as a file."""
+    chosen = context.settings_of(arguments)
+    folder = chosen.backfill.data_dir
+    context.require_store(chosen)
+    context.make_folder(folder, "BACKFILL_DATA_DIR")
+    with turns.turn(folder / LOCK_FILE, "report categories"):
+        report = context.run(_categories(chosen))
+    if arguments.json:
+        context.print_json(report)
+        return errors.EXIT_OK
+    tables.show("by category, all wallets", report["by_category"])
+    bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
+    print(f"wallets by coverage: {bands}")
+    for text in report["samples"]:
+        print(text)
+    print(f"written: {folder / breakdown.FILE}")
+    return errors.EXIT_OK
+
+
+async def _categories(chosen: settings.Settings) -> dict[str, Any]:
+    async with context.open_store(chosen, migrate=True) as store:
+        (known,) = await store.rows(
+            "SELECT (SELECT count() FROM trades_for_pnl) AS trades, "
+            "(SELECT count() FROM markets_dim) AS markets"
+        )
+        if not known["trades"]:
+            raise errors.Stop("no trade is stored yet: polybackfill run")
+        if not known["markets"]:
+            print(
+                "warning: there are no dimensions, so every market is Uncategorized: "
+                "polybackfill dims build",
+                file=sys.stderr,
+            )
+        await pnl.compute(
+            store,
+            inflated=chosen.backfill.inflated_sources,
+            cluster=chosen.clickhouse.cluster,
+        )
+        report = await breakdown.write(
+            store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+        )
+        return {
+            **report,
+            "by_category": await store.rows(
+                "SELECT toString(category) AS category, count() AS wallets, "
+                "toFloat64(sum(realized_pnl_usd)) AS realized_pnl_usd, "
+                "round(100 * sum(num_resolved_markets) / sum(num_markets), 1) AS coverage_pct, "
+                "sum(num_resolved_markets) AS resolved_positions "
+                "FROM wallet_category_pnl GROUP BY category ORDER BY category"
+            ),
+            "samples": breakdown.samples(chosen.backfill.data_dir / breakdown.FILE, _SAMPLES),
+        }

@@ -1,0 +1,187 @@
+"""`polybackfill watchlist auto`, `list`, `add` and `remove`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.views import signals, tables
+from polybackfill.work import plan, watchlist, window
+
+_DAY_S = 86_400
+_ON = "true"
+
+
+def auto(arguments: argparse.Namespace) -> int:
+    """Add the markets that wallets with a figure have bought into; nothing unless switched on."""
+    chosen = context.settings_of(arguments)
+    report: dict[str, Any] = {"enabled": _enabled(chosen), "added": []}
+    if report["enabled"]:
+        context.require_store(chosen)
+        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+        report |= _auto(chosen, arguments)
+    else:
+        given = chosen.watchlist.autonomous_trading_enabled
+        print(
+            f"nothing is added: AUTONOMOUS_TRADING_ENABLED is {given!r}, and only {_ON!r} "
+            "switches this on",
+            file=sys.stderr,
+        )
+    if arguments.json:
+        context.print_json(report)
+    else:
+        _show("added", report["added"], "nothing new")
+    return errors.EXIT_OK
+
+
+def _enabled(chosen: settings.Settings) -> bool:
+    return chosen.watchlist.autonomous_trading_enabled == _ON
+
+
+def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
+    now = time.time()
+    first, last = window.parse(arguments.since, None)
+    since, until = first or int(now) - _DAY_S, last or int(now)
+    counts, found = context.run(_triggers(chosen, since, until))
+    strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
+    dimensions = signals.Dimensions(chosen.backfill.data_dir)
+    at = clocks.utc_text(now)
+    if counts["signal_wallets"]:
+        wanted = signals.from_triggers(found, strategy, dimensions, at=at)
+    else:
+        wanted = _fallback(chosen, strategy, dimensions, at)
+    if counts["resolved_markets"] < signals.FEW_RESOLVED:
+        print(
+            f"warning: only {counts['resolved_markets']:,} markets have a resolution, fewer than "
+            f"{signals.FEW_RESOLVED:,}: the figures of the wallets rest on little",
+            file=sys.stderr,
+        )
+    added = watchlist.Watchlist(chosen.backfill.data_dir).add(wanted)
+    return {**counts, "triggers": len(found), "added": _plain(added)}
+
+
+async def _triggers(
+    chosen: settings.Settings, since: int, until: int
+) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    async with context.open_store(chosen, migrate=True) as store:
+        counts = await signals.counts(store)
+        return counts, await signals.triggers(store, since, until)
+
+
+def _fallback(
+    chosen: settings.Settings,
+    strategy: signals.Strategy,
+    dimensions: signals.Dimensions,
+    at: str,
+) -> list[watchlist.Entry]:
+    """No wallet has a figure: the markets of the settings, if any."""
+    given = chosen.watchlist
+    ids = [one for one in given.default_condition_ids.split(",") if one.strip()]
+    ids += [given.default_market_id] if given.default_market_id else []
+    print(
+        "warning: no wallet has 2 % coverage yet (polybackfill report categories): "
+        + ("the default markets are watched instead" if ids else "there is nothing to go by"),
+        file=sys.stderr,
+    )
+    listed = _ids(ids)[: given.fallback_watchlist_size]
+    known = dimensions.markets(listed) if listed else {}
+    return [
+        signals.entry(
+            known[one],
+            strategy,
+            side=None,
+            reason="default market, no wallet has a figure yet",
+            at=at,
+            computed={"auto_added": True, "triggered_by_wallet": None},
+        )
+        for one in listed
+    ]
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """What is watched, and by whom it was added."""
+    chosen = context.settings_of(arguments)
+    entries = watchlist.Watchlist(chosen.backfill.data_dir).entries(arguments.strategy)
+    counts = watchlist.statistics(entries)
+    if arguments.json:
+        context.print_json({"entries": _plain(entries), "statistics": counts})
+        return errors.EXIT_OK
+    _show("watched", _plain(entries), "nothing is watched")
+    print(
+        f"{counts['total']:,} entries, {counts['autoAdded']:,} added by themselves and "
+        f"{counts['manualAdded']:,} by hand, {len(counts['triggeredByWallets']):,} wallets"
+    )
+    return errors.EXIT_OK
+
+
+def add(arguments: argparse.Namespace) -> int:
+    """Watch markets by hand; what is watched already stays as it is."""
+    chosen = context.settings_of(arguments)
+    context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    known = signals.Dimensions(chosen.backfill.data_dir).markets(_ids(arguments.market))
+    strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
+    wanted = [
+        signals.entry(
+            market,
+            strategy,
+            side=arguments.side.upper() if arguments.side else None,
+            reason=arguments.reason,
+            at=clocks.utc_text(time.time()),
+            computed={"auto_added": False, "triggered_by_wallet": None},
+        )
+        for market in known.values()
+    ]
+    added = _plain(watchlist.Watchlist(chosen.backfill.data_dir).add(wanted))
+    if arguments.json:
+        context.print_json({"added": added})
+    else:
+        _show("added", added, "watched already")
+    return errors.EXIT_OK
+
+
+def remove(arguments: argparse.Namespace) -> int:
+    """Watch markets no longer, for one strategy or for all."""
+    chosen = context.settings_of(arguments)
+    ids = set(_ids(arguments.market))
+    removed = _plain(
+        watchlist.Watchlist(chosen.backfill.data_dir).remove(
+            lambda entry: (
+                arguments.strategy in (None, entry.strategy_id)
+                and bool(ids & {entry.condition_id, entry.market_id})
+            ),
+            at=clocks.utc_text(time.time()),
+        )
+    )
+    if arguments.json:
+        context.print_json({"removed": removed})
+    else:
+        _show("removed", removed, "not on the list")
+    return errors.EXIT_OK
+
+
+def _ids(given: Sequence[str]) -> list[str]:
+    """Market ids as they are, condition ids lower case with 0x; errors.Stop for anything else."""
+    found = []
+    for text in given:
+        bare = text.strip()
+        is_market = bare.isascii() and bare.isdecimal() and len(bare) < 20
+        found.append(bare if is_market else f"0x{plan.conditions([bare])[0]}")
+    return list(dict.fromkeys(found))
+
+
+def _plain(entries: Sequence[watchlist.Entry]) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(entry) for entry in entries]
+
+
+def _show(title: str, entries: list[dict[str, Any]], empty: str) -> None:
+    columns = ("strategy_id", "condition_id", "market_id", "side", "category", "added_at", "reason")
+    rows = [{name: entry[name] or "" for name in columns} for entry in entries]
+    tables.show(title, rows, empty)

@@ -1,0 +1,189 @@
+"""`wallet_category_breakdown.json`: every wallet's profit by category, with a sentence each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from polybackfill.store import client, taxonomy
+from polybackfill.work import files
+
+FILE = "wallet_category_breakdown.json"
+CAREFUL_BELOW_PCT = 10  # seed 004, contract 3: warn below 10
+
+Side = Literal["YES", "NO", "MIXED"]
+Category = dict[str, Any]
+Wallet = dict[str, Any]
+
+# By rank, the wallets whose figure is not shown last; a wallet's rows stand together.
+_ROWS = """
+SELECT
+    c.wallet_address AS wallet_address, toString(c.category) AS category,
+    c.realized_pnl_usd AS realized_pnl_usd, c.fees_usd AS fees_usd,
+    c.total_position_size_usd AS total_position_size_usd,
+    c.num_markets AS num_markets, c.num_resolved_markets AS num_resolved_markets,
+    c.num_winning_markets AS num_winning_markets, c.num_losing_markets AS num_losing_markets,
+    c.yes_count AS yes_count, c.no_count AS no_count, c.dated_markets AS dated_markets,
+    c.early_entries AS early_entries, c.late_entries AS late_entries,
+    w.realized_pnl_usd AS wallet_pnl_usd, w.fees_usd AS wallet_fees_usd, w.band AS band,
+    w.coverage_pct AS coverage_pct, w.rank AS rank,
+    w.num_markets AS wallet_markets, w.num_resolved_markets AS wallet_resolved_markets
+FROM wallet_category_pnl AS c
+INNER JOIN wallet_pnl AS w ON w.wallet_address = c.wallet_address
+ORDER BY w.rank = 0, w.rank, c.wallet_address, c.realized_pnl_usd DESC, c.category
+"""
+
+_COUNTS = """
+SELECT
+    (SELECT count() FROM wallet_pnl) AS num_wallets,
+    (SELECT countIf(category != {none:String}) FROM markets_dim) AS markets_with_category,
+    (SELECT groupUniqArray(source) FROM trades_for_pnl) AS sources
+"""
+
+
+async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict[str, Any]:
+    """Write the file from `wallet_category_pnl` as it is; its metadata and counts by band.
+
+    Streamed both ways, so a million wallets need no memory. Raises errors.Stop when the disk
+    refuses; the file is the old one or the new one.
+    """
+    (counts,) = await store.rows(_COUNTS, parameters={"none": taxonomy.UNCATEGORIZED})
+    metadata = {
+        "generated_at": generated_at,
+        "num_wallets": counts["num_wallets"],
+        "markets_with_category": counts["markets_with_category"],
+        "data_source": ", ".join(sorted(counts["sources"])) or None,
+        "basis": "trades, held to resolution, resolved markets only; fees apart",
+    }
+    bands = dict.fromkeys(("high", "medium", "low", "none"), 0)
+    path = folder / FILE
+    with files.stopping("write", path), files.writing_atomic(path) as file:
+        file.write(b'{"metadata":' + orjson.dumps(metadata) + b',\n"wallets":[')
+        between = b"\n"
+        async for rows in _by_wallet(store):
+            bands[rows[0]["band"]] += 1
+            file.write(between + orjson.dumps(wallet(rows)))
+            between = b",\n"
+        file.write(b"\n]}\n")
+    return {**metadata, "bands": bands}
+
+
+async def _by_wallet(store: client.Store) -> AsyncIterator[list[dict[str, Any]]]:
+    held: list[dict[str, Any]] = []
+    rest = b""
+    async for piece in store.stream(_ROWS, "JSONEachRow"):
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            row = orjson.loads(line)
+            if held and row["wallet_address"] != held[0]["wallet_address"]:
+                yield held
+                held = []
+            held.append(row)
+    if held:
+        yield held
+
+
+def wallet(rows: Sequence[dict[str, Any]]) -> Wallet:
+    """One entry of the file from all rows of a wallet, best category first."""
+    first = rows[0]
+    overall = {
+        "realized_pnl_usd": first["wallet_pnl_usd"],
+        "coverage_pct": _shown_pct(first["coverage_pct"]),
+        "coverage_band": first["band"],
+        "rank": first["rank"] or None,
+        "num_resolved_markets": first["wallet_resolved_markets"],
+        "num_markets": first["wallet_markets"],
+        "fees_usd": first["wallet_fees_usd"],
+    }
+    address = f"0x{first['wallet_address']}"
+    by_category = [_category(row) for row in rows]
+    return {
+        "address": address,
+        "overall_stats": overall,
+        "by_category": by_category,
+        "summary_text": summary(address, overall, by_category),
+    }
+
+
+def _category(row: dict[str, Any]) -> Category:
+    resolved, yes, no = row["num_resolved_markets"], row["yes_count"], row["no_count"]
+    dated = row["dated_markets"] > 0
+    return {
+        "category": row["category"],
+        "realized_pnl_usd": row["realized_pnl_usd"],
+        "coverage_pct": _shown_pct(100 * resolved / row["num_markets"]),
+        "num_markets": row["num_markets"],
+        "num_resolved_markets": resolved,
+        "num_winning_markets": row["num_winning_markets"],
+        "num_losing_markets": row["num_losing_markets"],
+        "win_rate": round(row["num_winning_markets"] / resolved, 6) if resolved else None,
+        "avg_pnl_per_market": round(row["realized_pnl_usd"] / resolved, 6) if resolved else None,
+        "total_position_size_usd": row["total_position_size_usd"],
+        "fees_usd": row["fees_usd"],
+        "predominant_side": predominant(yes, no),
+        "yes_count": yes,
+        "no_count": no,
+        "early_entries": row["early_entries"] if dated else None,
+        "late_entries": row["late_entries"] if dated else None,
+    }
+
+
+def predominant(yes: int, no: int) -> Side:
+    """YES or NO where one count exceeds twice the other, else MIXED (seed 004)."""
+    if yes > 2 * no:
+        return "YES"
+    return "NO" if no > 2 * yes else "MIXED"
+
+
+def summary(address: str, overall: dict[str, Any], by_category: Sequence[Category]) -> str:
+    """The wallet in a sentence or two; no figure without its coverage.
+
+    The categories named are the two that weigh most in the direction of the whole: the largest
+    profits of a profit, the largest losses of a loss. The side is that of those categories.
+    """
+    short = f"Wallet {address[:6]}…{address[-4:]}"
+    coverage = f"{overall['coverage_pct']:g}% coverage"
+    if not overall["num_resolved_markets"]:
+        return f"{short} has no resolved market and {coverage}."
+    if overall["coverage_band"] == "none":
+        return f"{short} has {coverage}, too little to show a profit or a loss."
+    pnl = overall["realized_pnl_usd"]
+    word = "loss" if pnl < 0 else "profit"
+    text = f"{short} has ${abs(pnl):,.0f} realized {word} with {coverage}."
+    if overall["coverage_pct"] < CAREFUL_BELOW_PCT:
+        text = f"{text[:-1]}, which is little."
+    return " ".join([text, *_where(pnl, by_category)])
+
+
+def _where(pnl: float, by_category: Sequence[Category]) -> Iterator[str]:
+    """The second sentence; none where nothing was won or lost."""
+    sign = -1 if pnl < 0 else 1
+    weighing = [one for one in by_category if sign * one["realized_pnl_usd"] > 0]
+    weighing.sort(key=lambda one: (-sign * one["realized_pnl_usd"], one["category"]))
+    named = weighing[:2]
+    if pnl == 0 or not named:
+        return
+    yes, no = (sum(one[name] for one in named) for name in ("yes_count", "no_count"))
+    side = predominant(yes, no)
+    sides = "on both sides" if side == "MIXED" else f"mostly on the {side} side"
+    where = " and ".join(one["category"] for one in named)
+    ending = f", {sides}" if yes or no else ""
+    yield f"Most of that is in {where}{ending}."
+
+
+def _shown_pct(percent: float) -> float:
+    """Two decimals, cut off: 99.999 is not 100, and 1.999 not 2."""
+    return math.floor(percent * 100 + 1e-9) / 100
+
+
+def samples(path: Path, count: int) -> list[str]:
+    """The sentences of the first wallets of a file that was just written."""
+    with path.open("rb") as file:
+        lines = itertools.islice(file, 2, 2 + count)
+        texts = [line.strip().removesuffix(b",") for line in lines]
+    return [orjson.loads(text)["summary_text"] for text in texts if text.startswith(b'{"address"')]

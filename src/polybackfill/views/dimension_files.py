@@ -1,0 +1,46 @@
+"""The dimensions as files: both seeds and `dimension_coverage_report.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from polybackfill.store import client, dimensions
+from polybackfill.work import files, seeds
+
+COVERAGE_FILE = "dimension_coverage_report.json"
+
+_TIME = "formatDateTime({0}, '%Y-%m-%dT%H:%i:%SZ', 'UTC')"
+# The store writes the JSON: the rows of a million markets need not become objects here.
+_MARKETS = f"""
+SELECT
+    concat('0x', condition_id) AS condition_id,
+    nullIf(market_id, '') AS market_id,
+    nullIf(event_id, '') AS event_id,
+    nullIf(event_slug, '') AS event_slug,
+    question, category, tags, resolved_outcome, payout_yes, payout_no, payouts, outcomes,
+    {_TIME.format("m.resolved_at")} AS resolved_at
+FROM markets_dim AS m ORDER BY m.condition_id
+"""
+_EVENTS = f"""
+SELECT
+    event_id, nullIf(event_slug, '') AS event_slug, title, category, tags, status,
+    {_TIME.format("ends_at")} AS ends_at
+FROM events_dim ORDER BY toUInt64OrZero(event_id), event_id
+"""
+
+
+async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict[str, Any]:
+    """Write the three files of the tables as they are; the coverage report as written.
+
+    Raises errors.Stop when the disk refuses; each file is the old one or the new one.
+    """
+    await seeds.write(folder / seeds.MARKETS_FILE, store.stream(_MARKETS, "JSONEachRow"))
+    await seeds.write(folder / seeds.EVENTS_FILE, store.stream(_EVENTS, "JSONEachRow"))
+    report = {"generated_at": generated_at, **await dimensions.coverage(store)}
+    path = folder / COVERAGE_FILE
+    with files.stopping("write", path):
+        files.write_atomic(path, orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    return report
