@@ -18,15 +18,18 @@ from typing import Any
 from polybackfill import cli
 
 _COMMANDS = (
-    "run",
-    "plan",
-    "status",
-    "setup",
-    "sql",
-    "quarantine",
+    "dims",
     "market_ids",
     "market_ids_apply",
+    "plan",
+    "quarantine",
+    "report",
+    "run",
+    "setup",
+    "sql",
+    "status",
     "validate",
+    "watchlist",
 )
 
 

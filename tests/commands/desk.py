@@ -18,6 +18,8 @@ from typing import Any
 
 from tests import harness
 
+from polybackfill.store import rendezvous
+
 _COMMANDER = Path(__file__).with_name("commander.py")
 _numbers = itertools.count(1)
 
@@ -75,6 +77,15 @@ class Desk(harness.Ground):
         if code is not None:
             ended.expect(code)
         return ended
+
+    def move_out(self) -> None:
+        """Write files into a folder of its own from now on; the store stays the shared one."""
+        self.call("init")
+        endpoint = rendezvous.read(self.store)
+        assert endpoint is not None
+        self.use_server(endpoint.port, self.environment["CLICKHOUSE_DATABASE"])
+        self.data = self.folder / "data"
+        self.set(data_dir=self.data)
 
     def end_commands(self) -> None:
         """End what was started and not waited for; the store is not ours to end."""
