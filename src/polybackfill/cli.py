@@ -471,6 +471,9 @@ def _add_sandbox(commands: Any) -> None:
     sandbox.add_argument("--port", type=int, default=8700, help="default %(default)s; 0 takes any")
     sandbox.add_argument("--seed", type=int, default=1, help="default %(default)s")
     sandbox.add_argument("--markets", type=int, default=200, help="default %(default)s")
+    sandbox.add_argument(
+        "--events", type=int, default=None, help="default: mostly one market an event"
+    )
     sandbox.add_argument("--wallets", type=int, default=300, help="default %(default)s")
     sandbox.add_argument("--trades", type=int, default=20_000, help="default %(default)s")
     sandbox.add_argument("--latency-ms", type=float, default=None, help="default: 600 a data page")

@@ -115,7 +115,8 @@ async def test_arrays_are_text_and_missing_values_take_every_form(visitor: Visit
     assert without_events
     assert "Sandbox unlisted?" not in by_question
     tagged = await visitor.ok("/gamma/markets/keyset", closed="true", include_tag="true")
-    assert all(market["tags"] for market in tagged["markets"])
+    # Tags are dependable on events alone.
+    assert {bool(market["tags"]) for market in tagged["markets"]} == {True, False}
 
 
 async def test_volume_counts_every_fill_once(visitor: Visitor) -> None:

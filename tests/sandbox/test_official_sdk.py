@@ -138,7 +138,7 @@ async def test_single_answers(visitor: Visitor, sdk: polymarket.AsyncPublicClien
     resolutions = await sdk.get_resolutions(condition_ids=conditions)
     assert {resolution.condition_id for resolution in resolutions} <= set(conditions)
     assert any(resolution.payouts for resolution in resolutions)
-    assert len([tag async for tag in sdk.list_tags(page_size=7).iter_items()]) == 20
+    assert len([tag async for tag in sdk.list_tags(page_size=7).iter_items()]) == 23
 
 
 async def test_refusals_and_rate_limits_are_understood(

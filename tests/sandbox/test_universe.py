@@ -10,12 +10,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from polybackfill.sandbox import genesis, options, positions, rows, truth, universe
+from polybackfill.sandbox import genesis, list_truth, options, positions, rows, truth, universe
 
 YEAR = 365 * 86_400
 PRINT_TRUTH = (
     "import json\n"
-    "from polybackfill.sandbox import genesis, options, positions, truth\n"
+    "from polybackfill.sandbox import genesis, list_truth, options, positions, truth\n"
     "world = genesis.build(options.SandboxOptions(seed=5, trades=9_000))\n"
     "held = truth.Truth(world, positions.Positions(world, 5))\n"
     "print(json.dumps(held.everything(world.now)))\n"
@@ -162,7 +162,7 @@ def test_hidden_order_is_strict() -> None:
 
 def test_markets_come_in_all_their_odd_forms() -> None:
     lists = world_of().lists
-    bodies = [market.body for market in lists.markets]
+    bodies = [lists.market_body(market) for market in lists.markets]
     assert any(body.get("conditionId") == "" for body in bodies)
     assert any("conditionId" not in body for body in bodies)
     assert any(body.get("clobTokenIds") is None and body.get("positionIds") for body in bodies)
@@ -180,6 +180,39 @@ def test_markets_come_in_all_their_odd_forms() -> None:
 
 
 def test_options_are_refused_with_their_name() -> None:
-    for name, value in (("trades", -1), ("markets", 3), ("wallets", 3), ("port", 70_000)):
+    wrong = {"trades": -1, "markets": 3, "wallets": 3, "port": 70_000, "events": 3}
+    for name, value in wrong.items():
         with pytest.raises(options.OptionsError, match=name):
             options.SandboxOptions(**{name: value})
+
+
+@pytest.mark.parametrize(("events", "count"), [(25, 200), (80, 200), (195, 200), (1_000, 5_000)])
+def test_the_number_of_events_can_be_chosen(events: int, count: int) -> None:
+    lists = world_of(events=events, markets=count, trades=0).lists
+    assert len(lists.markets) == count
+    assert len(lists.events) == pytest.approx(events, abs=3)
+    assert max(len(event.market_ids) for event in lists.events) >= count // events
+    assert all(lists.event(n) for market in lists.markets for n in market.event_ids or ())
+
+
+def test_payouts_take_all_shapes_and_some_lists_disagree() -> None:
+    world = world_of(markets=2_000, trades=0)
+    shapes = {tuple(sorted(market.payouts)) for market in world.lists.markets}
+    assert {(), (0, 1_000_000), (500_000, 500_000), (300_000, 700_000)} <= shapes
+    differing = list_truth.resolutions(world.lists, None)["disagreements"]
+    names = [f"market_{who}_disagrees" for who in ("gamma", "clob", "resolution")]
+    assert differing == sorted(world.special[name] for name in names)
+
+
+def test_events_carry_the_categories() -> None:
+    lists = world_of(markets=2_000, trades=0).lists
+    labels = Counter(lists.tag_by_id[n].label for event in lists.events for n in event.tags)
+    assert {"Politics", "Sports", "Crypto", "Earnings", "Weather"} <= set(labels)
+    assert all(event.tags for event in lists.events)
+    tagged = [bool(market.tags) for market in lists.markets]
+    assert 0.5 < sum(tagged) / len(tagged) < 0.8, "many markets have tags through events alone"
+
+
+def test_token_ids_are_derived_when_asked_for_alone() -> None:
+    world = world_of(markets=3_000, trades=0)
+    assert sum(market.token_ids is None for market in world.lists.markets) > 2_000

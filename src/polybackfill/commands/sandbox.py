@@ -28,6 +28,7 @@ def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
         port=arguments.port,
         seed=arguments.seed,
         markets=arguments.markets,
+        events=arguments.events,
         wallets=arguments.wallets,
         trades=arguments.trades,
         latency_ms=arguments.latency_ms,

@@ -128,7 +128,7 @@ def _world(asked: options.SandboxOptions) -> universe.Universe:
     world = replay.build(Path(asked.replay)) if asked.replay else genesis.build(asked)
     # The groups are made now, so that the first page is not slower than the others.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
-    return world
+    return world.fork()
 
 
 def _limits(asked: str | float) -> dict[str, int | None]:

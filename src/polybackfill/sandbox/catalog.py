@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from polybackfill.sandbox import tokens
 
 Json = dict[str, object]
 
@@ -12,10 +14,12 @@ Json = dict[str, object]
 @dataclass(slots=True)
 class Market:
     """One market. Times are epoch seconds, 0 for none; `payouts` micro-USDC a share, empty while
-    unresolved; `body` is the Gamma object without `events` and `tags`.
+    unresolved; `body` is the recorded Gamma object without `events` and `tags`, None for a market
+    whose object is made when it is shown.
 
-    `listed`: shown by the Gamma lists; an unlisted one answers on its slug alone. `said_by_gamma`,
-    `said_by_clob`: payouts these lists show where they contradict the resolution.
+    `listed`: shown by the Gamma lists; an unlisted one answers on its slug alone. `token_ids`: None
+    for those that follow from the condition. `said_by_gamma`, `said_by_clob`: payouts these lists
+    show where they contradict the resolution.
     """
 
     id: int
@@ -24,7 +28,6 @@ class Market:
     question_id: str
     question: str
     outcomes: tuple[str, ...]
-    tokens: tuple[str, ...]
     version: str
     neg_risk: bool
     start: int
@@ -33,7 +36,8 @@ class Market:
     closed: bool
     closed_at: int
     payouts: tuple[int, ...]
-    body: Json
+    token_ids: tuple[str, ...] | None = None
+    body: Json | None = None
     tags: tuple[int, ...] = ()
     event_ids: tuple[int, ...] | None = None
     listed: bool = True
@@ -45,6 +49,17 @@ class Market:
     liquidity: float = 0.0
     said_by_gamma: tuple[int, ...] | None = None
     said_by_clob: tuple[int, ...] | None = None
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Token ids by outcome. Deriving them takes 0.1 ms, so it waits until somebody asks."""
+        if self.token_ids is None:
+            numbers = range(len(self.outcomes))
+            self.token_ids = tuple(
+                tokens.token_id(self.condition_id, number, neg_risk=self.neg_risk)
+                for number in numbers
+            )
+        return self.token_ids
 
     @property
     def gamma_payouts(self) -> tuple[int, ...]:
@@ -64,7 +79,8 @@ class Market:
 
 @dataclass(slots=True)
 class Event:
-    """One event; `body` is the Gamma object without `markets`, `tags` and `series`."""
+    """One event; `body` is the recorded Gamma object without `markets`, `tags` and `series`, None
+    for an event whose object is made when it is shown."""
 
     id: int
     slug: str
@@ -75,8 +91,8 @@ class Event:
     created: int
     closed: bool
     closed_at: int
-    body: Json
     market_ids: tuple[int, ...]
+    body: Json | None = None
     tags: tuple[int, ...] = ()
     series: tuple[Json, ...] | None = None
     volume: float = 0.0
@@ -93,18 +109,36 @@ class Tag:
     body: Json
 
 
+def _no_market(market: Market) -> Json:
+    raise LookupError(f"market {market.id} has no recorded object")
+
+
+def _no_event(event: Event, _members: Sequence[Market]) -> Json:
+    raise LookupError(f"event {event.id} has no recorded object")
+
+
 @dataclass(repr=False)
 class Catalog:
     """Everything the lists can show, in ascending id order.
 
     `clob`: market positions in the order of CLOB `/markets`; a market may stand there twice.
+    `render_market`, `render_event` make the Gamma objects that were not recorded. The mappings
+    lead to positions, which never change; `version` rises whenever a market or an event does.
     """
 
-    markets: Sequence[Market]
-    events: Sequence[Event]
+    markets: list[Market]
+    events: list[Event]
     tags: Sequence[Tag]
     clob: Sequence[int]
+    render_market: Callable[[Market], Json] = _no_market
+    render_event: Callable[[Event, Sequence[Market]], Json] = _no_event
+    version: int = 0
     by_condition: Mapping[str, int] = field(init=False)
+    by_id: Mapping[int, int] = field(init=False)
+    by_slug: Mapping[str, int] = field(init=False)
+    event_by_id: Mapping[int, int] = field(init=False)
+    event_by_slug: Mapping[str, int] = field(init=False)
+    tag_by_id: Mapping[int, Tag] = field(init=False)
 
     def __post_init__(self) -> None:
         self.by_condition = {
@@ -112,27 +146,54 @@ class Catalog:
             for position, market in enumerate(self.markets)
             if market.condition_id
         }
+        self.by_id = {market.id: position for position, market in enumerate(self.markets)}
+        self.by_slug = {market.slug: position for position, market in enumerate(self.markets)}
+        self.event_by_id = {event.id: position for position, event in enumerate(self.events)}
+        self.event_by_slug = {event.slug: position for position, event in enumerate(self.events)}
+        self.tag_by_id = {tag.id: tag for tag in self.tags}
 
-    @cached_property
-    def market_by_id(self) -> Mapping[int, Market]:
-        return {market.id: market for market in self.markets}
+    def fork(self) -> Catalog:
+        """A catalog that may change by itself; the unchanged parts are shared."""
+        forked = copy.copy(self)
+        forked.markets, forked.events = list(self.markets), list(self.events)
+        return forked
 
-    @cached_property
-    def market_by_slug(self) -> Mapping[str, Market]:
-        return {market.slug: market for market in self.markets}
+    def market(self, number: int) -> Market:
+        """The market of a Gamma id that exists."""
+        return self.markets[self.by_id[number]]
 
-    @cached_property
-    def event_by_id(self) -> Mapping[int, Event]:
-        return {event.id: event for event in self.events}
-
-    @cached_property
-    def event_by_slug(self) -> Mapping[str, Event]:
-        return {event.slug: event for event in self.events}
-
-    @cached_property
-    def tag_by_id(self) -> Mapping[int, Tag]:
-        return {tag.id: tag for tag in self.tags}
+    def event(self, number: int) -> Event:
+        """The event of an id that exists."""
+        return self.events[self.event_by_id[number]]
 
     def event_of(self, market: Market) -> Event | None:
         """The market's first event, None when it has none."""
-        return self.event_by_id.get(market.event_ids[0]) if market.event_ids else None
+        return self.event(market.event_ids[0]) if market.event_ids else None
+
+    def tags_of(self, market: Market) -> tuple[int, ...]:
+        """Tag ids of the market and of its events, each once."""
+        of_events = (tag for number in market.event_ids or () for tag in self.event(number).tags)
+        return tuple(dict.fromkeys((*market.tags, *of_events)))
+
+    def market_body(self, market: Market) -> Json:
+        """The Gamma object of a market, without `events` and `tags`."""
+        return self.render_market(market) if market.body is None else market.body
+
+    def event_body(self, event: Event) -> Json:
+        """The Gamma object of an event, without `markets`, `tags` and `series`."""
+        if event.body is not None:
+            return event.body
+        return self.render_event(event, [self.market(number) for number in event.market_ids])
+
+    def settle(self, position: int, payouts: tuple[int, ...], moment: int) -> None:
+        """Close a market at an epoch second with these payouts, and its events with their last."""
+        old = self.markets[position]
+        self.markets[position] = replace(
+            old, closed=True, closed_at=moment, payouts=payouts, uma_status="resolved"
+        )
+        for number in old.event_ids or ():
+            event = self.event(number)
+            if all(self.market(member).closed for member in event.market_ids):
+                closed = replace(event, closed=True, closed_at=moment)
+                self.events[self.event_by_id[number]] = closed
+        self.version += 1

@@ -15,11 +15,10 @@ END_CURSOR = "LTE="  # base64 of -1
 
 
 class Clob:
-    """Answers of one catalog; rows are rendered once."""
+    """Answers of one catalog."""
 
     def __init__(self, lists: catalog.Catalog) -> None:
         self._lists = lists
-        self._rendered: dict[int, bytes] = {}
 
     def markets(self, _argument: str, raw: str) -> replies.Reply:
         """GET /markets: the cursor is the decimal offset in base64."""
@@ -28,25 +27,18 @@ class Clob:
         following = offset + PAGE
         cursor = encode(following) if following < len(self._lists.clob) else END_CURSOR
         head = orjson.dumps({"limit": PAGE, "count": len(chosen), "next_cursor": cursor})
-        shown = b",".join(self._row(position) for position in chosen)
-        return replies.Reply(head[:-1] + b',"data":[' + shown + b"]}")
+        shown = orjson.dumps([self._market(self._lists.markets[place]) for place in chosen])
+        return replies.Reply(head[:-1] + b',"data":' + shown + b"}")
 
     def market(self, argument: str, _raw: str) -> replies.Reply:
         """GET /markets/{condition_id}."""
         position = self._lists.by_condition.get(argument.lower())
         if position is None:
             return replies.as_json({"error": "market not found"}, status=404)
-        return replies.Reply(self._row(position))
-
-    def _row(self, position: int) -> bytes:
-        held = self._rendered.get(position)
-        if held is None:
-            held = orjson.dumps(self._market(self._lists.markets[position]))
-            self._rendered[position] = held
-        return held
+        return replies.as_json(self._market(self._lists.markets[position]))
 
     def _market(self, market: catalog.Market) -> catalog.Json:
-        labels = [self._lists.tag_by_id[number].label for number in market.tags]
+        labels = [self._lists.tag_by_id[number].label for number in self._lists.tags_of(market)]
         end = listings.rfc3339(market.end) if market.end else None
         return {
             "enable_order_book": not market.closed,
@@ -54,13 +46,15 @@ class Clob:
             "closed": market.closed,
             "archived": market.archived,
             "accepting_orders": not market.closed,
-            "accepting_order_timestamp": None if market.closed else listings.rfc3339(market.start),
+            "accepting_order_timestamp": None
+            if market.closed
+            else listings.rfc3339(market.created),
             "minimum_order_size": 15,
             "minimum_tick_size": 0.01,
             "condition_id": market.condition_id,
             "question_id": market.question_id,
             "question": market.question,
-            "description": str(market.body.get("description", "")),
+            "description": _description(market),
             "market_slug": market.slug,
             "end_date_iso": end,
             "game_start_time": None,
@@ -80,6 +74,12 @@ class Clob:
             "tags": [*labels, "All"] if labels else None,
             "version": market.version,
         }
+
+
+def _description(market: catalog.Market) -> str:
+    if market.body is None:
+        return listings.description(market)
+    return str(market.body.get("description", ""))
 
 
 def _tokens(market: catalog.Market) -> list[catalog.Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import orjson
@@ -73,15 +74,21 @@ class DataApi:
             raise replies.refused("provide exactly one of question_id, condition, event_id")
         lists = self._world.lists
         if given == ["condition"]:
-            wanted = set(asked.conditions())
-            found = [m for m in lists.markets if m.condition_id in wanted]
+            places = [lists.by_condition.get(condition) for condition in asked.conditions()]
         elif given == ["event_id"]:
-            events = set(asked.events())
-            found = [m for m in lists.markets if events.intersection(m.event_ids or ())]
+            events = [lists.event_by_id.get(event) for event in asked.events()]
+            members = [lists.events[place].market_ids for place in events if place is not None]
+            places = [lists.by_id[number] for numbers in members for number in numbers]
         else:
-            found = [m for m in lists.markets if m.question_id == asked.text("question_id")]
+            places = [self._question_places.get(asked.text("question_id") or "")]
+        found = [lists.markets[place] for place in sorted({p for p in places if p is not None})]
         known = [market for market in found if market.condition_id]
         return replies.as_json({"data": [_resolution(market) for market in known]})
+
+    @cached_property
+    def _question_places(self) -> dict[str, int]:
+        markets = self._world.lists.markets
+        return {market.question_id: place for place, market in enumerate(markets)}
 
     def user_volume(self, asked: query.Query) -> replies.Reply:
         """GET /v2/user-volume: shares, USD and trades of whole UTC days."""
@@ -215,7 +222,7 @@ def _resolution(market: catalog.Market) -> dict[str, object]:
     return {
         "question_id": market.question_id if is_question else None,
         "condition_id": market.condition_id,
-        "status": "resolved" if is_settled else "active",
+        "status": "resolved" if is_settled else ("proposed" if market.closed else "active"),
         "extended_review": False,
         "expected_settlement_time": None,
         "settlement_time_basis": None,

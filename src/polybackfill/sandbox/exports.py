@@ -80,7 +80,6 @@ def markets(lists: catalog.Catalog) -> Iterator[bytes]:
 
 def _market(lists: catalog.Catalog, market: catalog.Market) -> dict[str, object]:
     event = lists.event_of(market)
-    of_events = [tag for n in market.event_ids or () for tag in lists.event_by_id[n].tags]
     return {
         "condition_id": market.condition_id,
         "market_id": str(market.id),
@@ -88,7 +87,7 @@ def _market(lists: catalog.Catalog, market: catalog.Market) -> dict[str, object]
         "question": market.question,
         "event_id": str(event.id) if event else None,
         "event_slug": event.slug if event else None,
-        "tags": _labels(lists, [*market.tags, *of_events]),
+        "tags": _labels(lists, lists.tags_of(market)),
         "own_tags": _labels(lists, market.tags),
         "outcomes": market.outcomes,
         "token_ids": market.tokens,
@@ -107,4 +106,4 @@ def _market(lists: catalog.Catalog, market: catalog.Market) -> dict[str, object]
 
 
 def _labels(lists: catalog.Catalog, numbers: Sequence[int]) -> list[str]:
-    return [lists.tag_by_id[number].label for number in dict.fromkeys(numbers)]
+    return [lists.tag_by_id[number].label for number in numbers]

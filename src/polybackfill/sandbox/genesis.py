@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from polybackfill.sandbox import (
     people,
     purpose,
     rows,
+    specials,
     tokens,
     trading,
     universe,
@@ -38,6 +40,14 @@ class _Layout:
     blank: int
     fresh: int
     short: int
+
+    @classmethod
+    def of(cls, tokens_known: int, conditions: int) -> _Layout:
+        """The layout of so many tokens and conditions."""
+        blank = tokens_known + conditions
+        return cls(
+            tokenless=tokens_known, blank=blank, fresh=blank + 1, short=blank + 1 + tokens_known
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ def build(asked: options.SandboxOptions) -> universe.Universe:
         wallets_asked=asked.wallets,
         trades=asked.trades,
         late_rows=asked.late_rows,
+        events=asked.events,
     )
 
 
@@ -74,13 +85,16 @@ def _build(
     wallets_asked: int,
     trades: int,
     late_rows: int,
+    events: int | None,
 ) -> universe.Universe:
     crowd = people.generate(seed=seed, count=wallets_asked, trades=trades)
-    scene = markets.generate(now=now, seed=seed, count=markets_asked)
+    scene = markets.scene_of(now=now, seed=seed)
+    specials.add(scene)
+    markets.fill(scene, count=markets_asked, events=events)
     traded = [market for market in scene.markets if market.condition_id]
     venue = _venue(scene, traded)
     tables = _tables(crowd, traded, venue, _combos(seed))
-    displays, layout = _displays(scene, traded, tables)
+    layout = _Layout.of(len(tables.tokens), len(tables.conditions))
     rng = np.random.default_rng(seed)
     ground = _Ground(rng, crowd, scene, traded, venue, tables, layout)
     parts, transactions = _parts(ground, trades)
@@ -90,6 +104,8 @@ def _build(
     volumes = universe.taker_volumes(columns, len(tables.conditions))
     for number, market in enumerate(traded):
         market.volume = float(volumes[number])
+    shown, columns.display[:] = np.unique(columns.display, return_inverse=True)
+    displays = _Displays(scene, traded, tables, layout).of(shown.tolist())
     tx_hex = rng.bytes(32 * transactions).hex().encode()
     return universe.Universe(
         now=now,
@@ -127,6 +143,34 @@ def _venue(scene: markets.Scene, traded: Sequence[catalog.Market]) -> trading.Ve
     )
 
 
+class _Tokens(Sequence[str]):
+    """Token ids by number, derived when they are asked for; those of combos stand at the end."""
+
+    def __init__(
+        self,
+        traded: Sequence[catalog.Market],
+        places: Sequence[int],
+        outcomes: Sequence[int],
+        combos: Sequence[str],
+    ) -> None:
+        self._traded, self._places, self._outcomes = traded, places, outcomes
+        self._combos = combos
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._combos)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number: int | slice) -> str | Sequence[str]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        if number >= len(self._places):
+            return self._combos[number - len(self._places)]
+        return self._traded[self._places[number]].tokens[self._outcomes[number]]
+
+
 def _combos(seed: int) -> list[tuple[str, str]]:
     """(condition id, token id) of a few combos: structural ids of module 3."""
     rng = random.Random(f"combos-{seed}")
@@ -145,46 +189,62 @@ def _tables(
     return universe.Tables(
         wallets=crowd.addresses,
         conditions=[*(market.condition_id for market in traded), *(c for c, _ in combos)],
-        tokens=[*(token for market in traded for token in market.tokens), *(t for _, t in combos)],
+        tokens=_Tokens(traded, places.tolist(), outcomes.tolist(), [token for _, token in combos]),
         token_condition=np.concatenate((places, combo_numbers)).astype(np.int32),
         token_outcome=np.concatenate((outcomes, np.full(len(combos), -1))).astype(np.int32),
     )
 
 
-def _displays(
-    scene: markets.Scene, traded: Sequence[catalog.Market], tables: universe.Tables
-) -> tuple[list[fragments.Display], _Layout]:
-    events = {event.id: event.slug for event in scene.events}
-    slugs = [events[m.event_ids[0]] if m.event_ids else "" for m in traded]
-    normal, fresh, short = [], [], []
-    for token, place in zip(tables.tokens, tables.token_condition.tolist(), strict=True):
-        if place >= len(traded):
-            condition = tables.conditions[place]
-            shown = fragments.Display(condition, token, "Combo of 3 legs", outcome="Yes")
-            normal.append(shown)
-            fresh.append(shown)
-            short.append(shown)
-            continue
-        market = traded[place]
-        outcome = market.tokens.index(token)
-        normal.append(_display(market, market.condition_id, token, outcome, slugs[place]))
-        fresh.append(_display(market, market.condition_id, token, outcome, "", known=False))
-        leaked = market.condition_id[:64]
-        short.append(_display(market, leaked, token, outcome, slugs[place]))
-    tokenless = [
-        fragments.Display(m.condition_id, "", m.question, m.slug, m.icon, slug)
-        for m, slug in zip(traded, slugs, strict=True)
-    ]
-    tokenless += [
-        fragments.Display(condition, "", "Combo of 3 legs")
-        for condition in tables.conditions[len(traded) :]
-    ]
-    texts = [*normal, *tokenless, fragments.Display(), *fresh, *short]
-    blank = len(normal) + len(tokenless)
-    layout = _Layout(
-        tokenless=len(normal), blank=blank, fresh=blank + 1, short=blank + 1 + len(fresh)
-    )
-    return texts, layout
+class _Displays:
+    """The texts shown beside rows, made for the numbers that occur."""
+
+    def __init__(
+        self,
+        scene: markets.Scene,
+        traded: Sequence[catalog.Market],
+        tables: universe.Tables,
+        layout: _Layout,
+    ) -> None:
+        self._event_slugs = {event.id: event.slug for event in scene.events}
+        self._traded = traded
+        self._tables = tables
+        self._layout = layout
+
+    def of(self, numbers: Sequence[int]) -> list[fragments.Display]:
+        """The texts of these display numbers, in their order."""
+        return [self._one(number) for number in numbers]
+
+    def _one(self, number: int) -> fragments.Display:
+        layout = self._layout
+        if number >= layout.short:
+            return self._of_token(number - layout.short, "short")
+        if number >= layout.fresh:
+            return self._of_token(number - layout.fresh, "fresh")
+        if number == layout.blank:
+            return fragments.Display()
+        if number < layout.tokenless:
+            return self._of_token(number, "normal")
+        place = number - layout.tokenless
+        if place >= len(self._traded):
+            return fragments.Display(self._tables.conditions[place], "", "Combo of 3 legs")
+        m = self._traded[place]
+        return fragments.Display(m.condition_id, "", m.question, m.slug, m.icon, self._slug(m))
+
+    def _of_token(self, token: int, form: str) -> fragments.Display:
+        text = self._tables.tokens[token]
+        place = int(self._tables.token_condition[token])
+        if place >= len(self._traded):
+            condition = self._tables.conditions[place]
+            return fragments.Display(condition, text, "Combo of 3 legs", outcome="Yes")
+        market = self._traded[place]
+        outcome = int(self._tables.token_outcome[token])
+        if form == "fresh":
+            return _display(market, market.condition_id, text, outcome, "", known=False)
+        condition = market.condition_id[:64] if form == "short" else market.condition_id
+        return _display(market, condition, text, outcome, self._slug(market))
+
+    def _slug(self, market: catalog.Market) -> str:
+        return self._event_slugs[market.event_ids[0]] if market.event_ids else ""
 
 
 def _display(

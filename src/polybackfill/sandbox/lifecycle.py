@@ -272,6 +272,7 @@ def write_credits(
     people_free = crowd.ordinary[~np.isin(crowd.ordinary, crowd.contracts)]
     kinds = [*names, *rng.choice(names, size=max(count - len(names), 0), p=chances).tolist()]
     wallets = rng.choice(people_free, size=len(kinds)).tolist()
+    wallets[: len(names)] = [crowd.special["wallet_big"]] * len(names)  # it knows every kind
     days = rng.integers(1, 800, len(kinds)).tolist()
     micros = (np.maximum(rng.lognormal(2.0, 1.5, len(kinds)), 0.02) * 1e6).astype(int).tolist()
     for kind, wallet, day, micro in zip(kinds, wallets, days, micros, strict=True):

@@ -94,8 +94,7 @@ def _event_line(lists: catalog.Catalog, event: catalog.Event) -> str:
 
 
 def _shown(lists: catalog.Catalog, event: catalog.Event) -> Iterator[int]:
-    by_id = lists.market_by_id
-    return (number for number in event.market_ids if by_id[number].listed)
+    return (number for number in event.market_ids if lists.market(number).listed)
 
 
 def _payouts(market: catalog.Market) -> str:

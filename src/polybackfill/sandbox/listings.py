@@ -12,16 +12,16 @@ from polybackfill.sandbox import catalog
 
 def rfc3339(epoch_s: int) -> str:
     """`2026-09-28T18:30:00Z`."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19] + "Z"
 
 
 def postgres_text(epoch_s: int) -> str:
     """`2026-09-28 17:46:27+00`, the form of a market's `closedTime`."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S+00")
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(" ")[:19] + "+00"
 
 
 def _day(epoch_s: int) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
 
 
 def _array_text(values: Sequence[str]) -> str:
@@ -53,6 +53,11 @@ def market_body(market: catalog.Market) -> catalog.Json:
     return body
 
 
+def description(market: catalog.Market) -> str:
+    """The long text of a market."""
+    return f"This market settles by its title.\n\n“{market.question}”"
+
+
 def _identity(market: catalog.Market) -> catalog.Json:
     body: catalog.Json = {
         "id": str(market.id),
@@ -61,7 +66,7 @@ def _identity(market: catalog.Market) -> catalog.Json:
         "slug": market.slug,
         "icon": market.icon,
         "image": market.icon,
-        "description": f"This market settles by its title.\n\n“{market.question}”",
+        "description": description(market),
         "outcomes": _array_text(market.outcomes),
         "outcomePrices": _array_text(outcome_prices(market)),
         "questionID": market.question_id,
@@ -76,7 +81,7 @@ def _identity(market: catalog.Market) -> catalog.Json:
             questionID="",
             clobTokenIds=None,
             positionIds=list(market.tokens),
-            resolutionStatus="resolved" if market.closed else "active",
+            resolutionStatus="resolved" if market.payouts else "active",
             onchainEventId=f"0x{padded}000000",
             requestId=f"0x{market.question_id[2:64]}00",
         )
@@ -125,7 +130,7 @@ def _states(market: catalog.Market) -> catalog.Json:
         "negRiskRequestID": "",
         "umaResolutionStatus": market.uma_status if market.id % 2 else market.uma_status or None,
         "umaResolutionStatuses": "[]",
-        "automaticallyResolved": market.closed,
+        "automaticallyResolved": bool(market.payouts),
         "resolvedBy": "" if market.id % 3 else "0x6a9d222616c90fca5754cd1333cfd9b7fb6a4f74",
         "resolutionSource": "",
     }
@@ -133,11 +138,12 @@ def _states(market: catalog.Market) -> catalog.Json:
 
 def _times(market: catalog.Market) -> catalog.Json:
     times: catalog.Json = {
-        "startDate": rfc3339(market.start)[:-1] + ".118Z",
-        "startDateIso": _day(market.start),
         "createdAt": rfc3339(market.created)[:-1] + ".939464Z",
-        "updatedAt": rfc3339(market.closed_at or market.start + 60),
+        "updatedAt": rfc3339(market.closed_at or market.created + 120),
     }
+    if market.start:
+        start = rfc3339(market.start)[:-1] + ".118Z"
+        times.update(startDate=start, startDateIso=_day(market.start))
     if market.end:
         times.update(endDate=rfc3339(market.end), endDateIso=_day(market.end))
     if market.closed:

@@ -1,9 +1,9 @@
-"""The generated markets, events and tags, the special ones included."""
+"""The generated markets, events and tags; the special ones are in `specials`."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from polybackfill.sandbox import catalog, listings, tokens, wording
@@ -15,28 +15,11 @@ NEG_RISK_ORACLE = "0xd91e80cf2e7be2e162c6513ced06f1dd0da35296"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 YEAR = 365 * DAY
 YES_NO = ("Yes", "No")
+WHOLE = 1_000_000  # micro-USDC a share
 WON_FIRST, WON_SECOND, TIED = (1_000_000, 0), (0, 1_000_000), (500_000, 500_000)
-BINARY_MODULE, NEG_RISK_MODULE = 1, 2
-
-SPECIAL_MARKETS = (
-    "market_busy_second",
-    "market_old",
-    "market_old_tied",
-    "market_three_outcomes",
-    "market_no_condition",
-    "market_no_condition_key",
-    "market_events_null",
-    "market_events_absent",
-    "market_unlisted",
-    "market_v2_binary",
-    "market_v2_neg_risk",
-    "market_untraded",
-    "market_end_in_past",
-    "market_no_end",
-    "market_zero_zero",
-    "market_archived",
-    "market_inactive",
-)
+PART_PAYOUTS = ((300_000, 700_000), (250_000, 750_000), (875_000, 125_000))
+CANDIDATES = "ABCDEFGH"
+_ICONS = [f"https://polymarket-upload.s3.us-east-2.amazonaws.com/icon-{n}.png" for n in range(50)]
 
 
 @dataclass
@@ -52,41 +35,64 @@ class Scene:
     windows: dict[int, tuple[int, int]] = field(default_factory=dict)
     special: dict[str, int] = field(default_factory=dict)
     neg_risk_groups: list[tuple[int, ...]] = field(default_factory=list)
+    tag_ids: dict[str, int] = field(default_factory=dict)
     next_market_id: int = 500_000
     next_event_id: int = 20_000
 
 
-def generate(*, now: int, seed: int, count: int) -> Scene:
-    """A scene of `count` markets; volumes and Gamma bodies are filled in once trades exist."""
+def scene_of(*, now: int, seed: int) -> Scene:
+    """An empty scene with its tags."""
     scene = Scene(now=now, rng=random.Random(f"markets-{seed}"))
     scene.tags = [_tag(number, label, now) for number, label in enumerate(wording.TAGS)]
-    for name in SPECIAL_MARKETS:
-        _special(scene, name)
-    for title in wording.STRANGE_TITLES:
-        _event(scene, title, [_binary(scene, title)])
-    makers: tuple[Callable[[Scene, int], None], ...] = (_add_up_down, _add_topic, _add_match)
-    while len(scene.markets) < count:
-        room = count - len(scene.markets)
-        if room >= 4 and scene.rng.random() < 0.12:
-            _add_neg_risk(scene, min(room, scene.rng.randint(3, 6)))
-        else:
-            scene.rng.choices(makers, weights=(45, 30, 25))[0](scene, room)
+    scene.tag_ids = {tag.label: tag.id for tag in scene.tags}
     return scene
 
 
+def fill(scene: Scene, *, count: int, events: int | None) -> None:
+    """Add markets until there are `count`, in about `events` events when that is given; volumes
+    are filled in once trades exist."""
+    makers: tuple[Callable[[Scene, int], None], ...] = (_add_up_down, _add_topic, _add_match)
+    while len(scene.markets) < count:
+        room = count - len(scene.markets)
+        size = 1
+        if events is not None:
+            size = _event_size(scene.rng, room, events - len(scene.events))
+        elif room >= 4 and scene.rng.random() < 0.12:
+            size = min(room, scene.rng.randint(3, 6))
+        if size == 1:
+            scene.rng.choices(makers, weights=(45, 30, 25))[0](scene, room)
+        elif events is None or (2 < size <= len(CANDIDATES) and scene.rng.random() < 0.5):
+            _add_neg_risk(scene, size)
+        else:
+            _add_series(scene, size)
+
+
+def _event_size(rng: random.Random, room: int, left: int) -> int:
+    """Markets of the next event, so that `left` more events take up `room` markets."""
+    if left <= 1:
+        return room
+    mean = room / left
+    drawn = round(rng.triangular(1, 2 * mean - 1)) if mean > 1 else 1
+    return max(1, min(drawn, room - left + 1))
+
+
 def finish(scene: Scene) -> catalog.Catalog:
-    """The catalog, with the Gamma bodies that need volumes; CLOB repeats two markets."""
-    for market in scene.markets:
-        market.body = listings.market_body(market)
+    """The catalog, once the markets have their volumes; CLOB repeats two markets."""
     by_id = {market.id: market for market in scene.markets}
     for event in scene.events:
         members = [by_id[number] for number in event.market_ids]
         event.volume = round(sum(market.volume for market in members), 6)
         event.liquidity = round(sum(market.liquidity for market in members), 6)
-        event.body = listings.event_body(event, members)
     oldest_first = sorted(range(len(scene.markets)), key=lambda i: scene.markets[i].created)
     repeated = [oldest_first[3], oldest_first[7]]
-    return catalog.Catalog(scene.markets, scene.events, scene.tags, [*oldest_first, *repeated])
+    return catalog.Catalog(
+        scene.markets,
+        scene.events,
+        scene.tags,
+        [*oldest_first, *repeated],
+        render_market=listings.market_body,
+        render_event=listings.event_body,
+    )
 
 
 def _tag(number: int, label: str, now: int) -> catalog.Tag:
@@ -95,7 +101,7 @@ def _tag(number: int, label: str, now: int) -> catalog.Tag:
     return catalog.Tag(number * 37 + 2, label, slug, body)
 
 
-def _market(
+def new_market(
     scene: Scene,
     question: str,
     outcomes: tuple[str, ...],
@@ -109,11 +115,8 @@ def _market(
     scene.next_market_id += rng.randint(1, 40)
     market_id = scene.next_market_id
     question_id, condition = _condition(rng, len(outcomes), neg_risk=neg_risk)
-    if module is None:
-        held = tuple(
-            tokens.token_id(condition, index, neg_risk=neg_risk) for index in range(len(outcomes))
-        )
-    else:
+    held: tuple[str, ...] | None = None
+    if module is not None:
         condition = tokens.structural_id(module, question_id)
         held = tuple(tokens.position_id(condition, index) for index in range(len(outcomes)))
     market = catalog.Market(
@@ -123,7 +126,7 @@ def _market(
         question_id="0x" + question_id.hex(),
         question=question,
         outcomes=outcomes,
-        tokens=held,
+        token_ids=held,
         version="v1" if module is None else "v2",
         neg_risk=neg_risk,
         start=0,
@@ -132,9 +135,7 @@ def _market(
         closed=False,
         closed_at=0,
         payouts=(),
-        body={},
-        tags=tuple(sorted({rng.choice(scene.tags).id, rng.choice(scene.tags).id})),
-        icon=f"https://polymarket-upload.s3.us-east-2.amazonaws.com/icon-{market_id % 50}.png",
+        icon=_ICONS[market_id % len(_ICONS)],
         liquidity=round(rng.uniform(0, 5_000), 5),
     )
     scene.markets.append(market)
@@ -151,7 +152,7 @@ def _condition(rng: random.Random, outcomes: int, *, neg_risk: bool) -> tuple[by
             return question_id, condition
 
 
-def _place(scene: Scene, market: catalog.Market, first: int, last: int) -> None:
+def place(scene: Scene, market: catalog.Market, first: int, last: int) -> None:
     """Open for trading from `first` to `last`; settled when that lies in the past."""
     rng = scene.rng
     market.created = first - rng.randint(MINUTE, HOUR)
@@ -163,29 +164,34 @@ def _place(scene: Scene, market: catalog.Market, first: int, last: int) -> None:
         market.closed_at = last + rng.randint(5, 45 * MINUTE)
         market.payouts = _payouts(rng, len(market.outcomes))
         market.uma_status = rng.choice(("resolved", "resolved", "settled", ""))
-        if market.payouts == TIED:
-            market.uma_status = "resolved"  # prices of 0.5 alone would look like an open market's
+        if max(market.payouts) < WHOLE:
+            market.uma_status = "resolved"  # the prices alone would look like an open market's
 
 
 def _payouts(rng: random.Random, outcomes: int) -> tuple[int, ...]:
     if outcomes != 2:
-        return tuple(1_000_000 if index == 0 else 0 for index in range(outcomes))
-    return rng.choices((WON_FIRST, WON_SECOND, TIED), weights=(48, 48, 4))[0]
+        return tuple(WHOLE if index == 0 else 0 for index in range(outcomes))
+    part = PART_PAYOUTS[rng.randrange(len(PART_PAYOUTS))]
+    return rng.choices((WON_FIRST, WON_SECOND, TIED, part), weights=(47, 47, 4, 2))[0]
 
 
-def _event(
+def new_event(
     scene: Scene,
     title: str,
     members: list[catalog.Market],
     *,
+    tags: Sequence[str],
     slug: str | None = None,
     series: tuple[catalog.Json, ...] | None = None,
 ) -> None:
+    """An event of these markets; two markets in three carry its tags themselves."""
     scene.next_event_id += scene.rng.randint(1, 30)
     event_id = scene.next_event_id
     closed = all(market.closed for market in members)
+    tag_ids = tuple(sorted(scene.tag_ids[label] for label in tags))
     for market in members:
         market.event_ids = (event_id,)
+        market.tags = tag_ids if market.id % 3 else ()
     scene.events.append(
         catalog.Event(
             id=event_id,
@@ -197,9 +203,8 @@ def _event(
             created=min(market.created for market in members),
             closed=closed,
             closed_at=max(market.closed_at for market in members) if closed else 0,
-            body={},
             market_ids=tuple(market.id for market in members),
-            tags=tuple(sorted({tag for market in members for tag in market.tags})),
+            tags=tag_ids,
             series=series,
         )
     )
@@ -215,32 +220,40 @@ def _add_up_down(scene: Scene, _room: int) -> None:
     coin, short = rng.choice(wording.COINS)
     start = _moment(scene) // (15 * MINUTE) * (15 * MINUTE)
     title = f"{coin} Up or Down - window {start}"
-    market = _market(scene, title, ("Up", "Down"), slug=f"{short}-updown-15m-{start}")
+    market = new_market(scene, title, ("Up", "Down"), slug=f"{short}-updown-15m-{start}")
     market.slug = f"{market.slug}-{market.id}"
-    _place(scene, market, start, start + 15 * MINUTE)
+    place(scene, market, start, start + 15 * MINUTE)
     market.created = market.start = start - DAY
     series = {"id": str(10_192 + len(short)), "slug": f"{short}-up-or-down-15m"}
-    _event(scene, title, [market], series=({**series, "title": f"{coin} Up or Down 15m"},))
+    listed: tuple[catalog.Json, ...] = ({**series, "title": f"{coin} Up or Down 15m"},)
+    new_event(scene, title, [market], tags=wording.UP_DOWN_TAGS, series=listed)
 
 
-def _binary(scene: Scene, title: str) -> catalog.Market:
-    market = _market(scene, title, YES_NO)
+def binary(scene: Scene, title: str) -> catalog.Market:
+    market = new_market(scene, title, YES_NO)
     first = _moment(scene)
-    _place(scene, market, first, first + scene.rng.randint(3, 400) * DAY)
+    place(scene, market, first, first + scene.rng.randint(3, 400) * DAY)
     return market
 
 
 def _add_topic(scene: Scene, _room: int) -> None:
-    title = wording.topic(scene.rng)
-    _event(scene, title, [_binary(scene, title)])
+    title, tags = wording.topic(scene.rng)
+    new_event(scene, title, [binary(scene, title)], tags=tags)
+
+
+def _add_series(scene: Scene, size: int) -> None:
+    """Several independent questions of one topic."""
+    title, tags = wording.topic(scene.rng)
+    cases = (f"{title.strip()} Case {number}" for number in range(1, size + 1))
+    new_event(scene, title, [binary(scene, case) for case in cases], tags=tags)
 
 
 def _add_match(scene: Scene, _room: int) -> None:
     home, guest = scene.rng.sample(wording.TEAMS, 2)
-    market = _market(scene, f"{home} vs. {guest}", (home, guest))
+    market = new_market(scene, f"{home} vs. {guest}", (home, guest))
     first = _moment(scene)
-    _place(scene, market, first, first + scene.rng.randint(1, 9) * DAY)
-    _event(scene, market.question, [market])
+    place(scene, market, first, first + scene.rng.randint(1, 9) * DAY)
+    new_event(scene, market.question, [market], tags=scene.rng.choice(wording.MATCH_TAGS))
 
 
 def _add_neg_risk(scene: Scene, size: int) -> None:
@@ -248,57 +261,12 @@ def _add_neg_risk(scene: Scene, size: int) -> None:
     first = _moment(scene)
     last = first + scene.rng.randint(20, 700) * DAY
     members = [
-        _market(scene, f"Will candidate {letter} win? {title}", YES_NO, neg_risk=True)
-        for letter in "ABCDEFGH"[:size]
+        new_market(scene, f"Will candidate {letter} win? {title}", YES_NO, neg_risk=True)
+        for letter in CANDIDATES[:size]
     ]
-    for place, market in enumerate(members):
-        _place(scene, market, first, last)
+    for rank, market in enumerate(members):
+        place(scene, market, first, last)
         if market.closed:
-            market.payouts = WON_FIRST if place == 0 else WON_SECOND
+            market.payouts = WON_FIRST if rank == 0 else WON_SECOND
     scene.neg_risk_groups.append(tuple(market.id for market in members))
-    _event(scene, title, members)
-
-
-def _special(scene: Scene, name: str) -> None:
-    """One market made on purpose; its name in `scene.special` finds it again."""
-    title = f"Sandbox {name.removeprefix('market_').replace('_', ' ')}?"
-    outcomes = ("Win", "Draw", "Lose") if name == "market_three_outcomes" else YES_NO
-    module = {"market_v2_binary": BINARY_MODULE, "market_v2_neg_risk": NEG_RISK_MODULE}.get(name)
-    market = _market(scene, title, outcomes, module=module, neg_risk=module == NEG_RISK_MODULE)
-    scene.special[name] = market.id
-    _place(scene, market, *_special_window(scene, name))
-    if name == "market_old_tied":
-        market.payouts, market.uma_status = TIED, "resolved"
-    if not name.startswith(("market_no_condition", "market_events", "market_unlisted")):
-        _event(scene, title, [market])
-    _disfigure(scene, name, market)
-
-
-def _special_window(scene: Scene, name: str) -> tuple[int, int]:
-    now, rng = scene.now, scene.rng
-    if name.startswith("market_old"):
-        first = now - 5 * YEAR + rng.randint(0, 90) * DAY
-        return first, now - 3 * YEAR - 40 * DAY
-    if name in {"market_busy_second", "market_unlisted", "market_zero_zero", "market_inactive"}:
-        return now - 20 * DAY, now - 12 * DAY
-    if name in {"market_three_outcomes", "market_v2_binary"}:
-        return now - 90 * DAY, now - 10 * DAY
-    return now - 120 * DAY, now + rng.randint(30, 300) * DAY
-
-
-def _disfigure(scene: Scene, name: str, market: catalog.Market) -> None:
-    """What the special markets lack or carry; section 11 of the API's nullability table."""
-    if name.startswith("market_no_condition"):
-        market.condition_id, market.question_id, market.tokens = "", "", ()
-    elif name == "market_unlisted":
-        market.listed, market.active = False, False
-    elif name == "market_end_in_past":
-        market.end = scene.now - 30 * DAY
-    elif name == "market_no_end":
-        market.end = 0
-    elif name == "market_archived":
-        market.archived = True
-    elif name == "market_zero_zero":
-        market.said_by_gamma = (0, 0)
-    elif name == "market_inactive":
-        market.active = False
+    new_event(scene, title, members, tags=wording.ELECTION_TAGS)

@@ -14,6 +14,8 @@ DEFAULT_DATA_LATENCY_MS = 600.0
 
 MIN_MARKETS = 40
 MIN_WALLETS = 40
+MIN_EVENTS = 25  # the special markets fill most of these
+EVENTLESS = 5
 
 
 class OptionsError(ValueError):
@@ -25,7 +27,8 @@ class SandboxOptions:
     """All settings of one sandbox.
 
     `markets`, `wallets`, `trades`: size of the universe; `trades` counts listed trade rows of both
-    sides, the rows made on purpose included (about 6,000 of them are always there).
+    sides, the rows made on purpose included (about 6,000 of them are always there). `events`: in
+    about how many events the markets are grouped, None for mostly one market an event.
     `latency_ms`: milliseconds a data page takes, None for the realistic default; the other routes
     take a share of it. `limits`: "published", "off", a factor, or the path of a JSON file with
     requests per 10 s by budget name. `faults`: a JSON list of fault rules. `replay`: a folder of
@@ -40,6 +43,7 @@ class SandboxOptions:
     markets: int = 200
     wallets: int = 300
     trades: int = 20_000
+    events: int | None = None
     latency_ms: float | None = None
     limits: str | float = "published"
     faults: str | Path | None = None
@@ -67,6 +71,11 @@ class SandboxOptions:
         if self.wallets < MIN_WALLETS:
             raise OptionsError(
                 f"wallets must be at least {MIN_WALLETS}: the special ones need room"
+            )
+        if self.events is not None and not MIN_EVENTS <= self.events <= self.markets - EVENTLESS:
+            raise OptionsError(
+                f"events must be {MIN_EVENTS} to {self.markets - EVENTLESS}, the number of markets "
+                "less those without an event"
             )
         if not 0 <= self.port <= 65_535:
             raise OptionsError("port must be 0 (any free one) to 65535")

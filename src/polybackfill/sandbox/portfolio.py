@@ -135,16 +135,17 @@ def _markets(
     size = len(world.tables.tokens)
     price = np.full(size, 0.5)
     settled, hidden, archived = (np.zeros(size, dtype=np.bool_) for _ in range(3))
-    for number, condition in enumerate(world.tables.token_condition.tolist()):
-        market = world.market_of(condition)
+    for number in np.unique(token).tolist():
+        market = world.market_of(int(world.tables.token_condition[number]))
         outcome = int(world.tables.token_outcome[number])
         if market is None or outcome < 0:
             continue
-        prices = orjson.loads(str(market.body.get("outcomePrices") or "[]"))
         if market.payouts:
             price[number] = market.payouts[outcome] / 1e6
-        elif outcome < len(prices):
-            price[number] = float(prices[outcome])
+        else:
+            prices = orjson.loads(str(world.lists.market_body(market).get("outcomePrices") or "[]"))
+            if outcome < len(prices):
+                price[number] = float(prices[outcome])
         settled[number] = bool(market.payouts)
         hidden[number], archived[number] = not market.active, market.archived
     return price[token], settled[token], hidden[token], archived[token]

@@ -193,13 +193,14 @@ class Truth:
             yield b"%b|%b|%b|%b|%b|%d|%d" % (*ids, _KINDS[kind], micro, ts)
 
     @cached_property
-    def _ids(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    def _ids(self) -> tuple[list[bytes], dict[int, bytes], list[bytes]]:
         """Wallets, tokens and conditions as they stand in the lines; number -1 is empty."""
         tables = self._world.tables
         wallets = [wallet[2:].encode() for wallet in tables.wallets]
-        tokens = [token.encode() for token in tables.tokens]
+        met = np.unique(self._world.table.token).tolist()
+        tokens = {number: tables.tokens[number].encode() for number in met if number >= 0}
         conditions = [condition[2:].encode() for condition in tables.conditions]
-        return wallets, [*tokens, b""], [*conditions, b""]
+        return wallets, {**tokens, -1: b""}, [*conditions, b""]
 
 
 _SIDES = [name.encode() for name in rows.SIDES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,6 +85,12 @@ class Universe:
                 if number is not None:
                     found.setdefault(event_id, []).append(number)
         return {event_id: tuple(numbers) for event_id, numbers in found.items()}
+
+    def fork(self) -> Universe:
+        """A universe whose markets may change by themselves; all else is shared."""
+        forked = copy.copy(self)
+        object.__setattr__(forked, "lists", self.lists.fork())
+        return forked
 
     def market_of(self, condition: int) -> catalog.Market | None:
         """The catalog's market of a condition number, None when only trades know it."""

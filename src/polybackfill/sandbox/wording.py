@@ -25,8 +25,19 @@ TAGS = (
     "Fed Rates",
     "Movies",
     "Mentions",
+    "Earnings",
+    "Finance",
+    "Geopolitics",
     "All",
 )
+UP_DOWN_TAGS = ("Crypto", "15M", "Up or Down")
+MATCH_TAGS = (
+    ("Sports", "Soccer"),
+    ("Sports", "Basketball"),
+    ("Sports", "Tennis"),
+    ("Sports", "Esports"),
+)
+ELECTION_TAGS = ("Politics", "Elections")
 COINS = (("Bitcoin", "btc"), ("Ethereum", "eth"), ("Solana", "sol"), ("XRP", "xrp"))
 TEAMS = (
     "ŠK Slovan",
@@ -41,15 +52,22 @@ TEAMS = (
     "Inter Turku",
 )
 PLACES = ("Dallas", "Karachi", "Reykjavík", "São Tomé", "Łódź", "Seoul", "Nairobi", "Zürich")
-TOPICS = (
-    'Will "{place} Express" open by {year}?',
-    "Will it snow in {place} before {year}? ❄️",
-    "Highest temperature in {place} above 30°C in {year}?",
-    "Will {place}’s mayor resign in {year}?",
-    " Will {place} host the {year} finals? ",
-    "Will the {place} – {other} line open in {year}? 🚄🎉",
-    "Will {place} ban scooters (again) in {year}?",
-    "{place} population over 1M in {year}?\t",
+TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ('Will "{place} Express" open by {year}?', ("World",)),
+    ("Will it snow in {place} before {year}? ❄️", ("Weather",)),
+    ("Highest temperature in {place} above 30°C in {year}?", ("Weather",)),
+    ("Will {place}’s mayor resign in {year}?", ("Politics",)),
+    (" Will {place} host the {year} finals? ", ("Sports",)),
+    ("Will the {place} – {other} line open in {year}? 🚄🎉", ("World", "Economy")),
+    ("Will {place} ban scooters (again) in {year}?", ("Politics",)),
+    ("{place} population over 1M in {year}?\t", ("Science",)),
+    ("Will {place} Bank beat its quarterly earnings in {year}?", ("Earnings", "Finance")),
+    ("Will {place} Motors miss its earnings in {year}?", ("Earnings",)),
+    ("Will rates be cut in {place} before {year}?", ("Economy", "Fed Rates")),
+    ("Will a film from {place} win best picture in {year}?", ("Culture", "Movies")),
+    ("Will a lab in {place} release a model in {year}?", ("Tech",)),
+    ("Will {place} and {other} sign a treaty in {year}?", ("Geopolitics", "World")),
+    ("Will the mayor of {place} say “snow” in {year}?", ("Mentions",)),
 )
 STRANGE_TITLES = (
     "He said \"never\" \\ she said 'maybe' — “really?” 🤔🔥",
@@ -79,10 +97,11 @@ def name(rng: random.Random, wallet: str) -> str:
     return f"{rng.choice(_FIRST)}{rng.choice(_SECOND)}{rng.randrange(100)}"
 
 
-def topic(rng: random.Random) -> str:
-    """A yes/no question."""
+def topic(rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """A yes/no question and the tags of its event."""
     place, other = rng.sample(PLACES, 2)
-    return rng.choice(TOPICS).format(place=place, other=other, year=rng.randint(2026, 2029))
+    text, tags = rng.choice(TOPICS)
+    return text.format(place=place, other=other, year=rng.randint(2026, 2029)), tags
 
 
 def slug_of(title: str, number: int) -> str:
