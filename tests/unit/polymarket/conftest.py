@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -12,8 +13,8 @@ from polybackfill import progress
 from polybackfill.polymarket import endpoints, http, limits, walk
 
 
-@pytest_asyncio.fixture
-async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+@contextlib.asynccontextmanager
+async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     """One request of a walk, without limits and without a second try."""
     clock = clocks.SystemClock()
     budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
@@ -27,5 +28,14 @@ async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
         return await client.get(feed.route, feed.query(cursor), progress.Progress(clock))
 
-    yield ask
-    await client.close()
+    try:
+        yield ask
+    finally:
+        await client.close()
+
+
+@pytest_asyncio.fixture
+async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+    """The same, of the shared sandbox."""
+    async with fetching(sandbox) as ask:
+        yield ask
