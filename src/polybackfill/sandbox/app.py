@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 
 from polybackfill.sandbox import (
+    changes,
     clob,
     control,
     data_api,
@@ -70,15 +71,17 @@ def build(asked: options.SandboxOptions) -> web.Application:
         max_delay_s=asked.max_delay_s,
         max_queued=asked.max_queued,
     )
-    rules, counted, table = faults.Faults(asked.seed), stats.Stats(), routes.Routes()
-    if asked.faults is not None:
-        _read_faults(rules, Path(asked.faults))
     held = positions.Positions(world, asked.seed)
     _ = held.book  # made now: later it would hold up the event loop, and so every other answer
+    changing = changes.Changes(world, held, now)
+    rules = faults.Faults(asked.seed, changing.check)
+    counted, table = stats.Stats(), routes.Routes()
+    if asked.faults is not None:
+        _read_faults(rules, Path(asked.faults))
     _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held)
     _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
     _add_clob_routes(table, clob.Clob(world.lists))
-    front = edge.Edge(asked, table, limits, rules, counted)
+    front = edge.Edge(asked, table, limits, rules, counted, changing=changing)
     app = web.Application()
     app[WORLD] = world
     switches = control.Control(world, now, truth.Truth(world, held), limits, rules, counted, front)

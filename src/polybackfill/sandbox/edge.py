@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from polybackfill.sandbox import faults, options, replies, routes, spoil, stats, throttle
+from polybackfill.sandbox import changes, faults, options, replies, routes, spoil, stats, throttle
 
 # Shares of the data latency: the lists of Gamma are faster, CLOB faster still.
 _LATENCY_SHARE: Mapping[str, float] = {"data": 1.0, "gamma": 0.35, "clob": 0.25}
@@ -38,11 +38,14 @@ class Edge:
         limits: throttle.Throttle,
         rules: faults.Faults,
         counted: stats.Stats,
+        *,
+        changing: changes.Changes,
     ) -> None:
         self._routes = table
         self._throttle = limits
         self._faults = rules
         self._stats = counted
+        self._changes = changing
         wanted = options.DEFAULT_DATA_LATENCY_MS if asked.latency_ms is None else asked.latency_ms
         self._latency_s = wanted / 1e3
         self._dice = random.Random(f"latency-{asked.seed}")
@@ -83,12 +86,18 @@ class Edge:
         raw_query = request.query_string
         cursor = _cursor_of(raw_query)
         names = (found.route.name, found.route.host)
-        rule = self._faults.draw(names, found.path, raw_query, has_cursor=bool(cursor))
+        rule = self._faults.draw(names, found.path, raw_query, cursor=cursor)
         if rule is not None and rule.kind in faults.INSTEAD:
-            return await self._instead(request, rule)
+            return await self._instead(request, rule, found.route.host)
         await self._take_time(found.route)
         if rule is not None and rule.kind == "cursor_refused":
             return _respond(spoil.cursor_refused())
+        if rule is not None and rule.kind in faults.CHANGES:
+            self._changes.apply(rule)
+            rule = None
+        if rule is not None and rule.kind in faults.OTHER_QUESTION:
+            other = _ask(found, spoil.other_question(rule, raw_query))
+            return _respond(other if other.status == 200 else self._reply(found, raw_query))
         reply = self._reply(found, raw_query)
         if rule is None:
             return _respond(reply)
@@ -142,12 +151,14 @@ class Edge:
             headers={"Retry-After": str(max(1, math.ceil(wait_s)))},
         )
 
-    async def _instead(self, request: web.Request, rule: faults.Rule) -> web.StreamResponse:
+    async def _instead(
+        self, request: web.Request, rule: faults.Rule, host: str
+    ) -> web.StreamResponse:
         if rule.kind == "reset":
             return _reset(request)
         if rule.kind == "hang":
             await asyncio.Event().wait()
-        return _respond(spoil.instead(rule))
+        return _respond(spoil.instead(rule, host))
 
     async def _spoiled(
         self, request: web.Request, rule: faults.Rule, honest: replies.Reply, cursor: str

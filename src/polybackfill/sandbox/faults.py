@@ -2,14 +2,16 @@
 
 A rule is a JSON object: `kind`, and optionally `route` (a route name such as "activity", a host
 name such as "gamma", a path prefix, or "*"), `probability` (default 1), `count` (fires at most so
-often), `after` (lets so many matching requests pass first), `match` (only queries that contain
-this text), `retry_after_s`, `interval_s` (of a dripping body). The draws depend on the seed.
+often; a change once, unless told otherwise), `after` (lets so many matching requests pass first),
+`match` (only queries that contain this text), `retry_after_s`, `interval_s` (of a dripping body),
+`limit` (of a clamped page), `target` (the condition or wallet of a change), `payouts` (of a market
+that closes, micro-USDC a share). The draws depend on the seed.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 # What a rule may do, by when it acts.
@@ -26,6 +28,7 @@ INSTEAD = (
     "520",
     "reset",
     "hang",
+    "cursor_trips",
 )
 SPOILED_BODY = ("truncated", "cut_json", "invalid_json", "drip")
 SPOILED_ROWS = (
@@ -35,8 +38,12 @@ SPOILED_ROWS = (
     "bad_row",
     "unknown_field",
 )
-KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS)
-_NEEDS_CURSOR = ("cursor_repeat", "cursor_refused")
+# The answer is that to another question than was asked.
+OTHER_QUESTION = ("ignored_filter", "clamped")
+# Nothing is spoiled: the universe changes, and the answer shows it.
+CHANGES = ("market_closes", "positions_change")
+KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS, *OTHER_QUESTION, *CHANGES)
+_NEEDS_CURSOR = ("cursor_repeat", "cursor_refused", "cursor_trips")
 _FIELDS = {
     "kind",
     "route",
@@ -46,6 +53,9 @@ _FIELDS = {
     "match",
     "retry_after_s",
     "interval_s",
+    "limit",
+    "target",
+    "payouts",
 }
 
 
@@ -65,21 +75,29 @@ class Rule:
     match: str = ""
     retry_after_s: float = 1.0
     interval_s: float = 1.0
+    limit: int = 10
+    target: str = ""
+    payouts: tuple[int, ...] = ()
+    tripped: set[str] = field(default_factory=set, repr=False)
     seen: int = 0
     fired: int = 0
     dice: random.Random = field(default_factory=random.Random, repr=False)
 
-    def draw(self, names: Sequence[str], path: str, raw_query: str, *, has_cursor: bool) -> bool:
-        """Whether this request is hit; counts it."""
+    def draw(self, names: Sequence[str], path: str, raw_query: str, *, cursor: str) -> bool:
+        """Whether this request is hit; counts it. A cursor that tripped once does so for ever."""
         if self.route != "*" and self.route not in names and not path.startswith(self.route):
             return False
-        if self.match not in raw_query or (self.kind in _NEEDS_CURSOR and not has_cursor):
+        if self.match not in raw_query or (self.kind in _NEEDS_CURSOR and not cursor):
             return False
+        if cursor in self.tripped:
+            return True
         self.seen += 1
         spent = self.count is not None and self.fired >= self.count
         if self.seen <= self.after or spent or self.dice.random() >= self.probability:
             return False
         self.fired += 1
+        if self.kind == "cursor_trips":
+            self.tripped.add(cursor)
         return True
 
     def report(self) -> dict[str, object]:
@@ -91,8 +109,10 @@ class Rule:
 class Faults:
     """The rules in force, tried in order; the first that hits decides."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, check: Callable[[Rule], None] = lambda _rule: None) -> None:
+        """`check` raises FaultError for a rule that this universe cannot hold."""
         self._seed = seed
+        self._check = check
         self._made = 0
         self.rules: list[Rule] = []
 
@@ -106,12 +126,10 @@ class Faults:
         listed = described if isinstance(described, list) else [described]
         self.rules = [self._rule(one) for one in listed]
 
-    def draw(
-        self, names: Sequence[str], path: str, raw_query: str, *, has_cursor: bool
-    ) -> Rule | None:
+    def draw(self, names: Sequence[str], path: str, raw_query: str, *, cursor: str) -> Rule | None:
         """The rule that hits this request, None for an honest answer."""
         for rule in self.rules:
-            if rule.draw(names, path, raw_query, has_cursor=has_cursor):
+            if rule.draw(names, path, raw_query, cursor=cursor):
                 return rule
         return None
 
@@ -129,9 +147,9 @@ class Faults:
         if kind not in KINDS:
             raise FaultError(f"unknown kind of fault {kind!r}; known: {', '.join(KINDS)}")
         self._made += 1
-        count = described.get("count")
+        count = described.get("count", 1 if kind in CHANGES else None)
         try:
-            return Rule(
+            rule = Rule(
                 kind=kind,
                 route=str(described.get("route", "*")),
                 probability=float(described.get("probability", 1.0)),
@@ -140,7 +158,12 @@ class Faults:
                 match=str(described.get("match", "")),
                 retry_after_s=float(described.get("retry_after_s", 1.0)),
                 interval_s=float(described.get("interval_s", 1.0)),
+                limit=int(described.get("limit", 10)),
+                target=str(described.get("target", "")),
+                payouts=tuple(int(payout) for payout in described.get("payouts", ())),
                 dice=random.Random(f"fault-{self._seed}-{self._made}"),
             )
         except (TypeError, ValueError) as wrong:
             raise FaultError(f"fault {kind}: {wrong}") from wrong
+        self._check(rule)
+        return rule

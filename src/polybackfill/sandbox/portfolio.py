@@ -9,6 +9,7 @@ import orjson
 
 from polybackfill.sandbox import holdings, rows, universe
 
+DUST_SHARES = 0.1  # Data API v2, /v2/positions: the default floor
 _SPLIT_PRICE = 0.5  # a split pays one USD for a pair
 
 
@@ -67,6 +68,32 @@ def book(world: universe.Universe) -> Book:
         first_at=balances.first_ts,
         last_at=last_at,
     )
+
+
+def settle(held: Book, tables: universe.Tables, condition: int, payouts: tuple[int, ...]) -> None:
+    """The market of a condition number is settled: its positions have a price for good."""
+    for outcome, payout in enumerate(payouts):
+        in_outcome = tables.token_condition[held.token] == condition
+        in_outcome &= tables.token_outcome[held.token] == outcome
+        held.price[in_outcome], held.settled[in_outcome] = payout / 1e6, True
+
+
+def move(held: Book, wallet: int, moment: int) -> None:
+    """The wallet's most valuable position leaves by a direct transfer, which no feed shows, and its
+    least valuable one grows to twice the other's worth: one is closed, the other comes first where
+    lists go by value. Both were changed at that epoch second. A wallet of one position stays."""
+    low, high = np.searchsorted(held.wallet, (wallet, wallet + 1)).tolist()
+    entries = np.arange(low, high)
+    shown = (held.size[entries] >= DUST_SHARES) & (held.price[entries] > 0)
+    entries = entries[shown & ~held.hidden[entries] & ~held.archived[entries]]
+    if len(entries) < 2:
+        return
+    worth = held.size[entries] * held.price[entries]
+    largest, least = entries[np.argmax(worth)], entries[np.argmin(worth)]
+    held.size[least] = round(2 * float(worth.max()) / float(held.price[least]), 6)
+    held.size[largest] = 0.0
+    held.paired[largest] = False
+    held.last_at[largest] = held.last_at[least] = moment
 
 
 def _moves(world: universe.Universe) -> dict[str, np.ndarray]:

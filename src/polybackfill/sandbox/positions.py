@@ -23,7 +23,6 @@ SORTS = (
 )
 _USER_ONLY = ("REDEEMABLE_LOST", "MERGEABLE")
 _DEFAULT_SORT = {"MERGEABLE": "TOKENS", "CLOSED": "REALIZED_PNL"}
-_DUST_SHARES = 0.1
 _TITLE_LENGTH = 200
 NO_OUTCOME = 999  # a token whose market the lists do not know
 SHOWN_DECIMALS = 4
@@ -33,7 +32,7 @@ _WALLET_LENGTH = 42
 @dataclass(frozen=True)
 class _Place:
     """A walk's question and where it stands. `anchor`: the wallet or the condition; `after`:
-    token and wallet of the last row seen."""
+    sort key, token number and wallet number of the last row seen."""
 
     anchor: str
     status: str
@@ -41,7 +40,7 @@ class _Place:
     direction: str
     limit: int
     offset: int = 0
-    after: tuple[str, str] | None = None
+    after: tuple[float, int, int] | None = None
 
 
 class Positions:
@@ -59,7 +58,7 @@ class Positions:
         place = self._place(asked)
         chosen = self._selected(asked, user, conditions, place.status)
         ordered = self._ordered(chosen, place)
-        start = 0 if place.after is None else self._following(ordered, place.after)
+        start = 0 if place.after is None else self._following(ordered, place)
         page = ordered[start : start + place.limit]
         has_more = start + place.limit < len(ordered)
         pagination = {
@@ -75,7 +74,7 @@ class Positions:
         """Positions by status of the wallets flagged by number."""
         book = self.book
         visible = ~book.hidden & ~book.archived & is_wallet[book.wallet]
-        open_now = visible & (book.size >= _DUST_SHARES)
+        open_now = visible & (book.size >= portfolio.DUST_SHARES)
         return {
             "open": int(np.count_nonzero(open_now)),
             "closed": int(np.count_nonzero(visible & (book.size == 0))),
@@ -162,7 +161,11 @@ class Positions:
             direction=str(held["dir"]),
             limit=cursors.number(held, "l"),
             offset=cursors.number(held, "d"),
-            after=(str(held["t"]), str(held["w"])),
+            after=(
+                float.fromhex(str(held["h"])),
+                cursors.number(held, "n"),
+                cursors.number(held, "m"),
+            ),
         )
 
     def _ordered(self, chosen: rows.Ints, place: _Place) -> rows.Ints:
@@ -187,22 +190,29 @@ class Positions:
         }
         return columns[sort]
 
-    def _following(self, ordered: rows.Ints, after: tuple[str, str]) -> int:
-        tables, book = self._world.tables, self.book
-        for place, entry in enumerate(ordered.tolist()):
-            token = tables.tokens[int(book.token[entry])]
-            if (token, tables.wallets[int(book.wallet[entry])]) == after:
-                return place + 1
-        raise replies.refused("cursor does not belong to this question", parameter="cursor")
+    def _following(self, ordered: rows.Ints, place: _Place) -> int:
+        """How many entries stand before or at the last row seen, wherever that is by now."""
+        if place.after is None:
+            return 0
+        key, token, wallet = place.after
+        keys, book = self._keys(ordered, place.sort), self.book
+        if place.direction == "DESC":
+            keys, key = -keys, -key
+        tokens, wallets = book.token[ordered], book.wallet[ordered]
+        seen = (keys == key) & ((tokens < token) | ((tokens == token) & (wallets <= wallet)))
+        return int(np.count_nonzero((keys < key) | seen))
 
     def _cursor(self, page: rows.Ints, place: _Place) -> str:
         last, tables = int(page[-1]), self._world.tables
+        key = float(self._keys(page[-1:], place.sort)[0])
         params = {
             "l": place.limit,
             "d": place.offset + place.limit,
-            "k": f"{float(self._keys(page[-1:], place.sort)[0]):.16f}",
+            "k": f"{key:.16f}",
+            "h": key.hex(),
             "t": tables.tokens[int(self.book.token[last])],
-            "w": tables.wallets[int(self.book.wallet[last])],
+            "n": int(self.book.token[last]),
+            "m": int(self.book.wallet[last]),
             "a": "u" if len(place.anchor) == _WALLET_LENGTH else "m",
             "av": place.anchor,
             "st": place.status,
@@ -335,9 +345,9 @@ def _status_filter(
     # Invalid values fall back to the default here, unlike on the feeds.
     cash = asked.text("filter_type") == "CASH"
     try:
-        floor = float(asked.text("filter_amount") or _DUST_SHARES)
+        floor = float(asked.text("filter_amount") or portfolio.DUST_SHARES)
     except ValueError:
-        floor = _DUST_SHARES
+        floor = portfolio.DUST_SHARES
     keep = ~keep & ((size * book.price[chosen] if cash else size) >= floor)
     if status == "REDEEMABLE":
         keep &= book.settled[chosen]

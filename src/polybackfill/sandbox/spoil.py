@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import cast
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from polybackfill.sandbox import faults, replies
+from polybackfill.sandbox import faults, replies, shelf
 
 Row = dict[str, object]
 
@@ -19,6 +20,7 @@ _IDENTIFYING = ("proxy_wallet", "condition_id", "conditionId", "slug", "id")
 _PAGES: Mapping[str, tuple[int, str, str]] = {
     "429_html": (429, "Too Many Requests", "error code: 1015"),
     "403_html": (403, "Attention Required! | Cloudflare", "you have been blocked"),
+    "cursor_trips": (403, "Attention Required! | Cloudflare", "you have been blocked"),
     "502": (502, "Bad Gateway", "error code: 502"),
     "504": (504, "Gateway Timeout", "error code: 504"),
     "520": (520, "Web server is returning an unknown error", "error code: 520"),
@@ -32,11 +34,32 @@ _REFUSALS: Mapping[str, tuple[int, str, str]] = {
 }
 
 
-def instead(rule: faults.Rule) -> replies.Reply:
-    """The reply sent in place of an answer."""
+# Filters that name what is wanted; dropping them leaves a list of anything.
+_NAMING = {
+    *shelf.ID_FILTERS,
+    *("condition", "condition_id", "conditionId", "event_id", "eventId", "type", "question_id"),
+}
+
+
+def other_question(rule: faults.Rule, raw_query: str) -> str:
+    """The query that is answered instead: without its ids, or with a smaller page."""
+    asked = parse_qsl(raw_query, keep_blank_values=True)
+    if rule.kind == "clamped":
+        sizes = [int(value) for name, value in asked if name == "limit" and value.isdecimal()]
+        limit = min([rule.limit, *sizes])
+        kept = [(name, value) for name, value in asked if name != "limit"]
+        return urlencode([*kept, ("limit", str(limit))])
+    return urlencode([(name, value) for name, value in asked if name not in _NAMING])
+
+
+def instead(rule: faults.Rule, host: str) -> replies.Reply:
+    """The reply sent in place of an answer, in the words of the host."""
     if rule.kind in _PAGES:
         return replies.html(*_PAGES[rule.kind])
     status, code, text = _REFUSALS[rule.kind]
+    if status == 500 and host == "gamma":
+        broken = {"type": "internal error", "error": "cannot get the information"}
+        return replies.as_json(broken, status=500)
     headers = None
     if status in {429, 503}:
         headers = {"Retry-After": str(math.ceil(rule.retry_after_s))}
