@@ -388,6 +388,21 @@ def _add_dims(commands: Any) -> None:
 
 def _add_report(commands: Any) -> None:
     actions = _group(commands, "report", "what was found, as files")
+    coverage = _command(
+        actions,
+        "coverage",
+        ("coverage", "report"),
+        "what is stored, from which source, and what of it is proven: Markdown and an HTML page",
+        "polybackfill report coverage --output reports/coverage.md",
+    )
+    coverage.add_argument(
+        "--output",
+        type=Path,
+        default=Path("EXTERNAL_COVERAGE_STATUS.md"),
+        metavar="FILE",
+        help="default %(default)s; the page is FILE with .html",
+    )
+    _json(coverage)
     _json(
         _command(
             actions,

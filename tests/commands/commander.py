@@ -18,6 +18,7 @@ from typing import Any
 from polybackfill import cli
 
 _COMMANDS = (
+    "coverage",
     "dims",
     "market_ids",
     "market_ids_apply",

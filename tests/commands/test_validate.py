@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,8 +64,9 @@ def internal(desk: desks.Desk, columns: str = "*", limit: int = 1) -> Iterator[N
 
 def verdicts(desk: desks.Desk, *words: str) -> dict[str, dict[str, Any]]:
     """What each check said, by name."""
-    found = desk.json("validate", "--sample", "100", *words, code=None)
-    return {check["name"]: check for check in found["checks"]}
+    told = desk.call("validate", "--sample", "100", *words, "--json", code=None)
+    told.expect(0, 3)
+    return {check["name"]: check for check in json.loads(told.out)["checks"]}
 
 
 def failed(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,0 +1,58 @@
+"""`polybackfill report coverage`: what is stored and what is proven, as Markdown and as a page."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context, validate
+from polybackfill.views import coverage, coverage_page, coverage_text
+from polybackfill.work import files
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write both files; exit 3 when the union or the trade ids do not hold what is claimed."""
+    chosen = context.settings_of(arguments)
+    text_file: Path = arguments.output
+    page_file = text_file.with_suffix(".html")
+    if page_file == text_file:
+        raise errors.Stop(f"--output {text_file}: name the Markdown file; the page goes beside it")
+    figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
+    now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
+    made = {
+        "at": now.strftime("%Y-%m-%d %H:%M UTC"),
+        "run": chosen.backfill.run_name,
+        "version": metadata.version("polybackfill"),
+    }
+    for file, content in (
+        (text_file, coverage_text.markdown(figures, **made)),
+        (page_file, coverage_page.page(figures, **made)),
+    ):
+        _write(file, content)
+    if arguments.json:
+        context.print_json({**figures, "files": [str(text_file), str(page_file)]})
+    else:
+        print(coverage_text.verdict(figures))
+        print(f"written: {text_file} and {page_file}")
+    sound = figures["union"]["holds"] and not figures["duplicates"]["ids"]
+    return errors.EXIT_OK if sound else errors.EXIT_UNITS_IN_ERROR
+
+
+async def _figures(chosen: settings.Settings) -> dict[str, Any]:
+    async with context.open_store(chosen, migrate=True) as store:
+        return await coverage.read(store, validate.ledger_of(chosen))
+
+
+def _write(file: Path, content: str) -> None:
+    try:
+        files.write_atomic(file, content.encode())
+    except OSError as error:
+        raise errors.Stop(
+            f"--output {file} cannot be written ({error.strerror}): name a file in a folder you "
+            "may write to"
+        ) from error

@@ -1,0 +1,134 @@
+"""What is stored, from which source, and what of it is proven: the figures of the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from polybackfill.store import client
+from polybackfill.views import digest, proof
+from polybackfill.work import ledger as ledgers
+
+TOP_WALLETS = 25
+TOP_MARKETS = 20
+_WALLETS_OF_MARKET = "uniqExact(wallet_address)"
+
+# Fills, USD and wallets of each source by key; what both hold is the internal source's.
+# Added up in millionths, since a sum of floats depends on the order of its parts.
+_SOURCES = """
+SELECT {key} AS key, toInt64(count()) AS internal, toInt64(0) AS external,
+    sum(toInt128(round(if(isFinite(collateral_amount), abs(collateral_amount), 0) * 1e6)))
+        AS internal_micro,
+    toInt128(0) AS external_micro, {wallets} AS internal_wallets,
+    toUInt64(0) AS external_wallets,
+    max(question) AS question
+FROM pm_fills GROUP BY key
+UNION ALL
+SELECT {key} AS key, toInt64(0) AS internal, toInt64(count()) AS external,
+    toInt128(0) AS internal_micro,
+    sum(toInt128(round(cash_value * 1e6))) AS external_micro, toUInt64(0) AS internal_wallets,
+    {wallets} AS external_wallets, max(market_question) AS question
+FROM external_trades_raw GROUP BY key
+UNION ALL
+SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
+    toInt128(0) AS internal_micro,
+    -sum(toInt128(round(cash_value * 1e6))) AS external_micro, toUInt64(0) AS internal_wallets,
+    toUInt64(0) AS external_wallets, '' AS question
+FROM external_trades_shared WHERE copy <= internal_copies GROUP BY key
+"""
+_BY_KEY = """
+SELECT key, sum(internal) AS internal, sum(external) AS external,
+    sum(internal_micro) / 1e6 AS internal_usd, sum(external_micro) / 1e6 AS external_usd,
+    sum(internal_wallets) AS internal_wallets, sum(external_wallets) AS external_wallets,
+    max(question) AS question
+FROM ({sources}) GROUP BY key
+"""
+_TOTALS = """
+SELECT sum(internal) AS internal_trades, sum(external) AS external_trades,
+    round(sum(internal_usd), 2) AS internal_usd, round(sum(external_usd), 2) AS external_usd,
+    count() AS wallets, countIf(external > 0) AS wallets_with_external,
+    countIf(internal = 0) AS wallets_external_only
+FROM ({by_key})
+"""
+_MARKETS = """
+SELECT count() AS markets, countIf(external_wallets = 0) AS internal_only,
+    countIf(internal_wallets = 0) AS external_only,
+    countIf(internal_wallets > 0 AND external_wallets > 0) AS both
+FROM ({by_key})
+"""
+# The status is looked for by key and said in words: an outer join alone would fill in the first
+# value of the enum for a wallet that stands in no plan.
+_WALLETS = """
+SELECT concat('0x', key) AS wallet, internal, external, internal_usd, external_usd,
+    if(planned = '', 'not planned', planned) AS status
+FROM ({by_key}) AS traded
+LEFT JOIN (
+    SELECT wallet_address AS key, toString(status) AS planned FROM wallet_backfill_plan
+) AS plan USING (key)
+ORDER BY internal_usd + external_usd DESC, key LIMIT {limit}
+SETTINGS join_use_nulls = 0
+"""
+_SAMPLE = """
+SELECT concat('0x', key) AS condition, question, internal, external, internal_wallets,
+    external_wallets
+FROM ({by_key}) WHERE external_wallets > 0
+ORDER BY internal_wallets = 0 DESC, external DESC, key LIMIT {limit}
+"""
+_UNION = """
+SELECT
+    (SELECT count() FROM pm_trades) AS internal,
+    (SELECT count() FROM external_trades_raw) AS external,
+    (SELECT countIf(copy <= internal_copies) FROM external_trades_shared) AS overlap,
+    (SELECT count() FROM pm_trades_with_external) AS view
+"""
+_MONTHS = """
+SELECT toString(toStartOfMonth(trade_timestamp)) AS month, count() AS trades,
+    sum(cash_value) AS usd
+FROM external_trades_raw GROUP BY month ORDER BY month
+"""
+_BACKFILLED = """
+SELECT concat('0x', wallet_address) AS wallet, trade_count, round(notional, 2) AS notional,
+    toString(last_run_at) AS last_run_at
+FROM wallet_backfill_plan WHERE status = 'done'
+ORDER BY priority_rank, wallet_address LIMIT 20
+"""
+_STATUSES = """
+SELECT toString(status) AS status, count() AS wallets FROM wallet_backfill_plan
+GROUP BY status ORDER BY status
+"""
+
+
+async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, Any]:
+    """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
+    by_wallet = _BY_KEY.format(sources=_SOURCES.format(key="wallet_address", wallets="toUInt64(1)"))
+    of_market = _SOURCES.format(key="condition_id", wallets=_WALLETS_OF_MARKET)
+    by_market = _BY_KEY.format(sources=of_market)
+    (totals,) = await store.rows(_TOTALS.format(by_key=by_wallet))
+    (markets,) = await store.rows(_MARKETS.format(by_key=by_market))
+    (union,) = await store.rows(_UNION)
+    (repeated,) = await store.rows(
+        f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({digest.DUPLICATES})"
+    )
+    usd = totals["internal_usd"] + totals["external_usd"]
+    expected = union["internal"] + union["external"] - union["overlap"]
+    return {
+        "parts": [_part(part) for part in await proof.parts(store, ledger)],
+        "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
+        "wallets": await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS)),
+        "markets": markets,
+        "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
+        "union": {**union, "expected": expected, "holds": union["view"] == expected},
+        "duplicates": repeated,
+        "months": await store.rows(_MONTHS),
+        "plan": {row["status"]: row["wallets"] for row in await store.rows(_STATUSES)},
+        "backfilled": await store.rows(_BACKFILLED),
+    }
+
+
+def _part(part: proof.Part) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(part),
+        "share": part.share,
+        "trade_share": part.trade_share,
+        "complete": part.complete,
+    }

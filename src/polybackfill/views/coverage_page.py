@@ -1,0 +1,234 @@
+"""The coverage report as one HTML page: self-contained, light and dark, without scripts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from polybackfill.views import charts, coverage_text
+
+_TEXT = "text"  # class of a column that is no figure
+_STATUS_COLOURS = {"done": "done", "in_progress": "second", "pending": "third", "error": "failed"}
+
+
+def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
+    """The page; `at`: the time it was made, as text."""
+    style = resources.files("polybackfill.views").joinpath("coverage.css").read_text("utf-8")
+    body = "\n".join(
+        (
+            _head(figures, at, run),
+            _proof(figures["parts"]),
+            _wallets(figures),
+            _markets(figures),
+            _union(figures),
+            _consumer(figures),
+            _next_steps(figures),
+        )
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>External coverage status</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n<footer>Written by polybackfill {html.escape(version)}: "
+        "<code>polybackfill report coverage</code></footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _head(figures: dict[str, Any], at: str, run: str) -> str:
+    totals, markets = figures["totals"], figures["markets"]
+    tiles = (
+        (f"{figures['union']['external']:,}", "external trades"),
+        (f"{totals['wallets_with_external']:,}", "wallets with external trades"),
+        (f"{totals['wallets_external_only']:,}", "of these with nothing else"),
+        (f"{markets['external_only']:,}", "markets external only"),
+        (f"{markets['both']:,}", "markets in both sources"),
+        (coverage_text.share(totals["external_share"]), "external share of volume"),
+        (coverage_text.usd(totals["internal_usd"]), "internal volume"),
+        (coverage_text.usd(totals["external_usd"]), "external volume"),
+    )
+    shown = "".join(
+        f'<div class="tile"><b>{value}</b><span>{of}</span></div>' for value, of in tiles
+    )
+    return (
+        "<h1>External coverage status</h1>"
+        f'<p class="quiet">{html.escape(at)}, run {html.escape(run)}</p>'
+        f'<p class="lead">{html.escape(coverage_text.verdict(figures))}</p>'
+        f'<h2>Executive Summary</h2><div class="tiles">{shown}</div>'
+    )
+
+
+def _proof(parts: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        charts.Bar(
+            label=part["name"],
+            share=part["share"] or 0.0,
+            failed=part["failed"] / part["keys"] if part["keys"] else 0.0,
+            text=f"{coverage_text.share(part['share'])} of {part['keys']:,}"
+            if part["keys"]
+            else "not begun",
+        )
+        for part in parts
+    ]
+    told = ", ".join(f"{row.label} {row.text}" for row in rows)
+    chart = charts.bars(rows, title="Share of each part that is proven complete", description=told)
+    table = _table(
+        ("Part", "Proven", "Keys", "In error", "By trades", "Rejected rows", "Rows stored"),
+        [
+            (
+                part["name"],
+                f"{part['proven']:,}",
+                f"{part['keys']:,}",
+                f"{part['failed']:,}",
+                coverage_text.share(part["trade_share"]) if part["trades"] else "",
+                f"{part['counts']['rejected'] or 0:,}",
+                f"{part['stored']:,}",
+            )
+            for part in parts
+        ],
+    )
+    gaps = "".join(_unproven(part) for part in parts if part["unproven"])
+    return (
+        '<h2>What Is Proven</h2><p class="quiet">The feed said that it ended, the store '
+        "acknowledged every row, and the checkpoint holds the receipt.</p>"
+        f'<div class="card">{chart}</div><div class="card">{table}</div>{gaps}'
+    )
+
+
+def _unproven(part: dict[str, Any]) -> str:
+    rows = [
+        (f"<code>{html.escape(one['key'])}</code>", one["state"], html.escape(one["error"] or ""))
+        for one in part["unproven"]
+    ]
+    left = part["keys"] - part["proven"]
+    more = f'<p class="quiet">… and {left - len(rows):,} more</p>' if left > len(rows) else ""
+    table = _table(("Key", "State", "Why"), rows, text=(1, 2))
+    heading = f"<summary>Not proven of {part['name']}: {left:,}</summary>"
+    return f'<details class="card">{heading}{table}{more}</details>'
+
+
+def _wallets(figures: dict[str, Any]) -> str:
+    rows = []
+    for row in figures["wallets"]:
+        whole = row["internal_usd"] + row["external_usd"]
+        rows.append(
+            (
+                f"<code>{html.escape(row['wallet'])}</code>",
+                f"{row['internal']:,}",
+                f"{row['external']:,}",
+                coverage_text.usd(row["internal_usd"]),
+                coverage_text.usd(row["external_usd"]),
+                coverage_text.share(row["external_usd"] / whole if whole else None),
+                row["status"],
+            )
+        )
+    heads = ("Wallet", "Internal", "External", "Internal $", "External $", "External", "Status")
+    totals = figures["totals"]
+    plan = [
+        (name.replace("_", " "), figures["plan"][name], colour)
+        for name, colour in _STATUS_COLOURS.items()
+        if name in figures["plan"]
+    ]
+    chart = ""
+    if plan:
+        told = ", ".join(f"{count:,} {name}" for name, count, _ in plan)
+        bar = charts.stack(plan, title="Planned wallets by status", description=told)
+        chart = f'<div class="card"><h3>Planned wallets by status</h3>{bar}</div>'
+    return (
+        f'<h2>Wallet-Level Coverage</h2><p class="quiet">{totals["wallets"]:,} wallets, the '
+        f"{len(rows)} largest by notional below.</p>{chart}"
+        f'<div class="card">{_table(heads, rows)}</div>'
+    )
+
+
+def _markets(figures: dict[str, Any]) -> str:
+    markets = figures["markets"]
+    pieces = [
+        ("CLOB only", markets["internal_only"], "third"),
+        ("Both", markets["both"], "done"),
+        ("External only", markets["external_only"], "second"),
+    ]
+    told = ", ".join(f"{label} {count:,}" for label, count, _ in pieces)
+    where = charts.stack(pieces, title="Markets by the sources that show them", description=told)
+    months = [
+        (row["month"][:7], row["trades"], f"{row['month'][:7]}: {row['trades']:,} trades")
+        for row in figures["months"]
+    ]
+    over = charts.columns(
+        months,
+        title="External trades by month",
+        description=f"{len(months)} months, {sum(count for _, count, _ in months):,} trades",
+    )
+    rows = [
+        (
+            f"<code>{html.escape(row['condition'][:10])}…{html.escape(row['condition'][-6:])}</code>",
+            html.escape(row["question"]),
+            f"{row['internal']:,} / {row['external']:,}",
+            f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
+        )
+        for row in figures["sample"]
+    ]
+    heads = ("Condition", "Question", "Trades int. / ext.", "Wallets int. / ext.")
+    chart = f'<div class="card"><h3>External trades by month</h3>{over}</div>' if months else ""
+    return (
+        f'<h2>Market-Level Coverage</h2><div class="card"><h3>Markets by source</h3>{where}</div>'
+        f'{chart}<div class="card">{_table(heads, rows, text=(1,))}</div>'
+    )
+
+
+def _union(figures: dict[str, Any]) -> str:
+    union, repeated = figures["union"], figures["duplicates"]
+    rows = [
+        ("pm_trades", f"{union['internal']:,}"),
+        ("external_trades_raw", f"{union['external']:,}"),
+        ("of these in both", f"{union['overlap']:,}"),
+        ("pm_trades_with_external", f"{union['view']:,}"),
+    ]
+    sign = "=" if union["holds"] else "≠"
+    equation = (
+        f"{union['internal']:,} + {union['external']:,} - {union['overlap']:,} = "
+        f"{union['expected']:,} {sign} {union['view']:,}"
+    )
+    ids = f"{repeated['ids']:,} trade ids stored more than once"
+    return (
+        f'<h2>UNION View Validation</h2><div class="card">{_table(("Rows", "Count"), rows)}'
+        f"<p><br>{equation} {_mark(union['holds'])}</p>"
+        f"<p>{ids} {_mark(not repeated['ids'])}</p></div>"
+    )
+
+
+def _consumer(figures: dict[str, Any]) -> str:
+    done, planned = figures["plan"].get("done", 0), sum(figures["plan"].values())
+    return (
+        '<h2>For the P&amp;L Consumer</h2><div class="card">'
+        f"<h3>Fully backfilled wallets: {done:,} of {planned:,} planned</h3>"
+        f"<pre><code>{html.escape(coverage_text.WALLETS_QUERY)}</code></pre>"
+        f"<h3>External-only markets: {figures['markets']['external_only']:,}</h3>"
+        f"<pre><code>{html.escape(coverage_text.GHOSTS_QUERY)}</code></pre></div>"
+    )
+
+
+def _next_steps(figures: dict[str, Any]) -> str:
+    steps = "".join(
+        f"<li>{html.escape(what)}: <code>{html.escape(command)}</code></li>"
+        for what, command in coverage_text.next_steps(figures)
+    )
+    return f"<h2>Next Steps</h2><ol>{steps}</ol>"
+
+
+def _mark(holds: object) -> str:
+    return f'<span class="mark {"pass" if holds else "fail"}">{"PASS" if holds else "FAIL"}</span>'
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
+    """Cells are HTML already; `text`: the columns that hold no figures."""
+    kinds = [f' class="{_TEXT}"' if column in text else "" for column in range(len(heads))]
+    top = "".join(f"<th{kind}>{head}</th>" for kind, head in zip(kinds, heads, strict=True))
+    lines = "".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"

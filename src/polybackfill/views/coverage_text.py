@@ -1,0 +1,309 @@
+"""The coverage report as Markdown: the same figures give the same text, but for the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
+GHOSTS_QUERY = (
+    "SELECT DISTINCT condition_id FROM external_trades_raw\n"
+    "WHERE condition_id NOT IN (SELECT condition_id FROM pm_fills)"
+)
+MISSION = (
+    "Every trade of Polymarket beside those of `pm_trades`, each fill once, and for every part "
+    "what is proven complete."
+)
+
+
+def markdown(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
+    """The report; `at`: the time it was made, as text."""
+    sections = [
+        _header(at, run),
+        _summary(figures),
+        _proof(figures["parts"]),
+        _wallets(figures),
+        _markets(figures),
+        _union(figures),
+        _consumer(figures),
+        _next_steps(figures),
+        [f"*Written by polybackfill {version}: `polybackfill report coverage`.*"],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def share(part: float | None) -> str:
+    """A share as percents, rounded down, so that 100 % means all; n/a of nothing."""
+    if part is None:
+        return "n/a"
+    return f"{int(part * 10_000) / 100:g} %"
+
+
+def usd(amount: float) -> str:
+    """Whole dollars."""
+    return f"${amount:,.0f}"
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """The whole report in one sentence."""
+    complete = [part["name"] for part in figures["parts"] if part["complete"]]
+    rest = [part["name"] for part in figures["parts"] if not part["complete"]]
+    if not rest:
+        return "Every part is proven complete."
+    if not complete:
+        return "No part is proven complete yet."
+    return f"Proven complete: {', '.join(complete)}. Not yet: {', '.join(rest)}."
+
+
+def _header(at: str, run: str) -> list[str]:
+    return [
+        "# External coverage status",
+        "",
+        f"**Generated:** {at}  ",
+        f"**Run:** {run}  ",
+        f"**Mission:** {MISSION}",
+    ]
+
+
+def _summary(figures: dict[str, Any]) -> list[str]:
+    totals, markets = figures["totals"], figures["markets"]
+    return [
+        "## Executive Summary",
+        "",
+        verdict(figures),
+        "",
+        *_table(
+            ("", "Count"),
+            [
+                ("External trades", f"{figures['union']['external']:,}"),
+                ("… that pm_trades lacks", f"{totals['external_trades']:,}"),
+                ("Wallets with external trades", f"{totals['wallets_with_external']:,}"),
+                ("Markets external only", f"{markets['external_only']:,}"),
+                ("Markets in both sources", f"{markets['both']:,}"),
+                ("External share of volume", share(totals["external_share"])),
+                ("… internal", usd(totals["internal_usd"])),
+                ("… external", usd(totals["external_usd"])),
+            ],
+        ),
+        "",
+        f"Volume is that of all {totals['wallets']:,} wallets; a fill both sources hold is counted "
+        "as internal.",
+    ]
+
+
+def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
+    rows = [
+        (
+            part["name"],
+            f"{part['keys']:,}",
+            f"{part['proven']:,}",
+            share(part["share"]),
+            share(part["trade_share"]) if part["trades"] else "",
+            f"{part['failed']:,}",
+            f"{part['counts']['rejected'] or 0:,}",
+            f"{part['stored']:,}",
+        )
+        for part in parts
+    ]
+    heads = ("Part", "Keys", "Proven", "Share", "By trades", "In error", "Rejected", "Rows stored")
+    lines = [
+        "## What Is Proven",
+        "",
+        "Proven means: the feed said that it ended, the store acknowledged every row, and the "
+        "checkpoint holds the receipt. Keys are slices of the list for markets and events, wallets "
+        "and conditions for the rest.",
+        "",
+        *_table(heads, rows),
+    ]
+    for part in parts:
+        lines += ["", *_unproven(part)]
+    return lines
+
+
+def _unproven(part: dict[str, Any]) -> list[str]:
+    name, left = part["name"], part["keys"] - part["proven"]
+    if not part["keys"]:
+        return [f"### Not proven of {name}", "", "Nothing was begun: `polybackfill run`."]
+    if not left:
+        return [f"### Not proven of {name}", "", "Nothing: all of it is proven."]
+    rows = [
+        (f"`{one['key']}`", one["state"], _cell(one["error"] or "")) for one in part["unproven"]
+    ]
+    lines = [f"### Not proven of {name}", "", *_table(("Key", "State", "Why"), rows)]
+    if left > len(rows):
+        lines += ["", f"… and {left - len(rows):,} more."]
+    return lines
+
+
+def _wallets(figures: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"`{row['wallet']}`",
+            f"{row['internal']:,}",
+            f"{row['external']:,}",
+            usd(row["internal_usd"]),
+            usd(row["external_usd"]),
+            share(_part_of(row["external_usd"], row["internal_usd"])),
+            row["status"],
+        )
+        for row in figures["wallets"]
+    ]
+    totals = figures["totals"]
+    heads = (
+        "Wallet",
+        "Internal Trades",
+        "External Trades",
+        "Internal Notional",
+        "External Notional",
+        "External %",
+        "Status",
+    )
+    return [
+        "## Wallet-Level Coverage",
+        "",
+        f"{totals['wallets']:,} wallets, {totals['wallets_with_external']:,} with external trades, "
+        f"{totals['wallets_external_only']:,} with nothing else. "
+        f"The {len(rows)} largest by notional:",
+        "",
+        *_table(heads, rows),
+    ]
+
+
+def _markets(figures: dict[str, Any]) -> list[str]:
+    markets = figures["markets"]
+    rows = [
+        (
+            f"`{row['condition']}`",
+            _cell(row["question"]),
+            f"{row['internal']:,} / {row['external']:,}",
+            f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
+        )
+        for row in figures["sample"]
+    ]
+    heads = (
+        "Condition ID",
+        "Question",
+        "Internal / External Trades",
+        "Internal / External Wallets",
+    )
+    return [
+        "## Market-Level Coverage",
+        "",
+        *_table(
+            ("Markets", "Count"),
+            [
+                ("CLOB only", f"{markets['internal_only']:,}"),
+                ("External only", f"{markets['external_only']:,}"),
+                ("Both", f"{markets['both']:,}"),
+                ("All", f"{markets['markets']:,}"),
+            ],
+        ),
+        "",
+        f"The {len(rows)} largest with external trades, those without any other first:",
+        "",
+        *_table(heads, rows),
+    ]
+
+
+def _union(figures: dict[str, Any]) -> list[str]:
+    union, repeated = figures["union"], figures["duplicates"]
+    sign = "=" if union["holds"] else "≠"
+    twice = "PASS: no trade id is stored twice."
+    if repeated["ids"]:
+        twice = f"FAIL: {repeated['ids']:,} trade ids are stored more than once."
+    return [
+        "## UNION View Validation",
+        "",
+        *_table(
+            ("Rows", "Count"),
+            [
+                ("pm_trades", f"{union['internal']:,}"),
+                ("external_trades_raw", f"{union['external']:,}"),
+                ("… of these in both", f"{union['overlap']:,}"),
+                ("pm_trades_with_external", f"{union['view']:,}"),
+            ],
+        ),
+        "",
+        f"**Row count:** {union['internal']:,} + {union['external']:,} - {union['overlap']:,} = "
+        f"{union['expected']:,} {sign} {union['view']:,}: {'PASS' if union['holds'] else 'FAIL'}.",
+        "",
+        f"**Duplicates by trade id:** {twice}",
+    ]
+
+
+def _consumer(figures: dict[str, Any]) -> list[str]:
+    done = figures["plan"].get("done", 0)
+    rows = [
+        (f"`{row['wallet']}`", f"{row['trade_count']:,}", usd(row["notional"]), row["last_run_at"])
+        for row in figures["backfilled"]
+    ]
+    lines = [
+        "## For the P&L Consumer",
+        "",
+        "### Fully backfilled wallets",
+        "",
+        f"{done:,} of {sum(figures['plan'].values()):,} planned wallets are fetched whole.",
+    ]
+    if rows:
+        heads = ("Wallet", "Planned Trades", "Planned Notional", "Fetched")
+        lines += ["", *_table(heads, rows)]
+    if done > len(rows):
+        lines += ["", f"… and {done - len(rows):,} more."]
+    return [
+        *lines,
+        "",
+        *_sql(WALLETS_QUERY),
+        "",
+        "### External-only markets",
+        "",
+        f"{figures['markets']['external_only']:,} markets have trades that no other source shows:",
+        "",
+        *_sql(GHOSTS_QUERY),
+    ]
+
+
+def next_steps(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """(what to do, the command for it); empty when nothing is left."""
+    steps = []
+    if any(part["failed"] for part in figures["parts"]):
+        steps.append(("Fetch again what ended in error", "polybackfill plan reset --errors"))
+    rest = [part["name"] for part in figures["parts"] if not part["complete"]]
+    if rest:
+        steps.append((f"Go on with {', '.join(rest)}", "polybackfill run"))
+    if figures["duplicates"]["ids"] or not figures["union"]["holds"]:
+        steps.append(("Find out what is stored twice", "polybackfill validate --offline"))
+    steps.append(("Check everything against the API", "polybackfill validate"))
+    return steps
+
+
+def _next_steps(figures: dict[str, Any]) -> list[str]:
+    steps = enumerate(next_steps(figures), 1)
+    return ["## Next Steps", "", *(f"{n}. {what}: `{command}`" for n, (what, command) in steps)]
+
+
+def _part_of(part: float, rest: float) -> float | None:
+    whole = part + rest
+    return part / whole if whole else None
+
+
+def _cell(text: str) -> str:
+    """Fetched text inside a table: no bar, no line break, no markup of its own."""
+    plain = " ".join(text.split())
+    for special in "\\`*_[]<>|":
+        plain = plain.replace(special, "\\" + special)
+    return plain
+
+
+def _sql(statement: str) -> list[str]:
+    return ["```sql", statement, "```"]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The first column to the left, figures to the right."""
+    numbers = ["---"] + ["--:"] * (len(heads) - 1)
+    lines = [_line(heads), _line(numbers)]
+    return lines + [_line(row) for row in rows]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

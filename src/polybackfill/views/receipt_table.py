@@ -1,0 +1,82 @@
+"""The ledger's units as a table beside the others, so that the store can compare them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+
+from polybackfill.store import client
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import transitions, units
+
+_CHUNK_ROWS = 100_000
+# One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
+# read again from time to time under another name. `whole`: the unit speaks of whole histories.
+# `partial`: keys of the unit were forgotten since, so `rows` counts more than its keys.
+_CREATE = """
+CREATE TABLE {name}
+(
+    unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
+    state LowCardinality(String), whole Bool, partial Bool, rows UInt64, pages UInt64,
+    rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64), attempts UInt32,
+    at DateTime, error String
+)
+ENGINE = MergeTree ORDER BY (kind, key)
+"""
+
+Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
+
+
+@contextlib.asynccontextmanager
+async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIterator[str]:
+    """The name of a table with every unit of the ledger, dropped afterwards; empty for None."""
+    name = f"ledger_units_{uuid.uuid4().hex}"
+    await store.command(_CREATE.format(name=name))
+    try:
+        lines = _lines(ledger) if ledger is not None else iter(())
+        while chunk := list(itertools.islice(lines, _CHUNK_ROWS)):
+            await store.insert(name, b"\n".join(chunk), rows=len(chunk))
+        yield name
+    finally:
+        await store.command(f"DROP TABLE IF EXISTS {name}")
+
+
+def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
+    held: Iterator[Unit] = itertools.chain(
+        ledger.receipts(), ledger.failed_units(), ledger.open_units()
+    )
+    for number, unit in enumerate(held, 1):
+        yield from _keys(number, unit)
+
+
+def _keys(number: int, held: Unit) -> Iterator[bytes]:
+    counts = held.counts
+    shared = {
+        "unit": number,
+        "kind": held.unit.kind,
+        "state": _STATES[type(held)],
+        "whole": held.unit.window == units.FULL_HISTORY,
+        "partial": isinstance(held, transitions.Receipt) and held.partial,
+        "rows": counts.rows,
+        "pages": counts.pages,
+        "rejected": counts.rejected,
+        "first_second": counts.first_second,
+        "last_second": counts.last_second,
+        "attempts": held.attempt if isinstance(held, transitions.OpenUnit) else held.attempts,
+        "at": held.at.removesuffix("Z").replace("T", " ") or "1970-01-01 00:00:00",
+        "error": "" if isinstance(held, transitions.Receipt) else held.error,
+    }
+    for key in held.unit.keys:
+        bare, _, reading = key.partition("@")
+        yield orjson.dumps({**shared, "key": bare, "reading": reading})
+
+
+_STATES: dict[type[Unit], str] = {
+    transitions.Receipt: "done",
+    transitions.FailedUnit: "error",
+    transitions.OpenUnit: "open",
+}
