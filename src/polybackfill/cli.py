@@ -215,6 +215,17 @@ def _add_plan(commands: Any) -> None:
     )
     show.add_argument("--top", type=int, default=10, metavar="N", help="rows shown (default 10)")
     _json(show)
+    estimate = _command(
+        actions,
+        "estimate",
+        ("estimate", "estimate"),
+        "what a run would cost: units, requests, rows, disk and hours, part by part",
+        "polybackfill plan estimate",
+    )
+    estimate.add_argument(
+        "parts", nargs="*", metavar="PART", help="parts of `run`; without any, everything"
+    )
+    _json(estimate)
     reset = _command(
         actions,
         "reset",
@@ -236,11 +247,14 @@ def _add_run(commands: Any) -> None:
         commands,
         "run",
         ("run", "run"),
-        "fetch what the plan holds until it is proven complete; stop it and start it at will",
-        "polybackfill run wallets --limit 20 --sleep-ms 2000",
+        "fetch everything, or some parts, until it is proven complete; stop and start it at will",
+        "polybackfill run --until 07:00",
     )
     run.add_argument(
-        "parts", nargs="*", metavar="PART", help="wallets, conditions (default: both, side by side)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="markets, events, conditions, wallets, positions, resolutions (default: all of them)",
     )
     content = run.add_argument_group("what")
     content.add_argument(
@@ -250,7 +264,11 @@ def _add_run(commands: Any) -> None:
         "--condition-id", action="append", metavar="ID", help="condition, list or file; repeatable"
     )
     content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
-    content.add_argument("--until", metavar="DATE", help="last day or time, UTC, inclusive")
+    content.add_argument(
+        "--until",
+        metavar="DATE|HH:MM",
+        help="last day or time, UTC, inclusive; a time of day (07:00) is when to stop instead",
+    )
     content.add_argument("--limit", type=int, metavar="N", help="at most N wallets or conditions")
     content.add_argument("--skip", type=int, metavar="N", help="leave out the first N pending")
     pace = run.add_argument_group("how")

@@ -82,7 +82,7 @@ def whole_daemon(seconds: float) -> list[Figure]:
         plan_of_many_requests(ground, sandbox)
         sandbox.ask("limits", {"factor": 1.0})
         sandbox.reset()
-        daemon = ground.start("run", "--json")
+        daemon = ground.start("run", "conditions", "wallets", "--json")
         harness.until(lambda: sandbox.requests() > 0, "a request", 60.0)
         wait_s(WARM_UP_S, daemon)
         with figures.noise() as noise:

@@ -71,7 +71,7 @@ def test_the_plan_is_fetched_and_nothing_changes(
     apart = [sandbox.truth(wallets[1:], []), sandbox.truth([], conditions)]
     rows = sum(t[name]["rows"] for t in apart for name in ("trades", "activity"))
     assert f"{rows:,} rows would be stored" in told
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     desk.prove(sandbox, wallets, conditions)
 
 

@@ -54,7 +54,7 @@ def _two_owners_at_once(desk: desks.Desk, wallets: list[str], conditions: list[s
 
 def _everything_again(desk: desks.Desk, wallets: list[str], conditions: list[str]) -> None:
     desk.plan_keys(*wallets, *conditions)
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     desk.call("plan", "reset", "--all")
     desk.call("run", "--workers", 1)
 

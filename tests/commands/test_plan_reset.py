@@ -18,7 +18,7 @@ from .conftest import NewDesk
 def done(desk: desks.Desk, sandbox: harness.Sandbox) -> desks.Desk:
     """A finished run of six wallets and six conditions."""
     desk.plan_keys(*sandbox.wallets[2:8], *sandbox.conditions[2:8])
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     sandbox.reset()
     return desk
 
@@ -42,7 +42,7 @@ def test_wallets(done: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert done.json("plan", "reset", *words) == {"wallets": 2}
     assert _states(done) == ["done", "pending", "done", "done", "pending", "done"]
     _delete(done, "wallet_address", wallets[1])
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert _asked(sandbox) == {"activity"}
     assert done.state() == before
     assert _states(done) == ["done"] * 6
@@ -54,7 +54,7 @@ def test_conditions(done: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert "conditions: 1 set back to pending" in told
     assert _states(done, "condition").count("pending") == 1
     _delete(done, "condition_id", condition)
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert _asked(sandbox) == {"trades"}
     assert done.state() == before
     assert _states(done, "condition") == ["done"] * 6
@@ -66,7 +66,7 @@ def test_a_wallet_that_is_not_planned(done: desks.Desk, sandbox: harness.Sandbox
     told = done.call("plan", "reset", "--wallet", f"{stranger},{sandbox.wallets[2]}").out
     assert "wallets: 1 set back to pending" in told
     assert "1 not in the plan" in told
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert _states(done) == ["done"] * 6
 
 
@@ -83,7 +83,7 @@ def test_everything(done: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert done.json("plan", "reset", "--all") == {"wallets": 6, "conditions": 6}
     assert _states(done) + _states(done, "condition") == ["pending"] * 12
     done.call("sql", "TRUNCATE TABLE external_trades_raw")
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert _asked(sandbox) == {"activity", "trades"}
     assert done.ids() == ids
 
@@ -105,7 +105,7 @@ def test_errors_alone(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert desk.json("plan", "reset", "--errors") == {"wallets": 1, "conditions": failed}
     assert _states(desk) == ["done", "done", "pending", "done"]
     assert desk.plan_of()[wallets[2][2:]]["error_message"] == ""
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     desk.prove(sandbox, wallets, conditions)
 
 

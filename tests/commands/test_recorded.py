@@ -52,7 +52,7 @@ def filled(new_desk: NewDesk, replayed: harness.Sandbox) -> desks.Desk:
     """A plan of all recorded wallets and conditions, run once."""
     made = new_desk(replayed.url)
     made.plan_keys(*replayed.wallets, *replayed.conditions)
-    made.call("run")
+    made.call("run", "conditions", "wallets")
     return made
 
 
@@ -121,7 +121,7 @@ def test_what_paging_showed_twice_is_stored_once(filled: desks.Desk, shifted: li
 def test_a_second_run_asks_for_nothing(filled: desks.Desk, replayed: harness.Sandbox) -> None:
     ids = filled.ids()
     replayed.ask("stats/reset", {})
-    assert "0 rows acknowledged" in filled.call("run").out
+    assert "0 rows acknowledged" in filled.call("run", "conditions", "wallets").out
     assert replayed.requests() == 0
     assert filled.ids() == ids
 

@@ -28,7 +28,7 @@ def whole(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
     shared_sandbox.reset()
     made = new_desk()
     made.plan_keys(*shared_sandbox.wallets, *shared_sandbox.conditions)
-    made.call("run")
+    made.call("run", "conditions", "wallets")
     return made
 
 
@@ -120,7 +120,7 @@ def test_typed_ids_leave_the_plan_alone(desk: desks.Desk, busy: list[str]) -> No
 def test_an_unknown_condition_is_done_without_rows(desk: desks.Desk) -> None:
     unknown = "0x" + "ab" * 32
     desk.plan_keys(unknown)
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     plan = desk.plan_of("condition")
     assert plan[unknown[2:]]["status"] == "done"
     assert desk.value("SELECT count() FROM external_trades_raw") == 0

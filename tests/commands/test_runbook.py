@@ -47,7 +47,7 @@ def done(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
     shared_sandbox.reset()
     made = new_desk()
     _plan_all(made, shared_sandbox)
-    made.call("run")
+    made.call("run", "conditions", "wallets")
     return made
 
 
@@ -93,7 +93,7 @@ def test_errors_are_listed_and_set_back(done: desks.Desk, shared_sandbox: harnes
     assert done.value(PENDING) == 0
     done.call("plan", "reset", "--errors")
     assert done.value(PENDING) == 2
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert done.sql(ERRORS) == []
     assert done.sql(BY_STATUS) == [{"status": "done", "wallets": len(shared_sandbox.wallets)}]
     done.prove(shared_sandbox)
@@ -135,7 +135,7 @@ def test_truncate_reset_and_rebuild(done: desks.Desk, shared_sandbox: harness.Sa
     told = done.call("plan", "reset", "--all").out
     assert f"wallets: {len(shared_sandbox.wallets)} set back to pending" in told
     assert done.value(PENDING) == len(shared_sandbox.wallets)
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     assert done.state() == before
     assert done.ids() == ids
     assert done.sql(DUPLICATES) == []
@@ -157,7 +157,7 @@ def test_one_wallet_set_back_by_hand_is_fetched_again(
     )
     assert len(done.ids()) < len(ids)
     shared_sandbox.reset()
-    done.call("run")
+    done.call("run", "conditions", "wallets")
     routes = shared_sandbox.ask("stats")["routes"]
     assert set(routes) == {"activity"}, "no condition is asked for again"
     after = done.plan_of()[wallet[2:]]
@@ -193,7 +193,7 @@ def test_statements_answer_while_a_run_is_going_on(
     sandbox.faults(
         {"kind": "429_json", "route": "data", "after": 40, "count": 1, "retry_after_s": 3}
     )
-    daemon = desk.start("run")
+    daemon = desk.start("run", "conditions", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
     seen: list[dict[str, Any]] = []
     for statement in (BY_STATUS, PENDING, ERRORS, PER_DAY, DISTINCT, LAST_TEN, DUPLICATES):

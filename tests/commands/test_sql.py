@@ -62,7 +62,7 @@ def test_the_makers_client_reads_beside_a_run(new_desk: NewDesk, sandbox: harnes
     desk = new_desk(workers=3, plan_refresh_s=0.2)
     desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
     sandbox.faults({"kind": "429_json", "route": "data", "after": 40, "retry_after_s": 60})
-    daemon = desk.start("run")
+    daemon = desk.start("run", "conditions", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
     harness.until(lambda: desk.statuses().get("done"), "some wallets done")
     endpoint = rendezvous.read(desk.store)
@@ -83,7 +83,7 @@ def test_the_makers_client_reads_beside_a_run(new_desk: NewDesk, sandbox: harnes
     daemon.signal(signal.SIGTERM)
     stopped = daemon.end()
     stopped.expect(0)
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     desk.prove(sandbox)
     named = client.query("SELECT wallet_address, shares, trade_timestamp FROM external_trades_raw")
     assert len(named.result_rows) == sandbox.truth()["trades"]["rows"]

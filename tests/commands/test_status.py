@@ -30,7 +30,7 @@ def running(
     desk = new_desk()
     desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
     sandbox.faults({"kind": "429_json", "route": "data", "after": 30, "retry_after_s": 30})
-    daemon = desk.start("run")
+    daemon = desk.start("run", "conditions", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
     stored = lambda: sum(desk.json("status").get("rows", {}).values())  # noqa: E731
     harness.until(stored, "a picture with rows")
@@ -78,7 +78,7 @@ def test_after_a_kill_and_after_the_end(
     assert "not running; last seen" in desk.call("status").out
     desk.call("status", "--health")
     sandbox.reset()
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     picture = desk.json("status")
     assert (picture["running"], picture["state"]) == (False, "finished")
     assert picture["share"] == 1
@@ -110,7 +110,7 @@ def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) ->
 def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert desk.json("check", "trades")["rows"] == 0
     desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
-    desk.call("run")
+    desk.call("run", "conditions", "wallets")
     truth = sandbox.truth()["trades"]
     report = desk.json("check", "trades")
     assert (report["rows"], report["digest"]) == (truth["rows"], truth["digest"])

@@ -112,7 +112,7 @@ class Tormentor:
         daemon.kill()
 
     def _begin(self) -> harness.Daemon:
-        return self._ground.start("run")
+        return self._ground.start("run", "conditions", "wallets")
 
     def _let_work(self, daemon: harness.Daemon, kills_left: int) -> None:
         """Return at a random moment of the daemon's life."""
@@ -197,7 +197,7 @@ def test_killed_at_random_moments(
     assert tormentor.tally.daemon_kills >= ordeal.daemon_kills
     assert tormentor.tally.store_kills >= ordeal.store_kills
     assert sandbox.truth()["trades"]["rows"] >= ordeal.rows
-    ended = ground.run("run", within_s=600)
+    ended = ground.run("run", "conditions", "wallets", within_s=600)
     ended.expect(0)
     ground.prove(sandbox)
     assert ground.statuses() == {"done": len(sandbox.wallets)}

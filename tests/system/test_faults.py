@@ -97,7 +97,7 @@ def test_a_permanent_refusal_ends_one_unit_in_error_and_the_others_finish(
     refused, others = sandbox.wallets[0], sandbox.wallets[1:]
     sandbox.faults({"kind": "400", "route": "activity", "match": refused})
     ground.plan(sandbox)
-    ended = ground.run("run")
+    ended = ground.run("run", "conditions", "wallets")
     ended.expect(errors.EXIT_UNITS_IN_ERROR)
     ground.prove(sandbox, wallets=others)
     [in_error] = ground.sql(

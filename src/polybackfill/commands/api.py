@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.parse
 from collections.abc import AsyncIterator
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.commands import context
+from polybackfill.polymarket import http, limits
 from polybackfill.work import lock
-
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @contextlib.asynccontextmanager
@@ -29,12 +27,9 @@ async def client(chosen: settings.Settings, clock: clocks.Clock) -> AsyncIterato
             exit_code=errors.EXIT_UNAVAILABLE,
         )
     hosts = {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
-    own = all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts.values())
     made = http.Client(
         base_urls=hosts,
-        limits=limits.Limits(
-            endpoints.budgets(backfill.limits, own_server=own), clock=clock, share=backfill.share
-        ),
+        limits=limits.Limits(context.budgets(chosen), clock=clock, share=backfill.share),
         clock=clock,
         deadline_s=backfill.request_deadline_s,
         refusal_pause_s=backfill.host_pause_s,

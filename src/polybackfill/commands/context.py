@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+import urllib.parse
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +16,13 @@ import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
+from polybackfill.polymarket import endpoints
 from polybackfill.store import client
 from polybackfill.store import migrate as migrations
 
 T = TypeVar("T")
 
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # Flags that stand for a setting of the same name.
 _FLAGS = ("data_dir", "checkpoint_dir", "run_name", "limit", "skip", "sleep_ms", "workers")
 
@@ -79,6 +82,14 @@ def address_of(chosen: settings.Settings) -> client.Address:
         secure=server.secure,
         data_dir=chosen.backfill.data_dir / "clickhouse",
     )
+
+
+def budgets(chosen: settings.Settings) -> dict[str, endpoints.Budget]:
+    """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
+    backfill = chosen.backfill
+    hosts = (backfill.data_url, backfill.gamma_url, backfill.clob_url)
+    own_server = all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts)
+    return endpoints.budgets(backfill.limits, own_server=own_server)
 
 
 def require_store(chosen: settings.Settings) -> None:

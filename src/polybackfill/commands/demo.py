@@ -111,7 +111,9 @@ def _job(chosen: settings.Settings, folder: Path, url: str, say: Any) -> int:
     wallets, conditions = (built[kind]["found"] for kind in ("wallets", "conditions"))
     say(f"2  a plan: {wallets:,} wallets and {conditions:,} conditions, in an embedded ClickHouse")
     say("3  the run, as `polybackfill run` does it")
-    return context.run(run.run_parts(chosen, words.Asked(), every_s=5.0))
+    return context.run(
+        run.run_parts(chosen, words.Asked(parts=("conditions", "wallets")), every_s=5.0)
+    )
 
 
 def _write_plan(file: Path, url: str) -> None:

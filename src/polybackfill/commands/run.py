@@ -8,7 +8,7 @@ import contextlib
 import math
 import random
 import sys
-import urllib.parse
+import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -17,12 +17,12 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context, words
+from polybackfill.commands import context, estimate, parts, words
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.polymarket import http, limits
 from polybackfill.store import plan_table
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
@@ -34,7 +34,6 @@ _LINE_S = 60.0
 _STARTS = 5
 _START_AGAIN_S = 1.0
 _FAILED_SHOWN = 5
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MAX_AUTO_WORKERS = 64
 _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no other limit
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
@@ -43,7 +42,7 @@ _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     chosen = context.settings_of(arguments)
-    budgets(chosen.backfill)  # refused here, before anything is written
+    context.budgets(chosen)  # refused here, before anything is written
     asked = words.of(arguments)
     return context.run(
         run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
@@ -59,6 +58,9 @@ async def run_parts(
 ) -> int:
     """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry."""
     stop = asyncio.Event()
+    if asked.stop_at is not None:
+        left_s = max(0.0, asked.stop_at - time.time())
+        asyncio.get_running_loop().call_later(left_s, stop.set)
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
             run = await _unless_stopped(stop, _begin_patiently(chosen, asked, stop, stack))
@@ -138,7 +140,7 @@ class Run:
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = stop
         self._notifier = notify.Notifier.from_environment()
-        self._budgets = budgets(backfill)
+        self._budgets = context.budgets(chosen)
         self._limits = limits.Limits(self._budgets, clock=clock, share=backfill.share)
         self._client = http.Client(
             base_urls={
@@ -159,13 +161,18 @@ class Run:
             clock=clock,
         )
         self._tally = writer.Tally()
+        self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._plan_sync: feed.PlanSync | None = None
         if ground.store is not None and not asked.dry_run:
             self._plan_sync = feed.PlanSync(
                 plan=plan_table.PlanTable(ground.store),
                 ledger=ground.ledger,
-                leased={kind: partial(self._leased, kind) for kind in asked.parts},
+                leased={
+                    kind: partial(self._leased, kind)
+                    for kind in plan_table.TABLES
+                    if kind in asked.kinds
+                },
                 clock=clock,
             )
 
@@ -177,18 +184,21 @@ class Run:
         """Bring the plan in line, and build the parts."""
         if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
             await self._plan_sync.begin()
-        for kind in self._asked.parts:
+        for kind in self._asked.kinds:
             await self._add_part(kind)
 
     async def go(self, *, as_json: bool, every_s: float) -> int:
         """Run the parts, print the end; returns the exit code."""
-        if not any(part.units for part in self._parts.values()):
+        if not any(part.source.known.keys for part in self._parts.values()):
             return self._nothing_to_do(as_json=as_json)
+        await self._show_estimate()
         scribe = self._scribe()
         watch = self._supervisor(scribe)
         pictures = self._snapshots(scribe, watch)
         watch.add_duty(supervisor.Duty("status", 1.0, partial(self._picture, pictures)))
-        log.info("run.started", **{kind: part.units for kind, part in self._parts.items()})
+        log.info(
+            "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
+        )
         shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
         try:
             code = await watch.run()
@@ -202,6 +212,8 @@ class Run:
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
         picture = {**pictures.current(), "failed": self._failed()}
+        if watch.state == "finished":
+            self._sources.complete()
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
@@ -209,14 +221,23 @@ class Run:
             self._print_end(picture, code, as_json=as_json)
         return code
 
+    async def _show_estimate(self) -> None:
+        """What lies ahead, before the first request of a run of everything."""
+        store = self._ground.store
+        if store is None or not self._asked.everything:
+            return
+        share = self._chosen.backfill.share
+        document, found, ahead = await estimate.of(store, self._asked, self._budgets, share)
+        estimate.show(found, ahead, document, sys.stderr)
+
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
         await pictures.tick()
         self._notifier.status(live.line(pictures.current()).strip())
 
     async def _add_part(self, kind: str) -> None:
         backfill = self._chosen.backfill
-        source = self._source(kind)
-        expected = await source.expected()
+        source = self._sources.source(kind)
+        await source.expected()
         queue = queues.Queue(
             kind,
             feed=source.units(),
@@ -249,22 +270,11 @@ class Run:
             crew=crew,
             queue=queue,
             walker=walker,
+            source=source,
             budget=kinds.KINDS[kind].route.budgets[0],
-            units=expected.keys,
-            requests=expected.requests,
-            done_before=expected.done_before,
-            failed_before=expected.failed_before,
         )
-
-    def _source(self, kind: str) -> feed.Typed | feed.Planned:
-        ledger, store = self._ground.ledger, self._ground.store
-        backfill = self._chosen.backfill
-        choice = feed.Choice(self._asked.window, backfill.limit, backfill.skip)
-        if self._asked.listed or store is None:
-            return feed.Typed(kind, self._asked.keys(kind), choice, ledger)
-        return feed.Planned(
-            kind, store, choice, ledger, dry_run=self._asked.dry_run, clock=self._clock
-        )
+        self._sources.queues[kind] = queue
+        self._sources.sent[kind] = lambda: walker.pages
 
     def _crew_size(self, kind: str) -> int:
         """Workers a part needs: its budget times the observed latency, half as many again."""
@@ -372,12 +382,6 @@ class Run:
             return
         for text in live.ending(picture, dry_run=self._asked.dry_run):
             print(text)
-
-
-def budgets(backfill: settings.Backfill) -> dict[str, endpoints.Budget]:
-    """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
-    own_server = urllib.parse.urlsplit(backfill.data_url).hostname in _LOOPBACK
-    return endpoints.budgets(backfill.limits, own_server=own_server)
 
 
 def _stopped_early(*, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import context, run
+from polybackfill.commands import context
 from polybackfill.polymarket import endpoints, http, limits, replies, retry, user_volume
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
@@ -62,7 +62,7 @@ async def _api(chosen: settings.Settings) -> AsyncIterator[user_volume.Get]:
     backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
     client = http.Client(
         base_urls={"data": backfill.data_url},
-        limits=limits.Limits(run.budgets(backfill), clock=clock, share=backfill.share),
+        limits=limits.Limits(context.budgets(chosen), clock=clock, share=backfill.share),
         clock=clock,
         deadline_s=backfill.request_deadline_s,
         refusal_pause_s=backfill.host_pause_s,

@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polybackfill import errors
 from polybackfill.work import plan, units, window
 
-PARTS = (units.CONDITIONS, units.WALLETS)
-_FLAGS = {units.WALLETS: "--wallet", units.CONDITIONS: "--condition-id"}
+# What people call a part, and the kinds of units it is made of. The market list is read from the
+# order book and from Gamma, and what neither lists is looked up.
+PARTS: dict[str, tuple[str, ...]] = {
+    "markets": (units.CLOB, units.MARKETS, units.LOOKUPS),
+    "events": (units.EVENTS,),
+    "conditions": (units.CONDITIONS,),
+    "wallets": (units.WALLETS,),
+    "positions": (units.POSITIONS,),
+    "resolutions": (units.RESOLUTIONS,),
+}
+_OF_WALLETS = ("wallets", "positions")
+_OF_CONDITIONS = ("conditions", "resolutions")
+_FLAGS = {"wallets": "--wallet", "conditions": "--condition-id"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds."""
+    """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds.
 
-    parts: tuple[str, ...] = PARTS
+    `stop_at`: epoch seconds at which the run ends itself, as a stop signal would.
+    """
+
+    parts: tuple[str, ...] = tuple(PARTS)
     wallets: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     window: units.Window = units.FULL_HISTORY
+    stop_at: float | None = None
     dry_run: bool = False
 
     def keys(self, kind: str) -> tuple[str, ...]:
-        """The keys typed for one part."""
-        return self.wallets if kind == units.WALLETS else self.conditions
+        """The keys typed for one kind of unit."""
+        if kind in _OF_WALLETS:
+            return self.wallets
+        return self.conditions if kind in _OF_CONDITIONS else ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of units of the parts, in their order."""
+        return tuple(kind for part in PARTS if part in self.parts for kind in PARTS[part])
+
+    @property
+    def everything(self) -> bool:
+        """The lists are read too, and what they and the trades show is added to the plans."""
+        return "markets" in self.parts and not self.listed
 
     @property
     def listed(self) -> bool:
@@ -38,16 +66,18 @@ def of(arguments: argparse.Namespace) -> Asked:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
     given = keys(arguments)
     parts = _parts(arguments.parts, given)
-    wallets, contracts = plan.without_contracts(given[units.WALLETS])
+    wallets, contracts = plan.without_contracts(given["wallets"])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
-    if contracts and not wallets and not given[units.CONDITIONS]:
+    if contracts and not wallets and not given["conditions"]:
         raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
+    stop_at = window.stop_time(arguments.until, time.time())
     return Asked(
         parts=parts,
         wallets=tuple(wallets),
-        conditions=tuple(given[units.CONDITIONS]),
-        window=window.parse(arguments.since, arguments.until),
+        conditions=tuple(given["conditions"]),
+        window=window.parse(arguments.since, None if stop_at else arguments.until),
+        stop_at=stop_at,
         dry_run=arguments.dry_run,
     )
 
@@ -57,29 +87,40 @@ def keys(arguments: argparse.Namespace) -> dict[str, list[str]]:
     an empty list, which must not be taken for no list: that asks for the whole plan.
     """
     given = {
-        units.WALLETS: plan.wallets(arguments.wallet or ()),
-        units.CONDITIONS: plan.conditions(arguments.condition_id or ()),
+        "wallets": plan.wallets(arguments.wallet or ()),
+        "conditions": plan.conditions(arguments.condition_id or ()),
     }
-    typed = {units.WALLETS: arguments.wallet, units.CONDITIONS: arguments.condition_id}
+    typed = {"wallets": arguments.wallet, "conditions": arguments.condition_id}
     for part, texts in typed.items():
         if texts and not given[part]:
             raise errors.Stop(f"{_FLAGS[part]} {' '.join(texts)} holds no id; one a line")
     return given
 
 
+def parts_of(typed: Sequence[str]) -> tuple[str, ...]:
+    """The parts typed, all of them when none is. Raises errors.Stop for one nobody knows."""
+    for part in typed:
+        if part not in PARTS:
+            raise errors.Stop(f"no part {part}: the parts are {', '.join(PARTS)}")
+    return tuple(dict.fromkeys(typed)) or tuple(PARTS)
+
+
 def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]:
     """The parts to run; a list typed for one part asks for that part alone."""
-    parts = tuple(dict.fromkeys(typed))
-    for part in parts:
-        if part not in PARTS:
-            raise errors.Stop(f"no part {part}: the parts are {' and '.join(sorted(PARTS))}")
-    listed = tuple(part for part in PARTS if given[part])
+    parts = parts_of(typed) if typed else ()
+    listed = tuple(part for part in ("conditions", "wallets") if given[part])
     if not parts or not listed:
-        return parts or listed or PARTS
+        return parts or listed or tuple(PARTS)
+    served = {"wallets": _OF_WALLETS, "conditions": _OF_CONDITIONS}
     for part in listed:
-        if part not in parts:
+        if not set(served[part]) & set(parts):
             raise errors.Stop(f"{_FLAGS[part]} lists {part}, but only {parts[0]} shall run")
     for part in parts:
-        if part not in listed:
-            raise errors.Stop(f"{part} shall run beside a list: list them too with {_FLAGS[part]}")
+        flag = next((_FLAGS[kind] for kind in served if part in served[kind]), None)
+        if flag is None:
+            raise errors.Stop(
+                f"{part} cannot run for a list: leave out {' and '.join(_FLAGS.values())}"
+            )
+        if not any(part in served[kind] for kind in listed):
+            raise errors.Stop(f"{part} shall run beside a list: list them too with {flag}")
     return parts

@@ -23,6 +23,7 @@ class Parcel:
     `lines`: table name → JSONEachRow bytes; `rows`: table name → number of rows.
     `resume`: where a restart goes on once these rows are acknowledged.
     `last`: the feed said it ended with this page. `restarted`: the walk began anew with it.
+    `marks`: how many of the rows are no data but tell the store that something is complete.
     """
 
     lease: queue.Lease
@@ -33,6 +34,7 @@ class Parcel:
     first_second: int | None = None
     last_second: int | None = None
     restarted: bool = False
+    marks: int = 0
 
     @property
     def bytes(self) -> int:

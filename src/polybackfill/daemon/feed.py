@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -73,6 +74,19 @@ class Choice:
         return left if self.limit is None else min(left, self.limit)
 
 
+class Source(Protocol):
+    """Where the units of a part come from. `known`: what is known of them by now."""
+
+    @property
+    def known(self) -> Expected: ...
+
+    async def expected(self) -> Expected:
+        """Ask what is known before the run."""
+
+    def units(self) -> AsyncIterator[units.Unit]:
+        """The units, in the order in which they shall be taken."""
+
+
 class Typed:
     """Keys given on the command line."""
 
@@ -84,6 +98,7 @@ class Typed:
         self._keys = keys[choice.skip : last]
         self._choice = choice
         self._ledger = ledger
+        self.known = Expected()
 
     async def expected(self) -> Expected:
         """Nothing is known of their size: a request each, or each batch."""
@@ -91,7 +106,8 @@ class Typed:
         done = sum(self._ledger.is_done(self._kind, key, window) for key in self._keys)
         left = len(self._keys) - done
         per_request = kinds.KINDS[self._kind].keys_per_request
-        return Expected(len(self._keys), -(-left // per_request))
+        self.known = Expected(len(self._keys), -(-left // per_request))
+        return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
@@ -122,6 +138,9 @@ class Planned:
         self._dry_run = dry_run
         self._clock = clock
         self._statuses = _OPEN if choice.full_history else plan_table.STATUSES
+        self._last: plan_table.PlanRow | None = None
+        self._seen = 0
+        self.known = Expected()
 
     async def expected(self) -> Expected:
         """Counted by the store, in one query."""
@@ -136,36 +155,39 @@ class Planned:
         taken = self._choice.cut(listed)
         requests = round(requests * taken / listed) if listed else 0
         if not (self._choice.whole and self._choice.full_history):
-            return Expected(taken, requests)
+            self.known = Expected(taken, requests)
+            return self.known
         done, failed = keys.get("done", 0), keys.get("error", 0)
-        return Expected(taken + done + failed, requests, done, failed)
+        self.known = Expected(taken + done + failed, requests, done, failed)
+        return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
-        """Units in rank order; the table is read a few thousand rows at a time."""
-        seen = 0
+        """Units in rank order; the table is read a few thousand rows at a time.
+
+        Listed again, it goes on behind the last row: what is found later is ranked later.
+        """
         end = None if self._choice.limit is None else self._choice.skip + self._choice.limit
         async for rows in self._rows():
-            first = max(0, self._choice.skip - seen)
-            chosen = rows[first : None if end is None else max(0, end - seen)]
-            seen += len(rows)
+            first = max(0, self._choice.skip - self._seen)
+            chosen = rows[first : None if end is None else max(0, end - self._seen)]
+            self._seen += len(rows)
             if self._choice.full_history and not self._dry_run:
                 self._forget_what_was_reset(chosen)
             wanted = [(row.key, row.trade_count) for row in chosen]
             for unit in _units(self._kind, wanted, self._choice.window):
                 yield unit
-            if end is not None and seen >= end:
+            if end is not None and self._seen >= end:
                 return
 
     async def _rows(self) -> AsyncIterator[list[plan_table.PlanRow]]:
         """The rows in question, whatever becomes of the store meanwhile."""
         plan = plan_table.PlanTable(self._store)
-        last: plan_table.PlanRow | None = None
         while True:
             try:
                 async for rows in plan.load(
-                    self._kind, statuses=self._statuses, chunk=_CHUNK_ROWS, behind=last
+                    self._kind, statuses=self._statuses, chunk=_CHUNK_ROWS, behind=self._last
                 ):
-                    last = rows[-1]
+                    self._last = rows[-1]
                     yield rows
             except errors.Retry as error:
                 log.warning("plan.retry", kind=self._kind, error=str(error))

@@ -8,7 +8,15 @@ from types import MappingProxyType
 from typing import Protocol
 
 from polybackfill import clock as clocks
-from polybackfill.polymarket import endpoints, walk
+from polybackfill.polymarket import (
+    clob,
+    endpoints,
+    gamma,
+    lookups,
+    positions,
+    resolutions,
+    walk,
+)
 from polybackfill.work import units
 
 
@@ -67,19 +75,77 @@ def _feed(
     )
 
 
+class WalkUnit(Protocol):
+    """A walk that knows from a unit's keys what to ask."""
+
+    def __call__(
+        self,
+        keys: tuple[str, ...],
+        /,
+        fetch: walk.Fetch,
+        resume: walk.Resume | None,
+        *,
+        clock: clocks.Clock,
+        unit: str,
+        persist: walk.Persist,
+    ) -> AsyncIterator[walk.Page]: ...
+
+
+def _by_keys(walk_unit: WalkUnit) -> Walk:
+    def begin(
+        unit: units.Unit, resume: walk.Resume | None, ground: Ground
+    ) -> AsyncIterator[walk.Page]:
+        return walk_unit(
+            unit.keys,
+            ground.fetch,
+            resume,
+            clock=ground.clock,
+            unit=unit.id,
+            persist=ground.persist,
+        )
+
+    return begin
+
+
+_ONE_ROW = ("limit", "1")
+_NOBODY = ("user", f"0x{1:040x}")
+
 _ALL = (
+    Kind(units.CLOB, endpoints.CLOB_MARKETS, _by_keys(clob.walk_unit), harmless=()),
+    Kind(units.MARKETS, endpoints.MARKETS, _by_keys(gamma.walk_markets), harmless=(_ONE_ROW,)),
+    Kind(units.EVENTS, endpoints.EVENTS, _by_keys(gamma.walk_events), harmless=(_ONE_ROW,)),
+    Kind(
+        units.LOOKUPS,
+        endpoints.MARKETS,
+        _by_keys(lookups.walk_unit),
+        harmless=(_ONE_ROW,),
+        keys_per_request=lookups.MAX_CONDITIONS,
+    ),
     Kind(
         units.CONDITIONS,
         endpoints.TRADES,
         _conditions,
-        harmless=(("limit", "1"),),
+        harmless=(_ONE_ROW,),
         keys_per_request=units.MAX_KEYS_PER_BATCH,
     ),
     Kind(
         units.WALLETS,
         endpoints.ACTIVITY,
         _wallets,
-        harmless=(("user", f"0x{1:040x}"), ("limit", "1")),
+        harmless=(_NOBODY, _ONE_ROW),
+    ),
+    Kind(
+        units.POSITIONS,
+        endpoints.POSITIONS,
+        _by_keys(positions.walk_unit),
+        harmless=(_NOBODY, _ONE_ROW),
+    ),
+    Kind(
+        units.RESOLUTIONS,
+        endpoints.RESOLUTIONS,
+        _by_keys(resolutions.walk_unit),
+        harmless=(("condition", f"0x{1:064x}"),),
+        keys_per_request=units.MAX_KEYS_PER_BATCH,
     ),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -207,4 +207,5 @@ def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
         first_second=page.first_second,
         last_second=page.last_second,
         restarted=page.restarted,
+        marks=len(page.of(records.PositionsEnd)) if page.last else 0,
     )

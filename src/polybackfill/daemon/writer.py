@@ -33,6 +33,11 @@ _TABLE_OF: dict[type[records.Row], str] = {
     records.Trade: TRADES,
     records.Activity: ACTIVITY,
     records.Rejected: QUARANTINE,
+    records.Market: "api_market_rows",
+    records.Event: "api_event_rows",
+    records.Position: "api_positions_landing",
+    records.PositionsEnd: "api_positions_landing",
+    records.Resolution: "api_resolution_rows",
 }
 TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
 _RETRY_CAP_S = 10.0
@@ -167,7 +172,7 @@ class Writer:
     def _enter(self, parcel: batches.Parcel) -> bool:
         """Move the ledger; False when the lease is no longer the unit's."""
         step = transitions.Counts(
-            rows=parcel.row_count - parcel.rows.get(QUARANTINE, 0),
+            rows=parcel.row_count - parcel.rows.get(QUARANTINE, 0) - parcel.marks,
             pages=1,
             rejected=parcel.rows.get(QUARANTINE, 0),
             first_second=parcel.first_second,

@@ -1,7 +1,8 @@
 """One number for a whole table, whatever the order of its rows, that counts repeats.
 
-The sum, modulo 2^64, over all rows of the first eight bytes (big endian) of the MD5 of
-`tx|wallet|token|side|micro-shares|epoch second`. Anyone can compute it from the API's rows.
+The sum, modulo 2^64, over all rows of the first eight bytes (big endian) of the MD5 of one line of
+text, for a trade `tx|wallet|token|side|micro-shares|epoch second`. Anyone can compute it from the
+API's rows.
 """
 
 from __future__ import annotations
@@ -18,16 +19,34 @@ _ACTIVITY = (
     "toString(toUnixTimestamp(activity_timestamp)))"
 )
 
-TRADES = " ".join(
-    ["SELECT count() AS rows,", _DIGEST.format(text=_TRADE), "AS digest FROM external_trades_raw"]
+_MARKET = (
+    "concat(condition_id, '|', market_id, '|', market_slug, '|', toString(toUInt8(closed)), '|', "
+    "toString(toUInt8(resolved)), '|', ifNull(toString(winning_outcome), ''))"
 )
-ACTIVITY = " ".join(
-    [
-        "SELECT count() AS rows,",
-        _DIGEST.format(text=_ACTIVITY),
-        "AS digest FROM wallet_activity_raw",
-    ]
+_EVENT = (
+    "concat(event_id, '|', event_slug, '|', toString(toUInt8(closed)), '|', "
+    "arrayStringConcat(arraySort(x -> toUInt64OrZero(x), market_ids), ','))"
 )
+_POSITION = (
+    "concat(wallet_address, '|', condition_id, '|', toString(outcome), '|', asset_id, '|', "
+    "if(status = 'CLOSED', 'CLOSED', 'OPEN'), '|', toString(toInt64(round(size * 1e6))))"
+)
+_RESOLUTION = (
+    "concat(condition_id, '|', arrayStringConcat("
+    "arrayMap(x -> toString(toInt64(round(x * 1e6))), payouts), ','))"
+)
+
+
+def _of(text: str, table: str) -> str:
+    return f"SELECT count() AS rows, {_DIGEST.format(text=text)} AS digest FROM {table}"
+
+
+MARKETS = _of(_MARKET, "api_markets_staging")
+EVENTS = _of(_EVENT, "api_events_staging")
+POSITIONS = _of(_POSITION, "api_positions_staging")
+RESOLUTIONS = _of(_RESOLUTION, "api_resolutions WHERE status = 'resolved'")
+TRADES = _of(_TRADE, "external_trades_raw")
+ACTIVITY = _of(_ACTIVITY, "wallet_activity_raw")
 DUPLICATES = (
     "SELECT external_trade_id, count() AS copies FROM external_trades_raw "
     "GROUP BY external_trade_id HAVING copies > 1"

@@ -15,7 +15,7 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
-from polybackfill.daemon import supervisor, worker, writer
+from polybackfill.daemon import feed, supervisor, worker, writer
 from polybackfill.polymarket import limits as rate_limits
 from polybackfill.work import queue as queues
 
@@ -28,20 +28,13 @@ _RATIO_AFTER = 20  # finished requests before the plan's estimate is corrected b
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the run and what was expected of it.
-
-    `budget`: name of its narrow budget; `units`: units asked; `requests`: pages they should take;
-    `done_before`, `failed_before`: units that earlier runs ended and the queue is not shown.
-    """
+    """One part of the run, where its units come from, and the name of its narrow budget."""
 
     crew: crews.Crew
     queue: queues.Queue
     walker: worker.Walker
+    source: feed.Source
     budget: str
-    units: int
-    requests: int
-    done_before: int
-    failed_before: int
 
 
 @dataclass(frozen=True)
@@ -134,17 +127,18 @@ class Snapshots:
 
     def _part(self, part: Part, budgets: dict[str, Any], pages_per_s: float) -> dict[str, Any]:
         stats = part.queue.stats()
-        done = part.done_before + stats["done"] + stats["skipped_done"]
-        failed = part.failed_before + stats["error"] + stats["skipped_error"]
+        known = part.source.known
+        done = known.done_before + stats["done"] + stats["skipped_done"]
+        failed = known.failed_before + stats["error"] + stats["skipped_error"]
         allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
         rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s)
         return {
-            "units": part.units,
+            "units": known.keys,
             "done": done,
             "error": failed,
             "open": stats["leased"],
-            "share": (done + failed) / part.units if part.units else 1.0,
+            "share": min(1.0, (done + failed) / known.keys) if known.keys else 1.0,
             "pages": part.walker.pages,
             "requests_left": requests_left,
             "allowed_per_s": allowed_per_s,
@@ -155,14 +149,15 @@ class Snapshots:
 
     def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
         """Expected requests still to send, corrected by what finished units really took."""
-        asked = part.units - part.done_before - part.failed_before
+        known = part.source.known
+        asked = known.keys - known.done_before - known.failed_before
         finished = stats["done"] + stats["error"] + stats["skipped_done"] + stats["skipped_error"]
         share = finished / max(1, asked)
-        expected = part.requests * share
+        expected = known.requests * share
         ratio = part.walker.pages / expected if expected > _RATIO_AFTER else 1.0
-        if finished >= asked:
+        if finished >= asked and part.queue.complete:
             return 0
-        return max(1, round(part.requests * max(1.0, ratio) - part.walker.pages))
+        return max(1, round(known.requests * max(1.0, ratio) - part.walker.pages))
 
     def _expected_rate(self, part: Part, allowed_per_s: float, pages_per_s: float) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""

@@ -1,12 +1,14 @@
-"""`--since` and `--until`: days or times in UTC, both inclusive."""
+"""`--since` and `--until`: days or times in UTC, both inclusive; `--until 07:00`: when to stop."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from polybackfill import errors
 from polybackfill.work import units
 
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _FORMS = "2024-08-21, 2024-08-21T18:30:00, or seconds since 1970"
 
 
@@ -20,6 +22,23 @@ def parse(since: str | None, until: str | None) -> units.Window:
     if first is not None and last is not None and first > last:
         raise errors.Stop(f"--since {since} lies after --until {until}: swap them")
     return first, last
+
+
+def stop_time(text: str | None, now: float) -> float | None:
+    """The next moment at which this machine's clock shows `text` (07:00), in epoch seconds.
+
+    None when the text is no time of day, but a day: that one bounds what is fetched.
+    """
+    shown = _CLOCK.fullmatch(text or "")
+    if shown is None:
+        return None
+    local = datetime.fromtimestamp(now).astimezone()
+    moment = local.replace(
+        hour=int(shown[1]), minute=int(shown[2]), second=0, microsecond=0, tzinfo=None
+    )
+    if moment <= local.replace(tzinfo=None):
+        moment += timedelta(days=1)
+    return moment.astimezone().timestamp()
 
 
 def _second(flag: str, text: str, *, end_of_day: bool) -> int:

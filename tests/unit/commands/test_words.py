@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ def of(*typed: str) -> words.Asked:
 
 
 def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:
-    assert of() == words.Asked(parts=("conditions", "wallets"))
+    assert of() == words.Asked()
+    assert of().everything
+    assert not of("conditions", "wallets").everything
+    assert of("events", "markets").kinds == ("clob", "markets", "lookups", "events")
     assert of("wallets") == words.Asked(parts=("wallets",))
     asked = of("--wallet", f"{WALLET},{OTHER}", "--wallet", WALLET)
     assert asked.parts == ("wallets",)
@@ -44,7 +48,9 @@ def test_an_empty_list_is_not_the_whole_plan(tmp_path: Path) -> None:
         (("conditions", "--wallet", WALLET), "--wallet lists wallets, but only conditions"),
         (("wallets", "--condition-id", CONDITION), "--condition-id lists conditions"),
         (("wallets", "conditions", "--wallet", WALLET), "list them too with --condition-id"),
-        (("markets",), "no part markets"),
+        (("market",), "no part market: the parts are markets, events, conditions"),
+        (("markets", "--wallet", WALLET), "--wallet lists wallets, but only markets"),
+        (("wallets", "events", "--wallet", WALLET), "events cannot run for a list"),
     ],
 )
 def test_a_list_for_another_part_is_refused(typed: tuple[str, ...], named: str) -> None:
@@ -58,3 +64,19 @@ def test_contracts_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) ->
     assert f"left out: {contract}" in capsys.readouterr().err
     with pytest.raises(errors.Stop, match="every wallet given is a contract"):
         of("--wallet", contract)
+
+
+def test_a_list_may_ask_for_every_part_that_takes_it() -> None:
+    asked = of("wallets", "positions", "--wallet", WALLET)
+    assert asked.kinds == ("wallets", "positions")
+    assert asked.keys("positions") == ("ab" * 20,)
+    assert not asked.everything
+
+
+def test_a_time_of_day_is_when_to_stop() -> None:
+    asked = of("--until", "07:00")
+    assert asked.window == (None, None)
+    assert asked.stop_at is not None
+    assert 0 < asked.stop_at - time.time() <= 86_400 + 3_600
+    assert time.strftime("%H:%M", time.localtime(asked.stop_at)) == "07:00"
+    assert of("--until", "2026-06-30").stop_at is None

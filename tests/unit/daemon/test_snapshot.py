@@ -11,6 +11,7 @@ from tests import harness
 from tests.unit import conftest as unit_conftest
 from tests.unit.daemon import conftest
 
+from polybackfill.daemon import feed as feeds
 from polybackfill.daemon import supervisor
 from polybackfill.polymarket import endpoints
 from polybackfill.views import live, snapshot
@@ -20,15 +21,14 @@ def pictures(
     rig: conftest.Rig, watch: supervisor.Supervisor, file: Path, units: int
 ) -> snapshot.Snapshots:
     """What a run shows of itself."""
+    source = feeds.Typed(rig.kind, (), feeds.Choice(), rig.ledger)
+    source.known = feeds.Expected(units, units)
     part = snapshot.Part(
         crew=rig.crew,
         queue=rig.line,
         walker=rig.walker,
+        source=source,
         budget=endpoints.ACTIVITY.budgets[0],
-        units=units,
-        requests=units,
-        done_before=0,
-        failed_before=0,
     )
     made = snapshot.Snapshots(
         run_name="main",

@@ -70,9 +70,12 @@ FROM
 )
 GROUP BY condition_id;
 
--- Drafts and relics: kept apart, since nothing else can be joined to them.
+-- Drafts and relics: kept apart, since nothing else can be joined to them. Both lists may show one;
+-- its slug is the same in both.
 CREATE VIEW IF NOT EXISTS api_markets_without_condition {on_cluster} AS
-SELECT * EXCEPT condition_id FROM api_market_rows FINAL WHERE condition_id = '';
+SELECT * EXCEPT condition_id FROM api_market_rows FINAL WHERE condition_id = ''
+ORDER BY source = 'gamma' DESC, market_id DESC
+LIMIT 1 BY if(market_slug = '', concat('id ', market_id), market_slug);
 
 CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
 (
@@ -234,7 +237,11 @@ WHERE notEmpty(payouts);
 CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster} AS
 SELECT condition_id, r.payouts AS by_resolutions, g.outcome_prices AS by_gamma,
     c.winning_outcome AS by_order_book
-FROM (SELECT condition_id, payouts FROM api_resolutions WHERE status = 'resolved') AS r
+FROM
+(
+    SELECT condition_id, payouts FROM api_resolutions
+    WHERE status = 'resolved' AND notEmpty(payouts)
+) AS r
 LEFT JOIN
 (
     SELECT condition_id, outcome_prices FROM api_market_rows FINAL

@@ -1,0 +1,107 @@
+"""`polybackfill plan estimate`, and what `run` prints before its first request."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import rich.console
+import rich.table
+
+from polybackfill import errors, settings
+from polybackfill.commands import context, words
+from polybackfill.polymarket import endpoints
+from polybackfill.store import client as stores
+from polybackfill.store import outlook
+from polybackfill.views import estimate as estimates
+
+
+def estimate(arguments: argparse.Namespace) -> int:
+    """The command: what a run of these parts would cost. Nothing is fetched."""
+    chosen = context.settings_of(arguments)
+    asked = words.Asked(parts=words.parts_of(arguments.parts))
+    document, found, ahead = context.run(_read(chosen, asked))
+    if arguments.json:
+        context.print_json(document)
+    else:
+        show(found, ahead, document, sys.stdout)
+    return errors.EXIT_OK
+
+
+async def of(
+    store: stores.Store,
+    asked: words.Asked,
+    budgets: Mapping[str, endpoints.Budget],
+    share: float,
+) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
+    """The estimate as a document, as lines, and what it was made from."""
+    ahead = await outlook.of(store, everything=asked.everything)
+    found = estimates.lines(asked.kinds, ahead, budgets, share)
+    last = estimates.last(found)
+    return (
+        {
+            "parts": [dataclasses.asdict(line) for line in found],
+            "hours": round(estimates.hours(found, budgets, share), 2),
+            "requests": sum(line.requests for line in found),
+            "bytes": sum(line.bytes for line in found),
+            "ends_last": None if last is None else last.route,
+            "published_sizes": list(ahead.published),
+        },
+        found,
+        ahead,
+    )
+
+
+def show(
+    found: Sequence[estimates.Line],
+    ahead: outlook.Outlook,
+    document: Mapping[str, Any],
+    out: TextIO,
+) -> None:
+    """The estimate as a table."""
+    table = rich.table.Table(box=None, pad_edge=False)
+    table.add_column("part")
+    for name in ("units", "requests", "rows", "disk", "hours at the limit"):
+        table.add_column(name, justify="right")
+    table.add_column("limit of")
+    for line in found:
+        table.add_row(
+            line.kind,
+            f"{line.units:,}",
+            f"{line.requests:,}",
+            f"{line.rows:,}",
+            size(line.bytes),
+            f"{line.hours:,.2f}",
+            line.route,
+        )
+    console = rich.console.Console(file=out, highlight=False, width=110)
+    console.print(table)
+    console.print(
+        f"{document['requests']:,} requests, about {document['hours']:,.1f} hours on this host, "
+        f"{size(document['bytes'])} on disk; {document['ends_last']} ends last"
+    )
+    if ahead.published:
+        console.print(
+            "sizes as published in mid-2026, until the lists are read: "
+            + ", ".join(ahead.published)
+        )
+
+
+def size(count: float) -> str:
+    """`3.4 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1_000
+    return f"{count:,.1f} TB"
+
+
+async def _read(
+    chosen: settings.Settings, asked: words.Asked
+) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
+    budgets = context.budgets(chosen)
+    async with context.open_store(chosen, migrate=True) as store:
+        return await of(store, asked, budgets, chosen.backfill.share)

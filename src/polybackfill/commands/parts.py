@@ -1,0 +1,235 @@
+"""Where the units of each kind come from, in a run of everything and in a run of a list."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from polybackfill import clock as clocks
+from polybackfill import progress as marks
+from polybackfill import settings
+from polybackfill.commands import ground as grounds
+from polybackfill.commands import words
+from polybackfill.daemon import feed, kinds, sources
+from polybackfill.polymarket import clob, contracts, http, walk
+from polybackfill.store import client as stores
+from polybackfill.store import discovery
+from polybackfill.work import queue as queues
+from polybackfill.work import slices, sweeps, units
+
+_PART_PAGES = 20
+
+# What a kind feeds on: `ready` when the first have ended, over when all have.
+_FIRST = {
+    units.LOOKUPS: (units.CLOB, units.MARKETS, units.EVENTS),
+    units.CONDITIONS: (units.CLOB, units.MARKETS, units.EVENTS),
+    units.RESOLUTIONS: (units.CLOB, units.MARKETS, units.EVENTS),
+}
+_LAST = {
+    units.LOOKUPS: (units.CONDITIONS, units.WALLETS),
+    units.WALLETS: (units.CONDITIONS,),
+    units.POSITIONS: (units.CONDITIONS,),
+    units.RESOLUTIONS: (units.CONDITIONS, units.WALLETS),
+}
+
+
+class Parts:
+    """The sources of one run."""
+
+    def __init__(
+        self,
+        chosen: settings.Settings,
+        asked: words.Asked,
+        ground: grounds.Ground,
+        client: http.Client,
+        clock: clocks.Clock,
+    ) -> None:
+        backfill = chosen.backfill
+        self._asked = asked
+        self._ledger = ground.ledger
+        self._store = ground.store
+        self._client = client
+        self._clock = clock
+        self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip)
+        self._sweeps = sweeps.Sweeps(chosen.ledger_dir)
+        self._named = sweeps.name(clock.now())
+        self._began = int(clock.now())
+        self._adding = asyncio.Lock()
+        self.queues: dict[str, queues.Queue] = {}
+        self.sent: dict[str, Callable[[], int]] = {}
+
+    def source(self, kind: str) -> feed.Source:
+        """Where the units of a kind come from."""
+        if self._asked.listed or self._store is None:
+            return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger)
+        if kind in {units.CLOB, units.MARKETS, units.EVENTS}:
+            return self._slices(kind)
+        if kind in {units.CONDITIONS, units.WALLETS}:
+            return self._planned(kind, self._store)
+        return self._found(kind, self._store)
+
+    def complete(self) -> None:
+        """Readings whose every unit has ended are complete: the next run reads anew."""
+        for kind, queue in self.queues.items():
+            if queue.complete and self._choice.whole and not self._asked.dry_run:
+                self._sweeps.complete(kind)
+
+    def _slices(self, kind: str) -> feed.Source:
+        sweep = self._sweep(kind)
+
+        async def keys() -> list[str]:
+            if kind == units.CLOB:
+                return [sweeps.key(key, sweep) for key in await self._offsets()]
+            began = sweeps.began(sweep)
+            return [
+                part
+                for closed in (False, True)
+                for key in slices.sweep(began, closed=closed)
+                for part in slices.parts(sweeps.key(key, sweep), partial(self._is_known, kind))
+            ]
+
+        return sources.Slices(
+            kind, keys, splits=lambda: self.queues[kind].stats()["splits"], clock=self._clock
+        )
+
+    def _is_known(self, kind: str, key: str) -> bool:
+        held = self._ledger.open_unit(kind, key) or self._ledger.failed_unit(kind, key)
+        return held is not None or self._ledger.is_done(kind, key)
+
+    async def _offsets(self) -> list[str]:
+        """The order book's list in parts of 20 pages, the last one open for what is added."""
+        progress = marks.Progress(self._clock)
+
+        async def fetch(asked: walk.Feed, cursor: str | None) -> http.Reply:
+            return await self._client.get(asked.route, asked.query(cursor), progress)
+
+        rows = await clob.size(fetch, clock=self._clock)
+        firsts = range(0, max(1, rows), _PART_PAGES * clob.PAGE_ROWS)
+        ends = [*firsts[1:], None]
+        return [clob.key(first, end) for first, end in zip(firsts, ends, strict=True)]
+
+    def _planned(self, kind: str, store: stores.Store) -> feed.Source:
+        planned = feed.Planned(
+            kind,
+            store,
+            self._choice,
+            self._ledger,
+            dry_run=self._asked.dry_run,
+            clock=self._clock,
+        )
+        if not self._asked.everything or self._asked.dry_run:
+            return planned
+        if kind == units.WALLETS:
+            prepare, listing, count = (
+                partial(self._add_wallets, store),
+                planned.units,
+                planned.expected,
+            )
+        else:
+            prepare, listing, count = (
+                partial(discovery.add_markets, store),
+                partial(self._all, planned, store),
+                partial(self._count_all, planned, store),
+            )
+        return sources.Following(
+            kind,
+            prepare=prepare,
+            listing=listing,
+            upstream=self._upstream(kind),
+            count=count,
+            sent=partial(self._sent, kind),
+            clock=self._clock,
+        )
+
+    async def _count_all(self, planned: feed.Planned, store: stores.Store) -> feed.Expected:
+        known = await planned.expected()
+        if not (self._choice.whole and self._choice.full_history):
+            return known
+        again = await discovery.count(store, units.CONDITIONS, began=self._began)
+        requests = known.requests + -(-again // units.MAX_KEYS_PER_BATCH)
+        return dataclasses.replace(known, keys=known.keys + again, requests=requests)
+
+    async def _all(self, planned: feed.Planned, store: stores.Store) -> AsyncIterator[units.Unit]:
+        """Markets nobody has read yet, then those that were open when they were read."""
+        async for unit in planned.units():
+            yield unit
+        if not (self._choice.whole and self._choice.full_history):
+            return
+        began = self._began
+        async for since, conditions in discovery.open_when_read(store, began):
+            for unit in units.pack(((key, 0) for key in conditions), window=(since, began)):
+                yield unit
+
+    def _found(self, kind: str, store: stores.Store) -> feed.Source:
+        sweep = self._sweep(kind)
+        size = kinds.KINDS[kind].keys_per_request
+        keys, later = self._listings(kind, store)
+        batches = sources.Batches(
+            kind,
+            sweep,
+            size,
+            keys,
+            later=later,
+            limit=self._choice.limit,
+            skip=self._choice.skip,
+        )
+
+        async def count() -> feed.Expected:
+            keys = self._choice.cut(await discovery.count(store, kind))
+            return feed.Expected(keys, -(-keys // size))
+
+        prepare: sources.Step = sources.no_step
+        if kind == units.POSITIONS and self._asked.everything and not self._asked.dry_run:
+            prepare = partial(self._add_wallets, store)
+        return sources.Following(
+            kind,
+            prepare=prepare,
+            listing=batches,
+            upstream=self._upstream(kind),
+            count=count,
+            sent=partial(self._sent, kind),
+            clock=self._clock,
+        )
+
+    def _listings(
+        self, kind: str, store: stores.Store
+    ) -> tuple[sources.Listing, sources.Listing | None]:
+        """What the first listing of a kind asks for, and what every further one."""
+        if kind == units.POSITIONS:
+            return discovery.PlannedWallets(store), None
+        traded = partial(discovery.traded_conditions, store)
+        if kind == units.LOOKUPS:
+            first = partial(discovery.unlisted_conditions, store)
+            return first, partial(traded, unknown_to="api_market_rows")
+        first = partial(discovery.unresolved_conditions, store)
+        return first, partial(traded, unknown_to="api_resolution_rows")
+
+    async def _add_wallets(self, store: stores.Store) -> None:
+        """Two kinds feed on the wallets that are found; one at a time may add them."""
+        async with self._adding:
+            await discovery.add_wallets(store, tuple(contracts.CONTRACTS))
+
+    def _sweep(self, kind: str) -> str:
+        """The reading that is under way, or a new one."""
+        if self._asked.dry_run:
+            return self._named
+        name = self._sweeps.current(kind)
+        if name is None:
+            name = self._named
+            self._ledger.forget(kind)
+            self._sweeps.begin(kind, name)
+        return name
+
+    def _sent(self, kind: str) -> int:
+        return self.sent[kind]()
+
+    def _upstream(self, kind: str) -> sources.Upstream:
+        first, last = _FIRST.get(kind, ()), _LAST.get(kind, ())
+        return sources.Upstream(
+            ready=partial(self._ended, first), ended=partial(self._ended, (*first, *last))
+        )
+
+    def _ended(self, kinds_before: tuple[str, ...]) -> bool:
+        return all(self.queues[kind].complete for kind in kinds_before if kind in self.queues)

@@ -1,0 +1,199 @@
+"""What the parts that read everything have to read: lists in slices, and what the store has found.
+
+A source is listed again and again while the parts it feeds on are still at work, so that markets
+and wallets are fetched as they are found. The queue skips what it knows already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.daemon import feed
+from polybackfill.work import sweeps, units
+
+log = structlog.get_logger()
+
+_POLL_S = 0.25
+_FIRST_AGAIN_S = 2.0
+_AGAIN_S = 60.0
+
+Listing = Callable[[], AsyncIterator[list[str]]]
+Step = Callable[[], Awaitable[None]]
+
+
+async def no_step() -> None:
+    """Nothing to be done before a listing."""
+
+
+async def patiently(kind: str, step: Step, clock: clocks.Clock) -> None:
+    """Take a step, again and again while the store or the API is away."""
+    while True:
+        try:
+            await step()
+        except errors.Retry as error:
+            log.warning("source.retry", kind=kind, error=str(error))
+            await clock.sleep(max(error.after_s or 0.0, _FIRST_AGAIN_S))
+        else:
+            return
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The parts a source feeds on. `ready`: a first listing is worth its while; `ended`: nothing
+    will be added any more.
+    """
+
+    ready: Callable[[], bool] = lambda: True
+    ended: Callable[[], bool] = lambda: True
+
+
+class Following:
+    """A source that lists what its upstream has brought, until upstream has ended.
+
+    `prepare` runs before every listing; `count` says what there is to do at that moment, `sent` how
+    many requests were sent until then.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        prepare: Step,
+        listing: Callable[[], AsyncIterator[units.Unit]],
+        upstream: Upstream,
+        count: Callable[[], Awaitable[feed.Expected]],
+        sent: Callable[[], int],
+        clock: clocks.Clock,
+    ) -> None:
+        self._kind = kind
+        self._prepare = prepare
+        self._listing = listing
+        self._upstream = upstream
+        self._count = count
+        self._sent = sent
+        self._clock = clock
+        self.known = feed.Expected()
+
+    async def expected(self) -> feed.Expected:
+        """What is known of it so far; `known` grows while the run goes on."""
+        self.known = await self._count()
+        return self.known
+
+    async def units(self) -> AsyncIterator[units.Unit]:
+        """Units until upstream has ended and was listed once more after that."""
+        pauses = itertools.chain([_FIRST_AGAIN_S, 5.0, 15.0, 30.0], itertools.repeat(_AGAIN_S))
+        await self._until(self._upstream.ready, float("inf"))
+        while True:
+            last = self._upstream.ended()
+            await patiently(self._kind, self._prepare, self._clock)
+            await patiently(self._kind, self._recount, self._clock)
+            async for unit in self._listing():
+                yield unit
+            if last:
+                return
+            await self._until(self._upstream.ended, next(pauses))
+
+    async def _recount(self) -> None:
+        """What was done before this run stays what it was at its start."""
+        now = await self._count()
+        self.known = dataclasses.replace(
+            now,
+            keys=max(now.keys, self.known.keys),
+            requests=self._sent() + now.requests,
+            done_before=self.known.done_before,
+            failed_before=self.known.failed_before,
+        )
+
+    async def _until(self, condition: Callable[[], bool], within_s: float) -> None:
+        deadline = self._clock.monotonic() + within_s
+        while not condition() and self._clock.monotonic() < deadline:
+            await self._clock.sleep(_POLL_S)
+
+
+class Slices:
+    """The slices of a list: offsets of the order book's, dates of Gamma's. `keys` names them."""
+
+    def __init__(
+        self,
+        kind: str,
+        keys: Callable[[], Awaitable[list[str]]],
+        *,
+        splits: Callable[[], int],
+        clock: clocks.Clock,
+    ) -> None:
+        self._kind = kind
+        self._keys = keys
+        self._splits = splits
+        self._clock = clock
+        self._count = 1
+
+    @property
+    def known(self) -> feed.Expected:
+        """A slice that is too full becomes two."""
+        return feed.Expected(self._count + self._splits(), self._count + self._splits())
+
+    async def expected(self) -> feed.Expected:
+        """How many there are is asked when the run has begun."""
+        return feed.Expected(self._count, self._count)
+
+    async def units(self) -> AsyncIterator[units.Unit]:
+        """One unit per slice, in order."""
+        keys: list[str] = []
+
+        async def name() -> None:
+            keys.extend(await self._keys())
+
+        await patiently(self._kind, name, self._clock)
+        self._count = len(keys)
+        for key in keys:
+            yield units.Unit(self._kind, (key,))
+
+
+class Batches:
+    """Keys of the store as units of one reading, `size` keys each.
+
+    `later`: what the second and every further listing asks for instead.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        sweep: str,
+        size: int,
+        keys: Listing,
+        *,
+        later: Listing | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+    ) -> None:
+        self._kind = kind
+        self._sweep = sweep
+        self._size = size
+        self._keys = keys
+        self._later = later or keys
+        self._end = None if limit is None else skip + limit
+        self._skip = skip
+        self._seen = 0
+
+    async def __call__(self) -> AsyncIterator[units.Unit]:
+        """The units of one listing."""
+        keys, self._keys = self._keys, self._later
+        async for chunk in keys():
+            chosen = self._chosen(chunk)
+            for first in range(0, len(chosen), self._size):
+                batch = chosen[first : first + self._size]
+                yield units.Unit(self._kind, tuple(sweeps.key(key, self._sweep) for key in batch))
+
+    def _chosen(self, chunk: list[str]) -> list[str]:
+        """What of this chunk `--skip` and `--limit` leave."""
+        first = max(0, self._skip - self._seen)
+        end = None if self._end is None else max(0, self._end - self._seen)
+        self._seen += len(chunk)
+        return chunk[first:end]

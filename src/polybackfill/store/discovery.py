@@ -1,0 +1,190 @@
+"""What the lists and the trades show that no plan names yet: markets, wallets, open questions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+
+from polybackfill.store import client
+
+# Shares in a row, for want of anything better known of a market than its volume: 12 at the median
+# and 69 at the ninth decile of the 7,613 recorded rows. Only a hint for packing and for estimates.
+SHARES_PER_ROW = 30
+
+_CHUNK = 5_000
+_MARKETS = """
+INSERT INTO condition_backfill_plan
+    (condition_id, trade_count, notional, priority_rank, source)
+SELECT condition_id, toUInt64(volume * 2 / {shares}), volume,
+    (SELECT max(priority_rank) FROM condition_backfill_plan)
+        + row_number() OVER (ORDER BY volume DESC, condition_id),
+    'api_markets_staging'
+FROM (SELECT condition_id, volume FROM api_markets_staging)
+WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan)
+"""
+_WALLETS = """
+INSERT INTO wallet_backfill_plan (wallet_address, trade_count, notional, priority_rank, source)
+SELECT wallet_address, trades, notional,
+    (SELECT max(priority_rank) FROM wallet_backfill_plan)
+        + row_number() OVER (ORDER BY notional DESC, wallet_address),
+    'external_trades_raw'
+FROM
+(
+    SELECT wallet_address, count() AS trades, sum(cash_value) AS notional
+    FROM external_trades_raw
+    WHERE wallet_address NOT IN (SELECT wallet_address FROM wallet_backfill_plan)
+        AND wallet_address NOT IN {contracts:Array(String)}
+    GROUP BY wallet_address
+)
+"""
+# Conditions that the order book, an event or a trade shows, and Gamma's lists do not.
+_UNLISTED = """
+SELECT condition_id FROM
+(
+    SELECT condition_id FROM api_market_rows WHERE source != 'gamma'
+    UNION DISTINCT SELECT arrayJoin(condition_ids) FROM api_event_rows
+    UNION DISTINCT SELECT condition_id FROM external_trades_raw
+)
+WHERE condition_id > {after:String} AND condition_id != ''
+    AND condition_id NOT IN (SELECT condition_id FROM api_market_rows WHERE source = 'gamma')
+ORDER BY condition_id LIMIT {chunk:UInt32}
+"""
+_UNRESOLVED = """
+SELECT condition_id FROM
+(
+    SELECT condition_id FROM api_market_rows
+    UNION DISTINCT SELECT condition_id FROM external_trades_raw
+)
+WHERE condition_id > {after:String} AND condition_id != ''
+    AND condition_id NOT IN (
+        SELECT condition_id FROM api_resolution_rows WHERE status = 'resolved')
+ORDER BY condition_id LIMIT {chunk:UInt32}
+"""
+# What only trades show, and no list: found while the lists are long read.
+_SEEN_IN_TRADES = """
+SELECT DISTINCT condition_id FROM external_trades_raw
+WHERE condition_id > {{after:String}} AND condition_id != ''
+    AND condition_id NOT IN (SELECT condition_id FROM {known})
+ORDER BY condition_id LIMIT {{chunk:UInt32}}
+"""
+# Markets whose whole history was read while they were still open. `since`: the day of the newest
+# stored trade, an hour taken off, so that a walk from the newest row back ends among stored rows.
+_OPEN_WHEN_READ = """
+SELECT condition_id, toUnixTimestamp(toStartOfDay(
+    if(last_second = 0, last_run_at, least(last_second, last_run_at)) - 3600)) AS since
+FROM
+(
+    SELECT condition_id, assumeNotNull(last_run_at) AS last_run_at FROM condition_backfill_plan
+    WHERE status = 'done' AND last_run_at < {began:DateTime}
+) AS plan
+INNER JOIN
+(
+    SELECT condition_id, closed, closed_at FROM api_markets_staging
+) AS market USING (condition_id)
+LEFT JOIN
+(
+    SELECT condition_id, max(trade_timestamp) AS last_second
+    FROM external_trades_raw GROUP BY condition_id
+) AS stored USING (condition_id)
+WHERE (NOT closed OR isNull(closed_at) OR closed_at > last_run_at - INTERVAL 1 DAY)
+    AND (since, condition_id) > ({since:UInt32}, {after:String})
+ORDER BY since, condition_id LIMIT {chunk:UInt32}
+"""
+_COUNTS = {
+    "lookups": f"SELECT count() AS n FROM ({_UNLISTED})",
+    "resolutions": f"SELECT count() AS n FROM ({_UNRESOLVED})",
+    "positions": "SELECT count() AS n FROM wallet_backfill_plan",
+    "conditions": f"SELECT count() AS n FROM ({_OPEN_WHEN_READ})",
+}
+_EVERYTHING: dict[str, str | int] = {"after": "", "since": 0, "chunk": 2**32 - 1}
+_PLANNED_WALLETS = """
+SELECT priority_rank, wallet_address, trade_count FROM wallet_backfill_plan
+WHERE (priority_rank, wallet_address) > ({rank:UInt32}, {after:String})
+ORDER BY priority_rank, wallet_address LIMIT {chunk:UInt32}
+"""
+
+
+async def add_markets(store: client.Store) -> None:
+    """Every market of the lists into `condition_backfill_plan`, the largest by volume first."""
+    await store.command(_MARKETS.replace("{shares}", str(SHARES_PER_ROW)))
+
+
+async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
+    """Every wallet that has traded into `wallet_backfill_plan`, ranked by notional behind those it
+    holds; `contracts` are left out.
+    """
+    await store.command(_WALLETS, parameters={"contracts": list(contracts)})
+
+
+async def unlisted_conditions(store: client.Store) -> AsyncIterator[list[str]]:
+    """Conditions that Gamma's lists have not shown, in order, some thousand at a time."""
+    async for chunk in _chunks(store, _UNLISTED):
+        yield chunk
+
+
+async def unresolved_conditions(store: client.Store) -> AsyncIterator[list[str]]:
+    """Conditions whose resolution is not stored yet, in order, some thousand at a time."""
+    async for chunk in _chunks(store, _UNRESOLVED):
+        yield chunk
+
+
+async def traded_conditions(store: client.Store, *, unknown_to: str) -> AsyncIterator[list[str]]:
+    """Conditions of trades that a table (of `api_market_rows`, `api_resolution_rows`) lacks."""
+    async for chunk in _chunks(store, _SEEN_IN_TRADES.format(known=unknown_to)):
+        yield chunk
+
+
+async def open_when_read(store: client.Store, began: int) -> AsyncIterator[tuple[int, list[str]]]:
+    """Conditions that were read before `began` and may have traded since: (second from which on
+    they are read again, conditions), the longest quiet first.
+    """
+    since, after = 0, ""
+    while True:
+        rows = await store.rows(
+            _OPEN_WHEN_READ,
+            parameters={"began": began, "since": since, "after": after, "chunk": _CHUNK},
+        )
+        if not rows:
+            return
+        for day, found in itertools.groupby(rows, key=lambda row: int(row["since"])):
+            yield day, [row["condition_id"] for row in found]
+        since, after = int(rows[-1]["since"]), rows[-1]["condition_id"]
+
+
+class PlannedWallets:
+    """All wallets of the plan in order of rank, whatever their status.
+
+    Asked again it goes on behind the last one: what is found later is ranked later.
+    """
+
+    def __init__(self, store: client.Store) -> None:
+        self._store = store
+        self._rank, self._after = 0, ""
+
+    async def __call__(self) -> AsyncIterator[list[str]]:
+        """Some thousand at a time."""
+        while True:
+            rows = await self._store.rows(
+                _PLANNED_WALLETS,
+                parameters={"rank": self._rank, "after": self._after, "chunk": _CHUNK},
+            )
+            if not rows:
+                return
+            yield [row["wallet_address"] for row in rows]
+            self._rank, self._after = rows[-1]["priority_rank"], rows[-1]["wallet_address"]
+
+
+async def count(store: client.Store, kind: str, *, began: int = 0) -> int:
+    """How many keys the listing of a kind has now; of conditions those of `open_when_read`."""
+    rows = await store.rows(_COUNTS[kind], parameters={**_EVERYTHING, "began": began})
+    return int(rows[0]["n"])
+
+
+async def _chunks(store: client.Store, sql: str) -> AsyncIterator[list[str]]:
+    after = ""
+    while True:
+        rows = await store.rows(sql, parameters={"after": after, "chunk": _CHUNK})
+        if not rows:
+            return
+        yield [row["condition_id"] for row in rows]
+        after = rows[-1]["condition_id"]

@@ -1,0 +1,79 @@
+"""How much there is to fetch: counted in the store, or as published before its lists were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polybackfill.store import client
+
+# Sizes of the exchange in 2026, for a store that knows nothing yet: 1.5 million markets (order book
+# list, 2026-06-29), 1.09 million events (highest id, 2026-09-28), 1.2 billion fills in two rows
+# each, 2.9 million wallets (published data sets, mid-2026).
+PUBLISHED_MARKETS = 1_500_000
+PUBLISHED_EVENTS = 1_093_037
+PUBLISHED_ROWS = 2_400_000_000
+PUBLISHED_WALLETS = 2_900_000
+
+_COUNTS = """
+SELECT
+    (SELECT uniqExact(condition_id) FROM api_market_rows) AS markets,
+    (SELECT uniqExact(event_id) FROM api_event_rows) AS events,
+    (SELECT count() FROM condition_backfill_plan WHERE status IN ('pending', 'in_progress'))
+        AS conditions,
+    (SELECT sum(trade_count) FROM condition_backfill_plan
+        WHERE status IN ('pending', 'in_progress')) AS condition_rows,
+    (SELECT count() FROM wallet_backfill_plan) AS planned_wallets,
+    (SELECT count() FROM wallet_backfill_plan WHERE status IN ('pending', 'in_progress'))
+        AS wallets,
+    (SELECT sum(trade_count) FROM wallet_backfill_plan
+        WHERE status IN ('pending', 'in_progress')) AS wallet_rows
+"""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Keys and rows still to fetch. `published`: names of the figures nobody has counted here."""
+
+    markets: int
+    events: int
+    conditions: int
+    condition_rows: int
+    wallets: int
+    wallet_rows: int
+    holders: int
+    published: tuple[str, ...]
+
+
+async def of(store: client.Store, *, everything: bool) -> Outlook:
+    """What a run has before it; `everything`: of the whole exchange, not only of the plans."""
+    row = (await store.rows(_COUNTS))[0]
+    counted = {name: int(row[name]) for name in row}
+    published: list[str] = []
+
+    def known(name: str, otherwise: int) -> int:
+        if counted[name] or not everything:
+            return counted[name]
+        published.append(name)
+        return otherwise
+
+    lists_read = counted["markets"] > 0
+    conditions = counted["conditions"]
+    condition_rows = counted["condition_rows"]
+    if everything and not lists_read:
+        published += ["conditions", "condition_rows"]
+        conditions, condition_rows = PUBLISHED_MARKETS, PUBLISHED_ROWS
+    wallets, wallet_rows = counted["wallets"], counted["wallet_rows"]
+    holders = known("planned_wallets", PUBLISHED_WALLETS)
+    if "planned_wallets" in published:
+        published += ["wallets", "wallet_rows"]
+        wallets, wallet_rows = PUBLISHED_WALLETS, PUBLISHED_ROWS
+    return Outlook(
+        markets=known("markets", PUBLISHED_MARKETS),
+        events=known("events", PUBLISHED_EVENTS),
+        conditions=conditions,
+        condition_rows=condition_rows,
+        wallets=wallets,
+        wallet_rows=wallet_rows,
+        holders=holders,
+        published=tuple(published),
+    )

@@ -1,0 +1,122 @@
+"""What a run will cost: units, requests, rows, disk and hours at the limits, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from polybackfill.daemon import kinds
+from polybackfill.polymarket import endpoints
+from polybackfill.store import outlook
+from polybackfill.work import units
+
+_PAGE_ROWS = 1_000
+_GAMMA_PAGE_ROWS = 100
+_KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
+# Bytes on disk, measured (docs/store.md for trades; markets with their descriptions).
+_TRADE_BYTES = 124
+_MARKET_BYTES = 400
+_POSITION_BYTES = 90
+_RESOLUTION_BYTES = 60
+# Positions of a wallet: 9 at the median (published data set of 2.9 million wallets, mid-2026).
+_POSITIONS_PER_WALLET = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One kind of unit. `hours`: at its own limit, with everything else out of the way."""
+
+    kind: str
+    units: int
+    requests: int
+    rows: int
+    bytes: int
+    route: str
+    hours: float
+
+
+def lines(
+    asked: Sequence[str],
+    ahead: outlook.Outlook,
+    budgets: Mapping[str, endpoints.Budget],
+    share: float,
+) -> list[Line]:
+    """The kinds asked for, each with what it has before it."""
+    return [_line(kind, ahead, budgets, share) for kind in asked]
+
+
+def hours(found: Sequence[Line], budgets: Mapping[str, endpoints.Budget], share: float) -> float:
+    """The parts run side by side: the slowest budget decides, a shared one with all it carries."""
+    requests: dict[str, int] = {}
+    for line in found:
+        for name in kinds.KINDS[line.kind].route.budgets:
+            requests[name] = requests.get(name, 0) + line.requests
+    return max((_hours(count, budgets[name], share) for name, count in requests.items()), default=0)
+
+
+def last(found: Sequence[Line]) -> Line | None:
+    """The part that ends last."""
+    return max(found, key=lambda line: line.hours, default=None)
+
+
+def _line(
+    kind: str,
+    ahead: outlook.Outlook,
+    budgets: Mapping[str, endpoints.Budget],
+    share: float,
+) -> Line:
+    count, requests, rows, row_bytes = _SIZES[kind](ahead)
+    route = kinds.KINDS[kind].route
+    slowest = max(_hours(requests, budgets[name], share) for name in route.budgets)
+    return Line(kind, count, requests, rows, rows * row_bytes, route.name, slowest)
+
+
+def _hours(requests: int, budget: endpoints.Budget, share: float) -> float:
+    return requests / (budget.requests / budget.window_s * share) / 3_600
+
+
+def _pages(rows: int, page: int = _PAGE_ROWS) -> int:
+    return -(-rows // page)
+
+
+_SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
+    units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
+    units.MARKETS: lambda a: (
+        _pages(a.markets, 2_000),
+        _pages(a.markets, _GAMMA_PAGE_ROWS),
+        a.markets,
+        _MARKET_BYTES,
+    ),
+    units.EVENTS: lambda a: (
+        _pages(a.events, 2_000),
+        _pages(a.events, _GAMMA_PAGE_ROWS),
+        a.events,
+        _MARKET_BYTES,
+    ),
+    units.LOOKUPS: lambda a: (0, 0, 0, 0),
+    units.CONDITIONS: lambda a: (
+        a.conditions,
+        _pages(a.conditions, _KEYS_PER_BATCH) + a.condition_rows // _PAGE_ROWS,
+        a.condition_rows,
+        _TRADE_BYTES,
+    ),
+    units.WALLETS: lambda a: (
+        a.wallets,
+        a.wallets + a.wallet_rows // _PAGE_ROWS,
+        a.wallet_rows,
+        # most of what a wallet walk brings the market walks have brought already
+        0,
+    ),
+    units.POSITIONS: lambda a: (
+        a.holders,
+        2 * a.holders,
+        _POSITIONS_PER_WALLET * a.holders,
+        _POSITION_BYTES,
+    ),
+    units.RESOLUTIONS: lambda a: (
+        a.markets,
+        _pages(a.markets, _KEYS_PER_BATCH),
+        a.markets,
+        _RESOLUTION_BYTES,
+    ),
+}

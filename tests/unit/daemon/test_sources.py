@@ -1,0 +1,92 @@
+"""What is found while a run goes on is taken in, until nothing more can come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.daemon import feed, sources
+from polybackfill.work import units
+
+
+class Upstream:
+    """A part that finds keys, and ends."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.ready = self.ended = False
+        self.prepared = 0
+        self.listed = 0
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.prepared == 1:
+            raise errors.Retry("the store is away")
+
+    async def listing(self) -> AsyncIterator[units.Unit]:
+        self.listed += 1
+        for key in self.found:
+            yield units.Unit("wallets", (key,))
+
+    async def count(self) -> feed.Expected:
+        return feed.Expected(len(self.found), len(self.found))
+
+
+class FastClock(clocks.SystemClock):
+    """A hundred times as fast."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 100
+
+    async def sleep(self, duration_s: float) -> None:
+        await super().sleep(duration_s / 100)
+
+
+async def test_a_source_follows_its_upstream_to_the_end() -> None:
+    upstream = Upstream()
+    source = sources.Following(
+        "wallets",
+        prepare=upstream.prepare,
+        listing=upstream.listing,
+        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
+        count=upstream.count,
+        sent=lambda: 5,
+        clock=FastClock(),
+    )
+    assert await source.expected() == feed.Expected()
+    seen: list[str] = []
+
+    async def take() -> None:
+        seen.extend([unit.keys[0] async for unit in source.units()])
+
+    taking = asyncio.create_task(take())
+    await asyncio.sleep(0.02)
+    assert upstream.prepared == 0, "nothing is listed before upstream is ready"
+    upstream.found = ["a"]
+    upstream.ready = True
+    await asyncio.sleep(0.1)
+    upstream.found = ["a", "b"]
+    upstream.ended = True
+    await asyncio.wait_for(taking, 5)
+    assert set(seen) == {"a", "b"}
+    assert upstream.listed >= 2
+    assert source.known == feed.Expected(2, 7)
+
+
+async def test_batches_hold_the_keys_that_limit_and_skip_leave() -> None:
+    async def keys() -> AsyncIterator[list[str]]:
+        for first in (0, 5):
+            yield [str(number) for number in range(first, first + 5)]
+
+    async def later() -> AsyncIterator[list[str]]:
+        yield ["x"]
+
+    batches = sources.Batches("resolutions", "s", 2, keys, limit=6, skip=1)
+    found = [unit.keys async for unit in batches()]
+    assert found == [("1@s", "2@s"), ("3@s", "4@s"), ("5@s", "6@s")]
+    assert [unit async for unit in batches()] == []
+    twice = sources.Batches("resolutions", "s", 20, keys, later=later)
+    assert [len(unit.keys) async for unit in twice()] == [5, 5]
+    assert [unit.keys async for unit in twice()] == [("x@s",)]

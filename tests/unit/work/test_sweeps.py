@@ -1,0 +1,42 @@
+"""A reading of a list goes on until it is complete, then the next one begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polybackfill import errors
+from polybackfill.work import sweeps
+
+
+def test_a_reading_goes_on_until_it_is_complete(tmp_path: Path) -> None:
+    book = sweeps.Sweeps(tmp_path)
+    assert book.current("markets") is None
+    book.begin("markets", "a")
+    assert sweeps.Sweeps(tmp_path).current("markets") == "a"
+    assert sweeps.Sweeps(tmp_path).current("events") is None
+    book.complete("markets")
+    assert sweeps.Sweeps(tmp_path).current("markets") is None
+    book.begin("markets", "b")
+    assert sweeps.Sweeps(tmp_path).current("markets") == "b"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"markets": 7}'])
+def test_a_file_that_says_nothing_begins_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / sweeps.FILE).write_bytes(content)
+    book = sweeps.Sweeps(tmp_path)
+    assert book.current("markets") is None
+    book.begin("markets", "a")
+    assert sweeps.Sweeps(tmp_path).current("markets") == "a"
+
+
+def test_a_folder_that_refuses_is_named(tmp_path: Path) -> None:
+    book = sweeps.Sweeps(tmp_path / "gone")
+    with pytest.raises(errors.Stop, match=r"cannot write .*sweeps\.json"):
+        book.begin("markets", "a")
+
+
+def test_a_name_tells_when_the_reading_began() -> None:
+    assert sweeps.began(sweeps.name(1_795_000_000.7)) == 1_795_000_000
+    assert sweeps.key("ab", "x") == "ab@x"
