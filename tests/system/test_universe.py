@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+import json
+import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import harness
 
-PARTS = (
-    "clob",
-    "markets",
-    "events",
-    "lookups",
-    "conditions",
-    "wallets",
-    "positions",
-    "resolutions",
-)
+from polybackfill.views import digest
+
+KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
+KINDS = (*KINDS, "resolutions")
+TABLES = {
+    "markets": digest.MARKETS,
+    "events": digest.EVENTS,
+    "trades": digest.TRADES,
+    "activity": digest.ACTIVITY,
+    "positions": digest.POSITIONS,
+    "resolutions": digest.RESOLUTIONS,
+}
+KEYS = {
+    "api_markets_staging": "condition_id",
+    "api_events_staging": "event_id",
+    "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
+    "api_resolutions": "condition_id",
+    "external_trades_raw": "external_trade_id",
+    "wallet_activity_raw": "activity_id",
+    "wallet_backfill_plan": "wallet_address",
+    "condition_backfill_plan": "condition_id",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[harness.Sandbox]:
+    """A small universe with everything in it."""
+    with harness.sandbox(trades=12_000, wallets=80, markets=80, latency_ms=20) as running:
+        yield running
+
+
+def prove(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+    """Every table holds what the sandbox has, and no key twice to a plain SELECT."""
+    truth = sandbox.ask("truth")
+    for name, sql in TABLES.items():
+        (found,) = ground.sql(sql)
+        expected = truth[name]
+        counted = expected.get("rows", expected.get("count"))
+        assert (name, found["rows"], found["digest"]) == (name, counted, expected["digest"])
+    for table, key in KEYS.items():
+        found = ground.sql(f"SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1")
+        assert (table, found) == (table, [])
+    for table in ("wallet_backfill_plan", "condition_backfill_plan"):
+        pending = ground.sql(f"SELECT count() AS n FROM {table} WHERE status != 'done'")
+        assert (table, pending) == (table, [{"n": 0}])
+
+
+def picture(ended: harness.Finished) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(ended.out)
+    return document
 
 
 @pytest.mark.timeout(300)
-def test_a_run_from_nothing_holds_the_whole_universe(tmp_path: Path) -> None:
-    with (
-        harness.sandbox(trades=12_000, wallets=80, markets=80) as sandbox,
-        harness.ground(tmp_path, sandbox.url) as ground,
-    ):
-        ended = ground.run("run", "--json", within_s=200)
+def test_a_run_from_nothing_holds_the_whole_universe_and_so_does_a_second_one(
+    tmp_path: Path, sandbox: harness.Sandbox
+) -> None:
+    """Seed 002: open and closed both present, one row per condition after two runs; all pages per
+    wallet, dust included, a re-run replaces."""
+    with harness.ground(tmp_path, sandbox.url) as ground:
+        for number in range(2):
+            ended = ground.run("run", "--json", within_s=120)
+            ended.expect(0)
+            prove(ground, sandbox)
+            for kind in KINDS:
+                part = picture(ended)["parts"][kind]
+                assert (kind, part["error"], part["done"]) == (kind, 0, part["units"])
+            if number == 0:
+                assert "hours at the limit" in ended.err
+                assert "ends last" in ended.err
+
+
+@pytest.mark.timeout(300)
+def test_a_run_of_everything_killed_again_and_again_ends_the_same(
+    tmp_path: Path, sandbox: harness.Sandbox
+) -> None:
+    rng, pause = random.Random(7), threading.Event()
+    with harness.ground(tmp_path, sandbox.url, batch_rows=2_000) as ground:
+        for _ in range(8):
+            daemon = ground.start("run")
+            pause.wait(rng.uniform(0.5, 3.0))
+            daemon.kill()
+        ended = ground.run("run", within_s=120)
         ended.expect(0)
-        truth = sandbox.ask("truth")
-        (trades,) = ground.sql(
-            "SELECT count() AS n, uniqExact(external_trade_id) AS ids FROM external_trades_raw"
-        )
-        assert trades["n"] == trades["ids"] == truth["trades"]["rows"]
-        picture = ended.json()
-        for kind in PARTS:
-            part = picture["parts"][kind]
-            assert part["error"] == 0, kind
-            assert part["done"] == part["units"], kind
+        prove(ground, sandbox)
+        assert ground.open_units() == 0

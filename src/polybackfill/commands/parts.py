@@ -84,19 +84,14 @@ class Parts:
                 return [sweeps.key(key, sweep) for key in await self._offsets()]
             began = sweeps.began(sweep)
             return [
-                part
-                for closed in (False, True)
+                sweeps.key(key, sweep)
+                for closed in (False, True)  # a market that closes meanwhile is seen twice
                 for key in slices.sweep(began, closed=closed)
-                for part in slices.parts(sweeps.key(key, sweep), partial(self._is_known, kind))
             ]
 
         return sources.Slices(
             kind, keys, splits=lambda: self.queues[kind].stats()["splits"], clock=self._clock
         )
-
-    def _is_known(self, kind: str, key: str) -> bool:
-        held = self._ledger.open_unit(kind, key) or self._ledger.failed_unit(kind, key)
-        return held is not None or self._ledger.is_done(kind, key)
 
     async def _offsets(self) -> list[str]:
         """The order book's list in parts of 20 pages, the last one open for what is added."""
