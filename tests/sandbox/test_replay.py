@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from polybackfill.sandbox import app, options, recorded
 
 from .conftest import Open, Row, Visitor
+from .test_list_truth import digest as summary
 
 TWIN_TX = "0xc12bff78413d75398bafabdaa5f69b37065579bc6e30fa43c5bf00e5c25eba9b"
 TWIN_WALLET = "0xc2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"
@@ -96,6 +98,74 @@ async def test_recorded_lists_are_served_to_the_end(replayed: Visitor) -> None:
     page = await replayed.ok("/clob/markets")
     assert page["count"] == 1000
     assert all(len(row["tokens"]) in {0, 2} for row in page["data"])
+
+
+async def sweep(visitor: Visitor, kind: str, **params: Any) -> list[Row]:
+    rows: list[Row] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await visitor.ok(f"/gamma/{kind}/keyset", limit=100, **params, **cursor)
+        rows += answer[kind]
+        if "next_cursor" not in answer:
+            return rows
+        cursor = {"after_cursor": answer["next_cursor"]}
+
+
+async def test_recorded_markets_and_events_equal_the_truth(
+    replayed: Visitor, recorded_dir: Path
+) -> None:
+    truth = await replayed.ok("/_sandbox/truth")
+    opened = await sweep(replayed, "markets", closed="false")
+    closed = await sweep(replayed, "markets", closed="true")
+    by_condition = {row.get("conditionId") or "": row for row in [*opened, *closed]}
+    without = truth["markets"]["without_condition"]["count"]
+    assert len(by_condition) - bool(without) == truth["markets"]["count"]
+    assert len(opened) + len(closed) == truth["markets"]["count"] + without
+    for name, key, count in (
+        ("gamma-markets-compact-open-universe-wakeupnemo.jsonl.gz", "conditionId", 35_955),
+        ("gamma-markets-resolved-btc5m-ligengxin96.jsonl", "condition_id", 292),
+        ("gamma-markets-trimmed-with-tags-johnstew324.json.gz", "conditionId", 5_711),
+        ("seed-markets-dim-cascadian.json.gz", "condition_id", 5_781),
+    ):
+        rows = cast(list[Row], recorded.read(recorded_dir / name))
+        held = [row.get(key) or "" for row in rows]
+        assert len(held) == count
+        assert set(held) <= set(by_condition), name
+    events = [
+        row for flag in ("true", "false") for row in await sweep(replayed, "events", closed=flag)
+    ]
+    lines = [
+        f"{row['id']}|{row['slug']}|{int(row['closed'])}|"
+        + ",".join(map(str, sorted(int(market["id"]) for market in row["markets"])))
+        for row in events
+    ]
+    assert summary(lines) == (truth["events"]["count"], truth["events"]["digest"])
+
+
+async def test_ids_of_the_seed_are_looked_up(replayed: Visitor, recorded_dir: Path) -> None:
+    seeds = cast(list[Row], recorded.read(recorded_dir / "seed-markets-dim-cascadian.json.gz"))
+    for seed in seeds[::400]:
+        market = await replayed.ok(f"/gamma/markets/{seed['market_id']}")
+        assert market["conditionId"] == seed["condition_id"]
+        assert await replayed.ok(f"/gamma/markets/slug/{market['slug']}") == market
+    # What the misspelt filter sent to market 12 has nothing to do with it.
+    path = recorded_dir / "seed-condition-market-map-sample-cascadian.jsonl"
+    wrong = [row["condition_id"] for row in cast(list[Row], recorded.read(path))]
+    answer = await replayed.ok("/gamma/markets/12")
+    assert answer["conditionId"] not in wrong
+    for closed in ("true", "false"):
+        found = await replayed.ok(
+            "/gamma/markets/keyset", condition_ids=wrong[0], closed=closed, limit=1
+        )
+        assert found == {"markets": []}
+
+
+async def test_a_recorded_market_may_close(replayed: Visitor) -> None:
+    market = (await replayed.ok("/gamma/markets/keyset", limit=1))["markets"][0]
+    rule = {"kind": "market_closes", "route": "gamma", "target": market["conditionId"]}
+    await replayed.post("/_sandbox/faults", rule)
+    shown = await replayed.ok(f"/gamma/markets/{market['id']}")
+    assert (shown["closed"], shown["outcomePrices"]) == (True, '["1", "0"]')
 
 
 def test_a_repeat_inside_a_page_is_kept() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from polybackfill.sandbox import faults, portfolio, positions, query, truth, universe
+from polybackfill.sandbox import faults, listings, portfolio, positions, query, truth, universe
 
 
 class Changes:
@@ -45,6 +45,12 @@ class Changes:
         first_wins = (1_000_000, *(0 for _ in market.outcomes[1:]))
         payouts = rule.payouts or first_wins
         lists.settle(place, payouts, self._now())
+        market = lists.markets[place]
+        if market.body is not None:
+            market.body = {**market.body, **listings.settled(market)}
+        for event in map(lists.event, market.event_ids or ()):
+            if event.closed and event.body is not None:
+                event.body = {**event.body, "closed": True}
         number = self._world.condition_number.get(market.condition_id)
         if number is not None:
             portfolio.settle(self._positions.book, self._world.tables, number, payouts)

@@ -151,6 +151,17 @@ def _times(market: catalog.Market) -> catalog.Json:
     return times
 
 
+def settled(market: catalog.Market) -> catalog.Json:
+    """The fields of a recorded market's object that change when it closes."""
+    return {
+        "closed": True,
+        "closedTime": postgres_text(market.closed_at),
+        "outcomePrices": _array_text(outcome_prices(market)),
+        "umaResolutionStatus": market.uma_status,
+        "acceptingOrders": False,
+    }
+
+
 def event_body(event: catalog.Event, members: Sequence[catalog.Market]) -> catalog.Json:
     """The Gamma event without `markets`, `tags` and `series`."""
     neg_risk = any(market.neg_risk for market in members)

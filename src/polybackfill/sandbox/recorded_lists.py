@@ -15,6 +15,7 @@ Json = catalog.Json
 
 # One recording was trimmed by its author and has no ids; these stand in, far above the real ones.
 FIRST_STAND_IN_ID = 900_000_000
+FIRST_STAND_IN_EVENT = 910_000_000
 
 
 def read(folder: Path) -> catalog.Catalog:
@@ -32,6 +33,7 @@ def read(folder: Path) -> catalog.Catalog:
             stub = {name: event.get(name) for name in ("id", "slug", "title")}
             markets.setdefault(str(body["id"]), {**body, "events": [stub]})
     labels = _add_trimmed(folder, markets)
+    _add_seeds(folder, markets)
     tag_ids = _tags(events, labels, tags)
     built = [_market(body, labels, tag_ids) for body in markets.values()]
     built.sort(key=lambda market: market.id)
@@ -84,6 +86,11 @@ def _event_objects(folder: Path) -> Iterator[Json]:
 def _add_trimmed(folder: Path, markets: dict[str, Json]) -> dict[str, list[str]]:
     """Add the trimmed objects as closed markets; returns tag slugs by condition id."""
     known = {_text(body, "conditionId") for body in markets.values()}
+    genuine = {
+        _text(seed, "condition_id"): int(_text(seed, "market_id"))
+        for seed in _seeds(folder)
+        if _text(seed, "market_id") not in markets
+    }
     labels: dict[str, list[str]] = {}
     event_ids: dict[str, int] = {}
     for path in sorted(folder.glob("gamma-markets-trimmed-*.json*")):
@@ -93,10 +100,58 @@ def _add_trimmed(folder: Path, markets: dict[str, Json]) -> dict[str, list[str]]
             if condition in known:
                 continue
             known.add(condition)
-            number = FIRST_STAND_IN_ID + len(known)
+            number = genuine.get(condition, FIRST_STAND_IN_ID + len(known))
             event_id = event_ids.setdefault(title, FIRST_STAND_IN_ID + len(event_ids))
             markets[str(number)] = _untrimmed(trimmed, number, event_id, title)
     return labels
+
+
+def _seeds(folder: Path) -> list[Json]:
+    """The rows of the dimension seed: condition, Gamma id, question, event slug, outcome."""
+    paths = sorted(folder.glob("seed-markets-dim-*.json*"))
+    return [row for path in paths for row in cast(list[Json], recorded.read(path))]
+
+
+def _add_seeds(folder: Path, markets: dict[str, Json]) -> None:
+    """Add what the seed alone knows, as closed markets: none of them was open when the whole open
+    universe was recorded. Tokens and times are not in the seed and are left out."""
+    conditions = {_text(body, "conditionId") for body in markets.values()}
+    stubs = {
+        _text(stub, "slug"): stub
+        for body in markets.values()
+        for stub in cast(list[Json], body.get("events") or [])
+    }
+    for seed in _seeds(folder):
+        condition, number = _text(seed, "condition_id"), _text(seed, "market_id")
+        if condition in conditions or number in markets:
+            continue
+        slug = _text(seed, "event_id")
+        if slug and slug not in stubs:
+            event_id = FIRST_STAND_IN_EVENT + len(stubs)
+            title = slug.replace("-", " ").capitalize()
+            stubs[slug] = {"id": str(event_id), "slug": slug, "ticker": slug, "title": title}
+        markets[number] = _from_seed(seed, stubs.get(slug))
+
+
+def _from_seed(seed: Json, stub: Json | None) -> Json:
+    number, question = _text(seed, "market_id"), _text(seed, "question")
+    body: Json = {
+        "id": number,
+        "conditionId": _text(seed, "condition_id"),
+        "question": question,
+        "slug": wording.slug_of(question, int(number)),
+        "outcomes": '["Yes", "No"]',
+        "active": True,
+        "closed": True,
+        "archived": False,
+    }
+    if seed.get("resolved_outcome"):
+        won = _text(seed, "resolved_outcome") == "YES"
+        body.update(outcomePrices='["1", "0"]' if won else '["0", "1"]')
+        body.update(closedTime=seed.get("resolved_at"), umaResolutionStatus="resolved")
+    if stub is not None:
+        body["events"] = [stub]
+    return body
 
 
 def _untrimmed(trimmed: Json, number: int, event_id: int, title: str) -> Json:
