@@ -129,8 +129,10 @@ async def _serve(asked: options.SandboxOptions) -> None:
 
 def _world(asked: options.SandboxOptions) -> universe.Universe:
     world = replay.build(Path(asked.replay)) if asked.replay else genesis.build(asked)
-    # The groups are made now, so that the first page is not slower than the others.
+    # Made now, so that the first pages are not slower than the others and hold up nobody.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
+    for market in world.lists.markets:
+        _ = market.tokens
     return world.fork()
 
 

@@ -76,8 +76,8 @@ class Shelf(Generic[Item]):
     def __init__(self, lists: catalog.Catalog, kind: Kind[Item]) -> None:
         self._lists = lists
         self._kind: Kind[Item] = kind
-        self._version = -1
         self._kept: dict[str, rows.SmallInts] = {}
+        self._read_columns()
 
     def page(self, asked: gamma_query.Asked, offset: int, limit: int) -> list[Item]:
         """Items by offset, as the legacy lists do it."""
