@@ -299,8 +299,16 @@ def _add_status(commands: Any) -> None:
         "stored trades by source, growth by day, duplicates",
         "polybackfill check trades --json",
     )
+    progress = _command(
+        actions,
+        "progress",
+        ("progress", "check"),
+        "each part's share, rate, time left and oldest progress; trades expected and fetched",
+        "polybackfill check progress --json",
+    )
     _json(plan)
     _json(trades)
+    _json(progress)
 
 
 def _add_validate(commands: Any) -> None:

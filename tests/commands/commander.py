@@ -23,6 +23,7 @@ _COMMANDS = (
     "market_ids",
     "market_ids_apply",
     "plan",
+    "progress",
     "quarantine",
     "report",
     "run",

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tests import harness
 from tests.commands import desk as desks
-from tests.commands import universe
 from tests.commands.conftest import NewDesk
 
 CHECKS = [
@@ -27,12 +26,10 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def filled(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
-    """Every wallet and condition fetched, markets and positions beside them."""
+    """Everything fetched: lists, trades, wallets, positions, resolutions."""
     desk = new_desk()
     shared_sandbox.reset()
-    desk.plan_keys(*shared_sandbox.wallets, *shared_sandbox.conditions)
-    desk.call("run")
-    universe.load(desk, shared_sandbox)
+    desk.call("run", within_s=120)
     desk.sql("CREATE TABLE kept AS external_trades_raw")
     desk.sql("INSERT INTO kept SELECT * FROM external_trades_raw")
     return desk

@@ -21,7 +21,7 @@ _FRESH_S = 30.0  # the picture is taken every second; older means that the loop 
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
     chosen = context.settings_of(arguments)
-    picture = _picture(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    picture = picture_of(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
     holder = lock.holder(chosen.ledger_dir)
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
@@ -68,7 +68,12 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
     lines = [f"running: {holder}, seen {_ago(picture['now'])}", live.line(picture).strip()]
     for kind, part in picture["parts"].items():
         waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
-        lines.append(f"  {kind:<11} {part['workers']} workers ({waits}), {part['stalls']} stalls")
+        lines.append(
+            f"  {kind:<11} {part['share']:6.1%}, {part['done']:,} of {part['units']:,}, "
+            f"{part['error']:,} in error, {part['requests_per_s']:.1f} of "
+            f"{part['allowed_per_s']:.1f} requests/s, {live.remaining(part['eta_s'])}"
+        )
+        lines.append(f"  {'':<11} {part['workers']} workers ({waits}), {part['stalls']} stalls")
     for name, budget in picture["budgets"].items():
         if budget["sent"]:
             lines.append(
@@ -83,7 +88,8 @@ def _ago(moment: float) -> str:
     return f"{live.duration(max(0.0, time.time() - moment))} ago"
 
 
-def _picture(file: Path) -> dict[str, Any] | None:
+def picture_of(file: Path) -> dict[str, Any] | None:
+    """What the run last wrote of itself, None when there is none; errors.Stop for a broken file."""
     try:
         found = orjson.loads(file.read_bytes())
     except FileNotFoundError:

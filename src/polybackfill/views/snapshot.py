@@ -141,6 +141,7 @@ class Snapshots:
             "share": min(1.0, (done + failed) / known.keys) if known.keys else 1.0,
             "pages": part.walker.pages,
             "requests_left": requests_left,
+            "requests_per_s": round(pages_per_s, 2),
             "allowed_per_s": allowed_per_s,
             "eta_s": round(requests_left / rate_per_s, 1) if rate_per_s > 0 else None,
             "unknown_fields": dict(part.walker.unknown_fields),

@@ -1,0 +1,77 @@
+"""`polybackfill check progress`: how far each part is, how fast it goes, when it ends."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from polybackfill import clock as clocks
+from polybackfill import errors, settings
+from polybackfill.commands import context, status, validate
+from polybackfill.views import coverage_text, live, snapshot, standing, tables
+from polybackfill.work import lock
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Works during a run, between two, and after the end."""
+    chosen = context.settings_of(arguments)
+    context.require_store(chosen)
+    report = context.run(_read(chosen), uvloop=chosen.backfill.uvloop)
+    if arguments.json:
+        context.print_json(report)
+    else:
+        _print(report)
+    return errors.EXIT_OK
+
+
+async def _read(chosen: settings.Settings) -> dict[str, Any]:
+    backfill = chosen.backfill
+    async with context.open_store(chosen, migrate=True) as store:
+        return await standing.read(
+            store,
+            validate.ledger_of(chosen),
+            status.picture_of(snapshot.file_of(backfill.data_dir, backfill.run_name)),
+            running=lock.holder(chosen.ledger_dir) is not None,
+            now=clocks.SystemClock().now(),
+        )
+
+
+def _print(report: dict[str, Any]) -> None:
+    rows = [
+        {
+            "part": kind,
+            "proven": coverage_text.share(part["share"]),
+            "done": part["done"],
+            "of": part["keys"],
+            "in progress": part["in_progress"],
+            "pending": part["pending"],
+            "in error": part["error"],
+            "requests/s": part["requests_per_s"],
+            "oldest progress": _age(part["oldest_progress_s"]),
+            "left": _left(part),
+        }
+        for kind, part in report["parts"].items()
+    ]
+    tables.show("running" if report["running"] else "not running", rows, "nothing planned yet")
+    found = report["trade_coverage"]
+    if found["now"] is not None:
+        print(
+            f"trades: {coverage_text.share(found['now'])} of those the plan expects, "
+            f"{coverage_text.share(found['projected'])} when all is fetched that is not in error"
+        )
+    if report["parts"]:
+        print("complete" if _complete(report) else live.remaining(report["eta_s"]))
+
+
+def _complete(report: dict[str, Any]) -> bool:
+    return all(part["done"] == part["keys"] for part in report["parts"].values())
+
+
+def _left(part: dict[str, Any]) -> str:
+    if part["done"] + part["error"] >= part["keys"]:
+        return "nothing"
+    return "unknown" if part["eta_s"] is None else live.duration(part["eta_s"])
+
+
+def _age(age_s: float | None) -> str:
+    return "" if age_s is None else f"{live.duration(age_s)} ago"
