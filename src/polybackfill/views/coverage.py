@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
 from polybackfill.store import client
-from polybackfill.views import digest, proof
+from polybackfill.views import digest, proof, scratch
 from polybackfill.work import ledger as ledgers
 
 TOP_WALLETS = 25
 TOP_MARKETS = 20
-_WALLETS_OF_MARKET = "uniqExact(wallet_address)"
 
 # Fills, USD and wallets of each source by key; what both hold is the internal source's.
 # Added up in millionths, since a sum of floats depends on the order of its parts.
@@ -37,7 +37,7 @@ SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
 FROM external_trades_shared WHERE copy <= internal_copies GROUP BY key
 """
 _BY_KEY = """
-SELECT key, sum(internal) AS internal, sum(external) AS external,
+AS SELECT key, sum(internal) AS internal, sum(external) AS external,
     sum(internal_micro) / 1e6 AS internal_usd, sum(external_micro) / 1e6 AS external_usd,
     sum(internal_wallets) AS internal_wallets, sum(external_wallets) AS external_wallets,
     max(question) AS question
@@ -48,20 +48,20 @@ SELECT sum(internal) AS internal_trades, sum(external) AS external_trades,
     round(sum(internal_usd), 2) AS internal_usd, round(sum(external_usd), 2) AS external_usd,
     count() AS wallets, countIf(external > 0) AS wallets_with_external,
     countIf(internal = 0) AS wallets_external_only
-FROM ({by_key})
+FROM {by_key}
 """
 _MARKETS = """
 SELECT count() AS markets, countIf(external_wallets = 0) AS internal_only,
     countIf(internal_wallets = 0) AS external_only,
     countIf(internal_wallets > 0 AND external_wallets > 0) AS both
-FROM ({by_key})
+FROM {by_key}
 """
 # The status is looked for by key and said in words: an outer join alone would fill in the first
 # value of the enum for a wallet that stands in no plan.
 _WALLETS = """
 SELECT concat('0x', key) AS wallet, internal, external, internal_usd, external_usd,
     if(planned = '', 'not planned', planned) AS status
-FROM ({by_key}) AS traded
+FROM {by_key} AS traded
 LEFT JOIN (
     SELECT wallet_address AS key, toString(status) AS planned FROM wallet_backfill_plan
 ) AS plan USING (key)
@@ -71,14 +71,13 @@ SETTINGS join_use_nulls = 0
 _SAMPLE = """
 SELECT concat('0x', key) AS condition, question, internal, external, internal_wallets,
     external_wallets
-FROM ({by_key}) WHERE external_wallets > 0
+FROM {by_key} WHERE external_wallets > 0
 ORDER BY internal_wallets = 0 DESC, external DESC, key LIMIT {limit}
 """
 _UNION = """
 SELECT
     (SELECT count() FROM pm_trades) AS internal,
     (SELECT count() FROM external_trades_raw) AS external,
-    (SELECT countIf(copy <= internal_copies) FROM external_trades_shared) AS overlap,
     (SELECT count() FROM pm_trades_with_external) AS view
 """
 _MONTHS = """
@@ -100,9 +99,24 @@ GROUP BY status ORDER BY status
 
 async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, Any]:
     """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
-    by_wallet = _BY_KEY.format(sources=_SOURCES.format(key="wallet_address", wallets="toUInt64(1)"))
-    of_market = _SOURCES.format(key="condition_id", wallets=_WALLETS_OF_MARKET)
-    by_market = _BY_KEY.format(sources=of_market)
+    async with contextlib.AsyncExitStack() as stack:
+        by_wallet, by_market = [
+            await stack.enter_async_context(
+                scratch.table(
+                    store, _BY_KEY.format(sources=_SOURCES.format(key=key, wallets=wallets))
+                )
+            )
+            for key, wallets in (
+                ("wallet_address", "toUInt64(1)"),
+                ("condition_id", "uniqExact(wallet_address)"),
+            )
+        ]
+        return await _figures(store, ledger, by_wallet, by_market)
+
+
+async def _figures(
+    store: client.Store, ledger: ledgers.Ledger | None, by_wallet: str, by_market: str
+) -> dict[str, Any]:
     (totals,) = await store.rows(_TOTALS.format(by_key=by_wallet))
     (markets,) = await store.rows(_MARKETS.format(by_key=by_market))
     (union,) = await store.rows(_UNION)
@@ -110,14 +124,21 @@ async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, 
         f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({digest.DUPLICATES})"
     )
     usd = totals["internal_usd"] + totals["external_usd"]
-    expected = union["internal"] + union["external"] - union["overlap"]
+    # Of the external fills those are in both sources that were not counted as external.
+    overlap = union["external"] - totals["external_trades"]
+    expected = union["internal"] + union["external"] - overlap
     return {
         "parts": [_part(part) for part in await proof.parts(store, ledger)],
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
         "wallets": await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS)),
         "markets": markets,
         "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
-        "union": {**union, "expected": expected, "holds": union["view"] == expected},
+        "union": {
+            **union,
+            "overlap": overlap,
+            "expected": expected,
+            "holds": union["view"] == expected,
+        },
         "duplicates": repeated,
         "months": await store.rows(_MONTHS),
         "plan": {row["status"]: row["wallets"] for row in await store.rows(_STATUSES)},

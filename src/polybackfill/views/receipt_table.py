@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import orjson
 
 from polybackfill.store import client
+from polybackfill.views import scratch
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units
 
@@ -17,15 +17,13 @@ _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
 # read again from time to time under another name. `whole`: the unit speaks of whole histories.
 # `partial`: keys of the unit were forgotten since, so `rows` counts more than its keys.
-_CREATE = """
-CREATE TABLE {name}
+_COLUMNS = """
 (
     unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
     state LowCardinality(String), whole Bool, partial Bool, rows UInt64, pages UInt64,
     rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64), attempts UInt32,
     at DateTime, error String
 )
-ENGINE = MergeTree ORDER BY (kind, key)
 """
 
 Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
@@ -34,15 +32,11 @@ Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
 @contextlib.asynccontextmanager
 async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIterator[str]:
     """The name of a table with every unit of the ledger, dropped afterwards; empty for None."""
-    name = f"ledger_units_{uuid.uuid4().hex}"
-    await store.command(_CREATE.format(name=name))
-    try:
+    async with scratch.table(store, _COLUMNS, order="(kind, key)") as name:
         lines = _lines(ledger) if ledger is not None else iter(())
         while chunk := list(itertools.islice(lines, _CHUNK_ROWS)):
             await store.insert(name, b"\n".join(chunk), rows=len(chunk))
         yield name
-    finally:
-        await store.command(f"DROP TABLE IF EXISTS {name}")
 
 
 def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
