@@ -8,7 +8,6 @@ import re
 import pytest
 from tests import harness
 from tests.commands import desk as desks
-from tests.commands import universe
 from tests.commands.conftest import NewDesk
 
 SECTIONS = [
@@ -29,8 +28,7 @@ def filled(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
     desk = new_desk()
     shared_sandbox.reset()
     desk.plan_keys(*shared_sandbox.wallets, *shared_sandbox.conditions)
-    desk.call("run", "--limit", "30")
-    universe.load(desk, shared_sandbox)
+    desk.call("run", "wallets", "conditions", "--limit", "30")
     desk.sql(
         "INSERT INTO pm_trades SELECT * REPLACE ('clob_fills' AS data_source) "
         "FROM pm_trades_with_external ORDER BY fill_id LIMIT 500"
@@ -120,6 +118,24 @@ def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
     assert not parts["markets"]["complete"]
     text = report(filled)
     assert "and 8 more" in text or f"and {len(plan) - 50} more" in text
+
+
+def test_after_a_run_of_everything_every_part_is_proven(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    """Seed 001, coverage report: every part of a whole run is 100 % proven, and says so."""
+    desk = new_desk()
+    desk.call("run", within_s=120)
+    found = desk.json("report", "coverage")
+    assert {part["name"]: part["share"] for part in found["parts"]} == dict.fromkeys(
+        ("markets", "events", "conditions", "wallets", "positions", "resolutions"), 1
+    ), found["parts"]
+    assert "Every part is proven complete." in report(desk)
+    progress = desk.json("check", "progress")
+    assert {kind: part["share"] for kind, part in progress["parts"].items()} == dict.fromkeys(
+        progress["parts"], 1
+    )
+    assert desk.call("check", "progress").out.endswith("complete\n")
 
 
 def test_a_receipt_and_not_a_status_is_a_proof(filled: desks.Desk) -> None:

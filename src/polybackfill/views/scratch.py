@@ -25,7 +25,9 @@ async def table(store: client.Store, definition: str, *, order: str = "key") -> 
     for row in await store.rows(_LEFT):
         await store.command(f"DROP TABLE IF EXISTS {row['name']}")
     name = f"{_PREFIX}{uuid.uuid4().hex}"
-    columns, select = ("", definition) if definition.startswith("AS ") else (definition, "")
+    columns, select = (
+        ("", definition) if definition.lstrip().startswith("AS ") else (definition, "")
+    )
     try:
         await store.command(
             f"CREATE TABLE {name} {columns} ENGINE = MergeTree ORDER BY {order} {select}"
