@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ NOW = 1_795_219_200.0
 
 
 def condition(number: int) -> str:
-    return f"{number:064x}"
+    return f"{number:02x}" * 32
 
 
 def mapping(number: int) -> market_ids.Listed:
@@ -144,8 +145,15 @@ async def test_lists_and_mappings_answer_what_is_known(
     of_missing = [one async for one in ids.listed_for_missing()]
     assert of_missing == [market_ids.Listed(condition(1), "41", ("7",))]
     assert {one.market_id async for one in ids.listed()} == {"41", "43", "49"}
-    asked = [condition(number) for number in (1, 2, 3, 4)]
-    assert await ids.known(asked) == {condition(1): "41", condition(3): "5003"}
+    words = array.array("Q", await ids.dimension())
+    half = 0x0101010101010101
+    assert [tuple(words[at : at + 3]) for at in range(0, len(words), 3)] == [
+        (half, half, 41), (3 * half, 3 * half, 5003), (9 * half, 9 * half, 49)
+    ]  # fmt: skip
+    assert await ids.learned(0) == {
+        condition(1): "41", condition(3): "5003", condition(9): "49"
+    }  # fmt: skip
+    assert await ids.learned(4_000_000_000) == {}
 
 
 async def test_a_users_table_is_read_through_the_join_and_never_altered(

@@ -98,6 +98,27 @@ WHERE (condition_id, market_id) IN (
         SELECT arrayJoin(trade_ids) FROM market_id_fills WHERE apply_id = {{apply_id:UInt64}})
 SETTINGS allow_nondeterministic_mutations = 1
 """
+# What was applied stands before what is listed, Gamma's list before others, then the newest market.
+_KNOWN = """
+SELECT condition_id, argMax(market_id, better) AS market
+FROM
+(
+    SELECT condition_id, market_id, (2, version, toUInt64(0)) AS better
+    FROM condition_market_id_rows FINAL WHERE {applied}
+    UNION ALL
+    SELECT condition_id, market_id, (toUInt8(source = 'gamma'),
+        toUInt64(toUnixTimestamp(fetched_at)), toUInt64OrZero(market_id)) AS better
+    FROM api_market_rows WHERE market_id != '' AND length(condition_id) = 64 AND {listed}
+)
+GROUP BY condition_id
+"""
+_DIMENSION = f"""
+SELECT reinterpretAsUInt64(reverse(substring(unhex(condition_id), 1, 8))) AS high,
+    reinterpretAsUInt64(reverse(substring(unhex(condition_id), 9, 8))) AS low,
+    toUInt64OrZero(market) AS number
+FROM ({_KNOWN.format(applied="1", listed="1")})
+WHERE number > 0 ORDER BY high, low
+"""
 _WITHDRAW = """
 INSERT INTO condition_market_id_rows
     (condition_id, market_id, source, verified_at, version, is_deleted)
@@ -221,24 +242,23 @@ class MarketIds:
         ):
             yield Listed(condition, market)
 
-    async def known(self, conditions: Sequence[str]) -> dict[str, str]:
-        """Market ids of these conditions, by what was applied, else by the lists; one statement.
+    async def dimension(self) -> bytes:
+        """Every condition whose market is known, applied or listed, in order of condition.
 
-        At most some hundred conditions: they travel in the URL.
+        24 bytes each, little endian: the first 8 bytes of the condition as a number, the next 8,
+        the market id.
         """
-        rows = await self._store.rows(
-            "SELECT condition_id, argMax(market_id, better) AS market_id FROM ("
-            "SELECT condition_id, market_id, (2, version, toUInt64(0)) AS better "
-            "FROM condition_market_id_rows FINAL "
-            "WHERE condition_id IN {conditions:Array(String)} "
-            "UNION ALL SELECT condition_id, market_id, "
-            "(toUInt8(source = 'gamma'), toUInt64(toUnixTimestamp(fetched_at)), "
-            "toUInt64OrZero(market_id)) AS better FROM api_market_rows "
-            "WHERE condition_id IN {conditions:Array(String)} AND market_id != '') "
-            "GROUP BY condition_id",
-            parameters={"conditions": list(conditions)},
+        return await self._store.text(_DIMENSION, "RowBinary")
+
+    async def learned(self, since: int) -> dict[str, str]:
+        """Condition → market id of what was applied or listed since then, epoch seconds."""
+        rows = self._fields(
+            _KNOWN.format(
+                applied="version >= {since:UInt32} * 1000", listed="fetched_at >= {since:UInt32}"
+            ),
+            {"since": since},
         )
-        return {row["condition_id"]: row["market_id"] for row in rows}
+        return {condition: market async for condition, market in rows}
 
     async def apply(
         self, mappings: Sequence[Listed], *, source: str, by: str, now: float
@@ -338,10 +358,12 @@ class MarketIds:
         )
         return int(rows[0]["n"]) == 2
 
-    async def _fields(self, sql: str) -> AsyncIterator[list[str]]:
+    async def _fields(
+        self, sql: str, parameters: client.Parameters | None = None
+    ) -> AsyncIterator[list[str]]:
         """Rows of a long result as texts; none of the columns holds a tab."""
         rest = b""
-        async for piece in self._store.stream(sql):
+        async for piece in self._store.stream(sql, parameters=parameters):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 yield line.decode().split("\t")
