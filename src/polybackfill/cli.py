@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_status(commands)
     _add_validate(commands)
     _add_market_ids(commands)
+    _add_finalize_all(commands)
     _add_quarantine(commands)
     _add_dims(commands)
     _add_report(commands)
@@ -376,6 +377,18 @@ def _add_market_ids(commands: Any) -> None:
     )
     for parser in (lookup, finalize, apply, status):
         _json(parser)
+
+
+def _add_finalize_all(commands: Any) -> None:
+    _json(
+        _command(
+            commands,
+            "finalize-all",
+            ("finalize_all", "finalize_all"),
+            "market-ids finalize, then report categories, and what came of them",
+            "polybackfill finalize-all",
+        )
+    )
 
 
 def _add_quarantine(commands: Any) -> None:

@@ -22,6 +22,7 @@ _COMMANDS = (
     "dims",
     "market_ids",
     "market_ids_apply",
+    "finalize_all",
     "plan",
     "progress",
     "quarantine",

@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 from tests import harness
 from tests.commands import desk as desks
+from tests.commands import lists
 from tests.commands.conftest import NewDesk
 
+from polybackfill.work import lock, turns
+
 UNLISTED = "market_unlisted"
+SEEDS = ("markets_dim_seed.json", "events_dim_seed.json")
+BREAKDOWN = "wallet_category_breakdown.json"
 
 
 class Office:
@@ -42,7 +47,8 @@ class Office:
 
     def clear(self) -> None:
         """As before the first lookup."""
-        for path in (self.results, self.final):
+        others = (self.desk.data / name for name in (*SEEDS, BREAKDOWN))
+        for path in (self.results, self.final, *others):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.desk.data / "runtime", ignore_errors=True)
         for table in ("condition_market_id_rows", "market_id_fills", "market_id_applies"):
@@ -67,6 +73,7 @@ class Office:
 def equipped(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> Office:
     shared_sandbox.reset()
     desk = new_desk(shared_sandbox.url)
+    desk.move_out()
     listed = [word for key in shared_sandbox.conditions for word in ("--condition-id", key)]
     desk.call("run", "conditions", *listed)
     return Office(desk, shared_sandbox)
@@ -235,7 +242,7 @@ def test_a_map_that_cannot_be_right_is_refused_whole(office: Office, tmp_path: P
     desk.call("market-ids", "lookup")
     desk.call("market-ids", "finalize")
     good = json.loads(office.final.read_text())["mappings"]
-    first, second = good[0], good[1]
+    first, second, *_ = (one for one in good if one["condition_id"][2:4] not in {"01", "02", "03"})
 
     def refused(mappings: list[dict[str, Any]]) -> str:
         path = tmp_path / "map.json"
@@ -245,7 +252,6 @@ def test_a_map_that_cannot_be_right_is_refused_whole(office: Office, tmp_path: P
         assert desk.sql("SELECT * FROM condition_market_ids") == []
         return error
 
-    crowded = [*good, {**first, "condition_id": second["condition_id"], "token_ids": []}]
     assert (
         "no list of mappings"
         in desk.call(
@@ -257,9 +263,8 @@ def test_a_map_that_cannot_be_right_is_refused_whole(office: Office, tmp_path: P
     assert "a market has one condition" in refused(
         [first, {**second, "market_id": first["market_id"], "token_ids": []}]
     )
-    crossed = {**first, "token_ids": good[-1]["token_ids"]}
+    crossed = {**first, "token_ids": second["token_ids"]}
     assert "tokens" in refused([crossed])
-    assert crowded
     row = {"source": "gamma", "condition_id": "ab" * 32, "market_id": "777"}
     desk.call("sql", f"INSERT INTO api_market_rows FORMAT JSONEachRow {json.dumps(row)}")
     lone = {"condition_id": first["condition_id"], "market_id": "777"}
@@ -291,3 +296,55 @@ def test_bad_words_are_refused(office: Office) -> None:
     assert "1 to 40" in desk.call("market-ids", "lookup", "--batch", 41, code=78).err
     assert "market-ids lookup" in desk.call("market-ids", "finalize", code=78).err
     assert "market-ids finalize" in desk.call("market-ids", "apply", code=78).err
+
+
+def test_finalize_all_refuses_stops_and_shows(office: Office) -> None:
+    """Seed 004, finalize-all: refuses when a prerequisite is missing and says which; a failing step
+    stops the chain with its exit code; prints coverage distribution and samples.
+    """
+    desk = office.desk
+    error = desk.call("finalize-all", code=78).err
+    assert all(name in error for name in (*SEEDS, office.results.name))
+    assert "polybackfill dims build" in error
+
+    lists.fill(desk, office.sandbox.url)
+    desk.call("dims", "build")
+    desk.call("market-ids", "lookup")
+    assert office.results.name not in desk.call("finalize-all").err
+    said = desk.json("finalize-all")
+    assert said["market_ids"]["valid_mappings"] == len(office.traded) - 1
+    assert {Path(row["file"]).name for row in said["files"]} >= {office.final.name, BREAKDOWN}
+    held = json.loads((desk.data / BREAKDOWN).read_text())["wallets"]
+    stored = desk.sql("SELECT coverage_pct FROM wallet_pnl")
+    assert said["coverage"] == {
+        "wallets": len(held),
+        **{
+            f"from_{level}": sum(row["coverage_pct"] >= level for row in stored)
+            for level in (50, 80, 95)
+        },
+    }
+    shown = desk.call("finalize-all").out
+    assert "80 % and more:" in shown
+    assert shown.count("Wallet 0x") == min(5, len(held))
+
+    (desk.data / BREAKDOWN).unlink()
+    line = office.lines()[0]
+    with office.results.open("a") as file:
+        file.write(json.dumps(line | {"market_id": "1"}) + "\n")
+    assert "stopped at market-ids finalize" in desk.call("finalize-all", code=3).out
+    assert not (desk.data / BREAKDOWN).exists()
+
+
+def test_one_lookup_or_apply_at_a_time(office: Office) -> None:
+    """Seed 004, ingestion resolver: two processes do not ask for the same conditions."""
+    with turns.turn(office.desk.data / "runtime" / "market-ids.lock", "market-ids lookup"):
+        for words in (("lookup",), ("apply", "--write")):
+            error = office.desk.call("market-ids", *words, code=75).err
+            assert "market-ids lookup or apply is going on" in error
+
+
+def test_a_lookup_leaves_the_limits_to_a_run(office: Office) -> None:
+    """Two programs on one address would pass its limits together."""
+    with lock.held(office.desk.ledger):
+        error = office.desk.call("market-ids", "lookup", code=75).err
+        assert "BACKFILL_SHARE" in error

@@ -8,7 +8,7 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from polybackfill.daemon import lookup as lookups
 from polybackfill.polymarket import market_ids as questions
 from polybackfill.store import client, market_ids, migrate
 from polybackfill.views import id_coverage, logs
-from polybackfill.work import files, lock, lookup_book
+from polybackfill.work import files, lookup_book, turns
 
 RESULT = "market_id_lookup_results.json"
+LOCK_FILE = Path("runtime") / "market-ids.lock"
 WORKERS = 5
+_TURN_S = 1.0  # the other one takes minutes
 _LINE_S = 5.0
 _LOCAL = "api_markets_staging"
 _WRITTEN_AT_ONCE = 1_000
@@ -39,7 +41,9 @@ def lookup(arguments: argparse.Namespace) -> int:
             f"--batch {arguments.batch}: Gamma is asked for 1 to {questions.MAX_BATCH} conditions "
             "at a time; more in one request are refused by its edge"
         )
-    found = context.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
+    context.require_store(chosen)
+    with owned(chosen.backfill.data_dir):
+        found = context.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
     if arguments.json:
         context.print_json(found)
     else:
@@ -53,7 +57,6 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
     data_dir = chosen.backfill.data_dir
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened(chosen))
-        stack.enter_context(owned(data_dir))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         ids = market_ids.MarketIds(store)
         book = lookup_book.Book(data_dir)
@@ -210,6 +213,7 @@ def finalized(data_dir: Path) -> dict[str, Any]:
 def status(arguments: argparse.Namespace) -> int:
     """How many trades have a market id, now and after what is found is applied."""
     chosen = context.settings_of(arguments)
+    context.require_store(chosen)
     found = context.run(_status(chosen))
     if arguments.json:
         context.print_json(found)
@@ -228,7 +232,6 @@ async def _status(chosen: settings.Settings) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
     """The store, as it is. Raises errors.Stop when it was not made by this version's `init`."""
-    context.require_store(chosen)
     async with context.open_store(chosen) as store:
         missing = await migrate.missing(store)
         if missing:
@@ -238,8 +241,6 @@ async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
         yield store
 
 
-@contextlib.contextmanager
-def owned(data_dir: Path) -> Iterator[None]:
-    """One lookup or apply at a time. Raises errors.Stop (75) naming the other one."""
-    with lock.held(data_dir / "runtime" / "market-ids"):
-        yield
+def owned(data_dir: Path) -> contextlib.AbstractContextManager[None]:
+    """One lookup or apply at a time. Raises errors.Stop (75) when there is another."""
+    return turns.turn(data_dir / LOCK_FILE, "market-ids lookup or apply", within_s=_TURN_S)

@@ -39,7 +39,9 @@ class Change:
 def apply(arguments: argparse.Namespace) -> int:
     """Show coverage before and after; write with --write; --revert takes the last one back."""
     chosen = context.settings_of(arguments)
-    document = context.run(_apply(chosen, arguments))
+    context.require_store(chosen)
+    with shared.owned(chosen.backfill.data_dir):
+        document = context.run(_apply(chosen, arguments))
     if arguments.json:
         context.print_json(document)
     else:
@@ -49,12 +51,11 @@ def apply(arguments: argparse.Namespace) -> int:
 
 async def _apply(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     async with shared.opened(chosen) as store:
-        with shared.owned(chosen.backfill.data_dir):
-            ids = market_ids.MarketIds(store)
-            if arguments.revert:
-                return await _revert(ids, write=arguments.write)
-            path = arguments.source or chosen.backfill.data_dir / shared.RESULT
-            return await _fill(ids, path, write=arguments.write)
+        ids = market_ids.MarketIds(store)
+        if arguments.revert:
+            return await _revert(ids, write=arguments.write)
+        path = arguments.source or chosen.backfill.data_dir / shared.RESULT
+        return await _fill(ids, path, write=arguments.write)
 
 
 async def _fill(ids: market_ids.MarketIds, path: Path, *, write: bool) -> dict[str, Any]:

@@ -22,10 +22,7 @@ def categories(arguments: argparse.Namespace) -> int:
     """Every wallet's profit by category, as a table in the store and as a file."""
     chosen = context.settings_of(arguments)
     folder = chosen.backfill.data_dir
-    context.require_store(chosen)
-    context.make_folder(folder, "BACKFILL_DATA_DIR")
-    with turns.turn(folder / LOCK_FILE, "report categories"):
-        report = context.run(_categories(chosen))
+    report = written(chosen)
     if arguments.json:
         context.print_json(report)
         return errors.EXIT_OK
@@ -36,6 +33,15 @@ def categories(arguments: argparse.Namespace) -> int:
         print(text)
     print(f"written: {folder / breakdown.FILE}")
     return errors.EXIT_OK
+
+
+def written(chosen: settings.Settings) -> dict[str, Any]:
+    """Compute and write the breakdown; what it came to. Raises errors.Stop."""
+    folder = chosen.backfill.data_dir
+    context.require_store(chosen)
+    context.make_folder(folder, "BACKFILL_DATA_DIR")
+    with turns.turn(folder / LOCK_FILE, "report categories"):
+        return context.run(_categories(chosen))
 
 
 async def _categories(chosen: settings.Settings) -> dict[str, Any]:

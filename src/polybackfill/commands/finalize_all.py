@@ -1,0 +1,102 @@
+"""`polybackfill finalize-all`: the last steps of market ids and categories, in order.
+
+Each step is the command of its own name; the first that is not satisfied ends the chain with its
+exit code. Nothing begins while a prerequisite is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polybackfill import errors, settings
+from polybackfill.commands import context, market_ids, report
+from polybackfill.views import breakdown, dimension_files, tables
+from polybackfill.work import lookup_book, seeds
+
+_MIN_BYTES = 100  # seed 004: a smaller file holds nothing
+_LEVELS = (50, 80, 95)  # percent of a wallet's markets that are resolved
+# File → the command that writes it.
+_NEEDED = {
+    lookup_book.RESULTS: "polybackfill market-ids lookup",
+    seeds.MARKETS_FILE: "polybackfill dims build",
+    seeds.EVENTS_FILE: "polybackfill dims build",
+}
+_WRITTEN = (
+    lookup_book.RESULTS,
+    market_ids.RESULT,
+    seeds.MARKETS_FILE,
+    seeds.EVENTS_FILE,
+    dimension_files.COVERAGE_FILE,
+    breakdown.FILE,
+)
+_DISTRIBUTION = "SELECT count() AS wallets, {counts} FROM wallet_pnl".format(
+    counts=", ".join(f"countIf(coverage_pct >= {level}) AS from_{level}" for level in _LEVELS)
+)
+
+
+def finalize_all(arguments: argparse.Namespace) -> int:
+    """Run the steps; list the files, the distribution of coverage and sample sentences."""
+    chosen = context.settings_of(arguments)
+    folder = chosen.backfill.data_dir
+    _require(folder)
+    lookups = market_ids.finalized(folder)["metadata"]
+    if lookups["conflicts"]:
+        return _stopped(arguments, lookups)
+    categories = report.written(chosen)
+    document = {
+        "market_ids": lookups,
+        "categories": categories,
+        "files": [
+            {"file": str(folder / name), "bytes": (folder / name).stat().st_size}
+            for name in _WRITTEN
+            if (folder / name).is_file()
+        ],
+        "coverage": context.run(_distribution(chosen)),
+    }
+    if arguments.json:
+        context.print_json(document)
+    else:
+        _print(document)
+    return errors.EXIT_OK
+
+
+def _require(folder: Path) -> None:
+    missing = []
+    for name, command in _NEEDED.items():
+        path = folder / name
+        if not path.is_file():
+            missing.append(f"{path} does not exist ({command})")
+        elif path.stat().st_size < _MIN_BYTES:
+            missing.append(f"{path} holds nothing ({command})")
+    if missing:
+        raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing)}")
+
+
+def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:
+    if arguments.json:
+        context.print_json({"stopped_at": "market-ids finalize", "market_ids": lookups})
+    else:
+        print(
+            f"stopped at market-ids finalize: {lookups['conflicts']:,} conditions have several "
+            "markets; polybackfill market-ids finalize names them"
+        )
+    return errors.EXIT_UNITS_IN_ERROR
+
+
+async def _distribution(chosen: settings.Settings) -> dict[str, int]:
+    async with context.open_store(chosen) as store:
+        return (await store.rows(_DISTRIBUTION))[0]
+
+
+def _print(document: dict[str, Any]) -> None:
+    told = document["market_ids"]
+    print(f"market ids: {told['valid_mappings']:,} of {told['total_lookups']:,} conditions")
+    tables.show("files", document["files"])
+    held = document["coverage"]
+    print(f"wallets by coverage ({held['wallets']:,} in all):")
+    for level in _LEVELS:
+        print(f"  {level} % and more: {held[f'from_{level}']:,}")
+    for sentence in document["categories"]["samples"]:
+        print(sentence)
