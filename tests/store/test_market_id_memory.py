@@ -142,6 +142,22 @@ async def test_memory_follows_the_store(
     assert len(memory) == 1
 
 
+async def test_a_burst_of_new_markets_is_read_as_a_whole(
+    ids: market_ids.MarketIds,
+    migrated: client.Store,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Single markets take ten times the memory of the table they are read into together."""
+    monkeypatch.setattr(memories, "_LEARNED_MAX", 10)
+    memory = memories.Memory(ids, clock=clock)
+    await memory.refresh()
+    await list_markets(migrated, *range(1, 31))
+    await memory.refresh()
+    assert len(memory) == 30
+    assert all(memory.of(condition(number)) == str(5000 + number) for number in range(1, 31))
+
+
 async def test_a_store_that_is_out_holds_nothing_up(
     ids: market_ids.MarketIds, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

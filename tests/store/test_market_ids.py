@@ -150,10 +150,11 @@ async def test_lists_and_mappings_answer_what_is_known(
     assert [tuple(words[at : at + 3]) for at in range(0, len(words), 3)] == [
         (half, half, 41), (3 * half, 3 * half, 5003), (9 * half, 9 * half, 49)
     ]  # fmt: skip
-    assert await ids.learned(0) == {
+    assert await ids.learned(0, most=3) == {
         condition(1): "41", condition(3): "5003", condition(9): "49"
     }  # fmt: skip
-    assert await ids.learned(4_000_000_000) == {}
+    assert await ids.learned(4_000_000_000, most=3) == {}
+    assert await ids.learned(0, most=2) is None
 
 
 async def test_a_users_table_is_read_through_the_join_and_never_altered(

@@ -21,11 +21,12 @@ from polybackfill.store import market_ids
 
 log = structlog.get_logger()
 
-REFRESH_S = 60.0  # how often `refresh` should be called
+REFRESH_S = 30.0  # how often `refresh` should be called
 _WHOLE_S = 3600.0  # so often all is read anew, which also forgets what was taken back
 _OVERLAP_S = 300  # clocks of this host and of a server differ; lists are stored a little late
 _FIELDS = 3  # high, low, market id
 _RECENT_MAX = 100_000
+_LEARNED_MAX = 50_000  # these take 300 bytes each; more are read with the whole
 SOURCE = "api_markets_staging"
 
 
@@ -91,11 +92,16 @@ class Memory:
         try:
             if self._read_at is None or now - self._read_whole_at >= _WHOLE_S:
                 await self._read_whole(now)
-            else:
-                learned = await self._ids.learned(int(self._read_at) - _OVERLAP_S)
-                self._learned.update(learned)
-                self._forget(learned)
-                self._read_at = now
+                return
+            since = int(self._read_at) - _OVERLAP_S
+            learned = await self._ids.learned(since, most=_LEARNED_MAX)
+            if learned is None or len(self._learned) > _LEARNED_MAX:
+                await self._read_whole(now)
+                return
+            self._learned.update(learned)
+            for condition in learned:
+                self._recent.pop(condition, None)
+            self._read_at = now
         except (errors.Retry, errors.GiveUp) as error:
             log.warning("market_ids.not_read", error=str(error))
 
@@ -113,10 +119,6 @@ class Memory:
             self._recent.clear()
         found = self._recent[condition] = self.of(condition) if condition else ""
         return found
-
-    def _forget(self, conditions: Iterable[str]) -> None:
-        for condition in conditions:
-            self._recent.pop(condition, None)
 
 
 async def catch_up(ids: market_ids.MarketIds, *, clock: clocks.Clock) -> market_ids.Apply | None:

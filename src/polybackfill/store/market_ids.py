@@ -250,15 +250,20 @@ class MarketIds:
         """
         return await self._store.text(_DIMENSION, "RowBinary")
 
-    async def learned(self, since: int) -> dict[str, str]:
-        """Condition → market id of what was applied or listed since then, epoch seconds."""
+    async def learned(self, since: int, *, most: int) -> dict[str, str] | None:
+        """Condition → market id of what was applied or listed since then, epoch seconds.
+
+        None when that is more than `most` conditions; `dimension` is the way to read many.
+        """
         rows = self._fields(
             _KNOWN.format(
                 applied="version >= {since:UInt32} * 1000", listed="fetched_at >= {since:UInt32}"
-            ),
-            {"since": since},
+            )
+            + "LIMIT {limit:UInt32}",
+            {"since": since, "limit": most + 1},
         )
-        return {condition: market async for condition, market in rows}
+        found = {condition: market async for condition, market in rows}
+        return found if len(found) <= most else None
 
     async def apply(
         self, mappings: Sequence[Listed], *, source: str, by: str, now: float
