@@ -197,3 +197,25 @@ async def test_a_row_costs_little(
     for page in pages:
         memory.fill([page])
     assert (time.process_time() - began_s) / 20_000 < 2e-6
+
+
+async def test_a_stop_signal_ends_the_catching_up(
+    ids: market_ids.MarketIds, migrated: client.Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await insert(migrated, [trade(1)])
+    await list_markets(migrated, 1)
+    stop, pings = asyncio.Event(), []
+    whole = ids.apply
+
+    async def slow(*_words: object, **_named: object) -> None:
+        stop.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ids, "apply", slow)
+    async with asyncio.timeout(10):
+        await memories.catch_up_unless_stopped(ids, stop, lambda: pings.append(1), clock=clock)
+    assert pings
+    assert await stored(migrated) == [""]
+    monkeypatch.setattr(ids, "apply", whole)
+    await memories.catch_up_unless_stopped(ids, asyncio.Event(), lambda: None, clock=clock)
+    assert await stored(migrated) == ["5001"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests import harness
+from tests.commands import lists
 
 from polybackfill.views import digest
 
@@ -43,6 +44,11 @@ def sandbox() -> Iterator[harness.Sandbox]:
         yield running
 
 
+def markets(sandbox: harness.Sandbox) -> list[dict[str, Any]]:
+    """All markets there are, by the sandbox."""
+    return lists.ndjson(f"{sandbox.url}/_sandbox/markets")
+
+
 def prove(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
     """Every table holds what the sandbox has, and no key twice to a plain SELECT."""
     truth = sandbox.ask("truth")
@@ -54,6 +60,11 @@ def prove(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
     for table, key in KEYS.items():
         found = ground.sql(f"SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1")
         assert (table, found) == (table, [])
+    numbered = ground.sql("SELECT DISTINCT condition_id, market_id FROM external_trades_raw")
+    numbers = {lists.bare(one["condition_id"]): one["market_id"] for one in markets(sandbox)}
+    assert {row["condition_id"]: row["market_id"] for row in numbered} == {
+        row["condition_id"]: numbers[row["condition_id"]] for row in numbered
+    }
     for table in ("wallet_backfill_plan", "condition_backfill_plan"):
         pending = ground.sql(f"SELECT count() AS n FROM {table} WHERE status != 'done'")
         assert (table, pending) == (table, [{"n": 0}])

@@ -22,8 +22,9 @@ from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
+from polybackfill.daemon import market_ids as memories
 from polybackfill.polymarket import http, limits
-from polybackfill.store import plan_table
+from polybackfill.store import market_ids, plan_table
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
 from polybackfill.work import units
@@ -164,7 +165,11 @@ class Run:
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._plan_sync: feed.PlanSync | None = None
+        self._market_ids: market_ids.MarketIds | None = None
+        self._memory: memories.Memory | None = None
         if ground.store is not None and not asked.dry_run:
+            self._market_ids = market_ids.MarketIds(ground.store)
+            self._memory = memories.Memory(self._market_ids, clock=clock)
             self._plan_sync = feed.PlanSync(
                 plan=plan_table.PlanTable(ground.store),
                 ledger=ground.ledger,
@@ -184,6 +189,8 @@ class Run:
         """Bring the plan in line, and build the parts."""
         if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
             await self._plan_sync.begin()
+        if self._memory is not None:
+            await self._memory.refresh()
         for kind in self._asked.kinds:
             await self._add_part(kind)
 
@@ -196,6 +203,8 @@ class Run:
         watch = self._supervisor(scribe)
         pictures = self._snapshots(scribe, watch)
         watch.add_duty(supervisor.Duty("status", 1.0, partial(self._picture, pictures)))
+        if self._memory is not None:
+            watch.add_duty(supervisor.Duty("market ids", memories.REFRESH_S, self._memory.refresh))
         log.info(
             "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
         )
@@ -214,12 +223,19 @@ class Run:
         picture = {**pictures.current(), "failed": self._failed()}
         if watch.state == "finished":
             self._sources.complete()
+            await self._catch_up()
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
             self._print_end(picture, code, as_json=as_json)
         return code
+
+    async def _catch_up(self) -> None:
+        if self._market_ids is not None and self._asked.everything:
+            await memories.catch_up_unless_stopped(
+                self._market_ids, self._stop, self._notifier.alive, clock=self._clock
+            )
 
     async def _show_estimate(self) -> None:
         """What lies ahead, before the first request of a run of everything."""
@@ -256,6 +272,7 @@ class Run:
             backoff_cap_s=backfill.backoff_cap_s,
             clock=self._clock,
             rng=self._rng,
+            memory=self._memory,
         )
         crew = crews.Crew(
             kind,

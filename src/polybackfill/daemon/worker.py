@@ -11,7 +11,7 @@ from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
-from polybackfill.daemon import kinds, writer
+from polybackfill.daemon import kinds, market_ids, writer
 from polybackfill.polymarket import http, retry, walk
 from polybackfill.work import queue as queues
 from polybackfill.work import units
@@ -54,6 +54,7 @@ class Walker:
         backoff_cap_s: float,
         clock: clocks.Clock,
         rng: random.Random,
+        memory: market_ids.Memory | None = None,
     ) -> None:
         self._kind = kind
         self._client = client
@@ -64,6 +65,7 @@ class Walker:
         self._backoff_cap_s = backoff_cap_s
         self.clock = clock
         self._rng = rng
+        self._memory = memory
         self.pages = 0
         self.fetched_rows = 0
         self.unknown_fields: dict[str, int] = {}
@@ -110,6 +112,8 @@ class Walker:
         ground = _Ground(self, lease, progress)
         async for page in self._kind.walk(lease.unit, resume, ground):
             self._count(page)
+            if self._memory is not None:
+                self._memory.fill(page.rows)
             parcel = parcel_of(lease, page)
             del page  # its rows are three times the parcel, and the store may keep us waiting
             if parcel is not None:
