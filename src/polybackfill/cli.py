@@ -149,14 +149,14 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         ("demo", "demo"),
-        "sandbox, embedded store, plan, run and proof, in about a minute",
+        "a local Polymarket, all of it loaded and compared with the truth, in about a minute",
         "polybackfill demo --trades 100000",
     )
     demo.add_argument(
-        "--trades", type=int, default=120_000, help="trade rows (default %(default)s)"
+        "--trades", type=int, default=300_000, help="trade rows (default %(default)s)"
     )
-    demo.add_argument("--markets", type=int, default=400, help="markets (default %(default)s)")
-    demo.add_argument("--wallets", type=int, default=600, help="wallets (default %(default)s)")
+    demo.add_argument("--markets", type=int, default=5_000, help="markets (default %(default)s)")
+    demo.add_argument("--wallets", type=int, default=2_000, help="wallets (default %(default)s)")
     demo.add_argument("--seed", type=int, default=1, help="another universe (default %(default)s)")
     demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
     _json(demo)

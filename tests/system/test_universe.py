@@ -17,14 +17,6 @@ from polybackfill.views import digest
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions")
-TABLES = {
-    "markets": digest.MARKETS,
-    "events": digest.EVENTS,
-    "trades": digest.TRADES,
-    "activity": digest.ACTIVITY,
-    "positions": digest.POSITIONS,
-    "resolutions": digest.RESOLUTIONS,
-}
 KEYS = {
     "api_markets_staging": "condition_id",
     "api_events_staging": "event_id",
@@ -52,7 +44,7 @@ def markets(sandbox: harness.Sandbox) -> list[dict[str, Any]]:
 def prove(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
     """Every table holds what the sandbox has, and no key twice to a plain SELECT."""
     truth = sandbox.ask("truth")
-    for name, sql in TABLES.items():
+    for name, sql in digest.TABLES.items():
         (found,) = ground.sql(sql)
         expected = truth[name]
         counted = expected.get("rows", expected.get("count"))

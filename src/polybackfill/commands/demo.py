@@ -20,11 +20,14 @@ import rich.console
 import rich.table
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, plan, run, words
-from polybackfill.store import plan_table
-from polybackfill.views import digest, live
+from polybackfill.commands import context, run, words
+from polybackfill.polymarket import endpoints
+from polybackfill.views import digest, live, proof
+from polybackfill.work import ledger as ledgers
 
 _START_S = 60.0
+_FASTER = 8  # at the published limits this universe takes four minutes
+_LATENCY_MS = 300
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ def demo(arguments: argparse.Namespace) -> int:
             began_at = time.monotonic()
             # With --json standard output is for the one document.
             with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-                code = _job(chosen, folder, url, say)
+                code = _job(chosen, say)
             took_s = time.monotonic() - began_at
-            lines = context.run(_proof(chosen, folder, url))
+            lines = context.run(_proof(chosen, url))
     finally:
         if arguments.keep:
             say(f"kept: {folder}")
@@ -65,9 +68,14 @@ def demo(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _sandbox(arguments: argparse.Namespace, say: Any) -> Iterator[str]:
     command = [sys.executable, "-m", "polybackfill", "sandbox", "--port", "0"]
+    command += ["--limits", str(_FASTER), "--latency-ms", str(_LATENCY_MS)]
     for name in ("trades", "markets", "wallets", "seed"):
         command += [f"--{name}", str(getattr(arguments, name))]
-    say(f"1  a local Polymarket: {arguments.trades:,} trade rows, published limits, 0.6 s a page")
+    say(
+        f"1  a local Polymarket: {arguments.markets:,} markets, {arguments.wallets:,} wallets, "
+        f"{arguments.trades:,} trade rows,\n   {_FASTER} times the published limits, "
+        f"{_LATENCY_MS / 1000} s a page"
+    )
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             yield _url(process)
@@ -98,63 +106,43 @@ def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings
         "limit": None,
         "skip": 0,
         "sleep_ms": 0,
-        "limits": {},
+        "limits": {name: budget.requests * _FASTER for name, budget in endpoints.PUBLISHED.items()},
     }
     chosen = settings.load(flags, arguments.config)
     embedded = chosen.clickhouse.model_copy(update={"host": None, "database": "default"})
     return chosen.model_copy(update={"clickhouse": embedded})
 
 
-def _job(chosen: settings.Settings, folder: Path, url: str, say: Any) -> int:
-    _write_plan(folder / "plan.txt", url)
-    built = context.run(plan.build_from(chosen, str(folder / "plan.txt"), top=None))
-    wallets, conditions = (built[kind]["found"] for kind in ("wallets", "conditions"))
-    say(f"2  a plan: {wallets:,} wallets and {conditions:,} conditions, in an embedded ClickHouse")
-    say("3  the run, as `polybackfill run` does it")
-    return context.run(
-        run.run_parts(chosen, words.Asked(parts=("conditions", "wallets")), every_s=5.0)
-    )
+def _job(chosen: settings.Settings, say: Any) -> int:
+    say("2  an empty embedded ClickHouse")
+    say("3  the run, as `polybackfill run` does it: lists, trades, the wallets found, and the rest")
+    return context.run(run.run_parts(chosen, words.Asked(), every_s=5.0, estimated=False))
 
 
-def _write_plan(file: Path, url: str) -> None:
-    """Everybody there is, largest first, the contracts among them too: the plan leaves them out."""
-    with file.open("w", encoding="utf-8") as plan_file:
-        for kind, key in (("wallets", "wallet"), ("conditions", "condition_id")):
-            ranking = _ask(f"{url}/_sandbox/{kind}?top=1000000")
-            for row in ranking:
-                plan_file.write(f"{row[key]},{row['rows']},{row['notional']}\n")
-
-
-async def _proof(chosen: settings.Settings, folder: Path, url: str) -> list[Line]:
-    keys = [line.split(",")[0] for line in (folder / "plan.txt").read_text().splitlines()]
-    asked = {
-        "wallets": [key for key in keys if len(key) == 42],
-        "conditions": [key for key in keys if len(key) != 42],
-    }
-    truth = _ask(f"{url}/_sandbox/truth", asked)
+async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     budgets = _ask(f"{url}/_sandbox/stats")["budgets"]
+    everything = _ask(f"{url}/_sandbox/truth")
     async with context.open_store(chosen) as store:
-        plans = {
-            kind: (
-                await store.rows(
-                    f"SELECT count() AS n, countIf(status = 'done') AS done FROM {table}"
-                )
-            )[0]
-            for kind, (table, _) in plan_table.TABLES.items()
-        }
-        trades = (await store.rows(digest.TRADES))[0]
-        activity = (await store.rows(digest.ACTIVITY))[0]
+        parts = await proof.parts(store, ledgers.Ledger.view(chosen.ledger_dir))
+        stored = {name: (await store.rows(sql))[0] for name, sql in digest.TABLES.items()}
         duplicates = await store.rows(digest.DUPLICATES)
         quarantined = (await store.rows("SELECT count() AS n FROM quarantine"))[0]["n"]
+        wallets = await store.rows(
+            "SELECT concat('0x', wallet_address) AS wallet FROM wallet_backfill_plan"
+        )
+    # A wallet that never traded is in no feed of trades: nobody can find it.
+    listed = [row["condition_id"] for row in _ask(f"{url}/_sandbox/conditions?top=10000000")]
+    asked = {"wallets": [row["wallet"] for row in wallets], "conditions": listed}
+    truth = {**_ask(f"{url}/_sandbox/truth", asked), "trades": everything["trades"]}
+    lines = [_line(f"{part.name} proven complete", part.proven, part.keys) for part in parts]
+    for name, found in stored.items():
+        true = truth[name]
+        lines += [
+            _line(f"{name} stored", found["rows"], true.get("rows", true.get("count"))),
+            _line(f"digest of the {name}", found["digest"], true["digest"]),
+        ]
     return [
-        *(
-            _line(f"{kind} proven complete", counts["done"], counts["n"])
-            for kind, counts in plans.items()
-        ),
-        _line("trades stored", trades["rows"], truth["trades"]["rows"]),
-        _line("digest of the trades", trades["digest"], truth["trades"]["digest"]),
-        _line("other activity stored", activity["rows"], truth["activity"]["rows"]),
-        _line("digest of the activity", activity["digest"], truth["activity"]["digest"]),
+        *lines,
         _line("duplicates", len(duplicates), 0),
         _line("rows in quarantine", quarantined, 0),
         _line("requests over a limit", sum(b["violations"] for b in budgets.values()), 0),
@@ -174,8 +162,10 @@ def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
         ]
         context.print_json({"seconds": round(took_s, 1), "proof": rows})
         return
-    table = rich.table.Table(title=f"\nproof, after {live.duration(took_s)}", title_justify="left")
-    table.add_column("")
+    table = rich.table.Table(
+        title=f"\nproof, after {live.duration(took_s)}", title_justify="left", box=None
+    )
+    table.add_column("", no_wrap=True)
     table.add_column("found", justify="right")
     table.add_column("truth", justify="right")
     table.add_column("")

@@ -56,8 +56,12 @@ async def run_parts(
     *,
     as_json: bool = False,
     every_s: float = _LINE_S,
+    estimated: bool = True,
 ) -> int:
-    """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry."""
+    """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry.
+
+    `estimated`: say first what a run of everything will cost.
+    """
     stop = asyncio.Event()
     if asked.stop_at is not None:
         left_s = max(0.0, asked.stop_at - time.time())
@@ -67,6 +71,8 @@ async def run_parts(
             run = await _unless_stopped(stop, _begin_patiently(chosen, asked, stop, stack))
             if run is None:
                 return _stopped_early(as_json=as_json)
+            if estimated:
+                await run.show_estimate()
             return await run.go(as_json=as_json, every_s=every_s)
 
 
@@ -198,7 +204,6 @@ class Run:
         """Run the parts, print the end; returns the exit code."""
         if not any(part.source.known.keys for part in self._parts.values()):
             return self._nothing_to_do(as_json=as_json)
-        await self._show_estimate()
         scribe = self._scribe()
         watch = self._supervisor(scribe)
         pictures = self._snapshots(scribe, watch)
@@ -237,7 +242,7 @@ class Run:
                 self._market_ids, self._stop, self._notifier.alive, clock=self._clock
             )
 
-    async def _show_estimate(self) -> None:
+    async def show_estimate(self) -> None:
         """What lies ahead, before the first request of a run of everything."""
         store = self._ground.store
         if store is None or not self._asked.everything:

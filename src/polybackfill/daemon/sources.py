@@ -7,7 +7,6 @@ and wallets are fetched as they are found. The queue skips what it knows already
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ log = structlog.get_logger()
 _POLL_S = 0.25
 _FIRST_AGAIN_S = 2.0
 _AGAIN_S = 60.0
+_LISTINGS_SHARE = 10  # listing takes a tenth of the time at most
 
 Listing = Callable[[], AsyncIterator[list[str]]]
 Step = Callable[[], Awaitable[None]]
@@ -88,17 +88,18 @@ class Following:
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units until upstream has ended and was listed once more after that."""
-        pauses = itertools.chain([_FIRST_AGAIN_S, 5.0, 15.0, 30.0], itertools.repeat(_AGAIN_S))
         await self._until(self._upstream.ready, float("inf"))
         while True:
-            last = self._upstream.ended()
+            last, began_at = self._upstream.ended(), self._clock.monotonic()
             await patiently(self._kind, self._prepare, self._clock)
             await patiently(self._kind, self._recount, self._clock)
+            took_s = self._clock.monotonic() - began_at
             async for unit in self._listing():
                 yield unit
             if last:
                 return
-            await self._until(self._upstream.ended, next(pauses))
+            pause_s = min(_AGAIN_S, max(_FIRST_AGAIN_S, took_s * _LISTINGS_SHARE))
+            await self._until(self._upstream.ended, pause_s)
 
     async def _recount(self) -> None:
         """What was done before this run stays what it was at its start."""

@@ -47,6 +47,14 @@ POSITIONS = _of(_POSITION, "api_positions_staging")
 RESOLUTIONS = _of(_RESOLUTION, "api_resolutions WHERE status = 'resolved'")
 TRADES = _of(_TRADE, "external_trades_raw")
 ACTIVITY = _of(_ACTIVITY, "wallet_activity_raw")
+TABLES = {
+    "markets": MARKETS,
+    "events": EVENTS,
+    "trades": TRADES,
+    "activity": ACTIVITY,
+    "positions": POSITIONS,
+    "resolutions": RESOLUTIONS,
+}
 DUPLICATES = (
     "SELECT external_trade_id, count() AS copies FROM external_trades_raw "
     "GROUP BY external_trade_id HAVING copies > 1"

@@ -117,7 +117,10 @@ class Snapshots:
             "rows": dict(self._scribe.rows),
             "rows_per_s": round(rows_per_s, 1),
             "requests_per_s": round(sum(pages_per_s.values()), 2),
-            "allowed_per_s": round(sum(part["allowed_per_s"] for part in parts.values()), 2),
+            "allowed_per_s": round(
+                sum(part["allowed_per_s"] for kind, part in parts.items() if self._has_work(kind)),
+                2,
+            ),
             "eta_s": None if None in etas else max(etas, default=0.0),
             "batch": self._batch.stats(),
             "store_wait_s": round(self._scribe.store_wait_s, 1),
@@ -147,6 +150,10 @@ class Snapshots:
             "unknown_fields": dict(part.walker.unknown_fields),
             **part.crew.stats(),
         }
+
+    def _has_work(self, kind: str) -> bool:
+        stats = self._parts[kind].queue.stats()
+        return bool(stats["leased"] or stats["ready"] or stats["waiting"])
 
     def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
         """Expected requests still to send, corrected by what finished units really took."""
