@@ -348,3 +348,18 @@ def test_a_lookup_leaves_the_limits_to_a_run(office: Office) -> None:
     with lock.held(office.desk.ledger):
         error = office.desk.call("market-ids", "lookup", code=75).err
         assert "BACKFILL_SHARE" in error
+
+
+def test_a_killed_lookup_goes_on_where_it_was(office: Office) -> None:
+    """Seed 004, market-id resolver: JSONL resumable after a kill; nothing is asked twice."""
+    running = office.desk.start(
+        "market-ids", "lookup", "--workers", "1", "--batch", "2", "--sleep-ms", "100"
+    )
+    harness.until(lambda: office.results.exists() and office.results.stat().st_size, "a first line")
+    running.kill()
+    kept = len(office.lines())
+    assert 0 < kept < len(office.traded)
+    said = office.desk.json("market-ids", "lookup")
+    assert said["asked"] == len(office.traded) - kept
+    found = [line["condition_id"] for line in office.lines() if line["market_id"]]
+    assert len(found) == len(set(found)) == len(office.traded) - 1

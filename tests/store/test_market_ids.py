@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.store import conftest as stores
 
+from polybackfill import errors
 from polybackfill.store import client, market_ids
 
 NOW = 1_795_219_200.0
@@ -180,3 +181,40 @@ async def test_a_user_table_without_market_ids_is_left_out(
     await trades(migrated, (1, ""))
     assert await ids.user_coverage() is None
     assert [one.condition_id for one in await missing(ids)] == [condition(1)]
+
+
+@pytest.mark.parametrize("steps", range(4))  # the record, the mappings, the fills, the update
+async def test_an_apply_killed_at_any_step_ends_the_same_when_done_again(
+    ids: market_ids.MarketIds,
+    migrated: client.Store,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+) -> None:
+    """Seed 004, apply market ids: idempotent; and what a killed one left can be taken back too."""
+    await trades(migrated, (1, ""), (2, ""), (2, "5002"), (3, ""))
+    before = await held(migrated)
+    left = steps
+
+    def limited(whole: Any) -> Any:
+        async def step(*words: Any, **named: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                raise errors.Retry("killed here")
+            left -= 1
+            return await whole(*words, **named)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrated, "insert", limited(migrated.insert))
+        patched.setattr(migrated, "command", limited(migrated.command))
+        with pytest.raises(errors.Retry):
+            await apply(ids, mapping(1), mapping(2))
+    known = {one.condition_id async for one in ids.applied()}
+    fresh = [mapping(number) for number in (1, 2) if condition(number) not in known]
+    await apply(ids, *fresh, now=NOW + 9)
+    assert [market for _, market in await held(migrated)] == ["5001", "5002", "5002", ""]
+    while (last := await ids.last_apply()) is not None:
+        await ids.revert(last, now=NOW + 10)
+    assert await held(migrated) == before
+    assert [one async for one in ids.applied()] == []
