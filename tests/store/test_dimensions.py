@@ -68,6 +68,22 @@ async def test_a_winner_alone_is_a_payout(migrated: client.Store) -> None:
     assert (row["payout_yes"], row["payout_no"], row["resolved_outcome"]) == (0, 1, "NO")
 
 
+async def test_a_market_id_that_was_looked_up_fills_a_gap(migrated: client.Store) -> None:
+    other = "cd" * 32
+    await put(migrated, "api_market_rows", market("clob"), market("gamma", condition_id=other))
+    await put(
+        migrated,
+        "condition_market_id_rows",
+        *(
+            {"condition_id": condition, "market_id": "99", "verified_at": 1, "version": 1}
+            for condition in (CONDITION, other)
+        ),
+    )
+    await dimensions.build(migrated)
+    rows = await migrated.rows("SELECT market_id FROM markets_dim ORDER BY condition_id")
+    assert [row["market_id"] for row in rows] == ["99", "7"]
+
+
 async def test_the_event_is_found_from_either_side(migrated: client.Store) -> None:
     others = {"cd": "cd" * 32, "ef": "ef" * 32}
     await put(

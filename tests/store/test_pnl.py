@@ -150,33 +150,48 @@ async def test_bands_and_ranks(migrated: client.Store) -> None:
 async def test_inflated_shares_are_divided_once(migrated: client.Store) -> None:
     """Seed 004, P&L contract: division by 128 only for the flagged source and once."""
     await markets(migrated)
-    # Another source of trades is one statement away.
-    await migrated.command(
-        "CREATE OR REPLACE VIEW trades_for_pnl AS SELECT data_source AS source, "
-        "false AS is_external, wallet_address, condition_id, toInt32(outcome_index) AS "
-        "outcome_index, side, shares, collateral_amount AS usd, fee_amount AS fees, "
-        "block_time AS trade_timestamp FROM pm_trades "
-        "UNION ALL SELECT source, true, wallet_address, condition_id, outcome_index, side, shares, "
-        "cash_value, fees, trade_timestamp FROM external_trades_raw"
+    columns = (
+        "wallet_address, condition_id, tx_hash, outcome_index, side, shares, collateral_amount"
     )
-    columns = "wallet_address, condition_id, outcome_index, side, shares, collateral_amount"
     won = CONDITIONS["won"]
     await migrated.command(
         f"INSERT INTO pm_trades ({columns}, fee_amount, data_source) VALUES "
-        f"('{WALLET}', '{won}', 0, 'BUY', 1280, 512, 12.8, 'goldsky'), "
-        f"('{OTHER}', '{won}', 0, 'BUY', 1280, 512, 0, 'clob_fills')"
+        f"('0x{WALLET}', '{won}', 'aa', 0, 'BUY', 1280, 512, 12.8, 'goldsky'), "
+        f"('{OTHER}', '{won}', 'bb', 0, 'BUY', 1280, 512, 0, 'clob_fills')"
     )
-    # whatever its source is called, an external trade is never divided
-    await insert(migrated, [fill(1, "lost", 128, 0.5, source="goldsky")])
+    await migrated.command(
+        "INSERT INTO vw_trades_canonical (wallet_address, condition_id_norm, timestamp, side, "
+        "outcome_index, shares, usd_value, transaction_hash, outcomes) VALUES "
+        f"('0x{WALLET}', '0x{CONDITIONS['lost']}', now(), 'BUY', 1, 1, 0.25, 'cc', ['Yes', 'No'])"
+    )
+    await insert(migrated, [fill(1, "lost", 128, 0.5)])
     await pnl.compute(migrated, inflated=["goldsky"])
     (macro,) = (await by_category(migrated)).values()
-    assert Decimal(str(macro["realized_pnl_usd"])) == 10 - 4 - 64
+    assert Decimal(str(macro["realized_pnl_usd"])) == Decimal("0.75") + 10 - 4 - 64
     assert macro["fees_usd"] == 0.1
     assert (await overall(migrated, OTHER))["realized_pnl_usd"] == 768
     await pnl.compute(migrated)
-    assert (await overall(migrated))["realized_pnl_usd"] == 768 - 64
-    with pytest.raises(errors.Stop, match="BACKFILL_INFLATED_SOURCES names polymarket_data_api"):
-        await pnl.compute(migrated, inflated=["polymarket_data_api"])
+    assert (await overall(migrated))["realized_pnl_usd"] == 768.75 - 64
+
+
+@pytest.mark.parametrize("source", ["polymarket_data_api", "dome", "blockchain"])
+async def test_external_trades_are_never_divided(migrated: client.Store, source: str) -> None:
+    """Seed 004, P&L contract: never for Data API or on-chain data."""
+    await insert(migrated, [trade(1, source="dome")])
+    with pytest.raises(errors.Stop, match=f"BACKFILL_INFLATED_SOURCES names {source}"):
+        await pnl.compute(migrated, inflated=["goldsky", source])
+
+
+async def test_another_source_of_trades_is_one_statement_away(migrated: client.Store) -> None:
+    await markets(migrated)
+    await insert(migrated, [fill(1, "won", 1, 0.5), fill(2, "lost", 1, 0.5, source="other")])
+    await migrated.command(
+        "CREATE OR REPLACE VIEW trades_for_pnl AS SELECT source, wallet_address, condition_id, "
+        "outcome_index, side, shares, cash_value AS usd, fees, trade_timestamp "
+        "FROM external_trades_raw WHERE source = 'other'"
+    )
+    await pnl.compute(migrated)
+    assert (await overall(migrated))["realized_pnl_usd"] == -0.5
 
 
 async def test_contracts_are_nobody(migrated: client.Store) -> None:

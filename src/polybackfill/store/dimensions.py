@@ -6,7 +6,8 @@ from typing import Any
 
 from polybackfill.store import client, rebuild, taxonomy
 
-# An event's own market list is asked where a market names no event: the two are fetched apart.
+# An event's own market list is asked where a market names no event, and the accepted look-ups where
+# it names no market id: the lists are fetched apart.
 _MARKETS = """
 SELECT
     m.condition_id AS condition_id,
@@ -29,7 +30,13 @@ SELECT
     m.end_date AS end_date
 FROM
 (
-    SELECT market.*, if(market.event_id != '', market.event_id, listed.event_id) AS event
+    SELECT
+        market.condition_id AS condition_id, market.market_slug AS market_slug,
+        market.event_slug AS event_slug, market.question AS question,
+        market.outcomes AS outcomes, market.category AS category, market.tags AS tags,
+        market.start_date AS start_date, market.end_date AS end_date,
+        if(market.market_id != '', market.market_id, looked_up.market_id) AS market_id,
+        if(market.event_id != '', market.event_id, listed.event_id) AS event
     FROM
     (
         SELECT condition_id, market_id, market_slug, event_id, event_slug, question, outcomes,
@@ -43,6 +50,10 @@ FROM
         FROM api_events_staging ARRAY JOIN condition_ids AS condition_id
         GROUP BY condition_id
     ) AS listed ON listed.condition_id = market.condition_id
+    LEFT JOIN
+    (
+        SELECT condition_id, market_id FROM condition_market_ids
+    ) AS looked_up ON looked_up.condition_id = market.condition_id
 ) AS m
 LEFT JOIN
 (

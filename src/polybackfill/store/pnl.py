@@ -19,6 +19,7 @@ from polybackfill.store import client, rebuild, statements, taxonomy
 
 # Shares of tables derived from Goldsky's subgraph are 128 times too large (seed 004, contract 1).
 INFLATION = 128
+_CHAIN = "blockchain"  # the source of chain trades in vw_trades_unified
 EARLY, LATE = 0.25, 0.75  # of a market's life, from its start to its resolution or planned end
 
 _USD = "toDecimal128({micro}, 0) * toDecimal128('0.000001', 6)"
@@ -42,63 +43,69 @@ FROM
 (
     SELECT
         held.wallet_address AS wallet_address,
-        if(d.category = '', {uncategorized}, toString(d.category)) AS category,
-        notEmpty(p.payouts) AND held.first_outcome >= 0
-            AND held.last_outcome < length(p.payouts) AS resolved,
-        toInt64(round(toFloat64(held.cash_nano * toInt128(1000000000) + arraySum(
-            (outcome, net) -> net * toInt128(round(p.payouts[outcome + 1] * 1e12)),
-            held.outcomes, held.nets)) / 1e12)) AS pnl_micro,
-        toInt64(round(toFloat64(held.spent_nano) / 1e3)) AS spent_micro,
+        if(market.category = '', {uncategorized}, market.category) AS category,
+        held.first_outcome >= 0 AND held.last_outcome < length(market.rates) AS resolved,
+        toInt64(round(toFloat64(
+            toInt128(held.cash_nano) * 1000000000
+            + toInt128(held.net_yes) * market.rates[1]
+            + toInt128(held.net_no) * market.rates[2]
+            + arraySum(one -> toInt128(one.2) * market.rates[one.1 + 1], held.others)
+        ) / 1e12)) AS pnl_micro,
+        toInt64(round(held.spent_nano / 1e3)) AS spent_micro,
         held.fee_micro AS fee_micro,
-        held.side AS side,
-        toInt64(toUnixTimestamp(d.start_date)) AS began,
+        multiIf(
+            held.net_yes > held.net_no, 'YES', held.net_yes < held.net_no, 'NO',
+            held.bought_lean > 0, 'YES', held.bought_lean < 0, 'NO', '') AS side,
+        toInt64(toUnixTimestamp(market.start_date)) AS began,
         ifNull(toInt64(toUnixTimestamp(held.first_at)) - began, 0) AS age,
-        ifNull(toInt64(toUnixTimestamp(coalesce(p.resolved_at, d.end_date))) - began, 0) AS life
-    FROM
-    (
-        SELECT
-            wallet_address, condition_id,
-            sum(cash_nano) AS cash_nano, sum(spent_nano) AS spent_nano, sum(fee_micro) AS fee_micro,
-            min(first_at) AS first_at,
-            groupArray(outcome_index) AS outcomes, groupArray(net_micro) AS nets,
-            min(outcome_index) AS first_outcome, max(outcome_index) AS last_outcome,
-            sumIf(net_micro, outcome_index = 0) - sumIf(net_micro, outcome_index = 1) AS lean,
-            sumIf(bought_micro, outcome_index = 0) - sumIf(bought_micro, outcome_index = 1)
-                AS bought_lean,
-            multiIf(lean > 0, 'YES', lean < 0, 'NO', bought_lean > 0, 'YES', bought_lean < 0, 'NO',
-                '') AS side
-        FROM ({by_outcome})
-        GROUP BY wallet_address, condition_id
-    ) AS held
-    LEFT JOIN market_payouts AS p ON p.condition_id = held.condition_id
-    LEFT JOIN markets_dim AS d ON d.condition_id = held.condition_id
+        ifNull(toInt64(toUnixTimestamp(market.ended)) - began, 0) AS life
+    FROM ({held}) AS held
+    LEFT JOIN ({markets}) AS market ON market.condition_id = held.condition_id
 )
 GROUP BY wallet_address, category
 SETTINGS join_use_nulls = 0
 """
 
-_BY_OUTCOME = """
+# A wallet in a market: cash in billionths of a USD, shares in millionths. Only outcomes beyond the
+# second, which are rare, keep their trades: (outcome, signed shares) each. No number is nothing.
+_HELD = """
 SELECT
-    wallet_address, condition_id, outcome_index,
-    sum(if(side = 'BUY', 1, -1) * share_micro) AS net_micro,
-    sumIf(share_micro, side = 'BUY') AS bought_micro,
-    sum(if(side = 'BUY', -1, 1) * usd_nano) AS cash_nano,
-    sumIf(usd_nano, side = 'BUY') AS spent_nano,
-    sum(fee_micro) AS fee_micro,
+    wallet_address, condition_id,
+    -sum(sign * usd_nano) AS cash_nano,
+    sumIf(usd_nano, sign > 0) AS spent_nano,
+    sum(fee) AS fee_micro,
+    sumIf(sign * share_micro, outcome = 0) AS net_yes,
+    sumIf(sign * share_micro, outcome = 1) AS net_no,
+    sumIf(if(outcome = 0, share_micro, -share_micro), sign > 0 AND outcome < 2) AS bought_lean,
+    groupArrayIf((outcome, sign * share_micro), outcome > 1) AS others,
+    min(outcome) AS first_outcome, max(outcome) AS last_outcome,
     min(trade_timestamp) AS first_at
 FROM
 (
     SELECT
-        wallet_address, condition_id, toInt32(outcome_index) AS outcome_index, side,
-        trade_timestamp,
-        if(NOT is_external AND source IN {{inflated:Array(String)}}, {inflation}, 1) AS divisor,
-        toInt128(round(shares / divisor * 1e6)) AS share_micro,
-        toInt128(round(usd / divisor * 1e9)) AS usd_nano,
-        toInt64(round(fees / divisor * 1e6)) AS fee_micro
+        wallet_address, condition_id, toInt32(outcome_index) AS outcome, trade_timestamp,
+        if(side = 'BUY', 1, -1) AS sign,
+        if(source IN {{inflated:Array(String)}}, {inflation}, 1) AS divisor,
+        toInt64(round(if(isFinite(shares), shares, 0) / divisor * 1e6)) AS share_micro,
+        toInt64(round(if(isFinite(usd), usd, 0) / divisor * 1e9)) AS usd_nano,
+        toInt64(round(if(isFinite(fees), fees, 0) / divisor * 1e6)) AS fee
     FROM trades_for_pnl
     WHERE wallet_address NOT IN ({contracts}) AND condition_id != ''
 )
-GROUP BY wallet_address, condition_id, outcome_index
+GROUP BY wallet_address, condition_id
+"""
+
+# What a share of each outcome paid, in 10^-12 USD; empty while a market is unresolved.
+_MARKETS = """
+SELECT
+    condition_id, toString(d.category) AS category, d.start_date AS start_date,
+    coalesce(p.resolved_at, d.end_date) AS ended,
+    arrayMap(payout -> toInt128(round(payout * 1e12)), p.payouts) AS rates
+FROM (SELECT condition_id, category, start_date, end_date FROM markets_dim) AS d
+FULL OUTER JOIN
+(
+    SELECT condition_id, payouts, resolved_at FROM market_payouts
+) AS p USING (condition_id)
 """
 
 
@@ -108,12 +115,17 @@ async def compute(
     """Make `wallet_category_pnl` anew from the trades as they are stored now.
 
     `inflated`: values of `source` whose shares, and the USD made of them, are 128 times too large.
-    Raises errors.Stop when that is said of the public API, whose figures are right.
+    Raises errors.Stop when that is said of a source of external trades or of the chain, whose
+    figures are right.
     """
-    if records.SOURCE in inflated:
+    external = await store.rows(
+        "SELECT DISTINCT toString(source) AS source FROM external_trades_raw"
+    )
+    right = {records.SOURCE, _CHAIN, *(row["source"] for row in external)}
+    if wrong := sorted(right & set(inflated)):
         raise errors.Stop(
-            f"BACKFILL_INFLATED_SOURCES names {records.SOURCE}: its shares are right as they are; "
-            "take it off the list"
+            f"BACKFILL_INFLATED_SOURCES names {', '.join(wrong)}: the shares of external trades "
+            "and of the chain are right as they are; take it off the list"
         )
     select = _BY_CATEGORY.format(
         pnl=_USD.format(micro="sumIf(pnl_micro, resolved)"),
@@ -122,10 +134,11 @@ async def compute(
         early=EARLY,
         late=LATE,
         uncategorized=statements.quoted(taxonomy.UNCATEGORIZED),
-        by_outcome=_BY_OUTCOME.format(
+        held=_HELD.format(
             inflation=INFLATION,
             contracts=", ".join(statements.quoted(wallet) for wallet in contracts.CONTRACTS),
         ),
+        markets=_MARKETS,
     )
     await rebuild.rebuild(
         store,

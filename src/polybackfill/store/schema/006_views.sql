@@ -72,7 +72,8 @@ LEFT JOIN
 SETTINGS join_use_nulls = 0;
 
 -- All fills in the columns of pm_trades, each once. Precedence: a fill that pm_trades holds is shown
--- as pm_trades has it; of the external fills those follow that it lacks, copy by copy.
+-- as pm_trades has it; of the external fills those follow that it lacks, copy by copy. The fee of an
+-- external fill is the one told, else the USD that changed hands beyond shares times price.
 CREATE OR REPLACE VIEW pm_trades_with_external {on_cluster}
 (
     fill_id String, block_time DateTime, block_number UInt64, tx_hash String,
@@ -88,7 +89,9 @@ SELECT
     toUInt64(0) AS block_number, tx_hash, token_id AS asset_id_decimal, condition_id,
     outcome_index, toString(outcome) AS outcome_label, market_question AS question,
     wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
-    price, shares, cash_value AS collateral_amount, fees AS fee_amount,
+    price, shares, cash_value AS collateral_amount,
+    if(fees > 0, fees, greatest(0., if(side = 'BUY', 1, -1) * ifNull(usdc_size - cash_value, 0.)))
+        AS fee_amount,
     toString(source) AS data_source
 FROM external_trades_raw
 LEFT ANTI JOIN
@@ -101,7 +104,9 @@ SELECT
     toUInt64(0) AS block_number, tx_hash, token_id AS asset_id_decimal, condition_id,
     outcome_index, toString(outcome) AS outcome_label, market_question AS question,
     wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
-    price, shares, cash_value AS collateral_amount, fees AS fee_amount,
+    price, shares, cash_value AS collateral_amount,
+    if(fees > 0, fees, greatest(0., if(side = 'BUY', 1, -1) * ifNull(usdc_size - cash_value, 0.)))
+        AS fee_amount,
     toString(source) AS data_source
 FROM external_trades_shared
 WHERE copy > internal_copies;
@@ -163,18 +168,19 @@ CREATE OR REPLACE VIEW vw_trades_unified {on_cluster}
 (
     wallet String, market String, outcome String, shares Float64, price Float64, source String,
     side LowCardinality(String), outcome_index Int32, token_id String, usd_value Float64,
-    timestamp DateTime, tx_hash String, trade_id String, question String
+    timestamp DateTime, tx_hash String, trade_id String, question String, fee_amount Float64
 ) AS
 SELECT
     wallet, market, outcome, shares, if(shares > 0, usd_value / shares, 0) AS price,
     'blockchain' AS source, side, outcome_index, '' AS token_id, usd_value, timestamp, tx_hash,
-    '' AS trade_id, question
+    '' AS trade_id, question, 0. AS fee_amount
 FROM chain_trades
 UNION ALL
 SELECT
     wallet_address AS wallet, condition_id AS market, outcome_label AS outcome, shares, price,
     data_source AS source, side, outcome_index, asset_id_decimal AS token_id,
-    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question
+    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question,
+    fee_amount
 FROM pm_trades_with_external
 LEFT ANTI JOIN
 (
@@ -184,7 +190,8 @@ UNION ALL
 SELECT
     wallet_address AS wallet, condition_id AS market, outcome_label AS outcome, shares, price,
     data_source AS source, side, outcome_index, asset_id_decimal AS token_id,
-    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question
+    collateral_amount AS usd_value, block_time AS timestamp, tx_hash, fill_id AS trade_id, question,
+    fee_amount
 FROM
 (
     SELECT

@@ -54,16 +54,12 @@ ENGINE = {engine:MergeTree}
 ORDER BY condition_id;
 
 -- The trades that profit and loss is made of: this view alone says which. `usd` is shares times
--- price, without fees; `fees` are those told, or what the USD that changed hands differ by.
--- `is_external`: of the public API, whose shares are never inflated.
+-- price, without fees.
 CREATE VIEW IF NOT EXISTS trades_for_pnl {on_cluster} AS
 SELECT
-    toString(source) AS source, true AS is_external, wallet_address, condition_id, outcome_index,
-    side, shares, cash_value AS usd,
-    if(fees > 0, fees, greatest(0., if(side = 'BUY', 1, -1) * ifNull(usdc_size - cash_value, 0.)))
-        AS fees,
-    trade_timestamp
-FROM external_trades_raw;
+    source, wallet AS wallet_address, market AS condition_id, outcome_index, side, shares,
+    usd_value AS usd, fee_amount AS fees, timestamp AS trade_timestamp
+FROM vw_trades_unified;
 
 -- Hold to resolution, resolved markets only; `num_markets` counts the others too, so that the share
 -- that is covered can stand beside every figure. Replaced whole by `report categories`.
