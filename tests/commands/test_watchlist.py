@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from tests import harness
 from tests.commands import desk as desks
-from tests.commands import lists
 
 from polybackfill import errors
 
@@ -24,8 +23,7 @@ def filled(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
     desk = new_desk()
     desk.move_out()
     desk.plan_keys(*shared_sandbox.wallets)
-    desk.call("run", "wallets")
-    lists.fill(desk, shared_sandbox.url)
+    desk.call("run", "wallets", "markets", "events", "resolutions")
     desk.call("report", "categories")
     return desk
 

@@ -187,11 +187,31 @@ async def test_another_source_of_trades_is_one_statement_away(migrated: client.S
     await insert(migrated, [fill(1, "won", 1, 0.5), fill(2, "lost", 1, 0.5, source="other")])
     await migrated.command(
         "CREATE OR REPLACE VIEW trades_for_pnl AS SELECT source, wallet_address, condition_id, "
-        "outcome_index, side, shares, cash_value AS usd, fees, trade_timestamp "
+        "outcome_index, token_id, side, shares, cash_value AS usd, fees, trade_timestamp "
         "FROM external_trades_raw WHERE source = 'other'"
     )
     await pnl.compute(migrated)
     assert (await overall(migrated))["realized_pnl_usd"] == -0.5
+
+
+async def test_an_outcome_the_api_did_not_know_yet_is_told_by_its_token(
+    migrated: client.Store,
+) -> None:
+    tokens = {"token_ids": ["70", "71"], "resolved": True, "outcome_prices": [0, 1]}
+    rows = [market("gamma", condition_id=CONDITIONS[name], **tokens) for name in ("won", "lost")]
+    await migrated.insert("api_market_rows", lines(rows), rows=len(rows))
+    fresh = {"outcome_index": -1}
+    await insert(
+        migrated,
+        [
+            fill(1, "won", 10, 0.5, token_id="71", **fresh),
+            fill(2, "won", 10, 0.5, token_id="71", outcome_index=1),
+            fill(3, "lost", 10, 0.5, token_id="99", **fresh),
+        ],
+    )
+    await pnl.compute(migrated)
+    whole = await overall(migrated)
+    assert (whole["realized_pnl_usd"], whole["coverage_pct"]) == (10, 50)
 
 
 async def test_contracts_are_nobody(migrated: client.Store) -> None:

@@ -69,6 +69,7 @@ SETTINGS join_use_nulls = 0
 # A wallet in a market: cash in billionths of a USD, shares in millionths. Only outcomes beyond the
 # second, which are rare, keep their trades: (outcome, signed shares) each. No number is nothing.
 _HELD = """
+WITH ({tokens}) AS token
 SELECT
     wallet_address, condition_id,
     -sum(sign * usd_nano) AS cash_nano,
@@ -83,7 +84,9 @@ SELECT
 FROM
 (
     SELECT
-        wallet_address, condition_id, toInt32(outcome_index) AS outcome, trade_timestamp,
+        wallet_address, condition_id, trade_timestamp,
+        if(outcome_index >= 0, toInt32(outcome_index), transform(token_id, token.1, token.2, -1))
+            AS outcome,
         if(side = 'BUY', 1, -1) AS sign,
         if(source IN {{inflated:Array(String)}}, {inflation}, 1) AS divisor,
         toInt64(round(if(isFinite(shares), shares, 0) / divisor * 1e6)) AS share_micro,
@@ -93,6 +96,18 @@ FROM
     WHERE wallet_address NOT IN ({contracts}) AND condition_id != ''
 )
 GROUP BY wallet_address, condition_id
+"""
+
+# Tokens of markets some of whose trades came before the API knew their outcome, with the outcome
+# each stands for. There are few.
+_TOKENS = """
+SELECT (arrayConcat([''], groupArray(token)), arrayConcat([toInt32(-1)], groupArray(place)))
+FROM
+(
+    SELECT token, toInt32(number - 1) AS place
+    FROM api_markets_staging ARRAY JOIN token_ids AS token, arrayEnumerate(token_ids) AS number
+    WHERE condition_id IN (SELECT condition_id FROM external_trades_raw WHERE outcome_index < 0)
+)
 """
 
 # What a share of each outcome paid, in 10^-12 USD; empty while a market is unresolved.
@@ -135,6 +150,7 @@ async def compute(
         late=LATE,
         uncategorized=statements.quoted(taxonomy.UNCATEGORIZED),
         held=_HELD.format(
+            tokens=_TOKENS,
             inflation=INFLATION,
             contracts=", ".join(statements.quoted(wallet) for wallet in contracts.CONTRACTS),
         ),

@@ -57,7 +57,7 @@ ORDER BY condition_id;
 -- price, without fees.
 CREATE VIEW IF NOT EXISTS trades_for_pnl {on_cluster} AS
 SELECT
-    source, wallet AS wallet_address, market AS condition_id, outcome_index, side, shares,
+    source, wallet AS wallet_address, market AS condition_id, outcome_index, token_id, side, shares,
     usd_value AS usd, fee_amount AS fees, timestamp AS trade_timestamp
 FROM vw_trades_unified;
 
