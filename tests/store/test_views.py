@@ -8,6 +8,7 @@ from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 
 from polybackfill.store import client, migrate
+from polybackfill.views import scratch
 
 TX = "cd" * 32
 CONDITION = "ab" * 32
@@ -304,3 +305,16 @@ async def test_combos_are_left_out(migrated: client.Store) -> None:
         activity(2, "TRADE", is_combo=True, token_id="7"),
     )
     assert await reconciled(migrated) == {}
+
+
+async def test_scratch_tables_go_and_leftovers_with_them(migrated: client.Store) -> None:
+    left = "scratch_1_abc"
+    await migrated.command(f"CREATE TABLE {left} (key String) ENGINE = MergeTree ORDER BY key")
+    async with (
+        scratch.table(migrated, "AS SELECT '1' AS key") as first,
+        scratch.table(migrated, "(key String)") as second,
+    ):
+        assert await migrated.rows(f"SELECT * FROM {first}") == [{"key": "1"}]
+        assert await migrated.rows(f"SELECT * FROM {second}") == []
+    rows = await migrated.rows("SELECT name FROM system.tables WHERE startsWith(name, 'scratch')")
+    assert rows == []

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator
 
 from polybackfill.store import client
 
 _PREFIX = "scratch_"
-# What a killed command left behind.
+# What a killed command left behind a day ago or longer, by the second in its name: the time of
+# change that the embedded engine tells of a new table may be 1970.
 _LEFT = f"""
 SELECT name FROM system.tables
 WHERE database = currentDatabase() AND startsWith(name, '{_PREFIX}')
-    AND metadata_modification_time < now() - INTERVAL 1 DAY
+    AND toUInt32OrZero(splitByChar('_', name)[2]) < toUnixTimestamp(now()) - 86400
 """
 
 
@@ -24,7 +26,7 @@ async def table(store: client.Store, definition: str, *, order: str = "key") -> 
     """
     for row in await store.rows(_LEFT):
         await store.command(f"DROP TABLE IF EXISTS {row['name']}")
-    name = f"{_PREFIX}{uuid.uuid4().hex}"
+    name = f"{_PREFIX}{int(time.time())}_{uuid.uuid4().hex}"
     columns, select = (
         ("", definition) if definition.lstrip().startswith("AS ") else (definition, "")
     )
