@@ -43,6 +43,18 @@ STATE = (
 )
 
 
+KEYS = {
+    "api_markets_staging": "condition_id",
+    "api_events_staging": "event_id",
+    "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
+    "api_resolutions": "condition_id",
+    "external_trades_raw": "external_trade_id",
+    "wallet_activity_raw": "activity_id",
+    "wallet_backfill_plan": "wallet_address",
+    "condition_backfill_plan": "condition_id",
+}
+
+
 def until(
     met: Callable[[], Any], what: str, within_s: float = 20.0, *, every_s: float = POLL_S
 ) -> Any:
@@ -361,6 +373,22 @@ class Ground:
             expected = {"name": name, **{key: truth[name][key] for key in ("rows", "digest")}}
             assert state[name] == expected
         assert state["duplicates"]["rows"] == 0
+
+    def prove_everything(self, sandbox: Sandbox) -> None:
+        """Every table holds what the sandbox has, no key twice to a plain SELECT, nothing open."""
+        truth = sandbox.ask("truth")
+        for name, sql in digest.TABLES.items():
+            (found,) = self.sql(sql)
+            counted = truth[name].get("rows", truth[name].get("count"))
+            expected = (name, counted, truth[name]["digest"])
+            assert (name, found["rows"], found["digest"]) == expected
+        for table, key in KEYS.items():
+            twice = self.sql(f"SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1")
+            assert (table, twice) == (table, [])
+        for table in ("wallet_backfill_plan", "condition_backfill_plan"):
+            pending = self.sql(f"SELECT count() AS n FROM {table} WHERE status != 'done'")
+            assert (table, pending) == (table, [{"n": 0}])
+        assert self.open_units() == 0
 
     def statuses(self) -> dict[str, int]:
         """Wallets of the plan by status."""
