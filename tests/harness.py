@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from polybackfill.polymarket import endpoints
 from polybackfill.store import rendezvous
 from polybackfill.views import digest
 from polybackfill.work import ledger
@@ -32,7 +33,7 @@ POLL_S = 0.02
 START_S = 60.0
 
 # The client's own pace is not what these tests look at; a sandbox on loopback may be asked faster.
-NO_LIMITS = json.dumps({"/v2/trades": 1_000_000, "/v2/activity": 1_000_000, "/v2/*": 1_000_000})
+NO_LIMITS = json.dumps(dict.fromkeys(endpoints.PUBLISHED, 1_000_000))
 
 STATE = (
     f"SELECT 'trades' AS name, rows, digest FROM ({digest.TRADES}) "

@@ -50,7 +50,7 @@ def test_typed_keys_need_no_data_folder(bare: desks.Desk, sandbox: harness.Sandb
 
 
 def test_the_plan_needs_a_store(bare: desks.Desk, sandbox: harness.Sandbox) -> None:
-    told = bare.call("run", "--dry-run", code=errors.EXIT_CONFIG)
+    told = bare.call("run", "conditions", "wallets", "--dry-run", code=errors.EXIT_CONFIG)
     assert "there is no store" in told.err
     assert "polybackfill init" in told.err
     assert set(desks.tree(bare.folder)) == {"tmp"}
@@ -65,7 +65,7 @@ def test_the_plan_is_fetched_and_nothing_changes(
     desk.call("run", "wallets", "--limit", 1)
     before = _written(desk)
     sandbox.reset()
-    told = desk.call("run", "--dry-run").out
+    told = desk.call("run", "conditions", "wallets", "--dry-run").out
     assert _written(desk) == before
     assert sandbox.pages() >= 4, "it fetches"
     apart = [sandbox.truth(wallets[1:], []), sandbox.truth([], conditions)]
