@@ -23,7 +23,7 @@ demo: $(STAMP) ## a whole backfill against a local Polymarket, checked against t
 	$(BIN)/polybackfill demo $(ARGS)
 
 test: $(STAMP) ## all tests but the long ones; under ten minutes
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## style, strict types, import rule, service files
 	$(BIN)/ruff check .

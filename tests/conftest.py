@@ -23,6 +23,10 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+# Whole programs first: with the small tests at the end no worker is left with a long one.
+_SLOW_FIRST = ("system", "crash", "docs", "commands", "sandbox", "store", "property", "unit")
+
+
 def pytest_configure() -> None:
     """Settings of the person who runs the tests must not reach the tests."""
     for name in list(os.environ):
@@ -30,8 +34,17 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+def _weight(item: pytest.Item) -> int:
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    return _SLOW_FIRST.index(folder) if folder in _SLOW_FIRST else len(_SLOW_FIRST)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out `long` unless -m names it, and `recorded` where the recordings are not there."""
+    """Leave out `long` unless -m names it, and `recorded` where the recordings are not there.
+
+    What takes long comes first.
+    """
+    items.sort(key=_weight)
     unwanted = set()
     if "long" not in config.option.markexpr:
         unwanted.add("long")

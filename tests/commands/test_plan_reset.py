@@ -49,7 +49,14 @@ def test_wallets(done: desks.Desk, sandbox: harness.Sandbox) -> None:
 
 
 def test_conditions(done: desks.Desk, sandbox: harness.Sandbox) -> None:
-    condition, before = sandbox.conditions[4], done.state()
+    # A market feed shows three years, so one whose trades are all younger.
+    (young, *_) = done.sql(
+        "SELECT condition_id FROM external_trades_raw WHERE condition_id IN "
+        "(SELECT condition_id FROM condition_backfill_plan) GROUP BY condition_id "
+        "HAVING min(trade_timestamp) > '2024-01-01' ORDER BY condition_id"
+    )
+    condition, before = f"0x{young['condition_id']}", done.state()
+    assert condition in sandbox.conditions[2:8]
     told = done.call("plan", "reset", "--condition-id", condition[2:]).out
     assert "conditions: 1 set back to pending" in told
     assert _states(done, "condition").count("pending") == 1
@@ -95,12 +102,12 @@ def test_errors_alone(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
         {"kind": "400", "route": "activity", "match": wallets[2]},
         {"kind": "400", "route": "trades", "match": conditions[0]},
     )
-    desk.call("run", code=errors.EXIT_UNITS_IN_ERROR)
+    desk.call("run", "conditions", "wallets", code=errors.EXIT_UNITS_IN_ERROR)
     sandbox.reset()
     assert _states(desk) == ["done", "done", "error", "done"]
     failed = _states(desk, "condition").count("error")
     assert failed >= 1
-    desk.call("run", code=None)
+    desk.call("run", "conditions", "wallets", code=None)
     assert sandbox.requests() == 0, "an error is not tried again by itself"
     assert desk.json("plan", "reset", "--errors") == {"wallets": 1, "conditions": failed}
     assert _states(desk) == ["done", "done", "pending", "done"]
