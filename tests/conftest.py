@@ -30,7 +30,7 @@ _SLOW_FIRST = ("system", "crash", "docs", "commands", "sandbox", "store", "prope
 def pytest_configure() -> None:
     """Settings of the person who runs the tests must not reach the tests."""
     for name in list(os.environ):
-        if name.startswith(("BACKFILL_", "CLICKHOUSE_", "NOTIFY_", "WATCHDOG_")):
+        if name.startswith(("BACKFILL_", "CLICKHOUSE_", "NOTIFY_", "WATCHDOG_", "MAKE", "MFLAGS")):
             del os.environ[name]
 
 

@@ -23,7 +23,10 @@ Start with `polybackfill demo`, which needs nothing but this program."""
 EXIT_CODES = """\
 exit codes:  0 all asked work proven done    3 finished, some units in error
              4 no progress                   75 another run holds the lock, or upstream is out
-             78 settings or input"""
+             78 settings or input
+
+example:
+  polybackfill demo"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,9 +136,13 @@ def _command(
     return parser
 
 
-def _group(commands: Any, name: str, help_text: str) -> Any:
+def _group(commands: Any, name: str, help_text: str, example: str) -> Any:
     parser = commands.add_parser(
-        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog=f"example:\n  polybackfill {name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser.add_subparsers(metavar="ACTION", title="actions", required=True)
 
@@ -185,7 +192,7 @@ def _add_setup(commands: Any) -> None:
 
 def _add_plan(commands: Any) -> None:
     actions = _group(
-        commands, "plan", "which wallets and conditions are to be fetched, in which order"
+        commands, "plan", "which wallets and conditions are to be fetched, in which order", "show"
     )
     for action, text in (
         ("build", "rank wallets by notional, or take a file of wallets and condition ids"),
@@ -289,7 +296,7 @@ def _add_status(commands: Any) -> None:
         "--health", action="store_true", help="exit 0 when no run is active or it makes progress"
     )
     _json(status)
-    actions = _group(commands, "check", "counts of the plan and of the stored trades")
+    actions = _group(commands, "check", "counts of the plan and of the stored trades", "plan")
     plan = _command(
         actions, "plan", ("status", "check_plan"), "the plan by status", "polybackfill check plan"
     )
@@ -337,7 +344,9 @@ def _add_validate(commands: Any) -> None:
 
 
 def _add_market_ids(commands: Any) -> None:
-    actions = _group(commands, "market-ids", "which market each trade belongs to, by its number")
+    actions = _group(
+        commands, "market-ids", "which market each trade belongs to, by its number", "lookup"
+    )
     lookup = _command(
         actions,
         "lookup",
@@ -392,7 +401,7 @@ def _add_finalize_all(commands: Any) -> None:
 
 
 def _add_quarantine(commands: Any) -> None:
-    actions = _group(commands, "quarantine", "rows set aside because they made no sense")
+    actions = _group(commands, "quarantine", "rows set aside because they made no sense", "list")
     listing = _command(
         actions,
         "list",
@@ -413,7 +422,9 @@ def _add_quarantine(commands: Any) -> None:
 
 
 def _add_dims(commands: Any) -> None:
-    actions = _group(commands, "dims", "what markets and events are: category, tags, payouts")
+    actions = _group(
+        commands, "dims", "what markets and events are: category, tags, payouts", "build"
+    )
     _json(
         _command(
             actions,
@@ -426,7 +437,7 @@ def _add_dims(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    actions = _group(commands, "report", "what was found, as files")
+    actions = _group(commands, "report", "what was found, as files", "coverage")
     coverage = _command(
         actions,
         "coverage",
@@ -454,7 +465,7 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_watchlist(commands: Any) -> None:
-    actions = _group(commands, "watchlist", "markets that strategies watch")
+    actions = _group(commands, "watchlist", "markets that strategies watch", "list")
     auto = _command(
         actions,
         "auto",
@@ -503,7 +514,7 @@ def _add_sql(commands: Any) -> None:
     )
     sql.add_argument("statement", help="ClickHouse SQL")
     sql.add_argument("--format", default=None, metavar="F", help="TSV, JSONEachRow, CSV, Pretty, …")
-    actions = _group(commands, "db", "the embedded store")
+    actions = _group(commands, "db", "the embedded store", "serve")
     serve = _command(
         actions,
         "serve",
