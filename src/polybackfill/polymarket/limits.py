@@ -9,8 +9,9 @@
 A request waits, in this order: for its place in the queue of the route (first come, first
 served), for the end of a pause of the host, for a slot (congestion.Lane), for the route's own
 budget, for the wider ones (pace.Pace). Only the first of each queue stands at a wider budget, so
-routes that share one take turns there, however many workers wait behind them. The order narrow
-before wide is the same everywhere, so no two routes can block each other.
+routes that share one take turns there, however many workers wait behind them; a route that has no
+narrower figure of its own takes what the others leave. The order narrow before wide is the same
+everywhere, so no two routes can block each other.
 """
 
 from __future__ import annotations
@@ -152,8 +153,9 @@ class Limits:
                     break
             paces = tuple(self._paces[name] for name in route.budgets)
             paces[0].rate = lane.allowed
+            own = paces[0].limit
             for budget in paces:
-                await budget.take()
+                await budget.take(patient=own >= budget.limit)
                 granted.callback(budget.cancel)
             await self._pause_over(route.host, progress)
             granted.pop_all()

@@ -16,6 +16,10 @@ new connection takes does not matter; g is what the network, both kernels and a 
 either end may add or take from there on: arrivals squeezed together by up to g (± g/2 of jitter,
 100 ms for the published windows) still fit the window.
 
+Of those that stand at a budget, a route with a figure of its own goes before one that may take
+whatever is left, for up to `PATIENCE_OF_WINDOW`: what the first kind cannot take is known, and the
+second kind would take an equal share of the whole.
+
 A new bucket starts *full*, also in a new process: the first request waits 1/r, there is no
 initial burst, and a restart within the window is covered by r·W + B as if nothing had happened.
 A changed rate keeps what the old bucket had used, rounded up, so a change never grants a burst.
@@ -24,8 +28,12 @@ A changed rate keeps what the old bucket had used, rounded up, so a change never
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import math
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiolimiter
 
@@ -33,11 +41,48 @@ from polybackfill import clock as clocks
 from polybackfill.polymarket import endpoints
 
 SLACK_OF_WINDOW = 1 / 50
+PATIENCE_OF_WINDOW = 1 / 10
 _NEVER_QUITE = 1 - 1e-6  # keeps r·W + B below L + 1 when r·g is a whole number
 
 
+class Turns:
+    """One at a time: the earliest deadline first, first come first served among equal ones."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, deadline: float) -> AsyncIterator[None]:
+        """Wait for the turn, hold it, hand it on."""
+        if self._busy:
+            called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (deadline, next(self._numbers), called))
+            try:
+                await called
+            except asyncio.CancelledError:
+                if called.done() and not called.cancelled():
+                    self._hand_on()  # called and cancelled in the same moment
+                raise
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        self._busy = False
+        while self._waiting:
+            _, _, called = heapq.heappop(self._waiting)
+            if not called.done():
+                self._busy = True
+                called.set_result(None)
+                return
+
+
 class Pace:
-    """Grants requests of one budget, one after the other, first come first served."""
+    """Grants requests of one budget, one after the other."""
 
     def __init__(self, budget: endpoints.Budget, clock: clocks.Clock) -> None:
         self.limit = budget.requests
@@ -47,15 +92,19 @@ class Pace:
         self.rate = self.full_rate
         self.sent_total = 0
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._bucket: aiolimiter.AsyncLimiter | None = None
         self._bucket_rate = 0.0
         self._leaving = 0
         self._left: deque[float] = deque()
 
-    async def take(self) -> None:
-        """Wait for one request's room. Follow with `sent` or `cancel`, exactly once."""
-        async with self._turn:
+    async def take(self, *, patient: bool = False) -> None:
+        """Wait for one request's room. Follow with `sent` or `cancel`, exactly once.
+
+        `patient`: let others go first, for a while.
+        """
+        patience_s = self.window_s * PATIENCE_OF_WINDOW if patient else 0.0
+        async with self._turns.turn(self._clock.monotonic() + patience_s):
             await self._room()
             await (await self._current_bucket()).acquire()
             self._leaving += 1

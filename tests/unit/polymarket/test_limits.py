@@ -456,6 +456,118 @@ def test_routes_take_turns_at_the_budget_they_share():
     assert abs(served["/v2/trades"] - served["/v2/activity"]) <= 40
 
 
+def test_a_route_without_a_figure_of_its_own_takes_what_the_others_leave():
+    routes = (endpoints.TRADES, endpoints.ACTIVITY, endpoints.POSITIONS, endpoints.RESOLUTIONS)
+
+    async def main() -> dict[str, list[float]]:
+        clock = VirtualClock()
+        shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+        sent: dict[str, list[float]] = {route.path: [] for route in routes}
+
+        async def worker(route: endpoints.Route) -> None:
+            while clock.monotonic() < 40.0:
+                turn = await shared.acquire(route, progress.Progress(clock))
+                turn.sent()
+                sent[route.path].append(clock.monotonic())
+                await asyncio.sleep(0.6)
+                turn.answered(200)
+                turn.release()
+
+        async with asyncio.TaskGroup() as group:
+            for route in routes:
+                for _ in range(64):
+                    group.create_task(worker(route))
+        return sent
+
+    sent = run_virtual(main())
+    used = {
+        path: sum(10.0 < at <= 40.0 for at in times) / 30.0 * WINDOW_S
+        for path, times in sent.items()
+    }
+    assert used["/v2/trades"] >= 0.97 * 300
+    assert used["/v2/activity"] >= 0.97 * 200
+    assert used["/v2/positions"] >= 0.97 * 200
+    assert sum(used.values()) >= 0.97 * 800  # resolutions: the rest
+    assert fullest([at for times in sent.values() for at in times], WINDOW_S) <= 800
+
+
+def test_who_is_patient_is_not_forgotten():
+    """Others that take the whole of a shared budget leave a second of patience, not nothing."""
+
+    async def main() -> int:
+        clock = VirtualClock()
+        budgets = {"/v2/*": endpoints.Budget(100), "/v2/resolutions": endpoints.Budget(100)}
+        names = ("/v2/trades", "/v2/activity", "/v2/positions")
+        budgets |= {name: endpoints.Budget(90) for name in names}
+        shared = limits.Limits(budgets, clock=clock)
+        sent = 0
+
+        async def worker(route: endpoints.Route) -> None:
+            nonlocal sent
+            while clock.monotonic() < 30.0:
+                turn = await shared.acquire(route, progress.Progress(clock))
+                sent += route is endpoints.RESOLUTIONS
+                turn.answered(200)
+                turn.release()
+
+        async with asyncio.TaskGroup() as group:
+            busy = (endpoints.TRADES, endpoints.ACTIVITY, endpoints.POSITIONS)
+            for route in (*busy, endpoints.RESOLUTIONS):
+                for _ in range(8):
+                    group.create_task(worker(route))
+        return sent
+
+    assert 15 <= run_virtual(main()) <= 60
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    waiters=st.lists(
+        st.tuples(st.floats(0, 3), st.floats(0, 2), st.none() | st.floats(0, 3)), max_size=30
+    )
+)
+def test_turns_are_handed_on_whoever_gives_up(waiters):
+    """One at a time, nobody who waits is left behind, a cancelled wait passes the turn on."""
+
+    async def main() -> tuple[int, int, int]:
+        clock = VirtualClock()
+        turns = pace.Turns()
+        held = most = served = 0
+
+        async def one(at: float, patience: float, gives_up: float | None) -> None:
+            nonlocal held, most, served
+            await asyncio.sleep(at)
+
+            async def hold() -> None:
+                nonlocal held, most, served
+                async with turns.turn(clock.monotonic() + patience):
+                    held += 1
+                    most = max(most, held)
+                    try:
+                        await asyncio.sleep(0.25)
+                        served += 1
+                    finally:
+                        held -= 1
+
+            if gives_up is None:
+                await hold()
+                return
+            holding = asyncio.create_task(hold())
+            await asyncio.wait({holding}, timeout=gives_up)
+            holding.cancel()
+            await asyncio.wait({holding})
+
+        async with asyncio.TaskGroup() as group:
+            for waiter in waiters:
+                group.create_task(one(*waiter))
+        return held, most, served
+
+    held, most, served = run_virtual(main())
+    stay = sum(gives_up is None for _, _, gives_up in waiters)
+    assert (held, most <= 1) == (0, True)
+    assert stay <= served <= len(waiters)
+
+
 def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
     async def main() -> dict[str, list[float]]:
         clock = VirtualClock()
