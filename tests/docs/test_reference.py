@@ -18,17 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMENTED = re.compile(r"^# ([a-z_]+ = .*)$", re.MULTILINE)
 
 
-def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Every command that does something, however deep."""
-    if parser.get_default("command"):
-        yield parser
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parser and all below it, however deep."""
+    yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for child in action.choices.values():
-                yield from commands(child)
+                yield from parsers(child)
 
 
-COMMANDS = list(commands(cli.build_parser()))
+PARSERS = list(parsers(cli.build_parser()))
+COMMANDS = [parser for parser in PARSERS if parser.get_default("command")]
 
 
 def test_nothing_generated_is_out_of_date():
@@ -65,7 +65,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default(tmp_path, monkeyp
                 assert getattr(getattr(loaded, part), name) == value, name
 
 
-@pytest.mark.parametrize("parser", COMMANDS, ids=lambda parser: parser.prog)
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.prog)
 def test_help_says_what_a_command_does_and_ends_with_an_example(parser):
     assert (parser.description or "").strip()
     last = parser.format_help().rstrip().splitlines()[-1]

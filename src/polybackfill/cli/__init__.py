@@ -1,0 +1,113 @@
+"""What people type: the parsers alone. A command's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from polybackfill import errors
+from polybackfill.cli import fetch, look, market_ids, menu, plan, start, store, watchlist
+
+DESCRIPTION = """\
+Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is
+complete.
+
+Start with `polybackfill demo`, which needs nothing but this program."""
+
+EXIT_CODES = """\
+exit codes:  0 all asked work proven done    3 finished, some units in error
+             4 no progress                   75 another run holds the lock, or upstream is out
+             78 settings or input
+
+example:
+  polybackfill demo"""
+
+# In the order of the help.
+_ENTRIES = (
+    start.add_demo,
+    start.add_setup,
+    plan.add,
+    fetch.add_run,
+    look.add_status,
+    look.add_validate,
+    market_ids.add,
+    market_ids.add_finalize_all,
+    look.add_quarantine,
+    market_ids.add_dims,
+    look.add_report,
+    watchlist.add,
+    store.add,
+    start.add_sandbox,
+)
+
+
+def build_parser() -> menu.Parser:
+    """The whole command tree; each command carries the module and function behind it."""
+    parser = menu.Parser(
+        prog="polybackfill",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = menu.Menu(parser, metavar="COMMAND", title="commands")
+    for add in _ENTRIES:
+        add(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors made on purpose are printed, not raised."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        from importlib import metadata  # noqa: PLC0415  (the slowest import of a plain --help)
+
+        print(f"polybackfill {metadata.version('polybackfill')}")
+        return errors.EXIT_OK
+    if not hasattr(arguments, "command"):
+        parser.print_help()
+        return errors.EXIT_CONFIG
+    module_name, function_name = arguments.command
+    _end_on_sigterm(errors.EXIT_OK if module_name == "run" else errors.EXIT_FORCED)
+    return _call(module_name, function_name, arguments)
+
+
+def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -> int:
+    code = errors.EXIT_OK
+    try:
+        module = importlib.import_module(f"polybackfill.commands.{module_name}")
+        code = int(getattr(module, function_name)(arguments))
+        sys.stdout.flush()
+    except errors.Stop as error:
+        return _refused(error, error.exit_code)
+    except errors.Retry as error:
+        return _refused(error, errors.EXIT_UNAVAILABLE)
+    except errors.BackfillError as error:
+        return _refused(error, errors.EXIT_CONFIG)
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough. What is still held must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _end_on_sigterm(exit_code: int) -> None:
+    """Until a command handles signals itself, SIGTERM ends it in order, so that nothing stays."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(exit_code)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, leave)
+
+
+def _refused(error: Exception, exit_code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return exit_code

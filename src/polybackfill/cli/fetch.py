@@ -1,0 +1,43 @@
+"""`run`: what is fetched, and how."""
+
+from __future__ import annotations
+
+from polybackfill.cli import menu
+
+
+def add_run(commands: menu.Menu) -> None:
+    """`run`."""
+    run = commands.command(
+        "run",
+        "run.run",
+        "fetch everything, or some parts, until it is proven complete; stop and start it at will",
+        "--until 07:00",
+    )
+    run.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="markets, events, conditions, wallets, positions, resolutions (default: all of them)",
+    )
+    content = run.add_argument_group("what")
+    content.add_argument(
+        "--wallet", action="append", metavar="W", help="wallet, comma list or file; repeatable"
+    )
+    content.add_argument(
+        "--condition-id", action="append", metavar="ID", help="condition, list or file; repeatable"
+    )
+    content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
+    content.add_argument(
+        "--until",
+        metavar="DATE|HH:MM",
+        help="last day or time, UTC, inclusive; a time of day (07:00) is when to stop instead",
+    )
+    content.add_argument("--limit", type=int, metavar="N", help="at most N wallets or conditions")
+    content.add_argument("--skip", type=int, metavar="N", help="leave out the first N pending")
+    pace = run.add_argument_group("how")
+    pace.add_argument("--workers", metavar="N", help="workers of each part, or auto (default)")
+    pace.add_argument(
+        "--sleep-ms", type=int, metavar="MS", help="5000, 2000, 1000: 12, 30, 60 wallets a minute"
+    )
+    pace.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
+    menu.takes_json(run)

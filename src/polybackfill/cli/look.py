@@ -1,0 +1,94 @@
+"""How it stands: the run, the checks, the reports, and what was set aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polybackfill.cli import menu
+
+
+def add_status(commands: menu.Menu) -> None:
+    """`status`, and `check` with its actions."""
+    status = commands.command("status", "status.status", "how the run stands", "--json")
+    status.add_argument(
+        "--health", action="store_true", help="exit 0 when no run is active or it makes progress"
+    )
+    actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
+    plan = actions.command("plan", "status.check_plan", "the plan by status")
+    trades = actions.command(
+        "trades",
+        "status.check_trades",
+        "stored trades by source, growth by day, duplicates",
+        "--json",
+    )
+    progress = actions.command(
+        "progress",
+        "progress.check",
+        "each part's share, rate, time left and oldest progress; trades expected and fetched",
+        "--json",
+    )
+    menu.takes_json(status, plan, trades, progress)
+
+
+def add_validate(commands: menu.Menu) -> None:
+    """`validate`."""
+    validate = commands.command(
+        "validate",
+        "validate.validate",
+        "named checks of what is stored, each with its evidence; exit 3 when one fails",
+        "--only duplicates --only receipts --json",
+    )
+    validate.add_argument(
+        "--only", action="append", metavar="NAME", help="this check alone; repeatable"
+    )
+    validate.add_argument(
+        "--offline", action="store_true", help="do not ask the API: user-volume is skipped"
+    )
+    validate.add_argument(
+        "--sample",
+        type=int,
+        default=20,
+        metavar="N",
+        help="wallets compared with the API (default %(default)s), half of them the largest",
+    )
+    menu.takes_json(validate)
+
+
+def add_quarantine(commands: menu.Menu) -> None:
+    """`quarantine` and its actions."""
+    actions = commands.group("quarantine", "rows set aside because they made no sense", "list")
+    listing = actions.command(
+        "list", "quarantine.show", "rows by reason, with examples", "--limit 5"
+    )
+    listing.add_argument("--limit", type=int, default=20, help="rows shown (default 20)")
+    replay = actions.command(
+        "replay",
+        "quarantine.replay",
+        "parse the rows again; what is understood now goes to its table",
+    )
+    menu.takes_json(listing, replay)
+
+
+def add_report(commands: menu.Menu) -> None:
+    """`report` and its actions."""
+    actions = commands.group("report", "what was found, as files", "coverage")
+    coverage = actions.command(
+        "coverage",
+        "coverage.report",
+        "what is stored, from which source, and what of it is proven: Markdown and an HTML page",
+        "--output reports/coverage.md",
+    )
+    coverage.add_argument(
+        "--output",
+        type=Path,
+        default=Path("EXTERNAL_COVERAGE_STATUS.md"),
+        metavar="FILE",
+        help="default %(default)s; the page is FILE with .html",
+    )
+    categories = actions.command(
+        "categories",
+        "report.categories",
+        "profit and loss of every wallet by category, with its coverage",
+        "--json",
+    )
+    menu.takes_json(coverage, categories)

@@ -1,0 +1,72 @@
+"""Market ids, and what is built on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polybackfill.cli import menu
+
+
+def add(commands: menu.Menu) -> None:
+    """`market-ids` and its actions."""
+    actions = commands.group(
+        "market-ids", "which market each trade belongs to, by its number", "lookup"
+    )
+    lookup = actions.command(
+        "lookup",
+        "market_ids.lookup",
+        "find the markets of conditions, in the stored lists, then at Gamma; no table is written",
+        "--workers 5 --sleep-ms 0",
+    )
+    lookup.add_argument("--workers", metavar="N", help="workers (default 5)")
+    lookup.add_argument("--batch", type=int, default=40, help="ids a request (default %(default)s)")
+    lookup.add_argument("--sleep-ms", type=int, metavar="MS", help="pause of a worker, default 0")
+    lookup.add_argument(
+        "--limit", type=int, metavar="N", help="at most N conditions, busiest first"
+    )
+    finalize = actions.command(
+        "finalize",
+        "market_ids.finalize",
+        "check what was found and put it into market_id_lookup_results.json",
+    )
+    apply = actions.command(
+        "apply",
+        "market_ids_apply.apply",
+        "show coverage before and after, and with --write fill external_trades_raw.market_id",
+        "--write",
+    )
+    apply.add_argument("--from", dest="source", type=Path, metavar="FILE", help="another map")
+    apply.add_argument("--write", action="store_true", help="write; without it nothing changes")
+    apply.add_argument("--revert", action="store_true", help="take the last apply back")
+    status = actions.command(
+        "status",
+        "market_ids.status",
+        "coverage now and projected, and alerts below 90 % or with 5 % pending",
+        "--json",
+    )
+    menu.takes_json(lookup, finalize, apply, status)
+
+
+def add_finalize_all(commands: menu.Menu) -> None:
+    """`finalize-all`."""
+    menu.takes_json(
+        commands.command(
+            "finalize-all",
+            "finalize_all.finalize_all",
+            "market-ids finalize, then report categories, and what came of them",
+        )
+    )
+
+
+def add_dims(commands: menu.Menu) -> None:
+    """`dims` and its action."""
+    actions = commands.group(
+        "dims", "what markets and events are: category, tags, payouts", "build"
+    )
+    menu.takes_json(
+        actions.command(
+            "build",
+            "dims.build",
+            "make markets_dim, events_dim and condition_market_map anew, and the seed files",
+        )
+    )

@@ -1,0 +1,61 @@
+"""The plan: what is to be fetched, in which order, and what that would cost."""
+
+from __future__ import annotations
+
+from polybackfill.cli import menu
+
+
+def add(commands: menu.Menu) -> None:
+    """`plan` and its actions."""
+    actions = commands.group(
+        "plan", "which wallets and conditions are to be fetched, in which order", "show"
+    )
+    _add_ranking(
+        actions, "build", "rank wallets by notional, or take a file of wallets and condition ids"
+    )
+    _add_ranking(
+        actions,
+        "regenerate",
+        "rank again: known wallets keep status and history, new ones are added",
+    )
+    show = actions.command("show", "plan.show", "the next wallets and conditions")
+    show.add_argument("--top", type=int, default=10, metavar="N", help="rows shown (default 10)")
+    estimate = actions.command(
+        "estimate",
+        "estimate.estimate",
+        "what a run would cost: units, requests, rows, disk and hours, part by part",
+    )
+    estimate.add_argument(
+        "parts", nargs="*", metavar="PART", help="parts of `run`; without any, everything"
+    )
+    menu.takes_json(show, estimate)
+    _add_reset(actions)
+
+
+def _add_ranking(actions: menu.Menu, name: str, help_text: str) -> None:
+    ranking = actions.command(name, f"plan.{name}", help_text, "--top 500 --from pm_trades")
+    ranking.add_argument("--top", type=int, default=None, metavar="N", help="only the N largest")
+    ranking.add_argument(
+        "--from",
+        dest="source",
+        default="pm_trades",
+        metavar="TABLE|FILE",
+        help="pm_trades (default), vw_trades_canonical, external_trades_raw, or a file",
+    )
+    menu.takes_json(ranking)
+
+
+def _add_reset(actions: menu.Menu) -> None:
+    reset = actions.command(
+        "reset",
+        "plan.reset",
+        "set units back to pending, in the plan and in the ledger",
+        "--errors",
+    )
+    which = reset.add_mutually_exclusive_group(required=True)
+    which.add_argument("--stuck", action="store_true", help="in_progress ones of a dead run")
+    which.add_argument("--errors", action="store_true", help="those in error")
+    which.add_argument("--wallet", action="append", metavar="WALLET", help="these wallets")
+    which.add_argument("--condition-id", action="append", metavar="ID", help="these conditions")
+    which.add_argument("--all", action="store_true", help="everything: fetch it all again")
+    menu.takes_json(reset)

@@ -1,0 +1,72 @@
+"""To begin with: a demonstration, the set-up, a Polymarket of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polybackfill.cli import menu
+
+
+def add_demo(commands: menu.Menu) -> None:
+    """`demo`."""
+    demo = commands.command(
+        "demo",
+        "demo.demo",
+        "a local Polymarket, all of it loaded and compared with the truth, in about a minute",
+        "--trades 100000",
+    )
+    demo.add_argument(
+        "--trades", type=int, default=300_000, help="trade rows (default %(default)s)"
+    )
+    demo.add_argument("--markets", type=int, default=5_000, help="markets (default %(default)s)")
+    demo.add_argument("--wallets", type=int, default=2_000, help="wallets (default %(default)s)")
+    demo.add_argument("--seed", type=int, default=1, help="another universe (default %(default)s)")
+    demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
+    menu.takes_json(demo)
+
+
+def add_setup(commands: menu.Menu) -> None:
+    """`init` and `doctor`."""
+    init = commands.command(
+        "init",
+        "setup.init",
+        "create what is missing: folders, tables, views; a second time changes nothing",
+    )
+    doctor = commands.command(
+        "doctor",
+        "setup.doctor",
+        "check settings, folders, store, tables and upstream, and say what to do",
+        "--json",
+    )
+    menu.takes_json(init, doctor)
+
+
+def add_sandbox(commands: menu.Menu) -> None:
+    """`sandbox`."""
+    sandbox = commands.command(
+        "sandbox",
+        "sandbox.sandbox",
+        "a local Polymarket that enforces the limits, injects faults and knows the truth",
+        "--port 8700 --trades 300000 --latency-ms 0",
+    )
+    sandbox.add_argument("--port", type=int, default=8700, help="default %(default)s; 0 takes any")
+    sandbox.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    sandbox.add_argument("--markets", type=int, default=200, help="default %(default)s")
+    sandbox.add_argument(
+        "--events", type=int, default=None, help="default: mostly one market an event"
+    )
+    sandbox.add_argument("--wallets", type=int, default=300, help="default %(default)s")
+    sandbox.add_argument("--trades", type=int, default=20_000, help="default %(default)s")
+    sandbox.add_argument("--latency-ms", type=float, default=None, help="default: 600 a data page")
+    sandbox.add_argument(
+        "--limits",
+        default="published",
+        metavar="L",
+        help="published, off, a factor, or a JSON file",
+    )
+    sandbox.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of faults")
+    sandbox.add_argument("--replay", type=Path, metavar="DIR", help="serve recorded rows instead")
+    sandbox.add_argument("--cache", action="store_true", help="first pages up to 300 s old")
+    sandbox.add_argument(
+        "--late-rows", type=int, default=0, metavar="N", help="rows that appear a while after start"
+    )
