@@ -1,4 +1,4 @@
-"""A client of the API for commands that ask it beside or after a run."""
+"""The client of the API as the settings want it, for a run and for what asks beside one."""
 
 from __future__ import annotations
 
@@ -12,29 +12,51 @@ from polybackfill.polymarket import http, limits
 from polybackfill.work import lock
 
 
-@contextlib.asynccontextmanager
-async def client(chosen: settings.Settings, clock: clocks.Clock) -> AsyncIterator[http.Client]:
-    """Ask the hosts of the settings, inside the published limits.
+def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> limits.Limits:
+    """The budgets of the settings, each as far as this process may spend it."""
+    return limits.Limits(context.budgets(chosen), clock=clock, share=chosen.backfill.share)
 
-    Raises errors.Stop when a run already spends the limits of this address.
-    """
+
+def client_of(
+    chosen: settings.Settings,
+    within: limits.Limits,
+    clock: clocks.Clock,
+    *,
+    deadline_s: float | None = None,
+) -> http.Client:
+    """A client of the hosts of the settings; who asked for it closes it."""
     backfill = chosen.backfill
+    return http.Client(
+        base_urls={
+            "data": backfill.data_url,
+            "gamma": backfill.gamma_url,
+            "clob": backfill.clob_url,
+        },
+        limits=within,
+        clock=clock,
+        deadline_s=backfill.request_deadline_s if deadline_s is None else deadline_s,
+        refusal_pause_s=backfill.host_pause_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def client(
+    chosen: settings.Settings, clock: clocks.Clock, *, deadline_s: float | None = None
+) -> AsyncIterator[http.Client]:
+    """A client for a few requests, whether a run is going on or not."""
+    made = client_of(chosen, limits_of(chosen, clock), clock, deadline_s=deadline_s)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def require_free(chosen: settings.Settings) -> None:
+    """Raise errors.Stop when a run already spends the limits of this address."""
     runs = lock.holder(chosen.ledger_dir)
-    if runs is not None and backfill.share == 1.0:
+    if runs is not None and chosen.backfill.share == 1.0:
         raise errors.Stop(
             f"a run spends the limits of this address ({runs}): wait for its end, or give each its "
             "part with BACKFILL_SHARE, say 0.8 and 0.2",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
-    hosts = {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
-    made = http.Client(
-        base_urls=hosts,
-        limits=limits.Limits(context.budgets(chosen), clock=clock, share=backfill.share),
-        clock=clock,
-        deadline_s=backfill.request_deadline_s,
-        refusal_pause_s=backfill.host_pause_s,
-    )
-    try:
-        yield made
-    finally:
-        await made.close()

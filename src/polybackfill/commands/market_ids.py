@@ -63,6 +63,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         waiting = await _waiting(ids, book, chosen.backfill.limit)
         locally = await _resolve_locally(ids, book, waiting, clock)
         backfill = chosen.backfill
+        api.require_free(chosen)
         search = lookups.Lookup(
             waiting,
             client=await stack.enter_async_context(api.client(chosen, clock)),

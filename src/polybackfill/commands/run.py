@@ -5,25 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
 import random
 import sys
 import time
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any
 
 import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context, estimate, parts, words
+from polybackfill.commands import api, context, ending, estimate, parts, starting, words
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
 from polybackfill.daemon import market_ids as memories
-from polybackfill.polymarket import http, limits
 from polybackfill.store import market_ids, plan_table
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
@@ -32,12 +28,6 @@ from polybackfill.work import units
 log = structlog.get_logger()
 
 _LINE_S = 60.0
-_STARTS = 5
-_START_AGAIN_S = 1.0
-_FAILED_SHOWN = 5
-_MAX_AUTO_WORKERS = 64
-_FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no other limit
-_FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,33 +58,14 @@ async def run_parts(
         asyncio.get_running_loop().call_later(left_s, stop.set)
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
-            run = await _unless_stopped(stop, _begin_patiently(chosen, asked, stop, stack))
+            begin = partial(_begin, chosen, asked, stop)
+            run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
             if run is None:
-                return _stopped_early(as_json=as_json)
+                ending.stopped_early(as_json=as_json)
+                return errors.EXIT_OK
             if estimated:
                 await run.show_estimate()
             return await run.go(as_json=as_json, every_s=every_s)
-
-
-async def _begin_patiently(
-    chosen: settings.Settings,
-    asked: words.Asked,
-    stop: asyncio.Event,
-    stack: contextlib.AsyncExitStack,
-) -> Run:
-    """A store that breaks off while a run starts is asked again, a few times."""
-    for left in reversed(range(_STARTS)):
-        try:
-            async with contextlib.AsyncExitStack() as trial:
-                run = await _begin(chosen, asked, stop, trial)
-                stack.push_async_exit(trial.pop_all())
-                return run
-        except errors.Retry as error:
-            if not left:
-                raise
-            print(f"starting again in {_START_AGAIN_S:.0f} s: {error}", file=sys.stderr)
-            await asyncio.sleep(error.after_s or _START_AGAIN_S)
-    raise AssertionError  # the last attempt returns or raises
 
 
 async def _begin(
@@ -112,20 +83,6 @@ async def _begin(
     stack.push_async_callback(run.close)
     await run.prepare()
     return run
-
-
-async def _unless_stopped(stop: asyncio.Event, beginning: Coroutine[Any, Any, Run]) -> Run | None:
-    """The run, None when the stop signal came before it was ready."""
-    starting = asyncio.create_task(beginning, name="start-up")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        if not starting.done():
-            starting.cancel("stop")
-    await asyncio.wait({starting})
-    return None if starting.cancelled() else starting.result()
 
 
 class Run:
@@ -148,18 +105,8 @@ class Run:
         self._stop = stop
         self._notifier = notify.Notifier.from_environment()
         self._budgets = context.budgets(chosen)
-        self._limits = limits.Limits(self._budgets, clock=clock, share=backfill.share)
-        self._client = http.Client(
-            base_urls={
-                "data": backfill.data_url,
-                "gamma": backfill.gamma_url,
-                "clob": backfill.clob_url,
-            },
-            limits=self._limits,
-            clock=clock,
-            deadline_s=backfill.request_deadline_s,
-            refusal_pause_s=backfill.host_pause_s,
-        )
+        self._limits = api.limits_of(chosen, clock)
+        self._client = api.client_of(chosen, self._limits, clock)
         self._batch = batches.Batch(
             cut_rows=backfill.batch_rows,
             cut_bytes=backfill.batch_bytes,
@@ -225,7 +172,8 @@ class Run:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
-        picture = {**pictures.current(), "failed": self._failed()}
+        failed = ending.failed(self._ground.ledger, self._asked, self._parts)
+        picture = {**pictures.current(), "failed": failed}
         if watch.state == "finished":
             self._sources.complete()
             await self._catch_up()
@@ -233,7 +181,7 @@ class Run:
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
-            self._print_end(picture, code, as_json=as_json)
+            ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
         return code
 
     async def _catch_up(self) -> None:
@@ -299,15 +247,12 @@ class Run:
         self._sources.sent[kind] = lambda: walker.pages
 
     def _crew_size(self, kind: str) -> int:
-        """Workers a part needs: its budget times the observed latency, half as many again."""
         workers = self._chosen.backfill.workers
         if isinstance(workers, int):
             return workers
         name = kinds.KINDS[kind].route.budgets[0]
-        latency_s = self._limits.latency_s(name) or _FIRST_LATENCY_S
         budget, share = self._budgets[name], self._chosen.backfill.share
-        rate = min(budget.requests * share / budget.window_s, _FASTEST_PER_S)
-        return min(_MAX_AUTO_WORKERS, math.ceil(rate * latency_s * 1.5) + 2)
+        return crews.size_for(budget, share, self._limits.latency_s(name))
 
     def _outage(self) -> str | None:
         silent = [kinds.KINDS[kind].route for kind in self._parts]
@@ -368,16 +313,6 @@ class Run:
             clock=self._clock,
         )
 
-    def _failed(self) -> list[dict[str, str]]:
-        """The newest units in error, with their messages."""
-        listed = {key for kind in self._parts for key in self._asked.keys(kind)}
-        failed = [
-            {"unit": held.unit.id, "error": held.error}
-            for held in self._ground.ledger.failed_units()
-            if held.unit.kind in self._parts and (not listed or listed & set(held.unit.keys))
-        ]
-        return failed[-_FAILED_SHOWN:]
-
     async def _sync_plan(self) -> None:
         if self._plan_sync is not None:
             await self._plan_sync.run()
@@ -390,25 +325,5 @@ class Run:
 
     def _nothing_to_do(self, *, as_json: bool) -> int:
         self._notifier.ready()  # the service manager takes an end without it for a failed start
-        if as_json:
-            context.print_json({"state": "finished", "parts": {}, "rows": {}})
-        else:
-            print("nothing to do: the plan holds no pending wallet or condition.")
-            print("  polybackfill plan build --from FILE    one wallet or condition id a line")
-            print("  polybackfill check plan                what is done, and what is in error")
+        ending.nothing_to_do(as_json=as_json)
         return errors.EXIT_OK
-
-    def _print_end(self, picture: dict[str, Any], code: int, *, as_json: bool) -> None:
-        if as_json:
-            context.print_json({**picture, "exit_code": code, "dry_run": self._asked.dry_run})
-            return
-        for text in live.ending(picture, dry_run=self._asked.dry_run):
-            print(text)
-
-
-def _stopped_early(*, as_json: bool) -> int:
-    if as_json:
-        context.print_json({"state": "stopped", "parts": {}, "rows": {}})
-    else:
-        print("stopped before it began; start it again to continue")
-    return errors.EXIT_OK

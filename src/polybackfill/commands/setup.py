@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
@@ -15,8 +14,8 @@ import rich.table
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import context
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.commands import api, context
+from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
 from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
@@ -132,24 +131,10 @@ async def _ledger(chosen: settings.Settings) -> str:
 
 
 async def _upstream(chosen: settings.Settings) -> str:
-    async with _api(chosen) as api:
-        reply = await api.get(endpoints.STATUS, (), progress.Progress(clocks.SystemClock()))
-    return f"{chosen.backfill.data_url} answered in {reply.ttfb_s * 1000:.0f} ms"
-
-
-@contextlib.asynccontextmanager
-async def _api(chosen: settings.Settings) -> AsyncIterator[http.Client]:
     clock = clocks.SystemClock()
-    api = http.Client(
-        base_urls={"data": chosen.backfill.data_url},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
-        clock=clock,
-        deadline_s=_UPSTREAM_S,
-    )
-    try:
-        yield api
-    finally:
-        await api.close()
+    async with api.client(chosen, clock, deadline_s=_UPSTREAM_S) as client:
+        reply = await client.get(endpoints.STATUS, (), progress.Progress(clock))
+    return f"{chosen.backfill.data_url} answered in {reply.ttfb_s * 1000:.0f} ms"
 
 
 def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:

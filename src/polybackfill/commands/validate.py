@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import context
-from polybackfill.polymarket import endpoints, http, limits, replies, retry, user_volume
+from polybackfill.commands import api, context
+from polybackfill.polymarket import endpoints, replies, retry, user_volume
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
 
@@ -42,7 +42,7 @@ async def _validate(
         store = await stack.enter_async_context(context.open_store(chosen, migrate=True))
         get = None
         if not arguments.offline:
-            get = await stack.enter_async_context(_api(chosen))
+            get = await stack.enter_async_context(_asking(chosen))
         scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample)
         async for verdict in validation.verdicts_of(scene, names):
             found.append(verdict)
@@ -57,32 +57,23 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
 
 
 @contextlib.asynccontextmanager
-async def _api(chosen: settings.Settings) -> AsyncIterator[user_volume.Get]:
+async def _asking(chosen: settings.Settings) -> AsyncIterator[user_volume.Get]:
     """Asks the Data API inside the limits, as patiently as a run does."""
     backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
-    client = http.Client(
-        base_urls={"data": backfill.data_url},
-        limits=limits.Limits(context.budgets(chosen), clock=clock, share=backfill.share),
-        clock=clock,
-        deadline_s=backfill.request_deadline_s,
-        refusal_pause_s=backfill.host_pause_s,
-    )
     mark = progress.Progress(clock)
+    async with api.client(chosen, clock) as client:
 
-    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
-        return await retry.persist(
-            lambda: client.get(route, asked, mark),
-            mark,
-            attempts=backfill.page_attempts,
-            backoff_cap_s=backfill.backoff_cap_s,
-            clock=clock,
-            rng=rng,
-        )
+        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+            return await retry.persist(
+                lambda: client.get(route, asked, mark),
+                mark,
+                attempts=backfill.page_attempts,
+                backoff_cap_s=backfill.backoff_cap_s,
+                clock=clock,
+                rng=rng,
+            )
 
-    try:
         yield get
-    finally:
-        await client.close()
 
 
 def _print(verdict: verdicts.Verdict) -> None:

@@ -8,6 +8,7 @@ its stack written down, its lease expired, and another takes its place.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -16,12 +17,16 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill import progress as marks
 from polybackfill.daemon import stacks
+from polybackfill.polymarket import endpoints
 from polybackfill.work import queue as queues
 
 log = structlog.get_logger()
 
 CHECK_S = 0.25  # how often the crew looks at its workers; a stall is noticed this much late at most
 DISMISS_S = 2.0  # a cancelled worker ends at once; one that does not is a fault of ours
+_MAX_WORKERS = 64
+_FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no other limit
+_FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 HIRED_AT_ONCE = 8  # every CHECK_S, so that 32 more requests a second begin: above every budget
 
 Work = Callable[[queues.Lease, marks.Progress], Awaitable[None]]
@@ -36,6 +41,14 @@ class Worker:
     task: asyncio.Task[None] | None = None
     lease: queues.Lease | None = None
     leaving: bool = False
+
+
+def size_for(budget: endpoints.Budget, share: float, latency_s: float | None) -> int:
+    """Workers that spend a share of a budget at this latency (None: not seen yet), and half as
+    many again.
+    """
+    rate = min(budget.requests * share / budget.window_s, _FASTEST_PER_S)
+    return min(_MAX_WORKERS, math.ceil(rate * (latency_s or _FIRST_LATENCY_S) * 1.5) + 2)
 
 
 class Crew:

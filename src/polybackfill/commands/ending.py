@@ -1,0 +1,52 @@
+"""What a run says at its end, to a person or to a script."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from polybackfill.commands import context, words
+from polybackfill.views import live
+from polybackfill.work import ledger as ledgers
+
+_FAILED_SHOWN = 5
+
+
+def stopped_early(*, as_json: bool) -> None:
+    """The stop signal came before the run had begun."""
+    if as_json:
+        context.print_json({"state": "stopped", "parts": {}, "rows": {}})
+    else:
+        print("stopped before it began; start it again to continue")
+
+
+def nothing_to_do(*, as_json: bool) -> None:
+    """No part has a unit."""
+    if as_json:
+        context.print_json({"state": "finished", "parts": {}, "rows": {}})
+    else:
+        print("nothing to do: the plan holds no pending wallet or condition.")
+        print("  polybackfill plan build --from FILE    one wallet or condition id a line")
+        print("  polybackfill check plan                what is done, and what is in error")
+
+
+def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) -> None:
+    """The run's last picture (`snapshot`), with what `failed` adds to it."""
+    if as_json:
+        context.print_json({**picture, "exit_code": code, "dry_run": dry_run})
+        return
+    for text in live.ending(picture, dry_run=dry_run):
+        print(text)
+
+
+def failed(
+    ledger: ledgers.Ledger, asked: words.Asked, kinds: Collection[str]
+) -> list[dict[str, str]]:
+    """The newest units in error among what was asked, with their messages."""
+    listed = {key for kind in kinds for key in asked.keys(kind)}
+    found = [
+        {"unit": held.unit.id, "error": held.error}
+        for held in ledger.failed_units()
+        if held.unit.kind in kinds and (not listed or listed & set(held.unit.keys))
+    ]
+    return found[-_FAILED_SHOWN:]
