@@ -26,6 +26,7 @@ _COMMANDS = (
     "plan",
     "progress",
     "quarantine",
+    "recover",
     "report",
     "run",
     "setup",

@@ -35,6 +35,7 @@ _ENTRIES = (
     fetch.add_run,
     look.add_status,
     look.add_validate,
+    store.add_recover,
     market_ids.add,
     market_ids.add_finalize_all,
     look.add_quarantine,

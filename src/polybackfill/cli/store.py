@@ -22,3 +22,20 @@ def add(commands: menu.Menu) -> None:
         "--port 8123",
     )
     serve.add_argument("--port", type=int, default=None, metavar="PORT", help="port on loopback")
+
+
+def add_recover(commands: menu.Menu) -> None:
+    """`recover`."""
+    recover = commands.command(
+        "recover",
+        "recover.recover",
+        "start the trades over: with a backup of every row, empty the tables and fetch them again",
+        "--make-backup --write",
+    )
+    recover.add_argument("--make-backup", action="store_true", help="copy the tables first")
+    recover.add_argument("--backup", metavar="NAME", help="use this backup (default: the newest)")
+    recover.add_argument("--write", action="store_true", help="do it; without it only compare")
+    recover.add_argument(
+        "--put-back", action="store_true", help="insert what the tables lack of the backup instead"
+    )
+    menu.takes_json(recover)

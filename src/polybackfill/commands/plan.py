@@ -244,24 +244,22 @@ async def _reset_kind(
         ledger.forget(kind, keys)
         await ledger.sync()
         return await plan_table.PlanTable(store).planned(kind, keys)
-    statuses = _statuses(arguments)
-    counts = await plan_table.PlanTable(store).counts(kind)
+    if arguments.all:
+        return await set_back_all(store, ledger, kind)
+    if arguments.stuck:
+        return await plan_table.PlanTable(store).set_back(kind, ("in_progress",))
     failed = [
         key for held in ledger.failed_units() if held.unit.kind == kind for key in held.unit.keys
     ]
-    table, _ = plan_table.TABLES[kind]
-    listed = ", ".join(f"'{status}'" for status in statuses)
-    await store.command(
-        f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
-        f"WHERE status IN ({listed})"
-    )
-    if arguments.all or arguments.errors:
-        ledger.forget(kind, None if arguments.all else failed)
-        await ledger.sync()
-    return sum(counts[status] for status in statuses)
+    count = await plan_table.PlanTable(store).set_back(kind, ("error",))
+    ledger.forget(kind, failed)
+    await ledger.sync()
+    return count
 
 
-def _statuses(arguments: argparse.Namespace) -> tuple[str, ...]:
-    if arguments.all:
-        return ("in_progress", "done", "error")
-    return ("in_progress",) if arguments.stuck else ("error",)
+async def set_back_all(store: client.Store, ledger: ledgers.Ledger, kind: str) -> int:
+    """Every key of a plan is pending, and the ledger has never seen it. Returns how many."""
+    count = await plan_table.PlanTable(store).set_back(kind, ("in_progress", "done", "error"))
+    ledger.forget(kind, None)
+    await ledger.sync()
+    return count

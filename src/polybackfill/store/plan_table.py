@@ -135,11 +135,18 @@ class PlanTable:
 
     async def release(self, kind: str) -> int:
         """Nobody works on this plan: in_progress becomes pending. Returns how many were."""
-        held = (await self.counts(kind))["in_progress"]
+        return await self.set_back(kind, ("in_progress",))
+
+    async def set_back(self, kind: str, statuses: Sequence[str]) -> int:
+        """Rows with one of these statuses become pending. Returns how many there were."""
+        counts = await self.counts(kind)
+        held = sum(counts[status] for status in statuses)
         if held:
             table, _ = TABLES[kind]
             await self._store.command(
-                f"ALTER TABLE {table} UPDATE status = 'pending' WHERE status = 'in_progress'"
+                f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
+                "WHERE toString(status) IN {statuses:Array(String)}",
+                parameters={"statuses": list(statuses)},
             )
         return held
 

@@ -1,0 +1,140 @@
+"""`polybackfill recover`: start the trades over, never without a backup that holds all of them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from polybackfill import errors, settings
+from polybackfill.commands import context, plan, run, words
+from polybackfill.store import backups, client, migrate
+from polybackfill.views import tables
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock
+
+_PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
+
+
+def recover(arguments: argparse.Namespace) -> int:
+    """Show how the tables differ from the backup; with --write empty them and fetch them again."""
+    if arguments.put_back and arguments.make_backup:
+        raise errors.Stop("--put-back takes rows from a backup: leave --make-backup out")
+    chosen = context.settings_of(arguments)
+    context.budgets(chosen)  # refused here, before anything is emptied
+    context.require_store(chosen)
+    document = context.run(_prepare(chosen, arguments))
+    code = errors.EXIT_OK
+    if document["emptied"]:
+        with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+            code = context.run(_fetch(chosen), uvloop=chosen.backfill.uvloop)
+        document["tables"] = context.run(_compared(chosen, document["backup"]))
+    if arguments.json:
+        context.print_json(document)
+    else:
+        _print(document)
+    lost = arguments.write and any(one["not_in_table"] for one in document["tables"])
+    return code or (errors.EXIT_UNITS_IN_ERROR if lost else errors.EXIT_OK)
+
+
+async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything up to the first request; refused while a run is going on."""
+    with lock.held(chosen.ledger_dir):
+        async with context.open_store(chosen, migrate=True) as store:
+            kept = backups.Backups(store)
+            if arguments.make_backup:
+                name = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+                await kept.make(name)
+            else:
+                name = _named(arguments.backup, await kept.names())
+            found = await kept.compare(name)
+            if arguments.write and arguments.put_back:
+                await kept.put_back(name)
+                found = await kept.compare(name)
+            elif arguments.write:
+                _refuse_loss(found, name, named=arguments.backup is not None)
+                await _start_over(chosen, store, kept)
+            return {
+                "backup": name,
+                "emptied": arguments.write and not arguments.put_back,
+                "put_back": arguments.write and arguments.put_back,
+                "tables": [asdict(one) for one in found],
+            }
+
+
+def _named(asked: str | None, names: list[str]) -> str:
+    if not names:
+        raise errors.Stop(
+            "there is no backup, and without one nothing is emptied: "
+            "polybackfill recover --make-backup"
+        )
+    if asked is not None and asked not in names:
+        raise errors.Stop(f"there is no backup {asked}; there are {', '.join(names)}")
+    return asked or names[0]
+
+
+def _refuse_loss(found: list[backups.Difference], name: str, *, named: bool) -> None:
+    """Only what is kept elsewhere may be thrown away."""
+    for one in found:
+        if one.not_in_backup:
+            raise errors.Stop(
+                f"{one.not_in_backup:,} rows of {one.table} are not in backup {name}, so nothing "
+                "was emptied: polybackfill recover --make-backup --write"
+            )
+        if one.unreadable and not named:
+            raise errors.Stop(
+                f"{one.table} cannot be read, so nobody knows what backup {name} lacks of it; to "
+                f"give up what it lacks: polybackfill recover --backup {name} --write. The store "
+                f"says: {one.unreadable}"
+            )
+
+
+async def _start_over(
+    chosen: settings.Settings, store: client.Store, kept: backups.Backups
+) -> None:
+    """The plan and the ledger first: a crash before the tables are empty costs requests, the other
+    way round the ledger would claim rows that are gone."""
+    ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
+    try:
+        for kind in _PARTS:
+            await plan.set_back_all(store, ledger, kind)
+    finally:
+        ledger.close()
+    await kept.empty_tables()
+
+
+async def _fetch(chosen: settings.Settings) -> int:
+    return await run.run_parts(chosen, words.Asked(parts=_PARTS))
+
+
+async def _compared(chosen: settings.Settings, name: str) -> list[dict[str, Any]]:
+    async with context.open_store(chosen) as store:
+        return [asdict(one) for one in await backups.Backups(store).compare(name)]
+
+
+def _print(document: dict[str, Any]) -> None:
+    name, found = document["backup"], document["tables"]
+    rows = [
+        {
+            "table": one["table"],
+            "rows": one["rows"],
+            "in backup": one["backup_rows"],
+            "not in backup": one["not_in_backup"],
+            "not in table": one["not_in_table"],
+        }
+        for one in found
+    ]
+    tables.show(f"backup {name}", rows)
+    for one in found:
+        if one["unreadable"]:
+            print(f"{one['table']} cannot be read: {one['unreadable']}")
+    if not (document["emptied"] or document["put_back"]):
+        print("nothing was changed; --write empties the tables and fetches everything again")
+    elif any(one["not_in_table"] for one in found):
+        print("some rows of the backup are not back yet: polybackfill run conditions wallets")
+        print("what the API no longer has: polybackfill recover --put-back --write")
+    else:
+        print("every row of the backup is in the tables")

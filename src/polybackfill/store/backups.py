@@ -1,0 +1,152 @@
+"""Copies of the tables that a run fills: made, compared, put back.
+
+A backup named 20261121_104500 is a table `…_backup_20261121_104500` beside each table of `TABLES`.
+It is complete when all of them are there: they get their names together, after every row was
+compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polybackfill import errors
+from polybackfill.store import client
+
+# Table → the column that tells its rows apart.
+TABLES = {"external_trades_raw": "external_trade_id", "wallet_activity_raw": "activity_id"}
+_BACKUP, _COPYING = "_backup_", "_copying_"
+# So many ids are compared at a time: 16 bytes each, some 300 MB in the store's hash table.
+_BUCKET_ROWS = 4_000_000
+
+# 1: in the table, 2: in the backup, 3: in both.
+_COMPARED = """
+SELECT countIf(found = 1) AS not_in_backup, countIf(found = 2) AS not_in_table
+FROM (
+    SELECT id, groupBitOr(place) AS found
+    FROM (
+        SELECT {id} AS id, toUInt8(1) AS place FROM {table}
+        WHERE cityHash64({id}) % {buckets} = {bucket}
+        UNION ALL
+        SELECT {id} AS id, toUInt8(2) AS place FROM {backup}
+        WHERE cityHash64({id}) % {buckets} = {bucket}
+    )
+    GROUP BY id
+)
+"""
+_MISSING = """
+INSERT INTO {table} SELECT * FROM {backup}
+WHERE cityHash64({id}) % {buckets} = {bucket}
+    AND {id} NOT IN (SELECT {id} FROM {table} WHERE cityHash64({id}) % {buckets} = {bucket})
+LIMIT 1 BY {id}
+"""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A table beside its copy, in rows. `unreadable`: what the store said instead of reading the
+    table; its rows and what the backup lacks of them are not known then.
+    """
+
+    table: str
+    rows: int
+    backup_rows: int
+    not_in_backup: int
+    not_in_table: int
+    unreadable: str = ""
+
+
+class Backups:
+    """The backups of one store. Raises what the store raises."""
+
+    def __init__(self, store: client.Store) -> None:
+        self._store = store
+
+    async def names(self) -> list[str]:
+        """Complete ones, newest first."""
+        tables = await self._tables()
+        first, *others = TABLES
+        prefix = first + _BACKUP
+        names = (table.removeprefix(prefix) for table in tables if table.startswith(prefix))
+        whole = (
+            name for name in names if all(f"{other}{_BACKUP}{name}" in tables for other in others)
+        )
+        return sorted(whole, reverse=True)
+
+    async def make(self, name: str) -> None:
+        """Copy every row, compare, and only then give the copies their names.
+
+        Raises errors.Stop when a copy does not hold what its table holds.
+        """
+        for leftover in await self._tables():
+            if any(leftover.startswith(table + _COPYING) for table in TABLES):
+                await self._store.command(f"DROP TABLE {leftover}")
+        for table in TABLES:
+            copy = f"{table}{_COPYING}{name}"
+            await self._store.command(f"CREATE TABLE {copy} AS {table}")
+            await self._store.command(f"INSERT INTO {copy} SELECT * FROM {table}")
+            found = await self._compare(table, copy)
+            if found.not_in_backup or found.not_in_table:
+                raise errors.Stop(
+                    f"the copy of {table} lacks {found.not_in_backup:,} rows: does another program "
+                    "write to this database? Stop it and try again; nothing was changed"
+                )
+        renamed = (f"{table}{_COPYING}{name} TO {table}{_BACKUP}{name}" for table in TABLES)
+        await self._store.command(f"RENAME TABLE {', '.join(renamed)}")
+
+    async def compare(self, name: str) -> list[Difference]:
+        """Each table beside its copy, by the ids of their rows."""
+        return [await self._compare(table, f"{table}{_BACKUP}{name}") for table in TABLES]
+
+    async def put_back(self, name: str) -> None:
+        """Insert what the tables lack of the backup; done twice it changes nothing."""
+        for table, key in TABLES.items():
+            backup = f"{table}{_BACKUP}{name}"
+            buckets = await self._buckets(table, backup)
+            for bucket in range(buckets):
+                await self._store.command(
+                    _MISSING.format(
+                        table=table, backup=backup, id=key, buckets=buckets, bucket=bucket
+                    )
+                )
+
+    async def empty_tables(self) -> None:
+        """Take every row out of the tables; the backups stay."""
+        for table in TABLES:
+            # A server refuses to empty a table of more than 50 GB unless it is told to.
+            await self._store.command(f"TRUNCATE TABLE {table} SETTINGS max_table_size_to_drop = 0")
+
+    async def _compare(self, table: str, backup: str) -> Difference:
+        kept = await self._count(backup)
+        try:
+            rows = await self._count(table)
+            lacking, gone = await self._apart(table, backup)
+        except errors.GiveUp as error:
+            return Difference(table, 0, kept, 0, 0, unreadable=str(error))
+        return Difference(table, rows, kept, lacking, gone)
+
+    async def _apart(self, table: str, backup: str) -> tuple[int, int]:
+        lacking = gone = 0
+        buckets = await self._buckets(table, backup)
+        for bucket in range(buckets):
+            (row,) = await self._store.rows(
+                _COMPARED.format(
+                    table=table, backup=backup, id=TABLES[table], buckets=buckets, bucket=bucket
+                )
+            )
+            lacking += row["not_in_backup"]
+            gone += row["not_in_table"]
+        return lacking, gone
+
+    async def _buckets(self, table: str, backup: str) -> int:
+        rows = max(await self._count(table), await self._count(backup))
+        return 1 + rows // _BUCKET_ROWS
+
+    async def _count(self, table: str) -> int:
+        (row,) = await self._store.rows(f"SELECT count() AS n FROM {table}")
+        return int(row["n"])
+
+    async def _tables(self) -> set[str]:
+        rows = await self._store.rows(
+            "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        )
+        return {row["name"] for row in rows}
