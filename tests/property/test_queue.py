@@ -229,7 +229,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         stats = self.queue.stats()
         assert stats["leased"] == sum(len(lease.unit.keys) for lease in self.leases)
-        queued = [unit for _, _, unit in self.queue._waiting] + list(self.queue._ready)
+        queued = list(self.queue._backlog)
         keys = [key for unit in [*queued, *(one.unit for one in self.leases)] for key in unit.keys]
         assert len(keys) == len(set(keys))
         assert set(keys) <= self.asked

@@ -7,32 +7,22 @@ a killed process leaves the units it held open, with where they stood and how of
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from polybackfill import clock as clocks
-from polybackfill.work import bell, transitions, units
+from polybackfill.work import backlog, bell, intake, patience, transitions, units
 from polybackfill.work import ledger as ledgers
 
 log = structlog.get_logger()
 
-MAX_ATTEMPTS = 5
-# Deaths of the process under a unit without anything gained. Every unit in flight is suspected,
-# most of them wrongly, so the bound is far above that of its own errors.
-MAX_INTERRUPTIONS = 20
-# Errors in all, progress or not: an end for a unit that gains a page and fails, for ever.
-_MAX_ERRORS_TOTAL = 10
 LOOK_AHEAD = 200
 _SKIPS_AT_ONCE = 256
 _LONGEST_WAIT_S = 30.0
 _LONGEST_RETRY_WAIT_S = 3_600.0
-
-Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 
 
 @dataclass(frozen=True)
@@ -62,11 +52,11 @@ class Queue:
         self,
         kind: str,
         *,
-        feed: Feed,
+        feed: intake.Feed,
         ledger: ledgers.Ledger,
         clock: clocks.Clock,
-        max_attempts: int = MAX_ATTEMPTS,
-        max_interruptions: int = MAX_INTERRUPTIONS,
+        max_attempts: int = patience.MAX_ATTEMPTS,
+        max_interruptions: int = patience.MAX_INTERRUPTIONS,
         look_ahead: int = LOOK_AHEAD,
         adopt_open: bool = True,
     ) -> None:
@@ -74,11 +64,10 @@ class Queue:
         self._feed = feed
         self._ledger = ledger
         self._clock = clock
-        self._max_attempts = max_attempts
-        self._max_interruptions = max_interruptions
+        self._patience = patience.Patience(max_attempts, max_interruptions)
         self._look_ahead = look_ahead
-        self._ready: deque[units.Unit] = deque()
-        self._waiting: list[tuple[float, int, units.Unit]] = []
+        self._intake = intake.Intake(ledger, lambda *key: key in self._keys)
+        self._backlog = backlog.Backlog(clock)
         self._leases: dict[str, Lease] = {}
         self._keys: set[tuple[str, units.Window]] = set()
         self._counts: Counter[str] = Counter()
@@ -198,19 +187,17 @@ class Queue:
     @property
     def complete(self) -> bool:
         """The feed came to its end, and nothing is leased, ready or waiting."""
-        return self._fed and not (self._leases or self._ready or self._waiting)
+        return self._fed and not (self._leases or self._backlog)
 
     def stats(self) -> dict[str, int]:
         """Keys (not units) by state: ready, waiting, leased, done, error, and what was skipped."""
         return {
-            "ready": sum(len(unit.keys) for unit in self._ready),
-            "waiting": sum(len(unit.keys) for _, _, unit in self._waiting),
+            **self._backlog.stats(),
             "leased": sum(len(lease.unit.keys) for lease in self._leases.values()),
             "done": self._counts["done"],
             "error": self._counts["error"],
             "splits": self._counts["splits"],
-            "skipped_done": self._counts["skipped_done"],
-            "skipped_error": self._counts["skipped_error"],
+            **self._intake.stats(),
         }
 
     # The feed
@@ -222,12 +209,12 @@ class Queue:
     async def _read_feed(self) -> None:
         read = 0
         try:
-            async for unit in _each(self._feed):
+            async for unit in intake.each(self._feed):
                 self._admit(unit)
                 read += 1
                 if read % _SKIPS_AT_ONCE == 0:
                     await asyncio.sleep(0)
-                while len(self._ready) + len(self._waiting) >= self._look_ahead:
+                while len(self._backlog) >= self._look_ahead:
                     await self._bell.wait(_LONGEST_WAIT_S)
             self._fed = True
         except Exception as error:
@@ -236,47 +223,17 @@ class Queue:
             self._bell.ring()
 
     def _admit(self, unit: units.Unit) -> None:
-        for part in units.parts(unit, lambda key: self._is_known(unit, key)):
-            self._admit_part(part)
-
-    def _admit_part(self, unit: units.Unit) -> None:
-        fresh = [key for key in unit.keys if self._is_wanted(unit, key)]
-        if not fresh:
-            return
-        if len(fresh) < len(unit.keys):
-            rows = unit.expected_rows * len(fresh) // len(unit.keys)
-            unit = units.Unit(unit.kind, tuple(fresh), unit.since, unit.until, rows)
-        self._enqueue(unit)
-
-    def _is_known(self, unit: units.Unit, key: str) -> bool:
-        place = (unit.kind, key, unit.window)
-        return (
-            (key, unit.window) in self._keys
-            or self._ledger.is_done(*place)
-            or self._ledger.open_unit(*place) is not None
-            or self._ledger.failed_unit(*place) is not None
-        )
-
-    def _is_wanted(self, unit: units.Unit, key: str) -> bool:
-        if (key, unit.window) in self._keys:
-            return False
-        if self._ledger.is_done(unit.kind, key, unit.window):
-            self._counts["skipped_done"] += 1
-            return False
-        if self._ledger.failed_unit(unit.kind, key, unit.window) is not None:
-            self._counts["skipped_error"] += 1
-            return False
-        held = self._ledger.open_unit(unit.kind, key, unit.window)
-        if held is not None:
-            self._adopt(held)
-            return False
-        return True
+        for found in self._intake.wanted(unit):
+            if isinstance(found, units.Unit):
+                self._enqueue(found)
+            else:
+                self._adopt(found)
 
     def _adopt(self, held: transitions.OpenUnit) -> None:
         """Take in a unit that an earlier process left open, at where it stood."""
         if held.unit.kind != self.kind:
             return
-        spent = self._spent(held)
+        spent = self._patience.spent(held)
         if spent:
             self._name_keys(held.unit)
             self._give_up(held.unit, held.attempt, spent)
@@ -287,28 +244,20 @@ class Queue:
     # Hand-over
 
     def _next_unit(self) -> units.Unit | None:
-        while True:
-            if self._waiting and self._waiting[0][0] <= self._clock.monotonic():
-                unit = heapq.heappop(self._waiting)[2]
-            elif self._ready:
-                unit = self._ready.popleft()
-            else:
-                return None
-            if len(self._ready) + len(self._waiting) == self._look_ahead - 1:
+        while (unit := self._backlog.pop()) is not None:
+            if len(self._backlog) == self._look_ahead - 1:
                 self._bell.ring()
             # Its last pages may have been acknowledged after it was given back.
             if self._ledger.find(unit) is not None or not self._is_done(unit):
                 return unit
             self._settle(unit, "done")
+        return None
 
     def _drop_queued(self, unit: units.Unit) -> bool:
-        """Take a unit out of the ready and waiting ones; False when it is in neither."""
-        before = len(self._ready) + len(self._waiting)
-        self._ready = deque(one for one in self._ready if one != unit)
-        self._waiting = [entry for entry in self._waiting if entry[2] != unit]
-        heapq.heapify(self._waiting)
+        """Take a unit out of the backlog; False when it is not there."""
+        dropped = self._backlog.drop(unit)
         self._bell.ring()
-        return len(self._ready) + len(self._waiting) < before
+        return dropped
 
     async def _lease(self, unit: units.Unit, worker: str) -> Lease:
         attempt = self._ledger.begin(unit)
@@ -349,7 +298,7 @@ class Queue:
         if held is None:
             self._settle(lease.unit, "gone")
             return False
-        spent = self._spent(held) if counted else ""
+        spent = self._patience.spent(held) if counted else ""
         if spent:
             self._give_up(held.unit, held.attempt, spent)
         else:
@@ -361,17 +310,6 @@ class Queue:
             return False
         del self._leases[lease.unit.id]
         return True
-
-    def _spent(self, held: transitions.OpenUnit) -> str:
-        """Why the unit has no attempt left; empty while it has."""
-        if held.interruptions >= self._max_interruptions:
-            return f"the program died {held.interruptions} times while it worked on this"
-        if (
-            held.errors >= self._max_attempts
-            or held.errors_total >= self._max_attempts * _MAX_ERRORS_TOTAL
-        ):
-            return f"{held.errors_total} attempts failed, the last: {held.error}"
-        return ""
 
     def _give_up(self, unit: units.Unit, attempt: int, message: str) -> None:
         if len(unit.keys) > 1:
@@ -399,11 +337,7 @@ class Queue:
 
     def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
         self._name_keys(unit)
-        if due_at is None:
-            self._ready.append(unit)
-        else:
-            self._numbers += 1
-            heapq.heappush(self._waiting, (due_at, self._numbers, unit))
+        self._backlog.add(unit, due_at)
         self._bell.ring()
 
     def _name_keys(self, unit: units.Unit) -> None:
@@ -416,15 +350,5 @@ class Queue:
 
     def _due_s(self) -> float:
         """Seconds to the next retry, at most half a minute."""
-        if not self._waiting:
-            return _LONGEST_WAIT_S
-        return min(_LONGEST_WAIT_S, max(0.0, self._waiting[0][0] - self._clock.monotonic()))
-
-
-async def _each(feed: Feed) -> AsyncIterator[units.Unit]:
-    if isinstance(feed, AsyncIterable):
-        async for unit in feed:
-            yield unit
-        return
-    for unit in feed:
-        yield unit
+        due_s = self._backlog.due_s()
+        return _LONGEST_WAIT_S if due_s is None else min(_LONGEST_WAIT_S, due_s)
