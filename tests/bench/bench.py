@@ -1,10 +1,11 @@
 """What the program costs, measured here and now, each figure beside its target.
 
-    python tests/bench/bench.py [whole] [history] [grown] [limits]
+    python tests/bench/bench.py [whole] [history] [grown] [limits] [side]
 
-Without words all four. `whole`: processor and rows a second of a run without limits, bytes on
+Without words all of them. `whole`: processor and rows a second of a run without limits, bytes on
 disk. `history`: start and memory with a million finished units. `grown`: inserts into a table of
-20 million rows. `limits`: use of the published limits, and of limits that change. Exit 1 when a
+20 million rows. `limits`: use of the published limits, and of limits that change. `side`: use of every limit
+by all parts at once. Exit 1 when a
 target is missed.
 """
 
@@ -19,13 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import bench_budgets, bench_figures, bench_grown, bench_whole
+from tests.bench import bench_budgets, bench_figures, bench_grown, bench_side, bench_whole
 
 PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "whole": lambda: bench_whole.throughput(trades=1_000_000),
     "history": lambda: bench_whole.a_million_units(trades=2_500_000, count=1_000_000),
     "grown": lambda: bench_grown.inserts(existing=20_000_000),
     "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
+    "side": lambda: bench_side.all_parts(seconds=60.0),
 }
 
 

@@ -57,6 +57,7 @@ class Parts:
         self._named = sweeps.name(clock.now())
         self._began = int(clock.now())
         self._adding = asyncio.Lock()
+        self._reread = False
         self.queues: dict[str, queues.Queue] = {}
         self.sent: dict[str, Callable[[], int]] = {}
 
@@ -124,7 +125,7 @@ class Parts:
             )
         else:
             prepare, listing, count = (
-                partial(discovery.add_markets, store),
+                partial(self._add_markets, store),
                 partial(self._all, planned, store),
                 partial(self._count_all, planned, store),
             )
@@ -136,7 +137,13 @@ class Parts:
             count=count,
             sent=partial(self._sent, kind),
             clock=self._clock,
+            at_once=True,
         )
+
+    async def _add_markets(self, store: stores.Store) -> None:
+        """Markets are ranked by volume, so all of them have to be known first."""
+        if self._ended(_FIRST[units.CONDITIONS]):
+            await discovery.add_markets(store)
 
     async def _count_all(self, planned: feed.Planned, store: stores.Store) -> feed.Expected:
         known = await planned.expected()
@@ -147,11 +154,14 @@ class Parts:
         return dataclasses.replace(known, keys=known.keys + again, requests=requests)
 
     async def _all(self, planned: feed.Planned, store: stores.Store) -> AsyncIterator[units.Unit]:
-        """Markets nobody has read yet, then those that were open when they were read."""
+        """Markets nobody has read yet; once the lists are read, those that were open when read."""
         async for unit in planned.units():
             yield unit
         if not (self._choice.whole and self._choice.full_history):
             return
+        if self._reread or not self._ended(_FIRST[units.CONDITIONS]):
+            return
+        self._reread = True
         began = self._began
         async for since, conditions in discovery.open_when_read(store, began):
             for unit in units.pack(((key, 0) for key in conditions), window=(since, began)):

@@ -58,7 +58,8 @@ class Following:
     """A source that lists what its upstream has brought, until upstream has ended.
 
     `prepare` runs before every listing; `count` says what there is to do at that moment, `sent` how
-    many requests were sent until then.
+    many requests were sent until then. `at_once`: what an earlier run has left is listed before
+    upstream is ready.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Following:
         count: Callable[[], Awaitable[feed.Expected]],
         sent: Callable[[], int],
         clock: clocks.Clock,
+        at_once: bool = False,
     ) -> None:
         self._kind = kind
         self._prepare = prepare
         self._listing = listing
         self._upstream = upstream
+        self._at_once = at_once
         self._count = count
         self._sent = sent
         self._clock = clock
@@ -88,7 +91,9 @@ class Following:
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units until upstream has ended and was listed once more after that."""
-        await self._until(self._upstream.ready, float("inf"))
+        left = self.known.keys - self.known.done_before - self.known.failed_before
+        if not (self._at_once and left):
+            await self._until(self._upstream.ready, float("inf"))
         while True:
             last, began_at = self._upstream.ended(), self._clock.monotonic()
             await patiently(self._kind, self._prepare, self._clock)

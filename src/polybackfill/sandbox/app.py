@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -93,6 +94,8 @@ def build(asked: options.SandboxOptions) -> web.Application:
 async def start(asked: options.SandboxOptions) -> RunningSandbox:
     """Build and serve on `asked.host`; port 0 takes a free one."""
     app = await asyncio.to_thread(build, asked)
+    gc.collect()
+    gc.freeze()  # a collection over millions of rows would hold up every answer
     # A hanging answer must end when its client is gone, hence handler_cancellation.
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S

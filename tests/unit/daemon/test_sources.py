@@ -75,6 +75,26 @@ async def test_a_source_follows_its_upstream_to_the_end() -> None:
     assert source.known == feed.Expected(2, 7)
 
 
+async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
+    upstream = Upstream()
+    upstream.found, upstream.prepared = ["left"], 1
+    source = sources.Following(
+        "conditions",
+        prepare=upstream.prepare,
+        listing=upstream.listing,
+        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
+        count=upstream.count,
+        sent=lambda: 0,
+        clock=FastClock(),
+        at_once=True,
+    )
+    await source.expected()
+    listing = source.units()
+    assert (await asyncio.wait_for(anext(listing), 5)).keys == ("left",)
+    upstream.found, upstream.ready, upstream.ended = ["found"], True, True
+    assert [unit.keys[0] async for unit in listing] == ["found"]
+
+
 async def test_batches_hold_the_keys_that_limit_and_skip_leave() -> None:
     async def keys() -> AsyncIterator[list[str]]:
         for first in (0, 5):
