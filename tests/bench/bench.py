@@ -4,9 +4,8 @@
 
 Without words all of them. `whole`: processor and rows a second of a run without limits, bytes on
 disk. `history`: start and memory with a million finished units. `grown`: inserts into a table of
-20 million rows. `limits`: use of the published limits, and of limits that change. `side`: use of every limit
-by all parts at once. Exit 1 when a
-target is missed.
+20 million rows. `limits`: use of the published limits, and of limits that change. `side`: use of
+every limit by all parts at once. Exit 1 when a target is missed.
 """
 
 from __future__ import annotations

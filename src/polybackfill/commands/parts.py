@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from polybackfill import clock as clocks
@@ -14,8 +14,8 @@ from polybackfill.commands import ground as grounds
 from polybackfill.commands import words
 from polybackfill.daemon import feed, kinds, sources
 from polybackfill.polymarket import clob, contracts, http, walk
+from polybackfill.store import again, discovery
 from polybackfill.store import client as stores
-from polybackfill.store import discovery
 from polybackfill.work import queue as queues
 from polybackfill.work import slices, sweeps, units
 
@@ -29,9 +29,16 @@ _FIRST = {
 }
 _LAST = {
     units.LOOKUPS: (units.CONDITIONS, units.WALLETS),
-    units.WALLETS: (units.CONDITIONS,),
+    # A change of a position is a reason to read a wallet again.
+    units.WALLETS: (units.CONDITIONS, units.POSITIONS),
     units.POSITIONS: (units.CONDITIONS,),
     units.RESOLUTIONS: (units.CONDITIONS, units.WALLETS),
+}
+_AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
+_COUNTS: dict[str, Callable[[stores.Store], Awaitable[int]]] = {
+    units.LOOKUPS: discovery.count_unlisted,
+    units.RESOLUTIONS: discovery.count_unresolved,
+    units.POSITIONS: discovery.count_planned_wallets,
 }
 
 
@@ -57,7 +64,6 @@ class Parts:
         self._named = sweeps.name(clock.now())
         self._began = int(clock.now())
         self._adding = asyncio.Lock()
-        self._reread = False
         self.queues: dict[str, queues.Queue] = {}
         self.sent: dict[str, Callable[[], int]] = {}
 
@@ -117,24 +123,13 @@ class Parts:
         )
         if not self._asked.everything or self._asked.dry_run:
             return planned
-        if kind == units.WALLETS:
-            prepare, listing, count = (
-                partial(self._add_wallets, store),
-                planned.units,
-                planned.expected,
-            )
-        else:
-            prepare, listing, count = (
-                partial(self._add_markets, store),
-                partial(self._all, planned, store),
-                partial(self._count_all, planned, store),
-            )
+        add = self._add_wallets if kind == units.WALLETS else self._add_markets
         return sources.Following(
             kind,
-            prepare=prepare,
-            listing=listing,
+            prepare=partial(add, store),
+            listing=partial(self._new_and_again, kind, planned, store),
             upstream=self._upstream(kind),
-            count=count,
+            count=partial(self._count_both, kind, planned, store),
             sent=partial(self._sent, kind),
             clock=self._clock,
             at_once=True,
@@ -145,27 +140,33 @@ class Parts:
         if self._ended(_FIRST[units.CONDITIONS]):
             await discovery.add_markets(store)
 
-    async def _count_all(self, planned: feed.Planned, store: stores.Store) -> feed.Expected:
+    async def _count_both(
+        self, kind: str, planned: feed.Planned, store: stores.Store
+    ) -> feed.Expected:
         known = await planned.expected()
-        if not (self._choice.whole and self._choice.full_history):
+        if not (self._reads_again and self._upstream(kind).ended()):
             return known
-        again = await discovery.count(store, units.CONDITIONS, began=self._began)
-        requests = known.requests + -(-again // units.MAX_KEYS_PER_BATCH)
-        return dataclasses.replace(known, keys=known.keys + again, requests=requests)
+        keys = await again.count(store, _AGAIN[kind], self._began)
+        requests = known.requests + -(-keys // kinds.KINDS[kind].keys_per_request)
+        return dataclasses.replace(known, keys=known.keys + keys, requests=requests)
 
-    async def _all(self, planned: feed.Planned, store: stores.Store) -> AsyncIterator[units.Unit]:
-        """Markets nobody has read yet; once the lists are read, those that were open when read."""
+    async def _new_and_again(
+        self, kind: str, planned: feed.Planned, store: stores.Store
+    ) -> AsyncIterator[units.Unit]:
+        """What nobody has read yet; once nothing more can be found, what has grown since."""
+        over = self._upstream(kind).ended()
         async for unit in planned.units():
             yield unit
-        if not (self._choice.whole and self._choice.full_history):
+        if not (over and self._reads_again):
             return
-        if self._reread or not self._ended(_FIRST[units.CONDITIONS]):
-            return
-        self._reread = True
-        began = self._began
-        async for since, conditions in discovery.open_when_read(store, began):
-            for unit in units.pack(((key, 0) for key in conditions), window=(since, began)):
-                yield unit
+        async for since, keys in again.listed(store, _AGAIN[kind], self._began):
+            size = kinds.KINDS[kind].keys_per_request
+            for first in range(0, len(keys), size):
+                yield units.Unit(kind, tuple(keys[first : first + size]), since, self._began)
+
+    @property
+    def _reads_again(self) -> bool:
+        return self._choice.whole and self._choice.full_history
 
     def _found(self, kind: str, store: stores.Store) -> feed.Source:
         sweep = self._sweep(kind)
@@ -182,7 +183,7 @@ class Parts:
         )
 
         async def count() -> feed.Expected:
-            keys = self._choice.cut(await discovery.count(store, kind))
+            keys = self._choice.cut(await _COUNTS[kind](store))
             return feed.Expected(keys, -(-keys // size))
 
         prepare: sources.Step = sources.no_step

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 _PAGE_ROWS = 1000
 _CHUNK_ROWS = 5_000
 _AGAIN_S = 5.0  # the store is away: ask again for the next rows of the plan
+_EMPTY_S = 3_600
 _OPEN = ("pending", "in_progress")
 _OUTLOOK = """
 SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS rows
@@ -211,8 +212,8 @@ class Planned:
 class PlanSync:
     """Brings the plan tables in line with the ledger and the leases.
 
-    Only a walk through the whole history makes a plan row `done`; a run with a window leaves the
-    plan alone.
+    Only a walk through the whole history makes a plan row `done`; a walk over a window moves the
+    second up to which a done row was read, if it joins on.
     """
 
     def __init__(
@@ -248,10 +249,11 @@ class PlanSync:
         ends = self._ledger.transitions_since(self._ledger.synced_seq)
         for kind in plan_table.TABLES:
             leased = self._leased_now(kind)
-            updates = self._updates(kind, leased, [end for end in ends if end.unit.kind == kind])
+            ended = [end for end in ends if end.unit.kind == kind]
+            updates, now = self._updates(kind, leased, ended), int(self._clock.now())
             if updates:
-                now = int(self._clock.now())
                 await self._plan.apply(kind, updates.values(), now=now)
+            await self._plan.extend(kind, list(_extensions(ended)), now=now)
             self._shown[kind] = leased
         if ends:
             self._ledger.note_plan_synced(max(end.seq for end in ends))
@@ -288,9 +290,32 @@ def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:
         key,
         "error" if failed else "done",
         error_message=end.error if isinstance(end, transitions.FailedUnit) else "",
-        last_run_at=int(datetime.fromisoformat(end.at).timestamp()),
+        last_run_at=_second(end),
         attempts=end.attempts,
+        read_until=None if failed else _read_until(end),
     )
+
+
+def _read_until(end: transitions.End) -> int:
+    """The newest row of the first page: what came later was not seen, in none of the keys.
+
+    A feed without rows is one page, read when its unit ended or little before.
+    """
+    last_second = end.counts.last_second
+    return _second(end) - _EMPTY_S if last_second is None else last_second
+
+
+def _extensions(ends: list[transitions.End]) -> Iterator[plan_table.Extension]:
+    for end in ends:
+        since, until = end.unit.window
+        if isinstance(end, transitions.Receipt) and since is not None:
+            read_until = until if until is not None else _read_until(end)
+            for key in end.unit.keys:
+                yield plan_table.Extension(key, since, read_until, _second(end))
+
+
+def _second(end: transitions.End) -> int:
+    return int(datetime.fromisoformat(end.at).timestamp())
 
 
 def _units(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Sequence
 
 from polybackfill.store import client
@@ -67,36 +66,7 @@ WHERE condition_id > {{after:String}} AND condition_id != ''
     AND condition_id NOT IN (SELECT condition_id FROM {known})
 ORDER BY condition_id LIMIT {{chunk:UInt32}}
 """
-# Markets whose whole history was read while they were still open. `since`: the day of the newest
-# stored trade, an hour taken off, so that a walk from the newest row back ends among stored rows.
-_OPEN_WHEN_READ = """
-SELECT condition_id, toUnixTimestamp(toStartOfDay(
-    if(last_second = 0, last_run_at, least(last_second, last_run_at)) - 3600)) AS since
-FROM
-(
-    SELECT condition_id, assumeNotNull(last_run_at) AS last_run_at FROM condition_backfill_plan
-    WHERE status = 'done' AND last_run_at < {began:DateTime}
-) AS plan
-INNER JOIN
-(
-    SELECT condition_id, closed, closed_at FROM api_markets_staging
-) AS market USING (condition_id)
-LEFT JOIN
-(
-    SELECT condition_id, max(trade_timestamp) AS last_second
-    FROM external_trades_raw GROUP BY condition_id
-) AS stored USING (condition_id)
-WHERE (NOT closed OR isNull(closed_at) OR closed_at > last_run_at - INTERVAL 1 DAY)
-    AND (since, condition_id) > ({since:UInt32}, {after:String})
-ORDER BY since, condition_id LIMIT {chunk:UInt32}
-"""
-_COUNTS = {
-    "lookups": f"SELECT count() AS n FROM ({_UNLISTED})",
-    "resolutions": f"SELECT count() AS n FROM ({_UNRESOLVED})",
-    "positions": "SELECT count() AS n FROM wallet_backfill_plan",
-    "conditions": f"SELECT count() AS n FROM ({_OPEN_WHEN_READ})",
-}
-_EVERYTHING: dict[str, str | int] = {"after": "", "since": 0, "chunk": 2**32 - 1}
+_EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 _PLANNED_WALLETS = """
 SELECT priority_rank, wallet_address, trade_count FROM wallet_backfill_plan
 WHERE (priority_rank, wallet_address) > ({rank:UInt32}, {after:String})
@@ -134,23 +104,6 @@ async def traded_conditions(store: client.Store, *, unknown_to: str) -> AsyncIte
         yield chunk
 
 
-async def open_when_read(store: client.Store, began: int) -> AsyncIterator[tuple[int, list[str]]]:
-    """Conditions that were read before `began` and may have traded since: (second from which on
-    they are read again, conditions), the longest quiet first.
-    """
-    since, after = 0, ""
-    while True:
-        rows = await store.rows(
-            _OPEN_WHEN_READ,
-            parameters={"began": began, "since": since, "after": after, "chunk": _CHUNK},
-        )
-        if not rows:
-            return
-        for day, found in itertools.groupby(rows, key=lambda row: int(row["since"])):
-            yield day, [row["condition_id"] for row in found]
-        since, after = int(rows[-1]["since"]), rows[-1]["condition_id"]
-
-
 class PlannedWallets:
     """All wallets of the plan in order of rank, whatever their status.
 
@@ -174,9 +127,23 @@ class PlannedWallets:
             self._rank, self._after = rows[-1]["priority_rank"], rows[-1]["wallet_address"]
 
 
-async def count(store: client.Store, kind: str, *, began: int = 0) -> int:
-    """How many keys the listing of a kind has now; of conditions those of `open_when_read`."""
-    rows = await store.rows(_COUNTS[kind], parameters={**_EVERYTHING, "began": began})
+async def count_unlisted(store: client.Store) -> int:
+    """How many `unlisted_conditions` there are now."""
+    return await _count(store, _UNLISTED)
+
+
+async def count_unresolved(store: client.Store) -> int:
+    """How many `unresolved_conditions` there are now."""
+    return await _count(store, _UNRESOLVED)
+
+
+async def count_planned_wallets(store: client.Store) -> int:
+    """How many wallets the plan holds, whatever their status."""
+    return await _count(store, "SELECT wallet_address FROM wallet_backfill_plan")
+
+
+async def _count(store: client.Store, sql: str) -> int:
+    rows = await store.rows(f"SELECT count() AS n FROM ({sql})", parameters=_EVERYTHING)
     return int(rows[0]["n"])
 
 

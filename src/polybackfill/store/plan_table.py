@@ -31,8 +31,25 @@ ALTER TABLE {table} UPDATE
         {key} IN {{ran:Array(String)}},
         toDateTime(transform({key}, {{ran:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),
         last_run_at),
+    read_until = if(
+        {key} IN {{read:Array(String)}},
+        toDateTime(transform({key}, {{read:Array(String)}}, {{until:Array(UInt32)}}, toUInt32(0))),
+        read_until),
     updated_at = toDateTime({{now:UInt32}})
 WHERE {key} IN {{keys:Array(String)}}
+"""
+# A walk over a window that begins where an earlier reading ended moves that end.
+_EXTEND = """
+ALTER TABLE {table} UPDATE
+    read_until = toDateTime(greatest(
+        toUInt32(ifNull(read_until, toDateTime(0))),
+        transform({key}, {{keys:Array(String)}}, {{until:Array(UInt32)}}, toUInt32(0)))),
+    last_run_at = toDateTime(
+        transform({key}, {{keys:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),
+    updated_at = toDateTime({{now:UInt32}})
+WHERE {key} IN {{keys:Array(String)}} AND status = 'done'
+    AND toUInt32(ifNull(read_until, toDateTime(0))) >=
+        transform({key}, {{keys:Array(String)}}, {{since:Array(UInt32)}}, toUInt32(0))
 """
 _MESSAGE_MAX_CHARS = 300
 # The values of one UPDATE travel in a URL, which ClickHouse takes up to 1 MB.
@@ -55,13 +72,26 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class PlanUpdate:
-    """What a key's row shall say from now on. `last_run_at` in epoch seconds, None: as it was."""
+    """What a key's row shall say from now on. `last_run_at` and `read_until` in epoch seconds,
+    None: as it was.
+    """
 
     key: str
     status: str
     error_message: str = ""
     last_run_at: int | None = None
     attempts: int = 0
+    read_until: int | None = None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A key was read from `since` to `until` by a walk that ended at `ran_at`; epoch seconds."""
+
+    key: str
+    since: int
+    until: int
+    ran_at: int
 
 
 class PlanTable:
@@ -82,6 +112,7 @@ class PlanTable:
     async def _apply(self, kind: str, updates: Sequence[PlanUpdate], now: int) -> None:
         table, key = TABLES[kind]
         ran = [update for update in updates if update.last_run_at is not None]
+        read = [update for update in updates if update.read_until is not None]
         await self._store.command(
             _UPDATE.format(table=table, key=key),
             parameters={
@@ -91,9 +122,29 @@ class PlanTable:
                 "attempts": [update.attempts for update in updates],
                 "ran": [update.key for update in ran],
                 "runs": [update.last_run_at or 0 for update in ran],
+                "read": [update.key for update in read],
+                "until": [update.read_until or 0 for update in read],
                 "now": now,
             },
         )
+
+    async def extend(self, kind: str, extensions: Sequence[Extension], *, now: int) -> None:
+        """Note readings of windows on the rows that are done; what begins behind the end of the
+        reading before it proves nothing and changes nothing.
+        """
+        table, key = TABLES[kind]
+        for first in range(0, len(extensions), _UPDATES_MAX):
+            chunk = extensions[first : first + _UPDATES_MAX]
+            await self._store.command(
+                _EXTEND.format(table=table, key=key),
+                parameters={
+                    "keys": [one.key for one in chunk],
+                    "since": [one.since for one in chunk],
+                    "until": [one.until for one in chunk],
+                    "runs": [one.ran_at for one in chunk],
+                    "now": now,
+                },
+            )
 
     async def load(
         self,
@@ -216,7 +267,7 @@ def _columns(key: str) -> str:
 
 
 def _merged(table: str, key: str, staging: str, fresh: str) -> str:
-    history = "status, error_message, last_run_at, ingested_at, updated_at, attempts"
+    history = "status, error_message, last_run_at, read_until, ingested_at, updated_at, attempts"
     return f"""
         INSERT INTO {fresh}
             ({key}, trade_count, notional, priority_rank, {history}, source)

@@ -1,4 +1,5 @@
--- One row per wallet with its current status, for a plain SELECT.
+-- One row per wallet with its current status, for a plain SELECT. `read_until`: the newest second up
+-- to which the feed was read without a gap.
 CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
 (
     wallet_address String,
@@ -8,6 +9,7 @@ CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
     status         Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
     error_message  String DEFAULT '',
     last_run_at    Nullable(DateTime),
+    read_until     Nullable(DateTime),
     ingested_at    DateTime DEFAULT now(),
     updated_at     DateTime DEFAULT now(),
     attempts       UInt32 DEFAULT 0,
@@ -25,6 +27,7 @@ CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
     status        Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
     error_message String DEFAULT '',
     last_run_at   Nullable(DateTime),
+    read_until    Nullable(DateTime),
     ingested_at   DateTime DEFAULT now(),
     updated_at    DateTime DEFAULT now(),
     attempts      UInt32 DEFAULT 0,

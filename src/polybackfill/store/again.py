@@ -1,0 +1,83 @@
+"""What was read to its end and may have grown since: markets then open, wallets with news.
+
+They are read again from the day of the newest second that was read, an hour taken off for rows that
+show late, so that a walk from the newest row back ends among stored rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+from polybackfill.store import client
+
+_CHUNK = 5_000
+# A walk that took several attempts may have begun long before it ended; then its newest row counts.
+MARKETS = """
+SELECT condition_id AS key, read_until
+FROM
+(
+    SELECT condition_id, toUInt32(ifNull(read_until, toDateTime(0))) AS read_until,
+        if(attempts > 1, read_until, toUInt32(assumeNotNull(last_run_at))) AS seen_at
+    FROM condition_backfill_plan WHERE status = 'done' AND last_run_at < {began:DateTime}
+) AS plan
+INNER JOIN
+(
+    SELECT condition_id, closed, closed_at FROM api_markets_staging
+) AS market USING (condition_id)
+WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + 86400 > seen_at
+"""
+# Of which a trade or a change of a position is stored that is newer than what was read.
+WALLETS = """
+SELECT wallet_address AS key, read_until
+FROM
+(
+    SELECT wallet_address, toUInt32(ifNull(read_until, toDateTime(0))) AS read_until
+    FROM wallet_backfill_plan WHERE status = 'done' AND last_run_at < {began:DateTime}
+) AS plan
+INNER JOIN
+(
+    SELECT wallet_address, max(seen_at) AS seen_at
+    FROM
+    (
+        SELECT wallet_address, toUnixTimestamp(max(trade_timestamp)) AS seen_at
+        FROM external_trades_raw GROUP BY wallet_address
+        UNION ALL
+        SELECT wallet_address, toUnixTimestamp(max(last_event_at)) AS seen_at
+        FROM api_position_rows GROUP BY wallet_address
+    )
+    GROUP BY wallet_address
+) AS seen USING (wallet_address)
+WHERE seen_at > read_until
+"""
+_LISTED = """
+SELECT key, toUnixTimestamp(toStartOfDay(toDateTime(greatest(read_until, 3600) - 3600))) AS since
+FROM ({found})
+WHERE (since, key) > ({{since:UInt32}}, {{after:String}})
+ORDER BY since, key LIMIT {{chunk:UInt32}}
+"""
+
+
+async def listed(
+    store: client.Store, found: str, began: int
+) -> AsyncIterator[tuple[int, list[str]]]:
+    """Keys of `MARKETS` or `WALLETS` that were read before `began` (epoch seconds), with the second
+    from which on they are read again, the longest quiet first.
+    """
+    since, after = 0, ""
+    while True:
+        rows = await store.rows(
+            _LISTED.format(found=found),
+            parameters={"began": began, "since": since, "after": after, "chunk": _CHUNK},
+        )
+        if not rows:
+            return
+        for day, keys in itertools.groupby(rows, key=lambda row: int(row["since"])):
+            yield day, [row["key"] for row in keys]
+        since, after = int(rows[-1]["since"]), rows[-1]["key"]
+
+
+async def count(store: client.Store, found: str, began: int) -> int:
+    """How many keys `listed` names now."""
+    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters={"began": began})
+    return int(rows[0]["n"])
