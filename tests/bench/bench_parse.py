@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clock, records
-from polybackfill.polymarket import parse, walk
+from polybackfill.polymarket import parse, trade_feeds, walk
 
 PAGE_ROWS = 1000
 ROUNDS = 150
@@ -90,7 +90,7 @@ def walk_and_encode(bodies: list[bytes]) -> int:
             return Reply(bodies[int(cursor or 0)])
 
         encoded = 0
-        feed = walk.feed_for_wallet(WALLET)
+        feed = trade_feeds.feed_of_wallet(WALLET)
         async for page in walk.pages(fetch, feed, clock=clock.SystemClock()):
             encoded += len(records.encode_lines(page.trades))
         return encoded

@@ -24,7 +24,7 @@ from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clock as clocks
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import trade_feeds, walk
 from polybackfill.store import client, migrate
 from polybackfill.work import ledger, transitions, units
 
@@ -156,9 +156,10 @@ def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[walk.Feed]]:
         (row["condition_id"].removeprefix("0x"), row["rows"]) for row in rankings["conditions"]
     )
     return {
-        "conditions": [walk.feed_for_conditions(unit.keys) for unit in units.pack(sizes)],
+        "conditions": [trade_feeds.feed_of_conditions(unit.keys) for unit in units.pack(sizes)],
         "wallets": [
-            walk.feed_for_wallet(row["wallet"].removeprefix("0x")) for row in rankings["wallets"]
+            trade_feeds.feed_of_wallet(row["wallet"].removeprefix("0x"))
+            for row in rankings["wallets"]
         ],
     }
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybackfill import records
-from polybackfill.polymarket import tokens, walk
+from polybackfill.polymarket import tokens, trade_feeds, walk
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]
 CONDITIONS = [
@@ -236,9 +236,9 @@ spellings = st.lists(st.builds(Spelling, *[st.booleans()] * 5), min_size=1, max_
 page_sizes = st.lists(st.integers(0, 5), max_size=5).map(lambda sizes: [*sizes, 2])
 crash_lists = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(CRASH_MOMENTS)), max_size=4)
 bounds = st.none() | st.sampled_from(SECONDS)
-wallet_feeds = st.builds(walk.feed_for_wallet, st.sampled_from(WALLETS), bounds, bounds)
+wallet_feeds = st.builds(trade_feeds.feed_of_wallet, st.sampled_from(WALLETS), bounds, bounds)
 condition_feeds = st.builds(
-    walk.feed_for_conditions,
+    trade_feeds.feed_of_conditions,
     st.lists(st.sampled_from(CONDITIONS), min_size=1, unique=True),
     bounds,
     bounds,
@@ -274,9 +274,9 @@ scenarios = st.builds(
     ),
     st.sampled_from(
         [
-            [walk.feed_for_wallet(wallet) for wallet in WALLETS],
-            [walk.feed_for_conditions(CONDITIONS)],
-            [walk.feed_for_conditions([condition]) for condition in CONDITIONS],
+            [trade_feeds.feed_of_wallet(wallet) for wallet in WALLETS],
+            [trade_feeds.feed_of_conditions(CONDITIONS)],
+            [trade_feeds.feed_of_conditions([condition]) for condition in CONDITIONS],
         ]
     ),
     crash_lists,
@@ -323,7 +323,7 @@ def test_each_fill_is_stored_once(scenario: Scenario) -> None:
 @given(scenarios)
 def test_whatever_else_a_wallet_did_is_stored_once(scenario: Scenario) -> None:
     store = Store()
-    wallets = [Visit(walk.feed_for_wallet(wallet), scenario.crashes) for wallet in WALLETS]
+    wallets = [Visit(trade_feeds.feed_of_wallet(wallet), scenario.crashes) for wallet in WALLETS]
     run_all(scenario.server(), [*scenario.earlier, *wallets], store)
     stored = Counter(
         (int(row.tx_hash, 16), row.wallet_address, row.condition_id, round(row.shares * 1e6))

@@ -18,13 +18,13 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.daemon import kinds
+from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units
 
 log = structlog.get_logger()
 
-_PAGE_ROWS = 1000
 _CHUNK_ROWS = 5_000
 _AGAIN_S = 5.0  # the store is away: ask again for the next rows of the plan
 _EMPTY_S = 3_600
@@ -152,7 +152,7 @@ class Planned:
         rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
         # Every wallet costs a request at least; twenty small conditions share one.
         per_request = kinds.KINDS[self._kind].keys_per_request
-        requests = -(-listed // per_request) + rows // _PAGE_ROWS
+        requests = -(-listed // per_request) + rows // endpoints.PAGE_ROWS
         taken = self._choice.cut(listed)
         requests = round(requests * taken / listed) if listed else 0
         if not (self._choice.whole and self._choice.full_history):

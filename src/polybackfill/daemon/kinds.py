@@ -15,6 +15,7 @@ from polybackfill.polymarket import (
     lookups,
     positions,
     resolutions,
+    trade_feeds,
     walk,
 )
 from polybackfill.work import units
@@ -56,14 +57,14 @@ class Kind:
 def _wallets(
     unit: units.Unit, resume: walk.Resume | None, ground: Ground
 ) -> AsyncIterator[walk.Page]:
-    feed = walk.feed_for_wallet(unit.keys[0], unit.since, unit.until)
+    feed = trade_feeds.feed_of_wallet(unit.keys[0], unit.since, unit.until)
     return _feed(feed, unit, resume, ground)
 
 
 def _conditions(
     unit: units.Unit, resume: walk.Resume | None, ground: Ground
 ) -> AsyncIterator[walk.Page]:
-    feed = walk.feed_for_conditions(unit.keys, unit.since, unit.until)
+    feed = trade_feeds.feed_of_conditions(unit.keys, unit.since, unit.until)
     return _feed(feed, unit, resume, ground)
 
 

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from polybackfill import errors
 
 WINDOW_S = 10.0  # rate-limits page, 2026-10: every public figure counts over 10 s
+# Rows of a page of the Data API. OpenAPI of v2, 2026-11: `limit` at most 1000, more is refused.
+PAGE_ROWS = 1000
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,6 @@ OPEN, CLOSED = "OPEN", "CLOSED"
 LISTS = (OPEN, CLOSED)
 # A list says REDEEMABLE of what is open and settled; a row of the other list is no answer.
 _FOREIGN = {OPEN: frozenset((CLOSED,)), CLOSED: frozenset((OPEN, "REDEEMABLE"))}
-# OpenAPI of data-api v2, 2026-11: `limit` at most 1000, more is refused.
-PAGE_ROWS = 1000
 # How far the source's own clock may lie behind an event (pm-backfill reads 120 s behind the head).
 LAG_S = 120
 QUIET_S = 86_400
@@ -114,7 +112,7 @@ def feed_of(wallet: str, status: str, since: int | None = None) -> walk.Feed:
         ("filter_amount", "0"),
         ("sort_by", "TIMESTAMP"),
         ("sort_direction", "ASC"),
-        ("limit", str(PAGE_ROWS)),
+        ("limit", str(endpoints.PAGE_ROWS)),
     ]
     if status == OPEN:
         params.append(("include_archived", "true"))

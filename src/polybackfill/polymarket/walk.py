@@ -9,23 +9,17 @@ so that the store has everything before it and a crash loses only rows that will
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, parse
+from polybackfill.polymarket import endpoints, parse, seconds
 
-# OpenAPI of data-api v2, 2026-11: `limit` at most 1000, more is refused.
-PAGE_ROWS = 1000
-# The busiest recorded second has 48 rows; a second this full is no second of this world.
-MAX_HELD_ROWS = 200_000
 MAX_EMPTY_PAGES = 1_000
 MAX_RESTARTS = 20
 # The parameter that makes a cache pass a request on: new with every request, and asks nothing.
@@ -33,10 +27,7 @@ FRESH = "_"
 _REMEMBERED_CURSORS = 4_096
 _BAD_REQUEST = 400
 
-_trade_second = attrgetter("trade_timestamp")
-_activity_second = attrgetter("activity_timestamp")
 Query = tuple[tuple[str, str], ...]
-_Row = TypeVar("_Row", records.Trade, records.Activity)
 Kind = TypeVar("Kind", bound=records.Row)
 Answer = TypeVar("Answer")
 
@@ -127,51 +118,6 @@ class Persist(Protocol):
     async def __call__(self, attempt: Attempt[Answer]) -> Answer: ...
 
 
-def feed_for_wallet(wallet: str, since: int | None = None, until: int | None = None) -> Feed:
-    """Everything a wallet (normalised) ever did, oldest first.
-
-    `start` must be sent: without it the API shows the last three years only.
-    """
-    params = [("user", records.show(wallet)), ("start", str(max(1, since or 1)))]
-    if until is not None:
-        params.append(("end", str(until)))
-    params += [
-        ("exclude_deposits_withdrawals", "false"),
-        ("limit", str(PAGE_ROWS)),
-        ("sort_direction", "ASC"),
-    ]
-    return Feed(
-        route=endpoints.ACTIVITY,
-        params=tuple(params),
-        wallet=wallet,
-        descending=False,
-        since=since,
-        until=until,
-    )
-
-
-def feed_for_conditions(
-    conditions: Iterable[str], since: int | None = None, until: int | None = None
-) -> Feed:
-    """Both sides of every fill of up to 20 conditions (normalised), newest first.
-
-    A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
-    """
-    keys = sorted(set(conditions))
-    return Feed(
-        route=endpoints.TRADES,
-        params=(
-            ("condition", records.show_all(keys)),
-            ("taker_only", "false"),
-            ("limit", str(PAGE_ROWS)),
-        ),
-        conditions=frozenset(keys),
-        descending=True,
-        since=since,
-        until=until,
-    )
-
-
 async def once(attempt: Attempt[Answer]) -> Answer:
     """Ask for a page one time; the first error ends the walk."""
     return await attempt()
@@ -185,7 +131,7 @@ async def pages(
     clock: clocks.Clock,
     unit: str = "",
     persist: Persist = once,
-    max_held_rows: int = MAX_HELD_ROWS,
+    max_held_rows: int = seconds.MAX_HELD_ROWS,
 ) -> AsyncIterator[Page]:
     """The pages of a feed, from `resume` to its proven end; the last one says `last`.
 
@@ -245,8 +191,9 @@ class _Walk:
         # have come since.
         self._stored_beyond = resume.second if resume.cursor is not None else None
         self._resume = Resume(resume.cursor, self._stored_beyond, self._fingerprint)
-        self._held_trades: list[records.Trade] = []
-        self._held_activities: list[records.Activity] = []
+        self._held = seconds.WholeSeconds(
+            descending=self.feed.descending, max_rows=self._max_held_rows
+        )
         self._last_second: int | None = None
         self._seen_cursors: OrderedDict[str, None] = OrderedDict()
         self._empty_pages = 0
@@ -295,8 +242,7 @@ class _Walk:
         cursor, self._cursor = self._cursor, answer.next_cursor
         self._see(self._cursor)
         self._last_second = answer.seconds[-1] if answer.seconds else self._last_second
-        self._held_trades += self._wanted(answer.trades, answer.seconds, _trade_second)
-        self._held_activities += self._wanted(answer.activities, answer.seconds, _activity_second)
+        self._held.add(answer, *self._range())
         if self._cursor is None or self._is_past_the_range():
             self.ended = True
             self._resume = Resume(feed=self._fingerprint, ended=True)
@@ -315,51 +261,21 @@ class _Walk:
 
     def _release(self, answer: parse.Parsed, held_second: int | None) -> Page:
         """The held rows of every second but `held_second` (None: of all seconds)."""
-        trades, self._held_trades = self._split(self._held_trades, held_second, _trade_second)
-        activities, self._held_activities = self._split(
-            self._held_activities, held_second, _activity_second
-        )
-        held_rows = len(self._held_trades) + len(self._held_activities)
-        if held_rows > self._max_held_rows:
-            raise errors.GiveUp(
-                f"second {held_second} has more than {self._max_held_rows} rows, "
-                "which cannot be numbered within bounded memory"
-            )
-        records.number_trades(trades)
-        records.number_activities(activities)
-        seconds = answer.seconds
+        trades, activities = self._held.release(held_second)
         restarted, self._has_restarted = self._has_restarted, False
         return Page(
             rows=(trades, activities, answer.rejected),
             resume=self._resume,
             last=self.ended,
             fetched_rows=answer.fetched_rows,
-            first_second=seconds[0] if seconds else None,
-            last_second=seconds[-1] if seconds else None,
+            first_second=answer.seconds[0] if answer.seconds else None,
+            last_second=answer.seconds[-1] if answer.seconds else None,
             unknown_fields=answer.unknown_fields,
             restarted=restarted,
         )
 
-    def _split(
-        self, rows: list[_Row], second: int | None, second_of: Callable[[_Row], int]
-    ) -> tuple[list[_Row], list[_Row]]:
-        if second is None or not rows:
-            return rows, []
-        sign = -1 if self.feed.descending else 1
-        cut = bisect_left(rows, sign * second, key=lambda row: sign * second_of(row))
-        return rows[:cut], rows[cut:]
-
-    def _wanted(
-        self, rows: list[_Row], seconds: Sequence[int], second_of: Callable[[_Row], int]
-    ) -> list[_Row]:
-        """The rows inside the feed's range that are not stored yet."""
-        earliest, latest = self._range()
-        first, last = sorted((seconds[0], seconds[-1])) if rows else (0, 0)
-        if earliest <= first and last <= latest:
-            return rows
-        return [row for row in rows if earliest <= second_of(row) <= latest]
-
     def _range(self) -> tuple[int, int]:
+        """The seconds of the feed's range that are not stored yet, both inclusive."""
         earliest = self.feed.since or 0
         latest = records.MAX_SECOND if self.feed.until is None else self.feed.until
         if self._stored_beyond is None:
@@ -389,10 +305,10 @@ class _Walk:
             raise errors.Retry(f"{self.feed.route.path}: the feed repeats a cursor")
 
     def _check_order(self, answer: parse.Parsed) -> None:
-        seconds = answer.seconds
+        order = answer.seconds
         if self._last_second is not None:
-            seconds = [self._last_second, *seconds]
-        if seconds != sorted(seconds, reverse=self.feed.descending):
+            order = [self._last_second, *order]
+        if order != sorted(order, reverse=self.feed.descending):
             raise errors.Retry(f"{self.feed.route.path}: rows are out of order")
 
     def _check_question(self, answer: parse.Parsed) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from polybackfill.daemon import kinds
-from polybackfill.polymarket import endpoints
+from polybackfill.polymarket import endpoints, gamma_feeds
 from polybackfill.store import outlook
 from polybackfill.work import units
 
-_PAGE_ROWS = 1_000
-_GAMMA_PAGE_ROWS = 100
 _KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
 # Bytes on disk, measured (docs/store.md for trades; markets with their descriptions).
 _TRADE_BYTES = 124
@@ -75,7 +73,7 @@ def _hours(requests: int, budget: endpoints.Budget, share: float) -> float:
     return requests / (budget.requests / budget.window_s * share) / 3_600
 
 
-def _pages(rows: int, page: int = _PAGE_ROWS) -> int:
+def _pages(rows: int, page: int = endpoints.PAGE_ROWS) -> int:
     return -(-rows // page)
 
 
@@ -83,26 +81,26 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
     units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
     units.MARKETS: lambda a: (
         _pages(a.markets, 2_000),
-        _pages(a.markets, _GAMMA_PAGE_ROWS),
+        _pages(a.markets, gamma_feeds.PAGE_ROWS),
         a.markets,
         _MARKET_BYTES,
     ),
     units.EVENTS: lambda a: (
         _pages(a.events, 2_000),
-        _pages(a.events, _GAMMA_PAGE_ROWS),
+        _pages(a.events, gamma_feeds.PAGE_ROWS),
         a.events,
         _MARKET_BYTES,
     ),
     units.LOOKUPS: lambda a: (0, 0, 0, 0),
     units.CONDITIONS: lambda a: (
         a.conditions,
-        _pages(a.conditions, _KEYS_PER_BATCH) + a.condition_rows // _PAGE_ROWS,
+        _pages(a.conditions, _KEYS_PER_BATCH) + a.condition_rows // endpoints.PAGE_ROWS,
         a.condition_rows,
         _TRADE_BYTES,
     ),
     units.WALLETS: lambda a: (
         a.wallets,
-        a.wallets + a.wallet_rows // _PAGE_ROWS,
+        a.wallets + a.wallet_rows // endpoints.PAGE_ROWS,
         a.wallet_rows,
         # most of what a wallet walk brings the market walks have brought already
         0,

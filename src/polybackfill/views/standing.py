@@ -14,7 +14,6 @@ from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 
-_PAGE_ROWS = 1_000
 _COUNTS = """
 SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades
 FROM {table} GROUP BY status
@@ -141,7 +140,7 @@ def _part(
 
 def _at_limit(kind: str, keys: int, trades: int) -> float:
     """Seconds that the requests still to send take at the published limit of their route."""
-    requests = -(-keys // kinds.KINDS[kind].keys_per_request) + trades // _PAGE_ROWS
+    requests = -(-keys // kinds.KINDS[kind].keys_per_request) + trades // endpoints.PAGE_ROWS
     budget = endpoints.PUBLISHED[kinds.KINDS[kind].route.budgets[0]]
     return round(requests * budget.window_s / budget.requests, 1)
 

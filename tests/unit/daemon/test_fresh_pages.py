@@ -10,7 +10,7 @@ import aiohttp
 from polybackfill import clock as clocks
 from polybackfill import progress
 from polybackfill.daemon import batch, kinds, worker
-from polybackfill.polymarket import endpoints, http, limits, walk
+from polybackfill.polymarket import endpoints, http, limits, trade_feeds
 from polybackfill.sandbox import app, options
 from polybackfill.work import ledger, queue, units
 
@@ -26,7 +26,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         url = f"{sandbox.url}/data/v2/trades"
         head = await (await session.get(url, params={"limit": "1000", "_": "head"})).json()
         keys = list(dict.fromkeys(row["condition_id"][2:] for row in head["data"]))[:5]
-        feed = walk.feed_for_conditions(keys)
+        feed = trade_feeds.feed_of_conditions(keys)
         early = await (await session.get(url, params=feed.params)).json()
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:  # until the late rows are there

@@ -15,7 +15,7 @@ from tests import harness
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import positions, walk
+from polybackfill.polymarket import endpoints, positions, walk
 
 CLOCK = clocks.SystemClock()
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
@@ -80,7 +80,7 @@ async def test_every_position_of_every_wallet(
     page_rows: int,
 ) -> None:
     """Seed 002, api_positions_staging: all pages per wallet; dust included."""
-    monkeypatch.setattr(positions, "PAGE_ROWS", page_rows)
+    monkeypatch.setattr(endpoints, "PAGE_ROWS", page_rows)
     found = 0
     for wallet in sandbox.wallets:
         pages = await read(fetch, wallet.removeprefix("0x") + "@2026-11-21")
@@ -100,7 +100,7 @@ async def test_every_position_of_every_wallet(
 async def test_a_reading_resumes_at_every_page(
     sandbox: harness.Sandbox, fetch: walk.Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(positions, "PAGE_ROWS", 7)
+    monkeypatch.setattr(endpoints, "PAGE_ROWS", 7)
     wallet = big_wallet(sandbox)
     whole = await read(fetch, wallet)
     assert len(whole) > 6
@@ -155,7 +155,7 @@ async def test_a_spoilt_answer_is_never_the_end(
     fault: dict[str, Any],
 ) -> None:
     """Seed 002, api_positions_staging: a wallet with an error is not passed over."""
-    monkeypatch.setattr(positions, "PAGE_ROWS", 7)
+    monkeypatch.setattr(endpoints, "PAGE_ROWS", 7)
     wallet = big_wallet(sandbox)
     sandbox.faults({"route": "positions", **fault})
     pages = await read(fetch, wallet, persist=persistently)

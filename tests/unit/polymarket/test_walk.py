@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse, walk
+from polybackfill.polymarket import parse, trade_feeds, walk
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
@@ -78,11 +78,11 @@ class Script:
 
 
 def ascending(since: int | None = None, until: int | None = None) -> walk.Feed:
-    return walk.feed_for_wallet(WALLET, since, until)
+    return trade_feeds.feed_of_wallet(WALLET, since, until)
 
 
 def descending(since: int | None = None, until: int | None = None) -> walk.Feed:
-    return walk.feed_for_conditions([CONDITION], since, until)
+    return trade_feeds.feed_of_conditions([CONDITION], since, until)
 
 
 async def walked(
@@ -415,7 +415,7 @@ async def test_empty_pages_without_end_give_up() -> None:
 
 
 def test_the_question_about_a_wallet() -> None:
-    feed = walk.feed_for_wallet(WALLET)
+    feed = trade_feeds.feed_of_wallet(WALLET)
     assert dict(feed.query(None)) == {
         "user": "0x" + WALLET,
         "start": "1",
@@ -423,16 +423,16 @@ def test_the_question_about_a_wallet() -> None:
         "limit": "1000",
         "sort_direction": "ASC",
     }
-    ranged = dict(walk.feed_for_wallet(WALLET, 5, 9).query("c"))
+    ranged = dict(trade_feeds.feed_of_wallet(WALLET, 5, 9).query("c"))
     assert (ranged["start"], ranged["end"], ranged["cursor"]) == ("5", "9", "c")
     assert "type" not in ranged
-    assert dict(walk.feed_for_wallet(WALLET, 0).query(None))["start"] == "1"
+    assert dict(trade_feeds.feed_of_wallet(WALLET, 0).query(None))["start"] == "1"
     assert feed.route.path == "/v2/activity"
 
 
 def test_the_question_about_conditions() -> None:
     other = "01" * 32
-    feed = walk.feed_for_conditions([CONDITION, other, CONDITION], 5, 9)
+    feed = trade_feeds.feed_of_conditions([CONDITION, other, CONDITION], 5, 9)
     assert dict(feed.query("c")) == {
         "condition": f"0x{other},0x{CONDITION}",
         "taker_only": "false",
@@ -445,13 +445,13 @@ def test_the_question_about_conditions() -> None:
 
 def test_feeds_with_other_filters_have_other_fingerprints() -> None:
     feeds = [
-        walk.feed_for_wallet(WALLET),
-        walk.feed_for_wallet(WALLET, 5),
-        walk.feed_for_wallet(WALLET, 5, 9),
-        walk.feed_for_wallet(WALLET[::-1]),
-        walk.feed_for_conditions([CONDITION]),
-        walk.feed_for_conditions([CONDITION], 5),
-        walk.feed_for_conditions([CONDITION, "01" * 32]),
+        trade_feeds.feed_of_wallet(WALLET),
+        trade_feeds.feed_of_wallet(WALLET, 5),
+        trade_feeds.feed_of_wallet(WALLET, 5, 9),
+        trade_feeds.feed_of_wallet(WALLET[::-1]),
+        trade_feeds.feed_of_conditions([CONDITION]),
+        trade_feeds.feed_of_conditions([CONDITION], 5),
+        trade_feeds.feed_of_conditions([CONDITION, "01" * 32]),
     ]
     assert len({feed.fingerprint for feed in feeds}) == len(feeds)
-    assert walk.feed_for_wallet(WALLET, 5).fingerprint == feeds[1].fingerprint
+    assert trade_feeds.feed_of_wallet(WALLET, 5).fingerprint == feeds[1].fingerprint

@@ -1,0 +1,53 @@
+"""Questions to the feeds of trades: what a wallet did, and what was traded in some conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from polybackfill import records
+from polybackfill.polymarket import endpoints, walk
+
+
+def feed_of_wallet(wallet: str, since: int | None = None, until: int | None = None) -> walk.Feed:
+    """Everything a wallet (normalised) ever did, oldest first.
+
+    `start` must be sent: without it the API shows the last three years only.
+    """
+    params = [("user", records.show(wallet)), ("start", str(max(1, since or 1)))]
+    if until is not None:
+        params.append(("end", str(until)))
+    params += [
+        ("exclude_deposits_withdrawals", "false"),
+        ("limit", str(endpoints.PAGE_ROWS)),
+        ("sort_direction", "ASC"),
+    ]
+    return walk.Feed(
+        route=endpoints.ACTIVITY,
+        params=tuple(params),
+        wallet=wallet,
+        descending=False,
+        since=since,
+        until=until,
+    )
+
+
+def feed_of_conditions(
+    conditions: Iterable[str], since: int | None = None, until: int | None = None
+) -> walk.Feed:
+    """Both sides of every fill of up to 20 conditions (normalised), newest first.
+
+    A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
+    """
+    keys = sorted(set(conditions))
+    return walk.Feed(
+        route=endpoints.TRADES,
+        params=(
+            ("condition", records.show_all(keys)),
+            ("taker_only", "false"),
+            ("limit", str(endpoints.PAGE_ROWS)),
+        ),
+        conditions=frozenset(keys),
+        descending=True,
+        since=since,
+        until=until,
+    )
