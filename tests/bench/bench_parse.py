@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clock, records
-from polybackfill.polymarket import parse, trade_feeds, walk
+from polybackfill.polymarket import answers, parse, trade_feeds, walk
 
 PAGE_ROWS = 1000
 ROUNDS = 150
 WALLET = "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"
-SOURCE = parse.Source("/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000)
+SOURCE = answers.Source("/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000)
 
 
 @dataclass(frozen=True)

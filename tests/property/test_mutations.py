@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse
+from polybackfill.polymarket import answers, parse
 
 ROW = {
     "proxy_wallet": "0x4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68",
@@ -29,7 +29,7 @@ ROW = {
 REDEEM = ROW | {"type": "REDEEM", "token_id": "", "side": "", "price": 0, "outcome_index": 999}
 COMBO = ROW | {"is_combo": True, "condition_id": "0x03" + "ab" * 30}
 SOURCES = [
-    parse.Source(route, f"http://x{route}?a=1", "unit", 1_790_700_000)
+    answers.Source(route, f"http://x{route}?a=1", "unit", 1_790_700_000)
     for route in ("/v2/activity", "/v2/trades")
 ]
 HEX_40, HEX_64 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
@@ -63,7 +63,7 @@ paginations = st.sampled_from(
 )
 
 
-def check(body: bytes, source: parse.Source) -> parse.Parsed | None:
+def check(body: bytes, source: answers.Source) -> parse.Parsed | None:
     """The page, with what holds for every page that is let through; None: asked for again."""
     try:
         answer = parse.page(body, source)
@@ -100,7 +100,7 @@ def check_rows(answer: parse.Parsed) -> None:
 @settings(max_examples=400, deadline=None)
 @given(pages, paginations, st.sampled_from(SOURCES), st.booleans())
 def test_odd_rows_never_cost_a_page(
-    page: list[Any], pagination: dict[str, Any], source: parse.Source, ascii_only: bool
+    page: list[Any], pagination: dict[str, Any], source: answers.Source, ascii_only: bool
 ) -> None:
     text = json.dumps({"data": page, "pagination": pagination}, ensure_ascii=ascii_only)
     answer = check(text.encode("utf-8", "surrogatepass"), source)
@@ -113,7 +113,7 @@ def test_odd_rows_never_cost_a_page(
 @settings(max_examples=200, deadline=None)
 @given(json_values, json_values, st.sampled_from(SOURCES))
 def test_odd_envelopes_are_asked_for_again(
-    data: Any, pagination: Any, source: parse.Source
+    data: Any, pagination: Any, source: answers.Source
 ) -> None:
     good = {"has_more": False, "next_cursor": None}
     for envelope in (data, {"data": data}, {"data": [ROW], "pagination": pagination}):

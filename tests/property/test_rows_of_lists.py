@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse, position_rows, resolutions, walk
+from polybackfill.polymarket import answers, position_rows, resolutions, walk
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
-SOURCE = parse.Source(route="/v2/positions", request="http://x", unit="u", fetched_at=1)
+SOURCE = answers.Source(route="/v2/positions", request="http://x", unit="u", fetched_at=1)
 POSITION = {
     "proxy_wallet": "0x" + "4f" * 20,
     "condition_id": "0x" + CONDITION,

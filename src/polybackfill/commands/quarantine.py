@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from polybackfill import errors, records, settings
 from polybackfill.commands import context
 from polybackfill.daemon import writer
-from polybackfill.polymarket import parse
+from polybackfill.polymarket import answers, parse
 from polybackfill.store import client
 from polybackfill.views import tables
 
@@ -125,9 +125,9 @@ def _numbered(
     return rows
 
 
-def _source(row: dict[str, Any]) -> parse.Source:
+def _source(row: dict[str, Any]) -> answers.Source:
     path = urllib.parse.urlsplit(row["request"]).path
     route = path[path.find("/v2/") :] if "/v2/" in path else path
-    return parse.Source(
+    return answers.Source(
         route=route, request=row["request"], unit=row["unit"], fetched_at=int(time.time())
     )

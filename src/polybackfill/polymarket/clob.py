@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, listing, parse, walk
+from polybackfill.polymarket import answers, endpoints, listing, walk
 
 PAGE_ROWS = 1000  # fixed by the server
 END_CURSOR = "LTE="  # base64 of -1
@@ -144,7 +144,7 @@ async def _ask(
     return _read(reply.body, offset, source)
 
 
-def _read(body: bytes, offset: int, source: parse.Source) -> _Answer:
+def _read(body: bytes, offset: int, source: answers.Source) -> _Answer:
     answer = listing.decode(body, source)
     rows, count, cursor = answer.get("data"), answer.get("count"), answer.get("next_cursor")
     # An empty list was seen as null in other answers of this kind.

@@ -14,17 +14,24 @@ from typing import Generic, TypeVar
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse
+from polybackfill.polymarket import answers
 
 Shape = TypeVar("Shape")
 Made = TypeVar("Made")
 
-_NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+class Pagination(msgspec.Struct):
+    """The part of a page that says whether another one follows."""
+
+    has_more: bool
+    next_cursor: str | None
 
 
-class _Paged(msgspec.Struct):
+class RawPage(msgspec.Struct):
+    """A page whose rows are still JSON."""
+
     data: list[msgspec.Raw]
-    pagination: parse.Pagination
+    pagination: Pagination
 
 
 class _Unpaged(msgspec.Struct):
@@ -39,21 +46,39 @@ class Taken(Generic[Made]):
     rejected: list[records.Rejected]
 
 
-_paged = msgspec.json.Decoder(_Paged)
+_raw_page = msgspec.json.Decoder(RawPage)
 _unpaged = msgspec.json.Decoder(_Unpaged)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def page(body: bytes, source: parse.Source) -> tuple[list[msgspec.Raw], str | None]:
+def page(body: bytes, source: answers.Source) -> tuple[list[msgspec.Raw], str | None]:
     """The rows of a page and the cursor of the next, None at the proven end.
 
     Raises Retry when it is no page; `data: null` is none, a list that is empty is `[]`.
     """
-    answer = _decoded(body, _paged, source)
-    return answer.data, parse.next_cursor(answer.pagination, source.route)
+    answer = _decoded(body, _raw_page, source)
+    return answer.data, next_cursor(answer.pagination, source.route)
 
 
-def content(body: bytes, decoder: msgspec.json.Decoder[Shape], source: parse.Source) -> Shape:
+def raw_page(body: bytes) -> RawPage:
+    """A page taken apart into rows. Raises what `answers.NOT_DECODABLE` lists."""
+    return _raw_page.decode(body)
+
+
+def next_cursor(pagination: Pagination, route: str) -> str | None:
+    """The next page's cursor, None when the feed said that this is its end.
+
+    Raises Retry when the two things it says about that do not fit each other.
+    """
+    cursor = pagination.next_cursor
+    if cursor == "" or pagination.has_more != (cursor is not None):
+        raise errors.Retry(
+            f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
+        )
+    return cursor
+
+
+def content(body: bytes, decoder: msgspec.json.Decoder[Shape], source: answers.Source) -> Shape:
     """What an answer without pages holds. Raises Retry when it has another shape."""
     return _decoded(bytes(_decoded(body, _unpaged, source).data), decoder, source)
 
@@ -62,7 +87,7 @@ def take(
     raw_rows: Sequence[msgspec.Raw],
     decoder: msgspec.json.Decoder[Shape],
     usable: Callable[[Shape], Made],
-    source: parse.Source,
+    source: answers.Source,
 ) -> Taken[Made]:
     """Every row as `usable` makes it; a row it refuses (Reject), or in no shape, is set aside."""
     taken: Taken[Made] = Taken([], [])
@@ -70,14 +95,8 @@ def take(
         try:
             taken.rows.append(usable(_row(bytes(raw), decoder)))
         except errors.Reject as problem:
-            rejected = records.reject(
-                reason=str(problem),
-                request=source.request,
-                raw=bytes(raw).decode("utf-8", "replace"),
-                unit=source.unit,
-                rejected_at=source.fetched_at,
-            )
-            taken.rejected.append(rejected)
+            text = bytes(raw).decode("utf-8", "replace")
+            taken.rejected.append(source.reject(str(problem), text))
     records.number_rejected(taken.rejected)
     return taken
 
@@ -86,7 +105,7 @@ def unknown_fields(raw_rows: Sequence[msgspec.Raw], known: frozenset[str]) -> di
     """Names of fields this program does not know, sampled from the first row."""
     try:
         first = _fields.decode(raw_rows[0]) if raw_rows else {}
-    except _NOT_DECODABLE:
+    except answers.NOT_DECODABLE:
         return {}
     return {name: 1 for name in first if name not in known}
 
@@ -96,13 +115,13 @@ def plain(text: str | None) -> str:
     return (text or "").replace("\0", "")
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[Shape], source: parse.Source) -> Shape:
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[Shape], source: answers.Source) -> Shape:
     try:
         return decoder.decode(body)
-    except _NOT_DECODABLE:
+    except answers.NOT_DECODABLE:
         try:
-            return decoder.decode(parse.mended(body))
-        except _NOT_DECODABLE as problem:
+            return decoder.decode(answers.mended(body))
+        except answers.NOT_DECODABLE as problem:
             message = f"{source.route}: not an answer of this route: {problem}"
             raise errors.Retry(message) from problem
 
@@ -110,8 +129,8 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[Shape], source: parse.So
 def _row(raw: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
     try:
         return decoder.decode(raw)
-    except _NOT_DECODABLE:
+    except answers.NOT_DECODABLE:
         try:
-            return decoder.decode(parse.mended(raw))
-        except _NOT_DECODABLE as problem:
+            return decoder.decode(answers.mended(raw))
+        except answers.NOT_DECODABLE as problem:
             raise errors.Reject(str(problem)) from problem

@@ -13,13 +13,22 @@ markets, and a list sorted by start date has them together at one of its two end
 
 from __future__ import annotations
 
+import functools
 import statistics
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, fields, gamma_feeds, listing, parse, spans, walk
+from polybackfill.polymarket import (
+    answers,
+    endpoints,
+    fields,
+    gamma_feeds,
+    listing,
+    spans,
+    walk,
+)
 
 # Pages of another size have other cursors: for a list that cannot be cut around a bad one.
 _OTHER_PAGE_ROWS = (90, 70)
@@ -38,7 +47,8 @@ class _Answer:
     next_cursor: str | None
 
 
-def walk_markets(
+async def _walk(
+    route: endpoints.Route,
     keys: tuple[str, ...],
     fetch: walk.Fetch,
     resume: walk.Resume | None,
@@ -47,23 +57,21 @@ def walk_markets(
     unit: str = "",
     persist: walk.Persist = walk.once,
 ) -> AsyncIterator[walk.Page]:
-    """The markets of one span (`spans.parse` of the one key)."""
-    feeds = _feeds(endpoints.MARKETS, keys)
-    return _all_pages(feeds, fetch, resume, clock=clock, unit=unit, persist=persist)
+    """One span (`spans.parse` of the one key) of a list, one feed after the other."""
+    feeds = _feeds(route, keys)
+    known = [feed.fingerprint for feed in feeds]
+    first = known.index(resume.feed) if resume is not None and resume.feed in known else 0
+    for number, feed in enumerate(feeds[first:], first):
+        following = None if number + 1 == len(feeds) else walk.Resume(feed=known[number + 1])
+        async for page in pages(
+            fetch, feed, resume, clock=clock, unit=unit, persist=persist, following=following
+        ):
+            yield page
 
 
-def walk_events(
-    keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None,
-    *,
-    clock: clocks.Clock,
-    unit: str = "",
-    persist: walk.Persist = walk.once,
-) -> AsyncIterator[walk.Page]:
-    """The events of one span, and the markets in them that have no start date."""
-    feeds = _feeds(endpoints.EVENTS, keys)
-    return _all_pages(feeds, fetch, resume, clock=clock, unit=unit, persist=persist)
+# The events of a span bring the markets in them that have no start date.
+walk_markets = functools.partial(_walk, endpoints.MARKETS)
+walk_events = functools.partial(_walk, endpoints.EVENTS)
 
 
 def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[gamma_feeds.Feed, ...]:
@@ -73,26 +81,6 @@ def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[gamma_feeds.F
     if not span.undated:
         return (gamma_feeds.feed_of(route, span),)
     return tuple(gamma_feeds.feed_of(route, span, order) for order in gamma_feeds.BOTH_ENDS)
-
-
-async def _all_pages(
-    feeds: Sequence[gamma_feeds.Feed],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None,
-    *,
-    clock: clocks.Clock,
-    unit: str,
-    persist: walk.Persist,
-) -> AsyncIterator[walk.Page]:
-    """The pages of the feeds in turn; `last` is the last page of the last feed."""
-    known = [feed.fingerprint for feed in feeds]
-    first = known.index(resume.feed) if resume is not None and resume.feed in known else 0
-    for number, feed in enumerate(feeds[first:], first):
-        following = None if number + 1 == len(feeds) else walk.Resume(feed=known[number + 1])
-        async for page in pages(
-            fetch, feed, resume, clock=clock, unit=unit, persist=persist, following=following
-        ):
-            yield page
 
 
 async def pages(
@@ -276,7 +264,7 @@ class _Sweep:
         self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered
 
 
-def _read(body: bytes, feed: gamma_feeds.Feed, source: parse.Source) -> _Answer:
+def _read(body: bytes, feed: gamma_feeds.Feed, source: answers.Source) -> _Answer:
     """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
     name = "markets" if feed.route == endpoints.MARKETS else "events"
     answer = listing.decode(body, source)
@@ -289,7 +277,7 @@ def _read(body: bytes, feed: gamma_feeds.Feed, source: parse.Source) -> _Answer:
     return _Answer(listing.gamma_events(rows, source), cursor)
 
 
-def _cursor(answer: fields.Json, is_full: bool, source: parse.Source) -> str | None:
+def _cursor(answer: fields.Json, is_full: bool, source: answers.Source) -> str | None:
     cursor = answer.get("next_cursor")
     if cursor is None:
         if is_full:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import fields, parse, verdicts
+from polybackfill.polymarket import answers, fields, verdicts
 
 GAMMA, CLOB = "gamma", "clob"
 _ORDINARY, _STRUCTURAL = "v1", "v2"
@@ -37,13 +37,13 @@ class Listed:
         return self.events, self.markets, self.rejected
 
 
-def decode(body: bytes, source: parse.Source) -> fields.Json:
+def decode(body: bytes, source: answers.Source) -> fields.Json:
     """The answer, which must be a JSON object. Raises Retry."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
         try:
-            answer = orjson.loads(parse.mended(body))
+            answer = orjson.loads(answers.mended(body))
         except orjson.JSONDecodeError:
             raise errors.Retry(f"{source.route}: not JSON: {problem}") from problem
     if not isinstance(answer, dict):
@@ -51,7 +51,7 @@ def decode(body: bytes, source: parse.Source) -> fields.Json:
     return answer
 
 
-def gamma_markets(rows: Iterable[object], source: parse.Source) -> Listed:
+def gamma_markets(rows: Iterable[object], source: answers.Source) -> Listed:
     """Rows of `/markets/keyset`, or single markets."""
     listed = Listed()
     for row in rows:
@@ -60,7 +60,7 @@ def gamma_markets(rows: Iterable[object], source: parse.Source) -> Listed:
     return listed
 
 
-def gamma_events(rows: Iterable[object], source: parse.Source) -> Listed:
+def gamma_events(rows: Iterable[object], source: answers.Source) -> Listed:
     """Rows of `/events/keyset`, with their markets that no list of start dates would show."""
     listed = Listed()
     for row in rows:
@@ -71,7 +71,7 @@ def gamma_events(rows: Iterable[object], source: parse.Source) -> Listed:
     return listed
 
 
-def clob_markets(rows: Iterable[object], source: parse.Source) -> Listed:
+def clob_markets(rows: Iterable[object], source: answers.Source) -> Listed:
     """Rows of the order book's `/markets`."""
     listed = Listed()
     for row in rows:
@@ -197,7 +197,7 @@ def _take(
     kept: list[Row],
     read: Callable[[fields.Json, int], Row],
     row: object,
-    source: parse.Source,
+    source: answers.Source,
 ) -> None:
     listed.fetched_rows += 1
     if not isinstance(row, dict):
@@ -212,7 +212,7 @@ def _take(
         listed.rejected.append(_set_aside(row, str(problem), source))
 
 
-def _take_undated(listed: Listed, event: fields.Json, source: parse.Source) -> None:
+def _take_undated(listed: Listed, event: fields.Json, source: answers.Source) -> None:
     """Markets without a start date, which their event knows."""
     stub = {"id": event.get("id"), "slug": event.get("slug")}
     for member in fields.objects(event.get("markets")):
@@ -225,14 +225,8 @@ def _take_undated(listed: Listed, event: fields.Json, source: parse.Source) -> N
             listed.rejected.append(_set_aside(member, str(problem), source))
 
 
-def _set_aside(row: object, reason: str, source: parse.Source) -> records.Rejected:
-    return records.reject(
-        reason=reason,
-        request=source.request,
-        raw=orjson.dumps(row).decode(),
-        unit=source.unit,
-        rejected_at=source.fetched_at,
-    )
+def _set_aside(row: object, reason: str, source: answers.Source) -> records.Rejected:
+    return source.reject(reason, orjson.dumps(row).decode())
 
 
 def _check_named(condition: str, market_id: str, slug: str) -> None:

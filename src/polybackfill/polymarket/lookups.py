@@ -16,14 +16,14 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, gamma, gamma_feeds, listing, parse, walk
+from polybackfill.polymarket import answers, endpoints, gamma, gamma_feeds, listing, walk
 
 # More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
 MAX_CONDITIONS = 40
 UNKNOWN = "no list knows this condition"
 _NOT_FOUND = 404
 _SINGLE = (("include_tag", "true"),)
-_Read = Callable[[Sequence[object], parse.Source], listing.Listed]
+_Read = Callable[[Sequence[object], answers.Source], listing.Listed]
 
 
 async def walk_unit(

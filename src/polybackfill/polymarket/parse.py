@@ -8,13 +8,12 @@ Field meanings: docs.polymarket.com/api-reference/feeds, read 2026-11.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import tokens
+from polybackfill.polymarket import answers, envelope, tokens
 
 # The 19 fields of a feed row and the 3 that activity rows add.
 KNOWN_FIELDS = frozenset(
@@ -52,20 +51,6 @@ _OUTCOME_SLOTS = 256
 AMOUNT_LIMIT = 1e18
 _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-
-
-class Source(msgspec.Struct, frozen=True):
-    """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds."""
-
-    route: str
-    request: str
-    unit: str
-    fetched_at: int
 
 
 class Parsed(msgspec.Struct):
@@ -100,66 +85,39 @@ class _Row(msgspec.Struct, gc=False):
     is_combo: bool | None = None
 
 
-class Pagination(msgspec.Struct):
-    """The part of a page that says whether another one follows."""
-
-    has_more: bool
-    next_cursor: str | None
-
-
-class _Envelope(msgspec.Struct):
+class _FeedPage(msgspec.Struct):
     data: list[_Row]
-    pagination: Pagination
+    pagination: envelope.Pagination
 
 
-class _RawEnvelope(msgspec.Struct):
-    data: list[msgspec.Raw]
-    pagination: Pagination
-
-
-_NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_envelope = msgspec.json.Decoder(_Envelope)
-_raw_envelope = msgspec.json.Decoder(_RawEnvelope)
+_feed_page = msgspec.json.Decoder(_FeedPage)
 _row = msgspec.json.Decoder(_Row)
 _first_object = json.JSONDecoder().raw_decode
 
 
-def page(body: bytes, source: Source) -> Parsed:
+def page(body: bytes, source: answers.Source) -> Parsed:
     """The rows of one page, each usable or rejected. Raises Retry when it is no feed page."""
     try:
         return _page(body, source)
-    except _NOT_DECODABLE as problem:
-        sound = mended(body)
+    except answers.NOT_DECODABLE as problem:
+        sound = answers.mended(body)
         if sound == body:
             raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
     try:
         return _page(sound, source)
-    except _NOT_DECODABLE as problem:
+    except answers.NOT_DECODABLE as problem:
         raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
 
 
-def one_row(raw: str, source: Source) -> records.Trade | records.Activity:
+def one_row(raw: str, source: answers.Source) -> records.Trade | records.Activity:
     """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
     content = msgspec.Raw(raw.encode())
     try:
         row = _row.decode(content)
-    except _NOT_DECODABLE as problem:
+    except answers.NOT_DECODABLE as problem:
         raise errors.Reject(str(problem)) from problem
     _strip_nul(row)
     return _usable(row, 0, _RawRows([content]), source)
-
-
-def next_cursor(pagination: Pagination, route: str) -> str | None:
-    """The next page's cursor, None when the feed said that this is its end.
-
-    Raises Retry when the two things it says about that do not fit each other.
-    """
-    cursor = pagination.next_cursor
-    if cursor == "" or pagination.has_more != (cursor is not None):
-        raise errors.Retry(
-            f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
-        )
-    return cursor
 
 
 class _RawRows:
@@ -170,30 +128,32 @@ class _RawRows:
 
     def text(self, position: int) -> str:
         if isinstance(self._page, bytes):
-            self._page = _raw_envelope.decode(self._page).data
+            self._page = envelope.raw_page(self._page).data
         return bytes(self._page[position]).decode("utf-8", "replace")
 
 
-def _page(body: bytes, source: Source) -> Parsed:
+def _page(body: bytes, source: answers.Source) -> Parsed:
     try:
-        envelope = _envelope.decode(body)
+        typed = _feed_page.decode(body)
     except msgspec.ValidationError:
-        raw_page = _raw_envelope.decode(body)
+        raw_page = envelope.raw_page(body)
         parsed = _empty(body, raw_page.pagination, len(raw_page.data), source)
         _take_one_by_one(parsed, raw_page.data, source)
     else:
-        parsed = _empty(body, envelope.pagination, len(envelope.data), source)
-        _take_all(parsed, envelope.data, body, source)
+        parsed = _empty(body, typed.pagination, len(typed.data), source)
+        _take_all(parsed, typed.data, body, source)
     records.number_rejected(parsed.rejected)
     return parsed
 
 
-def _empty(body: bytes, pagination: Pagination, rows: int, source: Source) -> Parsed:
-    cursor = next_cursor(pagination, source.route)
+def _empty(
+    body: bytes, pagination: envelope.Pagination, rows: int, source: answers.Source
+) -> Parsed:
+    cursor = envelope.next_cursor(pagination, source.route)
     return Parsed([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
 
 
-def _take_all(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: Source) -> None:
+def _take_all(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: answers.Source) -> None:
     # The single byte is found at memory speed; few pages hold one.
     if b"\\" in body and b"\\u0000" in body:
         for row in rows:
@@ -203,23 +163,25 @@ def _take_all(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: Source)
         _take(parsed, row, position, raw_rows, source)
 
 
-def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: Source) -> None:
+def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: answers.Source) -> None:
     raw_rows = _RawRows(rows)
     for position, raw in enumerate(rows):
         try:
             row = _row.decode(raw)
-        except _NOT_DECODABLE as problem:
-            _set_aside(parsed, str(problem), raw_rows.text(position), source)
+        except answers.NOT_DECODABLE as problem:
+            parsed.rejected.append(source.reject(str(problem), raw_rows.text(position)))
             continue
         _strip_nul(row)
         _take(parsed, row, position, raw_rows, source)
 
 
-def _take(parsed: Parsed, row: _Row, position: int, raw_rows: _RawRows, source: Source) -> None:
+def _take(
+    parsed: Parsed, row: _Row, position: int, raw_rows: _RawRows, source: answers.Source
+) -> None:
     try:
         usable = _usable(row, position, raw_rows, source)
     except errors.Reject as problem:
-        _set_aside(parsed, str(problem), raw_rows.text(position), source)
+        parsed.rejected.append(source.reject(str(problem), raw_rows.text(position)))
         return
     if isinstance(usable, records.Trade):
         parsed.trades.append(usable)
@@ -228,20 +190,8 @@ def _take(parsed: Parsed, row: _Row, position: int, raw_rows: _RawRows, source: 
     parsed.seconds.append(row.timestamp)
 
 
-def _set_aside(parsed: Parsed, reason: str, raw: str, source: Source) -> None:
-    parsed.rejected.append(
-        records.reject(
-            reason=reason,
-            request=source.request,
-            raw=raw,
-            unit=source.unit,
-            rejected_at=source.fetched_at,
-        )
-    )
-
-
 def _usable(
-    row: _Row, position: int, raw_rows: _RawRows, source: Source
+    row: _Row, position: int, raw_rows: _RawRows, source: answers.Source
 ) -> records.Trade | records.Activity:
     kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
     if not kind:
@@ -255,7 +205,7 @@ def _usable(
     return _activity(row, kind, raw_rows.text(position), source)
 
 
-def _trade(row: _Row, source: Source) -> records.Trade:
+def _trade(row: _Row, source: answers.Source) -> records.Trade:
     shares = row.size
     if not 0.0 < shares < AMOUNT_LIMIT:
         raise errors.Reject("size: not above 0")
@@ -294,7 +244,7 @@ def _trade(row: _Row, source: Source) -> records.Trade:
     )
 
 
-def _activity(row: _Row, kind: str, raw: str, source: Source) -> records.Activity:
+def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records.Activity:
     shares = row.size
     if not 0.0 <= shares < AMOUNT_LIMIT:
         raise errors.Reject("size: negative")
@@ -363,9 +313,3 @@ def _unknown_fields(body: bytes) -> dict[str, int]:
     except (ValueError, RecursionError):
         return {}
     return {name: 1 for name in first if name not in KNOWN_FIELDS}
-
-
-def mended(body: bytes) -> bytes:
-    """The body with text that no UTF-8 string can hold replaced by the replacement character."""
-    text = body.decode("utf-8", "replace").encode()
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], text)

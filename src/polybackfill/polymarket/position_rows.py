@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import envelope, parse
+from polybackfill.polymarket import answers, envelope, parse
 
 KNOWN_FIELDS = frozenset(
     (
@@ -88,7 +88,9 @@ class _Row(msgspec.Struct, gc=False):
 _row = msgspec.json.Decoder(_Row, strict=False)
 
 
-def page(body: bytes, source: parse.Source, *, status: str, timestamp: int, version: int) -> Answer:
+def page(
+    body: bytes, source: answers.Source, *, status: str, timestamp: int, version: int
+) -> Answer:
     """The rows of one page of the list `status`. Raises Retry when it is no page.
 
     `timestamp`, `version`: as in `records.Position`, for every row.

@@ -13,7 +13,7 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, envelope, fields, parse, walk
+from polybackfill.polymarket import answers, endpoints, envelope, fields, parse, walk
 
 RESOLVED = "resolved"
 KNOWN_FIELDS = frozenset(
@@ -96,7 +96,7 @@ def feed_of(conditions: Iterable[str]) -> walk.Feed:
     return walk.Feed(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
-def _page(body: bytes, feed: walk.Feed, source: parse.Source, ended: walk.Resume) -> walk.Page:
+def _page(body: bytes, feed: walk.Feed, source: answers.Source, ended: walk.Resume) -> walk.Page:
     raw_rows = envelope.content(body, _raw_rows, source) or []
 
     def usable(row: _Row) -> records.Resolution:

@@ -18,7 +18,7 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, parse, seconds
+from polybackfill.polymarket import answers, endpoints, parse, seconds
 
 MAX_EMPTY_PAGES = 1_000
 MAX_RESTARTS = 20
@@ -333,9 +333,9 @@ class _Walk:
             self._seen_cursors.popitem(last=False)
 
 
-def source_of(feed: Feed, reply: Reply, clock: clocks.Clock, unit: str) -> parse.Source:
+def source_of(feed: Feed, reply: Reply, clock: clocks.Clock, unit: str) -> answers.Source:
     """Where the rows of a reply come from."""
-    return parse.Source(
+    return answers.Source(
         route=feed.route.path,
         request=_question(reply.url),
         unit=unit,

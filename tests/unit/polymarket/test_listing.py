@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import listing, parse
+from polybackfill.polymarket import answers, listing
 
 from .test_fields import ANY_JSON
 
-SOURCE = parse.Source("/markets/keyset", "http://x/markets/keyset?closed=true", "u", 1_790_700_000)
+SOURCE = answers.Source(
+    "/markets/keyset", "http://x/markets/keyset?closed=true", "u", 1_790_700_000
+)
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"
 STRUCTURAL = "02" + "61e741" * 10
 TOKENS = [

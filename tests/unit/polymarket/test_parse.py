@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse
+from polybackfill.polymarket import answers, parse
 
-ACTIVITY = parse.Source("/v2/activity", "http://x/v2/activity?user=0x1", "wallets:1", 1_790_700_000)
-TRADES = parse.Source("/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7)
+ACTIVITY = answers.Source(
+    "/v2/activity", "http://x/v2/activity?user=0x1", "wallets:1", 1_790_700_000
+)
+TRADES = answers.Source("/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7)
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
@@ -52,7 +54,7 @@ def body_of(*rows: Any, cursor: str | None = None) -> bytes:
     return json.dumps({"data": rows, "pagination": pagination}).encode()
 
 
-def parsed(*rows: Any, source: parse.Source = ACTIVITY) -> parse.Parsed:
+def parsed(*rows: Any, source: answers.Source = ACTIVITY) -> parse.Parsed:
     return parse.page(body_of(*rows), source)
 
 

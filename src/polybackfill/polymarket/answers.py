@@ -1,0 +1,43 @@
+"""What all answers share: where they came from, bytes that are no text, rows that make no sense."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from polybackfill import records
+
+# What a decoder raises for bytes it cannot read.
+NOT_DECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds."""
+
+    route: str
+    request: str
+    unit: str
+    fetched_at: int
+
+    def reject(self, reason: str, raw: str) -> records.Rejected:
+        """A row of the page, as its JSON, that is set aside."""
+        return records.reject(
+            reason=reason,
+            request=self.request,
+            raw=raw,
+            unit=self.unit,
+            rejected_at=self.fetched_at,
+        )
+
+
+def mended(body: bytes) -> bytes:
+    """The body with text that no UTF-8 string can hold replaced by the replacement character."""
+    text = body.decode("utf-8", "replace").encode()
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], text)
