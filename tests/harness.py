@@ -382,7 +382,8 @@ class Ground:
             (found,) = self.sql(sql)
             counted = truth[name].get("rows", truth[name].get("count"))
             expected = (name, counted, truth[name]["digest"])
-            assert (name, found["rows"], found["digest"]) == expected
+            stored = (name, found["rows"], found["digest"])
+            assert stored == expected, f"stored {stored}, in truth {expected}"
         for table, key in KEYS.items():
             twice = self.sql(f"SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1")
             assert (table, twice) == (table, [])

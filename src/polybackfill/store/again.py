@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from polybackfill.store import client
 
 _CHUNK = 5_000
-# A walk that took several attempts may have begun long before it ended; then its newest row counts.
+# Rows may show days late: a market counts as open for three days after it closed. A walk that took
+# several attempts may have begun long before it ended; then its newest row counts.
 MARKETS = """
 SELECT condition_id AS key, read_until
 FROM
@@ -25,7 +26,7 @@ INNER JOIN
 (
     SELECT condition_id, closed, closed_at FROM api_markets_staging
 ) AS market USING (condition_id)
-WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + 86400 > seen_at
+WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + 3 * 86400 > seen_at
 """
 # Of which a trade or a change of a position is stored that is newer than what was read.
 WALLETS = """

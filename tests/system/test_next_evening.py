@@ -1,0 +1,70 @@
+"""A second run takes in what came after the first: trades of markets that are still open, and
+everything of the wallets behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests import harness
+
+SERVE = """
+import json, sys
+from polybackfill.sandbox import app, options
+app.serve(options.SandboxOptions(**json.loads(sys.argv[1])))
+"""
+LATE_ROWS = 60
+NEVER_S = 1e6
+
+
+@contextmanager
+def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
+    """The same universe every time, but for the moment in which its newest rows appear."""
+    asked = {
+        "trades": 10_000,
+        "wallets": 60,
+        "markets": 80,
+        "latency_ms": 0,
+        "limits": "off",
+        "now": now,
+        "late_rows": LATE_ROWS,
+        "late_after_s": late_after_s,
+    }
+    command = [sys.executable, "-c", SERVE, json.dumps(asked)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield harness.Sandbox(process.stdout.readline().split()[-1].rstrip("/"))
+        finally:
+            process.kill()
+
+
+@pytest.mark.timeout(240)
+def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
+    """Seed 002, wallet backfill: new rows and new wallets are found on the next run."""
+    now = int(time.time())
+    with sandbox(NEVER_S, now) as evening, harness.ground(tmp_path, evening.url) as ground:
+        ground.run("run", within_s=120).expect(0)
+        stored = ground.state()["trades"]["rows"]
+        known = sum(ground.statuses().values())
+        with sandbox(0.0, now) as next_evening:
+            ground.set(
+                data_url=f"{next_evening.url}/data",
+                gamma_url=f"{next_evening.url}/gamma",
+                clob_url=f"{next_evening.url}/clob",
+            )
+            again = ground.run("run", "--json", within_s=120)
+            again.expect(0)
+            ground.prove_everything(next_evening)
+        assert ground.state()["trades"]["rows"] == stored + LATE_ROWS
+        assert sum(ground.statuses().values()) >= known
+        # Only wallets with news are read again.
+        parts = json.loads(again.out)["parts"]
+        assert 0 < parts["wallets"]["pages"] <= LATE_ROWS * 4
