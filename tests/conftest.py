@@ -13,6 +13,7 @@ import aioresponses
 import blockbuster
 import hypothesis
 import pytest
+from tests import harness
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real responses kept beside the repository; they are too big to ship and not ours to publish.
@@ -95,3 +96,25 @@ def no_blocking_calls() -> Iterator[blockbuster.BlockBuster]:
     """A call that blocks the event loop raises BlockingError at the place of the call."""
     with blockbuster.blockbuster_ctx() as watcher:
         yield watcher
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[harness.Sandbox]:
+    """About 8,000 trade rows of 60 wallets in 60 markets, all hard cases included."""
+    with harness.sandbox(trades=8_000) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
+    """The shared sandbox without faults, its counters at zero."""
+    shared_sandbox.reset()
+    yield shared_sandbox
+    shared_sandbox.reset()  # requests that hang end with their client; no rule outlives the test
+
+
+@pytest.fixture
+def ground(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+    """A user's empty folder with settings that point at the sandbox."""
+    with harness.ground(tmp_path, sandbox.url) as made:
+        yield made

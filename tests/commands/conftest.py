@@ -12,20 +12,6 @@ NewDesk = Callable[..., desks.Desk]
 
 
 @pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[harness.Sandbox]:
-    """About 8,000 trade rows of 60 wallets in 60 markets, all hard cases included."""
-    with harness.sandbox(trades=8_000) as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(shared_sandbox: harness.Sandbox) -> harness.Sandbox:
-    """The shared sandbox without faults, its counters at zero."""
-    shared_sandbox.reset()
-    return shared_sandbox
-
-
-@pytest.fixture(scope="session")
 def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[desks.Store]:
     """The store all desks share."""
     made = desks.Store(tmp_path_factory.mktemp("store"))

@@ -10,37 +10,12 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests import clocks
 
 from polybackfill.work import ledger, queue, units
 
 KEYS = tuple("abcdefghij")
 MAX_ATTEMPTS = 3
-
-
-class Clock:
-    """Time that passes only when a rule says so; a sleep ends when its time has come."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def now(self) -> float:
-        return 1_790_000_000.0 + self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.time + seconds, future))
-        await future
-
-    def pass_by(self, seconds: float) -> None:
-        self.time += seconds
-        for due, future in self._sleepers:
-            if due <= self.time and not future.done():
-                future.set_result(None)
-        self._sleepers = [one for one in self._sleepers if not one[1].done()]
 
 
 @st.composite
@@ -56,7 +31,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize(feed=feeds(), look_ahead=st.integers(1, 4))
     def start(self, feed: list[units.Unit], look_ahead: int) -> None:
         self.runner = asyncio.Runner()
-        self.clock = Clock()
+        self.clock = clocks.Clock()
         self.feed = feed
         self.asked = {key for unit in feed for key in unit.keys}
         self.look_ahead = look_ahead

@@ -61,6 +61,18 @@ class Visitor:
         """All rows of a Data v2 walk."""
         return [row async for page in self.pages(path, **params) for row in page]
 
+    async def listed(self, kind: str, **params: Any) -> list[Row]:
+        """All rows of a keyset list of Gamma; the end is a page without next_cursor."""
+        rows: list[Row] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await self.ok(f"/gamma/{kind}/keyset", limit=100, **params, **cursor)
+            assert set(answer) <= {kind, "next_cursor"}
+            rows += answer[kind]
+            if "next_cursor" not in answer:
+                return rows
+            cursor = {"after_cursor": answer["next_cursor"]}
+
     async def wallet(self, wallet: str, **params: Any) -> list[Row]:
         """Everything of a wallet."""
         asked = {"user": wallet, "start": 1, "limit": 1000, **params}

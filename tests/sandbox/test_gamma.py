@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 
 import pytest
 
-from .conftest import Open, Row, Visitor
-
-
-async def sweep(visitor: Visitor, kind: str, **params: Any) -> list[Row]:
-    """All rows of a keyset list; the end is a page without next_cursor."""
-    rows: list[Row] = []
-    cursor = {}
-    while True:
-        answer = await visitor.ok(f"/gamma/{kind}/keyset", limit=100, **params, **cursor)
-        assert set(answer) <= {kind, "next_cursor"}
-        rows += answer[kind]
-        if "next_cursor" not in answer:
-            return rows
-        cursor = {"after_cursor": answer["next_cursor"]}
+from .conftest import Open, Visitor
 
 
 async def test_open_and_closed_and_both_versions_are_the_whole_list(visitor: Visitor) -> None:
@@ -40,7 +26,7 @@ async def test_open_and_closed_and_both_versions_are_the_whole_list(visitor: Vis
                 break
             cursor = f"&after_cursor={answer['next_cursor']}"
     assert len(found) == len(set(found)) == truth["gamma_open"] + truth["gamma_closed"]
-    default = await sweep(visitor, "markets")
+    default = await visitor.listed("markets")
     assert all(not market["closed"] for market in default)
     # Without `version` the server lists v1 markets alone, as the official SDK says.
     assert not any(market.get("version") == "v2" for market in default)
@@ -54,7 +40,7 @@ async def test_pages_are_clamped_and_the_cursor_is_missing_on_a_short_page(
     assert answer["next_cursor"]
     default = await visitor.ok("/gamma/markets/keyset", closed="true")
     assert len(default["markets"]) == 20
-    exact = len(await sweep(visitor, "events", closed="false"))
+    exact = len(await visitor.listed("events", closed="false"))
     last = await visitor.ok("/gamma/events/keyset", closed="false", limit=exact)
     assert len(last["events"]) == exact
     after = await visitor.ok(
@@ -98,7 +84,7 @@ async def test_refusals(visitor: Visitor) -> None:
 
 
 async def test_arrays_are_text_and_missing_values_take_every_form(visitor: Visitor) -> None:
-    rows = [*await sweep(visitor, "markets"), *await sweep(visitor, "markets", closed="true")]
+    rows = [*await visitor.listed("markets"), *await visitor.listed("markets", closed="true")]
     by_question = {market["question"]: market for market in rows}
     plain = by_question["Sandbox busy second?"]
     assert len(json.loads(plain["clobTokenIds"])) == len(json.loads(plain["outcomes"])) == 2
@@ -140,26 +126,26 @@ async def test_the_unlisted_market_answers_on_its_slug_alone(visitor: Visitor) -
 
 
 async def test_dates_and_orders(visitor: Visitor) -> None:
-    rows = await sweep(visitor, "markets", closed="true")
+    rows = await visitor.listed("markets", closed="true")
     middle = sorted(market["endDate"] for market in rows)[len(rows) // 2]
-    early = await sweep(visitor, "markets", closed="true", end_date_max=middle)
-    late = await sweep(visitor, "markets", closed="true", end_date_min=middle)
+    early = await visitor.listed("markets", closed="true", end_date_max=middle)
+    late = await visitor.listed("markets", closed="true", end_date_min=middle)
     together = {market["id"] for market in early} | {market["id"] for market in late}
     assert together == {market["id"] for market in rows}
-    largest = await sweep(visitor, "markets", closed="true", order="volumeNum", ascending="false")
+    largest = await visitor.listed("markets", closed="true", order="volumeNum", ascending="false")
     volumes = [market["volumeNum"] for market in largest]
     assert volumes == sorted(volumes, reverse=True)
-    as_text = await sweep(visitor, "markets", closed="true", order="volume")
+    as_text = await visitor.listed("markets", closed="true", order="volume")
     texts = [market["volume"] for market in as_text]
     assert texts == sorted(texts)
 
 
 async def test_events_hold_their_markets_tags_and_series(visitor: Visitor) -> None:
     truth = (await visitor.ok("/_sandbox/truth"))["events"]
-    closed = await sweep(visitor, "events", closed="true", version="v1")
-    opened = await sweep(visitor, "events", closed="false", version="v1")
-    second = await sweep(visitor, "events", closed="true", version="v2")
-    second += await sweep(visitor, "events", closed="false", version="v2")
+    closed = await visitor.listed("events", closed="true", version="v1")
+    opened = await visitor.listed("events", closed="false", version="v1")
+    second = await visitor.listed("events", closed="true", version="v2")
+    second += await visitor.listed("events", closed="false", version="v2")
     assert len(closed) + len(opened) + len(second) == truth["open"] + truth["closed"]
     assert len(second) == 2
     assert all("events" not in market for event in closed for market in event["markets"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -100,23 +100,12 @@ async def test_recorded_lists_are_served_to_the_end(replayed: Visitor) -> None:
     assert all(len(row["tokens"]) in {0, 2} for row in page["data"])
 
 
-async def sweep(visitor: Visitor, kind: str, **params: Any) -> list[Row]:
-    rows: list[Row] = []
-    cursor: dict[str, str] = {}
-    while True:
-        answer = await visitor.ok(f"/gamma/{kind}/keyset", limit=100, **params, **cursor)
-        rows += answer[kind]
-        if "next_cursor" not in answer:
-            return rows
-        cursor = {"after_cursor": answer["next_cursor"]}
-
-
 async def test_recorded_markets_and_events_equal_the_truth(
     replayed: Visitor, recorded_dir: Path
 ) -> None:
     truth = await replayed.ok("/_sandbox/truth")
-    opened = await sweep(replayed, "markets", closed="false")
-    closed = await sweep(replayed, "markets", closed="true")
+    opened = await replayed.listed("markets", closed="false")
+    closed = await replayed.listed("markets", closed="true")
     by_condition = {row.get("conditionId") or "": row for row in [*opened, *closed]}
     without = truth["markets"]["without_condition"]["count"]
     assert len(by_condition) - bool(without) == truth["markets"]["count"]
@@ -132,7 +121,7 @@ async def test_recorded_markets_and_events_equal_the_truth(
         assert len(held) == count
         assert set(held) <= set(by_condition), name
     events = [
-        row for flag in ("true", "false") for row in await sweep(replayed, "events", closed=flag)
+        row for flag in ("true", "false") for row in await replayed.listed("events", closed=flag)
     ]
     lines = [
         f"{row['id']}|{row['slug']}|{int(row['closed'])}|"

@@ -5,24 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from .conftest import Open, Row, Visitor
 
 DAY = 86_400
-
-
-async def listed(visitor: Visitor, kind: str, **params: Any) -> list[Row]:
-    rows: list[Row] = []
-    cursor: dict[str, str] = {}
-    while True:
-        answer = await visitor.ok(f"/gamma/{kind}/keyset", limit=100, **params, **cursor)
-        rows += answer[kind]
-        if "next_cursor" not in answer:
-            return rows
-        cursor = {"after_cursor": answer["next_cursor"]}
 
 
 def stamp(epoch_s: int) -> str:
@@ -39,11 +27,11 @@ async def test_slices_of_days_add_up_to_what_has_a_date(
     field = {"start_date": "startDate", "end_date": "endDate"}[date]
     edges = [0, *range(now - 1_000 * DAY, now + 1_000 * DAY, 200 * DAY), now + 9_000 * DAY]
     for closed in ("true", "false"):
-        whole = await listed(visitor, kind, closed=closed)
+        whole = await visitor.listed(kind, closed=closed)
         slices: list[Row] = []
         for low, high in itertools.pairwise(edges):
             window = {f"{date}_min": stamp(low), f"{date}_max": stamp(high - 1)}
-            slices += await listed(visitor, kind, closed=closed, **window)
+            slices += await visitor.listed(kind, closed=closed, **window)
         dated = [row["id"] for row in whole if row.get(field)]
         # `startDate` shows a fraction of a second that the filter does not know.
         assert sorted(row["id"] for row in slices) == sorted(dated)
@@ -70,23 +58,23 @@ async def test_every_id_filter_finds_its_market_and_nothing_else(visitor: Visito
     token = shown["markets"][0]["positionIds"][0]
     again = await visitor.ok("/gamma/markets/keyset", position_ids=token, version="v2")
     assert again == shown
-    assert [row["id"] for row in await listed(visitor, "events", id=event)] == [event]
+    assert [row["id"] for row in await visitor.listed("events", id=event)] == [event]
 
 
 async def test_tags_of_events_filter(visitor: Visitor) -> None:
-    everything = await listed(visitor, "events", closed="true")
-    sports = await listed(visitor, "events", closed="true", tag_slug="sports")
+    everything = await visitor.listed("events", closed="true")
+    sports = await visitor.listed("events", closed="true", tag_slug="sports")
     tag = next(tag["id"] for tag in sports[0]["tags"] if tag["slug"] == "sports")
-    assert sports == await listed(visitor, "events", closed="true", tag_id=tag)
-    others = await listed(visitor, "events", closed="true", exclude_tag_id=tag)
+    assert sports == await visitor.listed("events", closed="true", tag_id=tag)
+    others = await visitor.listed("events", closed="true", exclude_tag_id=tag)
     assert len(sports) + len(others) == len(everything)
     assert sports
     assert others
 
 
 async def test_falling_orders_walk_to_the_end(visitor: Visitor) -> None:
-    rows = await listed(visitor, "markets", closed="true", order="createdAt,id", ascending="false")
-    whole = await listed(visitor, "markets", closed="true")
+    rows = await visitor.listed("markets", closed="true", order="createdAt,id", ascending="false")
+    whole = await visitor.listed("markets", closed="true")
     assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in whole)
     created = [row["createdAt"] for row in rows]
     assert created == sorted(created, reverse=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,34 +10,19 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from tests import holds
 
 from polybackfill import clock as clocks
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate
 
 _numbers = itertools.count(1)
 
 
-def endpoint_of(folder: Path) -> rendezvous.Endpoint:
-    found = rendezvous.read(folder)
-    assert found is not None
-    return found
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a running store; the socket keeps it running between tests."""
+    """The data folder of a running store."""
     path = tmp_path_factory.mktemp("store")
-
-    async def start() -> socket.socket:
-        store = await client.open(client.Address(data_dir=path), clock=clocks.SystemClock())
-        endpoint = endpoint_of(path)
-        hold = socket.create_connection((endpoint.host, endpoint.port))
-        hold.sendall(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        assert b"200 OK" in hold.recv(4096)
-        await store.close()
-        return hold
-
-    with asyncio.run(start()):
+    with holds.held(path):
         yield path
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import filelock
 import psutil
 import pytest
-from tests.store.conftest import count, duplicates, endpoint_of, insert, trade
+from tests import holds
+from tests.store.conftest import count, duplicates, insert, trade
 
 from polybackfill import clock as clocks
 from polybackfill import errors
@@ -43,7 +44,7 @@ async def opened(folder: Path) -> client.Store:
 
 
 def pid_of(folder: Path) -> int:
-    pid = endpoint_of(folder).pid
+    pid = holds.endpoint_of(folder).pid
     assert pid is not None
     return pid
 
@@ -115,11 +116,11 @@ async def test_ctrl_c_and_sigterm_do_not_take_the_store_from_its_users(tmp_path:
 
 async def test_a_killed_child_is_started_again_on_its_port(tmp_path: Path) -> None:
     store = await opened(tmp_path)
-    before = endpoint_of(tmp_path)
+    before = holds.endpoint_of(tmp_path)
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
     assert await store.rows("SELECT 1 AS one") == [{"one": 1}]
-    after = endpoint_of(tmp_path)
+    after = holds.endpoint_of(tmp_path)
     assert after.port == before.port
     assert after.pid != before.pid
     await store.close()

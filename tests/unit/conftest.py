@@ -19,14 +19,6 @@ def shared_sandbox() -> Iterator[harness.Sandbox]:
 
 
 @pytest.fixture
-def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
-    """The shared sandbox without faults, its counters at zero."""
-    shared_sandbox.reset()
-    yield shared_sandbox
-    shared_sandbox.reset()
-
-
-@pytest.fixture
 def events() -> Iterator[list[structlog.typing.EventDict]]:
     """What is logged meanwhile."""
     structlog.reset_defaults()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests import harness
+from tests import harness, holds
 
-from polybackfill import clock as clocks
 from polybackfill import settings
-from polybackfill.store import client, migrate, rendezvous
 
 _numbers = itertools.count(1)
 NewSettings = Callable[..., settings.Settings]
@@ -23,20 +19,7 @@ NewSettings = Callable[..., settings.Settings]
 def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder whose store runs as long as the module's tests."""
     folder = tmp_path_factory.mktemp("data")
-
-    async def start() -> socket.socket:
-        address = client.Address(data_dir=folder / "clickhouse")
-        store = await client.open(address, clock=clocks.SystemClock())
-        await migrate.up(store)
-        endpoint = rendezvous.read(address.data_dir)
-        assert endpoint is not None
-        hold = socket.create_connection((endpoint.host, endpoint.port))
-        hold.sendall(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        assert b"200 OK" in hold.recv(4096)
-        await store.close()
-        return hold
-
-    with asyncio.run(start()):
+    with holds.held(folder / "clickhouse", migrated=True):
         yield folder
 
 

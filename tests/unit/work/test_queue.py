@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import clocks
 
 from polybackfill import errors
 from polybackfill.work import ledger, queue, transitions, units
@@ -16,29 +17,11 @@ RESUME: transitions.Resume = {"cursor": "x", "second": 5}
 BATCH = units.Unit(units.WALLETS, ("a", "b", "c", "d"), expected_rows=40)
 
 
-class Clock:
-    """Time that passes only when a test says so."""
+class Clock(clocks.Clock):
+    """One that lets every task notice."""
 
-    def __init__(self) -> None:
-        self.time = 1_000.0
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def now(self) -> float:
-        return 1_790_000_000.0 + self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.time + seconds, future))
-        await future
-
-    async def pass_by(self, seconds: float) -> None:
-        self.time += seconds
-        for due, future in self._sleepers:
-            if due <= self.time and not future.done():
-                future.set_result(None)
+    async def go_on(self, seconds: float) -> None:
+        self.pass_by(seconds)
         await settled()
 
 
@@ -145,7 +128,7 @@ async def test_the_feed_is_read_no_further_than_it_must(lined: Lined, clock: Clo
     await settled()
     assert not outage.done()
     assert lined_up.stats()["waiting"] == read == 11
-    await clock.pass_by(100)
+    await clock.go_on(100)
     assert await outage is not None
 
 
@@ -194,9 +177,9 @@ async def test_a_unit_given_back_waits_for_its_time_and_keeps_its_place(
     assert (await taken(lined_up)).unit.keys == ("b",)
     waiting = asyncio.create_task(lined_up.take("w"))
     await settled()
-    await clock.pass_by(59)
+    await clock.go_on(59)
     assert not waiting.done()
-    await clock.pass_by(1)
+    await clock.go_on(1)
     lease = await waiting
     assert lease is not None
     assert (lease.unit, lease.resume, lease.attempt) == (first.unit, RESUME, first.attempt + 1)
@@ -416,9 +399,9 @@ async def test_a_wait_for_retry_outlasts_a_restart(
     await lined_up.close()
     waiting = asyncio.create_task(lined().take("w"))
     await settled()
-    await clock.pass_by(59)
+    await clock.go_on(59)
     assert not waiting.done()
-    await clock.pass_by(1.1)
+    await clock.go_on(1.1)
     assert await waiting is not None
 
 

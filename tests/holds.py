@@ -1,0 +1,38 @@
+"""An embedded store that stays open between tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from polybackfill import clock as clocks
+from polybackfill.store import client, migrate, rendezvous
+
+
+def endpoint_of(folder: Path) -> rendezvous.Endpoint:
+    """Where the store of a folder listens."""
+    found = rendezvous.read(folder)
+    assert found is not None
+    return found
+
+
+@contextlib.contextmanager
+def held(folder: Path, *, migrated: bool = False) -> Iterator[None]:
+    """The store of a folder runs meanwhile: a socket holds it."""
+
+    async def start() -> socket.socket:
+        store = await client.open(client.Address(data_dir=folder), clock=clocks.SystemClock())
+        if migrated:
+            await migrate.up(store)
+        endpoint = endpoint_of(folder)
+        hold = socket.create_connection((endpoint.host, endpoint.port))
+        hold.sendall(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert b"200 OK" in hold.recv(4096)
+        await store.close()
+        return hold
+
+    with asyncio.run(start()):
+        yield
