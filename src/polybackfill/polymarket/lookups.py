@@ -24,6 +24,7 @@ UNKNOWN = "no list knows this condition"
 _NOT_FOUND = 404
 _SINGLE = (("include_tag", "true"),)
 _Read = Callable[[Sequence[object], answers.Source], listing.Listed]
+_IsAnswer = Callable[[records.Market], bool]
 
 
 async def walk_unit(
@@ -47,7 +48,7 @@ async def walk_unit(
     conditions = [records.normalise_condition(key.partition("@")[0]) for key in keys]
     search = _Search(fetch, persist, clock, unit)
     missing = dict.fromkeys(conditions)
-    for closed in (True, False):
+    for closed in (False, True):  # a market that closes between the two is seen
         async for listed in search.lists(conditions, closed=closed):
             for market in listed.markets:
                 missing.pop(market.condition_id, None)
@@ -85,39 +86,47 @@ class _Search:
         """What the order book knows, and Gamma under the slug that it names."""
         shown = records.show(condition)
         route = endpoints.CLOB_MARKETS.at(shown)
-        listed = await self._one(route, condition, listing.clob_markets)
+        listed = await self._one(
+            route, listing.clob_markets, lambda row: row.condition_id == condition
+        )
         if listed is None or not listed.markets:
             return self._unknown(condition)
         slug = next((market.market_slug for market in listed.markets), "")
         if slug:
             route = endpoints.MARKET_BY_SLUG.at(urllib.parse.quote(slug, safe=""))
-            by_slug = await self._one(route, condition, listing.gamma_markets)
+            by_slug = await self._one(
+                route,
+                listing.gamma_markets,
+                lambda row: row.condition_id == condition or row.market_slug == slug,
+            )
             if by_slug is not None:
-                listed.markets += by_slug.markets
+                # A slug that belongs to another market by now brings nothing.
+                rows = by_slug.markets
+                listed.markets += [row for row in rows if row.condition_id == condition]
                 listed.rejected += by_slug.rejected
                 listed.fetched_rows += by_slug.fetched_rows
         return listed
 
     async def _one(
-        self, route: endpoints.Route, condition: str, read: _Read
+        self, route: endpoints.Route, read: _Read, is_answer: _IsAnswer
     ) -> listing.Listed | None:
-        """A single read; None when there is no such thing."""
+        """A single read; None when there is no such thing. Raises Retry for something else."""
         feed = walk.Feed(route=route, params=_SINGLE)
 
         async def attempt() -> listing.Listed:
             reply = await self.fetch(feed, None)
             source = walk.source_of(feed, reply, self.clock, self.unit)
-            return read([listing.decode(reply.body, source)], source)
+            listed = read([listing.decode(reply.body, source)], source)
+            if not all(map(is_answer, listed.markets)):
+                raise errors.Retry(f"{route.address}: another market")
+            return listed
 
         try:
-            listed = await self.persist(attempt)
+            return await self.persist(attempt)
         except errors.GiveUp as refusal:
             if refusal.status != _NOT_FOUND:
                 raise
             return None
-        # A slug that now belongs to another market is an answer, but none to this question.
-        listed.markets = [row for row in listed.markets if row.condition_id == condition]
-        return listed
 
     def _unknown(self, condition: str) -> listing.Listed:
         missing = records.reject(

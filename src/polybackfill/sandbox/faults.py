@@ -4,8 +4,9 @@ A rule is a JSON object: `kind`, and optionally `route` (a route name such as "a
 name such as "gamma", a path prefix, or "*"), `probability` (default 1), `count` (fires at most so
 often; a change once, unless told otherwise), `after` (lets so many matching requests pass first),
 `match` (only queries that contain this text), `retry_after_s`, `interval_s` (of a dripping body),
-`limit` (of a clamped page), `target` (the condition or wallet of a change), `payouts` (of a market
-that closes, micro-USDC a share). The draws depend on the seed.
+`limit` (of a clamped page), `filters` (those that are ignored, by default the ones that name what
+is wanted), `target` (the condition or wallet of a change), `payouts` (of a market that closes,
+micro-USDC a share). The draws depend on the seed.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ _FIELDS = {
     "retry_after_s",
     "interval_s",
     "limit",
+    "filters",
     "target",
     "payouts",
 }
@@ -76,6 +78,7 @@ class Rule:
     retry_after_s: float = 1.0
     interval_s: float = 1.0
     limit: int = 10
+    filters: tuple[str, ...] = ()
     target: str = ""
     payouts: tuple[int, ...] = ()
     tripped: set[str] = field(default_factory=set, repr=False)
@@ -159,6 +162,7 @@ class Faults:
                 retry_after_s=float(described.get("retry_after_s", 1.0)),
                 interval_s=float(described.get("interval_s", 1.0)),
                 limit=int(described.get("limit", 10)),
+                filters=tuple(str(name) for name in described.get("filters", ())),
                 target=str(described.get("target", "")),
                 payouts=tuple(int(payout) for payout in described.get("payouts", ())),
                 dice=random.Random(f"fault-{self._seed}-{self._made}"),

@@ -42,14 +42,15 @@ _NAMING = {
 
 
 def other_question(rule: faults.Rule, raw_query: str) -> str:
-    """The query that is answered instead: without its ids, or with a smaller page."""
+    """The query that is answered instead: without some filters, or with a smaller page."""
     asked = parse_qsl(raw_query, keep_blank_values=True)
     if rule.kind == "clamped":
         sizes = [int(value) for name, value in asked if name == "limit" and value.isdecimal()]
         limit = min([rule.limit, *sizes])
         kept = [(name, value) for name, value in asked if name != "limit"]
         return urlencode([*kept, ("limit", str(limit))])
-    return urlencode([(name, value) for name, value in asked if name not in _NAMING])
+    ignored = rule.filters or _NAMING
+    return urlencode([(name, value) for name, value in asked if name not in ignored])
 
 
 def instead(rule: faults.Rule, host: str) -> replies.Reply:
@@ -110,9 +111,12 @@ def _spoil_rows(rule: faults.Rule, found: list[Row]) -> None:
 
 
 def _rows_of(answer: object) -> list[Row]:
-    """The row list of any of the APIs' envelopes; an empty one when there is none."""
+    """The rows of any of the APIs' envelopes, or the one that was asked for by its id; an empty
+    list when there is none."""
     held = answer
-    if isinstance(answer, dict):
+    if isinstance(answer, dict) and any(name in answer for name in _IDENTIFYING):
+        held = [answer]
+    elif isinstance(answer, dict):
         held = next((answer[key] for key in ("data", "markets", "events") if key in answer), None)
     is_list = isinstance(held, list) and all(isinstance(row, dict) for row in held)
     return cast(list[Row], held) if is_list else []

@@ -83,6 +83,16 @@ async def test_an_ignored_filter_is_noticed(fetch: walk.Fetch, sandbox: harness.
         await looked_up(misspelt, condition)
 
 
+@pytest.mark.parametrize("route", ["clob-market", "market"])
+async def test_an_answer_about_another_market_is_no_answer(
+    route: str, fetch: walk.Fetch, sandbox: harness.Sandbox
+) -> None:
+    """Seed 004, market-id resolver: neither a miss nor somebody else's id follows from it."""
+    sandbox.faults({"kind": "wrong_rows", "route": route})
+    with pytest.raises(errors.Retry, match="another market"):
+        await looked_up(fetch, special(sandbox, "market_unlisted"))
+
+
 async def test_a_batch_the_edge_refuses_is_split(
     fetch: walk.Fetch, sandbox: harness.Sandbox
 ) -> None:
