@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from polybackfill.store import client
-from polybackfill.views import digest, proof, scratch
+from polybackfill.views import digest, proof, resolution_checks, scratch
 from polybackfill.work import ledger as ledgers
 
 TOP_WALLETS = 25
@@ -129,6 +129,7 @@ async def _figures(
     expected = union["internal"] + union["external"] - overlap
     return {
         "parts": [_part(part) for part in await proof.parts(store, ledger)],
+        "disagreements": await resolution_checks.disagreements(store),
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
         "wallets": await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS)),
         "markets": markets,

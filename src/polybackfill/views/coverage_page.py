@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from polybackfill.views import charts, coverage_text
+from polybackfill.views import charts, coverage_text, resolution_checks
 
 _TEXT = "text"  # class of a column that is no figure
 _STATUS_COLOURS = {"done": "done", "in_progress": "second", "pending": "third", "error": "failed"}
@@ -20,6 +20,7 @@ def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
         (
             _head(figures, at, run),
             _proof(figures["parts"]),
+            _disagreements(figures["disagreements"]),
             _wallets(figures),
             _markets(figures),
             _union(figures),
@@ -106,6 +107,22 @@ def _unproven(part: dict[str, Any]) -> str:
     table = _table(("Key", "State", "Why"), rows, text=(1, 2))
     heading = f"<summary>Not proven of {part['name']}: {left:,}</summary>"
     return f'<details class="card">{heading}{table}{more}</details>'
+
+
+def _disagreements(found: dict[str, Any]) -> str:
+    count = sum(found["counts"].values())
+    if not count:
+        return ""
+    heads = ("Condition", "What differs", "Resolution", "Gamma", "Order book")
+    rows = [
+        (f"<code>{condition}</code>", *rest)
+        for condition, *rest in coverage_text.disagreement_rows(found)
+    ]
+    told = "".join(f"<li>{html.escape(text)}</li>" for text in resolution_checks.told(found["counts"]))
+    return (
+        f'<details class="card"><summary>Resolutions that disagree: {count:,}</summary>'
+        f"<ul>{told}</ul>{_table(heads, rows, text=(1, 2, 3, 4))}</details>"
+    )
 
 
 def _wallets(figures: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from polybackfill.views import resolution_checks
+
 WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
 GHOSTS_QUERY = (
     "SELECT DISTINCT condition_id FROM external_trades_raw\n"
@@ -22,6 +24,7 @@ def markdown(figures: dict[str, Any], *, at: str, run: str, version: str) -> str
         _header(at, run),
         _summary(figures),
         _proof(figures["parts"]),
+        _disagreements(figures["disagreements"]),
         _wallets(figures),
         _markets(figures),
         _union(figures),
@@ -133,6 +136,34 @@ def _unproven(part: dict[str, Any]) -> list[str]:
     if left > len(rows):
         lines += ["", f"… and {left - len(rows):,} more."]
     return lines
+
+
+def _disagreements(found: dict[str, Any]) -> list[str]:
+    heads = ("Condition ID", "What Differs", "Resolution", "Gamma", "Order Book")
+    lines = ["### Resolutions that disagree", ""]
+    counted = resolution_checks.told(found["counts"])
+    if not counted:
+        return [*lines, "None: wherever a market is resolved, all sources say the same."]
+    lines += [f"- {text}" for text in counted]
+    lines += ["", *_table(heads, disagreement_rows(found))]
+    left = sum(found["counts"].values()) - len(found["examples"])
+    if left:
+        lines += ["", f"… and {left:,} more:", "", *_sql(resolution_checks.QUERY)]
+    return lines
+
+
+def disagreement_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Condition, what differs, and what each source says, as text; "" where it says nothing."""
+    return [
+        (
+            row["condition"],
+            row["disagreement"],
+            ", ".join(f"{payout:g}" for payout in row["by_resolutions"]),
+            ", ".join(f"{price:g}" for price in row["by_gamma"]),
+            "" if row["by_order_book"] is None else f"outcome {row['by_order_book']}",
+        )
+        for row in found["examples"]
+    ]
 
 
 def _wallets(figures: dict[str, Any]) -> list[str]:

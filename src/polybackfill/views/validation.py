@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 
 from polybackfill import errors
-from polybackfill.views import receipt_check, table_checks, verdicts, volume_checks
+from polybackfill.views import (
+    receipt_check,
+    resolution_checks,
+    table_checks,
+    verdicts,
+    volume_checks,
+)
 
 CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
     {
@@ -18,6 +24,7 @@ CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
         "user-volume": volume_checks.user_days,
         "positions": table_checks.positions,
         "market-ids": table_checks.market_ids,
+        "resolutions": resolution_checks.resolutions,
     }
 )
 

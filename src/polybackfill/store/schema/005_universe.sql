@@ -233,27 +233,40 @@ FULL OUTER JOIN
 ) AS r USING (condition_id)
 WHERE notEmpty(payouts);
 
--- Markets whose resolution, Gamma prices and order book winner do not say the same.
+-- Markets of which the sources do not say the same, each with what differs:
+--   payouts     the resolution pays otherwise than Gamma's prices or the order book's winner say
+--   open        it is resolved, and both lists still showed the market open when they were read
+--   unresolved  a list names a winner, and the resolution was still to come when it was read
+-- The last two pass by themselves when the lists and resolutions are read again.
 CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster} AS
-SELECT condition_id, r.payouts AS by_resolutions, g.outcome_prices AS by_gamma,
-    c.winning_outcome AS by_order_book
+SELECT
+    condition_id,
+    multiIf(
+        status != 'resolved', 'unresolved',
+        NOT closed, 'open',
+        'payouts'
+    ) AS disagreement,
+    by_resolutions, by_gamma, by_order_book
 FROM
 (
-    SELECT condition_id, payouts FROM api_resolutions
-    WHERE status = 'resolved' AND notEmpty(payouts)
+    SELECT condition_id, status, payouts AS by_resolutions FROM api_resolutions
 ) AS r
-LEFT JOIN
+INNER JOIN
 (
-    SELECT condition_id, outcome_prices FROM api_market_rows FINAL
-    WHERE source = 'gamma' AND resolved AND notEmpty(outcome_prices)
-    LIMIT 1 BY condition_id
-) AS g USING (condition_id)
-LEFT JOIN
-(
-    SELECT condition_id, winning_outcome FROM api_market_rows FINAL
-    WHERE source = 'clob' AND isNotNull(winning_outcome)
-    LIMIT 1 BY condition_id
-) AS c USING (condition_id)
-WHERE (notEmpty(g.outcome_prices) AND arraySum(x -> abs(x), arrayMap((a, b) -> a - b,
-        arrayResize(r.payouts, 2), arrayResize(g.outcome_prices, 2))) > 0.001)
-    OR (isNotNull(c.winning_outcome) AND indexOf(r.payouts, arrayMax(r.payouts)) - 1 != c.winning_outcome);
+    SELECT condition_id, max(closed) AS closed,
+        argMaxIf(outcome_prices, (fetched_at, toUInt64OrZero(market_id)),
+            source = 'gamma' AND resolved AND notEmpty(outcome_prices)) AS by_gamma,
+        argMaxIf(winning_outcome, fetched_at,
+            source = 'clob' AND isNotNull(winning_outcome)) AS by_order_book
+    FROM api_market_rows FINAL WHERE condition_id != ''
+    GROUP BY condition_id
+) AS m USING (condition_id)
+WHERE multiIf(
+    status != 'resolved', arrayMax(arrayPushBack(by_gamma, 0)) >= 0.999 OR isNotNull(by_order_book),
+    NOT closed, true,
+    empty(by_resolutions), false,
+    (notEmpty(by_gamma) AND arraySum(x -> abs(x), arrayMap((a, b) -> a - b,
+            arrayResize(by_resolutions, 2), arrayResize(by_gamma, 2))) > 0.001)
+        OR (isNotNull(by_order_book)
+            AND indexOf(by_resolutions, arrayMax(by_resolutions)) - 1 != by_order_book)
+);

@@ -1,0 +1,70 @@
+"""What the resolutions, Gamma's prices and the order book's winners say of the same markets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polybackfill.store import client
+from polybackfill.views import verdicts
+
+LISTED = 20
+QUERY = "SELECT * FROM resolution_disagreements"
+# What differs, by the name the view gives it.
+MEANINGS = {
+    "payouts": "pay otherwise than Gamma's prices or the order book's winner say",
+    "open": "are resolved, though the lists showed them open when they were read",
+    "unresolved": "have a winner in the lists, and were not resolved yet when they were asked for",
+}
+
+_COUNTS = "SELECT disagreement, count() AS markets FROM resolution_disagreements GROUP BY 1"
+_EXAMPLES = """
+SELECT concat('0x', condition_id) AS condition, disagreement, by_resolutions, by_gamma,
+    by_order_book
+FROM resolution_disagreements
+ORDER BY disagreement = 'payouts' DESC, disagreement, condition_id LIMIT {limit}
+"""
+# Payouts are shares of one dollar; rounding of Gamma's prices aside.
+_IMPOSSIBLE = """
+SELECT concat('0x', condition_id) AS condition, payouts, payout_source FROM market_payouts
+WHERE abs(arraySum(payouts) - 1) > 0.01 OR arrayMin(payouts) < 0
+"""
+_RESOLVED = """
+SELECT
+    (SELECT count() FROM api_resolutions WHERE status = 'resolved') AS resolved,
+    (SELECT count() FROM market_payouts WHERE payout_source = 'markets') AS resolved_in_lists_only
+"""
+
+
+async def disagreements(store: client.Store, *, limit: int = LISTED) -> dict[str, Any]:
+    """`counts`: markets by what differs (`MEANINGS`); `examples`: the first of them."""
+    counted = {row["disagreement"]: row["markets"] for row in await store.rows(_COUNTS)}
+    counts = {name: counted.get(name, 0) for name in MEANINGS}
+    examples = await store.rows(_EXAMPLES.format(limit=limit)) if counted else []
+    return {"counts": counts, "examples": examples}
+
+
+def told(counts: dict[str, int]) -> list[str]:
+    """One line for each way in which markets disagree: how many do."""
+    return [f"{counts[name]:,} {meaning}" for name, meaning in MEANINGS.items() if counts[name]]
+
+
+async def resolutions(scene: verdicts.Scene) -> verdicts.Verdict:
+    """No market pays what is impossible; where the sources disagree is listed, and no failure."""
+    name = "resolutions"
+    claim = "each resolved market pays one dollar in all; where its sources disagree is listed"
+    (resolved,) = await scene.store.rows(_RESOLVED)
+    if not any(resolved.values()):
+        return verdicts.Verdict(
+            name, claim, "skipped", advice="no market is resolved yet: polybackfill run resolutions"
+        )
+    impossible = await scene.store.rows(f"{_IMPOSSIBLE} ORDER BY condition")
+    found = await disagreements(scene.store, limit=verdicts.EXAMPLES)
+    differing = {f"differ_{what}": count for what, count in found["counts"].items()}
+    return verdicts.judged(
+        name,
+        claim,
+        holds=not impossible,
+        evidence={**resolved, **differing, "impossible_payouts": len(impossible)},
+        examples=[*impossible[: verdicts.EXAMPLES], *found["examples"]],
+        advice=f"compare with the market's page; {QUERY} lists all that differ",
+    )
