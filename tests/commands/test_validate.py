@@ -21,7 +21,11 @@ CHECKS = [
     "user-volume",
     "positions",
     "market-ids",
+    "resolutions",
 ]
+
+
+REPORTS = ("EXTERNAL_COVERAGE_STATUS.md", "EXTERNAL_COVERAGE_STATUS.html")
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +227,32 @@ def test_a_wallet_called_done_without_a_receipt_is_found(filled: desks.Desk) -> 
     ]
 
 
+def test_resolutions_that_disagree_are_listed_and_impossible_ones_are_found(
+    filled: desks.Desk, shared_sandbox: harness.Sandbox
+) -> None:
+    """Seed 001, validation: what no source can settle is shown each time, and fails nothing."""
+    expected = shared_sandbox.ask("truth")["resolutions"]["disagreements"]
+    told = filled.call("validate", "--only", "resolutions").out
+    assert len(expected) == 3
+    assert all(condition in told for condition in expected)
+    report = filled.json("report", "coverage")["disagreements"]
+    assert report["counts"] == {"payouts": 3, "open": 0, "unresolved": 0}
+    assert sorted(row["condition"] for row in report["examples"]) == expected
+    filled.call("report", "coverage")
+    for name in REPORTS:
+        _, _, listed = (filled.folder / name).read_text().partition("Resolutions that disagree")
+        assert all(condition in listed for condition in expected), name
+    (market,) = filled.sql("SELECT * FROM api_resolution_rows WHERE status = 'resolved' LIMIT 1")
+    pays_twice = {**market, "payouts": [1, 1], "fetched_at": "2100-01-01 00:00:00"}
+    filled.sql(f"INSERT INTO api_resolution_rows FORMAT JSONEachRow {json.dumps(pays_twice)}")
+    try:
+        found = verdicts(filled, "--only", "resolutions")
+    finally:
+        filled.sql("DELETE FROM api_resolution_rows WHERE fetched_at > '2099-01-01 00:00:00'")
+    assert failed(found) == ["resolutions"]
+    assert found["resolutions"]["examples"][0]["condition"] == f"0x{market['condition_id']}"
+
+
 def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
     """Seed 001, validation: exit other than 0 on any failed check; an unknown name is refused."""
     assert filled.call("validate", "--offline").code == 0
@@ -234,7 +264,7 @@ def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
     assert "FAILED   duplicates" in told
     assert "no such check" in filled.call("validate", "--only", "all", code=78).err
     empty = {name: check["outcome"] for name, check in verdicts(new_desk(), "--offline").items()}
-    skipped = {"receipts", "market-volume", "user-volume", "positions"}
+    skipped = {"receipts", "market-volume", "user-volume", "positions", "resolutions"}
     assert empty == {name: "skipped" if name in skipped else "passed" for name in CHECKS}
 
 

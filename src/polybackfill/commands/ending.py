@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import structlog
+
+from polybackfill import errors
 from polybackfill.commands import context, words
-from polybackfill.views import live
+from polybackfill.store import client as stores
+from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledger as ledgers
+
+log = structlog.get_logger()
 
 _FAILED_SHOWN = 5
 
@@ -37,6 +43,19 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         return
     for text in live.ending(picture, dry_run=dry_run):
         print(text)
+    for text in resolution_checks.told(picture.get("disagreements", {})):
+        print(f"  {text}: polybackfill report coverage")
+
+
+async def disagreements(store: stores.Store) -> dict[str, int]:
+    """Markets whose sources do not say the same, by what differs; {} when the store is away."""
+    try:
+        found = await resolution_checks.disagreements(store)
+    except errors.Retry as error:
+        log.warning("run.disagreements_unknown", error=str(error))
+        return {}
+    counts: dict[str, int] = found["counts"]
+    return counts
 
 
 def failed(

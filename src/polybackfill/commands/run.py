@@ -177,6 +177,7 @@ class Run:
         if watch.state == "finished":
             self._sources.complete()
             await self._catch_up()
+            picture["disagreements"] = await self._disagreements()
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
@@ -189,6 +190,12 @@ class Run:
             await memories.catch_up_unless_stopped(
                 self._market_ids, self._stop, self._notifier.alive, clock=self._clock
             )
+
+    async def _disagreements(self) -> dict[str, int]:
+        store = self._ground.store
+        if store is None or self._asked.dry_run or units.RESOLUTIONS not in self._parts:
+            return {}
+        return await ending.disagreements(store)
 
     async def show_estimate(self) -> None:
         """What lies ahead, before the first request of a run of everything."""

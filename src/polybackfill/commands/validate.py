@@ -81,8 +81,7 @@ def _print(verdict: verdicts.Verdict) -> None:
     counts = ", ".join(f"{_shown(value)} {name}" for name, value in verdict.evidence.items())
     if counts:
         print(f"           {counts.replace('_', ' ')}")
-    if verdict.outcome == "failed":
-        tables.show("", verdict.examples)
+    tables.show("", verdict.examples)
     if verdict.advice:
         print(f"           {verdict.advice}")
 

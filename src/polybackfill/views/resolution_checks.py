@@ -11,9 +11,9 @@ LISTED = 20
 QUERY = "SELECT * FROM resolution_disagreements"
 # What differs, by the name the view gives it.
 MEANINGS = {
-    "payouts": "pay otherwise than Gamma's prices or the order book's winner say",
-    "open": "are resolved, though the lists showed them open when they were read",
-    "unresolved": "have a winner in the lists, and were not resolved yet when they were asked for",
+    "payouts": "resolutions pay otherwise than Gamma's prices or the order book's winner say",
+    "open": "markets are resolved that the lists still showed open (read again by the next run)",
+    "unresolved": "markets had a winner before their resolution came (asked for by the next run)",
 }
 
 _COUNTS = "SELECT disagreement, count() AS markets FROM resolution_disagreements GROUP BY 1"
@@ -25,7 +25,9 @@ ORDER BY disagreement = 'payouts' DESC, disagreement, condition_id LIMIT {limit}
 """
 # Payouts are shares of one dollar; rounding of Gamma's prices aside.
 _IMPOSSIBLE = """
-SELECT concat('0x', condition_id) AS condition, payouts, payout_source FROM market_payouts
+SELECT concat('0x', condition_id) AS condition, 'impossible' AS disagreement,
+    payouts AS by_resolutions, [] AS by_gamma, NULL AS by_order_book
+FROM market_payouts
 WHERE abs(arraySum(payouts) - 1) > 0.01 OR arrayMin(payouts) < 0
 """
 _RESOLVED = """
@@ -45,7 +47,8 @@ async def disagreements(store: client.Store, *, limit: int = LISTED) -> dict[str
 
 def told(counts: dict[str, int]) -> list[str]:
     """One line for each way in which markets disagree: how many do."""
-    return [f"{counts[name]:,} {meaning}" for name, meaning in MEANINGS.items() if counts[name]]
+    found = {meaning: counts.get(name, 0) for name, meaning in MEANINGS.items()}
+    return [f"{count:,} {meaning}" for meaning, count in found.items() if count]
 
 
 async def resolutions(scene: verdicts.Scene) -> verdicts.Verdict:
