@@ -149,6 +149,15 @@ class Sandbox:
         return found
 
 
+def true_tables(sandbox: Sandbox) -> dict[str, tuple[int, str]]:
+    """What `Ground.tables` must be when everything is stored as it is now."""
+    truth = sandbox.ask("truth")
+    return {
+        name: (truth[name].get("rows", truth[name].get("count")), truth[name]["digest"])
+        for name in digest.TABLES
+    }
+
+
 @contextlib.contextmanager
 def sandbox(
     *,
@@ -375,21 +384,28 @@ class Ground:
             assert state[name] == expected
         assert state["duplicates"]["rows"] == 0
 
+    def tables(self) -> dict[str, tuple[int, str]]:
+        """Rows and digest of each table the sandbox knows the truth of."""
+        parts = (f"SELECT '{name}' AS name, * FROM ({sql})" for name, sql in digest.TABLES.items())
+        return {
+            row["name"]: (row["rows"], row["digest"]) for row in self.sql(" UNION ALL ".join(parts))
+        }
+
     def prove_everything(self, sandbox: Sandbox) -> None:
         """Every table holds what the sandbox has, no key twice to a plain SELECT, nothing open."""
-        truth = sandbox.ask("truth")
-        for name, sql in digest.TABLES.items():
-            (found,) = self.sql(sql)
-            counted = truth[name].get("rows", truth[name].get("count"))
-            expected = (name, counted, truth[name]["digest"])
-            stored = (name, found["rows"], found["digest"])
-            assert stored == expected, f"stored {stored}, in truth {expected}"
-        for table, key in KEYS.items():
-            twice = self.sql(f"SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1")
-            assert (table, twice) == (table, [])
-        for table in ("wallet_backfill_plan", "condition_backfill_plan"):
-            pending = self.sql(f"SELECT count() AS n FROM {table} WHERE status != 'done'")
-            assert (table, pending) == (table, [{"n": 0}])
+        stored, truth = self.tables(), true_tables(sandbox)
+        assert stored == truth, f"stored {stored}, in truth {truth}"
+        repeated = (
+            f"SELECT '{table}' AS name, count() AS n FROM "
+            f"(SELECT {key} AS k FROM {table} GROUP BY k HAVING count() > 1)"
+            for table, key in KEYS.items()
+        )
+        pending = (
+            f"SELECT '{table}, not done' AS name, count() AS n FROM {table} WHERE status != 'done'"
+            for table in ("wallet_backfill_plan", "condition_backfill_plan")
+        )
+        counts = self.sql(" UNION ALL ".join((*repeated, *pending)))
+        assert [row for row in counts if row["n"]] == []
         assert self.open_units() == 0
 
     def statuses(self) -> dict[str, int]:

@@ -31,6 +31,22 @@ async def test_an_ignored_filter_answers_with_other_markets(visitor: Visitor) ->
     assert len({row["condition_id"] for row in rows}) > 1
 
 
+async def test_other_filters_may_be_ignored_too(visitor: Visitor) -> None:
+    await inject(visitor, "ignored_filter", route="markets", filters=["closed"], count=1)
+    spoiled = (await page(visitor, closed="true", limit=100))["markets"]
+    honest = (await page(visitor, closed="true", limit=100))["markets"]
+    assert {market["closed"] for market in spoiled} == {False}
+    assert {market["closed"] for market in honest} == {True}
+
+
+async def test_a_market_asked_for_alone_may_be_another(visitor: Visitor) -> None:
+    condition = visitor.special["market_no_end"]
+    await inject(visitor, "wrong_rows", route="clob-market", count=1)
+    spoiled = await visitor.ok(f"/clob/markets/{condition}")
+    honest = await visitor.ok(f"/clob/markets/{condition}")
+    assert honest["condition_id"] == condition != spoiled["condition_id"]
+
+
 async def test_a_clamped_page_is_no_end(visitor: Visitor) -> None:
     await inject(visitor, "clamped", route="gamma", limit=7)
     answer = await page(visitor, closed="true", limit=100)

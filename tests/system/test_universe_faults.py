@@ -10,19 +10,46 @@ from tests import harness
 
 from polybackfill.views import digest
 
+BY_ID = ("markets", "trades", "activity", "resolutions")
+SINGLE = ("clob-market", "market", "trades", "activity", "positions", "resolutions")
+FILTERS = {
+    "markets": (("closed",), ("start_date_min", "start_date_max")),
+    "events": (("closed",), ("start_date_min", "start_date_max")),
+    "positions": (("status",),),
+    "activity": (("sort_direction",),),
+}
 FAULTS: list[dict[str, Any]] = [
-    {"kind": "ignored_filter", "route": "markets", "count": 3},
-    {"kind": "ignored_filter", "route": "trades", "count": 3},
-    {"kind": "ignored_filter", "route": "resolutions", "count": 2},
+    *({"kind": "ignored_filter", "route": route, "count": 2} for route in BY_ID),
+    *({"kind": "wrong_rows", "route": route, "count": 2} for route in SINGLE),
+    *(
+        {"kind": "ignored_filter", "route": route, "filters": names, "after": 6, "count": 2}
+        for route, groups in FILTERS.items()
+        for names in groups
+    ),
     {"kind": "clamped", "route": "positions", "probability": 0.2},
     {"kind": "clamped", "route": "trades", "probability": 0.2, "limit": 50},
     {"kind": "500", "route": "events", "after": 30, "count": 8},  # dies halfway
 ]
+KEPT = ("trades", "activity", "positions")
+SHOWN = "SELECT condition_id, resolved, winning_outcome FROM api_markets_staging"
+OPEN = "SELECT condition_id FROM resolution_disagreements WHERE disagreement != 'payouts'"
+# Where a run stands when a market closes: (route, requests of it before), and whether the run that
+# reads it as open comes to know.
+CLOSINGS = (
+    ("clob", 0, True),
+    ("markets", 1, True),
+    ("markets", 30, True),
+    ("events", 10, True),
+    ("resolutions", 0, True),
+    ("trades", 10, False),
+    ("positions", 30, False),
+)
 
 
 @pytest.mark.timeout(240)
 def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
-    """A filter that is ignored, pages that are clamped, an event list that dies halfway."""
+    """Every route answers another question now and then, pages are clamped, an event list dies
+    halfway; then markets close and positions move while a second run reads them."""
     settings = {"host_pause_s": 0.3, "backoff_cap_s": 1}
     with (
         harness.sandbox(trades=10_000, wallets=60, markets=300) as sandbox,
@@ -30,11 +57,52 @@ def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
     ):
         sandbox.faults(*FAULTS)
         ended = ground.run("run", within_s=150)
-        fired = sandbox.fired()
-        assert all(fired[kind] > 0 for kind in ("ignored_filter", "clamped", "500"))
+        unmet = [rule for rule in sandbox.ask("faults") if not rule["fired"]]
+        assert unmet == []
         sandbox.reset()
         ended.expect(0)
         ground.prove_everything(sandbox)
+        assert "3 resolutions pay otherwise" in ended.out, "what no source can settle is said"
+
+        closing = change_universe(sandbox)
+        ground.run("run", within_s=60).expect(0)
+        assert [rule for rule in sandbox.ask("faults") if not rule["fired"]] == []
+        sandbox.reset()
+        truth, found = harness.true_tables(sandbox), ground.tables()
+        assert [name for name in KEPT if truth[name] != found[name]] == []
+        known = {row["condition_id"]: row for row in ground.sql(SHOWN)}
+        for condition, is_known in closing.items():
+            row = known[condition]
+            assert not is_known or (row["resolved"], row["winning_outcome"]) == (True, 0), row
+        listed = [row["condition_id"] for row in ground.sql(OPEN)]
+        assert listed == [], "what one source knew was asked of the others in the same run"
+
+        ground.run("run", within_s=60).expect(0)
+        ground.prove_everything(sandbox)
+
+
+def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:
+    """Let markets close, and positions of wallets move between their pages, while a run goes on.
+
+    The conditions, and whether that very run must know.
+    """
+    shown = [
+        market["condition_id"]
+        for market in sandbox.lines("markets")
+        if market["condition_id"] and market["listed"] and not market["closed"]
+    ]
+    closings = list(zip(shown[3:], CLOSINGS, strict=False))
+    closing = [
+        {"kind": "market_closes", "route": route, "after": after, "target": condition}
+        for condition, (route, after, _) in closings
+    ]
+    moving = [
+        {"kind": "positions_change", "route": "positions", "match": wallet, "target": wallet}
+        | {"after": number % 2}
+        for number, wallet in enumerate(sandbox.wallets[:6])
+    ]
+    sandbox.faults(*closing, *moving)
+    return {condition.removeprefix("0x"): known for condition, (_, _, known) in closings}
 
 
 @pytest.mark.timeout(240)

@@ -28,7 +28,7 @@ _FIRST = {
     units.RESOLUTIONS: (units.CLOB, units.MARKETS, units.EVENTS),
 }
 _LAST = {
-    units.LOOKUPS: (units.CONDITIONS, units.WALLETS),
+    units.LOOKUPS: (units.CONDITIONS, units.WALLETS, units.RESOLUTIONS),
     # A change of a position is a reason to read a wallet again.
     units.WALLETS: (units.CONDITIONS, units.POSITIONS),
     units.POSITIONS: (units.CONDITIONS,),
@@ -207,8 +207,9 @@ class Parts:
             return discovery.PlannedWallets(store), None
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
-            first = partial(discovery.unlisted_conditions, store)
-            return first, partial(traded, unknown_to="api_market_rows")
+            since = partial(discovery.closed_since, store)
+            first = sources.both(partial(discovery.unlisted_conditions, store), since)
+            return first, sources.both(partial(traded, unknown_to="api_market_rows"), since)
         first = partial(discovery.unresolved_conditions, store)
         return first, partial(traded, unknown_to="api_resolution_rows")
 

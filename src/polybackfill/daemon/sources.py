@@ -44,6 +44,18 @@ async def patiently(kind: str, step: Step, clock: clocks.Clock) -> None:
             return
 
 
+def both(first: Listing, second: Listing) -> Listing:
+    """One listing after the other."""
+
+    async def listing() -> AsyncIterator[list[str]]:
+        async for keys in first():
+            yield keys
+        async for keys in second():
+            yield keys
+
+    return listing
+
+
 @dataclass(frozen=True)
 class Upstream:
     """The parts a source feeds on. `ready`: a first listing is worth its while; `ended`: nothing

@@ -66,6 +66,12 @@ WHERE condition_id > {{after:String}} AND condition_id != ''
     AND condition_id NOT IN (SELECT condition_id FROM {known})
 ORDER BY condition_id LIMIT {{chunk:UInt32}}
 """
+# Resolved since the lists were read, which still show them open.
+_CLOSED_SINCE = """
+SELECT condition_id FROM resolution_disagreements
+WHERE disagreement = 'open' AND condition_id > {after:String}
+ORDER BY condition_id LIMIT {chunk:UInt32}
+"""
 _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 _PLANNED_WALLETS = """
 SELECT priority_rank, wallet_address, trade_count FROM wallet_backfill_plan
@@ -101,6 +107,12 @@ async def unresolved_conditions(store: client.Store) -> AsyncIterator[list[str]]
 async def traded_conditions(store: client.Store, *, unknown_to: str) -> AsyncIterator[list[str]]:
     """Conditions of trades that a table (of `api_market_rows`, `api_resolution_rows`) lacks."""
     async for chunk in _chunks(store, _SEEN_IN_TRADES.format(known=unknown_to)):
+        yield chunk
+
+
+async def closed_since(store: client.Store) -> AsyncIterator[list[str]]:
+    """Conditions that are resolved, though the lists still showed them open when they were read."""
+    async for chunk in _chunks(store, _CLOSED_SINCE):
         yield chunk
 
 

@@ -118,7 +118,8 @@ def _disagreements(found: dict[str, Any]) -> str:
         (f"<code>{condition}</code>", *rest)
         for condition, *rest in coverage_text.disagreement_rows(found)
     ]
-    told = "".join(f"<li>{html.escape(text)}</li>" for text in resolution_checks.told(found["counts"]))
+    lines = resolution_checks.told(found["counts"])
+    told = "".join(f"<li>{html.escape(text)}</li>" for text in lines)
     return (
         f'<details class="card"><summary>Resolutions that disagree: {count:,}</summary>'
         f"<ul>{told}</ul>{_table(heads, rows, text=(1, 2, 3, 4))}</details>"
