@@ -86,7 +86,7 @@ def show(
     if ahead.published:
         console.print(
             "sizes as published in mid-2026, until the lists are read: "
-            + ", ".join(ahead.published)
+            + ", ".join(name.replace("_", " ") for name in ahead.published)
         )
 
 

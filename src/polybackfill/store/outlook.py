@@ -20,6 +20,10 @@ SELECT
     (SELECT uniqExact(event_id) FROM api_event_rows) AS events,
     (SELECT count() FROM condition_backfill_plan WHERE status IN ('pending', 'in_progress'))
         AS conditions,
+    (SELECT count() FROM condition_backfill_plan WHERE status = 'done'
+        AND condition_id IN (SELECT condition_id FROM api_market_rows WHERE NOT closed))
+        AS open_again,
+    (SELECT uniqExact(condition_id) FROM api_resolution_rows WHERE status = 'resolved') AS resolved,
     (SELECT sum(trade_count) FROM condition_backfill_plan
         WHERE status IN ('pending', 'in_progress')) AS condition_rows,
     (SELECT count() FROM wallet_backfill_plan) AS planned_wallets,
@@ -32,11 +36,16 @@ SELECT
 
 @dataclass(frozen=True)
 class Outlook:
-    """Keys and rows still to fetch. `published`: names of the figures nobody has counted here."""
+    """Keys and rows still to fetch. `open_again`: markets that were read and are still open;
+    `unresolved`: markets whose resolution is not stored. `published`: names of the figures nobody
+    has counted here.
+    """
 
     markets: int
     events: int
     conditions: int
+    open_again: int
+    unresolved: int
     condition_rows: int
     wallets: int
     wallet_rows: int
@@ -67,10 +76,13 @@ async def of(store: client.Store, *, everything: bool) -> Outlook:
     if "planned_wallets" in published:
         published += ["wallets", "wallet_rows"]
         wallets, wallet_rows = PUBLISHED_WALLETS, PUBLISHED_ROWS
+    markets = known("markets", PUBLISHED_MARKETS)
     return Outlook(
-        markets=known("markets", PUBLISHED_MARKETS),
+        markets=markets,
         events=known("events", PUBLISHED_EVENTS),
         conditions=conditions,
+        open_again=counted["open_again"] if everything else 0,
+        unresolved=max(0, markets - counted["resolved"]),
         condition_rows=condition_rows,
         wallets=wallets,
         wallet_rows=wallet_rows,

@@ -93,8 +93,10 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
     ),
     units.LOOKUPS: lambda a: (0, 0, 0, 0),
     units.CONDITIONS: lambda a: (
-        a.conditions,
-        _pages(a.conditions, _KEYS_PER_BATCH) + a.condition_rows // endpoints.PAGE_ROWS,
+        a.conditions + a.open_again,
+        _pages(a.conditions, _KEYS_PER_BATCH)
+        + _pages(a.open_again, _KEYS_PER_BATCH)
+        + a.condition_rows // endpoints.PAGE_ROWS,
         a.condition_rows,
         _TRADE_BYTES,
     ),
@@ -112,9 +114,9 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
         _POSITION_BYTES,
     ),
     units.RESOLUTIONS: lambda a: (
-        a.markets,
-        _pages(a.markets, _KEYS_PER_BATCH),
-        a.markets,
+        a.unresolved,
+        _pages(a.unresolved, _KEYS_PER_BATCH),
+        a.unresolved,
         _RESOLUTION_BYTES,
     ),
 }
