@@ -46,7 +46,9 @@ def test_a_truncated_journal_heals(
     harm: Callable[[Path], None], half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     harm(half_done.ledger / "ledger.jsonl")
-    _completes(half_done, sandbox)
+    ended = _completes(half_done, sandbox)
+    assert "finished after" in ended.out
+    assert half_done.open_units() == 0
 
 
 def test_a_torn_line_is_kept_aside(half_done: harness.Ground, sandbox: harness.Sandbox) -> None:
@@ -61,7 +63,11 @@ def test_a_lost_checkpoint_costs_time_and_no_row(
     half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     half_done.checkpoints.rename(half_done.folder / "lost")
+    stored = half_done.state()["trades"]["rows"]
     _completes(half_done, sandbox)
+    state = half_done.state()
+    assert state["trades"]["rows"] > stored > 0
+    assert state["duplicates"]["rows"] == 0
 
 
 def _damage_a_line(journal: Path) -> str:

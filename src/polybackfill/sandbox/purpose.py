@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polybackfill.sandbox import people, rows, trading
+from polybackfill.sandbox import people, trading
 
 DAY = 86_400
 PAGE = 1_000  # the largest page of the Data API v2
@@ -154,8 +154,3 @@ def _head(ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People
         condition = int(rng.choice(open_now))
         taker, *makers = _anyone(rng, crowd, 3)
         ledger.fill(now - age, condition, taker, [(maker, _size(rng)) for maker in makers])
-
-
-def listed_rows(columns: rows.Rows) -> int:
-    """Listed trade rows: what `trades` of the options counts."""
-    return int(np.count_nonzero(columns.is_trade & columns.listed))
