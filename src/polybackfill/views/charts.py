@@ -14,6 +14,7 @@ _LABEL = 120
 _ROW = 34
 _BAR = 14
 _PLOT_HEIGHT = 170
+_TICK = 48  # a month written out
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def columns(points: Sequence[tuple[str, float, str]], *, title: str, description
             f'height="{tall:.1f}" rx="{min(3, step / 4):.1f}" class="done">'
             f"<title>{html.escape(told)}</title></rect>"
         )
-        if number % every == 0:
+        if number % every == 0 and left + _TICK <= _WIDTH:
             marks.append(
                 f'<text x="{left:.1f}" y="{_PLOT_HEIGHT + 20}" class="tick">'
                 f"{html.escape(label)}</text>"
