@@ -133,6 +133,13 @@ class Sandbox:
             for name in ("trades", "activity")
         )
 
+    def asked(self) -> dict[str, int]:
+        """Requests by route since the last reset, but for how far the API lies behind, which a run
+        asks once a minute.
+        """
+        routes = self.ask("stats")["routes"]
+        return {name: route["requests"] for name, route in routes.items() if name != "status"}
+
     def requests(self) -> int:
         """Requests of any outcome since the last reset."""
         return sum(route["requests"] for route in self.ask("stats")["routes"].values())

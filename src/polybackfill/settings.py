@@ -124,6 +124,12 @@ class Backfill(BaseSettings):
     plan_refresh_s: float = pydantic.Field(
         5.0, gt=0, le=10, description="How old a status in the plan tables may get."
     )
+    progress_every: int = pydantic.Field(
+        10, ge=1, description="Log a line of progress after so many finished wallets or conditions."
+    )
+    fold_every: int = pydantic.Field(
+        500, ge=1, description="Fold the checkpoint after so many finished units."
+    )
     inflated_sources: list[str] = pydantic.Field(
         default_factory=lambda: ["goldsky"],
         description="Sources of internal trades whose shares are 128 times too large.",

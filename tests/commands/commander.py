@@ -26,6 +26,7 @@ _COMMANDS = (
     "plan",
     "progress",
     "quarantine",
+    "receipts",
     "recover",
     "report",
     "run",

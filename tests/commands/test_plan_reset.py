@@ -28,7 +28,7 @@ def _states(desk: desks.Desk, kind: str = "wallet") -> list[str]:
 
 
 def _asked(sandbox: harness.Sandbox) -> set[str]:
-    return set(sandbox.ask("stats")["routes"])
+    return set(sandbox.asked())
 
 
 def _delete(desk: desks.Desk, column: str, key: str) -> None:

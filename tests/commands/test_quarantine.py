@@ -53,6 +53,8 @@ def test_bad_rows_are_listed_and_the_good_ones_stored(
             raw.get("token_id") == {"not": "text"},
         ]
         assert damaged.count(True) == 1
+    receipts = spoiled.json("check", "receipts", "wallets")["receipts"]
+    assert sum(one["rejected"] for one in receipts) == 4
     text = spoiled.call("quarantine", "list").out
     assert all(row["request"] in text for row in report["newest"])
     assert len(spoiled.json("quarantine", "list", "--limit", 2)["newest"]) == 2

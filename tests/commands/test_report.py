@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import html.parser
 import re
+import time
 
 import pytest
 from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
+
+from polybackfill.daemon import kinds
+from polybackfill.views import proof
+from polybackfill.work import units
 
 SECTIONS = [
     "External coverage status",
@@ -120,12 +125,55 @@ def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
     assert "and 8 more" in text or f"and {len(plan) - 50} more" in text
 
 
-def test_after_a_run_of_everything_every_part_is_proven(
-    new_desk: NewDesk, sandbox: harness.Sandbox
-) -> None:
-    """Seed 001, coverage report: every part of a whole run is 100 % proven, and says so."""
+@pytest.fixture(scope="module")
+def whole(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
+    """A run of everything."""
+    shared_sandbox.reset()
     desk = new_desk()
     desk.call("run", within_s=120)
+    return desk
+
+
+def test_every_unit_leaves_a_receipt(whole: desks.Desk) -> None:
+    """Kind, key, window, pages, rows, first and last time, end of feed seen, rejected rows, and the
+    source's own lag.
+    """
+    began = time.time() - 300
+    parts = {part["name"]: part["counts"] for part in whole.json("report", "coverage")["parts"]}
+    for kind, of_kind in kinds.KINDS.items():
+        told = whole.json("check", "receipts", kind, "--limit", 100_000)
+        receipts = told["receipts"]
+        assert told["found"] == len(receipts) > 0, kind
+        assert {(one["kind"], one["state"], one["error"]) for one in receipts} == {
+            (kind, "done", "")
+        }
+        assert all(one["keys"] and len(one["window"]) == 2 for one in receipts)
+        assert all(one["pages"] > 0 and one["rejected"] == 0 for one in receipts)
+        assert all(began < one["end_seen"] < time.time() for one in receipts)
+        says_so = of_kind.route.host == "data"
+        assert {one["lag_s"] for one in receipts} == {4.0 if says_so else None}
+        timed = [one for one in receipts if one["first_second"] is not None]
+        # The order book's rows carry no time, and what Gamma lists needs no look-up.
+        assert timed or kind in (units.CLOB, units.LOOKUPS), kind
+        assert [one for one in timed if one["first_second"] > one["last_second"]] == []
+        rows = sum(one["rows"] for one in receipts)
+        part = parts.get(kind, parts["markets"])
+        assert part["rows"] == rows if kind not in proof.LISTS["markets"] else part["rows"] >= rows
+        assert part["ends_seen"] == part["units"]
+    (wallet,) = whole.json("check", "receipts", "wallets", "--limit", 1)["receipts"][0]["keys"]
+    told = whole.json("check", "receipts", "--wallet", wallet)
+    assert {one["kind"] for one in told["receipts"]} == {"wallets", "positions"}
+    assert all(one["keys"] == [wallet] for one in told["receipts"])
+    shown = whole.call("check", "receipts", "--wallet", wallet.upper().removeprefix("0X")).out
+    assert shown.count(wallet) == 2
+    assert "4 s" in shown
+    refused = whole.call("check", "receipts", "trades", code=78)
+    assert "no kind trades: the kinds are clob, markets" in refused.err
+
+
+def test_after_a_run_of_everything_every_part_is_proven(whole: desks.Desk) -> None:
+    """Seed 001, coverage report: every part of a whole run is 100 % proven, and says so."""
+    desk = whole
     found = desk.json("report", "coverage")
     assert {part["name"]: part["share"] for part in found["parts"]} == dict.fromkeys(
         ("markets", "events", "conditions", "wallets", "positions", "resolutions"), 1

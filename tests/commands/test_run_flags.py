@@ -41,10 +41,6 @@ def _trades_of(wallet: str) -> str:
     return f"external_trades_raw WHERE wallet_address = '{wallet[2:]}'"
 
 
-def _asked(sandbox: harness.Sandbox) -> dict[str, int]:
-    return {name: route["requests"] for name, route in sandbox.ask("stats")["routes"].items()}
-
-
 def test_limit_takes_the_first_by_rank(
     desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
@@ -62,7 +58,7 @@ def test_limit_takes_the_first_by_rank(
     assert states == ["done", "done", "pending", "done", "done", "done"]
     desk.environment["BACKFILL_SKIP"] = "1"
     assert "nothing to do" in desk.call("run", "wallets").out
-    assert _asked(sandbox) == {"activity": 5}
+    assert sandbox.asked() == {"activity": 5}
 
 
 def test_the_environment_limits_and_a_flag_wins(desk: desks.Desk, busy: list[str]) -> None:
@@ -80,7 +76,7 @@ def test_wallet_alone_restricts_nothing_else(
     desk.call("run", "--wallet", busy[0])
     desk.prove(sandbox, wallets=busy[:1], conditions=[])
     assert desk.value("SELECT uniqExact(condition_id) FROM external_trades_raw") > 10
-    assert set(_asked(sandbox)) == {"activity"}
+    assert set(sandbox.asked()) == {"activity"}
 
 
 def test_condition_alone_restricts_nothing_else(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
@@ -88,7 +84,7 @@ def test_condition_alone_restricts_nothing_else(desk: desks.Desk, sandbox: harne
     desk.call("run", "--condition-id", largest)
     desk.prove(sandbox, wallets=[], conditions=[largest])
     assert desk.value("SELECT uniqExact(wallet_address) FROM external_trades_raw") > 2
-    assert set(_asked(sandbox)) == {"trades"}
+    assert set(sandbox.asked()) == {"trades"}
 
 
 def test_every_way_to_give_ids(desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
@@ -140,7 +136,7 @@ def test_a_contract_is_left_out_with_a_word(
     told = desk.call("run", "--wallet", f"{contract.upper()},{busy[0]}")
     assert f"left out: {contract} is a contract, not a wallet" in told.err
     assert _wallets(desk) == set(desks.bare(busy[:1]))
-    assert _asked(sandbox) == {"activity": 1}
+    assert sandbox.asked() == {"activity": 1}
     only = desk.call("run", "--wallet", contract, code=errors.EXIT_CONFIG)
     assert "every wallet given is a contract" in only.err
     planned = desk.call("plan", "build", "--from", desk.file("p.txt", [contract, busy[0]]))
@@ -208,7 +204,7 @@ def test_parts(
     picture = desk.json("run", *words)
     assert set(picture["parts"]) == set(words)
     routes = {"wallets": "activity", "conditions": "trades"}
-    assert set(_asked(sandbox)) == {routes[part] for part in picture["parts"]}
+    assert set(sandbox.asked()) == {routes[part] for part in picture["parts"]}
 
 
 def test_an_unknown_part_is_refused(desk: desks.Desk) -> None:

@@ -27,7 +27,21 @@ def add_status(commands: menu.Menu) -> None:
         "each part's share, rate, time left and oldest progress; trades expected and fetched",
         "--json",
     )
-    menu.takes_json(status, plan, trades, progress)
+    receipts = actions.command(
+        "receipts",
+        "receipts.check",
+        "what each unit left behind: pages, rows, times, the end of its feed, the source's lag",
+        "wallets --wallet 0x9d84ce0306f8551e02efef1680475fc0f1dc1344 --json",
+    )
+    receipts.add_argument("kind", nargs="?", metavar="KIND", help="wallets, positions, clob, …")
+    receipts.add_argument("--wallet", action="append", metavar="W", help="units of these wallets")
+    receipts.add_argument(
+        "--condition-id", action="append", metavar="ID", help="units of these conditions"
+    )
+    receipts.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="the newest N (default %(default)s)"
+    )
+    menu.takes_json(status, plan, trades, progress, receipts)
 
 
 def add_validate(commands: menu.Menu) -> None:

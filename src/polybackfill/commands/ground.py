@@ -40,7 +40,9 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
         async with context.open_store(chosen, migrate=True) as store:
             store_id = await migrate.store_id(store)
             # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
-            ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=store_id)
+            ledger = ledgers.Ledger.open(
+                chosen.ledger_dir, store_id=store_id, fold_units=backfill.fold_every
+            )
             try:
                 yield Ground(ledger, store)
             finally:

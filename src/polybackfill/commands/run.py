@@ -19,6 +19,7 @@ from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
+from polybackfill.daemon import lag as lags
 from polybackfill.daemon import market_ids as memories
 from polybackfill.store import market_ids, plan_table
 from polybackfill.views import live, snapshot
@@ -114,6 +115,7 @@ class Run:
             buffer_bytes=backfill.buffer_bytes,
             clock=clock,
         )
+        self._lag = lags.Lag(self._client, clock)
         self._tally = writer.Tally()
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
@@ -232,6 +234,7 @@ class Run:
             backoff_cap_s=backfill.backoff_cap_s,
             clock=self._clock,
             rng=self._rng,
+            lag=self._lag,
             memory=self._memory,
         )
         crew = crews.Crew(
@@ -318,6 +321,7 @@ class Run:
             watch=watch,
             file=file,
             clock=self._clock,
+            progress_every=backfill.progress_every,
         )
 
     async def _sync_plan(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from polybackfill import clock as clocks
 from polybackfill import progress as marks
 from polybackfill.polymarket import walk
-from polybackfill.work import queue
+from polybackfill.work import queue, transitions
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Parcel:
 
     `lines`: table name → JSONEachRow bytes; `rows`: table name → number of rows.
     `resume`: where a restart goes on once these rows are acknowledged.
-    `last`: the feed said it ended with this page. `restarted`: the walk began anew with it.
+    `last`: the feed said it ended with this page; `end`: when, and what the source said of itself.
+    `restarted`: the walk began anew with it.
     `marks`: how many of the rows are no data but tell the store that something is complete.
     """
 
@@ -35,6 +36,7 @@ class Parcel:
     last_second: int | None = None
     restarted: bool = False
     marks: int = 0
+    end: transitions.FeedEnd | None = None
 
     @property
     def bytes(self) -> int:

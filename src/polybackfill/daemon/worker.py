@@ -12,9 +12,10 @@ from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import kinds, market_ids, writer
+from polybackfill.daemon import lag as lags
 from polybackfill.polymarket import http, retry, walk
 from polybackfill.work import queue as queues
-from polybackfill.work import units
+from polybackfill.work import transitions, units
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class Walker:
         backoff_cap_s: float,
         clock: clocks.Clock,
         rng: random.Random,
+        lag: lags.Lag,
         memory: market_ids.Memory | None = None,
     ) -> None:
         self._kind = kind
@@ -65,6 +67,7 @@ class Walker:
         self._backoff_cap_s = backoff_cap_s
         self.clock = clock
         self._rng = rng
+        self._lag = lag
         self._memory = memory
         self.pages = 0
         self.fetched_rows = 0
@@ -114,11 +117,18 @@ class Walker:
             self._count(page)
             if self._memory is not None:
                 self._memory.fill(page.rows)
-            parcel = parcel_of(lease, page)
+            end = await self._end(progress) if page.last else None
+            parcel = parcel_of(lease, page, end)
             del page  # its rows are three times the parcel, and the store may keep us waiting
             if parcel is not None:
                 await self._batch.add(parcel, progress)
             progress.mark("page")
+
+    async def _end(self, progress: marks.Progress) -> transitions.FeedEnd:
+        """The end of the feed was seen at this moment."""
+        second = int(self.clock.now())
+        lag_s = await self._lag.of(self._kind.route, progress)
+        return transitions.FeedEnd(second=second, lag_s=lag_s)
 
     async def fetch(
         self, feed: walk.Feed, cursor: str | None, lease: queues.Lease, progress: marks.Progress
@@ -192,8 +202,12 @@ class _Ground:
         return await self._walker.persist(attempt, self._progress)
 
 
-def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
-    """The encoded page; None when it releases nothing and ends nothing."""
+def parcel_of(
+    lease: queues.Lease, page: walk.Page, end: transitions.FeedEnd | None
+) -> batches.Parcel | None:
+    """The encoded page, with the feed's `end` if this is its last; None when it releases nothing
+    and ends nothing.
+    """
     lines: dict[str, bytes] = {}
     rows: dict[str, int] = {}
     for found in filter(None, page.rows):
@@ -212,4 +226,5 @@ def parcel_of(lease: queues.Lease, page: walk.Page) -> batches.Parcel | None:
         last_second=page.last_second,
         restarted=page.restarted,
         marks=len(page.of(records.PositionsEnd)) if page.last else 0,
+        end=end,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import queue as queues
-from polybackfill.work import transitions
+from polybackfill.work import transitions, units
 
 log = structlog.get_logger()
 
@@ -91,6 +91,11 @@ class Writer:
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.cuts = 0
         self._inserting_since: float | None = None
+        self._watchers: list[Callable[[units.Unit], None]] = []
+
+    def on_done(self, watcher: Callable[[units.Unit], None]) -> None:
+        """Tell `watcher` of every unit that is done, once the ledger is on disk."""
+        self._watchers.append(watcher)
 
     async def run(self) -> None:
         """Work until the batch is closed and empty; raises errors.Stop when the store refuses."""
@@ -168,6 +173,8 @@ class Writer:
         for lease in ended:
             log.info("unit.done", unit=lease.unit.id, attempt=lease.attempt)
             self._queues[lease.unit.kind].finish(lease)
+            for watcher in self._watchers:
+                watcher(lease.unit)
 
     def _enter(self, parcel: batches.Parcel) -> bool:
         """Move the ledger; False when the lease is no longer the unit's."""
@@ -182,6 +189,6 @@ class Writer:
         if parcel.restarted:
             self._ledger.restart(unit_id, attempt)
         if parcel.last:
-            return self._ledger.finish(unit_id, attempt, step)
+            return self._ledger.finish(unit_id, attempt, step, parcel.end)
         resume = msgspec.to_builtins(parcel.resume)
         return self._ledger.advance(unit_id, attempt, resume, step)

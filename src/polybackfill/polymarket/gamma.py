@@ -164,14 +164,14 @@ class _Sweep:
         if self.ended:
             self.resume = self._following or walk.Resume(feed=self._fingerprint, ended=True)
         restarted, self._restarted_now = self._restarted_now, False
-        starts = [start for start in listed.starts if start is not None]
+        first, last = listed.span
         return walk.Page(
             rows=listed.rows,
             resume=self.resume,
             last=self.ended and self._following is None,
             fetched_rows=listed.fetched_rows,
-            first_second=min(starts, default=None),
-            last_second=max(starts, default=None),
+            first_second=first,
+            last_second=last,
             restarted=restarted,
         )
 

@@ -36,6 +36,12 @@ class Listed:
         """What is to be stored, one sequence a type."""
         return self.events, self.markets, self.rejected
 
+    @property
+    def span(self) -> tuple[int | None, int | None]:
+        """The first and the last start date, None where no row has one."""
+        dates = [start for start in self.starts if start is not None]
+        return min(dates, default=None), max(dates, default=None)
+
 
 def decode(body: bytes, source: answers.Source) -> fields.Json:
     """The answer, which must be a JSON object. Raises Retry."""

@@ -140,4 +140,5 @@ class _Search:
 
 
 def _page(listed: listing.Listed) -> walk.Page:
-    return walk.Page(listed.rows, walk.Resume(), False, listed.fetched_rows)
+    first, last = listed.span
+    return walk.Page(listed.rows, walk.Resume(), False, listed.fetched_rows, first, last)

@@ -105,11 +105,14 @@ def _page(body: bytes, feed: walk.Feed, source: answers.Source, ended: walk.Resu
     taken = envelope.take(raw_rows, _row, usable, source)
     if {row.condition_id for row in taken.rows} - feed.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
+    times = [row.resolved_at for row in taken.rows if row.resolved_at is not None]
     return walk.Page(
         rows=(_one_each(taken.rows), taken.rejected),
         resume=ended,
         last=True,
         fetched_rows=len(raw_rows),
+        first_second=min(times, default=None),
+        last_second=max(times, default=None),
         unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
     )
 

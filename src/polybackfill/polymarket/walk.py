@@ -262,14 +262,15 @@ class _Walk:
     def _release(self, answer: parse.Parsed, held_second: int | None) -> Page:
         """The held rows of every second but `held_second` (None: of all seconds)."""
         trades, activities = self._held.release(held_second)
+        ends = (answer.seconds[0], answer.seconds[-1]) if answer.seconds else ()
         restarted, self._has_restarted = self._has_restarted, False
         return Page(
             rows=(trades, activities, answer.rejected),
             resume=self._resume,
             last=self.ended,
             fetched_rows=answer.fetched_rows,
-            first_second=answer.seconds[0] if answer.seconds else None,
-            last_second=answer.seconds[-1] if answer.seconds else None,
+            first_second=min(ends, default=None),
+            last_second=max(ends, default=None),
             unknown_fields=answer.unknown_fields,
             restarted=restarted,
         )

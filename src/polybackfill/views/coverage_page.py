@@ -75,7 +75,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
     told = ", ".join(f"{row.label} {row.text}" for row in rows)
     chart = charts.bars(rows, title="Share of each part that is proven complete", description=told)
     table = _table(
-        ("Part", "Proven", "Keys", "In error", "By trades", "Rejected rows", "Rows stored"),
+        ("Part", "Proven", "Keys", "In error", "By trades", "Rejected rows", "Lag", "Rows stored"),
         [
             (
                 part["name"],
@@ -84,6 +84,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
                 f"{part['failed']:,}",
                 coverage_text.share(part["trade_share"]) if part["trades"] else "",
                 f"{part['counts']['rejected'] or 0:,}",
+                coverage_text.lag(part["counts"]["lag_s"]),
                 f"{part['stored']:,}",
             )
             for part in parts

@@ -42,6 +42,11 @@ def share(part: float | None) -> str:
     return f"{int(part * 10_000) / 100:g} %"
 
 
+def lag(seconds: float | None) -> str:
+    """What the source said of itself; n/a where it says nothing, as Gamma and the order book do."""
+    return "n/a" if seconds is None else f"{seconds:g} s"
+
+
 def usd(amount: float) -> str:
     """Whole dollars."""
     return f"${amount:,.0f}"
@@ -104,17 +109,29 @@ def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
             share(part["trade_share"]) if part["trades"] else "",
             f"{part['failed']:,}",
             f"{part['counts']['rejected'] or 0:,}",
+            lag(part["counts"]["lag_s"]),
             f"{part['stored']:,}",
         )
         for part in parts
     ]
-    heads = ("Part", "Keys", "Proven", "Share", "By trades", "In error", "Rejected", "Rows stored")
+    heads = (
+        "Part",
+        "Keys",
+        "Proven",
+        "Share",
+        "By trades",
+        "In error",
+        "Rejected",
+        "Lag",
+        "Rows stored",
+    )
     lines = [
         "## What Is Proven",
         "",
         "Proven means: the feed said that it ended, the store acknowledged every row, and the "
         "checkpoint holds the receipt. Keys are slices of the list for markets and events, wallets "
-        "and conditions for the rest.",
+        "and conditions for the rest. Lag is how far behind the chain the source said it was, at "
+        "most, when a feed ended.",
         "",
         *_table(heads, rows),
     ]

@@ -21,12 +21,17 @@ _COLUMNS = """
 (
     unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
     state LowCardinality(String), whole Bool, partial Bool, rows UInt64, pages UInt64,
-    rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64), attempts UInt32,
-    at DateTime, error String
+    rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64),
+    end_second Nullable(Int64), lag_s Nullable(Float64), attempts UInt32, at DateTime, error String
 )
 """
 
 Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
+
+
+def all_units(ledger: ledgers.Ledger) -> Iterator[Unit]:
+    """Finished units, oldest first, then those in error, then those that were begun."""
+    return itertools.chain(ledger.receipts(), ledger.failed_units(), ledger.open_units())
 
 
 @contextlib.asynccontextmanager
@@ -40,19 +45,17 @@ async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIte
 
 
 def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
-    held: Iterator[Unit] = itertools.chain(
-        ledger.receipts(), ledger.failed_units(), ledger.open_units()
-    )
-    for number, unit in enumerate(held, 1):
+    for number, unit in enumerate(all_units(ledger), 1):
         yield from _keys(number, unit)
 
 
 def _keys(number: int, held: Unit) -> Iterator[bytes]:
     counts = held.counts
+    end = held.end if isinstance(held, transitions.Receipt) else None
     shared = {
         "unit": number,
         "kind": held.unit.kind,
-        "state": _STATES[type(held)],
+        "state": STATES[type(held)],
         "whole": held.unit.window == units.FULL_HISTORY,
         "partial": isinstance(held, transitions.Receipt) and held.partial,
         "rows": counts.rows,
@@ -60,6 +63,8 @@ def _keys(number: int, held: Unit) -> Iterator[bytes]:
         "rejected": counts.rejected,
         "first_second": counts.first_second,
         "last_second": counts.last_second,
+        "end_second": end.second if end is not None else None,
+        "lag_s": end.lag_s if end is not None else None,
         "attempts": held.attempt if isinstance(held, transitions.OpenUnit) else held.attempts,
         "at": held.at.removesuffix("Z").replace("T", " ") or "1970-01-01 00:00:00",
         "error": "" if isinstance(held, transitions.Receipt) else held.error,
@@ -69,7 +74,7 @@ def _keys(number: int, held: Unit) -> Iterator[bytes]:
         yield orjson.dumps({**shared, "key": bare, "reading": reading})
 
 
-_STATES: dict[type[Unit], str] = {
+STATES: dict[type[Unit], str] = {
     transitions.Receipt: "done",
     transitions.FailedUnit: "error",
     transitions.OpenUnit: "open",

@@ -18,6 +18,7 @@ from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, supervisor, worker, writer
 from polybackfill.polymarket import limits as rate_limits
 from polybackfill.work import queue as queues
+from polybackfill.work import units
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class Snapshots:
         watch: supervisor.Supervisor,
         file: Path | None,
         clock: clocks.Clock,
+        progress_every: int,
     ) -> None:
         self._run_name = run_name
         self._parts = parts
@@ -86,6 +88,9 @@ class Snapshots:
         self._started_at = clock.now()
         self._began_at = clock.monotonic()
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW_S)
+        self._progress_every = progress_every
+        self._ended = dict.fromkeys(parts, 0)
+        scribe.on_done(self._unit_done)
 
     async def tick(self) -> None:
         """Take a sample and write the picture to the status file."""
@@ -127,6 +132,25 @@ class Snapshots:
             "budgets": budgets,
             "pauses": self._limits.pauses(),
         }
+
+    def _unit_done(self, unit: units.Unit) -> None:
+        """A line of progress whenever so many more keys of a part have ended."""
+        stats = self._parts[unit.kind].queue.stats()
+        ended = stats["done"] + stats["error"]
+        before, self._ended[unit.kind] = self._ended[unit.kind], ended
+        if ended // self._progress_every > before // self._progress_every:
+            part = self.current()["parts"][unit.kind]
+            log.info(
+                "part.progress",
+                part=unit.kind,
+                last=unit.keys[-1],
+                done=part["done"],
+                error=part["error"],
+                of=part["units"],
+                share=round(part["share"], 4),
+                rows=sum(self._scribe.rows.values()),
+                eta_s=part["eta_s"],
+            )
 
     def _part(self, part: Part, budgets: dict[str, Any], pages_per_s: float) -> dict[str, Any]:
         stats = part.queue.stats()

@@ -30,8 +30,9 @@ async def read(
     running: bool,
     now: float,
 ) -> dict[str, Any]:
-    """Part by part: keys by state, shares, rates, seconds left (None: not known), and of the parts
-    that a plan weighs the share of trades. `picture`: the newest of the run, None of none.
+    """Part by part: keys by state, shares, rates, seconds left (None: not known); by the receipts
+    the rows stored and set aside, and the key that was done last; of the parts that a plan weighs
+    the share of trades. `picture`: the newest of the run, None of none.
     """
     shown: dict[str, Any] = (picture or {}).get("parts", {})
     parts = {kind: _from_picture(part, running=running) for kind, part in shown.items()}
@@ -39,8 +40,17 @@ async def read(
         planned = await _planned(store, kind)
         if planned["keys"]:
             parts[kind] = _merged(kind, parts.get(kind), planned, running=running)
-    for kind, done in _in_ledger(ledger).items():
+    for kind, totals in (ledger.totals() if ledger is not None else {}).items():
+        done = totals.keys
         parts.setdefault(kind, _part(keys=done, done=done, eta_s=0.0 if not running else None))
+        if not running and kind not in plan_table.TABLES:
+            _bring_up(parts[kind], done)
+        parts[kind] |= {
+            "rows": totals.rows,
+            "rejected": totals.rejected,
+            "last_key": totals.last_key.partition("@")[0],
+            "last_at": totals.last_at,
+        }
     for kind, age_s in _oldest(ledger, now).items():
         if kind in parts:
             parts[kind]["oldest_progress_s"] = age_s
@@ -110,6 +120,13 @@ def _from_picture(part: dict[str, Any], *, running: bool) -> dict[str, Any]:
     )
 
 
+def _bring_up(part: dict[str, Any], done: int) -> None:
+    """A killed run's last picture may be a second older than what the ledger knows."""
+    if part["done"] < done <= part["keys"]:
+        part["pending"] = max(0, part["pending"] - (done - part["done"]))
+        part["done"], part["share"] = done, done / part["keys"]
+
+
 def _part(
     *,
     keys: int = 0,
@@ -132,6 +149,10 @@ def _part(
         "allowed_per_s": allowed_per_s,
         "eta_s": eta_s,
         "oldest_progress_s": None,
+        "rows": 0,
+        "rejected": 0,
+        "last_key": "",
+        "last_at": "",
         "trades_expected": 0,
         "trade_share": None,
         "trade_share_projected": None,
@@ -143,13 +164,6 @@ def _at_limit(kind: str, keys: int, trades: int) -> float:
     requests = -(-keys // kinds.KINDS[kind].keys_per_request) + trades // endpoints.PAGE_ROWS
     budget = endpoints.PUBLISHED[kinds.KINDS[kind].route.budgets[0]]
     return round(requests * budget.window_s / budget.requests, 1)
-
-
-def _in_ledger(ledger: ledgers.Ledger | None) -> dict[str, int]:
-    """Kind → keys done, whatever asked for them."""
-    if ledger is None:
-        return {}
-    return {kind: totals.keys for kind, totals in ledger.totals().items()}
 
 
 def _oldest(ledger: ledgers.Ledger | None, now: float) -> dict[str, float]:

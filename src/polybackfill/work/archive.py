@@ -31,26 +31,41 @@ _receipt_decoder = msgspec.json.Decoder(transitions.Receipt)
 
 
 class Totals(msgspec.Struct, kw_only=True):
-    """Sums over finished units; always counted anew from receipts, never carried on."""
+    """Sums over finished units; always counted anew from receipts, never carried on.
+
+    `last_key`, `last_at`: of the unit that ended last, which is transition `last_seq`.
+    """
 
     units: int = 0
     keys: int = 0
     rows: int = 0
     pages: int = 0
     rejected: int = 0
+    last_seq: int = 0
+    last_key: str = ""
+    last_at: str = ""
 
     def add(self, receipt: transitions.Receipt) -> None:
         """Count one more receipt."""
-        self.units += 1
-        self.keys += len(receipt.unit.keys)
-        self.rows += receipt.counts.rows
-        self.pages += receipt.counts.pages
-        self.rejected += receipt.counts.rejected
+        counts = receipt.counts
+        self._sum(1, len(receipt.unit.keys), counts.rows, counts.pages, counts.rejected)
+        self._ended(receipt.seq, receipt.unit.keys[-1], receipt.at)
 
     def merge(self, more: Totals) -> None:
         """Count another sum in."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self._sum(more.units, more.keys, more.rows, more.pages, more.rejected)
+        self._ended(more.last_seq, more.last_key, more.last_at)
+
+    def _sum(self, units: int, keys: int, rows: int, pages: int, rejected: int) -> None:
+        self.units += units
+        self.keys += keys
+        self.rows += rows
+        self.pages += pages
+        self.rejected += rejected
+
+    def _ended(self, seq: int, key: str, at: str) -> None:
+        if seq >= self.last_seq:
+            self.last_seq, self.last_key, self.last_at = seq, key, at
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

@@ -206,7 +206,12 @@ class Book:
     def _finish(self, line: transitions.Finish) -> None:
         held = self._drop_open(line.id)
         receipt = transitions.Receipt(
-            seq=line.seq, unit=held.unit, attempts=line.attempt, counts=line.counts, at=line.at
+            seq=line.seq,
+            unit=held.unit,
+            attempts=line.attempt,
+            counts=line.counts,
+            at=line.at,
+            end=line.end,
         )
         window = self.window_number(held.unit)
         for key in held.unit.keys:

@@ -29,12 +29,13 @@ class DurableBook:
         writable: bool = True,
         fold_lines: int = FOLD_LINES,
         segment_units: int = archive.SEGMENT_UNITS,
+        fold_units: int | None = None,
         step: files.Step = files.no_step,
     ) -> None:
         self._folder = folder
         self._writable = writable
         self._fold_lines = fold_lines
-        self._fold_units = segment_units
+        self._fold_units = fold_units or segment_units
         self._disk = disk.Disk(
             folder, store_id=store_id, writable=writable, segment_units=segment_units, step=step
         )

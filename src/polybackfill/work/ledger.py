@@ -43,10 +43,13 @@ class Ledger:
         clock: clocks.Clock | None = None,
         fold_lines: int = durable.FOLD_LINES,
         segment_units: int = archive.SEGMENT_UNITS,
+        fold_units: int | None = None,
         step: files.Step = files.no_step,
     ) -> Ledger:
         """Open for writing; the caller holds the folder's lock. Blocks while it reads.
 
+        It folds by itself when so many lines were written or `fold_units` units have finished
+        (None: as many as a segment holds).
         Units a dead process held become open again, one interruption more on their account.
         Raises errors.Stop for a damaged, foreign, newer or unwritable folder, and for one that
         belongs to a store with another id.
@@ -56,6 +59,7 @@ class Ledger:
             store_id=store_id,
             fold_lines=fold_lines,
             segment_units=segment_units,
+            fold_units=fold_units,
             step=step,
         )
         ledger = cls(book, clock or clocks.SystemClock())
@@ -205,15 +209,19 @@ class Ledger:
         return True
 
     def finish(
-        self, unit_id: str, attempt: int, step: transitions.Counts = transitions.NOTHING
+        self,
+        unit_id: str,
+        attempt: int,
+        step: transitions.Counts = transitions.NOTHING,
+        end: transitions.FeedEnd | None = None,
     ) -> bool:
-        """The end is proven and every row acknowledged; `step` as in `advance`."""
+        """The end is proven and every row acknowledged; `step` as in `advance`, `end` as seen."""
         held = self._current(unit_id, attempt)
         if held is None:
             return False
         counts = held.counts.plus(step)
         self._durable.append(
-            transitions.Finish(id=unit_id, attempt=attempt, counts=counts, **self._stamp())
+            transitions.Finish(id=unit_id, attempt=attempt, counts=counts, end=end, **self._stamp())
         )
         return True
 

@@ -39,6 +39,15 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING = Counts()
 
 
+class FeedEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a feed as it was seen: in which second, and how many seconds the source said then
+    that it lies behind the chain, None where it does not say.
+    """
+
+    second: int
+    lag_s: float | None = None
+
+
 class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):
     """A unit that was begun and has not ended.
 
@@ -83,6 +92,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     at: str
     partial: bool = False
+    end: FeedEnd | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -139,6 +149,7 @@ class Finish(Transition, frozen=True, kw_only=True, tag="finish"):
     id: str
     attempt: int
     counts: Counts
+    end: FeedEnd | None = None
 
 
 class Fail(Transition, frozen=True, kw_only=True, tag="fail"):

@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clock as clocks
-from polybackfill.daemon import batch, crew, kinds, notify, supervisor, worker, writer
+from polybackfill.daemon import batch, crew, kinds, lag, notify, supervisor, worker, writer
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.work import ledger, queue, units
 
@@ -79,6 +79,7 @@ class Rig:
             backoff_cap_s=self.options["backoff_cap_s"],
             clock=self.clock,
             rng=random.Random(1),
+            lag=lag.Lag(self.client, self.clock),
         )
         self.crew = crew.Crew(
             self.kind,

@@ -9,7 +9,7 @@ import aiohttp
 
 from polybackfill import clock as clocks
 from polybackfill import progress
-from polybackfill.daemon import batch, kinds, worker
+from polybackfill.daemon import batch, kinds, lag, worker
 from polybackfill.polymarket import endpoints, http, limits, trade_feeds
 from polybackfill.sandbox import app, options
 from polybackfill.work import ledger, queue, units
@@ -52,6 +52,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         kinds.KINDS[units.CONDITIONS],
         client=client, batch=parcels, queue=leases, pacer=worker.Pacer(0, clock),
         page_attempts=3, backoff_cap_s=1, clock=clock, rng=random.Random(1),
+        lag=lag.Lag(client, clock),
     )  # fmt: skip
     lease = await leases.take("w")
     assert lease is not None
@@ -59,7 +60,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
     await parcels.close()
     cut = await parcels.cut()
     assert cut is not None
-    newest = max(parcel.first_second or 0 for parcel in cut.parcels)
+    newest = max(parcel.last_second or 0 for parcel in cut.parcels)
     assert newest == fresh["data"][0]["timestamp"]
     stored = b"".join(parcel.lines["external_trades_landing"] for parcel in cut.parcels)
     missing = [row for row in fresh["data"] if row["transaction_hash"][2:].encode() not in stored]

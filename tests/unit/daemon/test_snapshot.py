@@ -39,6 +39,7 @@ def pictures(
         watch=watch,
         file=file,
         clock=rig.clock,
+        progress_every=5,
     )
     watch.add_duty(supervisor.Duty("status", 0.1, made.tick))
     return made

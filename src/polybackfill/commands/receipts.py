@@ -1,0 +1,59 @@
+"""`polybackfill check receipts`: what each unit left behind."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from polybackfill import errors
+from polybackfill.commands import context, validate, words
+from polybackfill.daemon import kinds
+from polybackfill.views import receipts, tables
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """The newest receipts, of one kind or of some keys; reads the ledger alone."""
+    if arguments.kind not in (None, *kinds.KINDS):
+        raise errors.Stop(f"no kind {arguments.kind}: the kinds are {', '.join(kinds.KINDS)}")
+    if arguments.limit < 1:
+        raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
+    chosen = context.settings_of(arguments)
+    typed = words.keys(arguments)
+    ledger = validate.ledger_of(chosen)
+    if ledger is None:
+        raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")
+    found = receipts.newest(
+        ledger,
+        kind=arguments.kind,
+        keys=frozenset((*typed["wallets"], *typed["conditions"])),
+        limit=arguments.limit,
+    )
+    if arguments.json:
+        context.print_json(found)
+    else:
+        rows = [_row(one) for one in found["receipts"]]
+        tables.show(f"newest of {found['found']:,} units", rows, "no such unit was begun yet")
+    return errors.EXIT_OK
+
+
+def _row(one: dict[str, Any]) -> dict[str, Any]:
+    first, *others = one["keys"]
+    return {
+        "kind": one["kind"],
+        "key": f"{first} and {len(others)} more" if others else first,
+        "state": one["state"],
+        "pages": one["pages"],
+        "rows": one["rows"],
+        "rejected": one["rejected"],
+        "first": _time(one["first_second"]),
+        "last": _time(one["last_second"]),
+        "end seen": _time(one["end_seen"]),
+        "lag": "" if one["lag_s"] is None else f"{one['lag_s']:g} s",
+    }
+
+
+def _time(second: int | None) -> str:
+    if second is None:
+        return ""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")

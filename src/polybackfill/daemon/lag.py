@@ -1,0 +1,51 @@
+"""How far the Data API lies behind the chain, asked at most once a minute when a unit ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill import progress as marks
+from polybackfill.polymarket import endpoints, http, status
+
+log = structlog.get_logger()
+
+_FRESH_S = 60.0
+_ANSWER_S = 10.0  # a receipt without the lag is worth more than a worker that waits for it
+
+
+class Lag:
+    """One reading for all workers."""
+
+    def __init__(self, client: http.Client, clock: clocks.Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._asked_at: float | None = None
+        self._lag_s: float | None = None
+
+    async def of(self, route: endpoints.Route, progress: marks.Progress) -> float | None:
+        """Seconds behind, by an answer of the last minute; None where a source does not say."""
+        if route.host != endpoints.STATUS.host:
+            return None
+        async with self._asking:
+            now = self._clock.monotonic()
+            if self._asked_at is None or now - self._asked_at >= _FRESH_S:
+                self._lag_s = await self._ask(progress)
+                self._asked_at = self._clock.monotonic()
+            return self._lag_s
+
+    async def _ask(self, progress: marks.Progress) -> float | None:
+        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Reply:
+            return await self._client.get(route, asked, progress)
+
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await status.lag_s(get)
+        except (errors.Retry, errors.GiveUp, TimeoutError) as error:
+            log.info("source.lag_unknown", error=str(error))
+            return None

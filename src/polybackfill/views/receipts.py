@@ -1,0 +1,65 @@
+"""Receipts as people and scripts read them: one record for each unit of the ledger."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from typing import Any
+
+from polybackfill import records
+from polybackfill.views import receipt_table
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import transitions, units
+
+# Their keys name slices of a list, no ids.
+_SLICED = frozenset({units.CLOB, units.MARKETS, units.EVENTS})
+
+
+def newest(
+    ledger: ledgers.Ledger, *, kind: str | None, keys: Collection[str], limit: int
+) -> dict[str, Any]:
+    """The last `limit` units of a kind (None: of all) that hold one of `keys` (none: any key).
+
+    `found` counts all of them. Finished ones come first, oldest first, then those in error and
+    those under way. Reads every receipt of the ledger, ten thousand at a time.
+    """
+    shown: deque[receipt_table.Unit] = deque(maxlen=limit)
+    found = 0
+    for held in receipt_table.all_units(ledger):
+        if kind not in (None, held.unit.kind):
+            continue
+        if keys and not any(_bare(key) in keys for key in held.unit.keys):
+            continue
+        found += 1
+        shown.append(held)
+    return {"found": found, "receipts": [record(held) for held in shown]}
+
+
+def record(held: receipt_table.Unit) -> dict[str, Any]:
+    """One unit. Times are epoch seconds; `end_seen`: when the feed said that it ended, None while
+    it has not; `lag_s`: how far the source then lay behind the chain, None where it does not say.
+    """
+    end = held.end if isinstance(held, transitions.Receipt) else None
+    return {
+        "kind": held.unit.kind,
+        "keys": [_shown(held.unit.kind, key) for key in held.unit.keys],
+        "window": list(held.unit.window),
+        "state": receipt_table.STATES[type(held)],
+        "pages": held.counts.pages,
+        "rows": held.counts.rows,
+        "rejected": held.counts.rejected,
+        "first_second": held.counts.first_second,
+        "last_second": held.counts.last_second,
+        "end_seen": end.second if end is not None else None,
+        "lag_s": end.lag_s if end is not None else None,
+        "recorded_at": held.at,
+        "error": "" if isinstance(held, transitions.Receipt) else held.error,
+    }
+
+
+def _bare(key: str) -> str:
+    return key.partition("@")[0]
+
+
+def _shown(kind: str, key: str) -> str:
+    return key if kind in _SLICED else records.show(_bare(key))
