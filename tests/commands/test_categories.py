@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tests import harness
 from tests.commands import desk as desks
-from tests.commands import lists
 
 from polybackfill import errors
 from polybackfill.polymarket import contracts
@@ -69,9 +68,9 @@ class Sum:
 
 def truth(sandbox: harness.Sandbox) -> dict[str, dict[str, Sum]]:
     """Wallet → category → figures, from the sandbox's ledger and markets alone."""
-    markets = {row["condition_id"]: row for row in lists.ndjson(f"{sandbox.url}/_sandbox/markets")}
+    markets = {row["condition_id"]: row for row in sandbox.lines("markets")}
     books: dict[tuple[str, str], Held] = defaultdict(Held)
-    for row in lists.ndjson(f"{sandbox.url}/_sandbox/ledger"):
+    for row in sandbox.lines("ledger"):
         if row["combo"] or row["wallet"].removeprefix("0x") in contracts.CONTRACTS:
             continue
         book = books[row["wallet"], row["condition_id"]]
@@ -184,14 +183,14 @@ def test_dimensions_equal_the_truth(filled: desks.Desk, shared_sandbox: harness.
     """Seed 004, dimension build: both JSON files with fields, category and tags; payout 0 stored
     as 0; category by tag map, Uncategorized as fallback."""
     markets = {
-        row["condition_id"]: row
-        for row in lists.ndjson(f"{shared_sandbox.url}/_sandbox/markets")
+        row["condition_id"].lower().removeprefix("0x").ljust(64, "0"): row
+        for row in shared_sandbox.lines("markets")
         if row["condition_id"]
     }
     seeds = {row["condition_id"]: row for row in read(filled, "markets_dim_seed.json")}
-    assert set(seeds) == {f"0x{lists.bare(condition)}" for condition in markets}
+    assert set(seeds) == {f"0x{condition}" for condition in markets}
     for condition, known in markets.items():
-        seed = seeds[f"0x{lists.bare(condition)}"]
+        seed = seeds[f"0x{condition}"]
         assert set(seed["tags"]) - {"All"} == set(known["tags"]) - {"All"}
         assert seed["category"] == bucket(known["tags"])
         assert seed["event_id"] == known["event_id"]

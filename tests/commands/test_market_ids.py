@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from tests import harness
 from tests.commands import desk as desks
-from tests.commands import lists
 from tests.commands.conftest import NewDesk
 
 from polybackfill.work import lock, turns
@@ -29,11 +27,9 @@ class Office:
         self.desk, self.sandbox = desk, sandbox
         self.results = desk.data / "market_id_lookup_results.jsonl"
         self.final = desk.data / "market_id_lookup_results.json"
-        with urllib.request.urlopen(f"{sandbox.url}/_sandbox/markets", timeout=60) as answer:  # noqa: S310
-            markets = [json.loads(line) for line in answer.read().splitlines()]
         self.truth = {
             desks.bare([market["condition_id"]])[0]: market["market_id"]
-            for market in markets
+            for market in sandbox.lines("markets")
             if market["condition_id"]
         }
         special = sandbox.ask("universe")["special"]
@@ -307,9 +303,9 @@ def test_finalize_all_refuses_stops_and_shows(office: Office) -> None:
     assert all(name in error for name in (*SEEDS, office.results.name))
     assert "polybackfill dims build" in error
 
-    lists.fill(desk, office.sandbox.url)
-    desk.call("dims", "build")
     desk.call("market-ids", "lookup")
+    desk.call("run", "markets", "events", "resolutions")
+    desk.call("dims", "build")
     assert office.results.name not in desk.call("finalize-all").err
     said = desk.json("finalize-all")
     assert said["market_ids"]["valid_mappings"] == len(office.traded) - 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests import harness
-from tests.commands import lists
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions")
@@ -24,7 +23,7 @@ def sandbox() -> Iterator[harness.Sandbox]:
 
 def markets(sandbox: harness.Sandbox) -> list[dict[str, Any]]:
     """All markets there are, by the sandbox."""
-    return lists.ndjson(f"{sandbox.url}/_sandbox/markets")
+    return sandbox.lines("markets")
 
 
 def picture(ended: harness.Finished) -> dict[str, Any]:

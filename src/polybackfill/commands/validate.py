@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
 from polybackfill.commands import api, context
-from polybackfill.polymarket import endpoints, replies, retry, user_volume
+from polybackfill.polymarket import endpoints, replies, retry
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
 
@@ -57,7 +57,7 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
 
 
 @contextlib.asynccontextmanager
-async def _asking(chosen: settings.Settings) -> AsyncIterator[user_volume.Get]:
+async def _asking(chosen: settings.Settings) -> AsyncIterator[replies.Get]:
     """Asks the Data API inside the limits, as patiently as a run does."""
     backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
     mark = progress.Progress(clock)

@@ -17,8 +17,6 @@ DAY_S = 86_400
 # `start` of 0 means three years back, of 1 the whole history.
 FIRST_SECOND = 1
 
-Get = replies.Get
-
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """Fills of a wallet in a stretch of days: how many, shares, and USD."""
@@ -35,7 +33,7 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-async def ask(get: Get, wallet: str, first: int, last: int) -> Volume:
+async def ask(get: replies.Get, wallet: str, first: int, last: int) -> Volume:
     """Fills of `wallet` (40 hex, no 0x) from the day of second `first` to that of `last`.
 
     An unknown wallet has none. Raises Retry for an answer that is no volume, and what `get` raises.

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from polybackfill.polymarket import user_volume
+from polybackfill.polymarket import replies, user_volume
 from polybackfill.views import verdicts
 
 # Gamma counts fills under 0.01 share, which no feed lists; the drift of tested markets was 0.000 %
@@ -150,7 +150,7 @@ async def _stored(scene: verdicts.Scene, wallet: str, end: int) -> list[Day]:
 
 
 async def _gaps(
-    get: user_volume.Get, wallet: str, stored: list[Day], first: int, last: int
+    get: replies.Get, wallet: str, stored: list[Day], first: int, last: int
 ) -> AsyncIterator[dict[str, Any]]:
     """The days from `first` to `last` that differ, found by halving: one question if none does."""
     held = [one for one in stored if first <= one[0] <= last]
