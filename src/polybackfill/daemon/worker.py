@@ -77,7 +77,7 @@ class Walker:
         """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
         await self._pacer.wait(progress)
         try:
-            await self._make_sure_of_the_host(lease, progress)
+            await self._make_sure_of_the_host(progress)
             await self._walk(lease, progress)
         except errors.Retry as error:
             self._give_back(lease, error)
@@ -96,7 +96,7 @@ class Walker:
         silent = self._client.silent_s(route) > _OUTAGE_S
         return silent and self._client.answered_at(route) < lease.taken_at
 
-    async def _make_sure_of_the_host(self, lease: queues.Lease, progress: marks.Progress) -> None:
+    async def _make_sure_of_the_host(self, progress: marks.Progress) -> None:
         """After a long silence ask what any healthy host answers; raises Retry in an outage.
 
         A unit that fails after that answer fails by itself, even if it is the last one left.

@@ -44,7 +44,7 @@ class DataApi:
             floor=round(asked.amount("filter_amount", 0.01) * 1e6),
             cash=cash and asked.text("filter_amount") is not None,
         )
-        page = self._page("trades", question, asked, ascending=False, bound={})
+        page = self._page("trades", question, asked, ascending=False)
         return self._envelope("trades", page, self._world.renderer.trades(page.chosen), {})
 
     def activity(self, asked: query.Query) -> replies.Reply:
@@ -64,7 +64,7 @@ class DataApi:
             hide_transfers=asked.flag("exclude_deposits_withdrawals", default=True),
         )
         ascending = bound["dir"] == "ASC"
-        page = self._page("activity", question, asked, ascending=ascending, bound=bound)
+        page = self._page("activity", question, asked, ascending=ascending)
         return self._envelope("activity", page, self._world.renderer.activity(page.chosen), bound)
 
     def resolutions(self, asked: query.Query) -> replies.Reply:
@@ -145,7 +145,6 @@ class DataApi:
         asked: query.Query,
         *,
         ascending: bool,
-        bound: dict[str, object],
     ) -> feeds.Page:
         limit, after, offset = asked.limit(), None, 0
         cursor = asked.text("cursor")
