@@ -10,7 +10,7 @@ are rounded, enriched or renamed later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 import msgspec
@@ -327,24 +327,17 @@ def normalise_token(text: str) -> str:
 
 def parse_wallet(text: str) -> str:
     """A wallet as a person types it. Raises Stop naming the input and the remedy."""
-    try:
-        return normalise_wallet(text.strip())
-    except errors.Reject as problem:
-        raise errors.Stop(
-            f"{_shown(text)} is not a wallet address; "
-            "expected 40 hexadecimal digits, with or without 0x before them"
-        ) from problem
+    expected = "a wallet address; expected 40 hexadecimal digits, with or without 0x before them"
+    return _typed(text, normalise_wallet, expected)
 
 
 def parse_condition(text: str) -> str:
     """A condition id as a person types it. Raises Stop naming the input and the remedy."""
-    try:
-        return normalise_condition(text.strip())
-    except errors.Reject as problem:
-        raise errors.Stop(
-            f"{_shown(text)} is not a condition id; expected 64 hexadecimal digits "
-            "(or 62 starting with 01 or 02), with or without 0x before them"
-        ) from problem
+    expected = (
+        "a condition id; expected 64 hexadecimal digits "
+        "(or 62 starting with 01 or 02), with or without 0x before them"
+    )
+    return _typed(text, normalise_condition, expected)
 
 
 def show(digits: str) -> str:
@@ -382,6 +375,13 @@ def _hex_digits(text: str, digits: int) -> str:
 
 def _refuse(reason: str) -> str:
     raise errors.Reject(reason)
+
+
+def _typed(text: str, normalise: Callable[[str], str], expected: str) -> str:
+    try:
+        return normalise(text.strip())
+    except errors.Reject as problem:
+        raise errors.Stop(f"{_shown(text)} is not {expected}") from problem
 
 
 def _shown(text: str) -> str:
