@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests import harness
@@ -46,6 +48,24 @@ def new_desk(
     yield make
     for one in made:
         one.end_commands()
+
+
+@pytest.fixture(scope="session")
+def replayed(recorded_dir: Path) -> Iterator[harness.Sandbox]:
+    """A sandbox that serves the recorded rows instead of a universe of its own."""
+    command = [*harness.COMMAND, "sandbox", "--port", "0", "--latency-ms", "0"]
+    command += ["--limits", "off", "--replay", str(recorded_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            running = harness.Sandbox(process.stdout.readline().split()[-1].rstrip("/"))
+            ranked = running.ask("wallets?top=1000000")
+            running.wallets = [row["wallet"] for row in ranked if not row["contract"]]
+            ranked = running.ask("conditions?top=1000000")
+            running.conditions = [row["condition_id"] for row in ranked]
+            yield running
+        finally:
+            process.kill()
 
 
 @pytest.fixture

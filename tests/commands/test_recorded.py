@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +26,6 @@ FILL = (
 
 pytestmark = pytest.mark.recorded
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def replayed(recorded_dir: Path) -> Iterator[harness.Sandbox]:
-    """A sandbox that serves the recorded rows instead of a universe of its own."""
-    command = [*harness.COMMAND, "sandbox", "--port", "0", "--latency-ms", "0"]
-    command += ["--limits", "off", "--replay", str(recorded_dir)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            running = harness.Sandbox(process.stdout.readline().split()[-1].rstrip("/"))
-            ranked = running.ask("wallets?top=1000000")
-            running.wallets = [row["wallet"] for row in ranked if not row["contract"]]
-            ranked = running.ask("conditions?top=1000000")
-            running.conditions = [row["condition_id"] for row in ranked]
-            yield running
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")

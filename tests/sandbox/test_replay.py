@@ -12,7 +12,6 @@ import pytest
 from polybackfill.sandbox import app, options, recorded
 
 from .conftest import Open, Row, Visitor
-from .test_list_truth import digest as summary
 
 TWIN_TX = "0xc12bff78413d75398bafabdaa5f69b37065579bc6e30fa43c5bf00e5c25eba9b"
 TWIN_WALLET = "0xc2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"
@@ -98,37 +97,6 @@ async def test_recorded_lists_are_served_to_the_end(replayed: Visitor) -> None:
     page = await replayed.ok("/clob/markets")
     assert page["count"] == 1000
     assert all(len(row["tokens"]) in {0, 2} for row in page["data"])
-
-
-async def test_recorded_markets_and_events_equal_the_truth(
-    replayed: Visitor, recorded_dir: Path
-) -> None:
-    truth = await replayed.ok("/_sandbox/truth")
-    opened = await replayed.listed("markets", closed="false")
-    closed = await replayed.listed("markets", closed="true")
-    by_condition = {row.get("conditionId") or "": row for row in [*opened, *closed]}
-    without = truth["markets"]["without_condition"]["count"]
-    assert len(by_condition) - bool(without) == truth["markets"]["count"]
-    assert len(opened) + len(closed) == truth["markets"]["count"] + without
-    for name, key, count in (
-        ("gamma-markets-compact-open-universe-wakeupnemo.jsonl.gz", "conditionId", 35_955),
-        ("gamma-markets-resolved-btc5m-ligengxin96.jsonl", "condition_id", 292),
-        ("gamma-markets-trimmed-with-tags-johnstew324.json.gz", "conditionId", 5_711),
-        ("seed-markets-dim-cascadian.json.gz", "condition_id", 5_781),
-    ):
-        rows = cast(list[Row], recorded.read(recorded_dir / name))
-        held = [row.get(key) or "" for row in rows]
-        assert len(held) == count
-        assert set(held) <= set(by_condition), name
-    events = [
-        row for flag in ("true", "false") for row in await replayed.listed("events", closed=flag)
-    ]
-    lines = [
-        f"{row['id']}|{row['slug']}|{int(row['closed'])}|"
-        + ",".join(map(str, sorted(int(market["id"]) for market in row["markets"])))
-        for row in events
-    ]
-    assert summary(lines) == (truth["events"]["count"], truth["events"]["digest"])
 
 
 async def test_ids_of_the_seed_are_looked_up(replayed: Visitor, recorded_dir: Path) -> None:

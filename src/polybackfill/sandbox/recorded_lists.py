@@ -84,7 +84,8 @@ def _event_objects(folder: Path) -> Iterator[Json]:
 
 
 def _add_trimmed(folder: Path, markets: dict[str, Json]) -> dict[str, list[str]]:
-    """Add the trimmed objects as closed markets; returns tag slugs by condition id."""
+    """Add the trimmed objects as closed markets; returns tag slugs by condition id, or by market id
+    where there is none."""
     known = {_text(body, "conditionId") for body in markets.values()}
     genuine = {
         _text(seed, "condition_id"): int(_text(seed, "market_id"))
@@ -93,14 +94,19 @@ def _add_trimmed(folder: Path, markets: dict[str, Json]) -> dict[str, list[str]]
     }
     labels: dict[str, list[str]] = {}
     event_ids: dict[str, int] = {}
+    stand_in = FIRST_STAND_IN_ID
     for path in sorted(folder.glob("gamma-markets-trimmed-*.json*")):
         for trimmed in cast(list[Json], recorded.read(path)):
             condition, title = _text(trimmed, "conditionId"), _text(trimmed, "eventTitle")
-            labels.setdefault(condition, cast(list[str], trimmed["tags"]))
+            tags = cast(list[str], trimmed["tags"])
             if condition in known:
+                labels.setdefault(condition, tags)
                 continue
-            known.add(condition)
-            number = genuine.get(condition, FIRST_STAND_IN_ID + len(known))
+            stand_in += 1
+            number = genuine.get(condition, stand_in)
+            if condition:  # drafts have none; each is a market of its own
+                known.add(condition)
+            labels[condition or str(number)] = tags
             event_id = event_ids.setdefault(title, FIRST_STAND_IN_ID + len(event_ids))
             markets[str(number)] = _untrimmed(trimmed, number, event_id, title)
     return labels
@@ -217,7 +223,7 @@ def _market(body: Json, labels: dict[str, list[str]], tag_ids: dict[str, int]) -
         closed_at=moment(body.get("closedTime")) if closed else 0,
         payouts=_payouts(body) if closed else (),
         body={name: value for name, value in body.items() if name not in {"events", "tags"}},
-        tags=tuple(sorted(tag_ids[slug] for slug in labels.get(condition, ()))),
+        tags=tuple(sorted(tag_ids[slug] for slug in labels.get(condition or str(body["id"]), ()))),
         event_ids=None if stubs is None else tuple(int(str(stub["id"])) for stub in stubs),
         icon=_text(body, "icon"),
         uma_status=_text(body, "umaResolutionStatus"),
