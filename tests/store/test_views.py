@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 
 from polybackfill.store import client, migrate
-from polybackfill.views import scratch
+from polybackfill.views import scratch, slices, union
 
 TX = "cd" * 32
 CONDITION = "ab" * 32
@@ -136,6 +137,18 @@ async def test_identical_fills_are_matched_one_by_one(migrated: client.Store) ->
     await insert(migrated, [fill(0), fill(1), fill(2)])
     assert await sources(migrated) == {"clob_fills": 2, "polymarket_data_api": 1}
     assert await suspects(migrated) == 0  # the internal source merely lacks one
+
+
+async def test_the_view_is_counted_in_parts(
+    migrated: client.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 001, pm_trades_with_external: the parts a count is made in leave no market out."""
+    monkeypatch.setattr(slices, "ROWS", 1)
+    markets = ["", "00" * 32, "7f" * 32, "80" * 32, "ff" * 32, "no hex"]
+    await put(migrated, "pm_trades", *(internal(n, condition_id=c) for n, c in enumerate(markets)))
+    await insert(migrated, [fill(n, condition_id=c) for n, c in enumerate(markets[:3])])
+    assert len(slices.of(len(markets))) == 7
+    assert await union.counts(migrated) == {"internal": 6, "external": 3, "view": 6}
 
 
 async def test_a_fill_of_another_size_on_both_sides_is_suspect(migrated: client.Store) -> None:

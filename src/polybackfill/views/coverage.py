@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from polybackfill.store import client
-from polybackfill.views import digest, proof, resolution_checks, scratch
+from polybackfill.views import digest, proof, resolution_checks, scratch, slices, union
 from polybackfill.work import ledger as ledgers
 
 TOP_WALLETS = 25
@@ -34,7 +34,13 @@ SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
     toInt128(0) AS internal_micro,
     -sum(toInt128(round(cash_value * 1e6))) AS external_micro, toUInt64(0) AS internal_wallets,
     toUInt64(0) AS external_wallets, '' AS question
-FROM external_trades_shared WHERE copy <= internal_copies GROUP BY key
+FROM {shared} GROUP BY key
+"""
+# The fills of both sources, found once.
+_SHARED = "(wallet_address String, condition_id String, cash_value Float64)"
+_FILL_SHARED = """
+INSERT INTO {shared} SELECT wallet_address, condition_id, cash_value
+FROM external_trades_shared WHERE copy <= internal_copies AND {slice}
 """
 _BY_KEY = """
 AS SELECT key, sum(internal) AS internal, sum(external) AS external,
@@ -74,12 +80,6 @@ SELECT concat('0x', key) AS condition, question, internal, external, internal_wa
 FROM {by_key} WHERE external_wallets > 0
 ORDER BY internal_wallets = 0 DESC, external DESC, key LIMIT {limit}
 """
-_UNION = """
-SELECT
-    (SELECT count() FROM pm_trades) AS internal,
-    (SELECT count() FROM external_trades_raw) AS external,
-    (SELECT count() FROM pm_trades_with_external) AS view
-"""
 _MONTHS = """
 SELECT toString(toStartOfMonth(trade_timestamp)) AS month, count() AS trades,
     sum(cash_value) AS usd
@@ -100,10 +100,19 @@ GROUP BY status ORDER BY status
 async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, Any]:
     """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
     async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(
+            scratch.table(store, _SHARED, order="condition_id")
+        )
+        fills = await union.counts(store)
+        for part in slices.of(fills["internal"]):
+            await store.command(_FILL_SHARED.format(shared=shared, slice=part))
         by_wallet, by_market = [
             await stack.enter_async_context(
                 scratch.table(
-                    store, _BY_KEY.format(sources=_SOURCES.format(key=key, wallets=wallets))
+                    store,
+                    _BY_KEY.format(
+                        sources=_SOURCES.format(key=key, wallets=wallets, shared=shared)
+                    ),
                 )
             )
             for key, wallets in (
@@ -111,22 +120,25 @@ async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, 
                 ("condition_id", "uniqExact(wallet_address)"),
             )
         ]
-        return await _figures(store, ledger, by_wallet, by_market)
+        return await _figures(store, ledger, by_wallet, by_market, fills)
 
 
 async def _figures(
-    store: client.Store, ledger: ledgers.Ledger | None, by_wallet: str, by_market: str
+    store: client.Store,
+    ledger: ledgers.Ledger | None,
+    by_wallet: str,
+    by_market: str,
+    fills: dict[str, int],
 ) -> dict[str, Any]:
     (totals,) = await store.rows(_TOTALS.format(by_key=by_wallet))
     (markets,) = await store.rows(_MARKETS.format(by_key=by_market))
-    (union,) = await store.rows(_UNION)
     (repeated,) = await store.rows(
         f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({digest.DUPLICATES})"
     )
     usd = totals["internal_usd"] + totals["external_usd"]
     # Of the external fills those are in both sources that were not counted as external.
-    overlap = union["external"] - totals["external_trades"]
-    expected = union["internal"] + union["external"] - overlap
+    overlap = fills["external"] - totals["external_trades"]
+    expected = fills["internal"] + fills["external"] - overlap
     return {
         "parts": [_part(part) for part in await proof.parts(store, ledger)],
         "disagreements": await resolution_checks.disagreements(store),
@@ -135,10 +147,10 @@ async def _figures(
         "markets": markets,
         "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
         "union": {
-            **union,
+            **fills,
             "overlap": overlap,
             "expected": expected,
-            "holds": union["view"] == expected,
+            "holds": fills["view"] == expected,
         },
         "duplicates": repeated,
         "months": await store.rows(_MONTHS),

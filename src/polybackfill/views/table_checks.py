@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from polybackfill.views import digest, verdicts
+import collections
+
+from polybackfill.views import digest, slices, union, verdicts
 
 # Positions and activity of a real wallet disagree for 0.7 to 6 % of its markets, because transfers
 # and the automated market maker of 2020 to 2022 are in no feed (third party, autumn 2026).
@@ -18,27 +20,32 @@ _KEYS = {
     "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
     "api_resolutions": "condition_id",
 }
+_OVERLAP = """
+SELECT countIf(is_suspect) AS suspects,
+    sumIf(internal_fills - matched_fills, is_suspect) AS internal_unmatched,
+    sumIf(external_fills - matched_fills, is_suspect) AS external_unmatched,
+    sum(matched_fills) AS fills_of_both_sources,
+    uniqExactIf(condition_key, matched_fills > 0) AS conditions_of_both_sources
+FROM trade_overlap
+"""
 # The overlap counted without the views: fills of transactions both sides hold, key by key.
-_ARITHMETIC = """
-SELECT
-    (SELECT count() FROM pm_trades) AS internal,
-    (SELECT count() FROM external_trades_raw) AS external,
-    (SELECT sum(least(internal_copies, external_copies)) FROM (
-        SELECT countIf(is_internal) AS internal_copies, countIf(NOT is_internal) AS external_copies
-        FROM (
-            SELECT wallet_address, condition_id, tx_hash, asset_id_decimal AS token,
-                toString(side) AS side, shares, true AS is_internal
-            FROM pm_fills
-            UNION ALL
-            SELECT wallet_address, condition_id, tx_hash, token_id AS token,
-                toString(side) AS side, shares, false AS is_internal
-            FROM external_trades_raw
-            WHERE tx_hash IN (SELECT tx_hash FROM pm_fills)
-        )
-        GROUP BY sipHash128(wallet_address, condition_id, tx_hash, token, side,
-            toInt64(round(shares * 1e6)))
-    )) AS overlap,
-    (SELECT count() FROM pm_trades_with_external) AS view
+_MATCHED = """
+SELECT sum(least(internal, external)) AS overlap
+FROM (
+    SELECT countIf(is_internal) AS internal, countIf(NOT is_internal) AS external
+    FROM (
+        SELECT wallet_address, condition_id, tx_hash, asset_id_decimal AS token,
+            toString(side) AS side, shares, true AS is_internal
+        FROM pm_fills
+        UNION ALL
+        SELECT wallet_address, condition_id, tx_hash, token_id AS token,
+            toString(side) AS side, shares, false AS is_internal
+        FROM external_trades_raw
+        WHERE sipHash64(tx_hash) IN (SELECT sipHash64(tx_hash) FROM pm_fills)
+    )
+    GROUP BY sipHash128(wallet_address, condition_id, tx_hash, token, side,
+        toInt64(round(shares * 1e6)))
+)
 """
 _WRONG_IDS = """
 SELECT concat('0x', condition_id) AS condition, market_id, trades, known
@@ -91,25 +98,20 @@ async def duplicates(scene: verdicts.Scene) -> verdicts.Verdict:
 
 async def overlap(scene: verdicts.Scene) -> verdicts.Verdict:
     """No fill is counted from two sources because they write it differently."""
-    (counts,) = await scene.store.rows(
-        "SELECT count() AS suspects, sum(internal_fills - matched_fills) AS internal_unmatched, "
-        "sum(external_fills - matched_fills) AS external_unmatched FROM trade_overlap_suspects"
-    )
-    (shared,) = await scene.store.rows(
-        "SELECT countIf(copy <= internal_copies) AS fills_of_both_sources, "
-        "uniqExactIf(condition_id, copy <= internal_copies) AS conditions_of_both_sources "
-        "FROM external_trades_shared"
-    )
-    examples = await scene.store.rows(
-        "SELECT concat('0x', wallet_address) AS wallet, concat('0x', condition_id) AS condition, "
-        "concat('0x', tx_hash) AS transaction, toString(side) AS side, internal_shares, "
-        f"external_shares FROM trade_overlap_suspects LIMIT {verdicts.EXAMPLES}"
-    )
+    (counts,) = await scene.store.rows(_OVERLAP)
+    examples = []
+    if counts["suspects"]:
+        examples = await scene.store.rows(
+            "SELECT concat('0x', wallet_address) AS wallet, concat('0x', condition_id) AS "
+            "condition, concat('0x', tx_hash) AS transaction, toString(side) AS side, "
+            "internal_shares, external_shares FROM trade_overlap_suspects "
+            f"LIMIT {verdicts.EXAMPLES}"
+        )
     return verdicts.judged(
         "overlap",
         "no fill of pm_trades is counted again as an external one of another size",
         holds=counts["suspects"] == 0,
-        evidence={**counts, **shared},
+        evidence=counts,
         examples=examples,
         advice="compare these transactions; SELECT * FROM trade_overlap_suspects lists them all",
     )
@@ -117,7 +119,8 @@ async def overlap(scene: verdicts.Scene) -> verdicts.Verdict:
 
 async def view_arithmetic(scene: verdicts.Scene) -> verdicts.Verdict:
     """The union holds every fill once: internal + external - overlap."""
-    (counts,) = await scene.store.rows(_ARITHMETIC)
+    counts = await union.counts(scene.store)
+    counts |= (await scene.store.rows(_MATCHED))[0]
     expected = counts["internal"] + counts["external"] - counts["overlap"]
     return verdicts.judged(
         "view-arithmetic",
@@ -153,10 +156,14 @@ async def market_ids(scene: verdicts.Scene) -> verdicts.Verdict:
 
 async def positions(scene: verdicts.Scene) -> verdicts.Verdict:
     """What wallets did adds up to what the API says they hold."""
-    by_status = await scene.store.rows(
-        f"SELECT status, count() AS pairs {_RECONCILED} GROUP BY status ORDER BY status"
-    )
-    counts = {row["status"]: row["pairs"] for row in by_status}
+    (stored,) = await scene.store.rows("SELECT count() AS n FROM external_trades_raw")
+    counts: dict[str, int] = collections.Counter()
+    for part in slices.of(stored["n"]):
+        by_status = await scene.store.rows(
+            f"SELECT status, count() AS pairs {_RECONCILED} AND {part} "
+            "GROUP BY status ORDER BY status"
+        )
+        counts.update({row["status"]: row["pairs"] for row in by_status})
     pairs = sum(counts.values())
     name, claim = "positions", "trades, splits, merges, conversions and redemptions add up to the "
     claim += f"API's positions, but for {UNRECONCILED_SHARE:.0%} of wallet and token pairs"
@@ -165,16 +172,19 @@ async def positions(scene: verdicts.Scene) -> verdicts.Verdict:
             name, claim, "skipped", advice="no wallet has both its history and its positions yet"
         )
     differing = counts.get("differs", 0)
-    examples = await scene.store.rows(
-        "SELECT concat('0x', wallet_address) AS wallet, concat('0x', condition_id) AS condition, "
-        f"token_id, net_shares, api_shares, difference {_RECONCILED} AND status = 'differs' "
-        f"ORDER BY abs(difference) DESC, token_id LIMIT {verdicts.EXAMPLES}"
-    )
+    examples = []
+    if differing:
+        examples = await scene.store.rows(
+            "SELECT concat('0x', wallet_address) AS wallet, concat('0x', condition_id) AS "
+            f"condition, token_id, net_shares, api_shares, difference {_RECONCILED} "
+            "AND status = 'differs' ORDER BY abs(difference) DESC, token_id "
+            f"LIMIT {verdicts.EXAMPLES}"
+        )
     return verdicts.judged(
         name,
         claim,
         holds=differing <= UNRECONCILED_SHARE * pairs,
-        evidence={"pairs": pairs, **counts},
+        evidence={"pairs": pairs, **dict(sorted(counts.items()))},
         examples=examples,
         advice="a wallet's activity is missing, or its positions are older than its trades: "
         "polybackfill run wallets positions",

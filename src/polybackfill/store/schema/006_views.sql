@@ -32,44 +32,31 @@ SELECT
     toString(data_source) AS data_source
 FROM pm_trades;
 
--- External fills whose wallet, market and transaction pm_trades knows too. Fills are the same when
--- wallet, market, transaction, token, side and size in millionths of a share are. `copy` numbers
--- equal external fills from 1, `internal_copies` says how many of them pm_trades holds: the copies
--- up to that number are the overlap. Wallet and market stand in each key, so that a question about
--- one of them reads nothing else.
-CREATE OR REPLACE VIEW external_trades_shared {on_cluster}
-(
-    wallet_address String, condition_id String, tx_hash String, source LowCardinality(String),
-    ingested_at DateTime, external_trade_id UUID, market_question String,
-    side LowCardinality(String), outcome_index Int32, shares Float64, price Float64,
-    cash_value Float64, fees Float64, trade_timestamp DateTime, token_id String,
-    outcome LowCardinality(String), market_id String, usdc_size Nullable(Float64),
-    source_route LowCardinality(String), fetched_at DateTime, micro Int64, copy UInt64,
-    internal_copies UInt64
-) AS
-SELECT numbered.*, held.copies AS internal_copies
-FROM
-(
-    SELECT
-        *,
-        toInt64(round(shares * 1e6)) AS micro,
-        row_number() OVER (
-            PARTITION BY wallet_address, condition_id, tx_hash, token_id, side, micro
-            ORDER BY external_trade_id) AS copy
-    FROM external_trades_raw
-    LEFT SEMI JOIN
-    (
-        SELECT DISTINCT wallet_address, condition_id, tx_hash FROM pm_fills
-    ) AS known USING (wallet_address, condition_id, tx_hash)
-) AS numbered
-LEFT JOIN
-(
-    SELECT wallet_address, condition_id, tx_hash, asset_id_decimal AS token_id, side,
-        toInt64(round(shares * 1e6)) AS micro, count() AS copies
-    FROM pm_fills
-    GROUP BY wallet_address, condition_id, tx_hash, token_id, side, micro
-) AS held USING (wallet_address, condition_id, tx_hash, token_id, side, micro)
-SETTINGS join_use_nulls = 0;
+-- Fills of the public API with what makes two fills the same: wallet, market, and `fill_key`, that is
+-- transaction, token, side and size in millionths of a share. A hash, because joins and groups over
+-- all fills would else hold 250 bytes for each; wallet and market stand beside it, so that a question
+-- about one of them reads nothing else.
+CREATE OR REPLACE VIEW external_fills {on_cluster} AS
+SELECT *, cityHash64(tx_hash, token_id, side, toInt64(round(shares * 1e6))) AS fill_key
+FROM external_trades_raw;
+
+-- How often pm_trades holds a fill.
+CREATE OR REPLACE VIEW internal_copies {on_cluster} AS
+SELECT wallet_address, condition_id,
+    cityHash64(tx_hash, asset_id_decimal, side, toInt64(round(shares * 1e6))) AS fill_key,
+    count() AS internal_copies
+FROM pm_fills
+GROUP BY wallet_address, condition_id, fill_key;
+
+-- External fills that pm_trades holds too. `copy` numbers equal ones from 1: the copies up to the
+-- number `internal_copies` are the overlap.
+CREATE OR REPLACE VIEW external_trades_shared {on_cluster} AS
+SELECT
+    *,
+    row_number() OVER (
+        PARTITION BY fill_key, wallet_address, condition_id ORDER BY external_trade_id) AS copy
+FROM external_fills
+INNER JOIN internal_copies USING (wallet_address, condition_id, fill_key);
 
 -- All fills in the columns of pm_trades, each once. Precedence: a fill that pm_trades holds is shown
 -- as pm_trades has it; of the external fills those follow that it lacks, copy by copy. The fee of an
@@ -93,11 +80,8 @@ SELECT
     if(fees > 0, fees, greatest(0., if(side = 'BUY', 1, -1) * ifNull(usdc_size - cash_value, 0.)))
         AS fee_amount,
     toString(source) AS data_source
-FROM external_trades_raw
-LEFT ANTI JOIN
-(
-    SELECT wallet_address, condition_id, tx_hash FROM pm_fills
-) AS known USING (wallet_address, condition_id, tx_hash)
+FROM external_fills
+LEFT ANTI JOIN internal_copies USING (wallet_address, condition_id, fill_key)
 UNION ALL
 SELECT
     toString(external_trade_id) AS fill_id, trade_timestamp AS block_time,
@@ -111,6 +95,36 @@ SELECT
 FROM external_trades_shared
 WHERE copy > internal_copies;
 
+-- Fills of both sources in transactions that pm_trades knows. `trade_key` is a transaction's wallet,
+-- market and side, `fill_key` a token and size in it.
+CREATE OR REPLACE VIEW fills_compared {on_cluster} AS
+SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, shares, true AS is_internal,
+    sipHash128(wallet_address, condition_id, tx_hash, side) AS trade_key,
+    cityHash64(asset_id_decimal, toInt64(round(shares * 1e6))) AS fill_key
+FROM pm_fills
+UNION ALL
+SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, shares, false AS is_internal,
+    sipHash128(wallet_address, condition_id, tx_hash, side) AS trade_key,
+    cityHash64(token_id, toInt64(round(shares * 1e6))) AS fill_key
+FROM external_trades_raw
+WHERE cityHash64(tx_hash) IN (SELECT cityHash64(tx_hash) FROM pm_fills);
+
+-- How many fills of a wallet, market and side each source holds in one transaction, and how many of
+-- these are the same. `condition_key` is a hash of the market.
+CREATE OR REPLACE VIEW trade_overlap {on_cluster} AS
+SELECT
+    trade_key, any(condition_key) AS condition_key, sum(internal) AS internal_fills,
+    sum(external) AS external_fills, sum(least(internal, external)) AS matched_fills,
+    internal_fills > matched_fills AND external_fills > matched_fills AS is_suspect
+FROM
+(
+    SELECT trade_key, any(cityHash64(condition_id)) AS condition_key, countIf(is_internal) AS internal,
+        countIf(NOT is_internal) AS external
+    FROM fills_compared
+    GROUP BY trade_key, fill_key
+)
+GROUP BY trade_key;
+
 -- Where a fill may be counted twice all the same: in one transaction both sides hold fills of a
 -- wallet, market and side that the other does not know, as when one of them rounds sizes. Fills that
 -- only one side holds are no suspects: the other may lack them.
@@ -121,25 +135,19 @@ CREATE OR REPLACE VIEW trade_overlap_suspects {on_cluster}
     external_shares Float64
 ) AS
 SELECT
-    wallet_address, condition_id, tx_hash, side,
-    sum(internal) AS internal_fills, sum(external) AS external_fills,
-    sum(matched) AS matched_fills,
-    sum(internal_shares) AS internal_shares, sum(external_shares) AS external_shares
+    wallet_address, condition_id, tx_hash, side, sum(internal) AS internal_fills,
+    sum(external) AS external_fills, sum(least(internal, external)) AS matched_fills,
+    sum(of_internal) AS internal_shares, sum(of_external) AS external_shares
 FROM
 (
-    SELECT wallet_address, condition_id, tx_hash, side, count() AS internal, 0 AS external,
-        0 AS matched, sum(shares) AS internal_shares, 0.0 AS external_shares
-    FROM pm_fills
-    GROUP BY wallet_address, condition_id, tx_hash, side
-    UNION ALL
-    SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, 0 AS internal,
-        count() AS external, countIf(copy <= internal_copies) AS matched,
-        0.0 AS internal_shares, sum(shares) AS external_shares
-    FROM external_trades_shared
-    GROUP BY wallet_address, condition_id, tx_hash, side
+    SELECT wallet_address, condition_id, tx_hash, side, countIf(is_internal) AS internal,
+        countIf(NOT is_internal) AS external, sumIf(shares, is_internal) AS of_internal,
+        sumIf(shares, NOT is_internal) AS of_external
+    FROM fills_compared
+    WHERE trade_key IN (SELECT trade_key FROM trade_overlap WHERE is_suspect)
+    GROUP BY wallet_address, condition_id, tx_hash, side, fill_key
 )
-GROUP BY wallet_address, condition_id, tx_hash, side
-HAVING internal_fills > matched_fills AND external_fills > matched_fills;
+GROUP BY wallet_address, condition_id, tx_hash, side;
 
 -- Trades read from the chain by the user's own pipeline.
 CREATE OR REPLACE VIEW chain_trades {on_cluster}
