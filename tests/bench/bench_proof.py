@@ -115,6 +115,7 @@ def proof(trades: int, shared: float) -> list[Figure]:
         asyncio.run(fill(ground, trades, shared))
         for name, words in CHECKS.items():
             found += _measured(ground, name, words)
+        harness.until(lambda: ground.store_pid() is None, "the end of the store", 60.0)
     return found
 
 
