@@ -331,6 +331,16 @@ def test_finalize_all_refuses_stops_and_shows(office: Office) -> None:
     assert not (desk.data / BREAKDOWN).exists()
 
 
+def test_finalize_all_needs_no_lookups_after_a_run_that_found_all_ids(office: Office) -> None:
+    """Seed 004, finalize-all: what is no prerequisite is not asked for."""
+    desk = office.desk
+    desk.call("run", "markets", "events", "resolutions")
+    desk.sql("ALTER TABLE external_trades_raw DELETE WHERE market_id = ''")
+    desk.call("dims", "build")
+    assert not office.results.exists()
+    assert desk.json("finalize-all")["market_ids"]["total_lookups"] == 0
+
+
 def test_one_lookup_or_apply_at_a_time(office: Office) -> None:
     """Seed 004, ingestion resolver: two processes do not ask for the same conditions."""
     with turns.turn(office.desk.data / "runtime" / "market-ids.lock", "market-ids lookup"):

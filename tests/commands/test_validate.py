@@ -12,6 +12,8 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
+from polybackfill.work import lock
+
 CHECKS = [
     "duplicates",
     "overlap",
@@ -88,6 +90,14 @@ def test_a_clean_store_passes_every_check(filled: desks.Desk) -> None:
     assert "ok       duplicates" in told
     assert "skipped  user-volume" in told
     assert told.endswith("all checks hold\n")
+
+
+def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
+    """Never over a limit: a run spends all of them, and the check says why it was left out."""
+    with lock.held(filled.ledger):
+        told = filled.call("validate", "--only", "user-volume").out
+    assert told.startswith("skipped  user-volume")
+    assert "BACKFILL_SHARE" in told
 
 
 def test_a_duplicate_is_found(filled: desks.Desk) -> None:

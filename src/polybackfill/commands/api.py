@@ -51,12 +51,18 @@ async def client(
         await made.close()
 
 
+def spent(chosen: settings.Settings) -> str:
+    """Who spends the limits of this address, and the remedy; empty when they are free."""
+    runs = lock.holder(chosen.ledger_dir)
+    if runs is None or chosen.backfill.share < 1.0:
+        return ""
+    return (
+        f"a run spends the limits of this address ({runs}): wait for its end, or give each its "
+        "part with BACKFILL_SHARE, say 0.8 and 0.2"
+    )
+
+
 def require_free(chosen: settings.Settings) -> None:
     """Raise errors.Stop when a run already spends the limits of this address."""
-    runs = lock.holder(chosen.ledger_dir)
-    if runs is not None and chosen.backfill.share == 1.0:
-        raise errors.Stop(
-            f"a run spends the limits of this address ({runs}): wait for its end, or give each its "
-            "part with BACKFILL_SHARE, say 0.8 and 0.2",
-            exit_code=errors.EXIT_UNAVAILABLE,
-        )
+    if told := spent(chosen):
+        raise errors.Stop(told, exit_code=errors.EXIT_UNAVAILABLE)

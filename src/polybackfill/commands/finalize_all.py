@@ -40,7 +40,7 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     """Run the steps; list the files, the distribution of coverage and sample sentences."""
     chosen = context.settings_of(arguments)
     folder = chosen.backfill.data_dir
-    _require(folder)
+    _require(chosen)
     lookups = market_ids.finalized(folder)["metadata"]
     if lookups["conflicts"]:
         return _stopped(arguments, lookups)
@@ -62,16 +62,21 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-def _require(folder: Path) -> None:
-    missing = []
-    for name, command in _NEEDED.items():
-        path = folder / name
-        if not path.is_file():
-            missing.append(f"{path} does not exist ({command})")
-        elif path.stat().st_size < _MIN_BYTES:
-            missing.append(f"{path} holds nothing ({command})")
+def _require(chosen: settings.Settings) -> None:
+    """Raise errors.Stop that names what is missing. Lookups are not where a run found all ids."""
+    missing = {
+        name: f"{path} {'holds nothing' if path.is_file() else 'does not exist'} ({command})"
+        for name, command in _NEEDED.items()
+        if _is_empty(path := chosen.backfill.data_dir / name)
+    }
+    if set(missing) == {lookup_book.RESULTS} and context.run(market_ids.nothing_waits(chosen)):
+        del missing[lookup_book.RESULTS]
     if missing:
-        raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing)}")
+        raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing.values())}")
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.is_file() or path.stat().st_size < _MIN_BYTES
 
 
 def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:

@@ -180,6 +180,9 @@ def _print_lookup(found: dict[str, Any]) -> None:
 def finalize(arguments: argparse.Namespace) -> int:
     """Put the looked-up lines together into one checked document."""
     chosen = context.settings_of(arguments)
+    source = chosen.backfill.data_dir / lookup_book.RESULTS
+    if not source.is_file():
+        raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
     document = finalized(chosen.backfill.data_dir)
     told = document["metadata"]
     if arguments.json:
@@ -200,12 +203,10 @@ def finalize(arguments: argparse.Namespace) -> int:
 
 
 def finalized(data_dir: Path) -> dict[str, Any]:
-    """Write the document of all lookups so far and return it. Raises errors.Stop."""
-    source = data_dir / lookup_book.RESULTS
-    if not source.is_file():
-        raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
+    """Write the document of all lookups so far, maybe none, and return it. Raises errors.Stop."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    document = lookup_book.finalized(lookup_book.read(source), moment)
+    told = lookup_book.read(data_dir / lookup_book.RESULTS)
+    document = lookup_book.finalized(told, moment)
     with files.stopping("write", data_dir / RESULT):
         files.write_atomic(data_dir / RESULT, orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return document
@@ -228,6 +229,14 @@ async def _status(chosen: settings.Settings) -> dict[str, Any]:
     async with opened(chosen) as store:
         told = lookup_book.read(chosen.backfill.data_dir / lookup_book.RESULTS)
         return await id_coverage.read(market_ids.MarketIds(store), told)
+
+
+async def nothing_waits(chosen: settings.Settings) -> bool:
+    """Whether every trade has its market id, so that there is nothing to look up."""
+    async with opened(chosen) as store:
+        async for _ in market_ids.MarketIds(store).missing():
+            return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -40,10 +40,12 @@ async def _validate(
     found = []
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.open_store(chosen, migrate=True))
-        get = None
+        get, silent = None, "--offline: the API is not asked"
         if not arguments.offline:
+            silent = api.spent(chosen)
+        if not silent:
             get = await stack.enter_async_context(_asking(chosen))
-        scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample)
+        scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample, silent)
         async for verdict in validation.verdicts_of(scene, names):
             found.append(verdict)
             if not arguments.json:

@@ -32,14 +32,15 @@ class Verdict:
 class Scene:
     """What the checks look at.
 
-    `ledger`: None when there is no checkpoint yet; `get`: asks the API, None offline; `sample`: how
-    many wallets are compared with the API.
+    `ledger`: None when there is no checkpoint yet; `get`: asks the API, None when it must not be
+    asked, for the reason in `silent`; `sample`: how many wallets are compared with the API.
     """
 
     store: client.Store
     ledger: ledgers.Ledger | None
     get: replies.Get | None = None
     sample: int = 20
+    silent: str = ""
 
 
 Check = Callable[[Scene], Awaitable[Verdict]]

@@ -110,7 +110,7 @@ async def user_days(scene: verdicts.Scene) -> verdicts.Verdict:
     name = "user-volume"
     claim = "a wallet has on every day as many fills and shares as /v2/user-volume counts"
     if scene.get is None:
-        return verdicts.Verdict(name, claim, "skipped", advice="--offline: the API is not asked")
+        return verdicts.Verdict(name, claim, "skipped", advice=scene.silent)
     sampled = await scene.store.rows(
         _SAMPLE, parameters={"sample": scene.sample, "half": (scene.sample + 1) // 2}
     )
