@@ -113,13 +113,40 @@ def test_typed_ids_leave_the_plan_alone(desk: desks.Desk, busy: list[str]) -> No
     assert states == ["pending", "done", "pending"], "but a planned wallet that is done shows it"
 
 
-def test_an_unknown_condition_is_done_without_rows(desk: desks.Desk) -> None:
-    unknown = "0x" + "ab" * 32
+def test_an_unknown_condition_is_done_without_rows(
+    desk: desks.Desk, sandbox: harness.Sandbox
+) -> None:
+    """Seed 001, by-market ingest: unknown condition gives 0 rows and a warning."""
+    unknown, typed = "0x" + "ab" * 32, "0x" + "cd" * 32
     desk.plan_keys(unknown)
-    desk.call("run", "conditions", "wallets")
+    told = desk.call("run", "conditions", "wallets").out
+    warning = "warning: no trade of condition {}, and no list knows it"
+    assert warning.format(unknown) in told
+    known = sandbox.conditions[0]
+    report = desk.json("run", "--condition-id", f"{typed},{known}")
+    assert report["unknown_conditions"] == [typed]
+    desk.call("sql", f"DELETE FROM external_trades_raw WHERE condition_id = '{known[2:]}'")
     plan = desk.plan_of("condition")
     assert plan[unknown[2:]]["status"] == "done"
     assert desk.value("SELECT count() FROM external_trades_raw") == 0
+
+
+def test_new_wallets_are_those_nobody_had_seen_before(
+    desk: desks.Desk, sandbox: harness.Sandbox
+) -> None:
+    """Seed 001, by-market ingest: new wallets counted before insert; comma list and repeat of
+    --condition-id.
+    """
+    first, second, third = sandbox.conditions[-3:]
+    report = desk.json("run", "--condition-id", first)
+    seen = _wallets(desk)
+    assert report["new_wallets"] == len(seen) > 0
+    told = desk.call("run", "--condition-id", f"{second},{first}", "--condition-id", third).out
+    new = len(_wallets(desk) - seen)
+    assert 0 < new < len(_wallets(desk)), "some were known"
+    assert f"{new} wallets traded there that nobody had seen before" in told
+    desk.call("plan", "reset", "--condition-id", second)
+    assert desk.json("run", "--condition-id", second)["new_wallets"] == 0
 
 
 def test_a_wallet_without_rows_is_done(desk: desks.Desk) -> None:

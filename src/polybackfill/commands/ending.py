@@ -43,6 +43,10 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         return
     for text in live.ending(picture, dry_run=dry_run):
         print(text)
+    if picture.get("new_wallets"):
+        print(f"  {picture['new_wallets']:,} wallets traded there that nobody had seen before")
+    for condition in picture.get("unknown_conditions", ()):
+        print(f"  warning: no trade of condition {condition}, and no list knows it")
     for text in resolution_checks.told(picture.get("disagreements", {})):
         print(f"  {text}: polybackfill report coverage")
 

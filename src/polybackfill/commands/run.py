@@ -14,7 +14,16 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import api, context, ending, estimate, parts, starting, words
+from polybackfill.commands import (
+    api,
+    context,
+    discoveries,
+    ending,
+    estimate,
+    parts,
+    starting,
+    words,
+)
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
@@ -115,6 +124,7 @@ class Run:
             buffer_bytes=backfill.buffer_bytes,
             clock=clock,
         )
+        self._discoveries = discoveries.Discoveries(ground.store, asked, clock)
         self._lag = lags.Lag(self._client, clock)
         self._tally = writer.Tally()
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
@@ -146,6 +156,7 @@ class Run:
             await self._plan_sync.begin()
         if self._memory is not None:
             await self._memory.refresh()
+        await self._discoveries.begin()
         for kind in self._asked.kinds:
             await self._add_part(kind)
 
@@ -180,6 +191,7 @@ class Run:
             self._sources.complete()
             await self._catch_up()
             picture["disagreements"] = await self._disagreements()
+            picture |= await self._discoveries.told()
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))

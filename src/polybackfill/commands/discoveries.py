@@ -1,0 +1,57 @@
+"""What a run over chosen markets finds beside rows: new wallets, and conditions nobody knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.commands import words
+from polybackfill.store import client, found
+from polybackfill.work import units
+
+log = structlog.get_logger()
+
+_SHOWN = 20
+_POLL_S = 0.1
+
+
+class Discoveries:
+    """Counted from the second in which the run began. A run of everything is not asked: its plan
+    shows both.
+    """
+
+    def __init__(self, store: client.Store | None, asked: words.Asked, clock: clocks.Clock) -> None:
+        wanted = units.CONDITIONS in asked.kinds and not (asked.everything or asked.dry_run)
+        self._store = store if wanted else None
+        self._asked = asked
+        self._clock = clock
+        self._since = 0
+
+    async def begin(self) -> None:
+        """Before the first insert. Waits until the rows of the run before are a second old."""
+        while self._store is not None:
+            since = await found.begin(self._store)
+            if since is not None:
+                self._since = since
+                return
+            await self._clock.sleep(_POLL_S)
+
+    async def told(self) -> dict[str, Any]:
+        """`new_wallets`: seen by this run for the first time; `unknown_conditions`: some of those
+        without a trade that no list knows; {} when nothing was to be found or the store is away.
+        """
+        if self._store is None:
+            return {}
+        typed = self._asked.keys(units.CONDITIONS)
+        try:
+            wallets = await found.new_wallets(self._store, self._since)
+            unknown = await found.unknown_conditions(self._store, typed, self._since, limit=_SHOWN)
+        except errors.Retry as error:
+            log.warning("run.discoveries_unknown", error=str(error))
+            return {}
+        for condition in unknown:
+            log.warning("condition.unknown", condition=f"0x{condition}")
+        return {"new_wallets": wallets, "unknown_conditions": [f"0x{one}" for one in unknown]}
