@@ -124,9 +124,10 @@ def read(desk: desks.Desk, name: str) -> Any:
 def test_pnl_equals_the_truth_to_the_cent(
     filled: desks.Desk, shared_sandbox: harness.Sandbox
 ) -> None:
-    """Seed 004, wallet category breakdown and P&L contract: resolved markets only, fractional
-    payouts, wins per market, side from the outcome held, sum of categories = overall, coverage in
-    every record and sentence, fees reported separately."""
+    """Seed 004, P&L contract: resolved markets only, fractional payouts, fees reported separately.
+    Seed 004, wallet category breakdown: wins per market, side from the outcome held, sum of
+    categories = overall, coverage in every record and sentence.
+    """
     wallets = read(filled, "wallet_category_breakdown.json")["wallets"]
     expected = truth(shared_sandbox)
     assert {one["address"] for one in wallets} == set(expected)

@@ -60,6 +60,7 @@ def test_the_plan_needs_a_store(bare: desks.Desk, sandbox: harness.Sandbox) -> N
 def test_the_plan_is_fetched_and_nothing_changes(
     desk: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, connector: a dry run fetches and reports but writes nothing."""
     wallets, conditions = sandbox.wallets[:4], sandbox.conditions[:4]
     desk.plan_keys(*wallets, *conditions)
     desk.call("run", "wallets", "--limit", 1)
@@ -76,6 +77,7 @@ def test_the_plan_is_fetched_and_nothing_changes(
 
 
 def test_an_error_is_reported_and_not_recorded(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """Seed 001, worker: --dry-run; an error is one here too."""
     wallets = sandbox.wallets[:3]
     desk.plan_keys(*wallets)
     before = _written(desk)

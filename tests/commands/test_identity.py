@@ -91,6 +91,7 @@ def whole(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> tuple[list[str]
 def test_every_way_gives_the_same_ids(
     way: Way, whole: tuple[list[str], list[str]], desk: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, trade id: independent of page, run and worker count."""
     way(desk, sandbox.wallets, sandbox.conditions)
     assert (desk.ids(), desk.ids("wallet_activity_raw")) == whole
     assert len(set(whole[0])) == len(whole[0])

@@ -80,6 +80,7 @@ def small(shared_sandbox: harness.Sandbox) -> list[str]:
 def test_starts_keep_their_distance(
     new_desk: NewDesk, watches: list[Watch], small: list[str]
 ) -> None:
+    """Seed 001, worker: --sleep-ms."""
     watch = watches[0]
     desk = new_desk(watch.url, workers=6)
     desk.plan_keys(*small[:12])
@@ -96,6 +97,7 @@ def test_starts_keep_their_distance(
 def test_presets_of_12_30_and_60_wallets_a_minute(
     new_desk: NewDesk, watches: list[Watch], small: list[str]
 ) -> None:
+    """Seed 001, worker: BACKFILL_SLEEP_MS; 12, 30 and 60 wallets a minute."""
     presets = (5000, 2000, 1000)
     daemons = []
     for watch, sleep_ms in zip(watches, presets, strict=True):

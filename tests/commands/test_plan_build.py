@@ -39,6 +39,7 @@ def _ranking(desk: desks.Desk) -> list[tuple[int, str, int, float]]:
 
 
 def test_rank_by_total_absolute_notional(ready: desks.Desk) -> None:
+    """Seed 001, plan build: ranks by total absolute notional."""
     _pm_trades(ready, (A, 10), (A, -15), (B, 30), (C, -26), (D, 0), ("", 10**9))
     report = ready.json("plan", "build")
     assert report["wallets"]["found"] == report["wallets"]["added"] == 4
@@ -55,6 +56,7 @@ def test_spellings_of_a_wallet_are_one_wallet(ready: desks.Desk) -> None:
 
 
 def test_ties_go_by_address_whatever_the_order_of_addition(ready: desks.Desk) -> None:
+    """Seed 001, plan build: deterministic ties."""
     # Added up as they stand, B's floats come to a little more than the others' 0.6.
     _pm_trades(ready, (C, 0.6), (B, 0.1), (B, 0.2), (B, 0.3))
     _pm_trades(ready, (A, 0.3), (A, 0.2), (A, 0.1))
@@ -69,6 +71,7 @@ def test_an_amount_that_is_no_number_ranks_nobody_first(ready: desks.Desk) -> No
 
 
 def test_contracts_are_nobody(ready: desks.Desk) -> None:
+    """Seed 001, plan build: contract addresses are left out."""
     rows = [(f"0x{contract}", 1e9 + n) for n, contract in enumerate(EXCHANGES)]
     _pm_trades(ready, *rows, (EXCHANGES[1].upper(), 5e9), (A, 2), (B, 1))
     report = ready.json("plan", "build", "--top", 1)
@@ -77,6 +80,7 @@ def test_contracts_are_nobody(ready: desks.Desk) -> None:
 
 
 def test_top(ready: desks.Desk) -> None:
+    """Seed 001, plan build: --top N."""
     _pm_trades(ready, *((letter * 40, n) for n, letter in enumerate("0123456789abcdef")))
     ready.call("plan", "build", "--top", 3)
     assert [row[1][0] for row in _ranking(ready)] == ["f", "e", "d"]
@@ -138,6 +142,7 @@ def test_a_file_of_wallets_and_conditions(desk: desks.Desk) -> None:
 def test_a_second_build_adds_and_changes_nothing_else(
     desk: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, plan build: merges when rows exist, never duplicates a wallet."""
     old, new = sandbox.wallets[5:8], sandbox.wallets[8:10]
     desk.plan_keys(*old)
     desk.call("run", "wallets", "--limit", 2)
@@ -180,14 +185,20 @@ def test_a_source_that_is_neither_table_nor_file(desk: desks.Desk) -> None:
 
 
 def test_show(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """Seed 001, check-wallet-backfill-plan: status breakdown with wallets, trades, notional; next
+    pending; last error; machine-readable.
+    """
     wallets = sandbox.wallets[5:9]
-    desk.plan_keys(*wallets, *sandbox.conditions[:2])
+    weighed = [f"{wallet},{10 * n},{n}.5" for n, wallet in enumerate(wallets, 1)]
+    desk.plan_keys(*weighed, *sandbox.conditions[:2])
     sandbox.faults({"kind": "400", "route": "activity", "match": wallets[1]})
     desk.call("run", "wallets", "--limit", 2, code=errors.EXIT_UNITS_IN_ERROR)
     for words in (("plan", "show"), ("check", "plan")):
         shown = desk.json(*words)["wallet_backfill_plan"]
         counts = {row["status"]: row["keys"] for row in shown["by_status"]}
         assert counts == {"pending": 2, "done": 1, "error": 1}
+        sums = {row["status"]: (row["trades"], row["notional"]) for row in shown["by_status"]}
+        assert sums == {"done": (10, 1.5), "error": (20, 2.5), "pending": (30 + 40, 3.5 + 4.5)}
         assert [row["key"] for row in shown["next"]] == wallets[2:]
         assert [row["key"] for row in shown["errors"]] == [wallets[1]]
         assert "400" in shown["errors"][0]["error_message"]

@@ -34,6 +34,9 @@ def _regenerate(desk: desks.Desk, *keys: str) -> dict[str, Any]:
 def test_history_stays_ranks_change_and_new_ones_join(
     worked: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, plan regenerate: keeps done, error and attempts, adds new wallets, applies new
+    ranks.
+    """
     done, failed, pending, vanished = desks.bare(sandbox.wallets[4:8])
     new = desks.bare(sandbox.wallets[8:10])
     before = worked.plan_of()
@@ -55,6 +58,7 @@ def test_history_stays_ranks_change_and_new_ones_join(
 
 
 def test_the_old_plan_stays_as_a_table(worked: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """Seed 001, plan regenerate: a backup is made, and holds what the plan held."""
     before = list(worked.plan_of().values())
     backup = _regenerate(worked, *sandbox.wallets[6:12])["wallets"]["backup"]
     kept = worked.sql(f"SELECT * FROM {backup} ORDER BY priority_rank, wallet_address")

@@ -103,7 +103,9 @@ def test_wallets_carry_their_name_and_their_status(filled: desks.Desk) -> None:
 
 
 def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
-    """Seed 001: per part the proven share by receipts, and the list of what is not."""
+    """Seed 001, coverage report: per part the proven share by receipts, and the list of what is
+    not.
+    """
     parts = {part["name"]: part for part in filled.json("report", "coverage")["parts"]}
     assert list(parts) == [
         "markets",

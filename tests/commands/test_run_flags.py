@@ -44,6 +44,7 @@ def _trades_of(wallet: str) -> str:
 def test_limit_takes_the_first_by_rank(
     desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
+    """Seed 001, worker: --limit and --skip; order by rank."""
     ranked = busy[:6]
     desk.plan_keys(*ranked)
     desk.call("run", "wallets", "--limit", 2)
@@ -62,6 +63,7 @@ def test_limit_takes_the_first_by_rank(
 
 
 def test_the_environment_limits_and_a_flag_wins(desk: desks.Desk, busy: list[str]) -> None:
+    """Seed 001, worker: BACKFILL_LIMIT works, a flag wins."""
     desk.plan_keys(*busy[:4])
     desk.set(limit=1)
     desk.call("run", "wallets")
@@ -73,6 +75,7 @@ def test_the_environment_limits_and_a_flag_wins(desk: desks.Desk, busy: list[str
 def test_wallet_alone_restricts_nothing_else(
     desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
+    """Seed 001, connector: --wallet alone does not restrict markets."""
     desk.call("run", "--wallet", busy[0])
     desk.prove(sandbox, wallets=busy[:1], conditions=[])
     assert desk.value("SELECT uniqExact(condition_id) FROM external_trades_raw") > 10
@@ -88,6 +91,9 @@ def test_condition_alone_restricts_nothing_else(desk: desks.Desk, sandbox: harne
 
 
 def test_every_way_to_give_ids(desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
+    """Seed 001, connector: wallets with and without 0x. Seed 001, by-market ingest: comma list and
+    repeat of --condition-id.
+    """
     wallets, conditions = busy[:7], sandbox.conditions[2:8]
     listed = desk.file(
         "wallets.csv",
@@ -186,6 +192,7 @@ def _bounds(whole: desks.Desk, column: str, key: str) -> tuple[int, int]:
 def test_since_and_until_are_inclusive(
     kind: str, whole: desks.Desk, new_desk: NewDesk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
+    """Seed 001, connector: --since and --until are inclusive bounds."""
     key = busy[0] if kind == "wallet" else sandbox.conditions[0]
     column = "wallet_address" if kind == "wallet" else "condition_id"
     flag = "--wallet" if kind == "wallet" else "--condition-id"
@@ -210,6 +217,7 @@ def test_days_mean_their_first_and_last_second(
 def test_parts_of_time_add_up_to_the_whole(
     whole: desks.Desk, desk: desks.Desk, busy: list[str]
 ) -> None:
+    """Seed 001, worker: --since and --until work."""
     since, until = _bounds(whole, "wallet_address", busy[0])
     desk.plan_keys(busy[0])
     desk.call("run", "wallets", "--until", since)
@@ -270,6 +278,9 @@ def test_an_empty_list_is_not_everything(
 def test_a_wallet_that_cannot_be_had_is_tried_so_often_and_holds_up_nobody(
     desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
+    """Seed 001, worker: errors retried up to N, then error with message; one failing wallet does
+    not stop the run.
+    """
     desk.set(page_attempts=2, max_attempts=2)
     desk.plan_keys(*busy[:3])
     sandbox.faults({"kind": "500", "route": "activity", "match": busy[1]})

@@ -184,6 +184,9 @@ def test_stuck_wallets_set_back_by_hand_are_taken_by_the_next_run(
 
 
 def test_stuck_wallets_need_no_hand(killed: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """Seed 001, recovery: scenario A needs no manual SQL. Seed 001, worker: stuck in_progress
+    recovered.
+    """
     killed.call("run", "wallets")
     assert killed.statuses() == {"done": len(sandbox.wallets)}
     killed.prove(sandbox, conditions=[])

@@ -34,6 +34,7 @@ def _findings(desk: desks.Desk, code: int) -> dict[str, dict[str, object]]:
 
 
 def test_a_second_init_changes_nothing(desk: desks.Desk) -> None:
+    """Seed 001, setup / tables: creates all tables; a second run changes nothing."""
     first = desk.json("init")
     assert len(first["applied"]) >= 4
     before = desk.sql(SCHEMA)
@@ -69,6 +70,7 @@ def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
 
 
 def test_missing_tables_are_named(desk: desks.Desk) -> None:
+    """Seed 001, setup / tables: missing tables reported by name."""
     text = str(_findings(desk, errors.EXIT_CONFIG)["store"]["text"])
     assert all(table in text for table in TABLES)
     assert "polybackfill init" in text
@@ -106,6 +108,7 @@ def test_upstream_refuses(kind: str, desk: desks.Desk, sandbox: harness.Sandbox)
 
 
 def test_the_store_is_not_there(desk: desks.Desk) -> None:
+    """Seed 002, setup / tables: a connection that fails, with a clear message and non-zero exit."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

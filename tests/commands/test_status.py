@@ -113,6 +113,9 @@ def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) ->
 
 
 def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """Seed 001, check-external-trades: per source rows, shares, value, markets; growth per day for
+    7 days; total equals table count.
+    """
     assert desk.json("check", "trades")["rows"] == 0
     desk.plan_keys(*sandbox.wallets, *sandbox.conditions)
     desk.call("run", "conditions", "wallets")
@@ -124,7 +127,22 @@ def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert source["source"] == "polymarket_data_api"
     assert source["rows"] == truth["rows"]
     assert (source["wallets"], source["markets"]) == (truth["wallets"], truth["conditions"])
+    sums = "SELECT {} FROM external_trades_raw"
+    assert source["shares"] == pytest.approx(desk.value(sums.format("sum(shares)")), abs=0.01)
+    assert source["value"] == pytest.approx(desk.value(sums.format("sum(cash_value)")), abs=0.01)
     assert sum(day["rows"] for day in report["by_day"]) == truth["rows"]
+    desk.call(
+        "sql",
+        "INSERT INTO external_trades_raw SELECT * REPLACE (generateUUIDv4() AS external_trade_id, "
+        "ingested_at - toIntervalDay(back) AS ingested_at) "
+        "FROM (SELECT * FROM external_trades_raw LIMIT 1) ARRAY JOIN range(1, 10) AS back",
+    )
+    report = desk.json("check", "trades")
+    days = [day["day"] for day in report["by_day"]]
+    assert (len(days), days) == (7, sorted(days, reverse=True))
+    stored = desk.value(sums.format("count()"))
+    assert report["rows"] == sum(one["rows"] for one in report["by_source"]) == stored
+    desk.call("sql", "ALTER TABLE external_trades_raw DELETE WHERE ingested_at < now() - 43200")
     text = desk.call("check", "trades").out
     assert truth["digest"] in text
     assert "duplicates of external_trade_id: 0" in text

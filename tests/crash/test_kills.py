@@ -187,6 +187,7 @@ def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
 def test_killed_at_random_moments(
     ordeal: Ordeal, ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
 ) -> None:
+    """Seed 001, worker: crash at any point, then resume gives the rows of an uninterrupted run."""
     print("CRASH_SEED =", SEED)
     ground.set(batch_rows=2_000, request_deadline_s=2, host_pause_s=0.3)
     ground.plan(sandbox)

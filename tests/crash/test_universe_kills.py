@@ -21,7 +21,9 @@ SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange
     ],
 )
 def test_a_run_of_everything_survives_its_kills(tmp_path: Path, kills: int, trades: int) -> None:
-    """Seed 002: any number of restarts, one row per key, nothing lost, receipts complete."""
+    """Seed 002, supervisor: any number of restarts, one row per key, nothing lost, receipts
+    complete.
+    """
     print("CRASH_SEED =", SEED)
     rng, pause = random.Random(SEED), threading.Event()
     with (

@@ -310,6 +310,9 @@ def keys_of(store: Store) -> Counter[tuple[Any, ...]]:
 @settings(max_examples=300, deadline=None)
 @given(scenarios)
 def test_each_fill_is_stored_once(scenario: Scenario) -> None:
+    """Seed 001, trade id: the same page twice and a row pushed over a page boundary add nothing;
+    runs split at any page give the same ids.
+    """
     store = Store()
     complete = [Visit(feed, scenario.crashes) for feed in scenario.complete]
     run_all(scenario.server(), [*scenario.earlier, *complete], store)

@@ -11,13 +11,57 @@ from tests.store.conftest import count, duplicates, insert, lines, trade
 from polybackfill import errors, records
 from polybackfill.store import client
 
+# `external_trade_id` is a UUID instead of text: 16 bytes, made from what never changes in a fill.
+COLUMNS = {
+    "source": "LowCardinality(String)",
+    "ingested_at": "DateTime",
+    "external_trade_id": "UUID",
+    "wallet_address": "String",
+    "condition_id": "String",
+    "market_question": "String",
+    "side": "LowCardinality(String)",
+    "outcome_index": "Int32",
+    "shares": "Float64",
+    "price": "Float64",
+    "cash_value": "Float64",
+    "fees": "Float64",
+    "trade_timestamp": "DateTime",
+    "tx_hash": "String",
+    "token_id": "String",
+    "outcome": "LowCardinality(String)",
+}
+
 
 async def test_a_repeated_batch_adds_nothing(migrated: client.Store) -> None:
-    batch = [trade(number) for number in range(500)]
+    """Seed 001, external_trades_raw: the same batch twice leaves the same rows and sums."""
+    batch = [trade(number, shares=number + 0.25) for number in range(500)]
+    sums = "SELECT sum(shares) AS shares, sum(cash_value) AS value FROM external_trades_raw"
     for _ in range(3):
         await insert(migrated, batch)
+        found = await migrated.rows(sums)
+        assert found == [{"shares": sum(row["shares"] for row in batch), "value": 500.0}]
     assert await count(migrated) == 500
     assert await duplicates(migrated) == 0
+
+
+async def test_the_columns_of_the_seed_are_there(migrated: client.Store) -> None:
+    """Seed 001, external_trades_raw: columns of §2.1 present, token id and outcome besides."""
+    found = await migrated.rows(
+        "SELECT name, type FROM system.columns WHERE table = 'external_trades_raw' "
+        "AND database = currentDatabase()"
+    )
+    assert {row["name"]: row["type"] for row in found}.items() >= COLUMNS.items()
+
+
+async def test_one_batch_may_span_a_hundred_years_of_months(migrated: client.Store) -> None:
+    """Seed 001, external_trades_raw: one batch over more than 100 calendar months is accepted."""
+    month_s = 31 * 86_400
+    batch = [trade(number, trade_timestamp=number * month_s) for number in range(600)]
+    await insert(migrated, batch)
+    (months,) = await migrated.rows(
+        "SELECT uniqExact(toYYYYMM(trade_timestamp)) AS n FROM external_trades_raw"
+    )
+    assert months["n"] == 600
 
 
 async def test_a_row_that_comes_twice_in_a_batch_is_stored_once(migrated: client.Store) -> None:

@@ -33,7 +33,7 @@ NAMELESS = [{"id": str(number), "slug": f"draft-{number}"} for number in range(3
 
 
 async def test_markets_and_events_of_both_lists_are_stored_once(migrated: client.Store) -> None:
-    """Seed 002, api_markets_staging: one row per condition after two runs."""
+    """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs."""
     for _ in range(2):
         by_gamma = listing.gamma_markets([BY_GAMMA, *NAMELESS], SOURCE).markets
         by_book = listing.clob_markets([BY_BOOK, BY_BOOK], SOURCE).markets

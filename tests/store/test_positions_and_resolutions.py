@@ -90,8 +90,8 @@ async def position_lines(store: client.Store) -> list[str]:
 async def test_positions_equal_the_truth_however_often_they_are_read(
     universe: harness.Sandbox, fetch: walk.Fetch, migrated: client.Store
 ) -> None:
-    """Seed 002, api_positions_staging: all pages per wallet; dust included; a re-run replaces, does
-    not add; several conditions with the same outcome kept.
+    """Seed 002, api_positions_staging + wallet backfill: all pages per wallet; dust included; a
+    re-run replaces, does not add; several conditions with the same outcome kept.
     """
     truth = universe.ask("truth")["positions"]
     expected = {name: truth[name] for name in ("count", "digest")}

@@ -119,7 +119,7 @@ async def test_a_fill_of_both_sources_is_counted_once(migrated: client.Store) ->
 
 
 async def test_ids_in_any_form_are_the_same_fill(migrated: client.Store) -> None:
-    """Seed 001: ids with 0x or in capitals hide no overlap."""
+    """Seed 001, pm_trades_with_external: ids with 0x or in capitals hide no overlap."""
     written = {"wallet_address": f"0x{WALLET.upper()}", "tx_hash": f"0x{TX}", "side": "buy"}
     await put(migrated, "pm_trades", internal(0, **written))
     await insert(migrated, [fill(0)])
@@ -132,7 +132,9 @@ async def test_ids_in_any_form_are_the_same_fill(migrated: client.Store) -> None
 
 
 async def test_identical_fills_are_matched_one_by_one(migrated: client.Store) -> None:
-    """Seed 001: of three equal fills the internal source lost one, and the union has all three."""
+    """Seed 001, pm_trades_with_external: of three equal fills the internal source lost one, and the
+    union has all three.
+    """
     await put(migrated, "pm_trades", internal(0), internal(1))
     await insert(migrated, [fill(0), fill(1), fill(2)])
     assert await sources(migrated) == {"clob_fills": 2, "polymarket_data_api": 1}
@@ -160,7 +162,7 @@ async def test_a_fill_of_another_size_on_both_sides_is_suspect(migrated: client.
 
 
 async def test_pm_trades_with_more_columns_stays_as_it_is(store: client.Store) -> None:
-    """Seed 001, pm_trades: a view of the user's, with columns of his own."""
+    """Seed 001, pm_trades_with_external: a view of the user's, with columns of his own."""
     await store.command(
         "CREATE VIEW pm_trades AS SELECT 'a' AS fill_id, now64(3) AS block_time, 0 AS block_number,"
         " '' AS tx_hash, toNullable('7') AS asset_id_decimal, 'c' AS condition_id, "
@@ -264,7 +266,9 @@ async def test_splits_merges_and_trades_add_up_to_the_position(migrated: client.
 
 
 async def test_a_redemption_ends_the_holding_in_both_its_shapes(migrated: client.Store) -> None:
-    """Seed 002: REDEEM as one row without a token, and as a row per winning outcome since 2026."""
+    """Seed 002, vw_trades_unified: REDEEM as one row without a token, and as a row per winning
+    outcome since 2026.
+    """
     bought = [fill(0, shares=2.0), fill(1, token_id="8", shares=3.0)]
     await insert(migrated, bought)
     await put(migrated, "wallet_activity_raw", activity(1, "REDEEM", shares=2.0))
@@ -275,7 +279,7 @@ async def test_a_redemption_ends_the_holding_in_both_its_shapes(migrated: client
 
 
 async def test_a_conversion_makes_yes_of_the_rivals(migrated: client.Store) -> None:
-    """Seed 002: No of one market becomes Yes of the others of its event."""
+    """Seed 002, vw_trades_unified: No of one market becomes Yes of the others of its event."""
     rival = {"condition_id": "cc" * 32, "token_ids": ["17", "18"], "market_id": "8"}
     await put(
         migrated,
@@ -292,8 +296,8 @@ async def test_a_conversion_makes_yes_of_the_rivals(migrated: client.Store) -> N
 
 
 async def test_what_the_api_does_not_list_is_no_difference(migrated: client.Store) -> None:
-    """Seed 002: dust and inactive markets are not listed; what was sold without a purchase is
-    short.
+    """Seed 002, vw_trades_unified: dust and inactive markets are not listed; what was sold without
+    a purchase is short.
     """
     hidden = {"condition_id": "cc" * 32, "market_id": "8", "active": False}
     await put(migrated, "api_market_rows", market("gamma", **hidden))

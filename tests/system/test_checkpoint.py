@@ -45,6 +45,7 @@ def _lose_the_last_lines(journal: Path) -> None:
 def test_a_truncated_journal_heals(
     harm: Callable[[Path], None], half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, supervisor: a torn checkpoint is survived."""
     harm(half_done.ledger / "ledger.jsonl")
     ended = _completes(half_done, sandbox)
     assert "finished after" in ended.out

@@ -97,6 +97,7 @@ def test_unknown_fields_are_counted_and_the_rows_stored(
 def test_a_permanent_refusal_ends_one_unit_in_error_and_the_others_finish(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, connector: an error is never reported as 0 trades."""
     refused, others = sandbox.wallets[0], sandbox.wallets[1:]
     sandbox.faults({"kind": "400", "route": "activity", "match": refused})
     ground.plan(sandbox)

@@ -21,6 +21,9 @@ CHECK_S = 0.5  # the crew looks every 0.25 s; twice that on a busy machine
 def test_requests_without_an_end_are_noticed_and_other_workers_finish_the_units(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, supervisor: a hung worker is detected within the bound, its item finished by
+    another, exactly once in the result.
+    """
     # The deadline of a request is far off, so that only the stall bound can notice.
     ground.set(request_deadline_s=60, stall_s=STALL_S)
     sandbox.faults(

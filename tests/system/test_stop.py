@@ -81,6 +81,7 @@ def _continue(ground: harness.Ground, sandbox: harness.Sandbox, pages_of_one_run
 def test_under_load(
     ground: harness.Ground, slow_sandbox: harness.Sandbox, pages_of_one_run: int
 ) -> None:
+    """Seed 001, supervisor: SIGTERM exits cleanly within the limit."""
     daemon = _start(ground, slow_sandbox)
     ended = _terminate(daemon)
     served = slow_sandbox.pages()

@@ -35,8 +35,10 @@ def picture(ended: harness.Finished) -> dict[str, Any]:
 def test_a_run_from_nothing_holds_the_whole_universe_and_so_does_a_second_one(
     tmp_path: Path, sandbox: harness.Sandbox
 ) -> None:
-    """Seed 002: open and closed both present, one row per condition after two runs; all pages per
-    wallet, dust included, a re-run replaces."""
+    """Seed 002, api_markets_staging + markets backfill: open and closed both present, one row per
+    condition after two runs; Seed 002, api_positions_staging + wallet backfill: all pages per
+    wallet, dust included, a re-run replaces.
+    """
     with harness.ground(tmp_path, sandbox.url) as ground:
         for number in range(2):
             ended = ground.run("run", "--json", within_s=120)

@@ -92,6 +92,7 @@ def test_float_noise_below_a_micro_share_changes_nothing() -> None:
 
 
 def test_two_identical_fills_are_two_rows() -> None:
+    """Seed 001, trade id: two identical fills in one read are kept."""
     trades = [make_trade(), make_trade(), make_trade(side="SELL", external_trade_id="e" * 32)]
     records.number_trades(trades)
     assert len({trade.external_trade_id for trade in trades}) == 3

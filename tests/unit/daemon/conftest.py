@@ -138,8 +138,8 @@ async def new_rig(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[New
     """Makes rigs that are closed afterwards, all on the same ledger unless named otherwise."""
     made: list[Rig] = []
 
-    def make(name: str = "run", **changes: object) -> Rig:
-        made.append(Rig(sandbox.url, tmp_path / name, **changes))  # type: ignore[arg-type]
+    def make(name: str = "run", url: str = sandbox.url, **changes: object) -> Rig:
+        made.append(Rig(url, tmp_path / name, **changes))  # type: ignore[arg-type]
         return made[-1]
 
     yield make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,14 +36,19 @@ def client_of(url: str) -> http.Client:
 
 
 def search(
-    conditions: list[str], client: http.Client, folder: Path, **changes: int
+    conditions: list[str],
+    client: http.Client,
+    folder: Path,
+    *,
+    spacing_s: float = 0.0,
+    **changes: int,
 ) -> lookup.Lookup:
     chosen = {"workers": 5, "batch": 40, "page_attempts": 3} | changes
     return lookup.Lookup(
         {condition.removeprefix("0x"): () for condition in conditions},
         client=client,
         book=lookup_book.Book(folder),
-        spacing_s=0.0,
+        spacing_s=spacing_s,
         backoff_cap_s=0.05,
         clock=clocks.SystemClock(),
         rng=random.Random(1),
@@ -67,6 +73,48 @@ async def test_many_who_wait_for_one_condition_share_its_request(
     assert tally.requests <= -(-asked // 10) + asked // 10 + 8
     hits = lookup_book.read(tmp_path / lookup_book.RESULTS)
     assert hits.repeated == 0
+
+
+async def test_five_workers_keep_their_spacing_and_the_limit(
+    sandbox: harness.Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Seed 004, market-id resolver: 5 workers, spacing configurable, observed rate below limit."""
+    conditions = [f"{number:064x}" for number in range(30)]  # in no list: asked open and closed
+    budget = endpoints.Budget(40, window_s=2.0)
+    spaced_s, bound_s = await asyncio.gather(
+        *(
+            timed(sandbox, conditions, tmp_path_factory.mktemp(name), budget, spacing_s)
+            for name, budget, spacing_s in (
+                ("spaced", endpoints.Budget(10_000), 0.3),
+                ("bound", budget, 0.0),
+            )
+        )
+    )
+    assert spaced_s > (len(conditions) / 5 - 1) * 0.3
+    assert 2 * len(conditions) / bound_s < 1.1 * budget.requests / budget.window_s
+
+
+async def timed(
+    sandbox: harness.Sandbox,
+    conditions: list[str],
+    folder: Path,
+    budget: endpoints.Budget,
+    spacing_s: float,
+) -> float:
+    """Seconds that five workers take for conditions that no list knows, one a request."""
+    clock = clocks.SystemClock()
+    client = http.Client(
+        base_urls={"gamma": f"{sandbox.url}/gamma"},
+        limits=limits.Limits(
+            {**endpoints.PUBLISHED, "gamma/markets": budget, "gamma/listings": budget}, clock=clock
+        ),
+        clock=clock,
+    )
+    began_at = clock.monotonic()
+    tally = await search(conditions, client, folder, batch=1, spacing_s=spacing_s).run()
+    await client.close()
+    assert tally.reasons == {"market_id_not_found": len(conditions)}
+    return clock.monotonic() - began_at
 
 
 async def test_a_misspelt_filter_is_found_out(

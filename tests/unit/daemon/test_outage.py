@@ -69,6 +69,7 @@ async def test_an_outage_counts_against_no_unit_and_ends_the_run_with_75(
 async def test_what_an_outage_held_up_is_done_when_it_is_over(
     new_rig: conftest.NewRig, sandbox: harness.Sandbox
 ) -> None:
+    """Seed 001, recovery: scenario C needs no manual SQL."""
     feed = conftest.wallets(sandbox, 4)
     sandbox.faults({"kind": "502", "route": "activity", "count": 40})
     rig = new_rig()

@@ -62,7 +62,7 @@ def numbers_of(pages: list[walk.Page]) -> list[int]:
 async def test_the_whole_list_of_the_sandbox_in_one_part(
     fetch: walk.Fetch, sandbox: harness.Sandbox
 ) -> None:
-    """Seed 002, api_markets_staging: equals the simulator's universe exactly."""
+    """Seed 002, api_markets_staging + markets backfill: equals the simulator's universe exactly."""
     pages = await walked(fetch, "clob:0-")
     truth = sandbox.truth()["markets"]
     conditions = conditions_of(pages)

@@ -114,7 +114,9 @@ def _name(row: records.Market | records.Event) -> str:
 async def test_a_sweep_of_the_sandbox_brings_every_listed_market(
     fetch: walk.Fetch, sandbox: harness.Sandbox
 ) -> None:
-    """Seed 002, api_markets_staging: open and closed both present, page clamp to 100 handled."""
+    """Seed 002, api_markets_staging + markets backfill: open and closed both present, page clamp to
+    100 handled.
+    """
     found = await swept(fetch, gamma.walk_markets, records.Market, now=CLOCK.now())
     truth = sandbox.truth()["markets"]
     assert sum(row.closed for row in found.values()) == truth["gamma_closed"]
@@ -145,7 +147,9 @@ async def test_full_pages_are_followed_to_the_page_that_is_not_full() -> None:
 
 
 async def test_a_short_page_with_a_cursor_is_not_the_end() -> None:
-    """Seed 002, api_markets_staging: stops only at a proven end; fewer rows than asked is none."""
+    """Seed 002, api_markets_staging + markets backfill: stops only at a proven end; fewer rows than
+    asked is none.
+    """
     script = Script([[market(1)] * 50, [], [market(2)]])
     pages = await walked(script, SPAN)
     assert [page.last for page in pages] == [False, False, True]
@@ -212,6 +216,7 @@ async def test_rows_without_a_date_or_state_contradict_nothing() -> None:
 
 
 async def test_a_walk_resumes_behind_what_is_stored() -> None:
+    """Seed 002, api_markets_staging + markets backfill: resume from the cursor."""
     script = Script(pages_of(3))
     first = await walked(script, HOUR)
     script = Script(pages_of(3))
@@ -299,7 +304,9 @@ async def test_a_host_that_refuses_everything_cuts_nothing() -> None:
 
 
 async def test_a_list_that_dies_halfway_is_cut_or_given_back_and_never_ended() -> None:
-    """Issue, statement 5: an event list that dies halfway."""
+    """Seed 002, api_markets_staging + markets backfill: 5xx in the middle is no silent success.
+    Issue, statement 5: an event list that dies halfway.
+    """
     dead = errors.Retry("500")
     script = Script([[market(DAY)] * 100, []], odd={"1": dead})
     with pytest.raises(errors.Retry) as caught:
@@ -315,6 +322,7 @@ async def test_a_list_that_dies_halfway_is_cut_or_given_back_and_never_ended() -
 async def test_a_refused_cursor_is_shown_once_more_and_then_the_walk_begins_anew(
     status: int,
 ) -> None:
+    """Seed 002, api_markets_staging + markets backfill: 422 in the middle is no silent success."""
     refusal = errors.GiveUp("invalid after_cursor", status=status)
     script = Script([[market(1)] * 100, [market(2)]], odd={"1": [refusal, refusal]})
     script.odd["1"] += [{"markets": [market(2)]}]

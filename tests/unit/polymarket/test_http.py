@@ -195,6 +195,7 @@ RETRIED = {
 
 @pytest.mark.parametrize("fault", RETRIED)
 async def test_what_may_pass_is_retried_and_in_time(server, client, mark, fault):
+    """Seed 001, connector: 5xx, timeouts and HTML bodies are handled by class."""
     server.script(RETRIED[fault])
     started = time.monotonic()
     with pytest.raises(errors.Retry) as raised:
@@ -243,6 +244,7 @@ async def test_a_body_beyond_the_cap_is_cut_off(server, mark):
 
 
 async def test_a_question_the_server_rejects_is_given_up_with_its_words(server, client, mark):
+    """Seed 001, connector: 400 is handled by class."""
     server.script(
         answer(
             400,
@@ -259,6 +261,7 @@ async def test_a_question_the_server_rejects_is_given_up_with_its_words(server, 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 410, 422])
 async def test_other_refusals_are_final(server, client, mark, status):
+    """Seed 001, connector: 404 and other refusals are handled by class."""
     server.script(answer(status, b'{"error":"no"}', Location="/elsewhere"))
     with pytest.raises(errors.GiveUp) as raised:
         await client.get(ROUTE, {}, mark)
@@ -308,6 +311,7 @@ async def test_a_refusal_without_a_page_or_a_time_leaves_the_wait_to_the_limits(
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_everybody_waits_as_long_as_the_server_asked(server, mark, status):
+    """Seed 001, connector: 429 is handled by class."""
     server.script(answer(status, Retry_After="0.3"), answer(200))
     async with client_of(server.url) as client:
         with pytest.raises(errors.Retry) as raised:

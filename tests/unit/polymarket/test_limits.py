@@ -181,6 +181,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(limit=st.integers(1, 60), connect_s=st.floats(0.0, 0.5), steps=STEPS, seed=st.integers())
 def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed):
+    """Seed 001, supervisor: never above the configured rate in any window."""
     sent: list[float] = []
     rng = random.Random(seed)
 

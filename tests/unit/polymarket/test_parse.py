@@ -96,6 +96,7 @@ def test_a_trade_feed_row_needs_no_type() -> None:
 
 
 def test_both_number_renderings_and_both_hex_cases_are_one_fill() -> None:
+    """Seed 001, trade id: 5 and 5.0, capitals and 0x give the same id."""
     ids = {
         trade(size=5).external_trade_id,
         trade(size=5.0).external_trade_id,
@@ -108,7 +109,17 @@ def test_both_number_renderings_and_both_hex_cases_are_one_fill() -> None:
 
 
 def test_enrichment_changes_no_id() -> None:
-    fresh = {"title": "", "outcome": "", "outcome_index": 999, "name": "", "price": 0.6200000001}
+    """Seed 001, trade id: other price decimals, outcome 999 or 1, empty or filled texts: the same
+    id.
+    """
+    fresh = {
+        "title": "",
+        "event_slug": "",
+        "outcome": "",
+        "outcome_index": 999,
+        "name": "",
+        "price": 0.6200000001,
+    }
     assert trade(**fresh).external_trade_id == trade().external_trade_id
 
 
@@ -382,6 +393,7 @@ def test_recorded_v2_pages_are_read_as_they_are(recorded_dir: Path) -> None:
 
 @pytest.mark.recorded
 def test_the_same_fill_in_v1_and_v2_has_one_id(recorded_dir: Path) -> None:
+    """Seed 001, trade id: independent of the API's version."""
     bundle = json.loads((recorded_dir / "data-v2-samples-promtbacktest.json").read_bytes())
     second = parse.page(json.dumps(bundle["trades_all"]["response"]).encode(), TRADES)
     first = next(

@@ -79,7 +79,7 @@ async def test_every_position_of_every_wallet(
     monkeypatch: pytest.MonkeyPatch,
     page_rows: int,
 ) -> None:
-    """Seed 002, api_positions_staging: all pages per wallet; dust included."""
+    """Seed 002, api_positions_staging + wallet backfill: all pages per wallet; dust included."""
     monkeypatch.setattr(endpoints, "PAGE_ROWS", page_rows)
     found = 0
     for wallet in sandbox.wallets:
@@ -154,7 +154,9 @@ async def test_a_spoilt_answer_is_never_the_end(
     monkeypatch: pytest.MonkeyPatch,
     fault: dict[str, Any],
 ) -> None:
-    """Seed 002, api_positions_staging: a wallet with an error is not passed over."""
+    """Seed 002, api_positions_staging + wallet backfill: a wallet with an error is not passed
+    over.
+    """
     monkeypatch.setattr(endpoints, "PAGE_ROWS", 7)
     wallet = big_wallet(sandbox)
     sandbox.faults({"route": "positions", **fault})

@@ -54,7 +54,9 @@ def line(gamma_row: records.Market | None, book_row: records.Market | None) -> s
 async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     fetch: walk.Fetch, sandbox: harness.Sandbox
 ) -> None:
-    """Seed 002, api_markets_staging: a full run equals the simulator universe exactly."""
+    """Seed 002, api_markets_staging + markets backfill: a full run equals the simulator universe
+    exactly.
+    """
     by_book: dict[str, records.Market] = {}
     async for page in clob.walk_unit(("clob:0-",), fetch, None, clock=CLOCK):
         by_book |= {row.condition_id: row for row in page.of(records.Market)}

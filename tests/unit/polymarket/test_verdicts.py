@@ -33,7 +33,9 @@ from polybackfill.polymarket import verdicts
 def test_prices_flag_and_status_decide_together(
     prices: list[float], closed: bool, status: str, resolved: bool, winner: int | None
 ) -> None:
-    """Seed 002, api_markets_staging: resolved and winning outcome filled for closed markets."""
+    """Seed 002, api_markets_staging + markets backfill: resolved and winning outcome filled for
+    closed markets.
+    """
     assert verdicts.by_prices(prices, closed=closed, status=status) == (resolved, winner)
 
 

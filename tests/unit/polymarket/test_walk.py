@@ -129,6 +129,21 @@ async def test_a_busy_second_is_released_whole_and_its_resume_stays_where_it_beg
     assert len(set(ids_of(pages))) == 8, "six identical fills are six rows"
 
 
+async def test_a_wallet_of_many_thousands_of_fills_and_a_second_of_several_pages() -> None:
+    """Seed 001, connector: complete histories across pages, of a wallet with 10,000 fills and more
+    and with several pages inside one second.
+    """
+    seconds = [*range(1, 4_001), *[4_001] * 3_500, *range(4_002, 9_002)]
+    history = [fill(second, number // 2) for number, second in enumerate(seconds)]  # half are twins
+    script = Script([history[first : first + 1_000] for first in range(0, len(history), 1_000)])
+    pages = await walked(script, ascending())
+    assert len(pages) == 13
+    assert pages[-1].last
+    assert seconds_of(pages) != []
+    assert sorted(second for page in seconds_of(pages) for second in page) == seconds
+    assert len(set(ids_of(pages))) == len(history) == 12_500
+
+
 async def test_a_page_that_is_exactly_one_second_begins_a_new_held_second() -> None:
     script = Script([[fill(1, 1)], [fill(2, 2), fill(2, 3)], [fill(3, 4)]])
     pages = await walked(script, ascending())
@@ -179,6 +194,7 @@ async def test_the_first_page_is_read_whole_again_because_its_newest_rows_may_be
 
 
 async def test_late_rows_that_push_the_held_second_off_its_page_lose_nothing() -> None:
+    """Seed 001, trade id: a row pushed over a page boundary adds nothing."""
     feed = ascending()
     before = Script([[fill(1, 1)], [fill(2, 2), fill(5, 5)], [fill(5, 6), fill(6, 7)]])
     stored = (await walked(before, feed))[1]
@@ -431,6 +447,7 @@ def test_the_question_about_a_wallet() -> None:
 
 
 def test_the_question_about_conditions() -> None:
+    """Seed 001, by-market ingest: the trades feed with both sides."""
     other = "01" * 32
     feed = trade_feeds.feed_of_conditions([CONDITION, other, CONDITION], 5, 9)
     assert dict(feed.query("c")) == {

@@ -158,5 +158,7 @@ def test_fields() -> None:
     [(0, 0, "MIXED"), (1, 0, "YES"), (2, 1, "MIXED"), (3, 1, "YES"), (2, 5, "NO"), (4, 8, "MIXED")],
 )
 def test_predominant_side(yes: int, no: int, side: str) -> None:
-    """Seed 004: a side when its count exceeds twice the other, else MIXED."""
+    """Seed 004, wallet category breakdown: a side when its count exceeds twice the other, else
+    MIXED.
+    """
     assert breakdown.predominant(yes, no) == side
