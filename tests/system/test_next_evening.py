@@ -48,7 +48,9 @@ def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
 
 @pytest.mark.timeout(240)
 def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
-    """Seed 002, api_positions_staging + wallet backfill: new rows and new wallets are found on the next run."""
+    """Seed 002, api_positions_staging + wallet backfill: new rows and new wallets are found on the
+    next run.
+    """
     now = int(time.time())
     with sandbox(NEVER_S, now) as evening, harness.ground(tmp_path, evening.url) as ground:
         ground.run("run", within_s=120).expect(0)
