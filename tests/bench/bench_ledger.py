@@ -35,7 +35,8 @@ async def finish_units(book: ledger.Ledger, first: int, count: int) -> list[floa
         attempt = book.begin(unit)
         step = transitions.Counts(rows=300, pages=1, first_second=1_700_000_000)
         book.advance(unit.id, attempt, {"cursor": "opaque", "second": 1_700_000_000}, step)
-        book.finish(unit.id, attempt)
+        end = transitions.FeedEnd(second=1_790_000_000, lag_s=4.0)
+        book.finish(unit.id, attempt, end=end)
         if number % 1_000 == 0:
             for end in book.transitions_since(book.synced_seq)[-1:]:
                 book.note_plan_synced(end.seq)
