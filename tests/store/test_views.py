@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -183,8 +184,21 @@ async def test_views_are_made_again_without_a_gap(migrated: client.Store) -> Non
     (views,) = [one for one in migrate.known() if one.name == "006_views.sql"]
     statements = views.statements(None)
     assert all(text.startswith("CREATE OR REPLACE VIEW") for text in statements)
-    for statement in statements:
+    await insert(migrated, [fill(0)])
+    reads: list[int] = []
+
+    async def read_on() -> None:
+        while True:
+            found = await migrated.rows("SELECT count() AS n FROM pm_trades_with_external")
+            reads.append(found[0]["n"])
+
+    reading = asyncio.create_task(read_on())
+    for statement in 5 * statements:
         await migrated.command(statement)
+    assert not reading.done(), "no read has failed meanwhile"
+    reading.cancel()
+    assert set(reads) == {1}
+    assert len(reads) > 5
     assert await migrate.missing(migrated) == []
     await migrated.command("DROP VIEW vw_trades_unified")
     assert await migrate.restore(migrated) == ["vw_trades_unified"]

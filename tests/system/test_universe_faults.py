@@ -49,7 +49,10 @@ CLOSINGS = (
 @pytest.mark.timeout(240)
 def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
     """Every route answers another question now and then, pages are clamped, an event list dies
-    halfway; then markets close and positions move while a second run reads them."""
+    halfway; then markets close and positions move while a second run reads them.
+
+    Seed 004, dimension build: event paging survives an error.
+    """
     settings = {"host_pause_s": 0.3, "backoff_cap_s": 1}
     with (
         harness.sandbox(trades=10_000, wallets=60, markets=300) as sandbox,
