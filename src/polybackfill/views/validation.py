@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from polybackfill import errors
 from polybackfill.views import (
+    list_checks,
     receipt_check,
     resolution_checks,
     table_checks,
@@ -20,6 +21,7 @@ CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
         "overlap": table_checks.overlap,
         "view-arithmetic": table_checks.view_arithmetic,
         "receipts": receipt_check.receipts,
+        "lists": list_checks.lists,
         "market-volume": volume_checks.market_volume,
         "user-volume": volume_checks.user_days,
         "positions": table_checks.positions,

@@ -1,0 +1,60 @@
+"""What the lists and the readings of positions brought is still there, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polybackfill.views import verdicts
+
+_STORED = """
+SELECT concat('market ', source, ' ', condition_id, ' ', market_id, ' ', market_slug) AS key
+FROM api_market_rows
+UNION ALL SELECT concat('event ', event_id) AS key FROM api_event_rows
+UNION ALL SELECT concat('resolution ', condition_id) AS key FROM api_resolution_rows
+"""
+# Compared by hashes: two million keys of a hundred bytes each would fill the memory.
+_LOST = f"""
+SELECT DISTINCT key FROM landed_keys
+WHERE cityHash64(key) NOT IN (SELECT cityHash64(key) FROM ({_STORED}))
+"""
+_LOST_POSITIONS = """
+SELECT concat('positions of 0x', wallet_address) AS lost, positions AS landed, found AS stored
+FROM (SELECT wallet_address, positions FROM landed_positions FINAL) AS landed
+LEFT JOIN (
+    SELECT wallet_address, count() AS found FROM api_positions_staging GROUP BY wallet_address
+) AS stored USING (wallet_address)
+WHERE found < positions
+SETTINGS join_use_nulls = 0
+"""
+_NOTED = """
+SELECT (SELECT uniqExact(cityHash64(key)) FROM landed_keys) AS list_rows,
+    (SELECT sum(positions) FROM landed_positions FINAL) AS positions
+"""
+
+
+async def lists(scene: verdicts.Scene) -> verdicts.Verdict:
+    """Every market, event and resolution that landed is stored, and every position of a wallet."""
+    name = "lists"
+    claim = "each market, event, resolution and position that was stored once is still there"
+    (noted,) = await scene.store.rows(_NOTED)
+    if not any(noted.values()):
+        return verdicts.Verdict(
+            name, claim, "skipped", advice="no list is read yet: polybackfill run markets events"
+        )
+    (counted,) = await scene.store.rows(f"SELECT count() AS n FROM ({_LOST})")
+    examples: list[dict[str, Any]] = []
+    if counted["n"]:
+        examples = await scene.store.rows(
+            f"SELECT key AS lost, 1 AS landed, 0 AS stored FROM ({_LOST}) ORDER BY key "
+            f"LIMIT {verdicts.EXAMPLES}"
+        )
+    wallets = await scene.store.rows(f"SELECT * FROM ({_LOST_POSITIONS}) ORDER BY lost")
+    lost = sum(row["landed"] - row["stored"] for row in wallets)
+    return verdicts.judged(
+        name,
+        claim,
+        holds=not counted["n"] and not wallets,
+        evidence={**noted, "list_rows_lost": counted["n"], "positions_lost": lost},
+        examples=[*examples, *wallets[: verdicts.EXAMPLES]],
+        advice="read them again: polybackfill run markets events resolutions positions",
+    )
