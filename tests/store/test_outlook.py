@@ -54,7 +54,7 @@ async def test_open_markets_are_read_again_until_they_have_been_read_closed(
     async def listed(began: int) -> list[tuple[int, list[str]]]:
         return [found async for found in again.listed(migrated, again.MARKETS, began)]
 
-    since = (NOW - 2 * 3_600) // DAY_S * DAY_S
+    since = (NOW - 3_600 - again.LATE_S) // DAY_S * DAY_S
     assert await listed(BEGAN) == [(since, [condition(0), condition(1)])]
     assert await again.count(migrated, again.MARKETS, BEGAN) == 2
     assert await listed(NOW) == [], "read by the run that asks"

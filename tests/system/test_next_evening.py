@@ -20,7 +20,7 @@ import json, sys
 from polybackfill.sandbox import app, options
 app.serve(options.SandboxOptions(**json.loads(sys.argv[1])))
 """
-LATE_ROWS = 60
+LATE_ROWS = 40
 NEVER_S = 1e6
 
 
@@ -70,3 +70,29 @@ def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
         # Only wallets with news are read again.
         parts = json.loads(again.out)["parts"]
         assert 0 < parts["wallets"]["pages"] <= LATE_ROWS * 4
+        assert_each_loss_is_missed(ground)
+
+
+def assert_each_loss_is_missed(ground: harness.Ground) -> None:
+    """Seed 001, validation: rows that came later hide no loss, neither of an old row nor of a new
+    one; receipts of both readings count.
+    """
+    ground.serve()
+    ground.query("CREATE TABLE kept AS external_trades_raw")
+    ground.query("INSERT INTO kept SELECT * FROM external_trades_raw")
+    assert ground.run("validate", "--only", "receipts").code == 0
+    for order in ("ingested_at, trade_timestamp", "ingested_at DESC, trade_timestamp"):
+        # Of markets whose newest row came with the second run.
+        lost = (
+            "external_trade_id = (SELECT external_trade_id FROM kept WHERE condition_id IN ("
+            "SELECT condition_id FROM kept ORDER BY ingested_at DESC LIMIT 1) "
+            f"ORDER BY {order} LIMIT 1)"
+        )
+        ground.query(
+            f"ALTER TABLE external_trades_raw DELETE WHERE {lost} SETTINGS mutations_sync=2"
+        )
+        told = ground.run("validate", "--only", "receipts", "--json")
+        ground.query(f"INSERT INTO external_trades_raw SELECT * FROM kept WHERE {lost}")
+        (check,) = json.loads(told.out)["checks"]
+        assert (told.code, check["outcome"]) == (3, "failed"), (order, check)
+        assert check["examples"][0]["counted"] == check["examples"][0]["found"] + 1

@@ -1,7 +1,7 @@
 """What was read to its end and may have grown since: markets then open, wallets with news.
 
-They are read again from the day of the newest second that was read, an hour taken off for rows that
-show late, so that a walk from the newest row back ends among stored rows.
+They are read again from three days before the newest second that was read, since rows may show days
+late, so that a walk from the newest row back ends among stored rows.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from collections.abc import AsyncIterator
 from polybackfill.store import client
 
 _CHUNK = 5_000
-# Rows may show days late: a market counts as open for three days after it closed. A walk that took
+LATE_S = 3 * 86_400
+# Rows may show days late: a market counts as open for so long after it closed. A walk that took
 # several attempts may have begun long before it ended; then its newest row counts.
-MARKETS = """
+MARKETS = f"""
 SELECT condition_id AS key, read_until
 FROM
 (
     SELECT condition_id, toUInt32(ifNull(read_until, toDateTime(0))) AS read_until,
         if(attempts > 1, read_until, toUInt32(assumeNotNull(last_run_at))) AS seen_at
-    FROM condition_backfill_plan WHERE status = 'done' AND last_run_at < {began:DateTime}
+    FROM condition_backfill_plan WHERE status = 'done' AND last_run_at < {{began:DateTime}}
 ) AS plan
 INNER JOIN
 (
     SELECT condition_id, closed, closed_at FROM api_markets_staging
 ) AS market USING (condition_id)
-WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + 3 * 86400 > seen_at
+WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + {LATE_S} > seen_at
 """
 # Of which a trade or a change of a position is stored that is newer than what was read.
 WALLETS = """
@@ -52,7 +53,8 @@ INNER JOIN
 WHERE seen_at > read_until
 """
 _LISTED = """
-SELECT key, toUnixTimestamp(toStartOfDay(toDateTime(greatest(read_until, 3600) - 3600))) AS since
+SELECT key,
+    toUnixTimestamp(toStartOfDay(toDateTime(greatest(read_until, {late_s}) - {late_s}))) AS since
 FROM ({found})
 WHERE (since, key) > ({{since:UInt32}}, {{after:String}})
 ORDER BY since, key LIMIT {{chunk:UInt32}}
@@ -68,7 +70,7 @@ async def listed(
     since, after = 0, ""
     while True:
         rows = await store.rows(
-            _LISTED.format(found=found),
+            _LISTED.format(found=found, late_s=LATE_S),
             parameters={"began": began, "since": since, "after": after, "chunk": _CHUNK},
         )
         if not rows:

@@ -15,12 +15,14 @@ from polybackfill.work import transitions, units
 
 _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
-# read again from time to time under another name. `whole`: the unit speaks of whole histories.
-# `partial`: keys of the unit were forgotten since, so `rows` counts more than its keys.
+# read again from time to time under another name. `whole`: the unit speaks of whole histories, the
+# others of the seconds from `since` to `until`. `partial`: keys of the unit were forgotten since, so
+# `rows` counts more than its keys.
 _COLUMNS = """
 (
     unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
-    state LowCardinality(String), whole Bool, partial Bool, rows UInt64, pages UInt64,
+    state LowCardinality(String), whole Bool, partial Bool, since Nullable(Int64),
+    until Nullable(Int64), rows UInt64, pages UInt64,
     rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64),
     end_second Nullable(Int64), lag_s Nullable(Float64), attempts UInt32, at DateTime, error String
 )
@@ -58,6 +60,8 @@ def _keys(number: int, held: Unit) -> Iterator[bytes]:
         "state": STATES[type(held)],
         "whole": held.unit.window == units.FULL_HISTORY,
         "partial": isinstance(held, transitions.Receipt) and held.partial,
+        "since": held.unit.since,
+        "until": held.unit.until,
         "rows": counts.rows,
         "pages": counts.pages,
         "rejected": counts.rejected,
