@@ -16,8 +16,8 @@ from polybackfill.work import transitions, units
 _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
 # read again from time to time under another name. `whole`: the unit speaks of whole histories, the
-# others of the seconds from `since` to `until`. `partial`: keys of the unit were forgotten since, so
-# `rows` counts more than its keys.
+# others of the seconds from `since` to `until`. `partial`: keys of the unit were forgotten since,
+# so `rows` counts more than its keys.
 _COLUMNS = """
 (
     unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
