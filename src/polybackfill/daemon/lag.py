@@ -32,6 +32,10 @@ class Lag:
         """Seconds behind, by an answer of the last minute; None where a source does not say."""
         if route.host != endpoints.STATUS.host:
             return None
+        with progress.waiting("lag"):
+            return await self._fresh(progress)
+
+    async def _fresh(self, progress: marks.Progress) -> float | None:
         async with self._asking:
             now = self._clock.monotonic()
             if self._asked_at is None or now - self._asked_at >= _FRESH_S:
