@@ -104,6 +104,16 @@ async def listed(visitor: Visitor, closed: str, cursor: str | None = None) -> li
             return rows
 
 
+async def test_a_market_appears_during_the_sweep(open_sandbox: Open) -> None:
+    visitor = await open_sandbox()
+    condition = visitor.special["market_unlisted"]
+    asked = {"condition_ids": condition, "closed": "true"}
+    assert (await page(visitor, **asked))["markets"] == []
+    await inject(visitor, "market_appears", route="markets", target=condition)
+    (market,) = (await page(visitor, **asked))["markets"]
+    assert market["conditionId"] == condition
+
+
 async def test_a_market_closes_during_the_sweep(open_sandbox: Open) -> None:
     visitor = await open_sandbox()
     before = await visitor.ok("/_sandbox/truth")

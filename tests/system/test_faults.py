@@ -19,7 +19,7 @@ from polybackfill.store import rendezvous
 # What heals by asking again; the others have tests of their own.
 # Faults of one request; what concerns lists is in test_universe_faults.
 _LASTING = {"400", "bad_row", "unknown_field", "cursor_trips"}
-_OF_LISTS = {"ignored_filter", "clamped", "market_closes", "positions_change"}
+_OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS)
 # These cost a deadline or a pause each.
 _SLOW = {"hang", "drip", "429_json", "429_html", "403_html", "503"}

@@ -41,7 +41,7 @@ CLOSINGS = (
     ("markets", 30, True),
     ("events", 10, True),
     ("resolutions", 0, True),
-    ("trades", 10, False),
+    ("trades", 0, False),
     ("positions", 30, False),
 )
 
@@ -85,7 +85,7 @@ def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
 
 
 def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:
-    """Let markets close, and positions of wallets move between their pages, while a run goes on.
+    """Let markets close, one appear, and positions move between their pages, while a run goes on.
 
     The conditions, and whether that very run must know.
     """
@@ -104,7 +104,9 @@ def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:
         | {"after": number % 2}
         for number, wallet in enumerate(sandbox.wallets[:6])
     ]
-    sandbox.faults(*closing, *moving)
+    unlisted = sandbox.ask("universe")["special"]["market_unlisted"]
+    appearing = {"kind": "market_appears", "route": "markets", "after": 50, "target": unlisted}
+    sandbox.faults(*closing, *moving, appearing)
     return {condition.removeprefix("0x"): known for condition, (_, _, known) in closings}
 
 

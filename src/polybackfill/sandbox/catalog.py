@@ -185,6 +185,11 @@ class Catalog:
             return event.body
         return self.render_event(event, [self.market(number) for number in event.market_ids])
 
+    def show(self, position: int) -> None:
+        """List a market that was not listed so far."""
+        self.markets[position] = replace(self.markets[position], listed=True)
+        self.version += 1
+
     def settle(self, position: int, payouts: tuple[int, ...], moment: int) -> None:
         """Close a market at an epoch second with these payouts, and its events with their last."""
         old = self.markets[position]

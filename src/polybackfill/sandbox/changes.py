@@ -1,6 +1,6 @@
-"""What may change while a client reads: a market closes, a wallet's positions move.
+"""What may change while a client reads: a market closes or appears, a wallet's positions move.
 
-Both happen on request, as faults that spoil no answer: the request they meet is answered honestly,
+It happens on request, as faults that spoil no answer: the request they meet is answered honestly,
 from the changed universe, and so is everything after it.
 """
 
@@ -27,6 +27,9 @@ class Changes:
             market = self._world.lists.markets[self._market(rule)]
             if rule.payouts and len(rule.payouts) != len(market.outcomes):
                 raise faults.FaultError(f"{rule.kind}: payouts must be {len(market.outcomes)}")
+        elif rule.kind == "market_appears":
+            if self._world.lists.markets[self._market(rule)].listed:
+                raise faults.FaultError(f"{rule.kind}: {rule.target} is listed already")
         elif rule.kind == "positions_change":
             self._wallet(rule)
 
@@ -34,6 +37,8 @@ class Changes:
         """Do what the rule asks for."""
         if rule.kind == "market_closes":
             self._close(rule)
+        elif rule.kind == "market_appears":
+            self._world.lists.show(self._market(rule))
         else:
             portfolio.move(self._positions.book, self._wallet(rule), self._now())
 

@@ -42,7 +42,7 @@ SPOILED_ROWS = (
 # The answer is that to another question than was asked.
 OTHER_QUESTION = ("ignored_filter", "clamped")
 # Nothing is spoiled: the universe changes, and the answer shows it.
-CHANGES = ("market_closes", "positions_change")
+CHANGES = ("market_closes", "market_appears", "positions_change")
 KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS, *OTHER_QUESTION, *CHANGES)
 _NEEDS_CURSOR = ("cursor_repeat", "cursor_refused", "cursor_trips")
 _FIELDS = {
