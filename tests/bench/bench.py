@@ -1,11 +1,15 @@
 """What the program costs, measured here and now, each figure beside its target.
 
-    python tests/bench/bench.py [whole] [history] [grown] [limits] [side]
+    python tests/bench/bench.py [PART …]
 
-Without words all of them. `whole`: processor and rows a second of a run without limits, bytes on
-disk. `history`: start and memory with a million finished units. `grown`: inserts into a table of
-20 million rows. `limits`: use of the published limits, and of limits that change. `side`: use of
-every limit by all parts at once. Exit 1 when a target is missed.
+Without words all parts but the last. `whole`: processor and rows a second of a run without limits,
+bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts into a
+table of 20 million rows. `limits`: use of the published limits, and of limits that change. `side`:
+all parts of a run side by side at the published limits. `estimate`: the plan with hours over the
+whole exchange. `proof`: the checks of five million trades. `markets`: the lists of a million
+markets. `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
+`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. Exit 1 when a
+target is missed.
 """
 
 from __future__ import annotations
@@ -19,7 +23,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import bench_budgets, bench_figures, bench_grown, bench_side, bench_whole
+from tests.bench import (
+    bench_budgets,
+    bench_estimate,
+    bench_figures,
+    bench_grown,
+    bench_headline,
+    bench_lists,
+    bench_proof,
+    bench_side,
+    bench_whole,
+)
 
 PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "whole": lambda: bench_whole.throughput(trades=1_000_000),
@@ -27,23 +41,32 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "grown": lambda: bench_grown.inserts(existing=20_000_000),
     "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
     "side": lambda: bench_side.all_parts(seconds=60.0),
+    "estimate": lambda: bench_estimate.plan(conditions=1_500_000, wallets=1_000_000),
+    "proof": lambda: bench_proof.proof(trades=5_000_000, shared=0.1),
+    "markets": lambda: bench_lists.enumeration(markets=1_000_000),
+}
+# At the published limits, which is what takes long.
+LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {
+    "headline": bench_headline.headline,
+    **bench_headline.JOBS,
 }
 
 
 def main() -> int:
+    known = PARTS | LONG
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     asked = parser.parse_args().parts or list(PARTS)
-    unknown = set(asked) - set(PARTS)
+    unknown = set(asked) - set(known)
     if unknown:
-        parser.error(f"no part {', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+        parser.error(f"no part {', '.join(sorted(unknown))}: the parts are {', '.join(known)}")
     bench_figures.mark_children()
     load = os.getloadavg()[0]
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load before: {load:.1f}")
     missed = 0
     for name in asked:
         began_at = time.monotonic()
-        found = PARTS[name]()
+        found = known[name]()
         print(f"\n{name} ({time.monotonic() - began_at:.0f} s)")
         print(bench_figures.table(found), flush=True)
         missed += sum(figure.holds is False for figure in found)

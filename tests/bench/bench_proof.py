@@ -114,6 +114,8 @@ def proof(trades: int, shared: float) -> list[Figure]:
         ground = harness.Ground(Path(folder), "http://127.0.0.1:9")
         asyncio.run(fill(ground, trades, shared))
         for name, words in CHECKS.items():
+            # Each starts the store anew, as for somebody who asks for nothing else.
+            harness.until(lambda: ground.store_pid() is None, "the end of the store", 60.0)
             found += _measured(ground, name, words)
         harness.until(lambda: ground.store_pid() is None, "the end of the store", 60.0)
     return found
@@ -137,5 +139,6 @@ def _measured(ground: harness.Ground, name: str, words: Sequence[str]) -> list[F
             f"<= {TARGET_S:.0f} s" if name in PROMISED else "",
             took_s <= TARGET_S if name in PROMISED else None,
         ),
+        Figure("  CPU, command and store", f"{own.cpu_s:.1f} and {store.cpu_s:.1f} s"),
         Figure("  memory, command and store", f"{own.peak_mb:.0f} and {store.peak_mb:.0f} MB"),
     ]

@@ -24,6 +24,7 @@ from polybackfill.sandbox import (
     faults,
     gamma,
     genesis,
+    minting,
     options,
     positions,
     query,
@@ -93,7 +94,11 @@ def build(asked: options.SandboxOptions) -> web.Application:
 
 async def start(asked: options.SandboxOptions) -> RunningSandbox:
     """Build and serve on `asked.host`; port 0 takes a free one."""
-    app = await asyncio.to_thread(build, asked)
+    gc.disable()  # nothing that is built goes away again, and there are millions of it
+    try:
+        app = await asyncio.to_thread(build, asked)
+    finally:
+        gc.enable()
     gc.collect()
     gc.freeze()  # a collection over millions of rows would hold up every answer
     # A hanging answer must end when its client is gone, hence handler_cancellation.
@@ -134,8 +139,7 @@ def _world(asked: options.SandboxOptions) -> universe.Universe:
     world = replay.build(Path(asked.replay)) if asked.replay else genesis.build(asked)
     # Made now, so that the first pages are not slower than the others and hold up nobody.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
-    for market in world.lists.markets:
-        _ = market.tokens
+    minting.fill(world.lists.markets)
     return world.fork()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 TAGS = (
     "Crypto",
@@ -76,6 +77,7 @@ STRANGE_TITLES = (
     "   ",
     '<b>Will</b> this & that; DROP TABLE "markets"; -- ?',
 )
+_WORD = re.compile("[a-z0-9]+")
 _FIRST = ("quiet", "scary", "mealy", "late", "ultimate", "impolite", "favorable", "uncommon")
 _SECOND = ("heron", "barrel", "oat", "sister", "webinar", "underpass", "otter", "lantern")
 
@@ -106,5 +108,5 @@ def topic(rng: random.Random) -> tuple[str, tuple[str, ...]]:
 
 def slug_of(title: str, number: int) -> str:
     """A slug that no other market shares."""
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in title.lower()).split()
+    words = _WORD.findall(title.lower())
     return "-".join([*words[:8], str(number)])

@@ -40,10 +40,23 @@ def all_units(ledger: ledgers.Ledger) -> Iterator[Unit]:
 async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIterator[str]:
     """The name of a table with every unit of the ledger, dropped afterwards; empty for None."""
     async with scratch.table(store, _COLUMNS, order="(kind, key)") as name:
-        lines = _lines(ledger) if ledger is not None else iter(())
-        while chunk := list(itertools.islice(lines, _CHUNK_ROWS)):
-            await store.insert(name, b"\n".join(chunk), rows=len(chunk))
+        for lines, rows in _chunks(_lines(ledger) if ledger is not None else iter(())):
+            await store.insert(name, lines, rows=rows)
         yield name
+
+
+def _chunks(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Lines joined, and how many. Held one by one, each would keep the kilobytes of the buffer that
+    orjson wrote it in.
+    """
+    while True:
+        joined, rows = bytearray(), 0
+        for line in itertools.islice(lines, _CHUNK_ROWS):
+            joined += line
+            rows += 1
+        if not rows:
+            return
+        yield bytes(joined), rows
 
 
 def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
@@ -73,9 +86,11 @@ def _keys(number: int, held: Unit) -> Iterator[bytes]:
         "at": held.at.removesuffix("Z").replace("T", " ") or "1970-01-01 00:00:00",
         "error": "" if isinstance(held, transitions.Receipt) else held.error,
     }
+    head = orjson.dumps(shared).removesuffix(b"}")
     for key in held.unit.keys:
         bare, _, reading = key.partition("@")
-        yield orjson.dumps({**shared, "key": bare, "reading": reading})
+        named = orjson.dumps({"key": bare, "reading": reading}, option=orjson.OPT_APPEND_NEWLINE)
+        yield b"%b,%b" % (head, named.removeprefix(b"{"))
 
 
 STATES: dict[type[Unit], str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 # Joins and groups of fills by wallet and market hold some 200 bytes for each.
-ROWS = 1_000_000
+ROWS = 2_000_000
 _MOST = 256
 
 
