@@ -7,7 +7,7 @@ span without a beginning, one without an end, what lies between, and what has no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from polybackfill.polymarket import spans
 
@@ -63,9 +63,12 @@ def _was_cut(key: str, is_known: Callable[[str], bool]) -> bool:
 
 
 def _bounds(today: datetime) -> Iterator[int]:
-    """First seconds of years, later of months, up to the present month."""
-    for year in range(_FIRST_YEAR, today.year + 1):
+    """First seconds of years, later of months, up to the next one: how full the present month is
+    shows on the first page of a span that ends.
+    """
+    newest = today.replace(day=1) + timedelta(days=32)
+    for year in range(_FIRST_YEAR, newest.year + 1):
         months = range(1, 13) if year >= _FIRST_BUSY_YEAR else (1,)
         for month in months:
-            if (year, month) <= (today.year, today.month):
+            if (year, month) <= (newest.year, newest.month):
                 yield int(datetime(year, month, 1, tzinfo=UTC).timestamp())

@@ -14,7 +14,7 @@ from polybackfill.work import slices, units
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC).timestamp()
 MOMENTS = st.integers(
-    int(datetime(2020, 1, 1, tzinfo=UTC).timestamp()),
+    int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()),
     int(datetime(2060, 1, 1, tzinfo=UTC).timestamp()),
 )
 
@@ -27,15 +27,16 @@ def test_a_sweep_covers_every_second_once_and_what_has_no_date(now: int, closed:
     assert dated[0].since is None
     assert dated[-1].until is None
     assert all(before.until == after.since for before, after in itertools.pairwise(dated))
+    assert dated[-2].since is not None
     assert dated[-1].since is not None
-    assert dated[-1].since <= now
+    assert dated[-2].since <= now < dated[-1].since, "the present month has an end"
     assert {span.closed for span in dated} == {closed}
 
 
 def test_a_sweep_is_few_spans_newest_first_and_the_same_all_month() -> None:
     keys = list(slices.sweep(NOW, closed=True))
-    assert len(keys) == 3 + 3 + 4 * 12 - 2
-    assert keys[0] == f"closed:{int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())}.."
+    assert len(keys) == 3 + 3 + 4 * 12 - 1
+    assert keys[0] == f"closed:{int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())}.."
     assert keys == list(slices.sweep(NOW + 8 * 86_400, closed=True))
 
 
