@@ -36,6 +36,8 @@ _OTHER_PAGE_ROWS = (90, 70)
 MANY_PAGES = 20
 # The density of the first pages tells how many will follow; later it no longer pays to begin anew.
 _EARLY_PAGES = 5
+# What was read of a span that is cut is read again: little more than was expected is borne.
+_SURPRISING_PAGES = 60
 _REFUSED = (400, 422)
 
 
@@ -180,7 +182,8 @@ class _Sweep:
         if self.ended or not self._feed.span.can_cut:
             return
         is_full = self._pages <= _EARLY_PAGES and self._expected_pages > MANY_PAGES
-        if is_full or self._pages > MANY_PAGES:
+        most = _SURPRISING_PAGES if self._expected_pages else MANY_PAGES
+        if is_full or self._pages > most:
             raise errors.Retry(f"{self._unit}: more than {MANY_PAGES} pages", split=True)
 
     def may_go_on_after_refusal(self) -> bool:
