@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+from polybackfill.polymarket import contracts
 from polybackfill.store import client
 from polybackfill.views import digest, proof, resolution_checks, scratch, slices, union
 from polybackfill.work import ledger as ledgers
@@ -123,6 +124,12 @@ async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, 
         return await _figures(store, ledger, by_wallet, by_market, fills)
 
 
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """What trades like a wallet, and is left out of the plan since it is a contract, says so."""
+    contract = row["wallet"].removeprefix("0x") in contracts.CONTRACTS
+    return {**row, "status": "contract"} if contract and row["status"] == "not planned" else row
+
+
 async def _figures(
     store: client.Store,
     ledger: ledgers.Ledger | None,
@@ -143,7 +150,10 @@ async def _figures(
         "parts": [_part(part) for part in await proof.parts(store, ledger)],
         "disagreements": await resolution_checks.disagreements(store),
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
-        "wallets": await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS)),
+        "wallets": [
+            _named(row)
+            for row in await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS))
+        ],
         "markets": markets,
         "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
         "union": {
