@@ -16,10 +16,10 @@ def add_demo(commands: menu.Menu) -> None:
         "--trades 100000",
     )
     demo.add_argument(
-        "--trades", type=int, default=300_000, help="trade rows (default %(default)s)"
+        "--trades", type=int, default=301_000, help="trade rows (default %(default)s)"
     )
-    demo.add_argument("--markets", type=int, default=5_000, help="markets (default %(default)s)")
-    demo.add_argument("--wallets", type=int, default=2_000, help="wallets (default %(default)s)")
+    demo.add_argument("--markets", type=int, default=5_050, help="markets (default %(default)s)")
+    demo.add_argument("--wallets", type=int, default=2_050, help="wallets (default %(default)s)")
     demo.add_argument("--seed", type=int, default=1, help="another universe (default %(default)s)")
     demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
     menu.takes_json(demo)
