@@ -38,8 +38,9 @@ def line(picture: dict[str, Any]) -> str:
         + (f" ({part['error']} error)" if part["error"] else "")
         for kind, part in picture["parts"].items()
     )
+    share = "     …" if picture["share"] is None else f"{picture['share']:6.1%}"
     text = (
-        f"{picture['share']:6.1%}  {parts}  {rows(picture):,} rows  "
+        f"{share}  {parts}  {rows(picture):,} rows  "
         f"{picture['rows_per_s']:,.0f} rows/s  "
         f"{picture['requests_per_s']:.1f} of {picture['allowed_per_s']:.1f} requests/s  "
         f"{remaining(picture['eta_s'])}"

@@ -88,6 +88,7 @@ class Snapshots:
         self._started_at = clock.now()
         self._began_at = clock.monotonic()
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW_S)
+        self._first_page_at: dict[str, float] = {}
         self._progress_every = progress_every
         self._ended = dict.fromkeys(parts, 0)
         scribe.on_done(self._unit_done)
@@ -96,12 +97,18 @@ class Snapshots:
         """Take a sample and write the picture to the status file."""
         rows = sum(self._scribe.rows.values())
         pages = {kind: part.walker.pages for kind, part in self._parts.items()}
-        self._samples.append(_Sample(self._clock.monotonic(), rows, pages))
+        now = self._clock.monotonic()
+        self._samples.append(_Sample(now, rows, pages))
+        for kind, count in pages.items():
+            if count:
+                self._first_page_at.setdefault(kind, now)
         if self._file is not None:
             _replace(self._file, orjson.dumps(self.current(), default=str))
 
     def current(self) -> dict[str, Any]:
-        """The picture: parts, rows, rates, budgets, ETA in seconds (None before it is known)."""
+        """The picture: parts, rows, rates, budgets; share and ETA in seconds, both None until every
+        part is counted.
+        """
         budgets = self._limits.stats()
         rows_per_s, pages_per_s = self._rates()
         parts = {
@@ -118,7 +125,7 @@ class Snapshots:
             "started_at": round(self._started_at, 1),
             "now": round(self._clock.now(), 1),
             "parts": parts,
-            "share": self._share(parts),
+            "share": None if None in etas else self._share(parts),
             "rows": dict(self._scribe.rows),
             "rows_per_s": round(rows_per_s, 1),
             "requests_per_s": round(sum(pages_per_s.values()), 2),
@@ -159,7 +166,8 @@ class Snapshots:
         failed = known.failed_before + stats["error"] + stats["skipped_error"]
         allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
-        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s)
+        is_counted = known.keys > 0 or part.queue.complete
+        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s) if is_counted else 0.0
         return {
             "units": known.keys,
             "done": done,
@@ -195,7 +203,8 @@ class Snapshots:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
         if part.walker.pages < _RATE_AFTER:
             return allowed_per_s
-        since_start = part.walker.pages / max(1e-3, self._clock.monotonic() - self._began_at)
+        began_at = self._first_page_at.get(part.queue.kind, self._began_at)
+        since_start = part.walker.pages / max(1e-3, self._clock.monotonic() - began_at)
         return min(allowed_per_s, max(pages_per_s, since_start))
 
     def _rates(self) -> tuple[float, dict[str, float]]:
@@ -203,11 +212,12 @@ class Snapshots:
         if len(self._samples) < 2:
             return 0.0, dict.fromkeys(self._parts, 0.0)
         first, last = self._samples[0], self._samples[-1]
-        span_s = max(1e-3, last.at - first.at)
         pages_per_s = {
-            kind: (pages - first.pages[kind]) / span_s for kind, pages in last.pages.items()
+            kind: (pages - first.pages[kind])
+            / max(1.0, last.at - max(first.at, self._first_page_at.get(kind, first.at)))
+            for kind, pages in last.pages.items()
         }
-        return (last.rows - first.rows) / span_s, pages_per_s
+        return (last.rows - first.rows) / max(1e-3, last.at - first.at), pages_per_s
 
     @staticmethod
     def _share(parts: dict[str, dict[str, Any]]) -> float:

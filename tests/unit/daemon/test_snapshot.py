@@ -77,6 +77,18 @@ async def test_the_picture_in_the_middle_and_at_the_end(
     assert told == "wallets 11 of 12 proven complete, 1 in error"
 
 
+async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    rig = new_rig()
+    watch = rig.supervise(conftest.wallets(sandbox, 1))
+    seen = pictures(rig, watch, tmp_path / "main.json", 0).current()
+    assert (seen["share"], seen["eta_s"]) == (None, None)
+    line = live.line(seen)
+    assert "%" not in line
+    assert line.endswith("ETA unknown")
+
+
 async def test_a_picture_that_cannot_be_written_ends_nothing(
     new_rig: conftest.NewRig,
     sandbox: harness.Sandbox,
