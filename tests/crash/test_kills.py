@@ -36,12 +36,12 @@ class Ordeal:
 
 
 SHORT = Ordeal(
-    rows=10_000,
-    trades=32_000,
-    wallets=160,
-    markets=160,
+    rows=8_000,
+    trades=24_000,
+    wallets=120,
+    markets=120,
     latency_ms=120,
-    daemon_kills=8,
+    daemon_kills=6,
     store_kills=2,
 )
 LONG = Ordeal(

@@ -16,7 +16,7 @@ SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange
 @pytest.mark.parametrize(
     ("kills", "trades"),
     [
-        pytest.param(3, 10_000, id="short"),
+        pytest.param(3, 7_000, id="short"),
         pytest.param(30, 40_000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(900)]),
     ],
 )

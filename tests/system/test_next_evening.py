@@ -28,7 +28,7 @@ NEVER_S = 1e6
 def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
     """The same universe every time, but for the moment in which its newest rows appear."""
     asked = {
-        "trades": 10_000,
+        "trades": 8_000,
         "wallets": 60,
         "markets": 80,
         "latency_ms": 0,
@@ -48,8 +48,9 @@ def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
 
 @pytest.mark.timeout(240)
 def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
-    """Seed 002, api_positions_staging + wallet backfill: new rows and new wallets are found on the
-    next run.
+    """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs; Seed
+    002, api_positions_staging + wallet backfill: a re-run replaces, new rows and new wallets are
+    found on the next run.
     """
     now = int(time.time())
     with sandbox(NEVER_S, now) as evening, harness.ground(tmp_path, evening.url) as ground:
