@@ -168,12 +168,15 @@ class Snapshots:
         requests_left = self._requests_left(part, stats)
         is_counted = known.keys > 0 or part.queue.complete
         rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s) if is_counted else 0.0
+        # What an earlier run left open comes back, also where the store has its rows by now.
+        met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
+        keys = max(known.keys, met)
         return {
-            "units": known.keys,
+            "units": keys,
             "done": done,
             "error": failed,
             "open": stats["leased"],
-            "share": min(1.0, (done + failed) / known.keys) if known.keys else 1.0,
+            "share": (done + failed) / keys if keys else 1.0,
             "pages": part.walker.pages,
             "requests_left": requests_left,
             "requests_per_s": round(pages_per_s, 2),

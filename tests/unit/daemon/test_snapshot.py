@@ -102,3 +102,18 @@ async def test_a_picture_that_cannot_be_written_ends_nothing(
     pictures(rig, watch, tmp_path / "status" / "main.json", len(feed))
     assert await watch.run() == 0
     assert "status.not_written" in [event["event"] for event in events]
+
+
+async def test_what_an_earlier_run_left_open_is_part_of_the_whole(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    """Done is never more than all, though the source no longer counts what the store has."""
+    feed = conftest.wallets(sandbox, 6)
+    rig = new_rig()
+    watch = rig.supervise(feed)
+    shown = pictures(rig, watch, tmp_path / "status" / "main.json", len(feed) - 4)
+    await watch.run()
+    picture = shown.current()
+    part = picture["parts"]["wallets"]
+    assert (part["units"], part["done"], part["share"]) == (6, 6, 1.0)
+    assert "to go" not in " ".join(live.ending(picture, dry_run=False))
