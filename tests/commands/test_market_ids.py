@@ -339,6 +339,9 @@ def test_finalize_all_needs_no_lookups_after_a_run_that_found_all_ids(office: Of
     desk.call("dims", "build")
     assert not office.results.exists()
     assert desk.json("finalize-all")["market_ids"]["total_lookups"] == 0
+    desk.call("market-ids", "lookup")
+    assert desk.json("market-ids", "finalize")["total_lookups"] == 0
+    assert desk.json("finalize-all")["market_ids"]["total_lookups"] == 0
 
 
 def test_one_lookup_or_apply_at_a_time(office: Office) -> None:

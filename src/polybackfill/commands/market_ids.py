@@ -83,6 +83,8 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
         coverage = await id_coverage.read(ids, book.told)
+    with files.stopping("write", data_dir / lookup_book.RESULTS):
+        (data_dir / lookup_book.RESULTS).touch()  # `finalize` reads it, also where nothing waited
     return {
         "asked": tally.asked,
         "found": tally.found,

@@ -47,7 +47,8 @@ def _second(flag: str, text: str, *, end_of_day: bool) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise errors.Stop(f"{flag} {text}: not a day or time; give {_FORMS}") from error
+        forms = f"07:00, {_FORMS}" if end_of_day else _FORMS
+        raise errors.Stop(f"{flag} {text}: not a day or time; give {forms}") from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if end_of_day and len(text) == len("2024-08-21"):
         moment += timedelta(days=1, seconds=-1)
