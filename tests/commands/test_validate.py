@@ -273,6 +273,23 @@ def test_a_wrong_market_id_is_found(filled: desks.Desk) -> None:
     assert found["market-ids"]["examples"][0]["market_id"] == "12"
 
 
+@pytest.mark.parametrize("dimension", ["markets_dim", "condition_market_map"])
+def test_a_wrong_market_id_of_a_dimension_is_found(filled: desks.Desk, dimension: str) -> None:
+    """Seed 004, market-id resolver: dimensions name the market of their condition, no other."""
+    filled.call("dims", "build")
+    filled.sql(
+        f"ALTER TABLE {dimension} UPDATE market_id = '12' WHERE condition_id = "
+        f"(SELECT min(condition_id) FROM {dimension} WHERE market_id != '') "
+        "SETTINGS mutations_sync = 2"
+    )
+    try:
+        found = verdicts(filled, "--offline")
+    finally:
+        filled.call("dims", "build")
+    assert failed(found) == ["market-ids"]
+    assert found["market-ids"]["examples"][0]["dimension"] == dimension
+
+
 def test_one_id_for_many_conditions_is_found(filled: desks.Desk) -> None:
     """Seed 004, market-id resolver: market 12 of the original stands for every condition."""
     filled.sql(

@@ -60,6 +60,20 @@ LEFT JOIN (
 ) AS listed USING (condition_id)
 WHERE NOT match(market_id, '^[0-9]+$') OR (notEmpty(known) AND NOT has(known, market_id))
 """
+# The same of the dimensions, which fill what trades lack.
+_WRONG_IN_DIMENSIONS = """
+SELECT concat('0x', condition_id) AS condition, market_id, dimension, known
+FROM (
+    SELECT condition_id, market_id, 'markets_dim' AS dimension FROM markets_dim
+    UNION ALL
+    SELECT condition_id, market_id, 'condition_market_map' AS dimension FROM condition_market_map
+) AS stored
+INNER JOIN (
+    SELECT condition_id, groupUniqArray(market_id) AS known
+    FROM api_market_rows WHERE market_id != '' GROUP BY condition_id
+) AS listed USING (condition_id)
+WHERE market_id != '' AND NOT has(known, market_id)
+"""
 _CROWDED = """
 SELECT market_id, uniqExact(condition_id) AS conditions, count() AS trades
 FROM external_trades_raw WHERE market_id != ''
@@ -140,6 +154,14 @@ async def market_ids(scene: verdicts.Scene) -> verdicts.Verdict:
     crowded = await scene.store.rows(
         f"{_CROWDED} ORDER BY conditions DESC LIMIT {verdicts.EXAMPLES}"
     )
+    (mapped,) = await scene.store.rows(
+        f"SELECT count() AS wrong_in_dimensions FROM ({_WRONG_IN_DIMENSIONS})"
+    )
+    astray = []
+    if mapped["wrong_in_dimensions"]:
+        astray = await scene.store.rows(
+            f"{_WRONG_IN_DIMENSIONS} ORDER BY condition, dimension LIMIT {verdicts.EXAMPLES}"
+        )
     (filled,) = await scene.store.rows(
         "SELECT countIf(market_id != '') AS trades_with_market_id, count() AS trades "
         "FROM external_trades_raw"
@@ -147,10 +169,11 @@ async def market_ids(scene: verdicts.Scene) -> verdicts.Verdict:
     return verdicts.judged(
         "market-ids",
         "each trade's market id is the one of its condition, and stands for one condition only",
-        holds=not wrong and not crowded,
-        evidence={**filled, **counts, "ids_of_several_conditions": len(crowded)},
-        examples=[*wrong, *crowded],
-        advice="polybackfill market-ids lookup, finalize, then apply --write",
+        holds=not wrong and not crowded and not astray,
+        evidence={**filled, **counts, "ids_of_several_conditions": len(crowded), **mapped},
+        examples=[*wrong, *crowded, *astray],
+        advice="of trades: polybackfill market-ids lookup, finalize, then apply --write; of "
+        "dimensions: polybackfill dims build",
     )
 
 
