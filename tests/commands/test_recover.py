@@ -134,3 +134,5 @@ def test_not_while_a_run_is_going_on(done: desks.Desk, shared_sandbox: harness.S
 def test_words_that_contradict(done: desks.Desk) -> None:
     refused = done.call("recover", "--put-back", "--make-backup", code=errors.EXIT_CONFIG)
     assert "--put-back takes rows from a backup" in refused.err
+    refused = done.call("recover", "--make-backup", "--backup", "x", code=errors.EXIT_CONFIG)
+    assert "leave --backup out" in refused.err

@@ -23,6 +23,8 @@ def recover(arguments: argparse.Namespace) -> int:
     """Show how the tables differ from the backup; with --write empty them and fetch them again."""
     if arguments.put_back and arguments.make_backup:
         raise errors.Stop("--put-back takes rows from a backup: leave --make-backup out")
+    if arguments.backup and arguments.make_backup:
+        raise errors.Stop("--make-backup names the backup itself: leave --backup out")
     chosen = context.settings_of(arguments)
     context.budgets(chosen)  # refused here, before anything is emptied
     context.require_store(chosen)
