@@ -101,6 +101,18 @@ def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
     assert "BACKFILL_SHARE" in told
 
 
+def test_a_checkpoint_that_is_lost_is_missed(filled: desks.Desk) -> None:
+    """Seed 001, validation: the plan says done, and nothing proves it."""
+    aside = filled.ledger.with_name("aside")
+    filled.ledger.rename(aside)
+    try:
+        told = filled.call("validate", "--only", "receipts", code=3).out
+    finally:
+        aside.rename(filled.ledger)
+    assert "FAILED   receipts" in told
+    assert "plan reset --all" in told
+
+
 def test_a_duplicate_is_found(filled: desks.Desk) -> None:
     """Seed 001, validation: an injected duplicate, inserted past the landing table."""
     filled.sql("INSERT INTO external_trades_raw SELECT * FROM kept ORDER BY tx_hash LIMIT 1")

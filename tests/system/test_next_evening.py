@@ -68,8 +68,12 @@ def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
             ground.prove_everything(next_evening)
         assert ground.state()["trades"]["rows"] == stored + LATE_ROWS
         assert sum(ground.statuses().values()) >= known
-        # Only wallets with news are read again.
+        # Only wallets with news are read again, and what is read again is counted once.
         parts = json.loads(again.out)["parts"]
+        wallets = sum(ground.statuses().values())
+        assert parts["wallets"]["done"] == parts["wallets"]["units"] == wallets
+        (planned,) = ground.sql("SELECT count() AS n FROM condition_backfill_plan")
+        assert parts["conditions"]["done"] == parts["conditions"]["units"] == planned["n"]
         assert 0 < parts["wallets"]["pages"] <= LATE_ROWS * 4
         assert_each_loss_is_missed(ground)
 

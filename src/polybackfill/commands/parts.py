@@ -148,7 +148,7 @@ class Parts:
             return known
         keys = await again.count(store, _AGAIN[kind], self._began)
         requests = known.requests + -(-keys // kinds.KINDS[kind].keys_per_request)
-        return dataclasses.replace(known, keys=known.keys + keys, requests=requests)
+        return dataclasses.replace(known, requests=requests, again=keys)
 
     async def _new_and_again(
         self, kind: str, planned: feed.Planned, store: stores.Store

@@ -42,13 +42,14 @@ class Expected:
     """What a part has before it: keys in all, requests still to send.
 
     `done_before`, `failed_before`: of the keys, those that earlier runs ended and this one is not
-    even shown.
+    even shown. `again`: of those done before, the ones that this run reads again.
     """
 
     keys: int = 0
     requests: int = 0
     done_before: int = 0
     failed_before: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True)

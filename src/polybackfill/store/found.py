@@ -13,6 +13,8 @@ SELECT toUnixTimestamp(now()) AS second,
 _WALLETS = """
 SELECT count() AS n FROM (
     SELECT wallet_address FROM external_trades_raw
+    WHERE wallet_address NOT IN (SELECT wallet_address FROM wallet_backfill_plan
+        WHERE toUnixTimestamp(ingested_at) < {since:UInt32})
     GROUP BY wallet_address HAVING toUnixTimestamp(min(ingested_at)) >= {since:UInt32}
 )
 """
@@ -38,7 +40,7 @@ async def begin(store: client.Store) -> int | None:
 
 
 async def new_wallets(store: client.Store, since: int) -> int:
-    """Wallets whose first trade was stored in second `since` or later."""
+    """Wallets whose first trade was stored in second `since` or later, and that no plan knew."""
     (row,) = await store.rows(_WALLETS, parameters={"since": since})
     return int(row["n"])
 

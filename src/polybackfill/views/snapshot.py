@@ -162,7 +162,7 @@ class Snapshots:
     def _part(self, part: Part, budgets: dict[str, Any], pages_per_s: float) -> dict[str, Any]:
         stats = part.queue.stats()
         known = part.source.known
-        done = known.done_before + stats["done"] + stats["skipped_done"]
+        done = known.done_before - known.again + stats["done"] + stats["skipped_done"]
         failed = known.failed_before + stats["error"] + stats["skipped_error"]
         allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
@@ -193,7 +193,7 @@ class Snapshots:
     def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
         """Expected requests still to send, corrected by what finished units really took."""
         known = part.source.known
-        asked = known.keys - known.done_before - known.failed_before
+        asked = known.keys - known.done_before - known.failed_before + known.again
         finished = stats["done"] + stats["error"] + stats["skipped_done"] + stats["skipped_error"]
         share = finished / max(1, asked)
         expected = known.requests * share
