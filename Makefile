@@ -22,7 +22,7 @@ setup: $(STAMP) ## the environment in .venv, exactly as locked
 demo: $(STAMP) ## a whole backfill against a local Polymarket, checked against the truth
 	$(BIN)/polybackfill demo $(ARGS)
 
-test: $(STAMP) ## all tests but the long ones; under ten minutes
+test: $(STAMP) ## all tests but the long ones; under fifteen minutes
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## style, strict types, import rule, service files
@@ -43,8 +43,8 @@ docs: $(STAMP) ## write the generated references anew
 bench: $(STAMP) ## speed, memory and start-up, measured here
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
-crash: $(STAMP) ## the long kill test
-	$(BIN)/pytest -m long tests/crash $(ARGS)
+crash: $(STAMP) ## the long kill tests, and the rest of the faults
+	$(BIN)/pytest -m long tests/crash tests/system $(ARGS)
 
 clean: ## everything a chore made, your data excepted
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
