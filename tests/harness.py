@@ -413,7 +413,9 @@ class Ground:
         )
         counts = self.sql(" UNION ALL ".join((*repeated, *pending)))
         assert [row for row in counts if row["n"]] == []
-        assert self.open_units() == 0
+        state = ledger.Ledger.view(self.ledger)
+        left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
+        assert left == [], f"units left open: {left}"
 
     def statuses(self) -> dict[str, int]:
         """Wallets of the plan by status."""

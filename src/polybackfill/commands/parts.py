@@ -147,6 +147,7 @@ class Parts:
         if not (self._reads_again and self._upstream(kind).ended()):
             return known
         keys = await again.count(store, _AGAIN[kind], self._began)
+        keys += sum(len(unit.keys) for unit in self._begun_windows(kind))
         requests = known.requests + -(-keys // kinds.KINDS[kind].keys_per_request)
         return dataclasses.replace(known, requests=requests, again=keys)
 
@@ -159,10 +160,23 @@ class Parts:
             yield unit
         if not (over and self._reads_again):
             return
+        for unit in self._begun_windows(kind):
+            yield unit
         async for since, keys in again.listed(store, _AGAIN[kind], self._began):
             size = kinds.KINDS[kind].keys_per_request
             for first in range(0, len(keys), size):
                 yield units.Unit(kind, tuple(keys[first : first + size]), since, self._began)
+
+    def _begun_windows(self, kind: str) -> list[units.Unit]:
+        """Windows that a killed run began to read; what reads them again has other bounds."""
+        return [
+            held.unit
+            for held in self._ledger.open_units()
+            if held.unit.kind == kind and held.unit.window not in self._own_windows(held.unit)
+        ]
+
+    def _own_windows(self, unit: units.Unit) -> tuple[units.Window, ...]:
+        return (units.FULL_HISTORY, (unit.since, self._began))
 
     @property
     def _reads_again(self) -> bool:

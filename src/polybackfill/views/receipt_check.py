@@ -30,7 +30,7 @@ ORDER BY counted - found DESC, keys
 """
 # What was read again has more rows than its first receipt counts, which would hide a loss. Of such
 # keys the rows are compared second by second: of the first receipt those up to the last row it saw,
-# of the newest window those inside.
+# of the newest window those inside. A walk that was taken up again may have counted a row twice.
 _SHORT_OF_WINDOW = """
 SELECT unit, '{kind}' AS kind, groupUniqArray(3)(concat('0x', key)) AS keys,
     any(receipt.rows) AS counted, countIf(here AND second BETWEEN first AND last) AS found
@@ -38,7 +38,8 @@ FROM (
     SELECT unit, key, rows, ifNull(since, 0) AS first,
         least(ifNull(until, {never}), ifNull(last_second, {never})) AS last
     FROM {units}
-    WHERE kind = '{kind}' AND state = 'done' AND NOT partial AND if(whole, unit IN (
+    WHERE kind = '{kind}' AND state = 'done' AND NOT partial AND attempts = 1
+        AND if(whole, unit IN (
             SELECT unit FROM {units} WHERE kind = '{kind}' AND whole AND key IN (
                 SELECT key FROM {units} WHERE kind = '{kind}' AND NOT whole)),
         until = (SELECT max(until) FROM {units} WHERE kind = '{kind}' AND NOT whole))
