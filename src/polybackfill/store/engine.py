@@ -1,6 +1,6 @@
 """The ClickHouse engine inside the store's child process. Nobody else imports chdb.
 
-Three traps of chDB 26.9 shape this module (each has a test):
+Four traps of chDB 26.9 shape this module (each has a test):
 
 - `Session.send_insert` reports success when a materialized view, a constraint, a timeout or the
   disk fails *after* the rows were parsed. So rows are handed over as an anonymous file and read
@@ -9,6 +9,8 @@ Three traps of chDB 26.9 shape this module (each has a test):
   costs about a millisecond. One spare session keeps the engine alive between requests.
 - A streamed result repeats the header of its format in every chunk, so only formats without a
   header are streamed.
+- Its database `default` is an Overlay, which cannot exchange two tables: a view that is replaced is
+  gone for a moment. So the Atomic database below it takes its place.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -125,9 +127,22 @@ class Engine:
         }
         with _reported():
             self._spare = session.Session(self._path)
+            self._uncover(folder / "engine" / "metadata" / "default.sql")
             self._spool.mkdir(exist_ok=True)
             for left_over in self._spool.iterdir():
                 left_over.unlink()
+
+    def _uncover(self, definition: Path) -> None:
+        """Put the Atomic database, which keeps the tables, in the place of the Overlay."""
+        # The Overlay bears its id, found by the tables' folder, or a new one while there are none.
+        found = self._spare.query("SELECT uuid FROM system.databases WHERE name = 'default'", "TSV")
+        uuid = bytes(found.bytes()).decode().strip()
+        definition.parent.mkdir(exist_ok=True)
+        draft = definition.with_suffix(".draft")
+        draft.write_text(f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n")
+        draft.replace(definition)
+        self._spare.query("DETACH DATABASE default")
+        self._spare.query("ATTACH DATABASE default")
 
     def close(self) -> None:
         """Write out what is in memory and let go of the folder."""
