@@ -41,7 +41,7 @@ def test_progress_and_checkpoint_survive_a_kill(
     desk.plan_keys(*wallets)
     sandbox.faults({"kind": "429_json", "route": "positions", "after": 80, "retry_after_s": 60})
     daemon = desk.start("run", "positions")
-    harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
+    harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run", within_s=60)
     harness.until(lambda: len(told(desk)) == 2, "twenty wallets")
     daemon.kill()
     sandbox.reset()
