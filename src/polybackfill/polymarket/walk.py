@@ -178,10 +178,12 @@ class _Walk:
         self._unit = unit
         self._max_held_rows = max_held_rows
         self._restarts = 0
-        self._has_restarted = False
         self._refused_at: int | None = None
         self._doubted: str | None = None
-        self._begin(resume if resume and resume.feed == self._fingerprint else Resume())
+        begun = resume if resume and resume.feed == self._fingerprint else Resume()
+        self._begin(begun)
+        # A first page that is stored already comes, and is counted, whole once more.
+        self._has_restarted = begun.cursor is None and begun.second is not None
         self.was_over = self.ended
 
     def _begin(self, resume: Resume) -> None:

@@ -472,3 +472,14 @@ def test_feeds_with_other_filters_have_other_fingerprints() -> None:
     ]
     assert len({feed.fingerprint for feed in feeds}) == len(feeds)
     assert trade_feeds.feed_of_wallet(WALLET, 5).fingerprint == feeds[1].fingerprint
+
+
+@pytest.mark.parametrize("stop", range(3))
+async def test_a_walk_taken_up_again_counts_each_row_once(stop: int) -> None:
+    """What was counted before it stopped counts no more when its first page comes whole again."""
+    script = Script([[fill(9, 1), fill(8, 2)], [fill(8, 3), fill(7, 4)], [fill(6, 5)], []])
+    whole = await walked(script, descending())
+    rest = await walked(script, descending(), whole[stop].resume)
+    assert [page.restarted for page in rest] == [stop == 0] + [False] * (len(rest) - 1)
+    before = [] if rest[0].restarted else whole[: stop + 1]
+    assert ids_of([*before, *rest]) == ids_of(whole)
