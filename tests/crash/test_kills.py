@@ -179,7 +179,7 @@ def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
 @pytest.mark.parametrize(
     "ordeal",
     [
-        pytest.param(SHORT, id="short", marks=[pytest.mark.long, pytest.mark.timeout(300)]),
+        pytest.param(SHORT, id="short"),
         pytest.param(LONG, id="long", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
     indirect=True,

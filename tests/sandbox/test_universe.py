@@ -180,7 +180,14 @@ def test_markets_come_in_all_their_odd_forms() -> None:
 
 
 def test_options_are_refused_with_their_name() -> None:
-    wrong = {"trades": -1, "markets": 3, "wallets": 3, "port": 70_000, "events": 3}
+    wrong = {
+        "trades": -1,
+        "markets": 3,
+        "wallets": 3,
+        "port": 70_000,
+        "events": 3,
+        "now": 1_795_219_200_000,
+    }
     for name, value in wrong.items():
         with pytest.raises(options.OptionsError, match=name):
             options.SandboxOptions(**{name: value})

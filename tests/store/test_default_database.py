@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from tests.store.conftest import insert, trade
 
 from polybackfill import clock as clocks
 from polybackfill.store import client, migrate
@@ -31,14 +32,14 @@ async def test_views_are_made_again_without_a_gap(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         writer, *readers = [await stack.enter_async_context(opened(tmp_path)) for _ in range(4)]
         await migrate.up(writer)
-        reads = 0
+        await insert(writer, [trade(0)])
+        reads: list[int] = []
         written = False
 
         async def read(store: client.Store) -> None:
-            nonlocal reads
             while not written:
-                await store.rows("SELECT count() AS n FROM pm_trades_with_external")
-                reads += 1
+                found = await store.rows("SELECT count() AS n FROM pm_trades_with_external")
+                reads.append(found[0]["n"])
 
         async with asyncio.TaskGroup() as group:
             for reader in readers:
@@ -46,7 +47,9 @@ async def test_views_are_made_again_without_a_gap(tmp_path: Path) -> None:
             for statement in 4 * views.statements(None):
                 await writer.command(statement)
             written = True
-        assert reads > len(readers)
+        assert len(reads) > len(readers)
+        assert set(reads) == {1}
+        assert await migrate.missing(writer) == []
 
 
 async def test_several_programs_set_the_store_up_at_once(tmp_path: Path) -> None:

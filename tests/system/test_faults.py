@@ -22,7 +22,7 @@ _LASTING = {"400", "bad_row", "unknown_field", "cursor_trips"}
 _OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS)
 # One of each way in which a request fails; `make crash` takes the others, and the mixed test all.
-_FIRST = {"500", "429_json", "hang", "wrong_rows", "cursor_refused"}
+_FIRST = {"500", "429_json", "403_html", "hang", "truncated", "wrong_rows", "cursor_refused"}
 _BY_KIND = [
     kind if kind in _FIRST else pytest.param(kind, marks=pytest.mark.long) for kind in PASSING
 ]

@@ -46,7 +46,6 @@ def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
             process.kill()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
     """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs; Seed

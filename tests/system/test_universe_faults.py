@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
     """
     settings = {"host_pause_s": 0.3, "backoff_cap_s": 1}
     with (
-        harness.sandbox(trades=10_000, wallets=60, markets=300) as sandbox,
+        harness.sandbox(trades=10_000, wallets=60, markets=300, now=int(time.time())) as sandbox,
         harness.ground(tmp_path, sandbox.url, **settings) as ground,
     ):
         sandbox.faults(*FAULTS)

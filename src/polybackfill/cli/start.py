@@ -70,3 +70,9 @@ def add_sandbox(commands: menu.Menu) -> None:
     sandbox.add_argument(
         "--late-rows", type=int, default=0, metavar="N", help="rows that appear a while after start"
     )
+    sandbox.add_argument(
+        "--now",
+        type=int,
+        metavar="EPOCH",
+        help="seconds; the universe's present at start, by default a fixed day",
+    )

@@ -37,4 +37,5 @@ def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
         replay=arguments.replay,
         cache=arguments.cache,
         late_rows=arguments.late_rows,
+        now=arguments.now,
     )

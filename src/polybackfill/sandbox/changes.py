@@ -6,7 +6,6 @@ from the changed universe, and so is everything after it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from polybackfill.sandbox import faults, listings, portfolio, positions, query, truth, universe
@@ -41,10 +40,7 @@ class Changes:
         elif rule.kind == "market_appears":
             self._world.lists.show(self._market(rule))
         else:
-            # Whoever reads judges by the real clock how new an event is; the universe's may stand
-            # at a day long past.
-            moment = max(self._now(), int(time.time()))
-            portfolio.move(self._positions.book, self._wallet(rule), moment)
+            portfolio.move(self._positions.book, self._wallet(rule), self._now())
 
     def _close(self, rule: faults.Rule) -> None:
         lists, place = self._world.lists, self._market(rule)

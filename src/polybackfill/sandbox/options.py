@@ -8,6 +8,7 @@ from typing import Literal
 
 # 2026-11-21T00:00:00Z. A fixed "now" keeps the truth of one seed equal on every day and machine.
 DEFAULT_NOW = 1_795_219_200
+_FIRST_NOW, _LAST_NOW = 1_600_000_000, 4_000_000_000  # September 2020, and before DateTime ends
 
 # 0.77 s per 1000-row page was measured by a third party in autumn 2026, 0.5-0.8 s by others.
 DEFAULT_DATA_LATENCY_MS = 600.0
@@ -76,6 +77,10 @@ class SandboxOptions:
             raise OptionsError(
                 f"events must be {MIN_EVENTS} to {self.markets - EVENTLESS}, the number of markets "
                 "less those without an event"
+            )
+        if self.now is not None and not _FIRST_NOW <= self.now <= _LAST_NOW:
+            raise OptionsError(
+                f"now must be epoch seconds (not milliseconds), {_FIRST_NOW} to {_LAST_NOW}"
             )
         if not 0 <= self.port <= 65_535:
             raise OptionsError("port must be 0 (any free one) to 65535")
