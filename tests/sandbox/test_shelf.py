@@ -80,7 +80,6 @@ async def test_falling_orders_walk_to_the_end(visitor: Visitor) -> None:
     assert created == sorted(created, reverse=True)
 
 
-@pytest.mark.long
 async def test_a_large_universe_starts_and_answers(open_sandbox: Open) -> None:
     visitor = await open_sandbox(markets=30_000, events=9_000, wallets=100, trades=6_000)
     answer = await visitor.ok("/gamma/markets/keyset", closed="true", order="volumeNum", limit=100)
