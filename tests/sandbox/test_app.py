@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -83,6 +85,17 @@ async def test_the_universe_describes_itself(visitor: Visitor) -> None:
     assert shown["special"] == visitor.special
     assert shown["trades"] == (await visitor.ok("/_sandbox/truth"))["trades"]["rows"]
     assert shown["now"] >= visitor.running.universe.now
+
+
+async def test_stats_tell_how_long_the_sandbox_itself_was_held_up(visitor: Visitor) -> None:
+    await visitor.post("/_sandbox/stats/reset", {})
+    await asyncio.sleep(0.1)
+    time.sleep(0.3)  # noqa: ASYNC251  (this is the stall)
+    await asyncio.sleep(0.05)
+    held_up_ms = (await visitor.ok("/_sandbox/stats"))["held_up_ms"]
+    assert 250 <= held_up_ms < 2_000
+    await visitor.post("/_sandbox/stats/reset", {})
+    assert (await visitor.ok("/_sandbox/stats"))["held_up_ms"] < held_up_ms
 
 
 async def test_stats_count_connections_and_requests_in_flight(visitor: Visitor) -> None:

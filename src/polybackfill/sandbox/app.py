@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,6 +86,7 @@ def build(asked: options.SandboxOptions) -> web.Application:
     front = edge.Edge(asked, table, limits, rules, counted, changing=changing)
     app = web.Application()
     app[WORLD] = world
+    app.cleanup_ctx.append(partial(_watched, counted))
     switches = control.Control(world, now, truth.Truth(world, held), limits, rules, counted, front)
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
@@ -133,6 +134,12 @@ async def _serve(asked: options.SandboxOptions) -> None:
     sys.stdout.flush()
     await stopped.wait()
     await running.stop()
+
+
+async def _watched(counted: stats.Stats, _app: web.Application) -> AsyncIterator[None]:
+    watch = asyncio.create_task(counted.watch(), name="sandbox-watch")
+    yield
+    watch.cancel()
 
 
 def _world(asked: options.SandboxOptions) -> universe.Universe:

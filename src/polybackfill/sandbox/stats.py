@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
 REMEMBERED = 4_096  # durations per route behind the median
+TICK_S = 0.02
 
 
 @dataclass
@@ -37,6 +40,16 @@ class Stats:
         self._peers: set[object] = set()
         self.in_flight = 0
         self.most_in_flight = 0
+        self._held_up_s = 0.0
+
+    async def watch(self) -> None:
+        """Look at the clock for ever. While nobody reads the sockets, requests wait there and then
+        count as having come together: a window's count is as exact as this delay is short.
+        """
+        while True:
+            due = time.monotonic() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self._held_up_s = max(self._held_up_s, time.monotonic() - due)
 
     def begin(self, peer: object) -> None:
         """A request came in from this address and port, which name its connection."""
@@ -58,6 +71,7 @@ class Stats:
         self._routes.clear()
         self._peers.clear()
         self.most_in_flight = self.in_flight
+        self._held_up_s = 0.0
 
     def report(self) -> dict[str, object]:
         """All counters as JSON."""
@@ -66,4 +80,5 @@ class Stats:
             "connections": len(self._peers),
             "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
+            "held_up_ms": round(self._held_up_s * 1e3, 1),
         }
