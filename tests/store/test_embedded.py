@@ -189,3 +189,33 @@ async def test_the_password_is_not_in_the_childs_environment(
     assert "CLICKHOUSE_PASSWORD" not in environment
     assert environment["TZ"] == "UTC"
     await store.close()
+
+
+async def kill_starting(folder: Path, times: int) -> None:
+    """Kill so many children of the folder, each before it can say anything."""
+    for _ in range(times):
+        starting: list[psutil.Process] = []
+
+        def appeared(starting: list[psutil.Process] = starting) -> bool:
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if str(folder) in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                        starting.append(child)
+            return bool(starting)
+
+        await until(appeared)
+        starting[0].kill()
+        await until(lambda pid=starting[0].pid: gone(pid))
+
+
+async def test_a_child_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    _, store = await asyncio.gather(kill_starting(tmp_path, 2), opened(tmp_path))
+    assert await store.text("SELECT 41 + 1") == b"42\n"
+    await store.close()
+
+
+async def test_a_child_that_is_always_killed_is_no_locked_folder(tmp_path: Path) -> None:
+    with pytest.raises(errors.Stop, match=r"without a word.*store\.log") as refused:
+        await asyncio.gather(kill_starting(tmp_path, 3), opened(tmp_path))
+    assert refused.value.exit_code == errors.EXIT_UNAVAILABLE
+    assert "BACKFILL_DATA_DIR" not in str(refused.value)

@@ -63,7 +63,7 @@ async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) ->
     Raises Stop when the folder cannot be used or another program holds it.
     """
     await asyncio.to_thread(_prepare, folder)
-    refusal = ""
+    refusal: rendezvous.Started | None = None
     for _ in range(_STARTS):
         hold = await _join(folder)
         if hold is not None:
@@ -71,18 +71,24 @@ async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) ->
         outcome = await _start(folder, clock, port)
         if isinstance(outcome, Hold):
             return outcome
-        if outcome.error and not outcome.locked:
-            raise errors.Stop(f"The embedded store cannot start: {outcome.error}.{_see(folder)}")
-        refusal = outcome.error
-    raise errors.Stop(
-        f"The embedded store cannot start: {refusal or 'it ended at once'}. Stop that process, or "
-        f"choose another folder with BACKFILL_DATA_DIR.{_see(folder)}",
-        exit_code=errors.EXIT_UNAVAILABLE,
+        refusal = outcome
+        if refusal is not None and refusal.error and not refusal.locked:
+            break
+    raise _refused(refusal, folder)
+
+
+def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
+    """Why no child was to be had."""
+    see = f"See {rendezvous.log_path(folder)}."
+    if refusal is None or not refusal.error:
+        why = "it ended without a word, as if something had killed it, for want of memory perhaps"
+    elif refusal.locked:
+        why = f"{refusal.error}. Stop that process, or choose another folder with BACKFILL_DATA_DIR"
+    else:
+        return errors.Stop(f"The embedded store cannot start: {refusal.error}. {see}")
+    return errors.Stop(
+        f"The embedded store cannot start: {why}. {see}", exit_code=errors.EXIT_UNAVAILABLE
     )
-
-
-def _see(folder: Path) -> str:
-    return f" See {rendezvous.log_path(folder)}."
 
 
 def _prepare(folder: Path) -> None:
@@ -122,8 +128,12 @@ async def _hold(endpoint: rendezvous.Endpoint) -> Hold:
     return Hold(endpoint, reader, writer)
 
 
-async def _start(folder: Path, clock: clocks.Clock, port: int | None) -> Hold | rendezvous.Started:
-    """Start a child and hear what it says; join whichever child gets the folder meanwhile."""
+async def _start(
+    folder: Path, clock: clocks.Clock, port: int | None
+) -> Hold | rendezvous.Started | None:
+    """Start a child and hear what it says, None when it ended without a word; join whichever child
+    gets the folder meanwhile.
+    """
     child = await asyncio.to_thread(_spawn, folder, port)
     said = asyncio.create_task(_first_line(child), name="store child")
     deadline = clock.monotonic() + _START_S
@@ -163,7 +173,7 @@ def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
     return child
 
 
-async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started:
+async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started | None:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), child.stdout
@@ -172,9 +182,7 @@ async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started:
         line = await reader.readline()
     finally:
         transport.close()
-    if not line:
-        return rendezvous.Started(error="it ended without a word")
-    return msgspec.json.decode(line, type=rendezvous.Started)
+    return msgspec.json.decode(line, type=rendezvous.Started) if line else None
 
 
 def _settle(child: subprocess.Popen[bytes], folder: Path) -> None:
