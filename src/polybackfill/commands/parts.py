@@ -65,7 +65,7 @@ class Parts:
         self._began = int(clock.now())
         self._adding = asyncio.Lock()
         self.queues: dict[str, queues.Queue] = {}
-        self.sent: dict[str, Callable[[], int]] = {}
+        self.walked: dict[str, Callable[[], int]] = {}
 
     def source(self, kind: str) -> feed.Source:
         """Where the units of a kind come from."""
@@ -130,7 +130,7 @@ class Parts:
             listing=partial(self._new_and_again, kind, planned, store),
             upstream=self._upstream(kind),
             count=partial(self._count_both, kind, planned, store),
-            sent=partial(self._sent, kind),
+            walked=partial(self._walked_of, kind),
             clock=self._clock,
             at_once=True,
         )
@@ -148,7 +148,7 @@ class Parts:
             return known
         keys = await again.count(store, _AGAIN[kind], self._began)
         keys += sum(len(unit.keys) for unit in self._begun_windows(kind))
-        requests = known.requests + -(-keys // kinds.KINDS[kind].keys_per_request)
+        requests = known.requests + kinds.KINDS[kind].requests(keys)
         return dataclasses.replace(known, requests=requests, again=keys)
 
     async def _new_and_again(
@@ -198,7 +198,8 @@ class Parts:
 
         async def count() -> feed.Expected:
             keys = self._choice.cut(await _COUNTS[kind](store))
-            return feed.Expected(keys, -(-keys // size))
+            left = keys - (self._ended_keys(kind) if kind == units.POSITIONS else 0)
+            return feed.Expected(keys, kinds.KINDS[kind].requests(max(0, left)))
 
         prepare: sources.Step = sources.no_step
         if kind == units.POSITIONS and self._asked.everything and not self._asked.dry_run:
@@ -209,7 +210,7 @@ class Parts:
             listing=batches,
             upstream=self._upstream(kind),
             count=count,
-            sent=partial(self._sent, kind),
+            walked=partial(self._walked_of, kind),
             clock=self._clock,
         )
 
@@ -243,8 +244,13 @@ class Parts:
             self._sweeps.begin(kind, name)
         return name
 
-    def _sent(self, kind: str) -> int:
-        return self.sent[kind]()
+    def _ended_keys(self, kind: str) -> int:
+        """Of the keys that the store counts whether they were read or not."""
+        stats = self.queues[kind].stats() if kind in self.queues else {}
+        return stats.get("done", 0) + stats.get("error", 0)
+
+    def _walked_of(self, kind: str) -> int:
+        return self.walked[kind]()
 
     def _upstream(self, kind: str) -> sources.Upstream:
         first, last = _FIRST.get(kind, ()), _LAST.get(kind, ())

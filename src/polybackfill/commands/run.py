@@ -266,7 +266,7 @@ class Run:
             budget=kinds.KINDS[kind].route.budgets[0],
         )
         self._sources.queues[kind] = queue
-        self._sources.sent[kind] = lambda: walker.pages
+        self._sources.walked[kind] = lambda: walker.effort.expected
 
     def _crew_size(self, kind: str) -> int:
         workers = self._chosen.backfill.workers

@@ -18,7 +18,6 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.daemon import kinds
-from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units
@@ -107,8 +106,7 @@ class Typed:
         window = self._choice.window
         done = sum(self._ledger.is_done(self._kind, key, window) for key in self._keys)
         left = len(self._keys) - done
-        per_request = kinds.KINDS[self._kind].keys_per_request
-        self.known = Expected(len(self._keys), -(-left // per_request))
+        self.known = Expected(len(self._keys), kinds.KINDS[self._kind].requests(left))
         return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
@@ -152,8 +150,7 @@ class Planned:
         listed = sum(count for status, count in keys.items() if status in self._statuses)
         rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
         # Every wallet costs a request at least; twenty small conditions share one.
-        per_request = kinds.KINDS[self._kind].keys_per_request
-        requests = -(-listed // per_request) + rows // endpoints.PAGE_ROWS
+        requests = kinds.KINDS[self._kind].requests(listed, rows)
         taken = self._choice.cut(listed)
         requests = round(requests * taken / listed) if listed else 0
         if not (self._choice.whole and self._choice.full_history):

@@ -44,7 +44,7 @@ class Kind:
 
     `route`: where most of its requests go, whose narrow budget it is paced by. `harmless`: what the
     route answers at once, with or without rows, as long as it works at all. `keys_per_request`: how
-    many keys share a request when each has few rows.
+    many keys share a request when each has few rows; `lists`: how many are read for each of them.
     """
 
     name: str
@@ -52,6 +52,11 @@ class Kind:
     walk: Walk
     harmless: Harmless
     keys_per_request: int = 1
+    lists: int = 1
+
+    def requests(self, keys: int, rows: int = 0) -> int:
+        """How many are expected for so many keys with so many rows together."""
+        return self.lists * -(-keys // self.keys_per_request) + rows // endpoints.PAGE_ROWS
 
 
 def _wallets(
@@ -140,6 +145,7 @@ _ALL = (
         endpoints.POSITIONS,
         _by_keys(positions.walk_unit),
         harmless=(_NOBODY, _ONE_ROW),
+        lists=len(positions.LISTS),
     ),
     Kind(
         units.RESOLUTIONS,

@@ -69,9 +69,9 @@ class Upstream:
 class Following:
     """A source that lists what its upstream has brought, until upstream has ended.
 
-    `prepare` runs before every listing; `count` says what there is to do at that moment, `sent` how
-    many requests were sent until then. `at_once`: what an earlier run has left is listed before
-    upstream is ready.
+    `prepare` runs before every listing; `count` says what there is to do at that moment, `walked`
+    how many requests were expected of what was walked to its end until then. `at_once`: what an
+    earlier run has left is listed before upstream is ready.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Following:
         listing: Callable[[], AsyncIterator[units.Unit]],
         upstream: Upstream,
         count: Callable[[], Awaitable[feed.Expected]],
-        sent: Callable[[], int],
+        walked: Callable[[], int],
         clock: clocks.Clock,
         at_once: bool = False,
     ) -> None:
@@ -92,7 +92,7 @@ class Following:
         self._upstream = upstream
         self._at_once = at_once
         self._count = count
-        self._sent = sent
+        self._walked = walked
         self._clock = clock
         self.known = feed.Expected()
 
@@ -124,7 +124,7 @@ class Following:
         self.known = dataclasses.replace(
             now,
             keys=max(now.keys, self.known.keys),
-            requests=self._sent() + now.requests,
+            requests=self._walked() + now.requests,
             done_before=self.known.done_before,
             failed_before=self.known.failed_before,
         )

@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 _WINDOW_S = 15
 _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allowed
-_RATIO_AFTER = 20  # finished requests before the plan's estimate is corrected by what was seen
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,9 @@ class Snapshots:
         self._file = file
         self._clock = clock
         self._started_at = clock.now()
-        self._began_at = clock.monotonic()
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW_S)
         self._first_page_at: dict[str, float] = {}
+        self._busy_s = dict.fromkeys(parts, 0.0)
         self._progress_every = progress_every
         self._ended = dict.fromkeys(parts, 0)
         scribe.on_done(self._unit_done)
@@ -98,10 +97,13 @@ class Snapshots:
         rows = sum(self._scribe.rows.values())
         pages = {kind: part.walker.pages for kind, part in self._parts.items()}
         now = self._clock.monotonic()
+        passed_s = now - self._samples[-1].at if self._samples else 0.0
         self._samples.append(_Sample(now, rows, pages))
         for kind, count in pages.items():
             if count:
                 self._first_page_at.setdefault(kind, now)
+                # A part that waits for others to find something is not slow.
+                self._busy_s[kind] += passed_s if self._has_work(kind) else 0.0
         if self._file is not None:
             _replace(self._file, orjson.dumps(self.current(), default=str))
 
@@ -195,20 +197,16 @@ class Snapshots:
         known = part.source.known
         asked = known.keys - known.done_before - known.failed_before + known.again
         finished = stats["done"] + stats["error"] + stats["skipped_done"] + stats["skipped_error"]
-        share = finished / max(1, asked)
-        expected = known.requests * share
-        ratio = part.walker.pages / expected if expected > _RATIO_AFTER else 1.0
         if finished >= asked and part.queue.complete:
             return 0
-        return max(1, round(known.requests * max(1.0, ratio) - part.walker.pages))
+        return part.walker.effort.left(known.requests)
 
     def _expected_rate(self, part: Part, allowed_per_s: float, pages_per_s: float) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
         if part.walker.pages < _RATE_AFTER:
             return allowed_per_s
-        began_at = self._first_page_at.get(part.queue.kind, self._began_at)
-        since_start = part.walker.pages / max(1e-3, self._clock.monotonic() - began_at)
-        return min(allowed_per_s, max(pages_per_s, since_start))
+        busy_s = max(1e-3, self._busy_s[part.queue.kind])
+        return min(allowed_per_s, max(pages_per_s, part.walker.pages / busy_s))
 
     def _rates(self) -> tuple[float, dict[str, float]]:
         """Rows/s, and pages/s of each part, over the last samples."""

@@ -161,7 +161,7 @@ def _part(
 
 def _at_limit(kind: str, keys: int, trades: int) -> float:
     """Seconds that the requests still to send take at the published limit of their route."""
-    requests = -(-keys // kinds.KINDS[kind].keys_per_request) + trades // endpoints.PAGE_ROWS
+    requests = kinds.KINDS[kind].requests(keys, trades)
     budget = endpoints.PUBLISHED[kinds.KINDS[kind].route.budgets[0]]
     return round(requests * budget.window_s / budget.requests, 1)
 

@@ -52,7 +52,7 @@ async def test_a_source_follows_its_upstream_to_the_end() -> None:
         listing=upstream.listing,
         upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
         count=upstream.count,
-        sent=lambda: 5,
+        walked=lambda: 5,
         clock=FastClock(),
     )
     assert await source.expected() == feed.Expected()
@@ -84,7 +84,7 @@ async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
         listing=upstream.listing,
         upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
         count=upstream.count,
-        sent=lambda: 0,
+        walked=lambda: 0,
         clock=FastClock(),
         at_once=True,
     )
