@@ -23,7 +23,10 @@ SETTLED_FOR_S = 20.0
 HANDFUL = 5
 # name at the sandbox → requests per 10 s, as published
 ROUTES = {"activity": 200, "trades": 300}
-SUMMED = ("requests", "violations", "delayed", "refused")
+# Arrivals squeezed together by 200 ms fit a window (polymarket/pace.py). A sandbox that stood still
+# for nearly as long counted its own delay.
+EXACT_MS = 150.0
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Reading:
 
     at: float
     budgets: dict[str, dict[str, Any]]
+    held_up_ms: float
 
     def rate(self, since: Reading, name: str) -> float:
         """Requests a second that were not refused."""
@@ -49,7 +53,53 @@ class Reading:
 def read(sandbox: harness.Sandbox) -> Reading:
     """Ask the sandbox now."""
     stats = sandbox.ask("stats")
-    return Reading(time.monotonic(), stats["budgets"])
+    return Reading(time.monotonic(), stats["budgets"], stats["held_up_ms"])
+
+
+class Meter:
+    """What the sandbox counted, span by span; those in which it stood still are told apart."""
+
+    def __init__(self, sandbox: harness.Sandbox, daemon: harness.Daemon) -> None:
+        self._sandbox = sandbox
+        self._daemon = daemon
+        self._over = self._refused = 0
+        self._inexact: list[str] = []
+
+    def span(self, seconds: float) -> tuple[Reading, Reading]:
+        """The counters before and after so many seconds, of a span that was counted exactly if
+        there is one in three.
+        """
+        for _ in range(TRIES):
+            self.close()
+            before = read(self._sandbox)
+            wait_s(seconds, self._daemon)
+            after = read(self._sandbox)
+            if after.held_up_ms <= EXACT_MS:
+                break
+        return before, after
+
+    def close(self) -> None:
+        """End the span that goes on and begin another one; what fills the windows stays in them."""
+        last = read(self._sandbox)
+        self._sandbox.ask("stats/reset", {})
+        if last.held_up_ms <= EXACT_MS:
+            self._over += last.total("violations")
+            self._refused += last.total("refused")
+            return
+        over = last.total("violations")
+        self._inexact.append(f"{last.held_up_ms:.0f} ms: {over} over")
+
+    def figures(self) -> list[Figure]:
+        """Requests over any window and refusals, since the beginning."""
+        self.close()
+        found = [
+            Figure("requests over any window", str(self._over), "0", self._over == 0),
+            Figure("refused with 429", str(self._refused), "0", self._refused == 0),
+        ]
+        if self._inexact:
+            told = "; ".join(self._inexact)
+            found.append(Figure("  not counted exactly, the sandbox stood still", told))
+        return found
 
 
 def wait_s(seconds: float, daemon: harness.Daemon) -> None:
@@ -85,10 +135,11 @@ def whole_daemon(seconds: float) -> list[Figure]:
         daemon = ground.start("run", "conditions", "wallets", "--json")
         harness.until(lambda: sandbox.requests() > 0, "a request", 60.0)
         wait_s(WARM_UP_S, daemon)
+        meter = Meter(sandbox, daemon)
         with figures.noise() as noise:
-            before = read(sandbox)
-            wait_s(seconds, daemon)
-            after = read(sandbox)
+            before, after = meter.span(seconds)
+        counted = meter.figures()
+        changed = read(sandbox)
         sandbox.ask("limits", {"factor": 0.5})
         wait_s(SETTLE_S, daemon)
         settled = read(sandbox)
@@ -97,10 +148,10 @@ def whole_daemon(seconds: float) -> list[Figure]:
         status = ground.status()
         daemon.kill()
     assert status is not None
-    return [*_published(before, after, noise), *_halved(after, settled, late)]
+    return [*_published(before, after), *counted, *_noise(noise), *_halved(changed, settled, late)]
 
 
-def _published(before: Reading, after: Reading, noise: figures.Noise) -> list[Figure]:
+def _published(before: Reading, after: Reading) -> list[Figure]:
     took_s = after.at - before.at
     found = []
     for name, limit in ROUTES.items():
@@ -108,13 +159,11 @@ def _published(before: Reading, after: Reading, noise: figures.Noise) -> list[Fi
         fullest = after.budgets[name]["fullest_window"]
         text = f"{name}: use of {limit} per 10 s over {took_s:.0f} s (fullest window {fullest})"
         found.append(Figure(text, f"{used:.1%}", ">= 97 %", used >= 0.97))
-    over, refused = after.total("violations"), after.total("refused")
-    return [
-        *found,
-        Figure("requests over any window", str(over), "0", over == 0),
-        Figure("refused with 429", str(refused), "0", refused == 0),
-        Figure("  cores taken by others meanwhile", f"{noise.others:.1f}"),
-    ]
+    return found
+
+
+def _noise(noise: figures.Noise) -> list[Figure]:
+    return [Figure("  cores taken by others meanwhile", f"{noise.others:.1f}")]
 
 
 def _halved(changed: Reading, settled: Reading, late: Reading) -> list[Figure]:
