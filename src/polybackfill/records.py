@@ -260,6 +260,11 @@ def number_trades(trades: Sequence[Trade]) -> None:
         trade.external_trade_id = _numbered(plain_id, ordinal)
 
 
+def ids_of_equal_trades(plain_id: str, count: int) -> set[str]:
+    """The ids of so many fills that are equal in all that `trade_id` names."""
+    return {_numbered(plain_id, ordinal) for ordinal in range(count)}
+
+
 def number_activities(activities: Sequence[Activity]) -> None:
     """As `number_trades`, for activities."""
     if len({activity.activity_id for activity in activities}) == len(activities):

@@ -125,6 +125,30 @@ def test_a_duplicate_is_found(filled: desks.Desk) -> None:
     assert example["copies"] == 2
 
 
+def test_a_duplicate_under_another_id_is_found(filled: desks.Desk) -> None:
+    """Seed 001, validation: the same fill twice, as loaders insert it that make up ids."""
+    filled.sql(
+        "INSERT INTO external_trades_raw SELECT * REPLACE "
+        "(toUUID('00000000-0000-0000-0000-00000000dead') AS external_trade_id) "
+        "FROM (SELECT * FROM kept ORDER BY tx_hash LIMIT 1)"
+    )
+    try:
+        found = verdicts(filled, "--only", "duplicates", "--offline")
+    finally:
+        filled.sql(
+            "ALTER TABLE external_trades_raw DELETE WHERE toString(external_trade_id) LIKE '%dead' "
+            "AND trade_timestamp > 0 SETTINGS mutations_sync = 2"
+        )
+    assert failed(found) == ["duplicates"]
+    (example,) = found["duplicates"]["examples"]
+    assert example["external_trade_id"].endswith("dead")
+    assert found["duplicates"]["evidence"]["fills_under_foreign_ids"] == 1
+    # Equal fills that the API delivers are no duplicates, and there are some.
+    clean = verdicts(filled, "--only", "duplicates", "--offline")["duplicates"]
+    assert clean["outcome"] == "passed"
+    assert clean["evidence"]["equal_fills"] > 0
+
+
 def test_a_fill_of_both_sources_counted_once_is_no_failure(filled: desks.Desk) -> None:
     """Seed 001, validation: the overlap that the view filters is counted and passes."""
     with internal(filled, limit=7):

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import collections
 
-from polybackfill.views import digest, slices, union, verdicts
+from polybackfill.views import slices, union, verdicts
 
 # Positions and activity of a real wallet disagree for 0.7 to 6 % of its markets, because transfers
 # and the automated market maker of 2020 to 2022 are in no feed (third party, autumn 2026).
 UNRECONCILED_SHARE = 0.06
 
-_KEYS = {
-    "external_trades_raw": "external_trade_id",
-    "wallet_activity_raw": "activity_id",
-    "wallet_backfill_plan": "wallet_address",
-    "condition_backfill_plan": "condition_id",
-    "api_markets_staging": "condition_id",
-    "api_events_staging": "event_id",
-    "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
-    "api_resolutions": "condition_id",
-}
 _OVERLAP = """
 SELECT countIf(is_suspect) AS suspects,
     sumIf(internal_fills - matched_fills, is_suspect) AS internal_unmatched,
@@ -84,30 +74,6 @@ FROM vw_positions_reconciled
 WHERE wallet_address IN (SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done')
     AND wallet_address IN (SELECT wallet_address FROM api_position_rows)
 """
-
-
-async def duplicates(scene: verdicts.Scene) -> verdicts.Verdict:
-    """No key twice in any table, to a plain SELECT."""
-    evidence, examples = {}, []
-    for table, key in _KEYS.items():
-        repeated = f"SELECT {key} AS key, count() AS copies FROM {table} GROUP BY key "
-        repeated += "HAVING copies > 1"
-        if table == "external_trades_raw":
-            repeated = digest.DUPLICATES
-        counted = await scene.store.rows(f"SELECT count() AS n FROM ({repeated})")
-        evidence[table] = counted[0]["n"]
-        if evidence[table]:
-            found = await scene.store.rows(f"{repeated} LIMIT {verdicts.EXAMPLES}")
-            examples += [{"table": table, **row} for row in found]
-    return verdicts.judged(
-        "duplicates",
-        "no table shows a key twice to a plain SELECT",
-        holds=not any(evidence.values()),
-        evidence={"rows_with_a_repeated_key": sum(evidence.values()), **evidence},
-        examples=examples,
-        advice="rows were inserted past the landing tables; OPTIMIZE TABLE … FINAL drops copies "
-        "that are equal in the table's order",
-    )
 
 
 async def overlap(scene: verdicts.Scene) -> verdicts.Verdict:

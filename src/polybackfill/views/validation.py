@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from polybackfill import errors
 from polybackfill.views import (
+    duplicate_check,
     list_checks,
     receipt_check,
     resolution_checks,
@@ -17,7 +18,7 @@ from polybackfill.views import (
 
 CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
     {
-        "duplicates": table_checks.duplicates,
+        "duplicates": duplicate_check.duplicates,
         "overlap": table_checks.overlap,
         "view-arithmetic": table_checks.view_arithmetic,
         "receipts": receipt_check.receipts,
