@@ -11,6 +11,7 @@ from tests import harness
 
 from polybackfill.views import digest
 
+KEPT = ("trades", "activity", "positions")
 BY_ID = ("markets", "trades", "activity", "resolutions")
 SINGLE = ("clob-market", "market", "trades", "activity", "positions", "resolutions")
 FILTERS = {
@@ -27,11 +28,11 @@ FAULTS: list[dict[str, Any]] = [
         for route, groups in FILTERS.items()
         for names in groups
     ),
+    *({"kind": "cursor_trips", "route": route, "count": 2} for route in KEPT),
     {"kind": "clamped", "route": "positions", "probability": 0.2},
     {"kind": "clamped", "route": "trades", "probability": 0.2, "limit": 50},
     {"kind": "500", "route": "events", "after": 30, "count": 8},  # dies halfway
 ]
-KEPT = ("trades", "activity", "positions")
 SHOWN = "SELECT condition_id, resolved, winning_outcome FROM api_markets_staging"
 OPEN = "SELECT condition_id FROM resolution_disagreements WHERE disagreement != 'payouts'"
 # Where a run stands when a market closes: (route, requests of it before), and whether the run that

@@ -42,7 +42,6 @@ SHORT_S = 30
 # Bots trade thousands of markets an hour; by then a missed position has changed lists seven times.
 MAX_LISTS = 8
 _REMEMBERED_CURSORS = 4_096
-_BAD_REQUEST = 400
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,9 +82,9 @@ async def walk_unit(
 ) -> AsyncIterator[walk.Page]:
     """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
 
-    The last page carries a PositionsEnd. A cursor the API refuses (400) twice begins the reading
-    anew, once; a second time only when it came further. Raises Retry, GiveUp and Stop as
-    `walk.pages` does.
+    The last page carries a PositionsEnd. A cursor that is refused twice begins the reading anew, in
+    pages of another size, once; a second time only when it came further. Raises Retry, GiveUp and
+    Stop as `walk.pages` does.
     """
     wallet, _, _ = unit_keys[0].partition("@")
     reading = _Reading(wallet, resume, clock=clock, unit=unit)
@@ -93,8 +92,8 @@ async def walk_unit(
         try:
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield reading.take(await persist(lambda: reading.ask(fetch)))
-        except errors.GiveUp as refusal:
-            if refusal.status != _BAD_REQUEST or not reading.may_go_on():
+        except (errors.GiveUp, errors.Retry) as refusal:
+            if not walk.refuses_cursor(refusal) or not reading.may_go_on():
                 raise
     if reading.was_over:
         yield walk.Page((), reading.resume, last=True, fetched_rows=0)
@@ -181,6 +180,7 @@ class _Reading:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
         place = self._begun()
         feed = feed_of(self._wallet, place.status, place.since)
+        feed = feed.of_size(walk.page_rows(self._restarts))
         reply = await fetch(feed, place.cursor)
         answer = position_rows.page(
             reply.body,

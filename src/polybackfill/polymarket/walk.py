@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -66,6 +66,11 @@ class Feed:
         """The parameters of one request: the cursor holds the place, but not the filters."""
         return self.params if cursor is None else (*self.params, ("cursor", cursor))
 
+    def of_size(self, rows: int) -> Feed:
+        """The same question, answered in pages of so many rows."""
+        params = ((name, str(rows) if name == "limit" else value) for name, value in self.params)
+        return replace(self, params=tuple(params))
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits, equal exactly for feeds whose cursors may be exchanged."""
@@ -118,6 +123,16 @@ class Persist(Protocol):
     async def __call__(self, attempt: Attempt[Answer]) -> Answer: ...
 
 
+def refuses_cursor(error: errors.GiveUp | errors.Retry) -> bool:
+    """Whether the cursor may be at fault for it, if one was sent."""
+    return error.split if isinstance(error, errors.Retry) else error.status == _BAD_REQUEST
+
+
+def page_rows(restarts: int) -> int:
+    """A page's rows after so many new beginnings, each time a tenth less."""
+    return round(endpoints.PAGE_ROWS * 0.9**restarts)
+
+
 async def once(attempt: Attempt[Answer]) -> Answer:
     """Ask for a page one time; the first error ends the walk."""
     return await attempt()
@@ -138,8 +153,10 @@ async def pages(
     `persist` runs the attempt for one page (request, parsing, checks) and decides how often: an
     attempt raises Retry for whatever is no answer to the question, and may be run again. What it
     lets through ends the generator, which can be started again from the last page's `resume`.
-    A cursor the API refuses (400) twice restarts the walk, once; a second time only when the walk
-    came further than at the last refusal. The ids make the replay harmless.
+    A cursor that is refused twice, by the API (400) or by the edge before it (a 403 page), restarts
+    the walk, once; a second time only when the walk came further than at the last refusal. The ids
+    make the replay harmless. Pages of another size have other cursors: some strings trip the edge
+    for ever (seen on Gamma, 2026).
     Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
     beyond all bounds.
     """
@@ -148,14 +165,9 @@ async def pages(
         try:
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield walk.take(await persist(lambda: walk.ask(fetch)))
-        except errors.GiveUp as refusal:
-            if refusal.status != _BAD_REQUEST:
+        except (errors.GiveUp, errors.Retry) as refusal:
+            if not refuses_cursor(refusal) or not walk.may_go_on():
                 raise
-            if walk.is_first_refusal():
-                continue
-            if not walk.may_restart():
-                raise
-            walk.restart()
     if walk.was_over:
         yield walk.nothing_left()
 
@@ -172,7 +184,7 @@ class _Walk:
         unit: str,
         max_held_rows: int,
     ) -> None:
-        self.feed = feed
+        self.feed = self._asked = feed
         self._fingerprint = feed.fingerprint
         self._clock = clock
         self._unit = unit
@@ -201,24 +213,25 @@ class _Walk:
         self._empty_pages = 0
         self._see(self._cursor)
 
-    def is_first_refusal(self) -> bool:
-        """A cursor refused for the first time is shown once more: servers have bad moments."""
-        first = self._cursor is not None and self._cursor != self._doubted
-        self._doubted = self._cursor
-        return first
-
-    def may_restart(self) -> bool:
-        """A refused cursor is worth one new beginning, another one only further on in the feed."""
-        if self._cursor is None or self._restarts == MAX_RESTARTS:
+    def may_go_on(self) -> bool:
+        """After a refusal: the cursor is shown once more, since servers have bad moments; then the
+        walk begins anew. Another refused cursor is worth a new beginning only further on.
+        """
+        if self._cursor is None:
             return False
-        return self._restarts == 0 or self._is_beyond(self._refused_at)
-
-    def restart(self) -> None:
-        """Begin again from the first page: the cursor is worth nothing any more."""
+        if self._cursor != self._doubted:
+            self._doubted = self._cursor
+            return True
+        if self._restarts == MAX_RESTARTS or (
+            self._restarts and not self._is_beyond(self._refused_at)
+        ):
+            return False
         self._restarts += 1
         self._has_restarted = True
         self._refused_at = self._position()
+        self._asked = self.feed.of_size(page_rows(self._restarts))
         self._begin(Resume())
+        return True
 
     def _position(self) -> int | None:
         """The second the walk has reached, None before its first row."""
@@ -232,7 +245,7 @@ class _Walk:
 
     async def ask(self, fetch: Fetch) -> parse.Parsed:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
-        reply = await fetch(self.feed, self._cursor)
+        reply = await fetch(self._asked, self._cursor)
         answer = parse.page(reply.body, source_of(self.feed, reply, self._clock, self._unit))
         self._check_cursor(answer)
         self._check_order(answer)

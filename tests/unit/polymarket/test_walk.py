@@ -365,6 +365,29 @@ async def test_a_cursor_refused_twice_restarts_the_walk_once() -> None:
         await walked(script, ascending())
 
 
+async def test_a_cursor_that_trips_the_edge_is_walked_around() -> None:
+    """Pages of another size have other cursors; a first page that is refused is another matter."""
+
+    def blocked() -> Reply:
+        raise errors.Retry("403: Attention Required!", pause_host_s=90.0, split=True)
+
+    sizes: list[str] = []
+
+    class Sized(Script):
+        async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+            sizes.append(dict(feed.params)["limit"])
+            return await super().__call__(feed, cursor)
+
+    script = Sized([[fill(1, 1)], [fill(2, 2)], [fill(3, 3)]], answers={2: blocked, 3: blocked})
+    pages = await walked(script, ascending())
+    assert script.asked == [None, "1", "2", "2", None, "1", "2"]
+    assert sizes == ["1000"] * 4 + ["900"] * 3
+    assert len(set(ids_of(pages))) == 3
+    assert {page.resume.feed for page in pages} == {ascending().fingerprint}
+    with pytest.raises(errors.Retry):
+        await walked(Script([[]], answers={0: blocked}), ascending())
+
+
 async def test_a_walk_that_came_further_may_restart_again() -> None:
     script = Script([[fill(1, 1)], [fill(2, 2)], [fill(3, 3)]], answers=refusing(1, 2, 5, 6))
     pages = await walked(script, ascending())
