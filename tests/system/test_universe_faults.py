@@ -84,6 +84,9 @@ def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
 
         ground.run("run", within_s=60).expect(0)
         ground.prove_everything(sandbox)
+        told = ground.run("report", "coverage")
+        told.expect(0)
+        assert "Every part is proven complete" in told.out, told.out
 
 
 def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:

@@ -60,6 +60,11 @@ FROM (
 )
 GROUP BY key
 """
+# A resolution is final: what is stored is not asked for again, and needs no newer receipt.
+_SETTLED = {
+    "positions": "SELECT '' AS key WHERE false",
+    "resolutions": "SELECT condition_id AS key FROM api_resolutions WHERE status = 'resolved'",
+}
 _ASKED = """
 SELECT concat('0x', key) AS key, max(done) AS is_proven,
     max(in_error) AND NOT is_proven AS is_failed,
@@ -68,6 +73,8 @@ SELECT concat('0x', key) AS key, max(done) AS is_proven,
 FROM (
     SELECT DISTINCT key, false AS done, false AS in_error, false AS begun, '' AS message
     FROM ({keys})
+    UNION ALL
+    SELECT key, true AS done, false AS in_error, false AS begun, '' AS message FROM ({settled})
     UNION ALL
     SELECT key, state = 'done' AS done, state = 'error' AS in_error, state = 'open' AS begun,
         error AS message
@@ -144,7 +151,7 @@ async def parts(store: client.Store, ledger: ledgers.Ledger | None) -> list[Part
             planned = _PLANNED.format(key=key, table=table, units=units, kind=kind)
             found.append(await _part(store, kind, planned, (kind,), units=units))
         for kind, keys in _ALL_KEYS.items():
-            asked = _ASKED.format(keys=keys, units=units, kind=kind)
+            asked = _ASKED.format(keys=keys, settled=_SETTLED[kind], units=units, kind=kind)
             found.append(await _part(store, kind, asked, (kind,), units=units))
         return found
 
