@@ -283,6 +283,7 @@ class Ground:
             request_deadline_s=2,
             page_attempts=12,
             max_attempts=12,
+            reports="false",  # a second of each whole run
         )
         self.set(**settings)
 

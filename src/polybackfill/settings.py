@@ -130,6 +130,10 @@ class Backfill(BaseSettings):
     fold_every: int = pydantic.Field(
         500, ge=1, description="Fold the checkpoint after so many finished units."
     )
+    reports: bool = pydantic.Field(
+        True,
+        description="A whole run ends with dimensions, P&L, watchlist and coverage report.",
+    )
     inflated_sources: list[str] = pydantic.Field(
         default_factory=lambda: ["goldsky"],
         description="Sources of internal trades whose shares are 128 times too large.",

@@ -28,7 +28,7 @@ def test_a_run_of_everything_survives_its_kills(tmp_path: Path, kills: int, trad
     rng, pause = random.Random(SEED), threading.Event()
     with (
         harness.sandbox(trades=trades, wallets=80, markets=80, latency_ms=40) as sandbox,
-        harness.ground(tmp_path, sandbox.url, batch_rows=2_000) as ground,
+        harness.ground(tmp_path, sandbox.url, batch_rows=2_000, reports="true") as ground,
     ):
         for _ in range(kills):
             daemon = ground.start("run")

@@ -12,6 +12,7 @@ from tests.store import conftest as stores
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
+from polybackfill.daemon import last_steps
 from polybackfill.daemon import market_ids as memories
 from polybackfill.store import client, market_ids
 
@@ -213,9 +214,10 @@ async def test_a_stop_signal_ends_the_catching_up(
 
     monkeypatch.setattr(ids, "apply", slow)
     async with asyncio.timeout(10):
-        await memories.catch_up_unless_stopped(ids, stop, lambda: pings.append(1), clock=clock)
+        filling = memories.catch_up(ids, clock=clock)
+        await last_steps.step("ids", filling, stop=stop, alive=lambda: pings.append(1))
     assert pings
     assert await stored(migrated) == [""]
     monkeypatch.setattr(ids, "apply", whole)
-    await memories.catch_up_unless_stopped(ids, asyncio.Event(), lambda: None, clock=clock)
+    await memories.catch_up(ids, clock=clock)
     assert await stored(migrated) == ["5001"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,40 @@ def test_a_run_from_nothing_holds_the_whole_universe(
             assert (kind, part["error"], part["done"]) == (kind, 0, part["units"])
         assert "hours at the limit" in ended.err
         assert "ends last" in ended.err
+
+
+LEFT_BEHIND = (
+    "markets_dim_seed.json",
+    "events_dim_seed.json",
+    "dimension_coverage_report.json",
+    "wallet_category_breakdown.json",
+    "EXTERNAL_COVERAGE_STATUS.md",
+    "EXTERNAL_COVERAGE_STATUS.html",
+)
+
+
+@pytest.mark.timeout(120)
+def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.Sandbox) -> None:
+    """Dimensions, P&L by category, the watchlist where it is switched on, and what is proven; a
+    stop signal in the middle costs a report, and no row.
+    """
+    with harness.ground(tmp_path, sandbox.url, reports="true") as ground:
+        ground.environment["AUTONOMOUS_TRADING_ENABLED"] = "true"
+        daemon = ground.start("run")
+        harness.until(lambda: "run.last_step" in daemon.err(), "the last steps", 60)
+        daemon.signal(signal.SIGTERM)
+        daemon.end().expect(0)
+        ground.prove_everything(sandbox)
+
+        told = ground.run("run", within_s=60)
+        told.expect(0)
+        assert "Every part is proven complete." in told.out
+        assert "markets added to the watchlist" in told.out
+        assert [name for name in LEFT_BEHIND if not (ground.data / name).is_file()] == []
+        (counts,) = ground.sql(
+            "SELECT (SELECT count() FROM markets_dim) AS markets, "
+            "(SELECT uniqExact(wallet_address) FROM wallet_category_pnl) AS wallets"
+        )
+        assert counts["markets"] == len([one for one in markets(sandbox) if one["condition_id"]])
+        assert counts["wallets"] > 50
+        ground.prove_everything(sandbox)

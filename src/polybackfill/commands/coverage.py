@@ -11,8 +11,12 @@ from typing import Any
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context, validate
+from polybackfill.store import client as stores
 from polybackfill.views import coverage, coverage_page, coverage_text
 from polybackfill.work import files
+from polybackfill.work import ledger as ledgers
+
+FILE = "EXTERNAL_COVERAGE_STATUS.md"
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -23,17 +27,7 @@ def report(arguments: argparse.Namespace) -> int:
     if page_file == text_file:
         raise errors.Stop(f"--output {text_file}: name the Markdown file; the page goes beside it")
     figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
-    now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
-    made = {
-        "at": now.strftime("%Y-%m-%d %H:%M UTC"),
-        "run": chosen.backfill.run_name,
-        "version": metadata.version("polybackfill"),
-    }
-    for file, content in (
-        (text_file, coverage_text.markdown(figures, **made)),
-        (page_file, coverage_page.page(figures, **made)),
-    ):
-        _write(file, content)
+    _write_both(figures, chosen, text_file)
     if arguments.json:
         context.print_json({**figures, "files": [str(text_file), str(page_file)]})
     else:
@@ -43,9 +37,29 @@ def report(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK if sound else errors.EXIT_UNITS_IN_ERROR
 
 
+async def made(
+    store: stores.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
+) -> dict[str, Any]:
+    """As the command, at the end of a run: the figures, and the `verdict` on them."""
+    figures = await coverage.read(store, ledger)
+    _write_both(figures, chosen, text_file)
+    return {**figures, "verdict": coverage_text.verdict(figures)}
+
+
 async def _figures(chosen: settings.Settings) -> dict[str, Any]:
     async with context.open_store(chosen, migrate=True) as store:
         return await coverage.read(store, validate.ledger_of(chosen))
+
+
+def _write_both(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> None:
+    now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
+    named = {
+        "at": now.strftime("%Y-%m-%d %H:%M UTC"),
+        "run": chosen.backfill.run_name,
+        "version": metadata.version("polybackfill"),
+    }
+    _write(text_file, coverage_text.markdown(figures, **named))
+    _write(text_file.with_suffix(".html"), coverage_page.page(figures, **named))
 
 
 def _write(file: Path, content: str) -> None:

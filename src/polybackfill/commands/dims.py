@@ -9,6 +9,7 @@ from typing import Any
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
+from polybackfill.store import client as stores
 from polybackfill.store import dimensions
 from polybackfill.views import dimension_files, tables
 from polybackfill.work import seeds, turns
@@ -36,21 +37,31 @@ def build(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
+async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+    """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
+    with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "dims build", within_s=0):
+        return await _made(store, chosen)
+
+
 async def _build(chosen: settings.Settings) -> dict[str, Any]:
     async with context.open_store(chosen, migrate=True) as store:
-        (known,) = await store.rows("SELECT count() AS markets FROM api_markets_staging")
-        if not known["markets"]:
-            raise errors.Stop(
-                "no market is stored yet, so there is nothing to build dimensions from: "
-                "polybackfill run markets events"
-            )
-        await dimensions.build(store, cluster=chosen.clickhouse.cluster)
-        report = await dimension_files.write(
-            store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+        return await _made(store, chosen)
+
+
+async def _made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+    (known,) = await store.rows("SELECT count() AS markets FROM api_markets_staging")
+    if not known["markets"]:
+        raise errors.Stop(
+            "no market is stored yet, so there is nothing to build dimensions from: "
+            "polybackfill run markets events"
         )
-        by_category = await store.rows(
-            "SELECT toString(category) AS category, count() AS markets, "
-            "countIf(notEmpty(payouts)) AS with_payouts FROM markets_dim "
-            "GROUP BY category ORDER BY markets DESC, category"
-        )
-        return {**report, "by_category": by_category}
+    await dimensions.build(store, cluster=chosen.clickhouse.cluster)
+    report = await dimension_files.write(
+        store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+    )
+    by_category = await store.rows(
+        "SELECT toString(category) AS category, count() AS markets, "
+        "countIf(notEmpty(payouts)) AS with_payouts FROM markets_dim "
+        "GROUP BY category ORDER BY markets DESC, category"
+    )
+    return {**report, "by_category": by_category}

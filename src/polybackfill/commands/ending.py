@@ -49,6 +49,8 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         print(f"  warning: no trade of condition {condition}, and no list knows it")
     for text in resolution_checks.told(picture.get("disagreements", {})):
         print(f"  {text}: polybackfill report coverage")
+    for text in picture.get("left_behind", ()):
+        print(f"  {text}")
 
 
 async def disagreements(store: stores.Store) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
+from polybackfill.store import client as stores
 from polybackfill.store import pnl
 from polybackfill.views import breakdown, tables
 from polybackfill.work import turns
@@ -44,36 +45,46 @@ def written(chosen: settings.Settings) -> dict[str, Any]:
         return context.run(_categories(chosen))
 
 
+async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+    """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
+    with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "report categories", within_s=0):
+        return await _made(store, chosen)
+
+
 async def _categories(chosen: settings.Settings) -> dict[str, Any]:
     async with context.open_store(chosen, migrate=True) as store:
-        (known,) = await store.rows(
-            "SELECT (SELECT count() FROM trades_for_pnl) AS trades, "
-            "(SELECT count() FROM markets_dim) AS markets"
+        return await _made(store, chosen)
+
+
+async def _made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+    (known,) = await store.rows(
+        "SELECT (SELECT count() FROM trades_for_pnl) AS trades, "
+        "(SELECT count() FROM markets_dim) AS markets"
+    )
+    if not known["trades"]:
+        raise errors.Stop("no trade is stored yet: polybackfill run")
+    if not known["markets"]:
+        print(
+            "warning: there are no dimensions, so every market is Uncategorized: "
+            "polybackfill dims build",
+            file=sys.stderr,
         )
-        if not known["trades"]:
-            raise errors.Stop("no trade is stored yet: polybackfill run")
-        if not known["markets"]:
-            print(
-                "warning: there are no dimensions, so every market is Uncategorized: "
-                "polybackfill dims build",
-                file=sys.stderr,
-            )
-        await pnl.compute(
-            store,
-            inflated=chosen.backfill.inflated_sources,
-            cluster=chosen.clickhouse.cluster,
-        )
-        report = await breakdown.write(
-            store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
-        )
-        return {
-            **report,
-            "by_category": await store.rows(
-                "SELECT toString(category) AS category, count() AS wallets, "
-                "toFloat64(sum(realized_pnl_usd)) AS realized_pnl_usd, "
-                "round(100 * sum(num_resolved_markets) / sum(num_markets), 1) AS coverage_pct, "
-                "sum(num_resolved_markets) AS resolved_positions "
-                "FROM wallet_category_pnl GROUP BY category ORDER BY category"
-            ),
-            "samples": breakdown.samples(chosen.backfill.data_dir / breakdown.FILE, _SAMPLES),
-        }
+    await pnl.compute(
+        store,
+        inflated=chosen.backfill.inflated_sources,
+        cluster=chosen.clickhouse.cluster,
+    )
+    report = await breakdown.write(
+        store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+    )
+    return {
+        **report,
+        "by_category": await store.rows(
+            "SELECT toString(category) AS category, count() AS wallets, "
+            "toFloat64(sum(realized_pnl_usd)) AS realized_pnl_usd, "
+            "round(100 * sum(num_resolved_markets) / sum(num_markets), 1) AS coverage_pct, "
+            "sum(num_resolved_markets) AS resolved_positions "
+            "FROM wallet_category_pnl GROUP BY category ORDER BY category"
+        ),
+        "samples": breakdown.samples(chosen.backfill.data_dir / breakdown.FILE, _SAMPLES),
+    }

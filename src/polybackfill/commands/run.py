@@ -20,6 +20,7 @@ from polybackfill.commands import (
     discoveries,
     ending,
     estimate,
+    leavings,
     parts,
     starting,
     words,
@@ -27,7 +28,16 @@ from polybackfill.commands import (
 from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
-from polybackfill.daemon import feed, kinds, notify, signals, supervisor, worker, writer
+from polybackfill.daemon import (
+    feed,
+    kinds,
+    last_steps,
+    notify,
+    signals,
+    supervisor,
+    worker,
+    writer,
+)
 from polybackfill.daemon import lag as lags
 from polybackfill.daemon import market_ids as memories
 from polybackfill.store import market_ids, plan_table
@@ -192,6 +202,7 @@ class Run:
             await self._catch_up()
             picture["disagreements"] = await self._disagreements()
             picture |= await self._discoveries.told()
+            picture["left_behind"] = await self._leave_behind()
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
@@ -200,10 +211,26 @@ class Run:
         return code
 
     async def _catch_up(self) -> None:
-        if self._market_ids is not None and self._asked.everything:
-            await memories.catch_up_unless_stopped(
-                self._market_ids, self._stop, self._notifier.alive, clock=self._clock
-            )
+        if self._market_ids is None or not self._asked.everything:
+            return
+        filling = memories.catch_up(self._market_ids, clock=self._clock)
+        done = await last_steps.step(
+            "market ids", filling, stop=self._stop, alive=self._notifier.alive
+        )
+        if done is not None:
+            log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
+
+    async def _leave_behind(self) -> list[str]:
+        store = self._ground.store
+        if store is None or not (self._asked.whole and self._chosen.backfill.reports):
+            return []
+        return await leavings.make(
+            self._chosen,
+            store,
+            self._ground.ledger,
+            stop=self._stop,
+            alive=self._notifier.alive,
+        )
 
     async def _disagreements(self) -> dict[str, int]:
         store = self._ground.store

@@ -13,21 +13,23 @@ import msgspec
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
+from polybackfill.store import client as stores
 from polybackfill.views import signals, tables
 from polybackfill.work import plan, watchlist, window
 
 _DAY_S = 86_400
 _ON = "true"
+STRATEGY = "default"
 
 
 def auto(arguments: argparse.Namespace) -> int:
     """Add the markets that wallets with a figure have bought into; nothing unless switched on."""
     chosen = context.settings_of(arguments)
-    report: dict[str, Any] = {"enabled": _enabled(chosen), "added": []}
+    report: dict[str, Any] = {"enabled": is_enabled(chosen), "added": []}
     if report["enabled"]:
         context.require_store(chosen)
         context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-        report |= _auto(chosen, arguments)
+        report |= context.run(_auto(chosen, arguments))
     else:
         given = chosen.watchlist.autonomous_trading_enabled
         print(
@@ -42,18 +44,39 @@ def auto(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-def _enabled(chosen: settings.Settings) -> bool:
+def is_enabled(chosen: settings.Settings) -> bool:
+    """The kill switch is on: markets may be added by themselves."""
     return chosen.watchlist.autonomous_trading_enabled == _ON
 
 
-def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    now = time.time()
-    first, last = window.parse(arguments.since, None)
-    since, until = first or int(now) - _DAY_S, last or int(now)
-    counts, found = context.run(_triggers(chosen, since, until))
+async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+    """As `watchlist auto` with its defaults, at the end of a run."""
+    strategy = signals.Strategy(STRATEGY, STRATEGY)
+    return await _added(store, chosen, strategy, _window(None))
+
+
+def _window(since: str | None) -> tuple[int, int]:
+    now = int(time.time())
+    first, last = window.parse(since, None)
+    return first or now - _DAY_S, last or now
+
+
+async def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
+    seconds = _window(arguments.since)
+    async with context.open_store(chosen, migrate=True) as store:
+        return await _added(store, chosen, strategy, seconds)
+
+
+async def _added(
+    store: stores.Store,
+    chosen: settings.Settings,
+    strategy: signals.Strategy,
+    seconds: tuple[int, int],
+) -> dict[str, Any]:
+    counts, found = await signals.counts(store), await signals.triggers(store, *seconds)
     dimensions = signals.Dimensions(chosen.backfill.data_dir)
-    at = clocks.utc_text(now)
+    at = clocks.utc_text(time.time())
     if counts["signal_wallets"]:
         wanted = signals.from_triggers(found, strategy, dimensions, at=at)
     else:
@@ -66,14 +89,6 @@ def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str,
         )
     added = watchlist.Watchlist(chosen.backfill.data_dir).add(wanted)
     return {**counts, "triggers": len(found), "added": _plain(added)}
-
-
-async def _triggers(
-    chosen: settings.Settings, since: int, until: int
-) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    async with context.open_store(chosen, migrate=True) as store:
-        counts = await signals.counts(store)
-        return counts, await signals.triggers(store, since, until)
 
 
 def _fallback(

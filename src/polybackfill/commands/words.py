@@ -57,6 +57,11 @@ class Asked:
         return "markets" in self.parts and not self.listed
 
     @property
+    def whole(self) -> bool:
+        """Everything, and nothing of it only as a rehearsal."""
+        return self.parts == tuple(PARTS) and not self.listed and not self.dry_run
+
+    @property
     def listed(self) -> bool:
         """Keys were typed, so the plan is not asked."""
         return bool(self.wallets or self.conditions)

@@ -9,10 +9,9 @@ it does not know goes in with an empty id: that row is the queue, which a crash 
 from __future__ import annotations
 
 import array
-import asyncio
 import bisect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -139,38 +138,6 @@ async def catch_up(ids: market_ids.MarketIds, *, clock: clocks.Clock) -> market_
         if one.market_id.isdigit() and len(holders[one.market_id]) == 1
     ]
     return await ids.apply(mappings, source="run", by=SOURCE, now=clock.now())
-
-
-async def catch_up_unless_stopped(
-    ids: market_ids.MarketIds,
-    stop: asyncio.Event,
-    alive: Callable[[], None],
-    *,
-    clock: clocks.Clock,
-) -> None:
-    """`catch_up` at the end of a run. A stop signal or a store that is out ends it early, which
-    costs nothing: the next run makes up for it. `alive` is called while the store works.
-    """
-    filling = asyncio.create_task(catch_up(ids, clock=clock), name="market-ids")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    try:
-        while not (filling.done() or stopping.done()):
-            alive()
-            await asyncio.wait(
-                {filling, stopping}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
-            )
-    finally:
-        stopping.cancel()
-        filling.cancel()
-    try:
-        done = await filling
-    except asyncio.CancelledError:
-        log.info("market_ids.not_filled", error="the run was stopped")
-    except errors.BackfillError as error:
-        log.warning("market_ids.not_filled", error=str(error))
-    else:
-        if done is not None:
-            log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
 
 
 def _key(table: array.array[int], row: int) -> tuple[int, int]:

@@ -176,7 +176,9 @@ class Walker:
             self._queue.split(lease)
             return
         outage = self.is_outage(lease)
-        log.warning(
+        # Of a host that is out hundreds of units say the same, every few seconds; the line of
+        # progress and `unit.retry` of the first seconds have said it.
+        (log.debug if outage else log.warning)(
             "unit.retry",
             unit=lease.unit.id,
             attempt=lease.attempt,

@@ -1,0 +1,51 @@
+"""What a whole run leaves behind beside the tables: dimensions, P&L by category, the watchlist and
+the coverage report, each as the command of its own name makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from polybackfill import settings
+from polybackfill.commands import coverage, dims, report, watchlist
+from polybackfill.daemon import last_steps
+from polybackfill.store import client as stores
+from polybackfill.views import breakdown
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import seeds
+
+
+async def make(
+    chosen: settings.Settings,
+    store: stores.Store,
+    ledger: ledgers.Ledger,
+    *,
+    stop: asyncio.Event,
+    alive: Callable[[], None],
+) -> list[str]:
+    """Make them in the order in which they need each other; a line for each that was made."""
+    folder = chosen.backfill.data_dir
+    told = []
+
+    async def step(name: str, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
+        if stop.is_set():
+            work.close()
+            return None
+        return await last_steps.step(name, work, stop=stop, alive=alive)
+
+    if made := await step("dims build", dims.made(store, chosen)):
+        count = made["markets_in_markets_dim"]
+        told.append(f"dimensions of {count:,} markets: {folder / seeds.MARKETS_FILE}")
+    if made := await step("report categories", report.made(store, chosen)):
+        count = made["num_wallets"]
+        told.append(f"profit and loss of {count:,} wallets: {folder / breakdown.FILE}")
+    if watchlist.is_enabled(chosen) and (
+        made := await step("watchlist auto", watchlist.made(store, chosen))
+    ):
+        told.append(f"{len(made['added']):,} markets added to the watchlist")
+    file = folder / coverage.FILE
+    if made := await step("report coverage", coverage.made(store, ledger, chosen, file)):
+        told.append(f"{made['verdict']} {file}")
+    return told
