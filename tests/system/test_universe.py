@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests import harness
 
+from polybackfill.work import ledger, units
+
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions")
 
@@ -48,6 +50,26 @@ def test_a_run_from_nothing_holds_the_whole_universe(
             assert (kind, part["error"], part["done"]) == (kind, 0, part["units"])
         assert "hours at the limit" in ended.err
         assert "ends last" in ended.err
+
+
+@pytest.mark.timeout(120)
+def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
+    tmp_path: Path, sandbox: harness.Sandbox
+) -> None:
+    """A market that was to be looked up is in a list by now; its unit must not stay open."""
+    with harness.ground(tmp_path, sandbox.url) as ground:
+        sandbox.faults({"kind": "hang", "route": "events"})
+        daemon = ground.start("run")
+        harness.until(lambda: ground.acknowledged_pages() > 2, "some pages", 60)
+        daemon.kill()
+        sandbox.reset()
+        sweep = json.loads((ground.ledger / "sweeps.json").read_bytes())["lookups"]["name"]
+        listed = next(one["condition_id"] for one in markets(sandbox) if one["condition_id"])
+        book = ledger.Ledger.open(ground.ledger)
+        book.begin(units.Unit(units.LOOKUPS, (f"{listed.removeprefix('0x')}@{sweep}",)))
+        book.close()
+        ground.run("run", within_s=100).expect(0)
+        ground.prove_everything(sandbox)
 
 
 LEFT_BEHIND = (

@@ -61,6 +61,7 @@ def demo(arguments: argparse.Namespace) -> int:
             say(f"kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+            say(f"removed: {folder}; --keep keeps it, with the reports in it")
     _print(lines, took_s, as_json=arguments.json)
     return code if all(line.holds for line in lines) else errors.EXIT_UNITS_IN_ERROR
 

@@ -34,6 +34,9 @@ _LAST = {
     units.POSITIONS: (units.CONDITIONS,),
     units.RESOLUTIONS: (units.CONDITIONS, units.WALLETS),
 }
+# What is read anew in every reading, whose name is part of each key.
+_LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
+_READINGS = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS)
 _AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
 _COUNTS: dict[str, Callable[[stores.Store], Awaitable[int]]] = {
     units.LOOKUPS: discovery.count_unlisted,
@@ -71,11 +74,18 @@ class Parts:
         """Where the units of a kind come from."""
         if self._asked.listed or self._store is None:
             return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger)
-        if kind in {units.CLOB, units.MARKETS, units.EVENTS}:
+        if kind in _LISTS:
             return self._slices(kind)
         if kind in {units.CONDITIONS, units.WALLETS}:
             return self._planned(kind, self._store)
         return self._found(kind, self._store)
+
+    def finishes(self, kind: str) -> bool:
+        """Whether what a killed run began of the present reading is finished first, also where
+        nothing names it any more: what was to be looked up may stand in a list by now.
+        """
+        kept = self._choice.whole and not (self._asked.listed or self._asked.dry_run)
+        return kept and kind in _READINGS
 
     def complete(self) -> None:
         """Readings whose every unit has ended are complete: the next run reads anew."""

@@ -260,7 +260,7 @@ class Run:
             feed=source.units(),
             ledger=self._ground.ledger,
             max_attempts=backfill.max_attempts,
-            adopt_open=False,
+            adopt_open=self._sources.finishes(kind),
             clock=self._clock,
         )
         walker = worker.Walker(
