@@ -22,6 +22,22 @@ def test_never_ran(desk: desks.Desk) -> None:
     desk.call("status", "--health")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["status", "report coverage", "validate --offline", "check progress", "check receipts"],
+)
+def test_a_misspelt_run_is_refused_and_those_there_are_named(
+    words: str, new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    """A report on a run that never was would say "not proven" of everything."""
+    desk = new_desk()
+    desk.call("run", "wallets", "--wallet", sandbox.wallets[0])
+    ended = desk.call(*words.split(), "--run-name", "mian", code=errors.EXIT_CONFIG)
+    for word in ("no run named mian", "--run-name", desk.run_name):
+        assert word in ended.err
+    assert not (desk.folder / "EXTERNAL_COVERAGE_STATUS.md").exists()
+
+
 @pytest.fixture
 def running(
     new_desk: NewDesk, sandbox: harness.Sandbox

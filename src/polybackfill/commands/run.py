@@ -290,7 +290,7 @@ class Run:
             queue=queue,
             walker=walker,
             source=source,
-            budget=kinds.KINDS[kind].route.budgets[0],
+            route=kinds.KINDS[kind].route,
         )
         self._sources.queues[kind] = queue
         self._sources.walked[kind] = lambda: walker.effort.expected
@@ -357,6 +357,7 @@ class Run:
             scribe=scribe,
             batch=self._batch,
             limits=self._limits,
+            client=self._client,
             watch=watch,
             file=file,
             clock=self._clock,

@@ -26,6 +26,7 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
+        context.require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
     if arguments.json:
         context.print_json({"running": holder is not None, **(picture or {})})

@@ -54,7 +54,11 @@ async def _validate(
 
 
 def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
-    """The run's checkpoint, to read; None when there is none yet."""
+    """The run's checkpoint, to read; None when there is none yet.
+
+    Raises errors.Stop when other runs have one, since then the name is likely misspelt.
+    """
+    context.require_run(chosen)
     return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
+import structlog
 import yarl
 
 from polybackfill import clock as clocks
@@ -29,6 +31,11 @@ DNS_CACHE_S = 300
 SESSION_LIFE_S = 3600.0  # TLS sessions and pools of a night are dropped every hour
 BODY_LIMIT_BYTES = 64 << 20
 READ_BUFFER_BYTES = 1 << 20
+
+_SILENT_S = 10.0  # failures for so long without an answer between them are worth a word
+_SAY_AGAIN_S = 60.0
+
+log = structlog.get_logger()
 
 # What callers of this module receive.
 Reply = replies.Reply
@@ -73,7 +80,8 @@ class Client:
         self._line: _Line | None = None
         self._started_at = clock.monotonic()
         self._answered_at: dict[endpoints.Route, float] = {}
-        self._failing: set[endpoints.Route] = set()
+        self._failing: dict[endpoints.Route, float] = {}
+        self._told_at: dict[endpoints.Route, float] = {}
 
     async def get(
         self,
@@ -93,7 +101,7 @@ class Client:
         except (aiohttp.ClientError, OSError, _TooLong) as error:
             outcome = error
         except asyncio.CancelledError:
-            self._failing.add(route)  # given up without an answer, by a stall or at the end
+            self._fails(route)  # given up without an answer, by a stall or at the end
             raise
         finally:
             turn.release()
@@ -116,6 +124,11 @@ class Client:
         if route not in self._failing:
             return 0.0
         return self._clock.monotonic() - self.answered_at(route)
+
+    def out_s(self, route: endpoints.Route) -> float:
+        """Seconds for which `route` has only failed; 0 when that is not long enough to say so."""
+        failing_s = self._clock.monotonic() - self._failing.get(route, math.inf)
+        return failing_s if failing_s > _SILENT_S else 0.0
 
     def answered_at(self, route: endpoints.Route) -> float:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""
@@ -186,12 +199,31 @@ class Client:
     def _note(self, route: endpoints.Route, verdict: Reply | errors.BackfillError) -> None:
         """Remember who answers, and pause the host for everybody when the answer asks for it."""
         if isinstance(verdict, Reply | errors.GiveUp):
-            self._answered_at[route] = self._clock.monotonic()
-            self._failing.discard(route)
+            self._answers(route)
         else:
-            self._failing.add(route)
+            self._fails(route)
+            self._say(route, verdict)
         if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:
             self._limits.pause(route.host, verdict.pause_host_s)
+
+    def _answers(self, route: endpoints.Route) -> None:
+        now = self._clock.monotonic()
+        self._answered_at[route] = now
+        failing_since = self._failing.pop(route, now)
+        if self._told_at.pop(route, None) is not None:
+            log.info("route.answers_again", route=route.name, after_s=round(now - failing_since))
+
+    def _fails(self, route: endpoints.Route) -> None:
+        self._failing.setdefault(route, self._clock.monotonic())
+
+    def _say(self, route: endpoints.Route, error: errors.BackfillError) -> None:
+        """Once a minute for everybody who asks in vain, hundreds of units perhaps."""
+        now = self._clock.monotonic()
+        if self.out_s(route) and now - self._told_at.get(route, -math.inf) >= _SAY_AGAIN_S:
+            self._told_at[route] = now
+            log.warning(
+                "route.out", route=route.name, out_s=round(self.out_s(route)), error=str(error)
+            )
 
 
 class _TooLong(Exception):

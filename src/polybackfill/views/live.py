@@ -65,6 +65,8 @@ def waiting(picture: dict[str, Any]) -> str:
     for host, pause in picture["pauses"].items():
         if pause["left_s"] > 0:
             return f"  ({host} asked for a pause, {duration(pause['left_s'])} left)"
+    for route, out_s in picture["out"].items():
+        return f"  ({route} has only failed for {duration(out_s)})"
     return ""
 
 

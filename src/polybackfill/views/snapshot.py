@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from polybackfill import clock as clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import feed, supervisor, worker, writer
+from polybackfill.polymarket import endpoints, http
 from polybackfill.polymarket import limits as rate_limits
 from polybackfill.work import queue as queues
 from polybackfill.work import units
@@ -28,13 +30,13 @@ _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allo
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the run, where its units come from, and the name of its narrow budget."""
+    """One part of the run, where its units come from, and the route that paces it."""
 
     crew: crews.Crew
     queue: queues.Queue
     walker: worker.Walker
     source: feed.Source
-    budget: str
+    route: endpoints.Route
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,26 @@ def _replace(file: Path, content: bytes) -> None:
         log.warning("status.not_written", file=str(file), error=error.strerror)
 
 
+def requests(
+    routes: Iterable[endpoints.Route], budgets: Mapping[str, Mapping[str, Any]]
+) -> tuple[float, float]:
+    """Requests/s sent to and allowed for `routes` together: what they share counts once, and a host
+    allows no more than the widest of its budgets. `budgets`: `limits.Limits.stats`.
+    """
+    narrow: dict[str, set[str]] = {}
+    for route in routes:
+        narrow.setdefault(route.budgets[-1], set()).add(route.budgets[0])
+    sent = sum(budgets[name]["rate_per_s"] for own in narrow.values() for name in own)
+    allowed = sum(
+        min(
+            budgets[widest]["limit"] / budgets[widest]["window_s"],
+            sum(budgets[name]["allowed_per_s"] for name in own),
+        )
+        for widest, own in narrow.items()
+    )
+    return round(sent, 2), round(allowed, 2)
+
+
 class Snapshots:
     """Samples the counters and keeps the newest picture, in memory and in a file."""
 
@@ -71,6 +93,7 @@ class Snapshots:
         scribe: writer.Writer,
         batch: batches.Batch,
         limits: rate_limits.Limits,
+        client: http.Client,
         watch: supervisor.Supervisor,
         file: Path | None,
         clock: clocks.Clock,
@@ -81,6 +104,7 @@ class Snapshots:
         self._scribe = scribe
         self._batch = batch
         self._limits = limits
+        self._client = client
         self._watch = watch
         self._file = file
         self._clock = clock
@@ -117,6 +141,7 @@ class Snapshots:
             kind: self._part(part, budgets, pages_per_s[kind]) for kind, part in self._parts.items()
         }
         etas = [part["eta_s"] for part in parts.values()]
+        sent_per_s, allowed_per_s = requests(self._busy_routes(), budgets)
         return {
             "run": self._run_name,
             "state": self._watch.state,
@@ -130,16 +155,14 @@ class Snapshots:
             "share": None if None in etas else self._share(parts),
             "rows": dict(self._scribe.rows),
             "rows_per_s": round(rows_per_s, 1),
-            "requests_per_s": round(sum(pages_per_s.values()), 2),
-            "allowed_per_s": round(
-                sum(part["allowed_per_s"] for kind, part in parts.items() if self._has_work(kind)),
-                2,
-            ),
+            "requests_per_s": sent_per_s,
+            "allowed_per_s": allowed_per_s,
             "eta_s": None if None in etas else max(etas, default=0.0),
             "batch": self._batch.stats(),
             "store_wait_s": round(self._scribe.store_wait_s, 1),
             "budgets": budgets,
             "pauses": self._limits.pauses(),
+            "out": self._out(),
         }
 
     def _unit_done(self, unit: units.Unit) -> None:
@@ -166,10 +189,12 @@ class Snapshots:
         known = part.source.known
         done = known.done_before - known.again + stats["done"] + stats["skipped_done"]
         failed = known.failed_before + stats["error"] + stats["skipped_error"]
-        allowed_per_s = float(budgets[part.budget]["allowed_per_s"])
+        allowed_per_s = float(budgets[part.route.budgets[0]]["allowed_per_s"])
         requests_left = self._requests_left(part, stats)
         is_counted = known.keys > 0 or part.queue.complete
-        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s) if is_counted else 0.0
+        answers = not self._client.out_s(part.route)
+        knows = is_counted and (answers or not requests_left)
+        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s) if knows else 0.0
         # What an earlier run left open comes back, also where the store has its rows by now.
         met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
         keys = max(known.keys, met)
@@ -187,6 +212,17 @@ class Snapshots:
             "unknown_fields": dict(part.walker.unknown_fields),
             **part.crew.stats(),
         }
+
+    def _out(self) -> dict[str, float]:
+        """Routes of the parts that have work and only fail: for how many seconds."""
+        return {
+            route.name: round(out_s, 1)
+            for route in self._busy_routes()
+            if (out_s := self._client.out_s(route))
+        }
+
+    def _busy_routes(self) -> set[endpoints.Route]:
+        return {part.route for kind, part in self._parts.items() if self._has_work(kind)}
 
     def _has_work(self, kind: str) -> bool:
         stats = self._parts[kind].queue.stats()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
+import pytest
 import structlog
 from tests import harness
 from tests.unit import conftest as unit_conftest
@@ -13,7 +15,7 @@ from tests.unit.daemon import conftest
 
 from polybackfill.daemon import feed as feeds
 from polybackfill.daemon import supervisor
-from polybackfill.polymarket import endpoints
+from polybackfill.polymarket import endpoints, http
 from polybackfill.views import live, snapshot
 
 
@@ -28,7 +30,7 @@ def pictures(
         queue=rig.line,
         walker=rig.walker,
         source=source,
-        budget=endpoints.ACTIVITY.budgets[0],
+        route=endpoints.ACTIVITY,
     )
     made = snapshot.Snapshots(
         run_name="main",
@@ -36,6 +38,7 @@ def pictures(
         scribe=rig.scribe,
         batch=rig.batch,
         limits=rig.limits,
+        client=rig.client,
         watch=watch,
         file=file,
         clock=rig.clock,
@@ -87,6 +90,51 @@ async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
     line = live.line(seen)
     assert "%" not in line
     assert line.endswith("ETA unknown")
+
+
+async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
+    new_rig: conftest.NewRig,
+    sandbox: harness.Sandbox,
+    tmp_path: Path,
+    events: list[structlog.typing.EventDict],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_SILENT_S", 0.3)
+    sandbox.faults({"kind": "502", "route": "activity", "count": 30})
+    rig = new_rig()
+    rig.options |= {"page_attempts": 50, "backoff_cap_s": 0.2}
+    watch = rig.supervise(conftest.wallets(sandbox, 2))
+    shown = pictures(rig, watch, tmp_path / "main.json", 2)
+    running = asyncio.create_task(watch.run())
+    await unit_conftest.until(lambda: shown.current()["out"] != {}, "the outage in the picture")
+    seen = shown.current()
+    assert seen["eta_s"] is None
+    assert "ETA unknown  (/v2/activity has only failed for 0 s)" in live.line(seen)
+    assert await running == 0
+    told = [event for event in events if event["event"].startswith("route.")]
+    assert [event["event"] for event in told] == ["route.out", "route.answers_again"]
+    assert "502" in told[0]["error"]
+    assert (shown.current()["out"], shown.current()["eta_s"]) == ({}, 0.0)
+
+
+def test_what_is_sent_stands_beside_what_the_same_routes_may_send() -> None:
+    def budget(limit: int, allowed: float, rate: float) -> dict[str, float]:
+        return {"limit": limit, "window_s": 10.0, "allowed_per_s": allowed, "rate_per_s": rate}
+
+    budgets = {
+        "/v2/*": budget(800, 78.4, 70.0),
+        "/v2/trades": budget(300, 29.4, 29.0),
+        "/v2/activity": budget(200, 19.6, 19.0),
+        "/v2/resolutions": budget(800, 78.4, 22.0),
+        "gamma/markets": budget(300, 29.4, 5.0),
+        "gamma/*": budget(4000, 392.0, 5.0),
+    }
+    lookups = dataclasses.replace(endpoints.MARKETS, path="/markets/slug")
+    assert snapshot.requests([], budgets) == (0.0, 0.0)
+    assert snapshot.requests([endpoints.TRADES, endpoints.ACTIVITY], budgets) == (48.0, 49.0)
+    assert snapshot.requests([endpoints.MARKETS, lookups], budgets) == (5.0, 29.4)
+    everything = [endpoints.TRADES, endpoints.ACTIVITY, endpoints.RESOLUTIONS, lookups]
+    assert snapshot.requests(everything, budgets) == (75.0, 80.0 + 29.4)
 
 
 async def test_a_picture_that_cannot_be_written_ends_nothing(

@@ -24,6 +24,7 @@ PICTURE: dict[str, Any] = {
     "eta_s": 3_900.0,
     "store_wait_s": 0.0,
     "pauses": {},
+    "out": {},
     "budgets": {},
 }
 
@@ -43,6 +44,7 @@ def test_the_line_has_share_parts_rates_and_the_time_left() -> None:
         ({"store_wait_s": 0.4}, "ETA 1 h 05 min"),
         ({"pauses": {"data": {"left_s": 12.2}}}, "data asked for a pause, 12 s left"),
         ({"pauses": {"data": {"left_s": 0}}}, "ETA 1 h 05 min"),
+        ({"out": {"/v2/activity": 72.0}}, "/v2/activity has only failed for 1 min 12 s"),
     ],
 )
 def test_the_line_says_what_the_run_waits_for(changes: dict[str, Any], words: str) -> None:
