@@ -212,10 +212,13 @@ async def test_a_stop_signal_ends_the_catching_up(
         stop.set()
         await asyncio.Event().wait()
 
+    async def alive() -> None:
+        pings.append(1)
+
     monkeypatch.setattr(ids, "apply", slow)
     async with asyncio.timeout(10):
         filling = memories.catch_up(ids, clock=clock)
-        await last_steps.step("ids", filling, stop=stop, alive=lambda: pings.append(1))
+        await last_steps.step("ids", filling, stop=stop, alive=alive)
     assert pings
     assert await stored(migrated) == [""]
     monkeypatch.setattr(ids, "apply", whole)

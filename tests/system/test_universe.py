@@ -85,15 +85,24 @@ LEFT_BEHIND = (
 @pytest.mark.timeout(120)
 def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.Sandbox) -> None:
     """Dimensions, P&L by category, the watchlist where it is switched on, and what is proven; a
-    stop signal in the middle costs a report, and no row.
+    stop signal in the middle costs a report, and no row, and a kill does not pass for the end.
     """
     with harness.ground(tmp_path, sandbox.url, reports="true") as ground:
         ground.environment["AUTONOMOUS_TRADING_ENABLED"] = "true"
         daemon = ground.start("run")
         harness.until(lambda: "run.last_step" in daemon.err(), "the last steps", 60)
         daemon.signal(signal.SIGTERM)
-        daemon.end().expect(0)
+        ended = daemon.end()
+        ended.expect(0)
+        assert "not made: polybackfill report coverage" in ended.out
         ground.prove_everything(sandbox)
+
+        daemon = ground.start("run")
+        harness.until(lambda: "'dims build'" in daemon.err(), "the reports", 60)
+        daemon.kill()
+        words = ground.run("status").out
+        assert "ended without notice" in words
+        assert "start it again to continue" in words
 
         told = ground.run("run", within_s=60)
         told.expect(0)

@@ -5,7 +5,7 @@ the coverage report, each as the command of its own name makes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from polybackfill import settings
@@ -23,17 +23,17 @@ async def make(
     ledger: ledgers.Ledger,
     *,
     stop: asyncio.Event,
-    alive: Callable[[], None],
+    alive: Callable[[], Awaitable[None]],
 ) -> list[str]:
-    """Make them in the order in which they need each other; a line for each that was made."""
+    """Make them in the order in which they need each other; a line for each, made or not."""
     folder = chosen.backfill.data_dir
-    told = []
+    told: list[str] = []
 
     async def step(name: str, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
-        if stop.is_set():
-            work.close()
-            return None
-        return await last_steps.step(name, work, stop=stop, alive=alive)
+        made = await last_steps.step(name, work, stop=stop, alive=alive)
+        if made is None:
+            told.append(f"not made: polybackfill {name}")
+        return made
 
     if made := await step("dims build", dims.made(store, chosen)):
         count = made["markets_in_markets_dim"]

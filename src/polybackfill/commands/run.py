@@ -8,7 +8,9 @@ import contextlib
 import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -184,8 +186,12 @@ class Run:
             "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
         )
         shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
+        told: dict[str, Any] = {}
         try:
             code = await watch.run()
+            if watch.state == "finishing":
+                told = await self._last_steps(partial(self._picture, pictures))
+                watch.finished()
         except Exception as error:
             # Of an error made on purpose the words say all; of a fault of ours the traceback does.
             on_purpose = isinstance(error, errors.BackfillError)
@@ -196,13 +202,7 @@ class Run:
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
         failed = ending.failed(self._ground.ledger, self._asked, self._parts)
-        picture = {**pictures.current(), "failed": failed}
-        if watch.state == "finished":
-            self._sources.complete()
-            await self._catch_up()
-            picture["disagreements"] = await self._disagreements()
-            picture |= await self._discoveries.told()
-            picture["left_behind"] = await self._leave_behind()
+        picture = {**pictures.current(), **told, "failed": failed}
         if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
@@ -210,27 +210,33 @@ class Run:
             ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
         return code
 
-    async def _catch_up(self) -> None:
+    async def _last_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+        """What is made of the rows when the last unit has ended, for the last picture."""
+
+        async def alive() -> None:
+            self._notifier.alive()
+            await show()
+
+        self._sources.complete()
+        await self._catch_up(alive)
+        told: dict[str, Any] = {"disagreements": await self._disagreements()}
+        told |= await self._discoveries.told()
+        return {**told, "left_behind": await self._leave_behind(alive)}
+
+    async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._market_ids is None or not self._asked.everything:
             return
         filling = memories.catch_up(self._market_ids, clock=self._clock)
-        done = await last_steps.step(
-            "market ids", filling, stop=self._stop, alive=self._notifier.alive
-        )
+        done = await last_steps.step("market ids", filling, stop=self._stop, alive=alive)
         if done is not None:
             log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
 
-    async def _leave_behind(self) -> list[str]:
+    async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
         store = self._ground.store
         if store is None or not (self._asked.whole and self._chosen.backfill.reports):
             return []
-        return await leavings.make(
-            self._chosen,
-            store,
-            self._ground.ledger,
-            stop=self._stop,
-            alive=self._notifier.alive,
-        )
+        ledger = self._ground.ledger
+        return await leavings.make(self._chosen, store, ledger, stop=self._stop, alive=alive)
 
     async def _disagreements(self) -> dict[str, int]:
         store = self._ground.store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -22,18 +22,22 @@ async def step(
     work: Coroutine[Any, Any, Result],
     *,
     stop: asyncio.Event,
-    alive: Callable[[], None],
+    alive: Callable[[], Awaitable[None]],
 ) -> Result | None:
     """What `work` brings; None when a stop signal, a store that is out or anything else that has a
     name ended it early, which the log says. The next run makes up for it. `alive` is called every
     second while it goes on.
     """
+    if stop.is_set():
+        work.close()
+        log.info("run.step_left_out", step=name, error="the run was stopped")
+        return None
     log.info("run.last_step", step=name)
     working = asyncio.create_task(work, name=name)
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         while not (working.done() or stopping.done()):
-            alive()
+            await alive()
             await asyncio.wait(
                 {working, stopping}, timeout=_PING_S, return_when=asyncio.FIRST_COMPLETED
             )

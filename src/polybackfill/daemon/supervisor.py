@@ -51,7 +51,8 @@ class Duty:
 class Supervisor:
     """Owns the tasks of a run. `outage` names what of the API is out, None while it answers.
 
-    For views: `still_s` seconds without a page or an acknowledged batch, and what is waited for.
+    For views: `still_s` seconds without a page or an acknowledged batch, what is waited for, the
+    `state`: starting, running, draining, then stopped or failed, or finishing until `finished`.
     """
 
     def __init__(
@@ -117,11 +118,15 @@ class Supervisor:
             _raise_failure(tasks)
             return await self._finish()
         finally:
-            if self.state not in {"finished", "stopped"}:
+            if self.state not in {"finishing", "stopped"}:
                 self.state = "failed"
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def finished(self) -> None:
+        """Also what is made of the rows after the last unit is made."""
+        self.state = "finished"
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -155,7 +160,7 @@ class Supervisor:
         await self._ledger.sync()
         await self._last_plan_sync()
         stopped = self._stop.is_set()
-        self.state = "stopped" if stopped else "finished"
+        self.state = "stopped" if stopped else "finishing"
         counts = [queue.stats() for queue in self._queues.values()]
         in_error = sum(count["error"] + count["skipped_error"] for count in counts)
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK

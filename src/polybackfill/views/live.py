@@ -60,6 +60,8 @@ def remaining(eta_s: float | None) -> str:
 
 def waiting(picture: dict[str, Any]) -> str:
     """What holds the run up at this moment, empty when nothing does."""
+    if picture["state"] == "finishing":
+        return "  (everything is fetched; ids and reports are made)"
     if picture["store_wait_s"] > _LONG_INSERT_S:
         return f"  (waiting for the store since {duration(picture['store_wait_s'])})"
     for host, pause in picture["pauses"].items():

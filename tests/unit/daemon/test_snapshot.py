@@ -74,7 +74,7 @@ async def test_the_picture_in_the_middle_and_at_the_end(
     await shown.tick()
     last = json.loads((tmp_path / "status" / "main.json").read_bytes())
     part = last["parts"]["wallets"]
-    assert (last["state"], last["share"], last["eta_s"]) == ("finished", 1.0, 0.0)
+    assert (last["state"], last["share"], last["eta_s"]) == ("finishing", 1.0, 0.0)
     assert (part["done"], part["error"], part["requests_left"]) == (11, 1, 0)
     told = " ".join(live.ending(last, dry_run=False)[1].split())
     assert told == "wallets 11 of 12 proven complete, 1 in error"

@@ -48,7 +48,7 @@ async def test_everything_asked_ends_done(
     rig = new_rig()
     watch = rig.supervise(feed)
     assert await watch.run() == errors.EXIT_OK
-    assert watch.state == "finished"
+    assert watch.state == "finishing"
     assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed)
     assert not rig.ledger.open_units()
 

@@ -44,6 +44,7 @@ def test_the_line_has_share_parts_rates_and_the_time_left() -> None:
         ({"store_wait_s": 0.4}, "ETA 1 h 05 min"),
         ({"pauses": {"data": {"left_s": 12.2}}}, "data asked for a pause, 12 s left"),
         ({"pauses": {"data": {"left_s": 0}}}, "ETA 1 h 05 min"),
+        ({"state": "finishing"}, "everything is fetched; ids and reports are made"),
         ({"out": {"/v2/activity": 72.0}}, "/v2/activity has only failed for 1 min 12 s"),
     ],
 )
