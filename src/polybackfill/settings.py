@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -187,12 +188,13 @@ class Watchlist(BaseSettings):
 
 
 class Settings(pydantic.BaseModel):
-    """The settings in force, and where each came from."""
+    """The settings in force, where each came from, and names that look like one and are none."""
 
     backfill: Backfill
     clickhouse: ClickHouse
     watchlist: Watchlist
     origins: dict[str, str]
+    unknown: tuple[str, ...]
 
     @property
     def ledger_dir(self) -> Path:
@@ -211,7 +213,13 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     backfill = _build(Backfill, tables.get("backfill", {}), flags or {}, path, origins)
     clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
     watchlist = _build(Watchlist, tables.get("watchlist", {}), {}, path, origins)
-    return Settings(backfill=backfill, clickhouse=clickhouse, watchlist=watchlist, origins=origins)
+    return Settings(
+        backfill=backfill,
+        clickhouse=clickhouse,
+        watchlist=watchlist,
+        origins=origins,
+        unknown=tuple(_unknown_names()),
+    )
 
 
 def _file(named: Path | None) -> Path | None:
@@ -276,6 +284,25 @@ def _build(
         return model.model_validate(merged)
     except pydantic.ValidationError as error:
         raise errors.Stop(_explain(error, prefix, origins)) from error
+
+
+def _unknown_names() -> Iterator[str]:
+    """What the environment and the .env files hold in our name and nobody reads, with a guess.
+
+    Other programs have settings of ClickHouse too: of those only what comes near one of ours.
+    """
+    known = {"backfill_config", *(f"backfill_{name}" for name in Backfill.model_fields)}
+    known |= {f"clickhouse_{name}" for name in ClickHouse.model_fields}
+    found = {**DotEnvSettingsSource(Backfill, env_file=_ENV_FILES).env_vars, **os.environ}
+    for name in sorted({name.lower() for name in found} - known):
+        prefix = name.split("_", 1)[0] + "_"
+        ours = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]
+        near = difflib.get_close_matches(name.removeprefix(prefix), ours, n=1)
+        if near:
+            guess = f"{prefix}{near[0]}".upper()
+            yield f"{name.upper()} is no setting; did you mean {guess}?"
+        elif prefix == "backfill_":
+            yield f"{name.upper()} is no setting; polybackfill doctor --json lists them"
 
 
 def _known(model: type[BaseSettings], source: PydanticBaseSettingsSource) -> dict[str, Any]:

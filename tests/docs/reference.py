@@ -49,7 +49,8 @@ A flag wins over the environment, the environment over `.env.local`, that over `
 file (`config/backfill.toml`, or what `--config` or `BACKFILL_CONFIG` names), that over the default.
 `polybackfill doctor` prints what differs from its default and where it came from, `--json` every
 value. Anything malformed ends the program with exit code 78 before something is written, and the
-message names the setting, its value and where it came from.
+message names the setting, its value and where it came from. A name in the environment that looks
+like one of these and is none is warned of.
 """
 
 SETTINGS_COLUMNS = (

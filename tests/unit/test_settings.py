@@ -36,6 +36,22 @@ def test_without_any_source_the_defaults_hold():
     assert loaded.clickhouse.host is None
     assert loaded.ledger_dir == Path("checkpoints/main")
     assert loaded.origins == {}
+    assert loaded.unknown == ()
+
+
+def test_a_misspelt_name_in_the_environment_is_told_with_a_guess(monkeypatch):
+    monkeypatch.setenv("BACKFILL_WROKERS", "4")
+    monkeypatch.setenv("BACKFILL_XYZZY", "blue")
+    monkeypatch.setenv("BACKFILL_CONFIG", str(write_file("")))
+    monkeypatch.setenv("CLICKHOUSE_USERNAME", "me")
+    monkeypatch.setenv("CLICKHOUSE_KEEPER_X", "of somebody else")
+    Path(".env").write_text("BACKFILL_SLEEPMS=2\nBACKFILL_SLEEP_MS=2\nOTHER=1\n")
+    assert settings.load().unknown == (
+        "BACKFILL_SLEEPMS is no setting; did you mean BACKFILL_SLEEP_MS?",
+        "BACKFILL_WROKERS is no setting; did you mean BACKFILL_WORKERS?",
+        "BACKFILL_XYZZY is no setting; polybackfill doctor --json lists them",
+        "CLICKHOUSE_USERNAME is no setting; did you mean CLICKHOUSE_USER?",
+    )
 
 
 def test_each_source_wins_over_the_one_below(monkeypatch):

@@ -31,7 +31,10 @@ def settings_of(arguments: argparse.Namespace) -> settings.Settings:
     """The settings in force for a command; raises errors.Stop naming what is wrong."""
     typed = {name: getattr(arguments, name, None) for name in _FLAGS}
     flags = {name: value for name, value in typed.items() if value is not None}
-    return settings.load(flags, arguments.config)
+    chosen = settings.load(flags, arguments.config)
+    for text in chosen.unknown:
+        print(f"warning: {text}", file=sys.stderr)
+    return chosen
 
 
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool = True) -> T:
