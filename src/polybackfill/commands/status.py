@@ -74,7 +74,8 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
             f"{part['error']:,} in error, {part['requests_per_s']:.1f} of "
             f"{part['allowed_per_s']:.1f} requests/s, {live.remaining(part['eta_s'])}"
         )
-        lines.append(f"  {'':<11} {part['workers']} workers ({waits}), {part['stalls']} stalls")
+        waits = f" ({waits})" if waits else ""
+        lines.append(f"  {'':<11} {part['workers']} workers{waits}, {part['stalls']} stalls")
     for name, budget in picture["budgets"].items():
         if budget["sent"]:
             lines.append(

@@ -80,7 +80,7 @@ class Sinks:
             self._file.write(line)
         if self._journal:
             _show(line.decode())
-        elif event["level"] in _SHOWN or str(event["event"]).startswith("run."):
+        elif event["level"] in _SHOWN or str(event["event"]).startswith(("run.", "route.")):
             _show(f"{self._console(None, '', dict(event))}\n")
 
     debug = info = warning = error = critical = exception = msg
