@@ -130,8 +130,8 @@ def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
         "",
         "Proven means: the feed said that it ended, the store acknowledged every row, and the "
         "checkpoint holds the receipt. Keys are slices of the lists for markets (the order book's "
-        "and lookups included) and events, wallets and conditions for the rest. Lag is how far behind the chain the source said it was, at "
-        "most, when a feed ended.",
+        "and lookups included) and events, wallets and conditions for the rest. Lag is how far "
+        "behind the chain the source said it was, at most, when a feed ended.",
         "",
         *_table(heads, rows),
     ]

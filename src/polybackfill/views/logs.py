@@ -1,7 +1,7 @@
 """Events, not sentences: JSON lines to a file or the journal, readable lines on a terminal.
 
 A log line is a fixed event name plus fields. The file holds everything at the chosen level; the
-terminal shows what a person should look at, and the life of the run.
+terminal shows what a person should look at, the life of the run, and who answers again.
 """
 
 from __future__ import annotations
