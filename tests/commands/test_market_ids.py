@@ -221,9 +221,12 @@ def test_apply_shows_then_writes_then_takes_back(office: Office) -> None:
     assert told["external_trades_raw"]["with_id"] == known
     assert told["conditions"] == {"found": 0, "pending": 1, "lookup_failed": 0}
 
-    assert desk.json("market-ids", "apply", "--revert")["written"] is False
+    would = desk.json("market-ids", "apply", "--revert")
+    assert would["written"] is False
+    assert would["external_trades_raw"]["after"]["with_id"] == 0
     assert office.stored() == expected
     back = desk.json("market-ids", "apply", "--revert", "--write")
+    assert back["external_trades_raw"] == would["external_trades_raw"]
     assert back["external_trades_raw"]["after"]["with_id"] == 0
     assert set(office.stored().values()) == {""}
     assert desk.sql("SELECT * FROM condition_market_ids") == []

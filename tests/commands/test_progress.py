@@ -76,7 +76,7 @@ def test_after_completion(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     found = desk.json("check", "progress")
     part = found["parts"]["conditions"]
     assert (part["done"], part["share"], part["eta_s"]) == (len(rows), 1, 0)
-    assert found["trade_coverage"] == {"now": 1, "projected": 1}
+    assert found["trade_coverage"] == {"part": "conditions", "now": 1, "projected": 1}
     assert found["eta_s"] == 0
     assert desk.call("check", "progress").out.endswith("complete\n")
 

@@ -60,7 +60,10 @@ def test_tables_of_the_user_are_left_as_they_are(desk: desks.Desk) -> None:
 def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.call("init")
     findings = _findings(desk, 0)
-    assert list(findings) == ["versions", "folders", "store", "ledger", "upstream"]
+    assert list(findings) == [
+        *("versions", "folders", "store", "ledger"),
+        *("upstream data", "upstream gamma", "upstream clob"),
+    ]
     assert {one["exit_code"] for one in findings.values()} == {0}
     desk.call("run", "--wallet", sandbox.wallets[0])
     said = desk.call("doctor").out
@@ -89,8 +92,11 @@ def test_upstream_is_down(new_desk: NewDesk) -> None:
         desk = new_desk(f"http://127.0.0.1:{taken.getsockname()[1]}")
         desk.call("init")
         findings = _findings(desk, errors.EXIT_UNAVAILABLE)
-    assert findings["upstream"]["exit_code"] == errors.EXIT_UNAVAILABLE
-    assert str(taken_port(desk)) in str(findings["upstream"]["text"])
+    for host in ("data", "gamma", "clob"):
+        found = findings[f"upstream {host}"]
+        assert found["exit_code"] == errors.EXIT_UNAVAILABLE
+        assert str(taken_port(desk)) in str(found["text"])
+        assert f"or correct BACKFILL_{host.upper()}_URL" in str(found["text"])
     assert findings["store"]["exit_code"] == 0, "the others are looked at all the same"
 
 
@@ -102,9 +108,10 @@ def taken_port(desk: desks.Desk) -> str:
 @pytest.mark.parametrize("kind", ["403_html", "503"])
 def test_upstream_refuses(kind: str, desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.call("init")
-    sandbox.faults({"kind": kind})
+    sandbox.faults({"kind": kind, "route": "gamma"})
     findings = _findings(desk, errors.EXIT_UNAVAILABLE)
-    assert kind[:3] in str(findings["upstream"]["text"])
+    assert kind[:3] in str(findings["upstream gamma"]["text"])
+    assert findings["upstream data"]["exit_code"] == 0
 
 
 def test_the_store_is_not_there(desk: desks.Desk) -> None:
@@ -119,7 +126,7 @@ def test_the_store_is_not_there(desk: desks.Desk) -> None:
             assert f"127.0.0.1:{port}" in ended.err
             assert "CLICKHOUSE_HOST" in ended.err
     assert f"127.0.0.1:{port}" in str(findings["store"]["text"])
-    assert findings["upstream"]["exit_code"] == 0
+    assert findings["upstream data"]["exit_code"] == 0
 
 
 def test_the_owner_of_the_ledger_is_named(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:

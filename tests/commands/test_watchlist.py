@@ -167,6 +167,10 @@ def test_by_hand(desk_with_wallets: desks.Desk) -> None:
     assert gone == other
     assert "not on the list" in desk.call("watchlist", "remove", bare).out
     assert [line["action"] for line in log(desk)] == ["added", "added", "removed"]
+    unknown = desk.call("watchlist", "add", "987654321", first["market_id"])
+    assert "added" in unknown.out
+    assert "the dimensions know no market 987654321" in unknown.err
+    assert first["market_id"] not in unknown.err
     refused = desk.call("watchlist", "add", "0x12", code=errors.EXIT_CONFIG)
     assert "0x12" in refused.err
 

@@ -17,6 +17,7 @@ from polybackfill.polymarket import endpoints
 from polybackfill.store import client as stores
 from polybackfill.store import outlook
 from polybackfill.views import estimate as estimates
+from polybackfill.views import live
 
 
 def estimate(arguments: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ async def of(
     return (
         {
             "parts": [dataclasses.asdict(line) for line in found],
-            "hours": round(estimates.hours(found, budgets, share), 2),
+            "hours": round(estimates.hours(found, budgets, share), 4),
             "requests": sum(line.requests for line in found),
             "bytes": sum(line.bytes for line in found),
             "ends_last": None if last is None else last.route,
@@ -64,7 +65,7 @@ def show(
     """The estimate as a table."""
     table = rich.table.Table(box=None, pad_edge=False)
     table.add_column("part")
-    for name in ("units", "requests", "rows", "disk", "hours at the limit"):
+    for name in ("units", "requests", "rows", "disk", "time at the limit"):
         table.add_column(name, justify="right")
     table.add_column("limit of")
     for line in found:
@@ -74,13 +75,14 @@ def show(
             f"{line.requests:,}",
             f"{line.rows:,}",
             size(line.bytes),
-            f"{line.hours:,.2f}",
+            live.duration(line.hours * 3600),
             line.route,
         )
+    duration = live.duration(document["hours"] * 3600)
     console = rich.console.Console(file=out, highlight=False, width=110)
     console.print(table)
     console.print(
-        f"{document['requests']:,} requests, about {document['hours']:,.1f} hours on this host, "
+        f"{document['requests']:,} requests, about {duration} on this host, "
         f"{size(document['bytes'])} on disk; {document['ends_last']} ends last"
     )
     if ahead.published:

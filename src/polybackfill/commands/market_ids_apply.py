@@ -6,7 +6,7 @@ import argparse
 import collections
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +190,20 @@ async def _revert(ids: market_ids.MarketIds, *, write: bool) -> dict[str, Any]:
         raise errors.Stop("there is no apply to take back: polybackfill market-ids apply --write")
     before, user_before = await ids.coverage(), await ids.user_coverage()
     document = {"action": "revert", "asked_to_write": write, "written": write, **asdict(last)}
+    # What joins to trades_raw is counted anew only when the mappings are gone.
+    after = replace(
+        before,
+        with_id=before.with_id - last.trades,
+        conditions_with_id=before.conditions_with_id - last.conditions,
+    )
+    user_after = None
     if write:
         await ids.revert(last, now=time.time())
+        after, user_after = await ids.coverage(), await ids.user_coverage()
     return {
         **document,
-        "external_trades_raw": _sides(before, await ids.coverage() if write else before),
-        "trades_raw": _sides(user_before, await ids.user_coverage() if write else user_before),
+        "external_trades_raw": _sides(before, after),
+        "trades_raw": _sides(user_before, user_after),
     }
 
 
@@ -237,7 +245,7 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
         )
     else:
         fills = document["fills"]
-        verb = "wrote" if document["written"] else "would write"
+        verb = "wrote" if document["asked_to_write"] else "would write"
         print(
             f"{verb} {document['new_mappings']:,} new mappings and the ids of "
             f"{fills['trades']:,} trades in {fills['conditions']:,} conditions"

@@ -169,8 +169,17 @@ def show(arguments: argparse.Namespace) -> int:
         context.print_json(report)
         return errors.EXIT_OK
     for name, part in report.items():
-        tables.show(name, part["by_status"], "empty: polybackfill plan build --from FILE")
-        tables.show("next", part["next"])
+        counts = [
+            {
+                "status": row["status"],
+                "keys": row["keys"],
+                "expected trades": row["trades"],
+                "expected notional": row["notional"],
+            }
+            for row in part["by_status"]
+        ]
+        tables.show(name, counts, "empty: polybackfill plan build --from FILE")
+        tables.show("next", part["next"], "nothing is pending" if counts else None)
         tables.show("newest errors", part["errors"])
     return errors.EXIT_OK
 

@@ -56,7 +56,8 @@ def _print(report: dict[str, Any]) -> None:
     found = report["trade_coverage"]
     if found["now"] is not None:
         print(
-            f"trades: {coverage_text.share(found['now'])} of those the plan expects, "
+            f"trades of the planned {found['part']}: {coverage_text.share(found['now'])} of those "
+            f"expected are there, "
             f"{coverage_text.share(found['projected'])} when all is fetched that is not in error"
         )
     if report["parts"]:

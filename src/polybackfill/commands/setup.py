@@ -7,6 +7,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 
 import pydantic
@@ -22,6 +23,7 @@ from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock
 
 _UPSTREAM_S = 15.0
+_ONE_ROW = (("limit", "1"),)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ async def _doctor(chosen: settings.Settings) -> list[Finding]:
         _folders(chosen),
         await _checked("store", lambda: _store(chosen)),
         await _checked("ledger", lambda: _ledger(chosen)),
-        await _checked("upstream", lambda: _upstream(chosen)),
+        *await _upstream(chosen),
     ]
 
 
@@ -127,14 +129,38 @@ async def _ledger(chosen: settings.Settings) -> str:
     if not chosen.ledger_dir.exists():
         return f"{chosen.ledger_dir}: none yet"
     stats = (await asyncio.to_thread(ledgers.Ledger.view, chosen.ledger_dir)).stats()
-    return f"{chosen.ledger_dir}: {state}, done {stats['done_keys'] or 'nothing yet'}"
+    done = ", ".join(f"{count:,} {kind}" for kind, count in stats["done_keys"].items())
+    return f"{chosen.ledger_dir}: {state}; readings done: {done or 'none yet'}"
 
 
-async def _upstream(chosen: settings.Settings) -> str:
+async def _upstream(chosen: settings.Settings) -> list[Finding]:
+    """One small request to every host that a run asks."""
     clock = clocks.SystemClock()
     async with api.client(chosen, clock, deadline_s=_UPSTREAM_S) as client:
-        reply = await client.get(endpoints.STATUS, (), progress.Progress(clock))
-    return f"{chosen.backfill.data_url} answered in {reply.ttfb_s * 1000:.0f} ms"
+
+        async def answer(setting: str, route: endpoints.Route) -> str:
+            url = getattr(chosen.backfill, setting)
+            try:
+                reply = await client.get(route, _ONE_ROW, progress.Progress(clock))
+            except errors.BackfillError as error:
+                name = f"BACKFILL_{setting.upper()}"
+                code = getattr(error, "exit_code", errors.EXIT_UNAVAILABLE)
+                raise errors.Stop(
+                    f"{error}: look at the network, or correct {name}", exit_code=code
+                ) from error
+            return f"{url} answered in {reply.ttfb_s * 1000:.0f} ms"
+
+        hosts = {
+            "data_url": endpoints.STATUS,
+            "gamma_url": endpoints.EVENTS,
+            "clob_url": endpoints.CLOB_MARKETS,
+        }
+        return await asyncio.gather(
+            *(
+                _checked(f"upstream {route.host}", partial(answer, setting, route))
+                for setting, route in hosts.items()
+            )
+        )
 
 
 def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:

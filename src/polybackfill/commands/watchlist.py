@@ -141,7 +141,15 @@ def add(arguments: argparse.Namespace) -> int:
     """Watch markets by hand; what is watched already stays as it is."""
     chosen = context.settings_of(arguments)
     context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-    known = signals.Dimensions(chosen.backfill.data_dir).markets(_ids(arguments.market))
+    dimensions = signals.Dimensions(chosen.backfill.data_dir)
+    known = dimensions.markets(_ids(arguments.market))
+    unknown = [] if dimensions.absent else [one for one in known if not known[one].known]
+    for one in sorted(unknown):
+        print(
+            f"warning: the dimensions know no market {one}; it is watched all the same. "
+            "If it is not misspelt: polybackfill run markets, then polybackfill dims build",
+            file=sys.stderr,
+        )
     strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
     wanted = [
         signals.entry(

@@ -59,7 +59,7 @@ async def duplicates(scene: verdicts.Scene) -> verdicts.Verdict:
         holds=not any(evidence.values()) and not foreign,
         evidence={
             "rows_with_a_repeated_key": sum(evidence.values()),
-            **evidence,
+            **{f"repeated_in_{table}": count for table, count in evidence.items()},
             "equal_fills": len(equal),
             "fills_under_foreign_ids": len(foreign),
         },

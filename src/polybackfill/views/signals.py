@@ -53,6 +53,7 @@ class Market:
     tags: list[str] = field(default_factory=list)
     event_id: str | None = None
     event_title: str | None = None
+    known: bool = False
 
 
 class Dimensions:
@@ -87,6 +88,11 @@ class Dimensions:
         events = self._events.get(named)
         return {one: _market(one, rows.get(one, {}), events) for one in wanted}
 
+    @property
+    def absent(self) -> bool:
+        """Whether the file of markets is not there, which has been said."""
+        return self._by_condition.missing
+
     def _warn(self) -> None:
         missing = [cache.path for cache in (self._by_condition, self._events) if cache.missing]
         if missing and not self._warned:
@@ -116,6 +122,7 @@ def _market(asked: str, row: seeds.Row, events: Mapping[str, seeds.Row]) -> Mark
         tags=tags,
         event_id=event_id,
         event_title=event.get("title"),
+        known=bool(row),
     )
 
 

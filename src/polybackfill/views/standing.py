@@ -182,12 +182,13 @@ def _last(etas: list[float | None]) -> float | None:
     return max(known, default=0.0) if len(known) == len(etas) else None
 
 
-def _coverage(parts: dict[str, dict[str, Any]]) -> dict[str, float | None]:
-    """Of the trades that the plan of conditions expects, or else that of wallets: the share that is
-    fetched, and that will be when everything is fetched that is not in error.
+def _coverage(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of the trades that the plan of conditions expects, or else that of wallets (`part`): the
+    share that is fetched, and that will be when everything is fetched that is not in error.
     """
     for kind in ("conditions", "wallets"):
         part = parts.get(kind)
         if part and part["trades_expected"]:
-            return {"now": part["trade_share"], "projected": part["trade_share_projected"]}
-    return {"now": None, "projected": None}
+            now, projected = part["trade_share"], part["trade_share_projected"]
+            return {"part": kind, "now": now, "projected": projected}
+    return {"part": None, "now": None, "projected": None}

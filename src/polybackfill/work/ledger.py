@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from polybackfill import clock as clocks
 from polybackfill.work import archive, durable, files, transitions, units
@@ -150,7 +150,7 @@ class Ledger:
             sums.setdefault(receipt.unit.kind, archive.Totals()).add(receipt)
         return sums
 
-    def stats(self) -> dict[str, object]:
+    def stats(self) -> dict[str, Any]:
         """Counts by kind and the state of the files, for status and logs."""
         book = self._book
         kinds = sorted({kind for kind, _, _ in book.windows})
