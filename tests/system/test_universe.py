@@ -116,3 +116,10 @@ def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.
         assert counts["markets"] == len([one for one in markets(sandbox) if one["condition_id"]])
         assert counts["wallets"] > 50
         ground.prove_everything(sandbox)
+
+        told = ground.run("plan", "estimate", "--json")
+        estimated = {part["kind"]: part["requests"] for part in json.loads(told.out)["parts"]}
+        again = picture(ground.run("run", "--json", within_s=60))
+        for kind in ("markets", "events", "positions"):
+            pages = again["parts"][kind]["pages"]
+            assert pages / 2 < estimated[kind] < pages * 2, (kind, pages, estimated[kind])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from polybackfill import clock as clocks
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints, gamma_feeds
 from polybackfill.store import outlook
-from polybackfill.work import units
+from polybackfill.work import slices, units
 
 _KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
 # Bytes on disk, measured (docs/store.md for trades; markets with their descriptions).
@@ -77,17 +78,22 @@ def _pages(rows: int, page: int = endpoints.PAGE_ROWS) -> int:
     return -(-rows // page)
 
 
+def _spans() -> int:
+    """Spans a sweep begins with, open and closed, each with a page that is not full."""
+    return 2 * sum(1 for _ in slices.sweep(clocks.SystemClock().now(), closed=True))
+
+
 _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
     units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
     units.MARKETS: lambda a: (
-        _pages(a.markets, 2_000),
-        _pages(a.markets, gamma_feeds.PAGE_ROWS),
+        _spans() + _pages(a.markets, 2_000),
+        _spans() + _pages(a.markets, gamma_feeds.PAGE_ROWS),
         a.markets,
         _MARKET_BYTES,
     ),
     units.EVENTS: lambda a: (
-        _pages(a.events, 2_000),
-        _pages(a.events, gamma_feeds.PAGE_ROWS),
+        _spans() + _pages(a.events, 2_000),
+        _spans() + _pages(a.events, gamma_feeds.PAGE_ROWS),
         a.events,
         _MARKET_BYTES,
     ),
