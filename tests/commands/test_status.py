@@ -38,6 +38,26 @@ def test_a_misspelt_run_is_refused_and_those_there_are_named(
     assert not (desk.folder / "EXTERNAL_COVERAGE_STATUS.md").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plan show",
+        "check plan",
+        "check trades",
+        "check progress",
+        "validate --offline",
+        "quarantine list",
+        "quarantine replay",
+    ],
+)
+def test_what_only_reads_makes_no_store(words: str, new_desk: NewDesk) -> None:
+    """A mistyped folder would get an empty store, of which everything holds."""
+    desk = new_desk(data_dir="elsewhere")
+    before = desks.tree(desk.folder)
+    assert "there is no store" in desk.call(*words.split(), code=errors.EXIT_CONFIG).err
+    assert desks.tree(desk.folder).keys() == before.keys()
+
+
 @pytest.fixture
 def running(
     new_desk: NewDesk, sandbox: harness.Sandbox

@@ -164,6 +164,7 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise errors.Stop(f"--top {arguments.top}: show at least 1 row")
     chosen = context.settings_of(arguments)
+    context.require_store(chosen)
     report = context.run(read(chosen, arguments.top))
     if arguments.json:
         context.print_json(report)

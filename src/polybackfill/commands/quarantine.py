@@ -25,6 +25,7 @@ _COLUMNS = "quarantine_id AS id, reason, request, raw, unit"
 def show(arguments: argparse.Namespace) -> int:
     """Rows by reason, then examples with their request."""
     chosen = context.settings_of(arguments)
+    context.require_store(chosen)
     report = context.run(_show(chosen, arguments.limit))
     if arguments.json:
         context.print_json(report)
@@ -52,6 +53,7 @@ async def _show(chosen: settings.Settings, limit: int) -> dict[str, Any]:
 def replay(arguments: argparse.Namespace) -> int:
     """Parse every row again; exit 3 when some are still not understood."""
     chosen = context.settings_of(arguments)
+    context.require_store(chosen)
     counts = context.run(_replay(chosen))
     if arguments.json:
         context.print_json(counts)

@@ -110,6 +110,7 @@ def check_plan(arguments: argparse.Namespace) -> int:
 def check_trades(arguments: argparse.Namespace) -> int:
     """Stored trades by source, growth by day, duplicates; exit 3 when there is a duplicate."""
     chosen = context.settings_of(arguments)
+    context.require_store(chosen)
     report = context.run(_check_trades(chosen))
     if arguments.json:
         context.print_json(report)

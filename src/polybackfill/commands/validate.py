@@ -24,6 +24,7 @@ def validate(arguments: argparse.Namespace) -> int:
     names = validation.chosen(arguments.only or ())
     if arguments.sample < 1:
         raise errors.Stop(f"--sample {arguments.sample}: compare at least 1 wallet")
+    context.require_store(chosen)
     found = context.run(_validate(chosen, arguments, names), uvloop=chosen.backfill.uvloop)
     failed = [verdict.name for verdict in found if verdict.outcome == "failed"]
     if arguments.json:
