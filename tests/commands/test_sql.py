@@ -41,6 +41,9 @@ def test_a_statement_that_returns_nothing_prints_nothing(desk: desks.Desk) -> No
     [
         (("SELEC 1",), "Syntax error"),
         (("SELECT * FROM nowhere",), "polybackfill init"),
+        (("SELECT * FROM nowhere",), "SHOW TABLES"),
+        (("SELECT * FROM nowhere.here",), "no database 'nowhere'"),
+        ((" ",), "the statement is empty"),
         (("SELECT no_such_column FROM system.one",), "no_such_column"),
         (("SELECT 1", "--format", "Nonsense"), "Nonsense"),
     ],
@@ -49,6 +52,8 @@ def test_a_statement_the_store_refuses(words: tuple[str, ...], said: str, desk: 
     told = desk.call("sql", *words, code=errors.EXIT_CONFIG)
     assert said in told.err
     assert told.out == ""
+    assert "CLICKHOUSE_DATABASE" not in told.err, "the statement is at fault, not the settings"
+    assert "Expected one of" not in told.err, "which goes on for a screen"
 
 
 def test_an_error_in_the_middle_of_an_answer_is_an_error(desk: desks.Desk) -> None:

@@ -187,6 +187,16 @@ def test_the_code_in_the_text_decides_the_class(
     assert "h:8123" in str(found)
 
 
+def test_only_the_database_of_the_settings_is_to_be_set_otherwise() -> None:
+    def said(name: str) -> str:
+        text = f"Code: 81. DB::Exception: Database {name} does not exist. Maybe you meant d?"
+        return str(failures.classify(text, place="h:8123", user="u", database="d"))
+
+    assert "CLICKHOUSE_DATABASE" in said("d")
+    assert "CLICKHOUSE_DATABASE" in said("`d`")
+    assert "CLICKHOUSE_DATABASE" not in said("x")
+
+
 def test_an_address_names_its_place() -> None:
     assert client.Address(data_dir=Path("somewhere")).place == "somewhere"
     assert client.Address(host="h", port=9).place == "h:9"

@@ -16,6 +16,8 @@ from polybackfill.store import client
 
 def sql(arguments: argparse.Namespace) -> int:
     """Send one statement and print what the store answers, as it comes."""
+    if not arguments.statement.strip():
+        raise errors.Stop("the statement is empty: polybackfill sql 'SHOW TABLES'")
     chosen = context.settings_of(arguments)
     # On a terminal people read; in a pipe programs do.
     fmt = arguments.format or ("PrettyCompactMonoBlock" if sys.stdout.isatty() else "TSVWithNames")

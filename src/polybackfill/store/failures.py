@@ -8,6 +8,7 @@ from polybackfill import errors
 
 # "DB::Exception: " is in every error text, older servers included; the code stands before it.
 _CODE = re.compile(r"Code: (\d+)[.,]")
+_DATABASE = re.compile(r"Database [`'\"]?([^`'\"\s]+)[`'\"]? does")
 _NO_SPACE = re.compile(r"No space left on device|ENOSPC|NOT_ENOUGH_SPACE|Disk quota exceeded")
 
 # Codes of src/Common/ErrorCodes.cpp of ClickHouse, read 2026-11.
@@ -48,7 +49,7 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
 ) -> errors.BackfillError:
     """The class of an error text. `place` names host and port, or the folder, for the message."""
     number = code(text)
-    short = text.strip()[:_TEXT_MAX]
+    short = _short(text)
     if number in _CREDENTIALS:
         return errors.Stop(
             f"The store at {place} refuses user {user!r}. Check CLICKHOUSE_USER and "
@@ -60,6 +61,12 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
             f"It said: {short}"
         )
     if number == _UNKNOWN_DATABASE:
+        named = _DATABASE.search(text)
+        if named and named.group(1) != database:
+            return errors.Stop(
+                f"The store at {place} has no database {named.group(1)!r}; the one in use is "
+                f"{database!r}. It said: {short}"
+            )
         return errors.Stop(
             f"The store at {place} has no database {database!r} (user {user!r}). Create it or set "
             f"CLICKHOUSE_DATABASE. It said: {short}"
@@ -74,10 +81,18 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
         return errors.Retry(f"The store at {place} is busy: {short}", after_s=_BUSY_S[number])
     if number == _UNKNOWN_TABLE:
         return errors.Stop(
-            f"The store at {place} lacks a table. `polybackfill init` creates them. "
-            f"It said: {short}"
+            f"The store at {place} lacks a table. `polybackfill init` creates those of this "
+            f"program, `polybackfill sql 'SHOW TABLES'` lists what is there. It said: {short}"
         )
     if number is None:
         # A proxy, or something that is no ClickHouse at all.
         return errors.Retry(f"Odd answer from {place}: {short}", after_s=5.0)
     return errors.GiveUp(f"The store at {place} refused: {short}")
+
+
+def _short(text: str) -> str:
+    """Of a syntax error what is wrong, and not all that would be right, which fills a screen."""
+    short = text.strip()
+    if len(short) > _TEXT_MAX:
+        short = short.partition(" Expected one of:")[0]
+    return short[:_TEXT_MAX]
