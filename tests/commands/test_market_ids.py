@@ -227,10 +227,34 @@ def test_apply_shows_then_writes_then_takes_back(office: Office) -> None:
     assert office.stored() == expected
     back = desk.json("market-ids", "apply", "--revert", "--write")
     assert back["external_trades_raw"] == would["external_trades_raw"]
+    assert back["trades_raw"] == would["trades_raw"]
     assert back["external_trades_raw"]["after"]["with_id"] == 0
     assert set(office.stored().values()) == {""}
     assert desk.sql("SELECT * FROM condition_market_ids") == []
     assert "no apply to take back" in desk.call("market-ids", "apply", "--revert", code=78).err
+
+
+@pytest.mark.parametrize("market", ["market_id", "''"], ids=["with an id", "without"])
+def test_a_revert_says_before_what_fills_that_came_since_make_of_it(
+    office: Office, market: str
+) -> None:
+    """They are no part of the apply; those with its id lose it all the same."""
+    desk = office.desk
+    desk.call("market-ids", "lookup")
+    desk.call("market-ids", "finalize")
+    desk.call("market-ids", "apply", "--write")
+    later = "[toUUID('00000000-0000-4000-8000-000000000001')]"
+    desk.call(
+        "sql",
+        "INSERT INTO external_trades_raw SELECT * REPLACE("
+        f"arrayJoin({later}) AS external_trade_id, {market} AS market_id) "
+        "FROM (SELECT * FROM external_trades_raw WHERE market_id != '' LIMIT 1)",
+    )
+    would = desk.json("market-ids", "apply", "--revert")
+    back = desk.json("market-ids", "apply", "--revert", "--write")
+    assert would["external_trades_raw"] == back["external_trades_raw"]
+    assert back["external_trades_raw"]["after"]["with_id"] == 0
+    desk.call("sql", f"DELETE FROM external_trades_raw WHERE external_trade_id IN {later}")
 
 
 def test_a_map_that_cannot_be_right_is_refused_whole(office: Office, tmp_path: Path) -> None:

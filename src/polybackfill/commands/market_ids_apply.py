@@ -6,7 +6,7 @@ import argparse
 import collections
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -190,16 +190,12 @@ async def _revert(ids: market_ids.MarketIds, *, write: bool) -> dict[str, Any]:
         raise errors.Stop("there is no apply to take back: polybackfill market-ids apply --write")
     before, user_before = await ids.coverage(), await ids.user_coverage()
     document = {"action": "revert", "asked_to_write": write, "written": write, **asdict(last)}
-    # What joins to trades_raw is counted anew only when the mappings are gone.
-    after = replace(
-        before,
-        with_id=before.with_id - last.trades,
-        conditions_with_id=before.conditions_with_id - last.conditions,
-    )
-    user_after = None
     if write:
         await ids.revert(last, now=time.time())
         after, user_after = await ids.coverage(), await ids.user_coverage()
+    else:
+        after = await ids.coverage(without=last)
+        user_after = await ids.user_coverage(without=last)
     return {
         **document,
         "external_trades_raw": _sides(before, after),

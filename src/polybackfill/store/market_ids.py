@@ -48,10 +48,24 @@ _COVERAGE = _OF_CONDITIONS.format(
     SELECT condition_id, count() AS held, countIf({_LACKING}) AS lacking
     FROM {TRADES} GROUP BY condition_id"""
 )
+_TAKEN = """
+(condition_id, market_id) IN (
+        SELECT condition_id, market_id FROM market_id_fills
+        WHERE apply_id = {apply_id:UInt64} AND empty(trade_ids))
+    OR external_trade_id IN (
+        SELECT arrayJoin(trade_ids) FROM market_id_fills WHERE apply_id = {apply_id:UInt64})
+"""
+_COVERAGE_WITHOUT = _OF_CONDITIONS.format(
+    by_condition=f"""
+    SELECT condition_id, count() AS held, countIf({_LACKING} OR {_TAKEN}) AS lacking
+    FROM {TRADES} GROUP BY condition_id"""
+)
+# `but` names an apply whose mappings do not count; there is none of number 0.
 _USER_COVERAGE = _OF_CONDITIONS.format(
     by_condition=f"""
-    SELECT condition, held, if(
-        condition IN (SELECT condition_id FROM condition_market_ids), 0, without) AS lacking
+    SELECT condition, held, if(condition IN (
+        SELECT condition_id FROM condition_market_id_rows FINAL WHERE version != {{but:UInt64}}
+    ), 0, without) AS lacking
     FROM (
         SELECT {_USER_CONDITION} AS condition, count() AS held,
             countIf(ifNull(toString(market_id), '') IN ('', 'unknown')) AS without
@@ -90,12 +104,7 @@ WHERE {_LACKING} AND condition_id IN (SELECT condition_id FROM market_id_fills W
 SETTINGS allow_nondeterministic_mutations = 1
 """
 _TAKE_BACK = f"""
-ALTER TABLE {TRADES} UPDATE market_id = ''
-WHERE (condition_id, market_id) IN (
-        SELECT condition_id, market_id FROM market_id_fills
-        WHERE apply_id = {{apply_id:UInt64}} AND empty(trade_ids))
-    OR external_trade_id IN (
-        SELECT arrayJoin(trade_ids) FROM market_id_fills WHERE apply_id = {{apply_id:UInt64}})
+ALTER TABLE {TRADES} UPDATE market_id = '' WHERE {_TAKEN}
 SETTINGS allow_nondeterministic_mutations = 1
 """
 # What was applied stands before what is listed, Gamma's list before others, then the newest market.
@@ -182,20 +191,22 @@ class MarketIds:
     def __init__(self, store: client.Store) -> None:
         self._store = store
 
-    async def coverage(self) -> Coverage:
-        """Of `external_trades_raw`, as it is."""
-        return await self._coverage(_COVERAGE)
+    async def coverage(self, *, without: Apply | None = None) -> Coverage:
+        """Of `external_trades_raw`, as it is, or would be with an apply taken back."""
+        if without is None:
+            return await self._coverage(_COVERAGE)
+        return await self._coverage(_COVERAGE_WITHOUT, {"apply_id": without.apply_id})
 
-    async def user_coverage(self) -> Coverage | None:
+    async def user_coverage(self, *, without: Apply | None = None) -> Coverage | None:
         """Of the user's `trades_raw` joined with `condition_market_ids`; None when it has no
         market ids to speak of.
         """
         if not await self._user_has_ids():
             return None
-        return await self._coverage(_USER_COVERAGE)
+        return await self._coverage(_USER_COVERAGE, {"but": without.apply_id if without else 0})
 
-    async def _coverage(self, sql: str) -> Coverage:
-        found = (await self._store.rows(sql))[0]
+    async def _coverage(self, sql: str, parameters: client.Parameters | None = None) -> Coverage:
+        found = (await self._store.rows(sql, parameters=parameters))[0]
         return Coverage(**{name: int(found[name] or 0) for name in found})
 
     async def missing(self, *, applied: bool = False) -> AsyncIterator[Missing]:
