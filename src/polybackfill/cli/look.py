@@ -39,7 +39,11 @@ def add_status(commands: menu.Menu) -> None:
         "--condition-id", action="append", metavar="ID", help="units of these conditions"
     )
     receipts.add_argument(
-        "--limit", type=int, default=20, metavar="N", help="the newest N (default %(default)s)"
+        "--limit",
+        type=int,
+        default=20,
+        metavar="N",
+        help="the newest N, the newest last (default %(default)s)",
     )
     menu.takes_json(status, plan, trades, progress, receipts)
 

@@ -33,7 +33,11 @@ def check(arguments: argparse.Namespace) -> int:
         context.print_json(found)
     else:
         rows = [_row(one) for one in found["receipts"]]
-        tables.show(f"newest of {found['found']:,} units", rows, "no such unit was begun yet")
+        tables.show(
+            f"newest of {found['found']:,} units, the newest last",
+            rows,
+            "no such unit was begun yet",
+        )
     return errors.EXIT_OK
 
 

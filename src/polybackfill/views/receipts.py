@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection
+import heapq
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from polybackfill import records
@@ -20,19 +20,23 @@ def newest(
 ) -> dict[str, Any]:
     """The last `limit` units of a kind (None: of all) that hold one of `keys` (none: any key).
 
-    `found` counts all of them. Finished ones come first, oldest first, then those in error and
-    those under way. Reads every receipt of the ledger, ten thousand at a time.
+    `found` counts all of them. By the time of their last change, the newest last, whether they are
+    done, in error or under way. Reads every receipt of the ledger, ten thousand at a time.
     """
-    shown: deque[receipt_table.Unit] = deque(maxlen=limit)
     found = 0
-    for held in receipt_table.all_units(ledger):
-        if kind not in (None, held.unit.kind):
-            continue
-        if keys and not any(_bare(key) in keys for key in held.unit.keys):
-            continue
-        found += 1
-        shown.append(held)
-    return {"found": found, "receipts": [record(held) for held in shown]}
+
+    def wanted() -> Iterator[tuple[str, int, receipt_table.Unit]]:
+        nonlocal found
+        for held in receipt_table.all_units(ledger):
+            if kind not in (None, held.unit.kind):
+                continue
+            if keys and not any(_bare(key) in keys for key in held.unit.keys):
+                continue
+            found += 1
+            yield held.at, found, held
+
+    shown = heapq.nlargest(limit, wanted(), key=lambda one: one[:2])
+    return {"found": found, "receipts": [record(held) for _, _, held in reversed(shown)]}
 
 
 def record(held: receipt_table.Unit) -> dict[str, Any]:
