@@ -241,7 +241,16 @@ def test_coverage_report(filled: desks.Desk, shared_sandbox: harness.Sandbox) ->
             100 * report["events_with_category"] / report["unique_events_in_events_dim"], 2
         ),
     }
-    assert filled.json("dims", "build")["coverage_rates"] == report["coverage_rates"]
+    built = filled.json("dims", "build")
+    assert built["coverage_rates"] == report["coverage_rates"]
+    lines = filled.call("dims", "build").out.splitlines()
+    said = [
+        line.split(maxsplit=1) for line in lines if line[:12].strip().replace(",", "").isdigit()
+    ]
+    assert sorted(int(count.replace(",", "")) for count, _ in said) == sorted(
+        count for count in built.values() if isinstance(count, int)
+    ), "all that the report counts"
+    assert not any("_" in words for _, words in said)
 
 
 def test_one_row_per_key_after_any_number_of_builds(filled: desks.Desk) -> None:

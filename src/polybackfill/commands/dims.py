@@ -16,6 +16,19 @@ from polybackfill.work import seeds, turns
 
 LOCK_FILE = "dims.lock"
 
+# The report's fields in words, each below what it is a part of.
+_WORDS = {
+    "total_conditions_across_qualified_wallets": "conditions with trades",
+    "conditions_in_markets_dim": "  of them among the markets below",
+    "conditions_with_valid_market_id": "  of them with a market id",
+    "markets_with_event_id": "  of them with an event",
+    "markets_in_markets_dim": "markets",
+    "markets_with_category": "  of them with a category",
+    "markets_with_payouts": "  of them with payouts",
+    "unique_events_in_events_dim": "events",
+    "events_with_category": "  of them with a category",
+}
+
 
 def build(arguments: argparse.Namespace) -> int:
     """Make the dimension tables anew, then their files."""
@@ -29,9 +42,8 @@ def build(arguments: argparse.Namespace) -> int:
         context.print_json(report)
         return errors.EXIT_OK
     tables.show("by category", report.pop("by_category"))
-    for name, count in report.items():
-        if isinstance(count, int):
-            print(f"{count:>12,}  {name}")
+    for name, words in _WORDS.items():
+        print(f"{report[name]:>12,}  {words}")
     names = (seeds.MARKETS_FILE, seeds.EVENTS_FILE, dimension_files.COVERAGE_FILE)
     print(f"written: {', '.join(str(folder / name) for name in names)}")
     return errors.EXIT_OK
