@@ -56,9 +56,9 @@ def _print(report: dict[str, Any]) -> None:
     found = report["trade_coverage"]
     if found["now"] is not None:
         print(
-            f"trades of the planned {found['part']}: {coverage_text.share(found['now'])} of those "
-            f"expected are there, "
-            f"{coverage_text.share(found['projected'])} when all is fetched that is not in error"
+            f"{found['part']} that are done hold {coverage_text.share(found['now'])} of the trades "
+            f"the plan expects of {found['part']}, "
+            f"{coverage_text.share(found['projected'])} when all is done that is not in error"
         )
     if report["parts"]:
         print("complete" if _complete(report) else live.remaining(report["eta_s"]))
