@@ -205,6 +205,8 @@ def test_show(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
         text = desk.call(*words).out
         assert wallets[2] in text
         assert wallets[1] in text
+        assert text.count("expected trades") == 4, "by status and what is next, of both plans"
+        assert "trade_count" not in text
     one = desk.json("plan", "show", "--top", 1)["wallet_backfill_plan"]
     assert [row["key"] for row in one["next"]] == wallets[2:3]
     desk.call("plan", "show", "--top", 0, code=errors.EXIT_CONFIG)

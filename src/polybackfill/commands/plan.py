@@ -180,7 +180,11 @@ def show(arguments: argparse.Namespace) -> int:
             for row in part["by_status"]
         ]
         tables.show(name, counts, "empty: polybackfill plan build --from FILE")
-        tables.show("next", part["next"], "nothing is pending" if counts else None)
+        first = [
+            {"rank": row["priority_rank"], "key": row["key"], "expected trades": row["trade_count"]}
+            for row in part["next"]
+        ]
+        tables.show("next", first, "nothing is pending" if counts else None)
         tables.show("newest errors", part["errors"])
     return errors.EXIT_OK
 
