@@ -103,7 +103,7 @@ def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
 
 def test_a_checkpoint_that_is_lost_is_missed(filled: desks.Desk) -> None:
     """Seed 001, validation: the plan says done, and nothing proves it."""
-    aside = filled.folder / "aside"
+    aside = filled.ledger.with_name("aside")
     filled.ledger.rename(aside)
     try:
         told = filled.call("validate", "--only", "receipts", code=3).out

@@ -105,18 +105,6 @@ def require_store(chosen: settings.Settings) -> None:
         )
 
 
-def require_run(chosen: settings.Settings) -> None:
-    """Refuse to speak of a run that never was where others were."""
-    if chosen.ledger_dir.is_dir():
-        return
-    folder = chosen.backfill.checkpoint_dir
-    if known := sorted(ledger.name for ledger in folder.glob("*/")):
-        raise errors.Stop(
-            f"no run named {chosen.backfill.run_name} has left anything under {folder}; "
-            f"--run-name or BACKFILL_RUN_NAME may be: {', '.join(known)}"
-        )
-
-
 async def check_server(chosen: settings.Settings) -> None:
     """Raise errors.Stop when the server of the settings is not there or refuses us.
 

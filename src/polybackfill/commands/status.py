@@ -26,7 +26,7 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
-        context.require_run(chosen)
+        require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
     if arguments.json:
         context.print_json({"running": holder is not None, **(picture or {})})
@@ -34,6 +34,21 @@ def status(arguments: argparse.Namespace) -> int:
     for text in _lines(picture, str(holder) if holder else None):
         print(text)
     return errors.EXIT_OK
+
+
+def require_run(chosen: settings.Settings) -> None:
+    """Refuse to speak of a run that never was where others were; one that has lost its checkpoint
+    was: its picture is there.
+    """
+    backfill = chosen.backfill
+    seen = snapshot.file_of(backfill.data_dir, backfill.run_name)
+    if chosen.ledger_dir.is_dir() or seen.is_file():
+        return
+    if known := sorted(ledger.name for ledger in backfill.checkpoint_dir.glob("*/")):
+        raise errors.Stop(
+            f"no run named {backfill.run_name} has left anything under {backfill.checkpoint_dir}; "
+            f"--run-name or BACKFILL_RUN_NAME may be: {', '.join(known)}"
+        )
 
 
 def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: float) -> int:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import api, context
+from polybackfill.commands import api, context, status
 from polybackfill.polymarket import endpoints, replies, retry
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
@@ -59,7 +59,7 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
 
     Raises errors.Stop when other runs have one, since then the name is likely misspelt.
     """
-    context.require_run(chosen)
+    status.require_run(chosen)
     return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
 
 
