@@ -17,6 +17,12 @@ def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> limits.Limits:
     return limits.Limits(context.budgets(chosen), clock=clock, share=chosen.backfill.share)
 
 
+def base_urls(chosen: settings.Settings) -> dict[str, str]:
+    """Where each host of the routes is."""
+    backfill = chosen.backfill
+    return {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
+
+
 def client_of(
     chosen: settings.Settings,
     within: limits.Limits,
@@ -27,11 +33,7 @@ def client_of(
     """A client of the hosts of the settings; who asked for it closes it."""
     backfill = chosen.backfill
     return http.Client(
-        base_urls={
-            "data": backfill.data_url,
-            "gamma": backfill.gamma_url,
-            "clob": backfill.clob_url,
-        },
+        base_urls=base_urls(chosen),
         limits=within,
         clock=clock,
         deadline_s=backfill.request_deadline_s if deadline_s is None else deadline_s,

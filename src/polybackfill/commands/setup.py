@@ -16,14 +16,15 @@ import rich.table
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
 from polybackfill.commands import api, context
+from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
 from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock
+from polybackfill.work import lock, units
 
 _UPSTREAM_S = 15.0
-_ONE_ROW = (("limit", "1"),)
+_LISTS = (units.EVENTS, units.CLOB)  # one of each host beside the Data API
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ async def _doctor(chosen: settings.Settings) -> list[Finding]:
     ]
 
 
-async def _checked(check: str, look: Callable[[], Awaitable[str]]) -> Finding:
+async def _checked(check: str, look: Callable[[], Awaitable[str]], remedy: str = "") -> Finding:
     try:
         return Finding(check, await look())
     except errors.Stop as error:
-        return Finding(check, str(error), error.exit_code)
+        return Finding(check, f"{error}{remedy}", error.exit_code)
     except errors.BackfillError as error:
-        return Finding(check, str(error), errors.EXIT_UNAVAILABLE)
+        return Finding(check, f"{error}{remedy}", errors.EXIT_UNAVAILABLE)
 
 
 def _versions() -> Finding:
@@ -134,31 +135,28 @@ async def _ledger(chosen: settings.Settings) -> str:
 
 
 async def _upstream(chosen: settings.Settings) -> list[Finding]:
-    """One small request to every host that a run asks."""
-    clock = clocks.SystemClock()
+    """One request that any healthy host answers, to each host that a run asks; none beside a run,
+    which leaves nothing of the limits.
+    """
+    if told := api.spent(chosen):
+        return [Finding("upstream", f"not asked, {told}")]
+    clock, urls = clocks.SystemClock(), api.base_urls(chosen)
+    asked: list[tuple[endpoints.Route, kinds.Harmless]] = [(endpoints.STATUS, ())]
+    asked += [(kinds.KINDS[kind].route, kinds.KINDS[kind].harmless) for kind in _LISTS]
     async with api.client(chosen, clock, deadline_s=_UPSTREAM_S) as client:
 
-        async def answer(setting: str, route: endpoints.Route) -> str:
-            url = getattr(chosen.backfill, setting)
-            try:
-                reply = await client.get(route, _ONE_ROW, progress.Progress(clock))
-            except errors.BackfillError as error:
-                name = f"BACKFILL_{setting.upper()}"
-                code = getattr(error, "exit_code", errors.EXIT_UNAVAILABLE)
-                raise errors.Stop(
-                    f"{error}: look at the network, or correct {name}", exit_code=code
-                ) from error
-            return f"{url} answered in {reply.ttfb_s * 1000:.0f} ms"
+        async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
+            reply = await client.get(route, query, progress.Progress(clock))
+            return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms"
 
-        hosts = {
-            "data_url": endpoints.STATUS,
-            "gamma_url": endpoints.EVENTS,
-            "clob_url": endpoints.CLOB_MARKETS,
-        }
         return await asyncio.gather(
             *(
-                _checked(f"upstream {route.host}", partial(answer, setting, route))
-                for setting, route in hosts.items()
+                _checked(
+                    f"upstream {route.host}",
+                    partial(answer, route, query),
+                    f": look at the network, or correct BACKFILL_{route.host.upper()}_URL",
+                )
+                for route, query in asked
             )
         )
 
