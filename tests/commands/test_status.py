@@ -48,6 +48,7 @@ def test_a_misspelt_run_is_refused_and_those_there_are_named(
         "validate --offline",
         "quarantine list",
         "quarantine replay",
+        "report coverage",
     ],
 )
 def test_what_only_reads_makes_no_store(words: str, new_desk: NewDesk) -> None:

@@ -26,6 +26,7 @@ def report(arguments: argparse.Namespace) -> int:
     page_file = text_file.with_suffix(".html")
     if page_file == text_file:
         raise errors.Stop(f"--output {text_file}: name the Markdown file; the page goes beside it")
+    context.require_store(chosen)
     figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
     _write_both(figures, chosen, text_file)
     if arguments.json:
