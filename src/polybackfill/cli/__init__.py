@@ -20,7 +20,7 @@ complete.
 Start with `polybackfill demo`, which needs nothing but this program."""
 
 EXIT_CODES = """\
-exit codes:  0 all done, or stopped cleanly   3 finished, some units in error
+exit codes:  0 all done, or stopped cleanly  3 finished, some units in error
              4 no progress                   75 another run holds the lock, or upstream is out
              78 settings or input
 

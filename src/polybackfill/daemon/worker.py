@@ -176,8 +176,8 @@ class Walker:
             self._queue.split(lease)
             return
         outage = self.is_outage(lease)
-        # Of a host that is out hundreds of units say the same, every few seconds; the line of
-        # progress and `unit.retry` of the first seconds have said it.
+        # Of a host that is out hundreds of units say the same, every few seconds; `route.out` says
+        # it for all of them.
         (log.debug if outage else log.warning)(
             "unit.retry",
             unit=lease.unit.id,

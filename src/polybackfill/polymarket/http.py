@@ -32,7 +32,7 @@ SESSION_LIFE_S = 3600.0  # TLS sessions and pools of a night are dropped every h
 BODY_LIMIT_BYTES = 64 << 20
 READ_BUFFER_BYTES = 1 << 20
 
-_SILENT_S = 10.0  # failures for so long without an answer between them are worth a word
+_OUT_S = 10.0  # failures for so long without an answer between them are worth a word
 _SAY_AGAIN_S = 60.0
 
 log = structlog.get_logger()
@@ -126,9 +126,12 @@ class Client:
         return self._clock.monotonic() - self.answered_at(route)
 
     def out_s(self, route: endpoints.Route) -> float:
-        """Seconds for which `route` has only failed; 0 when that is not long enough to say so."""
+        """Seconds for which `route` has only failed; 0 when that is not long enough to say so.
+
+        From the first failure on, where `silent_s` counts the time before, asked or not.
+        """
         failing_s = self._clock.monotonic() - self._failing.get(route, math.inf)
-        return failing_s if failing_s > _SILENT_S else 0.0
+        return failing_s if failing_s > _OUT_S else 0.0
 
     def answered_at(self, route: endpoints.Route) -> float:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""

@@ -221,8 +221,8 @@ class Snapshots:
             if (out_s := self._client.out_s(route))
         }
 
-    def _busy_routes(self) -> set[endpoints.Route]:
-        return {part.route for kind, part in self._parts.items() if self._has_work(kind)}
+    def _busy_routes(self) -> list[endpoints.Route]:
+        return [part.route for kind, part in self._parts.items() if self._has_work(kind)]
 
     def _has_work(self, kind: str) -> bool:
         stats = self._parts[kind].queue.stats()

@@ -99,7 +99,7 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
     events: list[structlog.typing.EventDict],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "_SILENT_S", 0.3)
+    monkeypatch.setattr(http, "_OUT_S", 0.3)
     sandbox.faults({"kind": "502", "route": "activity", "count": 30})
     rig = new_rig()
     rig.options |= {"page_attempts": 50, "backoff_cap_s": 0.2}
