@@ -93,7 +93,7 @@ async def walk_unit(
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield reading.take(await persist(lambda: reading.ask(fetch)))
         except (errors.GiveUp, errors.Retry) as refusal:
-            if not walk.refuses_cursor(refusal) or not reading.may_go_on():
+            if not walk.refuses_cursor(refusal) or not reading.may_go_on(refusal):
                 raise
     if reading.was_over:
         yield walk.Page((), reading.resume, last=True, fetched_rows=0)
@@ -132,10 +132,9 @@ class _Reading:
         self._clock = clock
         self._unit = unit
         self._fingerprint = "".join(feed_of(wallet, status).fingerprint for status in LISTS)
-        self._restarts = 0
+        self._refusals = walk.Refusals()
         self._has_restarted = False
         self._refused_at = 0
-        self._doubted: str | None = None
         known = resume if resume and resume.feed == self._fingerprint else None
         self.ended = self.was_over = known is not None and known.ended
         self._begin(_place_of(known))
@@ -155,23 +154,17 @@ class _Reading:
         place = msgspec.json.encode(self._place).decode()
         return walk.Resume(place, feed=self._fingerprint)
 
-    def may_go_on(self) -> bool:
-        """After a refusal: the cursor is shown once more, then the reading begins anew.
-
-        Another refused cursor is worth a new beginning only further on.
-        """
+    def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
+        """After a refusal: with the same cursor, or from a new beginning."""
         cursor = self._place.cursor
         if cursor is None:
             return False
-        if cursor != self._doubted:
-            self._doubted = cursor
+        if self._refusals.show_again(cursor):
             return True
-        if self._restarts == walk.MAX_RESTARTS or (
-            self._restarts and self._pages <= self._refused_at
-        ):
+        further = self._pages > self._refused_at
+        if not self._refusals.begin_anew(refusal, further=further):
             return False
-        self._restarts += 1
-        self._refused_at = self._pages
+        self._refused_at = max(self._refused_at, self._pages)
         self._has_restarted = True
         self._begin(Place(asked_ms=self._asked_ms))
         return True
@@ -180,7 +173,7 @@ class _Reading:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
         place = self._begun()
         feed = feed_of(self._wallet, place.status, place.since)
-        feed = feed.of_size(walk.page_rows(self._restarts))
+        feed = feed.of_size(self._refusals.page_rows)
         reply = await fetch(feed, place.cursor)
         answer = position_rows.page(
             reply.body,

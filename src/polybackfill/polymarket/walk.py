@@ -22,6 +22,7 @@ from polybackfill.polymarket import answers, endpoints, parse, seconds
 
 MAX_EMPTY_PAGES = 1_000
 MAX_RESTARTS = 20
+_OTHER_SIZES = 3  # new beginnings in a row that came no further, of a walk the edge refuses
 # The parameter that makes a cache pass a request on: new with every request, and asks nothing.
 FRESH = "_"
 _REMEMBERED_CURSORS = 4_096
@@ -128,9 +129,37 @@ def refuses_cursor(error: errors.GiveUp | errors.Retry) -> bool:
     return error.split if isinstance(error, errors.Retry) else error.status == _BAD_REQUEST
 
 
-def page_rows(restarts: int) -> int:
-    """A page's rows after so many new beginnings, each time a tenth less."""
-    return round(endpoints.PAGE_ROWS * 0.9**restarts)
+class Refusals:
+    """What a walk does about its refused cursors, and the size of its pages since.
+
+    A cursor is shown once more, since servers have bad moments; then the walk begins anew, in
+    pages a tenth smaller. When that is refused too, another beginning is worth it only further on;
+    or, where the edge refuses (a 403 page) and not the API (400), in pages of a few more sizes.
+    """
+
+    def __init__(self) -> None:
+        self._doubted: str | None = None
+        self._restarts = 0
+        self._fruitless = 0
+
+    @property
+    def page_rows(self) -> int:
+        """Rows of a page after the new beginnings so far."""
+        return round(endpoints.PAGE_ROWS * 0.9**self._restarts)
+
+    def show_again(self, cursor: str) -> bool:
+        """Whether this is the first refusal of the cursor."""
+        known, self._doubted = self._doubted == cursor, cursor
+        return not known
+
+    def begin_anew(self, refusal: errors.GiveUp | errors.Retry, *, further: bool) -> bool:
+        """Whether to begin anew; `further`: than at the refusals before."""
+        self._fruitless = 0 if further or not self._restarts else self._fruitless + 1
+        by_edge = isinstance(refusal, errors.Retry)
+        if self._restarts == MAX_RESTARTS or self._fruitless > (_OTHER_SIZES if by_edge else 0):
+            return False
+        self._restarts += 1
+        return True
 
 
 async def once(attempt: Attempt[Answer]) -> Answer:
@@ -154,9 +183,8 @@ async def pages(
     attempt raises Retry for whatever is no answer to the question, and may be run again. What it
     lets through ends the generator, which can be started again from the last page's `resume`.
     A cursor that is refused twice, by the API (400) or by the edge before it (a 403 page), restarts
-    the walk, once; a second time only when the walk came further than at the last refusal. The ids
-    make the replay harmless. Pages of another size have other cursors: some strings trip the edge
-    for ever (seen on Gamma, 2026).
+    the walk (`Refusals` says how often). The ids make the replay harmless. Pages of another size
+    have other cursors: some strings trip the edge for ever (seen on Gamma, 2026).
     Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
     beyond all bounds.
     """
@@ -166,7 +194,7 @@ async def pages(
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield walk.take(await persist(lambda: walk.ask(fetch)))
         except (errors.GiveUp, errors.Retry) as refusal:
-            if not refuses_cursor(refusal) or not walk.may_go_on():
+            if not refuses_cursor(refusal) or not walk.may_go_on(refusal):
                 raise
     if walk.was_over:
         yield walk.nothing_left()
@@ -189,9 +217,8 @@ class _Walk:
         self._clock = clock
         self._unit = unit
         self._max_held_rows = max_held_rows
-        self._restarts = 0
+        self._refusals = Refusals()
         self._refused_at: int | None = None
-        self._doubted: str | None = None
         begun = resume if resume and resume.feed == self._fingerprint else Resume()
         self._begin(begun)
         # A first page that is stored already comes, and is counted, whole once more.
@@ -213,23 +240,19 @@ class _Walk:
         self._empty_pages = 0
         self._see(self._cursor)
 
-    def may_go_on(self) -> bool:
-        """After a refusal: the cursor is shown once more, since servers have bad moments; then the
-        walk begins anew. Another refused cursor is worth a new beginning only further on.
-        """
+    def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
+        """After a refusal: with the same cursor, or from a new beginning."""
         if self._cursor is None:
             return False
-        if self._cursor != self._doubted:
-            self._doubted = self._cursor
+        if self._refusals.show_again(self._cursor):
             return True
-        if self._restarts == MAX_RESTARTS or (
-            self._restarts and not self._is_beyond(self._refused_at)
-        ):
+        further = self._is_beyond(self._refused_at)
+        if not self._refusals.begin_anew(refusal, further=further):
             return False
-        self._restarts += 1
         self._has_restarted = True
-        self._refused_at = self._position()
-        self._asked = self.feed.of_size(page_rows(self._restarts))
+        if further:
+            self._refused_at = self._position()
+        self._asked = self.feed.of_size(self._refusals.page_rows)
         self._begin(Resume())
         return True
 

@@ -179,12 +179,22 @@ class Book:
         )
 
     def _advance(self, line: transitions.Advance) -> None:
+        held = self.open[line.id]
         self._change(
-            line.id, resume=line.resume, counts=line.counts, errors=0, interruptions=0, at=line.at
+            line.id,
+            resume=line.resume,
+            counts=line.counts,
+            errors=0 if line.counts.pages > held.furthest else held.errors,
+            interruptions=0,
+            at=line.at,
         )
 
     def _restart(self, line: transitions.Restart) -> None:
-        self._change(line.id, resume=None, counts=transitions.NOTHING, at=line.at)
+        held = self.open[line.id]
+        furthest = max(held.furthest, held.counts.pages)
+        self._change(
+            line.id, resume=None, counts=transitions.NOTHING, furthest=furthest, at=line.at
+        )
 
     def _give_back(self, line: transitions.GiveBack) -> None:
         held = self.open[line.id]

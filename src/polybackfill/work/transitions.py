@@ -52,8 +52,9 @@ class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):
     """A unit that was begun and has not ended.
 
     `attempt` grows with every begin and fences off the attempts before it. `errors` and
-    `interruptions` (the process died under it) count since it last got somewhere;
-    `errors_total` never goes back. `not_before`: epoch seconds, 0 = at once.
+    `interruptions` (the process died under it) count since it last got somewhere, `errors` since
+    it got further than the `furthest` pages its walk had before it restarted; `errors_total` never
+    goes back. `not_before`: epoch seconds, 0 = at once.
     """
 
     unit: units.Unit
@@ -63,6 +64,7 @@ class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts = NOTHING
     errors: int = 0
     errors_total: int = 0
+    furthest: int = 0
     interruptions: int = 0
     not_before: float = 0.0
     error: str = ""

@@ -99,3 +99,29 @@ async def test_a_walk_that_began_anew_counts_its_rows_once(
     assert counts[0].pages == 2
     # Begun anew it is read in pages of 900, 2,000 rows in three of them.
     assert counts[1] == msgspec.structs.replace(counts[0], pages=3)
+
+
+@pytest.mark.parametrize("trips", [1, 2, 4, 5])
+async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
+    trips: int,
+    new_rig: conftest.NewRig,
+    sandbox: harness.Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each size's first cursor trips for ever; what is read again between is nothing gained."""
+    biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
+    sandbox.faults({"kind": "cursor_trips", "route": "activity", "count": trips})
+    monkeypatch.setattr(worker, "_AGAIN_S", 0.1)
+    rig = new_rig(cut_rows=1)
+    rig.options |= {"max_attempts": 2}
+    code = await rig.supervise([biggest]).run()
+    asked = sandbox.asked()["activity"]
+    if trips < 5:
+        assert code == errors.EXIT_OK
+        assert asked < 20
+        (receipt,) = rig.ledger.receipts()
+        assert receipt.counts.rows == 2_000
+    else:
+        assert code == errors.EXIT_UNITS_IN_ERROR
+        assert "403" in rig.ledger.failed_units()[0].error
+        assert asked < 45

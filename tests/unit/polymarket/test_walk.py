@@ -388,6 +388,27 @@ async def test_a_cursor_that_trips_the_edge_is_walked_around() -> None:
         await walked(Script([[]], answers={0: blocked}), ascending())
 
 
+@pytest.mark.parametrize("sizes", [2, 4, 5])
+async def test_cursors_that_trip_the_edge_one_after_another(sizes: int) -> None:
+    """Pages of four sizes may trip and the fifth come through; after five it is over. (The cursor
+    of this script is the same in all sizes, so it is shown twice only in the first.)
+    """
+
+    def blocked() -> Reply:
+        raise errors.Retry("403: Attention Required!", pause_host_s=90.0, split=True)
+
+    asked = [1, *range(2, 2 * sizes + 1, 2)]
+    script = Script([[fill(1, 1)], [fill(2, 2)]], answers=dict.fromkeys(asked, blocked))
+    if sizes == 5:
+        with pytest.raises(errors.Retry):
+            await walked(script, ascending())
+        assert script.asked.count(None) == 5
+        return
+    pages = await walked(script, ascending())
+    assert script.asked == [None, "1", *["1", None] * sizes, "1"]
+    assert len(set(ids_of(pages))) == 2
+
+
 async def test_a_walk_that_came_further_may_restart_again() -> None:
     script = Script([[fill(1, 1)], [fill(2, 2)], [fill(3, 3)]], answers=refusing(1, 2, 5, 6))
     pages = await walked(script, ascending())

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
@@ -177,6 +178,26 @@ async def test_a_walk_that_restarts_counts_from_zero(book: ledger.Ledger) -> Non
     assert book.restart(ONE.id, attempt)
     (held,) = book.open_units()
     assert (held.resume, held.counts) == (None, transitions.NOTHING)
+
+
+async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
+    book: ledger.Ledger, folder: Path
+) -> None:
+    """What it reads again is nothing gained, or it would be tried for hours."""
+    attempt = book.begin(ONE)
+    book.advance(ONE.id, attempt, RESUME, PAGE)
+    for failed in (1, 2):
+        book.restart(ONE.id, attempt)
+        book.advance(ONE.id, attempt, RESUME, PAGE)
+        held = book.give_back(ONE.id, attempt, counted=True)
+        assert held is not None
+        assert held.errors == failed
+        await book.fold()
+        book = reopened(book, folder)
+        attempt = book.begin(ONE)
+    further = msgspec.structs.replace(PAGE, pages=PAGE.pages + 1)
+    book.advance(ONE.id, attempt, RESUME, further)
+    assert book.open_units()[0].errors == 0
 
 
 async def test_a_failed_unit_keeps_its_message_and_may_be_begun_again(
