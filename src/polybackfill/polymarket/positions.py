@@ -83,8 +83,8 @@ async def walk_unit(
     """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
 
     The last page carries a PositionsEnd. A cursor that is refused twice begins the reading anew, in
-    pages of another size, once; a second time only when it came further. Raises Retry, GiveUp and
-    Stop as `walk.pages` does.
+    pages of another size (`walk.Refusals` says how often). Raises Retry, GiveUp and Stop as
+    `walk.pages` does.
     """
     wallet, _, _ = unit_keys[0].partition("@")
     reading = _Reading(wallet, resume, clock=clock, unit=unit)
