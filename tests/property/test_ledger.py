@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -24,7 +25,7 @@ UNITS = [
     units.Unit(units.CONDITIONS, ("f",)),
 ]
 KINDS = (units.WALLETS, units.CONDITIONS)
-Held = dict[str, object]
+Held = dict[str, Any]
 
 
 @dataclass
@@ -54,7 +55,8 @@ class Model:
         ) or any(self.is_done(unit.kind, key, unit.window) for key in unit.keys)
 
     def begin(self, unit: units.Unit) -> None:
-        fresh: Held = {"resume": None, "rows": 0, "errors": 0, "total": 0, "deaths": 0}
+        counts = ("rows", "pages", "furthest", "errors", "total", "deaths")
+        fresh: Held = {"resume": None, **dict.fromkeys(counts, 0)}
         self.open[unit] = {**self.open.get(unit, fresh), "flying": True}
         self.failed.pop(unit, None)
 
@@ -69,9 +71,10 @@ class Model:
                 left.append((seq, units.Unit(unit.kind, kept, unit.since, unit.until), rows))
         self.done = left
 
-    def unsynced(self) -> list[int]:
-        ends = [*(seq for seq, _, _ in self.done), *(seq for seq, _ in self.failed.values())]
-        return sorted(seq for seq in ends if seq > self.synced_seq)
+    def unsynced(self) -> dict[int, units.Unit]:
+        ends = {seq: unit for unit, (seq, _) in self.failed.items()}
+        ends |= {seq: unit for seq, unit, _ in self.done}
+        return {seq: unit for seq, unit in sorted(ends.items()) if seq > self.synced_seq}
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -126,7 +129,10 @@ class LedgerMachine(RuleBasedStateMachine):
         counts = transitions.Counts(rows=rows, pages=1)
         assert self.book.advance(unit.id, self.attempt(unit), {"second": second}, counts)
         held = self.model.open[unit]
-        held.update(resume={"second": second}, rows=held["rows"] + rows, errors=0, deaths=0)  # type: ignore[operator]
+        held.update(resume={"second": second}, rows=held["rows"] + rows, deaths=0)
+        held["pages"] += 1
+        if held["pages"] > held["furthest"]:
+            held["errors"] = 0
         self.noted()
 
     @precondition(lambda self: self.model.open)
@@ -134,7 +140,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def restart(self, data: st.DataObject) -> None:
         unit = self.some_open(data)
         assert self.book.restart(unit.id, self.attempt(unit))
-        self.model.open[unit].update(resume=None, rows=0)
+        held = self.model.open[unit]
+        held.update(resume=None, rows=0, pages=0, furthest=max(held["furthest"], held["pages"]))
         self.noted()
 
     @precondition(lambda self: self.model.open)
@@ -146,7 +153,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if fenced:
             self.stale.append((unit, attempt))
         held = self.model.open[unit]
-        held.update(flying=False, errors=held["errors"] + counted, total=held["total"] + counted)  # type: ignore[operator]
+        held.update(flying=False, errors=held["errors"] + counted, total=held["total"] + counted)
         self.noted()
 
     @precondition(lambda self: self.model.open)
@@ -155,7 +162,7 @@ class LedgerMachine(RuleBasedStateMachine):
         unit = self.some_open(data)
         attempt = self.attempt(unit)
         assert self.book.finish(unit.id, attempt, transitions.Counts(rows=rows))
-        total = self.model.open.pop(unit)["rows"] + rows  # type: ignore[operator]
+        total = self.model.open.pop(unit)["rows"] + rows
         self.model.done.append((self.model.seq + 1, unit, total))
         self.noted()
 
@@ -247,7 +254,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.book = ledger.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
         for held in self.model.open.values():
             if held["flying"]:
-                held.update(flying=False, deaths=held["deaths"] + 1)  # type: ignore[operator]
+                held.update(flying=False, deaths=held["deaths"] + 1)
                 self.noted()
 
     @invariant()
@@ -263,6 +270,8 @@ class LedgerMachine(RuleBasedStateMachine):
             held.unit: {
                 "resume": held.resume,
                 "rows": held.counts.rows,
+                "pages": held.counts.pages,
+                "furthest": held.furthest,
                 "errors": held.errors,
                 "total": held.errors_total,
                 "deaths": held.interruptions,
@@ -281,9 +290,14 @@ class LedgerMachine(RuleBasedStateMachine):
             assert totals.units == len(of_kind)
             assert totals.keys == sum(len(unit.keys) for unit, _ in of_kind)
             assert totals.rows == sum(rows for _, rows in of_kind)
+        unsynced = self.model.unsynced()
+        waiting = {(unit.kind, key) for unit in unsynced.values() for key in unit.keys}
+        for kind in KINDS:
+            for key in KEYS:
+                assert self.book.is_synced(kind, key) == ((kind, key) not in waiting)
         durable_seq = self.history[0].seq
         assert [end.seq for end in self.book.transitions_since(0)] == [
-            seq for seq in self.model.unsynced() if seq <= durable_seq
+            seq for seq in unsynced if seq <= durable_seq
         ]
 
 

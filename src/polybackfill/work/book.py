@@ -61,7 +61,7 @@ class Book:
         self._finished_keys: set[tuple[str, str]] = set()
         self.forgotten = Forgotten()
         self.unsynced: Ends = {}
-        self._unsynced_keys: dict[tuple[str, str], int] = {}
+        self._unsynced_keys: dict[tuple[str, str], int] = {}  # how many ends, one for each window
         self._open_ids: dict[KeyWindow, str] = {}
         self._failed_ids: dict[KeyWindow, str] = {}
         # Attempts of forgotten open units: a late line of one must not pass for a new attempt.
@@ -102,11 +102,12 @@ class Book:
         """A unit has ended and the plan table does not show it yet."""
         self.unsynced[end.seq] = end
         for key in end.unit.keys:
-            self._unsynced_keys[end.unit.kind, key] = end.seq
+            of_kind = end.unit.kind, key
+            self._unsynced_keys[of_kind] = self._unsynced_keys.get(of_kind, 0) + 1
 
     def add_unsynced_before(self, receipts: Iterable[transitions.Receipt]) -> None:
         """Ends of earlier stretches, read from segments, but for the keys forgotten since."""
-        recent, self.unsynced = self.unsynced, {}
+        recent, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
         earlier = [kept for one in receipts if (kept := without(one, self.forgotten)) is not None]
         for end in sorted([*earlier, *recent.values()], key=lambda end: end.seq):
             self.add_unsynced(end)
@@ -298,8 +299,10 @@ class Book:
 
     def _forget_unsynced(self, end: transitions.End) -> None:
         for key in end.unit.keys:
-            if self._unsynced_keys.get((end.unit.kind, key)) == end.seq:
-                del self._unsynced_keys[end.unit.kind, key]
+            of_kind = end.unit.kind, key
+            self._unsynced_keys[of_kind] -= 1
+            if not self._unsynced_keys[of_kind]:
+                del self._unsynced_keys[of_kind]
 
     def _change(self, unit_id: str, **changes: object) -> None:
         self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)

@@ -340,6 +340,23 @@ async def test_ends_are_listed_until_the_plan_table_shows_them(
     assert reopened(book, folder).transitions_since(0) == []
 
 
+async def test_the_end_of_one_window_is_not_taken_for_that_of_another(
+    book: ledger.Ledger,
+) -> None:
+    """Begun anew, the window in error is no end any more; that of the other is still to be told."""
+    key = ONE.keys[0]
+    complete(book, units.Unit(units.WALLETS, ONE.keys, 5, None))
+    book.fail(ONE.id, book.begin(ONE), "gone")
+    book.begin(ONE)
+    assert not book.is_synced(units.WALLETS, key)
+    await book.sync()
+    assert len(book.transitions_since(0)) == 1
+    book.forget(units.WALLETS, [key])
+    await book.sync()
+    assert book.is_synced(units.WALLETS, key)
+    assert book.transitions_since(0) == []
+
+
 async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
     book = ledger.Ledger.open(folder, segment_units=7, fold_lines=25)
     for number in range(100):
