@@ -12,12 +12,35 @@ the module that met it; nobody above looks at anything but the class.
 
 from __future__ import annotations
 
+import errno
+
 EXIT_OK = 0
 EXIT_UNITS_IN_ERROR = 3
 EXIT_NO_PROGRESS = 4
 EXIT_UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h: lock held, or upstream out
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: settings, input, credentials
 EXIT_FORCED = 143  # 128 + SIGTERM: the second signal
+
+# What passes by itself, or once a disk has room: no reason for a service to give up for good.
+PASSING_ERRNOS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # no room
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN),  # a disk, or one far away
+        *(
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOMEM,
+            errno.ENOBUFS,
+            errno.EAGAIN,
+        ),  # too much at once
+        *(errno.EBUSY, errno.EINTR, errno.ENOLCK, errno.EDEADLK),
+    }
+)
+
+
+def exit_code_of(error: OSError) -> int:
+    """75 for trouble of the system that passes, 78 for what a person must correct."""
+    return EXIT_UNAVAILABLE if error.errno in PASSING_ERRNOS else EXIT_CONFIG
 
 
 class BackfillError(Exception):

@@ -120,9 +120,9 @@ def test_the_store_is_not_there(desk: desks.Desk) -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         desk.use_server(port, "default")
-        findings = _findings(desk, errors.EXIT_CONFIG)
+        findings = _findings(desk, errors.EXIT_UNAVAILABLE)
         for words in (("init",), ("sql", "SELECT 1"), ("check", "trades"), ("plan", "show")):
-            ended = desk.call(*words, code=errors.EXIT_CONFIG)
+            ended = desk.call(*words, code=errors.EXIT_UNAVAILABLE)
             assert f"127.0.0.1:{port}" in ended.err
             assert "CLICKHOUSE_HOST" in ended.err
     assert f"127.0.0.1:{port}" in str(findings["store"]["text"])

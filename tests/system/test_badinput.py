@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,16 +155,6 @@ def test_a_clickhouse_that_refuses(refusing_port: int, ground: harness.Ground) -
     assert f"127.0.0.1:{refusing_port} refuses user 'reader'" in said
     assert "CLICKHOUSE_PASSWORD" in said
     assert "sesame" not in said
-
-
-def test_a_clickhouse_that_cannot_be_reached(ground: harness.Ground) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
-        port = taken.getsockname()[1]
-        ground.environment |= {"CLICKHOUSE_HOST": "127.0.0.1", "CLICKHOUSE_PORT": str(port)}
-        said = _refused(ground, "run", "--wallet", WALLET)
-    assert f"127.0.0.1:{port}" in said
-    assert "CLICKHOUSE_HOST" in said
 
 
 def test_a_database_that_is_not_there(

@@ -21,8 +21,8 @@ Start with `polybackfill demo`, which needs nothing but this program."""
 
 EXIT_CODES = """\
 exit codes:  0 all done, or stopped cleanly  3 finished, some units in error
-             4 no progress                   75 another run holds the lock, or upstream is out
-             78 settings or input
+             4 no progress                   75 another run holds the lock; store, API or disk
+             78 settings or input               are out for the moment: start it again
 
 example:
   polybackfill demo"""
@@ -94,6 +94,10 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
     except BrokenPipeError:
         # Whoever read the answer has seen enough. What is still held must not fail at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if errors.exit_code_of(error) != errors.EXIT_UNAVAILABLE:
+            raise  # a fault of the program, whose traceback helps
+        return _refused(error, errors.EXIT_UNAVAILABLE)
     except KeyboardInterrupt:
         return 130
     return code

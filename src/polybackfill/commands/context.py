@@ -61,7 +61,8 @@ def make_folder(folder: Path, setting: str) -> None:
     except OSError as error:
         raise errors.Stop(
             f"{setting} {folder} cannot be written ({error.strerror}): "
-            f"give the user of this program the right to, or set {setting} to another folder"
+            f"give the user of this program the right to, or set {setting} to another folder",
+            exit_code=errors.exit_code_of(error),
         ) from error
 
 
@@ -123,9 +124,11 @@ async def check_server(chosen: settings.Settings) -> None:
 
 
 def _unreachable(error: errors.Retry) -> errors.Stop:
+    """At boot neither names nor servers are there yet, so a service must come back."""
     return errors.Stop(
         f"{error}. Start that ClickHouse server, or correct CLICKHOUSE_HOST and CLICKHOUSE_PORT; "
-        "without CLICKHOUSE_HOST the embedded store is used"
+        "without CLICKHOUSE_HOST the embedded store is used",
+        exit_code=errors.EXIT_UNAVAILABLE,
     )
 
 

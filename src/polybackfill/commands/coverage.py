@@ -69,5 +69,6 @@ def _write(file: Path, content: str) -> None:
     except OSError as error:
         raise errors.Stop(
             f"--output {file} cannot be written ({error.strerror}): name a file in a folder you "
-            "may write to"
+            "may write to",
+            exit_code=errors.exit_code_of(error),
         ) from error

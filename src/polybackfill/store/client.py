@@ -30,6 +30,7 @@ _LANDINGS = {
 # One insert is one block, or the rows of its second block would not be checked against its first.
 MAX_BATCH_ROWS = 500_000  # a cut of the largest batch and the busiest second together
 _INSERT_S = 300.0
+_PING_S = 60.0  # a server that is frozen accepts connections, and never answers
 _SETTLE_S = 120.0
 _POLL_S = 0.5
 _ATTEMPTS = 3
@@ -82,8 +83,13 @@ class Store:
         await self._connection.close()
 
     async def ping(self) -> None:
-        """One statement there and back, with credentials and database."""
-        await self.rows("SELECT 1 AS alive")
+        """One statement there and back, with credentials and database, within a minute."""
+        try:
+            async with asyncio.timeout(_PING_S):
+                await self.rows("SELECT 1 AS alive")
+        except TimeoutError as error:
+            place = self.address.place
+            raise errors.Retry(f"The store at {place} was silent for {_PING_S:.0f} s") from error
 
     def stats(self) -> dict[str, int]:
         """What has been acknowledged so far."""

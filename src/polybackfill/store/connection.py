@@ -29,6 +29,7 @@ _KEEP_ALIVE_S = 2.5  # servers close idle connections after 3 s (older ones) or 
 _ATTEMPTS = 4
 _READ_BUFFER_BYTES = 1 << 20
 _WRITE_BYTES = 1 << 18
+_OUT_OF_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED of OpenSSL
 _TLS_PORT, _PORT = 8443, 8123  # ClickHouse's own defaults
 
 
@@ -151,6 +152,8 @@ class Connection:
         place = self.address.place
         try:
             return await work()
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise _distrusted(place, error.certificate_error) from error
         except aiohttp.ClientConnectorError as error:
             raise Broken(f"No connection to the store at {place}: {error}", sent=False) from error
         except aiochclient.ChClientError as error:
@@ -234,3 +237,13 @@ class Connection:
             return f"http://{self._hold.endpoint.host}:{self._hold.endpoint.port}/"
         scheme = "https" if self.address.tls else "http"
         return f"{scheme}://{self.address.host}:{self.address.server_port}/"
+
+
+def _distrusted(place: str, error: Exception) -> errors.BackfillError:
+    """Out of its time it is renewed, or the clock is set right; any other needs a person."""
+    if getattr(error, "verify_code", None) in _OUT_OF_TIME:
+        return Broken(f"The certificate of the store at {place} is out of its time: {error}")
+    return errors.Stop(
+        f"The certificate of the store at {place} is not trusted: {error}. Add its authority to "
+        "this machine (SSL_CERT_FILE), or correct CLICKHOUSE_HOST"
+    )

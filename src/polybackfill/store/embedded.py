@@ -101,7 +101,8 @@ def _prepare(folder: Path) -> None:
     except OSError as error:
         raise errors.Stop(
             f"The data folder {folder} cannot be written ({error.strerror}). "
-            "Make it writable or set BACKFILL_DATA_DIR."
+            "Make it writable or set BACKFILL_DATA_DIR.",
+            exit_code=errors.exit_code_of(error),
         ) from error
 
 

@@ -10,6 +10,11 @@ from polybackfill import errors
 _CODE = re.compile(r"Code: (\d+)[.,]")
 _DATABASE = re.compile(r"Database [`'\"]?([^`'\"\s]+)[`'\"]? does")
 _NO_SPACE = re.compile(r"No space left on device|ENOSPC|NOT_ENOUGH_SPACE|Disk quota exceeded")
+# ErrnoException names the call, and then what the system said of it.
+_PASSING = re.compile(
+    r"Input/output error|Too many open files|Cannot allocate memory|Stale file handle"
+    r"|Resource temporarily unavailable|errno: (?:5|11|12|23|24|116)\b"
+)
 
 # Codes of src/Common/ErrorCodes.cpp of ClickHouse, read 2026-11.
 _CREDENTIALS = frozenset({192, 193, 194, 516})  # user unknown, password wrong, required, refused
@@ -31,8 +36,16 @@ _BUSY_S = {
     279: 10.0,  # ALL_CONNECTION_TRIES_FAILED
     285: 10.0,  # TOO_FEW_LIVE_REPLICAS
     319: 10.0,  # UNKNOWN_STATUS_OF_INSERT
+    173: 10.0,  # CANNOT_ALLOCATE_MEMORY
+    198: 10.0,  # DNS_ERROR
+    225: 30.0,  # NO_ZOOKEEPER
+    236: 5.0,  # ABORTED: the server is being stopped
     394: 1.0,  # QUERY_WAS_CANCELLED
     439: 5.0,  # CANNOT_SCHEDULE_TASK
+    473: 5.0,  # DEADLOCK_AVOIDED: the table is locked
+    722: 10.0,  # ASYNC_LOAD_WAIT_FAILED: tables are still being loaded
+    733: 5.0,  # TABLE_IS_BEING_RESTARTED
+    745: 5.0,  # SERVER_OVERLOADED
     999: 10.0,  # KEEPER_EXCEPTION
 }
 _TEXT_MAX = 600
@@ -77,6 +90,8 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
             f"acknowledged is lost. It said: {short}",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
+    if number is not None and _PASSING.search(text):
+        return errors.Retry(f"The machine of the store at {place} falters: {short}", after_s=10.0)
     if number in _BUSY_S:
         return errors.Retry(f"The store at {place} is busy: {short}", after_s=_BUSY_S[number])
     if number == _UNKNOWN_TABLE:

@@ -39,7 +39,8 @@ class LogFile:
         except OSError as error:
             raise errors.Stop(
                 f"log file {path} cannot be written ({error.strerror}): "
-                "set BACKFILL_LOG_FILE, or free the folder"
+                "set BACKFILL_LOG_FILE, or free the folder",
+                exit_code=errors.exit_code_of(error),
             ) from error
 
     def write(self, line: bytes) -> None:

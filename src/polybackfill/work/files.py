@@ -103,10 +103,10 @@ def as_stop(error: OSError, action: str, path: Path) -> errors.Stop:
         return errors.Stop(
             f"cannot {action} {path}: {cause}; {remedy}", exit_code=errors.EXIT_UNAVAILABLE
         )
-    if error.errno == errno.EIO:
-        remedy = "check the disk, then start again"
-        return errors.Stop(
-            f"cannot {action} {path}: {cause}; {remedy}", exit_code=errors.EXIT_UNAVAILABLE
-        )
-    remedy = "give this user access or choose another folder (BACKFILL_CHECKPOINT_DIR)"
-    return errors.Stop(f"cannot {action} {path}: {cause}; {remedy}")
+    if error.errno in errors.PASSING_ERRNOS:
+        remedy = "check the disk and the limits of this user, then start again"
+    else:
+        remedy = "give this user access or choose another folder (BACKFILL_CHECKPOINT_DIR)"
+    return errors.Stop(
+        f"cannot {action} {path}: {cause}; {remedy}", exit_code=errors.exit_code_of(error)
+    )
