@@ -10,14 +10,16 @@ def add_run(commands: menu.Menu) -> None:
     run = commands.command(
         "run",
         "run.run",
-        "fetch everything, or some parts, until it is proven complete; stop and start it at will",
+        "fetch the planned list, or everything where there is none, until it is proven complete; "
+        "stop and start it at will",
         "--until 07:00",
     )
     run.add_argument(
         "parts",
         nargs="*",
         metavar="PART",
-        help="markets, events, conditions, wallets, positions, resolutions (default: all of them)",
+        help="markets, events, conditions, wallets, positions, resolutions (default: those of the "
+        "planned list; all of them where there is none)",
     )
     content = run.add_argument_group("what")
     content.add_argument(
@@ -25,6 +27,9 @@ def add_run(commands: menu.Menu) -> None:
     )
     content.add_argument(
         "--condition-id", action="append", metavar="ID", help="condition, list or file; repeatable"
+    )
+    content.add_argument(
+        "--everything", action="store_true", help="all parts and all keys, also beside a list"
     )
     content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
     content.add_argument(

@@ -26,7 +26,10 @@ def add(commands: menu.Menu) -> None:
         "what a run would cost: units, requests, rows, disk and hours, part by part",
     )
     estimate.add_argument(
-        "parts", nargs="*", metavar="PART", help="parts of `run`; without any, everything"
+        "parts", nargs="*", metavar="PART", help="parts of `run`; without any, what `run` takes"
+    )
+    estimate.add_argument(
+        "--everything", action="store_true", help="as of `run --everything`, also beside a list"
     )
     menu.takes_json(show, estimate)
     _add_reset(actions)

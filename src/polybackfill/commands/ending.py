@@ -33,6 +33,7 @@ def nothing_to_do(*, as_json: bool) -> None:
     else:
         print("nothing to do: the plan holds no pending wallet or condition.")
         print("  polybackfill plan build --from FILE    one wallet or condition id a line")
+        print("  polybackfill run --everything          not only what is planned")
         print("  polybackfill check plan                what is done, and what is in error")
 
 

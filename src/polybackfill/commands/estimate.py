@@ -12,7 +12,7 @@ import rich.console
 import rich.table
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, words
+from polybackfill.commands import context, scopes, words
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client as stores
 from polybackfill.store import outlook
@@ -23,11 +23,13 @@ from polybackfill.views import live
 def estimate(arguments: argparse.Namespace) -> int:
     """The command: what a run of these parts would cost. Nothing is fetched."""
     chosen = context.settings_of(arguments)
-    asked = words.Asked(parts=words.parts_of(arguments.parts))
+    decides = not (arguments.parts or arguments.everything)
+    asked = words.Asked(parts=words.parts_of(arguments.parts), plan_decides=decides)
     document, found, ahead = context.run(_read(chosen, asked))
     if arguments.json:
         context.print_json(document)
     else:
+        print(document["scope"])
         show(found, ahead, document, sys.stdout)
     return errors.EXIT_OK
 
@@ -39,7 +41,7 @@ async def of(
     share: float,
 ) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
     """The estimate as a document, as lines, and what it was made from."""
-    ahead = await outlook.of(store, everything=asked.everything)
+    ahead = await outlook.of(store, everything=asked.everything, listed_only=asked.listed_only)
     found = estimates.lines(asked.kinds, ahead, budgets, share)
     last = estimates.last(found)
     return (
@@ -106,4 +108,6 @@ async def _read(
 ) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
     budgets = context.budgets(chosen)
     async with context.open_store(chosen, migrate=True) as store:
-        return await of(store, asked, budgets, chosen.backfill.share)
+        asked, scope = await scopes.of(store, asked)
+        document, found, ahead = await of(store, asked, budgets, chosen.backfill.share)
+        return {"scope": scope, **document}, found, ahead

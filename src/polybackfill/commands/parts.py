@@ -62,7 +62,7 @@ class Parts:
         self._store = ground.store
         self._client = client
         self._clock = clock
-        self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip)
+        self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip, asked.listed_only)
         self._sweeps = sweeps.Sweeps(chosen.ledger_dir)
         self._named = sweeps.name(clock.now())
         self._began = int(clock.now())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, words
+from polybackfill.commands import context, scopes, words
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
@@ -73,7 +73,7 @@ async def build_from(
                 if rows:
                     report[kind] |= await _write(store, kind, rows, regenerate_plan)
                 report[kind]["by_status"] = await plan_table.PlanTable(store).counts(kind)
-            return report
+            return {**report, "next": await scopes.next_step(store)}
 
 
 async def _write(
@@ -156,6 +156,7 @@ def _print_built(report: dict[str, Any], *, as_json: bool) -> int:
     if report["excluded"]:
         names = ", ".join(f"0x{key} ({contracts.CONTRACTS[key]})" for key in report["excluded"])
         print(f"left out, contracts and no wallets: {names}")
+    print(f"next: {report['next']}; what it costs: polybackfill plan estimate")
     return errors.EXIT_OK
 
 

@@ -24,6 +24,7 @@ from polybackfill.commands import (
     estimate,
     leavings,
     parts,
+    scopes,
     starting,
     words,
 )
@@ -101,6 +102,9 @@ async def _begin(
     if asked.dry_run:
         opened = grounds.borrow(chosen, with_plan=not asked.listed)
     ground = await stack.enter_async_context(opened)
+    asked, scope = await scopes.of(ground.store, asked)
+    if scope:
+        print(scope, file=sys.stderr)
     run = Run(chosen, asked, ground, stop, clocks.SystemClock())
     stack.push_async_callback(run.close)
     await run.prepare()
@@ -245,9 +249,9 @@ class Run:
         return await ending.disagreements(store)
 
     async def show_estimate(self) -> None:
-        """What lies ahead, before the first request of a run of everything."""
+        """What lies ahead, before the first request of a run of everything or of a planned list."""
         store = self._ground.store
-        if store is None or not self._asked.everything:
+        if store is None or not (self._asked.everything or self._asked.listed_only):
             return
         share = self._chosen.backfill.share
         document, found, ahead = await estimate.of(store, self._asked, self._budgets, share)

@@ -15,7 +15,7 @@ import rich.table
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import api, context
+from polybackfill.commands import api, context, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
@@ -41,9 +41,11 @@ def init(arguments: argparse.Namespace) -> int:
     chosen = context.settings_of(arguments)
     context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
-    place, applied, restored = context.run(_init(chosen))
+    place, applied, restored, following = context.run(_init(chosen))
     if arguments.json:
-        context.print_json({"store": place, "applied": applied, "restored": restored})
+        context.print_json(
+            {"store": place, "applied": applied, "restored": restored, "next": following}
+        )
         return errors.EXIT_OK
     print(f"store: {place}")
     for name in applied:
@@ -51,16 +53,22 @@ def init(arguments: argparse.Namespace) -> int:
     for name in restored:
         print(f"  {name} was gone and is there again, empty")
     print("ready" if applied or restored else "ready; there was nothing to do")
-    print("  next: polybackfill plan build --from FILE, then polybackfill run")
+    print("  polybackfill doctor           looks at everything a run stands on")
+    print("  polybackfill plan build …     for a list of your own, which `run` then keeps to")
+    print("  polybackfill service install  for every night from now on")
+    print(f"next: {following}")
     return errors.EXIT_OK
 
 
-async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str]]:
-    """Where the store is, which files of the schema were applied, which tables had been lost."""
+async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], str]:
+    """Where the store is, which files of the schema were applied, which tables had been lost, and
+    the next step.
+    """
     cluster = chosen.clickhouse.cluster
     async with context.open_store(chosen) as store:
         applied = await migrate.up(store, cluster=cluster)
-        return store.address.place, applied, await migrate.restore(store, cluster=cluster)
+        restored = await migrate.restore(store, cluster=cluster)
+        return store.address.place, applied, restored, await scopes.next_step(store)
 
 
 def doctor(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import api, context, status
+from polybackfill.commands import api, context, scopes, status
 from polybackfill.polymarket import endpoints, replies, retry
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
@@ -25,19 +25,24 @@ def validate(arguments: argparse.Namespace) -> int:
     if arguments.sample < 1:
         raise errors.Stop(f"--sample {arguments.sample}: compare at least 1 wallet")
     context.require_store(chosen)
-    found = context.run(_validate(chosen, arguments, names), uvloop=chosen.backfill.uvloop)
+    found, following = context.run(
+        _validate(chosen, arguments, names), uvloop=chosen.backfill.uvloop
+    )
     failed = [verdict.name for verdict in found if verdict.outcome == "failed"]
     if arguments.json:
         checks = [dataclasses.asdict(verdict) for verdict in found]
-        context.print_json({"passed": not failed, "failed": failed, "checks": checks})
+        told = {"passed": not failed, "failed": failed, "checks": checks, "next": following}
+        context.print_json(told)
     else:
         print("all checks hold" if not failed else f"FAILED: {', '.join(failed)}")
+        print(f"next: {following}")
     return errors.EXIT_UNITS_IN_ERROR if failed else errors.EXIT_OK
 
 
 async def _validate(
     chosen: settings.Settings, arguments: argparse.Namespace, names: Sequence[str]
-) -> list[verdicts.Verdict]:
+) -> tuple[list[verdicts.Verdict], str]:
+    """The verdicts, and the next step."""
     found = []
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.open_store(chosen, migrate=True))
@@ -51,7 +56,7 @@ async def _validate(
             found.append(verdict)
             if not arguments.json:
                 _print(verdict)
-    return found
+        return found, await scopes.next_step(store)
 
 
 def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:

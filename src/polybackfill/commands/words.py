@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from polybackfill import errors
 from polybackfill.work import plan, units, window
@@ -31,6 +31,8 @@ class Asked:
     """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds.
 
     `stop_at`: epoch seconds at which the run ends itself, as a stop signal would.
+    `plan_decides`: nothing typed says what to fetch, so a planned list does, where there is one.
+    `listed_only`: of the plan only what somebody listed, not what a run of everything has found.
     """
 
     parts: tuple[str, ...] = tuple(PARTS)
@@ -39,6 +41,8 @@ class Asked:
     window: units.Window = units.FULL_HISTORY
     stop_at: float | None = None
     dry_run: bool = False
+    plan_decides: bool = False
+    listed_only: bool = False
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys typed for one kind of unit."""
@@ -71,6 +75,9 @@ def of(arguments: argparse.Namespace) -> Asked:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
     given = keys(arguments)
     parts = _parts(arguments.parts, given)
+    chosen = bool(arguments.parts or any(given.values()))
+    if arguments.everything and chosen:
+        raise errors.Stop("--everything means all parts and all keys: leave out parts and lists")
     wallets, contracts = plan.without_contracts(given["wallets"])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
@@ -84,7 +91,19 @@ def of(arguments: argparse.Namespace) -> Asked:
         window=window.parse(arguments.since, None if stop_at else arguments.until),
         stop_at=stop_at,
         dry_run=arguments.dry_run,
+        plan_decides=not (chosen or arguments.everything),
     )
+
+
+def scoped(asked: Asked, listed: Mapping[str, int]) -> Asked:
+    """What is fetched when the plan decides: the list where there is one, else everything.
+
+    `listed`: how many keys somebody planned, by part.
+    """
+    parts = tuple(part for part in PARTS if listed.get(part))
+    if not (asked.plan_decides and parts):
+        return replace(asked, plan_decides=False)
+    return replace(asked, parts=parts, plan_decides=False, listed_only=True)
 
 
 def keys(arguments: argparse.Namespace) -> dict[str, list[str]]:

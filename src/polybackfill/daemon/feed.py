@@ -30,7 +30,7 @@ _EMPTY_S = 3_600
 _OPEN = ("pending", "in_progress")
 _OUTLOOK = """
 SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS rows
-FROM {table} GROUP BY status
+FROM {table} WHERE {which} GROUP BY status
 """
 
 LeasedUnits = Callable[[], list[units.Unit]]
@@ -53,11 +53,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which of the pending keys a run takes."""
+    """Which of the pending keys a run takes. `listed_only`: none that an earlier run has found."""
 
     window: units.Window = units.FULL_HISTORY
     limit: int | None = None
     skip: int = 0
+    listed_only: bool = False
 
     @property
     def whole(self) -> bool:
@@ -145,7 +146,8 @@ class Planned:
     async def expected(self) -> Expected:
         """Counted by the store, in one query."""
         table, _ = plan_table.TABLES[self._kind]
-        outlook = await self._store.rows(_OUTLOOK.format(table=table))
+        which = plan_table.IS_LISTED if self._choice.listed_only else "true"
+        outlook = await self._store.rows(_OUTLOOK.format(table=table, which=which))
         keys = {row["status"]: row["keys"] for row in outlook}
         listed = sum(count for status, count in keys.items() if status in self._statuses)
         rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
@@ -184,7 +186,11 @@ class Planned:
         while True:
             try:
                 async for rows in plan.load(
-                    self._kind, statuses=self._statuses, chunk=_CHUNK_ROWS, behind=self._last
+                    self._kind,
+                    statuses=self._statuses,
+                    chunk=_CHUNK_ROWS,
+                    behind=self._last,
+                    listed_only=self._choice.listed_only,
                 ):
                     self._last = rows[-1]
                     yield rows

@@ -17,7 +17,7 @@ INSERT INTO condition_backfill_plan
 SELECT condition_id, toUInt64(volume * 2 / {shares}), volume,
     (SELECT max(priority_rank) FROM condition_backfill_plan)
         + row_number() OVER (ORDER BY volume DESC, condition_id),
-    'api_markets_staging'
+    'found in api_markets_staging'
 FROM (SELECT condition_id, volume FROM api_markets_staging)
 WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan)
 """
@@ -26,7 +26,7 @@ INSERT INTO wallet_backfill_plan (wallet_address, trade_count, notional, priorit
 SELECT wallet_address, trades, notional,
     (SELECT max(priority_rank) FROM wallet_backfill_plan)
         + row_number() OVER (ORDER BY notional DESC, wallet_address),
-    'external_trades_raw'
+    'found in external_trades_raw'
 FROM
 (
     SELECT wallet_address, count() AS trades, sum(cash_value) AS notional

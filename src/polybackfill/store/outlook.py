@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybackfill.store import client
+from polybackfill.store import client, plan_table
 
 # Sizes of the exchange in 2026, for a store that knows nothing yet: 1.5 million markets (order book
 # list, 2026-06-29), 1.09 million events (highest id, 2026-09-28), 1.2 billion fills in two rows
@@ -18,19 +18,19 @@ _COUNTS = """
 SELECT
     (SELECT uniqExact(condition_id) FROM api_market_rows) AS markets,
     (SELECT uniqExact(event_id) FROM api_event_rows) AS events,
-    (SELECT count() FROM condition_backfill_plan WHERE status IN ('pending', 'in_progress'))
-        AS conditions,
+    (SELECT count() FROM condition_backfill_plan
+        WHERE status IN ('pending', 'in_progress') AND {which}) AS conditions,
     (SELECT count() FROM condition_backfill_plan WHERE status = 'done'
         AND condition_id IN (SELECT condition_id FROM api_market_rows WHERE NOT closed))
         AS open_again,
     (SELECT uniqExact(condition_id) FROM api_resolution_rows WHERE status = 'resolved') AS resolved,
     (SELECT sum(trade_count) FROM condition_backfill_plan
-        WHERE status IN ('pending', 'in_progress')) AS condition_rows,
+        WHERE status IN ('pending', 'in_progress') AND {which}) AS condition_rows,
     (SELECT count() FROM wallet_backfill_plan) AS planned_wallets,
-    (SELECT count() FROM wallet_backfill_plan WHERE status IN ('pending', 'in_progress'))
-        AS wallets,
+    (SELECT count() FROM wallet_backfill_plan
+        WHERE status IN ('pending', 'in_progress') AND {which}) AS wallets,
     (SELECT sum(trade_count) FROM wallet_backfill_plan
-        WHERE status IN ('pending', 'in_progress')) AS wallet_rows
+        WHERE status IN ('pending', 'in_progress') AND {which}) AS wallet_rows
 """
 
 
@@ -53,9 +53,12 @@ class Outlook:
     published: tuple[str, ...]
 
 
-async def of(store: client.Store, *, everything: bool) -> Outlook:
-    """What a run has before it; `everything`: of the whole exchange, not only of the plans."""
-    row = (await store.rows(_COUNTS))[0]
+async def of(store: client.Store, *, everything: bool, listed_only: bool = False) -> Outlook:
+    """What a run has before it; `everything`: of the whole exchange, not only of the plans;
+    `listed_only`: of the plans only what somebody listed.
+    """
+    which = plan_table.IS_LISTED if listed_only else "true"
+    row = (await store.rows(_COUNTS.format(which=which)))[0]
     counted = {name: int(row[name]) for name in row}
     published: list[str] = []
 

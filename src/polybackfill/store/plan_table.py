@@ -19,6 +19,10 @@ TABLES = {
     "wallets": ("wallet_backfill_plan", "wallet_address"),
     "conditions": ("condition_backfill_plan", "condition_id"),
 }
+# Of a key that nobody planned: a run of everything found it, in the table named behind this.
+FOUND = "found in "
+# Keys of a list that somebody planned.
+IS_LISTED = f"NOT startsWith(source, '{FOUND}')"
 STATUSES = ("pending", "in_progress", "done", "error")
 # Enum8 from text: a status that is no status is refused by the store.
 _UPDATE = """
@@ -153,12 +157,14 @@ class PlanTable:
         statuses: Sequence[str] = ("pending",),
         chunk: int = 10_000,
         behind: PlanRow | None = None,
+        listed_only: bool = False,
     ) -> AsyncIterator[list[PlanRow]]:
         """The rows with one of these statuses in order of rank, some at a time.
 
-        `behind`: begin with the row after this one.
+        `behind`: begin with the row after this one; `listed_only`: none that a run has found.
         """
         table, key = TABLES[kind]
+        which = IS_LISTED if listed_only else "true"
         after: dict[str, str | int] = {"rank": 0, "key": ""}
         if behind is not None:
             after = {"rank": behind.priority_rank, "key": behind.key}
@@ -166,7 +172,7 @@ class PlanTable:
             rows = await self._store.rows(
                 f"SELECT {key} AS key, priority_rank, trade_count, notional, "
                 f"toString(status) AS status, attempts, toString(source) AS source FROM {table} "
-                "WHERE toString(status) IN {statuses:Array(String)} "
+                f"WHERE toString(status) IN {{statuses:Array(String)}} AND {which} "
                 f"AND (priority_rank, {key}) > ({{rank:UInt32}}, {{key:String}}) "
                 f"ORDER BY priority_rank, {key} LIMIT {{chunk:UInt32}}",
                 parameters={**after, "statuses": list(statuses), "chunk": chunk},
@@ -183,6 +189,15 @@ class PlanTable:
             f"SELECT toString(status) AS status, count() AS keys FROM {table} GROUP BY status"
         )
         return {**dict.fromkeys(STATUSES, 0), **{row["status"]: row["keys"] for row in rows}}
+
+    async def listed(self, kind: str) -> dict[str, int]:
+        """Keys of planned lists by status; {} when nobody planned one."""
+        table, _ = TABLES[kind]
+        rows = await self._store.rows(
+            f"SELECT toString(status) AS status, count() AS keys FROM {table} "
+            f"WHERE {IS_LISTED} GROUP BY status ORDER BY status"
+        )
+        return {row["status"]: row["keys"] for row in rows}
 
     async def release(self, kind: str) -> int:
         """Nobody works on this plan: in_progress becomes pending. Returns how many were."""
@@ -214,14 +229,30 @@ class PlanTable:
         return held
 
     async def add(self, kind: str, rows: Iterable[PlanRow]) -> None:
-        """Add the keys the plan does not hold yet; what it says of the others stays."""
+        """Add the keys the plan does not hold yet. Of the others only this changes: one that a run
+        has found belongs to the list from now on.
+        """
         table, key = TABLES[kind]
         staging = await self._stage(table, key, rows)
+        await self._adopt(table, key, staging)
         await self._store.command(
             f"INSERT INTO {table} ({_columns(key)}) SELECT {_columns(key)} FROM {staging} "
             f"WHERE {key} NOT IN (SELECT {key} FROM {table}) LIMIT 1 BY {key}"
         )
         await self._store.command(f"DROP TABLE {staging}")
+
+    async def _adopt(self, table: str, key: str, staging: str) -> None:
+        found = await self._store.rows(
+            f"SELECT {key} AS key, toString(source) AS source FROM {staging} WHERE {key} IN "
+            f"(SELECT {key} FROM {table} WHERE NOT ({IS_LISTED}))"
+        )
+        for first in range(0, len(found), _UPDATES_MAX):
+            chunk = found[first : first + _UPDATES_MAX]
+            await self._store.command(
+                f"ALTER TABLE {table} UPDATE source = {{source:String}} "
+                f"WHERE {key} IN {{keys:Array(String)}}",
+                parameters={"source": chunk[0]["source"], "keys": [row["key"] for row in chunk]},
+            )
 
     async def regenerate(self, kind: str, rows: Iterable[PlanRow], *, backup: str) -> None:
         """Rank the plan anew: known keys keep status and history, new ones are pending, vanished

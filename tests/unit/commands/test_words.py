@@ -21,7 +21,8 @@ def of(*typed: str) -> words.Asked:
 
 
 def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:
-    assert of() == words.Asked()
+    assert of() == words.Asked(plan_decides=True)
+    assert of("--everything") == words.Asked()
     assert of().everything
     assert not of("conditions", "wallets").everything
     assert of("events", "markets").kinds == ("clob", "markets", "lookups", "events")
@@ -56,6 +57,22 @@ def test_an_empty_list_is_not_the_whole_plan(tmp_path: Path) -> None:
 def test_a_list_for_another_part_is_refused(typed: tuple[str, ...], named: str) -> None:
     with pytest.raises(errors.Stop, match=named):
         of(*typed)
+
+
+@pytest.mark.parametrize("typed", [("wallets",), ("--wallet", WALLET)])
+def test_everything_leaves_no_choice(typed: tuple[str, ...]) -> None:
+    with pytest.raises(errors.Stop, match="--everything means all parts"):
+        of("--everything", *typed)
+
+
+def test_a_planned_list_is_the_scope_unless_told_otherwise() -> None:
+    listed = {"wallets": 3, "conditions": 0}
+    scoped = words.scoped(of(), listed)
+    assert (scoped.parts, scoped.listed_only, scoped.everything) == (("wallets",), True, False)
+    assert words.scoped(of("--until", "07:00"), listed).listed_only
+    assert words.scoped(of(), {}) == words.Asked()
+    for typed in (("--everything",), ("wallets",), ("markets",), ("--wallet", WALLET)):
+        assert words.scoped(of(*typed), listed) == of(*typed)
 
 
 def test_contracts_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
