@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from polybackfill import cli
+from polybackfill import cli, terminal
 
 
 def main() -> None:
     """Exit with the code of the command."""
+    terminal.take_over()
     sys.exit(cli.main())
 
 

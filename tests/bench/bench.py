@@ -2,14 +2,14 @@
 
     python tests/bench/bench.py [PART …]
 
-Without words all parts but the last. `whole`: processor and rows a second of a run without limits,
-bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts into a
-table of 20 million rows. `limits`: use of the published limits, and of limits that change. `side`:
-all parts of a run side by side at the published limits. `estimate`: the plan with hours over the
-whole exchange. `proof`: the checks of five million trades. `markets`: the lists of a million
-markets. `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
-`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. Exit 1 when a
-target is missed.
+Without words all parts but the last two. `whole`: processor and rows a second of a run without
+limits, bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts
+into a table of 20 million rows. `limits`: use of the published limits, and of limits that change.
+`side`: all parts of a run side by side at the published limits. `estimate`: the plan with hours
+over the whole exchange. `proof`: the checks of five million trades. `markets`: the lists of a
+million markets. `headline`: the seed's jobs at the published limits, half an hour; one of them
+alone is `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta`:
+the time left that runs tell, beside the truth. Exit 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench import (
     bench_budgets,
     bench_estimate,
+    bench_eta,
     bench_figures,
     bench_grown,
     bench_headline,
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
 LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "headline": bench_headline.headline,
     **bench_headline.JOBS,
+    "eta": bench_eta.eta,
 }
 
 

@@ -13,16 +13,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import rich.console
-import rich.table
-
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, run, words
 from polybackfill.polymarket import endpoints
-from polybackfill.views import digest, live, proof
+from polybackfill.views import digest, proof, tables
 from polybackfill.work import ledger as ledgers
 
 _START_S = 60.0
@@ -46,7 +44,7 @@ def demo(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 50:
             raise errors.Stop(f"--{name} {getattr(arguments, name)}: the demo needs at least 50")
     folder = Path(tempfile.mkdtemp(prefix="polybackfill-demo-"))
-    say = rich.console.Console(stderr=True, highlight=False).print
+    say = partial(print, file=sys.stderr)
     try:
         with _sandbox(arguments, say) as url:
             chosen = _settings(arguments, folder, url)
@@ -163,18 +161,17 @@ def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
         ]
         context.print_json({"seconds": round(took_s, 1), "proof": rows})
         return
-    table = rich.table.Table(
-        title=f"\nproof, after {live.duration(took_s)}", title_justify="left", box=None
-    )
-    table.add_column("", no_wrap=True)
-    table.add_column("found", justify="right")
-    table.add_column("truth", justify="right")
-    table.add_column("")
-    for line in lines:
-        table.add_row(
-            line.claim, line.found, line.truth, "ok" if line.holds else "[red]WRONG[/red]"
-        )
-    rich.console.Console(highlight=False).print(table)
+    print()
+    rows = [
+        {
+            "claim": line.claim,
+            "found": line.found,
+            "truth": line.truth,
+            "": "ok" if line.holds else "WRONG",
+        }
+        for line in lines
+    ]
+    tables.show(f"proof, after {formats.duration(took_s)}", rows)
 
 
 def _ask(url: str, body: object = None) -> Any:

@@ -8,16 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-import rich.console
-import rich.table
-
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings, terminal
 from polybackfill.commands import context, scopes, words
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client as stores
 from polybackfill.store import outlook
 from polybackfill.views import estimate as estimates
-from polybackfill.views import live
+from polybackfill.views import tables
 
 
 def estimate(arguments: argparse.Namespace) -> int:
@@ -65,42 +62,32 @@ def show(
     out: TextIO,
 ) -> None:
     """The estimate as a table."""
-    table = rich.table.Table(box=None, pad_edge=False)
-    table.add_column("part")
-    for name in ("units", "requests", "rows", "disk", "time at the limit"):
-        table.add_column(name, justify="right")
-    table.add_column("limit of")
-    for line in found:
-        table.add_row(
-            line.kind,
-            f"{line.units:,}",
-            f"{line.requests:,}",
-            f"{line.rows:,}",
-            size(line.bytes),
-            live.duration(line.hours * 3600),
-            line.route,
-        )
-    duration = live.duration(document["hours"] * 3600)
-    console = rich.console.Console(file=out, highlight=False, width=110)
-    console.print(table)
-    console.print(
+    rows = [
+        {
+            "part": line.kind,
+            "units": line.units,
+            "requests": line.requests,
+            "rows": line.rows,
+            "disk": formats.size(line.bytes),
+            "at its limit": formats.duration(line.hours * 3600),
+            "limit of": line.route,
+        }
+        for line in found
+    ]
+    for text in tables.lines(rows, terminal.width(out)):
+        print(text, file=out)
+    duration = formats.duration(document["hours"] * 3600)
+    print(
         f"{document['requests']:,} requests, about {duration} on this host, "
-        f"{size(document['bytes'])} on disk; {document['ends_last']} ends last"
+        f"{formats.size(document['bytes'])} on disk; {document['ends_last']} ends last",
+        file=out,
     )
     if ahead.published:
-        console.print(
+        print(
             "sizes as published in mid-2026, until the lists are read: "
-            + ", ".join(name.replace("_", " ") for name in ahead.published)
+            + ", ".join(name.replace("_", " ") for name in ahead.published),
+            file=out,
         )
-
-
-def size(count: float) -> str:
-    """`3.4 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1_000:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1_000
-    return f"{count:,.1f} TB"
 
 
 async def _read(

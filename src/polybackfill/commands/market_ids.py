@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import api, context
 from polybackfill.daemon import lookup as lookups
 from polybackfill.polymarket import market_ids as questions
@@ -150,7 +150,7 @@ async def _show(tally: lookups.Tally, clock: clocks.Clock) -> None:
 def progress_line(tally: lookups.Tally, per_s: float) -> str:
     """How the lookup stands, in one line. `per_s`: conditions settled a second."""
     left_s = tally.left / per_s if per_s > 0 else None
-    eta = "time left unknown" if left_s is None else f"{left_s / 60:.1f} min left"
+    eta = "time left unknown" if left_s is None else f"{formats.duration(left_s)} left"
     return (
         f"  {tally.asked - tally.left:,} of {tally.asked:,} conditions, {tally.found:,} found, "
         f"{tally.missed:,} missed, {tally.requests:,} requests, {per_s:,.0f} a second, {eta}"

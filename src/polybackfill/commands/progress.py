@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, status, validate
-from polybackfill.views import coverage_text, live, snapshot, standing, tables
+from polybackfill.views import live, snapshot, standing, tables
 from polybackfill.work import lock
 
 
@@ -40,7 +40,7 @@ def _print(report: dict[str, Any]) -> None:
     rows = [
         {
             "part": kind,
-            "proven": coverage_text.share(part["share"]),
+            "proven": formats.percent(part["share"]),
             "done": part["done"],
             "of": part["keys"],
             "in progress": part["in_progress"],
@@ -56,9 +56,9 @@ def _print(report: dict[str, Any]) -> None:
     found = report["trade_coverage"]
     if found["now"] is not None:
         print(
-            f"{found['part']} that are done hold {coverage_text.share(found['now'])} of the trades "
+            f"{found['part']} that are done hold {formats.percent(found['now'])} of the trades "
             f"the plan expects of {found['part']}, "
-            f"{coverage_text.share(found['projected'])} when all is done that is not in error"
+            f"{formats.percent(found['projected'])} when all is done that is not in error"
         )
     if report["parts"]:
         print("complete" if _complete(report) else live.remaining(report["eta_s"]))
@@ -71,8 +71,8 @@ def _complete(report: dict[str, Any]) -> bool:
 def _left(part: dict[str, Any]) -> str:
     if part["done"] + part["error"] >= part["keys"]:
         return "nothing"
-    return "unknown" if part["eta_s"] is None else live.duration(part["eta_s"])
+    return "unknown" if part["eta_s"] is None else formats.duration(part["eta_s"])
 
 
 def _age(age_s: float | None) -> str:
-    return "" if age_s is None else f"{live.duration(age_s)} ago"
+    return "" if age_s is None else f"{formats.duration(age_s)} ago"

@@ -11,7 +11,6 @@ from functools import partial
 from importlib import metadata
 
 import pydantic
-import rich.table
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
@@ -19,7 +18,6 @@ from polybackfill.commands import api, context, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
-from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock, units
 
@@ -183,11 +181,10 @@ def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
 
 
 def _print(findings: list[Finding], chosen: settings.Settings) -> None:
-    table = rich.table.Table(box=None, show_header=False, pad_edge=False)
+    longest = max(len(finding.check) for finding in findings)
     for finding in findings:
         verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
-        table.add_row(verdict, finding.check, finding.text)
-    tables.console().print(table)
+        print(f"{verdict:<5}  {finding.check:<{longest}}  {finding.text}")
     changed = {
         name: entry for name, entry in _effective(chosen).items() if entry["origin"] != "default"
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, plan
 from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
@@ -102,7 +102,7 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
 
 
 def _ago(moment: float) -> str:
-    return f"{live.duration(max(0.0, time.time() - moment))} ago"
+    return f"{formats.duration(max(0.0, time.time() - moment))} ago"
 
 
 def picture_of(file: Path) -> dict[str, Any] | None:

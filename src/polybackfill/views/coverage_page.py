@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from polybackfill import formats
 from polybackfill.views import charts, coverage_text, resolution_checks
 
 _TEXT = "text"  # class of a column that is no figure
@@ -45,7 +46,7 @@ def _head(figures: dict[str, Any], at: str, run: str) -> str:
         (f"{totals['wallets_external_only']:,}", "of these with nothing else"),
         (f"{markets['external_only']:,}", "markets external only"),
         (f"{markets['both']:,}", "markets in both sources"),
-        (coverage_text.share(totals["external_share"]), "external share of volume"),
+        (formats.percent(totals["external_share"]), "external share of volume"),
         (coverage_text.usd(totals["internal_usd"]), "internal volume"),
         (coverage_text.usd(totals["external_usd"]), "external volume"),
     )
@@ -66,7 +67,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
             label=part["name"],
             share=part["share"] or 0.0,
             failed=part["failed"] / part["keys"] if part["keys"] else 0.0,
-            text=f"{coverage_text.share(part['share'])} of {part['keys']:,}"
+            text=f"{formats.percent(part['share'])} of {part['keys']:,}"
             if part["keys"]
             else "not begun",
         )
@@ -82,7 +83,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
                 f"{part['proven']:,}",
                 f"{part['keys']:,}",
                 f"{part['failed']:,}",
-                coverage_text.share(part["trade_share"]) if part["trades"] else "",
+                formats.percent(part["trade_share"]) if part["trades"] else "",
                 f"{part['counts']['rejected'] or 0:,}",
                 coverage_text.lag(part["counts"]["lag_s"]),
                 f"{part['stored']:,}",
@@ -138,7 +139,7 @@ def _wallets(figures: dict[str, Any]) -> str:
                 f"{row['external']:,}",
                 coverage_text.usd(row["internal_usd"]),
                 coverage_text.usd(row["external_usd"]),
-                coverage_text.share(row["external_usd"] / whole if whole else None),
+                formats.percent(row["external_usd"] / whole if whole else None),
                 row["status"],
             )
         )

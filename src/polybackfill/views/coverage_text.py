@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from polybackfill import formats
 from polybackfill.views import resolution_checks
 
 WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
@@ -33,13 +34,6 @@ def markdown(figures: dict[str, Any], *, at: str, run: str, version: str) -> str
         [f"*Written by polybackfill {version}: `polybackfill report coverage`.*"],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
-
-
-def share(part: float | None) -> str:
-    """A share as percents, rounded down, so that 100 % means all; n/a of nothing."""
-    if part is None:
-        return "n/a"
-    return f"{int(part * 10_000) / 100:g} %"
 
 
 def lag(seconds: float | None) -> str:
@@ -88,7 +82,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
                 ("Wallets with external trades", f"{totals['wallets_with_external']:,}"),
                 ("Markets external only", f"{markets['external_only']:,}"),
                 ("Markets in both sources", f"{markets['both']:,}"),
-                ("External share of volume", share(totals["external_share"])),
+                ("External share of volume", formats.percent(totals["external_share"])),
                 ("… internal", usd(totals["internal_usd"])),
                 ("… external", usd(totals["external_usd"])),
             ],
@@ -105,8 +99,8 @@ def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
             part["name"],
             f"{part['keys']:,}",
             f"{part['proven']:,}",
-            share(part["share"]),
-            share(part["trade_share"]) if part["trades"] else "",
+            formats.percent(part["share"]),
+            formats.percent(part["trade_share"]) if part["trades"] else "",
             f"{part['failed']:,}",
             f"{part['counts']['rejected'] or 0:,}",
             lag(part["counts"]["lag_s"]),
@@ -191,7 +185,7 @@ def _wallets(figures: dict[str, Any]) -> list[str]:
             f"{row['external']:,}",
             usd(row["internal_usd"]),
             usd(row["external_usd"]),
-            share(_part_of(row["external_usd"], row["internal_usd"])),
+            formats.percent(_part_of(row["external_usd"], row["internal_usd"])),
             row["status"],
         )
         for row in figures["wallets"]

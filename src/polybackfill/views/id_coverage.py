@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from polybackfill import formats
 from polybackfill.store import market_ids
 from polybackfill.work import lookup_book
 
@@ -66,8 +67,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         how = "" if table == "external_trades_raw" else " (its own, or by condition_market_ids)"
         told.append(
             f"{table}: {held['with_id']:,} of {held['trades']:,} trades have a market id "
-            f"({_percent(held['share'])}){how}, {_percent(held['projected_share'])} when all that "
-            "is found is applied"
+            f"({formats.percent(held['share'])}){how}, "
+            f"{formats.percent(held['projected_share'])} when all that is found is applied"
         )
     trades, conditions = found["trades"], found["conditions"]
     told += [
@@ -95,11 +96,9 @@ def _alerts(share: float | None, pending: float | None) -> list[str]:
         return []
     found = []
     if share < LOW:
-        found.append(f"{_percent(share)} of the trades have a market id, below {LOW:.0%}")
+        found.append(
+            f"{formats.percent(share)} of the trades have a market id, below {formats.percent(LOW)}"
+        )
     if pending > PENDING_HIGH:
-        found.append(f"{_percent(pending)} of the trades wait for a lookup, above 5 %")
+        found.append(f"{formats.percent(pending)} of the trades wait for a lookup, above 5 %")
     return found
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{100 * share:.2f} %"

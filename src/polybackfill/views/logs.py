@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import errors
+from polybackfill import errors, terminal
 
 FILE_BYTES = 64_000_000  # one older generation is kept, so a night's log stays below twice this
 _SHOWN = {"warning", "error", "critical"}
@@ -72,7 +72,7 @@ class Sinks:
     def __init__(self, file: LogFile | None, *, journal: bool) -> None:
         self._file = file
         self._journal = journal
-        self._console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        self._console = structlog.dev.ConsoleRenderer(colors=terminal.has_colour(sys.stderr))
 
     def msg(self, event: Event) -> None:
         """Write one event to every sink that wants it."""
@@ -82,7 +82,8 @@ class Sinks:
         if self._journal:
             _show(line.decode())
         elif event["level"] in _SHOWN or str(event["event"]).startswith(("run.", "route.")):
-            _show(f"{self._console(None, '', dict(event))}\n")
+            shown = {name: _safe(value) for name, value in event.items()}
+            _show(f"{self._console(None, '', shown)}\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -130,10 +131,14 @@ class _Library(logging.Handler):
 
 
 def _show(text: str) -> None:
-    # Looked up each time: the progress line stands in for stderr while it is drawn.
     with contextlib.suppress(OSError, ValueError):  # whoever read it has gone; the run goes on
-        sys.stderr.write(text)
+        terminal.write_styled(sys.stderr, text)
         sys.stderr.flush()
+
+
+def _safe(value: Any) -> Any:
+    """Texts of the API reach a terminal without what it would obey; a traceback keeps its lines."""
+    return terminal.visible(value) if isinstance(value, str) else value
 
 
 def _to_sink(_logger: object, _method: str, event: Event) -> tuple[tuple[Event], dict[str, Any]]:

@@ -203,6 +203,7 @@ class Snapshots:
             "done": done,
             "error": failed,
             "open": stats["leased"],
+            "complete": part.queue.complete,
             "share": (done + failed) / keys if keys else 1.0,
             "pages": part.walker.pages,
             "requests_left": requests_left,

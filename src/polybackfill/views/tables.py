@@ -3,35 +3,80 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-import rich.console
-import rich.table
+from polybackfill import formats, terminal
 
-_UNFOLDED = 10_000
+_GAP = "  "
 
 
-def show(title: str, rows: list[dict[str, Any]], empty: str | None = None) -> None:
+def show(title: str, rows: Sequence[dict[str, Any]], empty: str | None = None) -> None:
     """Print the rows under a title; `empty` says what it means that there are none."""
     if not rows:
         if empty:
             print(f"{title}: {empty}")
         return
-    table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    console().print(table)
+    if title:
+        print(title)
+    for line in lines(rows, terminal.width(sys.stdout)):
+        print(line)
 
 
-def console() -> rich.console.Console:
-    """Standard output. In a file or a pipe there is no width to keep to: an id that is broken in
-    two is found by no grep.
+def lines(rows: Sequence[dict[str, Any]], columns: int | None = None) -> list[str]:
+    """A table, or where that is wider than the terminal each row as a list of its own.
+
+    In a file or a pipe there is no width to keep to: an id that is broken in two is found by no
+    grep. All rows have the keys of the first.
     """
-    width = None if sys.stdout.isatty() else _UNFOLDED
-    return rich.console.Console(highlight=False, markup=False, width=width)
+    names = list(rows[0])
+    texts = [[_shown(row[name]) for name in names] for row in rows]
+    table = _table(names, texts, [_is_number(rows, name) for name in names])
+    if columns is None or max(map(terminal.cells, table)) <= columns:
+        return table
+    return _lists(names, texts)
+
+
+def _table(
+    names: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[bool]
+) -> list[str]:
+    widths = [max(map(terminal.cells, column)) for column in zip(names, *texts, strict=True)]
+    return [
+        _GAP.join(
+            _padded(text, size, right=number)
+            for text, size, number in zip(row, widths, numbers, strict=True)
+        ).rstrip()
+        for row in (names, *texts)
+    ]
+
+
+def _lists(names: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
+    size = max(map(terminal.cells, names))
+    found: list[str] = []
+    for row in texts:
+        found += [""] if found else []
+        found += [
+            f"  {_padded(name, size)}{_GAP}{text}"
+            for name, text in zip(names, row, strict=True)
+            if text
+        ]
+    return found
+
+
+def _padded(text: str, size: int, *, right: bool = False) -> str:
+    space = " " * (size - terminal.cells(text))
+    return space + text if right else text + space
+
+
+def _is_number(rows: Sequence[dict[str, Any]], name: str) -> bool:
+    """Numbers stand on the right."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
 def _shown(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return formats.count(value)
+    return terminal.visible_line(str(value))

@@ -13,8 +13,11 @@ PICTURE: dict[str, Any] = {
     "started_at": 1_000.0,
     "now": 1_065.0,
     "parts": {
-        "conditions": {"units": 58, "done": 38, "error": 0},
-        "wallets": {"units": 1_200, "done": 12, "error": 1},
+        "markets": {"units": 9, "done": 9, "error": 0, "complete": True},
+        "events": {"units": 8, "done": 8, "error": 0, "complete": True},
+        "conditions": {"units": 58, "done": 38, "error": 0, "complete": False},
+        "wallets": {"units": 1_200, "done": 12, "error": 1, "complete": False},
+        "positions": {"units": 0, "done": 0, "error": 0, "complete": False},
     },
     "share": 0.303,
     "rows": {"external_trades_landing": 9_300, "wallet_activity_landing": 42},
@@ -29,41 +32,60 @@ PICTURE: dict[str, Any] = {
 }
 
 
-def test_the_line_has_share_parts_rates_and_the_time_left() -> None:
+def test_the_line_has_share_time_left_rates_and_the_parts_with_work() -> None:
     assert live.line(PICTURE) == (
-        " 30.3%  conditions 38/58  wallets 12/1,200 (1 error)  9,342 rows  2,575 rows/s  "
-        "48.7 of 50.0 requests/s  ETA 1 h 05 min"
+        "30.3 %  ETA 1 h 05 min  2,575 rows/s  48.7 of 50.0 requests/s  "
+        "conditions 38/58  wallets 12/1,200 (1 error)  2 parts done  9,342 rows"
     )
-    assert live.line({**PICTURE, "eta_s": None}).endswith("ETA unknown")
+    assert live.line({**PICTURE, "eta_s": None}).split("  ")[1] == "ETA unknown"
+    assert live.line({**PICTURE, "share": None}).startswith("share …  ETA")
+
+
+WIDE: dict[str, Any] = {
+    **PICTURE,
+    "share": 0.99999,
+    "eta_s": 123 * 86_400.0,
+    "rows_per_s": 123_456.0,
+    "requests_per_s": 1_148.7,
+    "store_wait_s": 75.0,
+}
+
+
+@pytest.mark.parametrize("columns", range(20, 200))
+@pytest.mark.parametrize("picture", [PICTURE, WIDE, {**WIDE, "eta_s": None, "share": None}])
+def test_the_line_fits_and_its_first_four_into_sixty_columns(
+    picture: dict[str, Any], columns: int
+) -> None:
+    text = live.line(picture, columns)
+    assert len(text) <= columns
+    whole = live.line(picture).replace(" of 50.0", "")
+    assert whole.startswith(text.removesuffix(" …")), "nothing is cut in the middle"
+    if columns >= 59:
+        assert all(word in text for word in ("ETA", " rows/s", " requests/s"))
+
+
+def test_a_part_with_errors_is_shown_though_it_is_done() -> None:
+    part = {"units": 9, "done": 7, "error": 2, "complete": True}
+    text = live.line({**PICTURE, "parts": {"wallets": part}})
+    assert "wallets 7/9 (2 error)  1 part done" in text
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"store_wait_s": 75.0}, "waiting for the store since 1 min 15 s"),
-        ({"store_wait_s": 0.4}, "ETA 1 h 05 min"),
         ({"pauses": {"data": {"left_s": 12.2}}}, "data asked for a pause, 12 s left"),
-        ({"pauses": {"data": {"left_s": 0}}}, "ETA 1 h 05 min"),
         ({"state": "finishing"}, "everything is fetched; ids and reports are made"),
         ({"out": {"/v2/activity": 72.0}}, "/v2/activity has only failed for 1 min 12 s"),
     ],
 )
 def test_the_line_says_what_the_run_waits_for(changes: dict[str, Any], words: str) -> None:
-    assert live.line({**PICTURE, **changes}).rstrip(")").endswith(words)
+    assert live.line({**PICTURE, **changes}).split("  ")[4] == f"({words})"
 
 
-@pytest.mark.parametrize(
-    ("length_s", "words"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3_599.6, "1 h 00 min"),
-        (90_061, "25 h 01 min"),
-    ],
-)
-def test_durations(length_s: float, words: str) -> None:
-    assert live.duration(length_s) == words
+@pytest.mark.parametrize("changes", [{"store_wait_s": 0.4}, {"pauses": {"data": {"left_s": 0}}}])
+def test_a_wait_of_a_moment_is_not_worth_a_word(changes: dict[str, Any]) -> None:
+    assert live.line({**PICTURE, **changes}) == live.line(PICTURE)
 
 
 def test_the_end_says_what_is_proven_and_what_to_do_about_the_rest() -> None:
@@ -74,8 +96,11 @@ def test_the_end_says_what_is_proven_and_what_to_do_about_the_rest() -> None:
     )
     assert told == [
         "finished after 1 min 05 s: 7 rows acknowledged",
+        "  markets     9 of 9 proven complete",
+        "  events      8 of 8 proven complete",
         "  conditions  38 of 58 proven complete, 20 to go",
         "  wallets     12 of 1,200 proven complete, 1 in error, 1,187 to go",
+        "  positions   not begun",
         "  wallets:ab: GET … answered 400",
         "  all: polybackfill plan show    again: polybackfill plan reset --errors",
         "  2 rows set aside: polybackfill quarantine list",
