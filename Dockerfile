@@ -31,4 +31,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=60s --timeout=15s --start-period=60s --retries=3 \
     CMD ["polybackfill", "status", "--health"]
 ENTRYPOINT ["polybackfill"]
-CMD ["run", "wallets", "conditions"]
+# Everything, or the planned list where there is one.
+CMD ["run"]

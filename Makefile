@@ -33,7 +33,7 @@ lint: $(STAMP) ## style, strict types, import rule, service files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict --config-file config/yamllint.yml config
-	@$(BIN)/python tests/docs/service.py config/polybackfill.service
+	@$(BIN)/python tests/docs/service.py config/polybackfill.service config/polybackfill.timer
 
 format: $(STAMP) ## put the source in the agreed form
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ from pydantic_settings import (
 from polybackfill import errors
 
 DEFAULT_FILE = Path("config/backfill.toml")
-_ENV_FILES = (".env", ".env.local")
+ENV_FILES = (".env", ".env.local")
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -271,7 +271,7 @@ def _build(
     sources: list[tuple[str, PydanticBaseSettingsSource]] = [
         ("flag", InitSettingsSource(model, flags)),
         ("environment", EnvSettingsSource(model)),
-        (".env files", DotEnvSettingsSource(model, env_file=_ENV_FILES)),
+        (".env files", DotEnvSettingsSource(model, env_file=ENV_FILES)),
         (str(path), InitSettingsSource(model, table)),
     ]
     merged: dict[str, Any] = {}
@@ -293,7 +293,7 @@ def _unknown_names() -> Iterator[str]:
     """
     known = {"backfill_config", *(f"backfill_{name}" for name in Backfill.model_fields)}
     known |= {f"clickhouse_{name}" for name in ClickHouse.model_fields}
-    found = {**DotEnvSettingsSource(Backfill, env_file=_ENV_FILES).env_vars, **os.environ}
+    found = {**DotEnvSettingsSource(Backfill, env_file=ENV_FILES).env_vars, **os.environ}
     for name in sorted({name.lower() for name in found} - known):
         prefix = name.split("_", 1)[0] + "_"
         ours = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]

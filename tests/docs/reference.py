@@ -1,4 +1,4 @@
-"""Writes what can be read off the program: config/backfill.toml, docs/settings.md, commands.md.
+"""Writes what can be read off the program: the files in config/, docs/settings.md, commands.md.
 
 Without --write it only compares, names the files that are out of date, and exits with 1.
 """
@@ -17,6 +17,7 @@ import pydantic
 from pydantic_settings import BaseSettings
 
 from polybackfill import cli, settings
+from polybackfill.commands import systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, type[BaseSettings]] = {
@@ -205,6 +206,8 @@ def commands_text() -> str:
 
 GENERATED = {
     "config/backfill.toml": toml_text,
+    "config/polybackfill.service": lambda: systemd.service_text(systemd.Service()),
+    "config/polybackfill.timer": systemd.timer_text,
     "docs/settings.md": settings_text,
     "docs/commands.md": commands_text,
 }

@@ -31,6 +31,7 @@ example:
 _ENTRIES = (
     start.add_demo,
     start.add_setup,
+    start.add_service,
     plan.add,
     fetch.add_run,
     look.add_status,

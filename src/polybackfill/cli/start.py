@@ -41,6 +41,45 @@ def add_setup(commands: menu.Menu) -> None:
     menu.takes_json(init, doctor)
 
 
+def add_service(commands: menu.Menu) -> None:
+    """`service` and its actions."""
+    actions = commands.group("service", "the program as a service of systemd", "install --dry-run")
+    install = actions.command(
+        "install",
+        "service.install",
+        "write unit, timer and environment file of a service that runs this installation",
+        "--user --now",
+    )
+    show = actions.command("show", "service.show", "the installed files, secrets masked")
+    uninstall = actions.command(
+        "uninstall",
+        "service.uninstall",
+        "stop the service and remove its files; data and what you changed stay",
+    )
+    for action in (install, show, uninstall):
+        action.add_argument(
+            "--user", action="store_true", help="a service of your own, which needs no root"
+        )
+        action.add_argument(
+            "--root", type=Path, metavar="DIR", help="write below DIR instead, as for an image"
+        )
+        action.set_defaults(dry_run=False)
+    install.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="where it works and keeps its data (default /var/lib/polybackfill; with --user here)",
+    )
+    install.add_argument(
+        "--service-user",
+        default="polybackfill",
+        metavar="NAME",
+        help="whom it runs as, without --user (default %(default)s)",
+    )
+    install.add_argument("--dry-run", action="store_true", help="print the files, write nothing")
+    install.add_argument("--now", action="store_true", help="enable and start it as well")
+
+
 def add_sandbox(commands: menu.Menu) -> None:
     """`sandbox`."""
     sandbox = commands.command(
