@@ -14,7 +14,7 @@ from polybackfill.commands import ground as grounds
 from polybackfill.commands import words
 from polybackfill.daemon import feed, kinds, sources
 from polybackfill.polymarket import clob, contracts, http, walk
-from polybackfill.store import again, discovery
+from polybackfill.store import again, discovery, plan_table
 from polybackfill.store import client as stores
 from polybackfill.work import queue as queues
 from polybackfill.work import slices, sweeps, units
@@ -73,7 +73,10 @@ class Parts:
     def source(self, kind: str) -> feed.Source:
         """Where the units of a kind come from."""
         if self._asked.listed or self._store is None:
-            return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger)
+            plan = None
+            if self._store is not None and not self._asked.dry_run:
+                plan = plan_table.PlanTable(self._store)
+            return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger, plan)
         if kind in _LISTS:
             return self._slices(kind)
         if kind in {units.CONDITIONS, units.WALLETS}:

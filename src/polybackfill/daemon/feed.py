@@ -2,7 +2,7 @@
 
 The ledger knows what is proven, the plan table what people see and may change. A row that says
 pending although the ledger has its end, and although the table was told so, was set back by a
-person: the ledger forgets it and it is fetched again.
+person: the ledger forgets it and it is fetched again, also when it is typed.
 """
 
 from __future__ import annotations
@@ -90,36 +90,60 @@ class Source(Protocol):
 
 
 class Typed:
-    """Keys given on the command line."""
+    """Keys given on the command line. `plan`: where a person may have set one back; None is not
+    asked. `skip` and `limit` count the keys that have not ended, so that a list can be taken in
+    portions.
+    """
 
     def __init__(
-        self, kind: str, keys: Sequence[str], choice: Choice, ledger: ledgers.Ledger
+        self,
+        kind: str,
+        keys: Sequence[str],
+        choice: Choice,
+        ledger: ledgers.Ledger,
+        plan: plan_table.PlanTable | None = None,
     ) -> None:
         self._kind = kind
-        last = None if choice.limit is None else choice.skip + choice.limit
-        self._keys = keys[choice.skip : last]
+        self._given = keys
+        self._keys: Sequence[str] | None = None
         self._choice = choice
         self._ledger = ledger
+        self._plan = plan
         self.known = Expected()
 
     async def expected(self) -> Expected:
         """Nothing is known of their size: a request each, or each batch."""
-        window = self._choice.window
-        done = sum(self._ledger.is_done(self._kind, key, window) for key in self._keys)
-        left = len(self._keys) - done
-        self.known = Expected(len(self._keys), kinds.KINDS[self._kind].requests(left))
+        keys, window = await self._chosen(), self._choice.window
+        done = sum(self._ledger.is_done(self._kind, key, window) for key in keys)
+        requests = kinds.KINDS[self._kind].requests(len(keys) - done)
+        self.known = Expected(len(keys), requests)
         return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
-        for unit in _units(self._kind, [(key, 0) for key in self._keys], self._choice.window):
+        keys = await self._chosen()
+        for unit in _units(self._kind, [(key, 0) for key in keys], self._choice.window):
             yield unit
+
+    async def _chosen(self) -> Sequence[str]:
+        if self._keys is not None:
+            return self._keys
+        if self._plan is not None and self._kind in plan_table.TABLES:
+            pending = await self._plan.pending_among(self._kind, self._given)
+            _forget_what_was_reset(self._kind, pending, self._ledger)
+        self._keys = self._given
+        if not self._choice.whole:
+            window, ended = self._choice.window, self._ledger.has_ended
+            left = [key for key in self._given if not ended(self._kind, key, window)]
+            self._keys = left[self._choice.skip :][: self._choice.limit]
+        return self._keys
 
 
 class Planned:
     """Keys of a plan table in rank order: the open ones, or with a window all of them.
 
-    The status in the table speaks of the whole history, so it says nothing about a window.
+    The status in the table speaks of the whole history, so it says nothing about a window: there
+    `skip` and `limit` count the keys that the ledger has not seen end with the same window.
     """
 
     def __init__(
@@ -153,10 +177,13 @@ class Planned:
         rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
         # Every wallet costs a request at least; twenty small conditions share one.
         requests = kinds.KINDS[self._kind].requests(listed, rows)
-        taken = self._choice.cut(listed)
+        ended = 0
+        if not self._choice.full_history:
+            ended = min(listed, self._ledger.count_ended(self._kind, self._choice.window))
+        taken = self._choice.cut(listed - ended)
         requests = round(requests * taken / listed) if listed else 0
         if not (self._choice.whole and self._choice.full_history):
-            self.known = Expected(taken, requests)
+            self.known = Expected(taken + (ended if self._choice.whole else 0), requests)
             return self.known
         done, failed = keys.get("done", 0), keys.get("error", 0)
         self.known = Expected(taken + done + failed, requests, done, failed)
@@ -168,12 +195,14 @@ class Planned:
         Listed again, it goes on behind the last row: what is found later is ranked later.
         """
         end = None if self._choice.limit is None else self._choice.skip + self._choice.limit
-        async for rows in self._rows():
+        async for listed in self._rows():
+            if not self._dry_run:
+                pending = [row.key for row in listed if row.status == "pending"]
+                _forget_what_was_reset(self._kind, pending, self._ledger)
+            rows = listed if self._choice.whole else [row for row in listed if self._is_left(row)]
             first = max(0, self._choice.skip - self._seen)
             chosen = rows[first : None if end is None else max(0, end - self._seen)]
             self._seen += len(rows)
-            if self._choice.full_history and not self._dry_run:
-                self._forget_what_was_reset(chosen)
             wanted = [(row.key, row.trade_count) for row in chosen]
             for unit in _units(self._kind, wanted, self._choice.window):
                 yield unit
@@ -200,17 +229,18 @@ class Planned:
             else:
                 return
 
-    def _forget_what_was_reset(self, rows: Sequence[plan_table.PlanRow]) -> None:
-        """An end the table was told of, and does not show: a person wants it done again."""
-        reset = [row.key for row in rows if self._was_reset(row.key)]
-        if reset:
-            log.info("plan.rows_were_reset", kind=self._kind, keys=len(reset), first=reset[0])
-            self._ledger.forget(self._kind, reset)
+    def _is_left(self, row: plan_table.PlanRow) -> bool:
+        return not self._ledger.has_ended(self._kind, row.key, self._choice.window)
 
-    def _was_reset(self, key: str) -> bool:
-        done = self._ledger.is_done(self._kind, key)
-        ended = done or self._ledger.failed_unit(self._kind, key) is not None
-        return ended and self._ledger.is_synced(self._kind, key)
+
+def _forget_what_was_reset(kind: str, pending: Sequence[str], ledger: ledgers.Ledger) -> None:
+    """Of keys that the plan shows as pending, those with an end the table was told of: a person
+    wants them done again.
+    """
+    reset = [key for key in pending if ledger.has_ended(kind, key) and ledger.is_synced(kind, key)]
+    if reset:
+        log.info("plan.rows_were_reset", kind=kind, keys=len(reset), first=reset[0])
+        ledger.forget(kind, reset)
 
 
 class PlanSync:

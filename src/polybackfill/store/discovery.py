@@ -75,7 +75,7 @@ ORDER BY condition_id LIMIT {chunk:UInt32}
 _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 _PLANNED_WALLETS = """
 SELECT priority_rank, wallet_address, trade_count FROM wallet_backfill_plan
-WHERE (priority_rank, wallet_address) > ({rank:UInt32}, {after:String})
+WHERE status != 'skip' AND (priority_rank, wallet_address) > ({rank:UInt32}, {after:String})
 ORDER BY priority_rank, wallet_address LIMIT {chunk:UInt32}
 """
 
@@ -117,7 +117,7 @@ async def closed_since(store: client.Store) -> AsyncIterator[list[str]]:
 
 
 class PlannedWallets:
-    """All wallets of the plan in order of rank, whatever their status.
+    """All wallets of the plan in order of rank, whatever their status, but those to skip.
 
     Asked again it goes on behind the last one: what is found later is ranked later.
     """
@@ -150,8 +150,9 @@ async def count_unresolved(store: client.Store) -> int:
 
 
 async def count_planned_wallets(store: client.Store) -> int:
-    """How many wallets the plan holds, whatever their status."""
-    return await _count(store, "SELECT wallet_address FROM wallet_backfill_plan")
+    """How many wallets the plan holds, whatever their status, but those to skip."""
+    sql = "SELECT wallet_address FROM wallet_backfill_plan WHERE status != 'skip'"
+    return await _count(store, sql)
 
 
 async def _count(store: client.Store, sql: str) -> int:

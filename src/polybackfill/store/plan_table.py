@@ -23,6 +23,7 @@ TABLES = {
 FOUND = "found in "
 # Keys of a list that somebody planned.
 IS_LISTED = f"NOT startsWith(source, '{FOUND}')"
+# What a run sets. People may also set `skip`: such a key takes part in no run.
 STATUSES = ("pending", "in_progress", "done", "error")
 # Enum8 from text: a status that is no status is refused by the store.
 _UPDATE = """
@@ -183,7 +184,7 @@ class PlanTable:
             after = {"rank": rows[-1]["priority_rank"], "key": rows[-1]["key"]}
 
     async def counts(self, kind: str) -> dict[str, int]:
-        """Keys by status, every status named."""
+        """Keys by status; every status of a run is named."""
         table, _ = TABLES[kind]
         rows = await self._store.rows(
             f"SELECT toString(status) AS status, count() AS keys FROM {table} GROUP BY status"
@@ -227,6 +228,19 @@ class PlanTable:
             )
             held += rows[0]["held"]
         return held
+
+    async def pending_among(self, kind: str, keys: Sequence[str]) -> list[str]:
+        """Those of these keys that the plan shows as pending."""
+        table, key = TABLES[kind]
+        pending: list[str] = []
+        for first in range(0, len(keys), _UPDATES_MAX):
+            rows = await self._store.rows(
+                f"SELECT {key} AS key FROM {table} "
+                f"WHERE status = 'pending' AND {key} IN {{keys:Array(String)}}",
+                parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
+            )
+            pending += [row["key"] for row in rows]
+        return pending
 
     async def add(self, kind: str, rows: Iterable[PlanRow]) -> None:
         """Add the keys the plan does not hold yet. Of the others only this changes: one that a run

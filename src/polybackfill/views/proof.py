@@ -24,7 +24,7 @@ _TABLES = {
 }
 # Part → the keys it is about.
 _ALL_KEYS = {
-    "positions": "SELECT wallet_address AS key FROM wallet_backfill_plan",
+    "positions": "SELECT wallet_address AS key FROM wallet_backfill_plan WHERE status != 'skip'",
     "resolutions": "SELECT condition_id AS key FROM api_market_rows WHERE condition_id != '' "
     "UNION DISTINCT SELECT condition_id AS key FROM external_trades_raw",
 }
@@ -52,7 +52,7 @@ SELECT concat('0x', key) AS key, max(done) AS is_proven,
 FROM (
     SELECT {key} AS key, false AS done, false AS in_error, false AS begun, '' AS message,
         trade_count, priority_rank
-    FROM {table}
+    FROM {table} WHERE status != 'skip'
     UNION ALL
     SELECT key, state = 'done' AS done, state = 'error' AS in_error, state = 'open' AS begun,
         error AS message, 0 AS trade_count, 4294967295 AS priority_rank

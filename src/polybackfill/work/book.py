@@ -150,6 +150,11 @@ class Book:
         unit_id = self._failed_ids.get((kind, key, *window))
         return None if unit_id is None else self.failed[unit_id]
 
+    def done_keys_in(self, kind: str, window: units.Window) -> int:
+        """How many keys of a kind are done with exactly this window."""
+        number = self.windows.get((kind, *window))
+        return 0 if number is None else self.done.count([number])
+
     def done_keys(self, kind: str) -> int:
         """How many keys of a kind are done, a key counted once for each window."""
         return self.done.count(

@@ -104,6 +104,20 @@ class Ledger:
         """The unit in error that holds a key."""
         return self._book.failed_unit(kind, key, window)
 
+    def has_ended(self, kind: str, key: str, window: units.Window = units.FULL_HISTORY) -> bool:
+        """Is the key done, or in error, with exactly this window?"""
+        done = self._book.is_done(kind, key, window)
+        return done or self._book.failed_unit(kind, key, window) is not None
+
+    def count_ended(self, kind: str, window: units.Window) -> int:
+        """How many keys of a kind are done or in error with exactly this window."""
+        failed = (
+            len(held.unit.keys)
+            for held in self._book.failed.values()
+            if held.unit.kind == kind and held.unit.window == window
+        )
+        return self._book.done_keys_in(kind, window) + sum(failed)
+
     def attempts(self, unit: units.Unit) -> int:
         """How often the open or failed unit was begun, over all processes."""
         return self._book.next_attempt(unit) - 1

@@ -120,7 +120,8 @@ async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
     unit = units.Unit("wallets", (key(4),))
     book.fail(unit.id, book.begin(unit), "400")
     await synced(book, ten)
-    assert await ten.counts("wallets") == {"pending": 6, "in_progress": 0, "done": 3, "error": 1}
+    counts = await ten.counts("wallets")
+    assert counts == {"pending": 6, "in_progress": 0, "done": 3, "error": 1}
     assert await keys_of(planned(store, book)) == [5, 6, 7, 8, 9, 10]
     assert await planned(store, book).expected() == feed.Expected(10, 6, 3, 1)
     await store.command(
@@ -154,7 +155,8 @@ async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
     # killed here: the ledger knows that 1 is done, the plan does not
     done(book, 1)
     await synced(book, ten)
-    assert await ten.counts("wallets") == {"pending": 9, "in_progress": 0, "done": 1, "error": 0}
+    counts = await ten.counts("wallets")
+    assert counts == {"pending": 9, "in_progress": 0, "done": 1, "error": 0}
 
 
 async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
@@ -171,6 +173,59 @@ async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
     await synced(book, ten)
     assert (await ten.counts("wallets"))["done"] == 10
     assert all(book.is_done("wallets", key(number)) for number in range(1, 11))
+
+
+async def test_portions_of_a_window_are_the_next_ones_each_time(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    window, other = (1_700_000_000, 1_800_000_000), (1_700_000_000, 1_700_000_001)
+    taken = []
+    for _ in range(4):
+        source = planned(store, book, window=window, limit=3)
+        expected = await source.expected()
+        taken.append(await keys_of(source))
+        assert expected.keys == len(taken[-1])
+        for number in taken[-1]:
+            done(book, number, window)
+    assert taken == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10]]
+    assert await keys_of(planned(store, book, window=window, limit=3)) == []
+    assert await keys_of(planned(store, book, window=other, limit=3)) == [1, 2, 3]
+    assert await keys_of(planned(store, book, window=other, skip=8, limit=3)) == [9, 10]
+    assert await planned(store, book, window=window).expected() == feed.Expected(10, 0)
+    assert await ten.counts("wallets") == {**dict.fromkeys(plan_table.STATUSES, 0), "pending": 10}
+
+
+async def test_a_wallet_in_error_is_no_next_one_in_its_window(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    window = (1_700_000_000, 1_800_000_000)
+    unit = units.Unit("wallets", (key(1),), *window)
+    book.fail(unit.id, book.begin(unit), "400")
+    assert await keys_of(planned(store, book, window=window, limit=2)) == [2, 3]
+
+
+async def test_a_wallet_to_skip_takes_part_in_no_run(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    await store.command("UPDATE wallet_backfill_plan SET status = 'skip' WHERE priority_rank < 9")
+    assert await keys_of(planned(store, book)) == [9, 10]
+    assert await keys_of(planned(store, book, window=(1, 2))) == [9, 10]
+    assert (await planned(store, book).expected()).keys == 2
+
+
+async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
+    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+) -> None:
+    for number in (1, 2):
+        done(book, number)
+    await synced(book, ten)
+    await store.command(
+        f"UPDATE wallet_backfill_plan SET status = 'pending' WHERE wallet_address = '{key(2)}'"
+    )
+    typed = feed.Typed("wallets", [key(1), key(2)], feed.Choice(), book, ten)
+    assert await typed.expected() == feed.Expected(2, 1)
+    assert book.is_done("wallets", key(1))
+    assert not book.is_done("wallets", key(2))
 
 
 async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
@@ -217,6 +272,10 @@ async def test_typed_keys_come_in_the_order_given(book: ledger.Ledger) -> None:
     )
     assert await keys_of(typed) == [3, 9]
     assert await typed.expected() == feed.Expected(2, 2)
+    done(book, 3)
+    done(book, 9)
+    later = feed.Typed("wallets", [key(number) for number in (5, 3, 9)], feed.Choice(limit=2), book)
+    assert await keys_of(later) == [5]
 
 
 async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_waits_again(

@@ -1,12 +1,13 @@
 -- One row per wallet with its current status, for a plain SELECT. `read_until`: the newest second up
--- to which the feed was read without a gap.
+-- to which the feed was read without a gap. A person may set any status; only a person sets `skip`,
+-- which leaves a key out of every run. The settings let a plain UPDATE change the rows.
 CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
 (
     wallet_address String,
     trade_count    UInt64 DEFAULT 0,
     notional       Float64 DEFAULT 0,
     priority_rank  UInt32,
-    status         Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
+    status         Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4, 'skip' = 5) DEFAULT 'pending',
     error_message  String DEFAULT '',
     last_run_at    Nullable(DateTime),
     read_until     Nullable(DateTime),
@@ -16,7 +17,8 @@ CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
     source         LowCardinality(String) DEFAULT ''
 )
 ENGINE = {engine:MergeTree}
-ORDER BY (priority_rank, wallet_address);
+ORDER BY (priority_rank, wallet_address)
+SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1;
 
 CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
 (
@@ -24,7 +26,7 @@ CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
     trade_count   UInt64 DEFAULT 0,
     notional      Float64 DEFAULT 0,
     priority_rank UInt32,
-    status        Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4) DEFAULT 'pending',
+    status        Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4, 'skip' = 5) DEFAULT 'pending',
     error_message String DEFAULT '',
     last_run_at   Nullable(DateTime),
     read_until    Nullable(DateTime),
@@ -34,7 +36,8 @@ CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
     source        LowCardinality(String) DEFAULT ''
 )
 ENGINE = {engine:MergeTree}
-ORDER BY (priority_rank, condition_id);
+ORDER BY (priority_rank, condition_id)
+SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1;
 
 CREATE TABLE IF NOT EXISTS backfill_meta {on_cluster}
 (
