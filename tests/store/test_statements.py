@@ -89,3 +89,24 @@ def test_a_quoted_text_ends_where_it_should(text: str) -> None:
     inner = quoted[1:-1].replace("\\\\", "").replace("\\'", "")
     assert "'" not in inner
     assert not inner.endswith("\\")
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        ("UPDATE t SET a = 1", "UPDATE t SET a = 1\nWHERE true"),
+        ("update t set a = 1 ;", "update t set a = 1 \nWHERE true;"),
+        (
+            "-- all\nUPDATE t SET a = 1; -- where",
+            "-- all\nUPDATE t SET a = 1\nWHERE true; -- where",
+        ),
+        ("UPDATE t SET a = 'where; it''s'", "UPDATE t SET a = 'where; it''s'\nWHERE true"),
+        ("UPDATE t SET a = 1 -- all", "UPDATE t SET a = 1\nWHERE true -- all"),
+        ("UPDATE t SET a = 1\nwhere b = 2;", None),
+        ("UPDATE t SET a = 1; SELECT 1", None),
+        ("ALTER TABLE t UPDATE a = 1", None),
+        ("SELECT 'UPDATE t SET a = 1'", None),
+    ],
+)
+def test_an_update_without_a_condition_is_of_every_row(sql: str, sent: str | None) -> None:
+    assert statements.with_where(sql) == (sql if sent is None else sent)

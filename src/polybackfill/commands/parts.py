@@ -207,10 +207,15 @@ class Parts:
             later=later,
             limit=self._choice.limit,
             skip=self._choice.skip,
+            has_ended=partial(self._ledger.has_ended, kind),
         )
+        ended = 0
+        if kind == units.POSITIONS and not self._choice.whole:
+            # A portion is chosen among what earlier runs have left of the reading.
+            ended = self._ledger.count_ended(kind, units.FULL_HISTORY)
 
         async def count() -> feed.Expected:
-            keys = self._choice.cut(await _COUNTS[kind](store))
+            keys = self._choice.cut(max(0, await _COUNTS[kind](store) - ended))
             left = keys - (self._ended_keys(kind) if kind == units.POSITIONS else 0)
             return feed.Expected(keys, kinds.KINDS[kind].requests(max(0, left)))
 

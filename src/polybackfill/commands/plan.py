@@ -65,6 +65,9 @@ async def build_from(
     listed = None if source in _SOURCES else _from_file(source)
     with lock.held(chosen.ledger_dir):
         async with context.open_store(chosen, migrate=True) as store:
+            # A plan that was dropped is a plan to be built anew.
+            names = [table for table, _ in plan_table.TABLES.values()]
+            await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=names)
             found = listed or plan.Keys(wallets=await _ranked(store, source, top))
             report: dict[str, Any] = {"source": source, "excluded": found.excluded}
             for kind, keys in ((WALLETS, found.wallets), (CONDITIONS, found.conditions)):

@@ -11,7 +11,7 @@ from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
 from polybackfill.daemon import signals
-from polybackfill.store import client
+from polybackfill.store import client, statements
 
 
 def sql(arguments: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def sql(arguments: argparse.Namespace) -> int:
 
 async def _sql(chosen: settings.Settings, statement: str, fmt: str) -> None:
     async with context.open_store(chosen) as store:
-        async for piece in store.stream(statement, fmt):
+        async for piece in store.stream(statements.with_where(statement), fmt):
             sys.stdout.buffer.write(piece)
         sys.stdout.flush()
 

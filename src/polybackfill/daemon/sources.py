@@ -177,7 +177,8 @@ class Slices:
 class Batches:
     """Keys of the store as units of one reading, `size` keys each.
 
-    `later`: what the second and every further listing asks for instead.
+    `later`: what the second and every further listing asks for instead. `skip` and `limit` count
+    the keys of which `has_ended` says that an earlier run has not ended them in this reading.
     """
 
     def __init__(
@@ -190,9 +191,11 @@ class Batches:
         later: Listing | None = None,
         limit: int | None = None,
         skip: int = 0,
+        has_ended: Callable[[str], bool] = lambda _key: False,
     ) -> None:
         self._kind = kind
         self._sweep = sweep
+        self._has_ended = has_ended
         self._size = size
         self._keys = keys
         self._later = later or keys
@@ -211,7 +214,10 @@ class Batches:
 
     def _chosen(self, chunk: list[str]) -> list[str]:
         """What of this chunk `--skip` and `--limit` leave."""
+        if self._end is None and not self._skip:
+            return chunk
+        left = [key for key in chunk if not self._has_ended(sweeps.key(key, self._sweep))]
         first = max(0, self._skip - self._seen)
         end = None if self._end is None else max(0, self._end - self._seen)
-        self._seen += len(chunk)
-        return chunk[first:end]
+        self._seen += len(left)
+        return left[first:end]

@@ -86,7 +86,7 @@ def _query(
     sql: str, query_id: str, params: Mapping[str, str], headers: Mapping[str, str]
 ) -> engine.Query:
     return engine.Query(
-        sql,
+        statements.with_where(sql),
         query_id,
         database=params.get("database") or headers.get("X-ClickHouse-Database") or "default",
         format=params.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated",

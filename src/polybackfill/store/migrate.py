@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -84,12 +85,17 @@ async def missing(store: client.Store) -> list[str]:
     return [name for name in created() if name not in there]
 
 
-async def restore(store: client.Store, *, cluster: str | None = None) -> list[str]:
-    """Make what was applied once and is gone, empty; the names of what was missing."""
-    lost = await missing(store)
-    if lost:
-        for migration in known():
-            for statement in migration.statements(cluster):
+async def restore(
+    store: client.Store, *, cluster: str | None = None, only: Sequence[str] | None = None
+) -> list[str]:
+    """Make what was applied once and is gone, empty; the names of what was missing.
+
+    `only`: of these tables alone.
+    """
+    lost = [name for name in await missing(store) if only is None or name in only]
+    for migration in known() if lost else ():
+        for statement in migration.statements(cluster):
+            if only is None or set(_CREATED.findall(statement)) & set(lost):
                 await store.command(statement)
     return lost
 

@@ -45,6 +45,12 @@ _KILL_ONE = re.compile(
 )
 
 
+# Literals, quoted names and comments: what stands in them is no SQL.
+_TEXTS = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+_WHERE = re.compile(r"\bWHERE\b", re.IGNORECASE)
+
 _LITERAL = str.maketrans(
     {"\\": "\\\\", "'": "\\'", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
 )
@@ -75,6 +81,23 @@ def first_word(sql: str) -> str:
     """The verb of a statement in capitals, '' when there is none."""
     match = _FIRST_WORD.match(sql)
     return match.group(1).upper() if match else ""
+
+
+def with_where(sql: str) -> str:
+    """The statement; an UPDATE without a condition, which ClickHouse refuses, changes every row."""
+    if first_word(sql) != "UPDATE":
+        return sql
+    bare = _TEXTS.sub(_blanked, sql).rstrip()
+    end = len(bare) - 1 if bare.endswith(";") else len(bare)
+    if _WHERE.search(bare) or ";" in bare[:end]:
+        return sql
+    return f"{sql[:end]}\nWHERE true{sql[end:]}"
+
+
+def _blanked(text: re.Match[str]) -> str:
+    """As long as before: a comment as blanks, any other text as a name."""
+    is_comment = text.group().startswith(("--", "/*"))
+    return (" " if is_comment else "x") * len(text.group())
 
 
 def data_insert(sql: str) -> tuple[Insert, int] | None:

@@ -107,6 +107,10 @@ async def test_batches_hold_the_keys_that_limit_and_skip_leave() -> None:
     found = [unit.keys async for unit in batches()]
     assert found == [("1@s", "2@s"), ("3@s", "4@s"), ("5@s", "6@s")]
     assert [unit async for unit in batches()] == []
+    next_ones = sources.Batches(
+        "resolutions", "s", 2, keys, limit=2, has_ended=lambda key: key in found[0]
+    )
+    assert [unit.keys async for unit in next_ones()] == [("0@s", "3@s")]
     twice = sources.Batches("resolutions", "s", 20, keys, later=later)
     assert [len(unit.keys) async for unit in twice()] == [5, 5]
     assert [unit.keys async for unit in twice()] == [("x@s",)]
