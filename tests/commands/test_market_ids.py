@@ -311,7 +311,8 @@ def test_alerts_name_what_is_low(office: Office) -> None:
     assert told["verdict"] == "insufficient"
     assert len(told["alerts"]) == 2
     shown = office.desk.call("market-ids", "status", code=3).out
-    assert "ALERT: 0 % of the trades have a market id, below 90 %" in shown
+    alert = "ALERT: 0 % of the trades of external_trades_raw have a market id, below 90 %"
+    assert alert in shown
 
 
 def test_bad_words_are_refused(office: Office) -> None:
@@ -366,9 +367,58 @@ def test_finalize_all_needs_no_lookups_after_a_run_that_found_all_ids(office: Of
     desk.call("dims", "build")
     assert not office.results.exists()
     assert desk.json("finalize-all")["market_ids"]["total_lookups"] == 0
+    traded = desk.sql(
+        "SELECT condition_id, any(market_id) AS market FROM external_trades_raw GROUP BY ALL"
+    )
+    said = desk.call("market-ids", "lookup").out
+    assert f"{len(traded)} conditions with a market are now in\n  {office.results}\n" in said
+    assert "nothing had to be asked for" in said
+    lines = {line["condition_id"][2:]: line["market_id"] for line in office.lines()}
+    assert lines == {row["condition_id"]: office.truth[row["condition_id"]] for row in traded}
+    assert desk.json("market-ids", "finalize")["total_lookups"] == len(traded)
+    assert desk.json("finalize-all")["market_ids"]["total_lookups"] == len(traded)
+    assert desk.json("market-ids", "lookup")["known_before"] == 0
+    assert len(office.lines()) == len(traded), "nothing is written twice"
+    desk.call("market-ids", "apply")  # the map is not refused
+
+
+def test_the_users_own_trades_alone_are_looked_up_counted_and_finalized(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    desk = new_desk()
+    desk.move_out()
+    desk.call("run", "markets", "events", "--limit", 1)
+    desk.call("dims", "build")
+    desk.call("sql", "TRUNCATE TABLE api_market_rows")
+    unlisted = sandbox.ask("universe")["special"][UNLISTED]
+    known = [one for one in sandbox.lines("markets") if one["condition_id"] not in ("", unlisted)]
+    rows = [
+        {
+            "trade_id": f"{number}-{copy}",
+            "condition_id": market["condition_id"],
+            "market_id": market["market_id"] if number < 3 else "",
+        }
+        for number, market in enumerate(known[:20])
+        for copy in range(2)
+    ]
+    body = "\n".join(json.dumps(row) for row in rows)
+    desk.call("sql", f"INSERT INTO trades_raw FORMAT JSONEachRow {body}")
+
+    told = desk.json("market-ids", "status", code=3)
+    assert told["verdict"] == "insufficient"
+    assert told["user_trades"]["pending"] == 2 * 17
+    assert any("trades of trades_raw have a market id" in alert for alert in told["alerts"])
+    shown = desk.call("market-ids", "status", code=3).out
+    assert "trades_raw: 6 of 40 trades have a market id" in shown
+    assert "pending: 17 conditions, 34 trades" in shown
+
     desk.call("market-ids", "lookup")
-    assert desk.json("market-ids", "finalize")["total_lookups"] == 0
-    assert desk.json("finalize-all")["market_ids"]["total_lookups"] == 0
+    assert desk.json("finalize-all")["market_ids"]["valid_mappings"] >= 17
+    assert "no wallet has profit and loss" in desk.call("finalize-all").out
+    desk.call("market-ids", "apply", "--write")
+    told = desk.json("market-ids", "status")
+    assert (told["verdict"], told["alerts"]) == ("target met", [])
+    assert told["trades_raw"]["with_id"] == 40
 
 
 def test_one_lookup_or_apply_at_a_time(office: Office) -> None:

@@ -44,7 +44,8 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     lookups = market_ids.finalized(folder)["metadata"]
     if lookups["conflicts"]:
         return _stopped(arguments, lookups)
-    categories = report.written(chosen)
+    # `trades_raw` alone has market ids to finalize, and no trades for profit and loss.
+    categories = report.written(chosen, may_be_empty=True)
     document = {
         "market_ids": lookups,
         "categories": categories,
@@ -100,6 +101,9 @@ def _print(document: dict[str, Any]) -> None:
     print(f"market ids: {told['valid_mappings']:,} of {told['total_lookups']:,} conditions")
     tables.show("files", document["files"])
     held = document["coverage"]
+    if not held["wallets"]:
+        print("no wallet has profit and loss: it is computed from external_trades_raw, pm_trades")
+        print("and vw_trades_canonical, which hold no trade (polybackfill run)")
     print(f"wallets by coverage ({held['wallets']:,} in all):")
     for level in _LEVELS:
         print(f"  {level} % and more: {held[f'from_{level}']:,}")

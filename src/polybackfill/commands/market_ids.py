@@ -30,7 +30,8 @@ WORKERS = 5
 _TURN_S = 1.0  # the other one takes minutes
 _LINE_S = 5.0
 _LOCAL = "api_markets_staging"
-_WRITTEN_AT_ONCE = 1_000
+_CARRIED = "store"
+_WRITTEN_AT_ONCE = 10_000
 
 
 def lookup(arguments: argparse.Namespace) -> int:
@@ -62,6 +63,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         book = lookup_book.Book(data_dir)
         waiting = await _waiting(ids, book, chosen.backfill.limit)
         locally = await _resolve_locally(ids, book, waiting, clock)
+        known_before = await _write_known(ids, book, clock)
         backfill = chosen.backfill
         api.require_free(chosen)
         search = lookups.Lookup(
@@ -89,13 +91,15 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         "asked": tally.asked,
         "found": tally.found,
         "found_without_asking": locally,
+        "known_before": known_before,
+        "mappings": len(book.told.hits),
         "missed": tally.missed,
         "reasons": dict(tally.reasons),
         "lookup_failed": tally.failed_for_good,
         "foreign_answers": tally.foreign,
         "requests": tally.requests,
         "took_s": round(time.monotonic() - began_at, 1),
-        "file": str(data_dir / lookup_book.RESULTS),
+        "file": str((data_dir / lookup_book.RESULTS).absolute()),
         "coverage": coverage,
     }
 
@@ -132,11 +136,30 @@ async def _resolve_locally(
             hits.append(
                 lookup_book.Hit(one.condition_id, found.market_id, _LOCAL, (), found.tokens)
             )
-    for first in range(0, len(hits), _WRITTEN_AT_ONCE):
-        await asyncio.to_thread(
-            book.append, hits[first : first + _WRITTEN_AT_ONCE], (), clock.now()
-        )
+    await _write(book, hits, clock)
     return len(hits)
+
+
+async def _write_known(
+    ids: market_ids.MarketIds, book: lookup_book.Book, clock: clocks.Clock
+) -> int:
+    """Add what nobody has to look up, because the store knows it, so that the file holds the whole
+    map; how many conditions that were.
+    """
+    told = book.told
+    hits = [
+        lookup_book.Hit(one.condition_id, one.market_id, _CARRIED)
+        async for one in ids.known_of_traded()
+        if one.condition_id not in told.hits and one.condition_id not in told.conflicts
+    ]
+    await _write(book, hits, clock)
+    return len(hits)
+
+
+async def _write(book: lookup_book.Book, hits: list[lookup_book.Hit], clock: clocks.Clock) -> None:
+    for first in range(0, len(hits), _WRITTEN_AT_ONCE):
+        chunk = hits[first : first + _WRITTEN_AT_ONCE]
+        await asyncio.to_thread(book.append, chunk, (), clock.now())
 
 
 async def _show(tally: lookups.Tally, clock: clocks.Clock) -> None:
@@ -173,7 +196,12 @@ def _print_lookup(found: dict[str, Any]) -> None:
             "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
             f"{questions.FILTER}. Such answers were not believed; see the API's changelog"
         )
-    print(f"  in {found['took_s']} s, appended to {found['file']}")
+    if found["known_before"]:
+        print(f"  {found['known_before']:,} more were known, from a run or an apply before")
+    if not found["asked"]:
+        print("  nothing had to be asked for")
+    print(f"  in {found['took_s']} s; {found['mappings']:,} conditions with a market are now in")
+    print(f"  {found['file']}")
     for line in id_coverage.lines(found["coverage"]):
         print(line)
     print("  next: polybackfill market-ids finalize, then polybackfill market-ids apply")

@@ -36,13 +36,16 @@ def categories(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-def written(chosen: settings.Settings) -> dict[str, Any]:
-    """Compute and write the breakdown; what it came to. Raises errors.Stop."""
+def written(chosen: settings.Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """Compute and write the breakdown; what it came to. Raises errors.Stop.
+
+    `may_be_empty`: without a trade to compute from the breakdown names no wallet.
+    """
     folder = chosen.backfill.data_dir
     context.require_store(chosen)
     context.make_folder(folder, "BACKFILL_DATA_DIR")
     with turns.turn(folder / LOCK_FILE, "report categories"):
-        return context.run(_categories(chosen))
+        return context.run(_categories(chosen, may_be_empty=may_be_empty))
 
 
 async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
@@ -51,17 +54,19 @@ async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]
         return await _made(store, chosen)
 
 
-async def _categories(chosen: settings.Settings) -> dict[str, Any]:
+async def _categories(chosen: settings.Settings, *, may_be_empty: bool) -> dict[str, Any]:
     async with context.open_store(chosen, migrate=True) as store:
-        return await _made(store, chosen)
+        return await _made(store, chosen, may_be_empty=may_be_empty)
 
 
-async def _made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+async def _made(
+    store: stores.Store, chosen: settings.Settings, *, may_be_empty: bool = False
+) -> dict[str, Any]:
     (known,) = await store.rows(
         "SELECT (SELECT count() FROM trades_for_pnl) AS trades, "
         "(SELECT count() FROM markets_dim) AS markets"
     )
-    if not known["trades"]:
+    if not known["trades"] and not may_be_empty:
         raise errors.Stop("no trade is stored yet: polybackfill run")
     if not known["markets"]:
         print(

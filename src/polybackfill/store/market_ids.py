@@ -128,6 +128,25 @@ SELECT reinterpretAsUInt64(reverse(substring(unhex(condition_id), 1, 8))) AS hig
 FROM ({_KNOWN.format(applied="1", listed="1")})
 WHERE number > 0 ORDER BY high, low
 """
+# What is known of the conditions that were traded; at last the id that stands on the trades.
+_KNOWN_OF_TRADED = f"""
+WITH traded AS ({{traded}}),
+known AS (
+    {_KNOWN.format(applied="condition_id IN (traded)", listed="condition_id IN (traded)")}
+)
+SELECT condition_id, if(known.market = '', carried.market, known.market) AS market_id
+FROM traded
+LEFT JOIN known USING (condition_id)
+LEFT JOIN (
+    SELECT condition_id, anyIf(market_id, NOT {_LACKING}) AS market
+    FROM {TRADES} GROUP BY condition_id
+) AS carried USING (condition_id)
+WHERE market_id != '' AND length(condition_id) = 64 AND match(condition_id, '^[0-9a-f]+$')
+ORDER BY condition_id
+SETTINGS join_use_nulls = 0
+"""
+_TRADED_HERE = f"SELECT DISTINCT condition_id FROM {TRADES}"
+_TRADED_THERE = f"SELECT DISTINCT {_USER_CONDITION} AS condition_id FROM {USER_TRADES}"
 _WITHDRAW = """
 INSERT INTO condition_market_id_rows
     (condition_id, market_id, source, verified_at, version, is_deleted)
@@ -237,6 +256,14 @@ class MarketIds:
             "AND condition_id NOT IN (SELECT condition_id FROM condition_market_ids)"
         ):
             yield Listed(condition, market, _texts(tokens))
+
+    async def known_of_traded(self) -> AsyncIterator[Listed]:
+        """The market of each traded condition, of either table, that the store knows."""
+        traded = _TRADED_HERE
+        if await self._user_has_ids():
+            traded = f"{_TRADED_HERE} UNION DISTINCT {_TRADED_THERE}"
+        async for condition, market in self._fields(_KNOWN_OF_TRADED.format(traded=traded)):
+            yield Listed(condition, market)
 
     async def listed(self) -> AsyncIterator[Listed]:
         """Every market id the lists know, with its condition."""

@@ -5,6 +5,7 @@ Everything is weighted by trades: a condition with a thousand of them counts a t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,12 +22,13 @@ async def read(ids: market_ids.MarketIds, told: lookup_book.Told) -> dict[str, A
     """Coverage now and projected, what is pending, and what calls for attention.
 
     `projected`: the share when all mappings found so far are applied. `pending`: trades whose
-    condition is still to be found; `lookup_failed`: trades whose condition was given up.
+    condition is still to be found; `lookup_failed`: trades whose condition was given up. `trades`
+    counts those of external_trades_raw, `user_trades` those of trades_raw; the verdict is on the
+    table that will have the smaller share.
     """
     stored, by_join = await ids.coverage(), await ids.user_coverage()
     counts = dict.fromkeys(("found", "pending", "lookup_failed"), 0)
-    conditions = dict(counts)
-    user_found = 0
+    conditions, user_counts = dict(counts), dict(counts)
     async for one in ids.missing():
         miss = told.misses.get(one.condition_id)
         state = "pending"
@@ -35,12 +37,18 @@ async def read(ids: market_ids.MarketIds, told: lookup_book.Told) -> dict[str, A
         elif miss is not None and miss.status == lookup_book.LOOKUP_FAILED:
             state = "lookup_failed"
         counts[state] += one.trades
+        user_counts[state] += one.user_trades
         conditions[state] += 1
-        user_found += one.user_trades if state == "found" else 0
     # Of conditions whose mapping is applied, whose trades only wait for the next fill.
     waiting = stored.trades - stored.with_id - sum(counts.values())
     share = stored.share
     projected = _share(stored.with_id + counts["found"] + waiting, stored.trades)
+    shares = {"external_trades_raw": (share, _share(counts["pending"], stored.trades))}
+    projections = [projected]
+    if by_join is not None:
+        projections.append(_share(by_join.with_id + user_counts["found"], by_join.trades))
+        pending = _share(user_counts["pending"], by_join.trades)
+        shares["trades_raw"] = (by_join.share, pending)
     return {
         "external_trades_raw": {**asdict(stored), "share": share, "projected_share": projected},
         "trades_raw": None
@@ -48,12 +56,13 @@ async def read(ids: market_ids.MarketIds, told: lookup_book.Told) -> dict[str, A
         else {
             **asdict(by_join),
             "share": by_join.share,
-            "projected_share": _share(by_join.with_id + user_found, by_join.trades),
+            "projected_share": projections[1],
         },
         "trades": {**counts, "to_fill": max(waiting, 0)},
+        "user_trades": user_counts,
         "conditions": conditions,
-        "verdict": _verdict(projected),
-        "alerts": _alerts(share, _share(counts["pending"], stored.trades)),
+        "verdict": _verdict(projections),
+        "alerts": [alert for table in shares for alert in _alerts(table, *shares[table])],
     }
 
 
@@ -70,20 +79,20 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"({formats.percent(held['share'])}){how}, "
             f"{formats.percent(held['projected_share'])} when all that is found is applied"
         )
-    trades, conditions = found["trades"], found["conditions"]
-    told += [
-        f"  {state}: {conditions[state]:,} conditions, {trades[state]:,} trades"
-        for state in conditions
-    ]
-    told += [f"  ALERT: {alert}" for alert in found["alerts"]]
-    return told or ["no trades are stored yet"]
+    if not told:
+        return ["no trades are stored yet"]
+    for state, conditions in found["conditions"].items():
+        trades = found["trades"][state] + found["user_trades"][state]
+        told.append(f"  {state}: {conditions:,} conditions, {trades:,} trades")
+    return told + [f"  ALERT: {alert}" for alert in found["alerts"]]
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _verdict(projected: float | None) -> str:
+def _verdict(projections: Sequence[float | None]) -> str:
+    projected = min((share for share in projections if share is not None), default=None)
     if projected is None:
         return "no trades"
     if projected >= AIM:
@@ -91,14 +100,16 @@ def _verdict(projected: float | None) -> str:
     return "below target" if projected >= LOW else "insufficient"
 
 
-def _alerts(share: float | None, pending: float | None) -> list[str]:
+def _alerts(table: str, share: float | None, pending: float | None) -> list[str]:
     if share is None or pending is None:
         return []
     found = []
     if share < LOW:
         found.append(
-            f"{formats.percent(share)} of the trades have a market id, below {formats.percent(LOW)}"
+            f"{formats.percent(share)} of the trades of {table} have a market id, "
+            f"below {formats.percent(LOW)}"
         )
     if pending > PENDING_HIGH:
-        found.append(f"{formats.percent(pending)} of the trades wait for a lookup, above 5 %")
+        waits = formats.percent(pending)
+        found.append(f"{waits} of the trades of {table} wait for a lookup, above 5 %")
     return found

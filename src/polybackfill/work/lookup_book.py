@@ -37,7 +37,9 @@ NO_IDS = frozenset({"", "unknown", "null", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A condition and its market. `source`: gamma or api_markets_staging."""
+    """A condition and its market. `source`: gamma, api_markets_staging, or store for what trades
+    carried already.
+    """
 
     condition_id: str
     market_id: str
