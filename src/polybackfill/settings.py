@@ -74,7 +74,8 @@ class Backfill(BaseSettings):
         Path("data"), description="Everything a run writes, the checkpoint excepted."
     )
     checkpoint_dir: Path = pydantic.Field(
-        Path("checkpoints"), description="Where the ledgers of all runs lie."
+        Path("checkpoints"),
+        description="Where the ledgers of all runs lie; in `data_dir` where only that is set.",
     )
     run_name: str = pydantic.Field(
         "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's ledger."
@@ -203,7 +204,7 @@ class Settings(pydantic.BaseModel):
 
 
 def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Settings:
-    """Put the sources together; `flags` holds what was typed, by setting name.
+    """Put the sources together, with absolute folders; `flags`: what was typed, by setting name.
 
     Raises errors.Stop (exit 78) naming the setting, its value, its origin and the remedy.
     """
@@ -214,11 +215,26 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
     watchlist = _build(Watchlist, tables.get("watchlist", {}), {}, path, origins)
     return Settings(
-        backfill=backfill,
+        backfill=_placed(backfill, origins),
         clickhouse=clickhouse,
         watchlist=watchlist,
         origins=origins,
         unknown=tuple(_unknown_names()),
+    )
+
+
+def _placed(backfill: Backfill, origins: dict[str, str]) -> Backfill:
+    """With absolute folders, and the checkpoint in the data folder where only that one is set, so
+    that a command finds both wherever it is typed.
+    """
+    checkpoint_dir = backfill.checkpoint_dir
+    if "BACKFILL_DATA_DIR" in origins and "BACKFILL_CHECKPOINT_DIR" not in origins:
+        checkpoint_dir = backfill.data_dir / checkpoint_dir
+    return backfill.model_copy(
+        update={
+            "data_dir": backfill.data_dir.absolute(),
+            "checkpoint_dir": checkpoint_dir.absolute(),
+        }
     )
 
 

@@ -220,10 +220,10 @@ def test_nothing_of_nothing_is_not_available(new_desk: NewDesk) -> None:
     """Seed 001, coverage report: 0/0 shows n/a, in an empty store."""
     desk = new_desk()
     desk.call("report", "coverage")
-    text = (desk.folder / "EXTERNAL_COVERAGE_STATUS.md").read_text()
+    text = (desk.data / "EXTERNAL_COVERAGE_STATUS.md").read_text()
     assert "| External share of volume | n/a |" in text
     assert "0 + 0 - 0 = 0 = 0: PASS" in text
-    assert (desk.folder / "EXTERNAL_COVERAGE_STATUS.html").exists()
+    assert (desk.data / "EXTERNAL_COVERAGE_STATUS.html").exists()
 
 
 def test_questions_cannot_break_the_page(filled: desks.Desk) -> None:

@@ -34,7 +34,7 @@ def test_without_any_source_the_defaults_hold():
     loaded = settings.load()
     assert loaded.backfill.data_url == "https://data-api.polymarket.com"
     assert loaded.clickhouse.host is None
-    assert loaded.ledger_dir == Path("checkpoints/main")
+    assert loaded.ledger_dir == Path.cwd() / "checkpoints" / "main"
     assert loaded.origins == {}
     assert loaded.unknown == ()
 
@@ -187,3 +187,10 @@ def test_a_refused_password_is_not_printed():
     message = refusal()
     assert "CLICKHOUSE_PASSWORD" in message
     assert "12345678" not in message
+
+
+def test_where_only_the_data_folder_is_set_the_checkpoint_lies_in_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("BACKFILL_DATA_DIR", str(tmp_path / "kept"))
+    assert settings.load().ledger_dir == tmp_path / "kept" / "checkpoints" / "main"
+    monkeypatch.setenv("BACKFILL_CHECKPOINT_DIR", "own")
+    assert settings.load().ledger_dir == Path.cwd() / "own" / "main"

@@ -99,9 +99,8 @@ def add_report(commands: menu.Menu) -> None:
     coverage.add_argument(
         "--output",
         type=Path,
-        default=Path("EXTERNAL_COVERAGE_STATUS.md"),
         metavar="FILE",
-        help="default %(default)s; the page is FILE with .html",
+        help="default EXTERNAL_COVERAGE_STATUS.md in the data folder; the page is FILE with .html",
     )
     categories = actions.command(
         "categories",

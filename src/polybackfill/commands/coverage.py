@@ -22,11 +22,14 @@ FILE = "EXTERNAL_COVERAGE_STATUS.md"
 def report(arguments: argparse.Namespace) -> int:
     """Write both files; exit 3 when the union or the trade ids do not hold what is claimed."""
     chosen = context.settings_of(arguments)
-    text_file: Path = arguments.output
+    named: Path | None = arguments.output
+    text_file = (named or chosen.backfill.data_dir / FILE).absolute()
     page_file = text_file.with_suffix(".html")
     if page_file == text_file:
         raise errors.Stop(f"--output {text_file}: name the Markdown file; the page goes beside it")
     context.require_store(chosen)
+    if named is None:
+        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
     _write_both(figures, chosen, text_file)
     if arguments.json:
