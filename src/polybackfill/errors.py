@@ -54,6 +54,8 @@ class Retry(BackfillError):
     `pause_host_s`: everybody on that host must pause this long.
     `split`: the question was too big for the edge; halve the batch before asking again.
     `timed_out`: no answer came in time, by our clock or by the server's.
+    `host_fault`: the host refuses what it always answers, so this is not about the question.
+    `unreadable`: what came is no answer of this route, whatever its status says.
     """
 
     def __init__(
@@ -64,12 +66,16 @@ class Retry(BackfillError):
         pause_host_s: float | None = None,
         split: bool = False,
         timed_out: bool = False,
+        host_fault: bool = False,
+        unreadable: bool = False,
     ) -> None:
         super().__init__(message)
         self.after_s = after_s
         self.pause_host_s = pause_host_s
         self.split = split
         self.timed_out = timed_out
+        self.host_fault = host_fault
+        self.unreadable = unreadable
 
 
 class Reject(BackfillError):

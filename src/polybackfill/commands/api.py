@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.commands import context
-from polybackfill.polymarket import http, limits
+from polybackfill.polymarket import controls, http, limits
 from polybackfill.work import lock
 
 
@@ -38,6 +38,7 @@ def client_of(
         clock=clock,
         deadline_s=backfill.request_deadline_s if deadline_s is None else deadline_s,
         refusal_pause_s=backfill.host_pause_s,
+        controls=controls.CONTROLS,
     )
 
 

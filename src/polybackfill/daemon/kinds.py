@@ -10,6 +10,7 @@ from typing import Protocol
 from polybackfill import clock as clocks
 from polybackfill.polymarket import (
     clob,
+    controls,
     endpoints,
     gamma,
     lookups,
@@ -42,17 +43,20 @@ Walk = Callable[[units.Unit, walk.Resume | None, Ground], AsyncIterator[walk.Pag
 class Kind:
     """One kind of unit.
 
-    `route`: where most of its requests go, whose narrow budget it is paced by. `harmless`: what the
-    route answers at once, with or without rows, as long as it works at all. `keys_per_request`: how
-    many keys share a request when each has few rows; `lists`: how many are read for each of them.
+    `route`: where most of its requests go, whose narrow budget it is paced by. `keys_per_request`:
+    how many keys share a request when each has few rows; `lists`: how many are read for each.
     """
 
     name: str
     route: endpoints.Route
     walk: Walk
-    harmless: Harmless
     keys_per_request: int = 1
     lists: int = 1
+
+    @property
+    def harmless(self) -> Harmless:
+        """What the route answers at once, with or without rows, as long as it works at all."""
+        return controls.CONTROLS[self.route].params
 
     def requests(self, keys: int, rows: int = 0) -> int:
         """How many are expected for so many keys with so many rows together."""
@@ -113,45 +117,37 @@ def _by_keys(walk_unit: WalkUnit) -> Walk:
     return begin
 
 
-_ONE_ROW = ("limit", "1")
-_NOBODY = ("user", f"0x{1:040x}")
-
 _ALL = (
-    Kind(units.CLOB, endpoints.CLOB_MARKETS, _by_keys(clob.walk_unit), harmless=()),
-    Kind(units.MARKETS, endpoints.MARKETS, _by_keys(gamma.walk_markets), harmless=(_ONE_ROW,)),
-    Kind(units.EVENTS, endpoints.EVENTS, _by_keys(gamma.walk_events), harmless=(_ONE_ROW,)),
+    Kind(units.CLOB, endpoints.CLOB_MARKETS, _by_keys(clob.walk_unit)),
+    Kind(units.MARKETS, endpoints.MARKETS, _by_keys(gamma.walk_markets)),
+    Kind(units.EVENTS, endpoints.EVENTS, _by_keys(gamma.walk_events)),
     Kind(
         units.LOOKUPS,
         endpoints.MARKETS,
         _by_keys(lookups.walk_unit),
-        harmless=(_ONE_ROW,),
         keys_per_request=lookups.MAX_CONDITIONS,
     ),
     Kind(
         units.CONDITIONS,
         endpoints.TRADES,
         _conditions,
-        harmless=(_ONE_ROW,),
         keys_per_request=units.MAX_KEYS_PER_BATCH,
     ),
     Kind(
         units.WALLETS,
         endpoints.ACTIVITY,
         _wallets,
-        harmless=(_NOBODY, _ONE_ROW),
     ),
     Kind(
         units.POSITIONS,
         endpoints.POSITIONS,
         _by_keys(positions.walk_unit),
-        harmless=(_NOBODY, _ONE_ROW),
         lists=len(positions.LISTS),
     ),
     Kind(
         units.RESOLUTIONS,
         endpoints.RESOLUTIONS,
         _by_keys(resolutions.walk_unit),
-        harmless=(("condition", f"0x{1:064x}"),),
         keys_per_request=units.MAX_KEYS_PER_BATCH,
     ),
 )

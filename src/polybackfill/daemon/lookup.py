@@ -152,7 +152,10 @@ class Lookup:
                 half = len(conditions) // 2
                 self._split += [(closed, conditions[:half]), (closed, conditions[half:])]
                 return
-            await self._give_up(conditions, error)
+            if error.host_fault:
+                self._split.append((closed, conditions))  # nothing is known of these yet
+            else:
+                await self._give_up(conditions, error)
             if self._client.silent_s(market_ids.ROUTE) > _SILENT_S:
                 raise errors.Stop(
                     f"Gamma does not answer ({error}); what was found is kept, start the lookup "

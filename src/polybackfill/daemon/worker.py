@@ -107,10 +107,7 @@ class Walker:
         if self._client.silent_s(route) <= _OUTAGE_S:
             return
         progress.doing = f"asking whether {route.name} answers"
-        try:
-            await self._client.get(route, self._fresh(self._kind.harmless), progress)
-        except errors.GiveUp as error:
-            log.info("route.answers", route=route.name, error=str(error))
+        await self._client.prove(route, progress)
 
     async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
@@ -147,8 +144,19 @@ class Walker:
         self, attempt: walk.Attempt[walk.Answer], progress: marks.Progress
     ) -> walk.Answer:
         """What an attempt for one page brings, after as many tries as it may take."""
+
+        async def understood() -> walk.Answer:
+            try:
+                answer = await attempt()
+            except errors.Retry as error:
+                if error.unreadable:
+                    self._client.unreadable(self._kind.route)
+                raise
+            self._client.understood(self._kind.route)
+            return answer
+
         return await retry.persist(
-            attempt,
+            understood,
             progress,
             attempts=self._page_attempts,
             backoff_cap_s=self._backoff_cap_s,
@@ -175,7 +183,7 @@ class Walker:
             log.warning("unit.split", unit=lease.unit.id, error=str(error))
             self._queue.split(lease)
             return
-        outage = self.is_outage(lease)
+        outage = error.host_fault or self.is_outage(lease)
         # Of a host that is out hundreds of units say the same, every few seconds; `route.out` says
         # it for all of them.
         (log.debug if outage else log.warning)(

@@ -10,6 +10,8 @@ The edge queues before it refuses. So three things are watched, all in units of 
   slow ones, do not move a low quarter of two seconds.
 - *Refusal.* A 429 (or the edge's 403) silences the route for W/20, doubled while refusals go on;
   one request at a time finds out whether it is over.
+- *Silence.* A request was given up, and nothing that was sent after it was answered. One request at
+  a time finds out here too: whatever is sent to a server that stands still arrives when it goes on.
 
 A cut goes to 95 % of what the server served during the last window, measured at an answer that
 had to queue, or at a refusal: at that moment a sliding window is full, so the count *is* the
@@ -36,7 +38,7 @@ from dataclasses import dataclass, field
 
 from polybackfill.polymarket import latencies
 
-TOO_MANY, FORBIDDEN = 429, 403
+OK, TOO_MANY, FORBIDDEN = 200, 429, 403
 
 SLOTS = 1.5  # times what rate and usual latency need
 SPARE_SLOTS = 4
@@ -78,6 +80,7 @@ class Lane:
         self._window_s = window_s
         self._numbers = itertools.count()
         self._waiting: dict[int, float] = {}
+        self._passed: dict[int, float] = {}  # number → when one sent later had arrived
         self._served: deque[float] = deque()
         self._active_since = self._judged_at = self._slots_full_at = -math.inf
         self._pressed_since: float | None = None
@@ -86,6 +89,8 @@ class Lane:
         self._hold, self._try_at, self._step = HOLD, -math.inf, FIRST_STEP
         self._refused_at = self._silent_until = -math.inf
         self._silence = FIRST_SILENCE
+        self._newest_answered = -math.inf  # when the newest of the answered requests was sent
+        self._lost_at = -math.inf
         self._refused_rate = 0.0  # served when the last refusal came
         self._row_from, self._row_at = full_rate, -math.inf
         self._series_from = full_rate
@@ -117,9 +122,43 @@ class Lane:
         if number in self._waiting:
             self._waiting[number] = now
 
-    def answered(self, number: int, now: float, status: int) -> None:
-        """The head of an answer arrived."""
+    def answered(self, number: int, now: float, status: int) -> float:
+        """The head of an answer arrived; when its request had reached the server at the latest."""
         sent_at = self._waiting.pop(number)
+        self._newest_answered = max(self._newest_answered, sent_at)
+        if sent_at > self._lost_at:
+            self._lost_at = -math.inf
+        self._learn_from(sent_at, now, status)
+        passed = self._passed.pop(number, math.inf)
+        if status != OK:
+            return now
+        self.latencies.note_fastest(now, now - sent_at)
+        arrived_by = now - self.latencies.fastest_s
+        self._note_passed(sent_at, arrived_by)
+        # Of one that took very long nothing is inferred: it may have been held alone.
+        if now - sent_at <= self.latencies.credible_s:
+            arrived_by = min(arrived_by, passed)
+        return max(sent_at, arrived_by)
+
+    def _note_passed(self, sent_at: float, arrived_by: float) -> None:
+        """The way was open at `arrived_by` for what was sent at `sent_at`, so nothing sent before
+        that was held on it any more.
+        """
+        for number, waiting_since in self._waiting.items():
+            if waiting_since <= sent_at:
+                self._passed.setdefault(number, arrived_by)
+
+    def gone(self, number: int, now: float, *, given_up: bool = False) -> None:
+        """The request ended without an answer, or was never sent. `given_up`: by us."""
+        sent_at = self._waiting.pop(number, None)
+        self._passed.pop(number, None)
+        if sent_at is None:
+            return
+        if given_up and sent_at > self._newest_answered:
+            self._lost_at = now
+        self._judge(now)
+
+    def _learn_from(self, sent_at: float, now: float, status: int) -> None:
         if status in (TOO_MANY, FORBIDDEN):
             self.refusals += 1
             self._refuse(sent_at, now, cut=status == TOO_MANY)
@@ -130,17 +169,12 @@ class Lane:
         self._note(sent_at, now)
         self._judge(now)
 
-    def gone(self, number: int, now: float) -> None:
-        """The request ended without an answer, or was never sent."""
-        if self._waiting.pop(number, None) is not None:
-            self._judge(now)
-
     def _span(self, windows: float) -> float:
         return windows * self._window_s
 
     def _slots(self) -> int:
         quickest_s, usual_s = self.latencies.quickest_s, self.latencies.usual_s
-        if self._silenced:
+        if self._silenced or self._lost_at > -math.inf:
             return 1  # one request finds out
         if self._easing is not None and quickest_s is not None:
             return math.ceil(self.allowed * quickest_s) + 1

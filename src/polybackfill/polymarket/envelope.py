@@ -123,7 +123,7 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[Shape], source: answers.
             return decoder.decode(answers.mended(body))
         except answers.NOT_DECODABLE as problem:
             message = f"{source.route}: not an answer of this route: {problem}"
-            raise errors.Retry(message) from problem
+            raise errors.Retry(message, unreadable=True) from problem
 
 
 def _row(raw: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:

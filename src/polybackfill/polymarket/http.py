@@ -22,6 +22,7 @@ import yarl
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress
+from polybackfill.polymarket import controls as known
 from polybackfill.polymarket import endpoints, limits, replies
 
 CONNECT_S = 10.0
@@ -54,6 +55,7 @@ class Client:
     """Asks the hosts of `base_urls` (host name of a route → base URL), inside `limits`.
 
     `refusal_pause_s`: pause of a host that refuses with a web page and no Retry-After.
+    `controls`: questions that always work; a refusal by such a route counts only while they do.
     `pool_size` must exceed the requests in flight, or they would wait inside their deadline.
     """
 
@@ -68,6 +70,7 @@ class Client:
         pool_size: int = 512,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         session_life_s: float = SESSION_LIFE_S,
+        controls: Mapping[endpoints.Route, known.Control] | None = None,
     ) -> None:
         self._base_urls = {host: yarl.URL(url.rstrip("/")) for host, url in base_urls.items()}
         self._limits = limits
@@ -77,9 +80,11 @@ class Client:
         self._pool_size = pool_size
         self._body_limit_bytes = body_limit_bytes
         self._session_life_s = session_life_s
+        self._places = known.Places(controls or {})
         self._line: _Line | None = None
         self._started_at = clock.monotonic()
         self._answered_at: dict[endpoints.Route, float] = {}
+        self._understood_at: dict[endpoints.Route, float] = {}
         self._failing: dict[endpoints.Route, float] = {}
         self._told_at: dict[endpoints.Route, float] = {}
 
@@ -89,10 +94,83 @@ class Client:
         params: Mapping[str, str] | Sequence[tuple[str, str]],
         progress: progress.Progress,
     ) -> Reply:
-        """One request, sent when the limits allow it.
+        """One answer, asked for when the limits allow it.
 
-        Raises `Retry`, `GiveUp` (with the status) or `Stop` (region blocked), nothing else.
+        A refusal is asked for twice, with the route's control in between. Raises `Retry` (with
+        `host_fault` when the control is refused too), `GiveUp` (with the status) or `Stop` (region
+        blocked), nothing else.
         """
+        place = self._places.of(route)
+        if place is not None and place.trouble_at is not None:
+            await self._prove(place, place.trouble_at, progress)
+        verdict = await self._ask(route, params, progress, final=place is None)
+        if place is not None and isinstance(verdict, errors.GiveUp):
+            await self._prove(place, self._clock.monotonic(), progress, verdict)
+            verdict = await self._ask(route, params, progress)
+        if not isinstance(verdict, Reply):
+            raise verdict
+        if place is not None and route.leaf:
+            place.leaf = (route, _pairs(params))
+        return verdict
+
+    async def prove(self, route: endpoints.Route, progress: progress.Progress) -> None:
+        """Ask what any healthy host answers. Raises Retry (`host_fault`) when it does not."""
+        if (place := self._places.of(route)) is not None:
+            await self._prove(place, self._clock.monotonic(), progress)
+
+    def understood(self, route: endpoints.Route) -> None:
+        """The last answer was one to the question."""
+        self._understood_at[route] = self._clock.monotonic()
+
+    def unreadable(self, route: endpoints.Route) -> None:
+        """The last answer made no sense; a host that answers only such things is out."""
+        self._answered_at[route] = self._understood_at.get(route, self._started_at)
+        self._fails(route)
+
+    async def _prove(
+        self,
+        place: known.Place,
+        since: float,
+        progress: progress.Progress,
+        refusal: errors.GiveUp | None = None,
+    ) -> None:
+        """The host answered the place's control after `since`, or does so now; one asks for all."""
+        async with contextlib.AsyncExitStack() as stack:
+            with progress.waiting(f"{place.route.host} to answer again"):
+                await stack.enter_async_context(place.asking)
+            if place.proven_at > since:
+                return
+            route, control = place.question()
+            fresh = (("_", str(int(self._clock.now() * 1000))),)  # past what the edge remembers
+            verdict = await self._ask(route, (*control.params, *fresh), progress, final=False)
+            now = self._clock.monotonic()
+            if control.passes(verdict):
+                place.passed(now)
+                return
+            if isinstance(verdict, errors.Stop):
+                raise verdict
+            place.leaf = None  # it may have gone; what is asked next never goes
+            pause_s = place.failed(now, self._refusal_pause_s)
+            self._limits.pause(route.host, pause_s)
+            trouble = errors.Retry(
+                f"{refusal or verdict}; what {route.name} always answers is refused too, so the "
+                "host is at fault and not the question",
+                after_s=pause_s,
+                host_fault=True,
+            )
+            self._fails(route)
+            self._say(route, trouble)
+            raise trouble
+
+    async def _ask(
+        self,
+        route: endpoints.Route,
+        params: Mapping[str, str] | Sequence[tuple[str, str]],
+        progress: progress.Progress,
+        *,
+        final: bool = True,
+    ) -> Reply | errors.BackfillError:
+        """One request. `final`: a refusal is an answer of the host."""
         url = self._url(route, params)
         turn = await self._limits.acquire(route, progress)
         outcome: Reply | Exception
@@ -100,7 +178,9 @@ class Client:
             outcome = await self._exchange(url, turn)
         except (aiohttp.ClientError, OSError, _TooLong) as error:
             outcome = error
+            turn.release(given_up=isinstance(error, TimeoutError))
         except asyncio.CancelledError:
+            turn.release(given_up=True)
             self._fails(route)  # given up without an answer, by a stall or at the end
             raise
         finally:
@@ -108,10 +188,9 @@ class Client:
         verdict = replies.translate(
             outcome, str(url), now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
         )
-        self._note(route, verdict)
-        if isinstance(verdict, Reply):
-            return verdict
-        raise verdict
+        if final or not isinstance(verdict, errors.GiveUp):
+            self._note(route, verdict)
+        return verdict
 
     async def close(self) -> None:
         """Close all connections; requests under way end with `Retry`."""
@@ -227,6 +306,12 @@ class Client:
             log.warning(
                 "route.out", route=route.name, out_s=round(self.out_s(route)), error=str(error)
             )
+
+
+def _pairs(
+    params: Mapping[str, str] | Sequence[tuple[str, str]],
+) -> tuple[tuple[str, str], ...]:
+    return tuple(params.items() if isinstance(params, Mapping) else params)
 
 
 class _TooLong(Exception):

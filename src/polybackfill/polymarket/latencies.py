@@ -14,6 +14,7 @@ NORMAL = 1.5  # times the quickest: the queue is gone
 RECENT = 0.2  # of the window
 FEWEST_SAMPLES = 5
 USUAL_SAMPLES = 100
+FASTEST_FOR = 30.0  # windows for which the fastest answer is remembered, at least
 
 
 class Latencies:
@@ -25,6 +26,13 @@ class Latencies:
         self._quickest_s: float | None = None
         self._recent: deque[tuple[float, float]] = deque()
         self._usual: deque[float] = deque(maxlen=USUAL_SAMPLES)
+        self._fastest = (math.inf, math.inf)  # of this span of time, and of the one before
+        self._fastest_since = -math.inf
+
+    @property
+    def fastest_s(self) -> float:
+        """The fastest single answer of the last five to ten minutes; inf before the first."""
+        return min(self._fastest)
 
     @property
     def quickest_s(self) -> float | None:
@@ -37,6 +45,11 @@ class Latencies:
         return self._above(QUEUED, self._window_s / 20)
 
     @property
+    def credible_s(self) -> float:
+        """Above this an answer is out of the ordinary, with or without a queue."""
+        return max(self.queued_s, QUEUED * (self.usual_s or 0.0))
+
+    @property
     def normal_s(self) -> float:
         """Below this nothing queues."""
         return self._above(NORMAL, self._window_s / 40)
@@ -46,6 +59,12 @@ class Latencies:
         self._recent.append((now, latency_s))
         if latency_s <= self.queued_s:
             self._usual.append(latency_s)
+
+    def note_fastest(self, now: float, latency_s: float) -> None:
+        """A page arrived; what is no page is answered without the work."""
+        if now - self._fastest_since > FASTEST_FOR * self._window_s:
+            self._fastest, self._fastest_since = (math.inf, self._fastest[0]), now
+        self._fastest = (min(self._fastest[0], latency_s), self._fastest[1])
 
     def low_quarter_s(self, now: float, waiting_since: Iterable[float]) -> float | None:
         """Of the answers of the last W/5 and the ages of requests that are overdue.
@@ -75,6 +94,7 @@ class Latencies:
     def accept(self, low_s: float) -> None:
         """Answers take this long now, and it is nobody's queue."""
         self._quickest_s = self.usual_s = low_s
+        self._fastest = (low_s, low_s)
         self._usual.clear()
 
     def _above(self, factor: float, least_s: float) -> float:

@@ -19,13 +19,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress
 from polybackfill.polymarket import congestion, endpoints, latencies, pace
 
 LONGEST_PAUSE_S = 600.0
+LOST_S = 600.0  # no network holds a request for longer
 
 
 class Turn:
@@ -35,22 +37,24 @@ class Turn:
         self,
         lane: congestion.Lane,
         paces: tuple[pace.Pace, ...],
+        lost: Lost,
         slot_freed: asyncio.Event,
         clock: clocks.Clock,
     ) -> None:
         self._lane = lane
         self._paces = paces
+        self._lost = lost
         self._slot_freed = slot_freed
         self._clock = clock
         self._number = lane.start(clock.monotonic())
-        self._sent = False
+        self._sent_at = math.inf
         self._ended = False
 
     def sent(self) -> None:
         """The head of the request went to the socket."""
-        if not self._sent:
-            self._sent = True
-            self._lane.sent(self._number, self._clock.monotonic())
+        if self._sent_at == math.inf:
+            self._sent_at = self._clock.monotonic()
+            self._lane.sent(self._number, self._sent_at)
             for budget in self._paces:
                 budget.sent()
 
@@ -58,17 +62,62 @@ class Turn:
         """The head of the answer arrived; the slot is free for the next request."""
         self.sent()
         if not self._ended:
-            self._ended = True
-            self._lane.answered(self._number, self._clock.monotonic(), status)
-            self._slot_freed.set()
+            now = self._clock.monotonic()
+            self._end(self._lane.answered(self._number, now, status))
+            self._lost.answered(self._sent_at, now)
 
-    def release(self) -> None:
-        """The request is over, however it ended. What was granted counts as sent."""
+    def release(self, *, given_up: bool = False) -> None:
+        """The request is over, however it ended. What was granted counts as sent.
+
+        `given_up`: we did not wait for its end, so it may still be on its way.
+        """
+        may_arrive = given_up and self._sent_at < math.inf
         self.sent()
-        if not self._ended:
+        if self._ended:
+            return
+        now = self._clock.monotonic()
+        self._lane.gone(self._number, now, given_up=may_arrive)
+        if may_arrive:
             self._ended = True
-            self._lane.gone(self._number, self._clock.monotonic())
             self._slot_freed.set()
+            self._lost.add(now, self.settle)
+        else:
+            self._end(now)
+
+    def settle(self, arrived_by: float) -> None:
+        """It reached the server at `arrived_by` or before."""
+        for budget in self._paces:
+            budget.settle(arrived_by)
+
+    def _end(self, arrived_by: float) -> None:
+        self._ended = True
+        self.settle(arrived_by)
+        self._slot_freed.set()
+
+
+class Lost:
+    """Requests of one lane that were given up. They may still be on their way: in a network that
+    stands still, or in the sockets of a server that does, whatever became of our connection.
+
+    They count until the lane has an answer to a request that was sent after they were given up:
+    then the way is open again, and what was held on it has arrived. That has bounds, or a server
+    that never answers would end all asking: half of the lane's budget, and `LOST_S`.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: deque[tuple[float, Callable[[float], None]]] = deque()
+
+    def add(self, now: float, settle: Callable[[float], None]) -> None:
+        """One more was given up; `settle` takes when it had arrived."""
+        self._held.append((now, settle))
+        while self._held and (len(self._held) > self._most or self._held[0][0] < now - LOST_S):
+            self._held.popleft()[1](now)
+
+    def answered(self, sent_at: float, now: float) -> None:
+        """A request that left at `sent_at` was answered now."""
+        while self._held and self._held[0][0] <= sent_at:
+            self._held.popleft()[1](now)
 
 
 class Limits:
@@ -94,6 +143,7 @@ class Limits:
             name: congestion.Lane(budget.full_rate, budget.window_s)
             for name, budget in self._paces.items()
         }
+        self._lost = {name: Lost(budget.limit // 2) for name, budget in self._paces.items()}
         self._queues: dict[endpoints.Route, asyncio.Lock] = {}
         self._slot_freed: dict[str, asyncio.Event] = {}
         self._paused_until: dict[str, float] = {}
@@ -159,7 +209,7 @@ class Limits:
                 granted.callback(budget.cancel)
             await self._pause_over(route.host, progress)
             granted.pop_all()
-        return Turn(lane, paces, freed, self._clock)
+        return Turn(lane, paces, self._lost[route.budgets[0]], freed, self._clock)
 
     async def _slot(self, lane: congestion.Lane, freed: asyncio.Event, window_s: float) -> None:
         """Wait for a slot; look at the clock meanwhile, since silence is a sign too."""

@@ -10,11 +10,17 @@ r·W + r·g = L. For 200 per 10 s: r = 19.6 per second (98.0 %), B = 4. The usua
 r = L / W) lets 2·L through. B is no luxury: an event loop that stalls for g seconds finds the
 tokens of the stall in the bucket afterwards and loses none of them.
 
-*The log* counts what really left. It refuses to grant while L requests are on their way out or
-left within the last W + g. A request is stamped when its head goes to the socket, so the time a
-new connection takes does not matter; g is what the network, both kernels and a stalled loop at
-either end may add or take from there on: arrivals squeezed together by up to g (± g/2 of jitter,
-100 ms for the published windows) still fit the window.
+*The log* counts what the server may still be counting. A request is stamped when its head goes to
+the socket and arrives at some time after that: a network that stalls, or a server that stands
+still, holds requests for seconds and lets them in together. Only the answer bounds that time from
+above. A request that was answered at time a cannot have arrived after a - q, where q is the
+fastest answer there is: way there, work and way back (`latencies` remembers it). Nor after one that
+was sent later and has arrived: what stands still is the way or the server, and holds all alike;
+only of a request that took far longer than usual is that not believed (`congestion`). So a request
+counts from its grant to the bound of its arrival + W + W/200, and no more than L count at once.
+While answers take what they usually take, that is about a window after it was sent, as cheap as a
+plain log; a request that was held for five seconds counts five seconds longer. One that ends
+without an answer is judged in `limits`.
 
 Of those that stand at a budget, a route with a figure of its own goes before one that may take
 whatever is left, for up to `PATIENCE_OF_WINDOW`: what the first kind cannot take is known, and the
@@ -40,7 +46,8 @@ import aiolimiter
 from polybackfill import clock as clocks
 from polybackfill.polymarket import endpoints
 
-SLACK_OF_WINDOW = 1 / 50
+SLACK_OF_WINDOW = 1 / 50  # what the bucket may bring forward
+GUARD_OF_WINDOW = 1 / 200  # what the log adds to a window: clocks, and answers quicker than any
 PATIENCE_OF_WINDOW = 1 / 10
 _NEVER_QUITE = 1 - 1e-6  # keeps r·W + B below L + 1 when r·g is a whole number
 
@@ -88,6 +95,7 @@ class Pace:
         self.limit = budget.requests
         self.window_s = budget.window_s
         self.slack_s = budget.window_s * SLACK_OF_WINDOW
+        self.guarded_s = budget.window_s * (1 + GUARD_OF_WINDOW)
         self.full_rate = budget.requests / (budget.window_s + self.slack_s) * _NEVER_QUITE
         self.rate = self.full_rate
         self.sent_total = 0
@@ -95,11 +103,13 @@ class Pace:
         self._turns = Turns()
         self._bucket: aiolimiter.AsyncLimiter | None = None
         self._bucket_rate = 0.0
-        self._leaving = 0
+        self._unsettled = 0
+        self._free_at: list[float] = []
         self._left: deque[float] = deque()
 
     async def take(self, *, patient: bool = False) -> None:
-        """Wait for one request's room. Follow with `sent` or `cancel`, exactly once.
+        """Wait for one request's room. Follow with `cancel`, or with `sent` and `settle`, each
+        exactly once.
 
         `patient`: let others go first, for a while.
         """
@@ -107,41 +117,43 @@ class Pace:
         async with self._turns.turn(self._clock.monotonic() + patience_s):
             await self._room()
             await (await self._current_bucket()).acquire()
-            self._leaving += 1
+            self._unsettled += 1
 
     def sent(self) -> None:
         """The request that was granted has gone to the socket now."""
-        self._leaving -= 1
         self._left.append(self._clock.monotonic())
         self.sent_total += 1
+        self.recent()
+
+    def settle(self, arrived_by: float) -> None:
+        """The request reached the server at `arrived_by` (monotonic) or before."""
+        self._unsettled -= 1
+        heapq.heappush(self._free_at, arrived_by + self.guarded_s)
 
     def cancel(self) -> None:
         """The request that was granted will not be sent."""
-        self._leaving -= 1
+        self._unsettled -= 1
 
     def recent(self) -> int:
-        """Requests that left within the last window."""
-        self._forget()
+        """Requests that left within the last window; forgets all others."""
         oldest = self._clock.monotonic() - self.window_s
-        return sum(1 for left_at in self._left if left_at > oldest)
+        while self._left and self._left[0] <= oldest:
+            self._left.popleft()
+        return len(self._left)
 
     async def _room(self) -> None:
         while True:
-            self._forget()
-            if self._leaving + len(self._left) < self.limit:
+            now = self._clock.monotonic()
+            while self._free_at and self._free_at[0] < now:
+                heapq.heappop(self._free_at)
+            if self._unsettled + len(self._free_at) < self.limit:
                 return
-            await self._clock.sleep(self._room_in_s())
+            await self._clock.sleep(self._look_again_in_s(now))
 
-    def _room_in_s(self) -> float:
-        if not self._left:  # all of them are still connecting; look again soon
-            return self.slack_s
-        opens_at = self._left[0] + self.window_s + self.slack_s
-        return max(opens_at - self._clock.monotonic(), 0.0) + 0.0005
-
-    def _forget(self) -> None:
-        oldest = self._clock.monotonic() - self.window_s - self.slack_s
-        while self._left and self._left[0] < oldest:
-            self._left.popleft()
+    def _look_again_in_s(self, now: float) -> float:
+        # What is under way may settle meanwhile, and so be free before the first that is known.
+        first_s = self._free_at[0] - now if self._free_at else self.slack_s
+        return min(max(first_s, 0.0), self.slack_s) + 0.0005
 
     async def _current_bucket(self) -> aiolimiter.AsyncLimiter:
         """The bucket for today's rate; a fresh one has as little free room as the old one."""

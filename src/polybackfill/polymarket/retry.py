@@ -32,13 +32,14 @@ async def persist(
 
     Raises the last `Retry` when the attempts are used up, so the unit can be given back and asked
     for later; at once when it wants the batch split, since the same question would be refused
-    again. `GiveUp` and `Stop` pass through.
+    again, or when the host is at fault, which is asked about once for everybody. `GiveUp` and
+    `Stop` pass through.
     """
     for number in range(1, attempts + 1):
         try:
             return await attempt()
         except errors.Retry as error:
-            if error.split or number == attempts:
+            if error.split or error.host_fault or number == attempts:
                 raise
             # A Retry-After of 0 must not use up all attempts within one bad second.
             wait_s = max(error.after_s or 0.0, backoff_s(number, rng, cap_s=backoff_cap_s))

@@ -86,8 +86,11 @@ class Server:
         self.refused: list[float] = []
         self.answering = asyncio.Event()
         self.answering.set()
+        self.reachable = asyncio.Event()
+        self.reachable.set()
 
     async def ask(self) -> int:
+        await self.reachable.wait()
         now = asyncio.get_running_loop().time()
         self.arrivals.append(now)
         at = max([now, *self.served[-1:]])
@@ -118,13 +121,16 @@ class Scene:
         latency: Callable[[], float] = lambda: 0.6,
         longest_delay_s: float = 8.0,
         retry_after_s: float = 1.0,
+        deadline_s: float = 60.0,
     ) -> None:
+        self.deadline_s = deadline_s
         self.clock = VirtualClock()
         budgets = {"/v2/activity": endpoints.Budget(limit), "/v2/*": endpoints.Budget(800)}
         self.limits = limits.Limits(budgets, clock=self.clock)
         self.server = Server(limit, latency, longest_delay_s=longest_delay_s)
         self.retry_after_s = retry_after_s
         self.most_allowed = 0.0
+        self._underway: set[asyncio.Task[int]] = set()
         self.stats: dict[str, float | int | None] = {}
 
     def play(self, seconds: float, *acts: tuple[float, Callable[[], object]]) -> Server:
@@ -145,15 +151,26 @@ class Scene:
             turn = await self.limits.acquire(endpoints.ACTIVITY, mark)
             try:
                 turn.sent()
-                status = await self.server.ask()
+                # As a socket does: what was sent arrives, whoever still waits for the answer.
+                asking = self.underway(self.server.ask())
+                async with asyncio.timeout(self.deadline_s):
+                    status = await asyncio.shield(asking)
                 turn.answered(status)
                 if status == 429:
                     self.limits.pause("data", self.retry_after_s)
+            except TimeoutError:
+                turn.release(given_up=True)
             finally:
                 turn.release()
             if self.clock.monotonic() < until:
                 self.stats = self.limits.stats()["/v2/activity"]
                 self.most_allowed = max(self.most_allowed, self.stats["allowed_per_s"] or 0.0)
+
+    def underway(self, asking: Coroutine[Any, Any, int]) -> asyncio.Task[int]:
+        task = asyncio.create_task(asking)
+        self._underway.add(task)
+        task.add_done_callback(self._underway.discard)
+        return task
 
     async def _director(self, acts: tuple[tuple[float, Callable[[], object]], ...]) -> None:
         for at, act in acts:
@@ -189,7 +206,9 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
         await budget.take()
         await asyncio.sleep(rng.uniform(0.0, connect_s))
         budget.sent()
-        sent.append(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        sent.append(now)
+        budget.settle(now)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -208,7 +227,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
                         group.create_task(one(budget))
 
     run_virtual(main())
-    assert fullest(sent, WINDOW_S * 1.02) <= limit
+    assert fullest(sent, WINDOW_S * 1.005) <= limit
 
 
 @settings(max_examples=60, deadline=None)
@@ -225,7 +244,9 @@ def test_a_restarted_process_knows_nothing_and_still_stays_inside_the_window(lim
             for _ in range(requests):
                 await budget.take()
                 budget.sent()
-                sent.append(asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                sent.append(now)
+                budget.settle(now)
             await asyncio.sleep(gap_s)
 
     run_virtual(main())
@@ -252,6 +273,71 @@ def test_a_stalling_machine_still_uses_97_percent_and_never_more_than_all(limit)
     assert server.used(10.0, 70.0, limit) >= 0.97
     assert fullest(server.arrivals, WINDOW_S) <= limit
     assert server.refused == []
+
+
+def _held(scene: Scene, every_s: float, held_s: float, until: float) -> list[Any]:
+    """The way to the server stands still for `held_s`, again and again."""
+    acts: list[tuple[float, Callable[[], object]]] = []
+    at = every_s
+    while at + held_s < until:
+        acts += [(at, scene.server.reachable.clear), (at + held_s, scene.server.reachable.set)]
+        at += every_s + held_s
+    return acts
+
+
+@pytest.mark.parametrize("limit", [30, 200, 300])
+@pytest.mark.parametrize("held_s", [0.3, 0.8, 2.0, 5.0, 8.0, 12.0, 25.0])
+def test_requests_that_are_held_on_the_way_and_arrive_together_fit_the_window(limit, held_s):
+    rng = random.Random(limit)
+    scene = Scene(limit, latency=lambda: 0.3 * rng.uniform(0.7, 1.5))
+    server = scene.play(120.0, *_held(scene, 14.0, held_s, 118.0))
+    assert fullest(server.arrivals, WINDOW_S) <= limit
+    assert server.refused == []
+
+
+@pytest.mark.parametrize("held_s", [9.0, 40.0, 300.0])
+def test_requests_that_were_given_up_may_still_arrive(held_s):
+    scene = Scene(200, latency=lambda: 0.3, deadline_s=6.0)
+    acts = _held(scene, 20.0, held_s, held_s + 25.0)
+    server = scene.play(held_s + 60.0, *acts)
+    assert fullest(server.arrivals, WINDOW_S) <= 200
+    assert server.used(held_s + 45.0, held_s + 55.0, 200) >= 0.9
+
+
+def test_a_server_that_never_answers_is_asked_for_ever_but_not_often():
+    scene = Scene(20, deadline_s=5.0)
+    server = scene.play(2_000.0, (0.001, scene.server.answering.clear))
+    arrivals = [at for at in server.arrivals if at > 1_000.0]
+    assert 50 <= len(arrivals) <= 300
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    holds=st.lists(st.tuples(st.floats(0.1, 12.0), st.floats(0.05, 9.0)), min_size=1, max_size=6),
+    answers_late=st.floats(0.0, 3.0),
+    limit=st.integers(5, 120),
+    seed=st.integers(0, 99),
+)
+def test_wherever_a_network_holds_a_request_no_window_is_over_full(
+    holds, answers_late, limit, seed
+):
+    rng = random.Random(seed)
+    scene = Scene(limit, latency=lambda: 0.2 + rng.random() * answers_late, deadline_s=7.0)
+    acts: list[tuple[float, Callable[[], object]]] = []
+    at = 5.0
+    for free_s, held_s in holds:
+        acts += [(at + free_s, scene.server.reachable.clear)]
+        at += free_s + held_s
+        acts += [(at, scene.server.reachable.set)]
+    server = scene.play(at + 25.0, *acts)
+    assert fullest(server.arrivals, WINDOW_S) <= limit
+
+
+def test_a_steady_server_is_used_to_97_percent_however_long_it_takes():
+    rng = random.Random(5)
+    scene = Scene(200, latency=lambda: 0.6 * rng.uniform(0.8, 1.2))
+    server = scene.play(120.0)
+    assert server.used(20.0, 120.0, 200) >= 0.97
 
 
 @pytest.mark.parametrize("requests", [0, -5])
@@ -312,13 +398,17 @@ NOISE = {
 }
 
 
+STEADY = ("jitter", "a few slow answers")
+
+
 @pytest.mark.parametrize("noise", NOISE)
 def test_noise_is_no_congestion(noise):
     rng = random.Random(5)
     scene = Scene(200, latency=lambda: NOISE[noise](asyncio.get_running_loop().time(), rng))
     server = scene.play(130.0)
     assert scene.stats["cuts"] == 0
-    assert server.used(10.0, 130.0, 200) >= 0.965
+    # What stands still for a second may let in a second's requests at once: that much is kept free.
+    assert server.used(10.0, 130.0, 200) >= (0.965 if noise in STEADY else 0.93)
 
 
 def test_answers_that_take_longer_for_good_become_the_usual():
