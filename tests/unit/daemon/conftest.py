@@ -13,7 +13,7 @@ from tests import harness
 
 from polybackfill import clock as clocks
 from polybackfill.daemon import batch, crew, kinds, lag, notify, supervisor, worker, writer
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.polymarket import controls, endpoints, http, limits
 from polybackfill.work import ledger, queue, units
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
@@ -50,6 +50,7 @@ class Rig:
             clock=self.clock,
             deadline_s=self.deadline_s,
             refusal_pause_s=0.2,
+            controls=controls.CONTROLS,
         )
 
     def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:
