@@ -11,7 +11,10 @@ def add_status(commands: menu.Menu) -> None:
     """`status`, and `check` with its actions."""
     status = commands.command("status", "status.status", "how the run stands", "--json")
     status.add_argument(
-        "--health", action="store_true", help="exit 0 when no run is active or it makes progress"
+        "--health",
+        action="store_true",
+        help="say nothing; exit 0: at work, 3: none active, the last one ended in order, "
+        "4: it stands still, 75: it died or could not go on",
     )
     actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
     plan = actions.command("plan", "status.check_plan", "the plan by status")

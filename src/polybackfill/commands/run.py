@@ -58,9 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = context.settings_of(arguments)
     context.budgets(chosen)  # refused here, before anything is written
     asked = words.of(arguments)
-    return context.run(
-        run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
-    )
+    try:
+        return context.run(
+            run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
+        )
+    finally:
+        if notify.Notifier.from_environment().is_heard:
+            starting.see_store_end(chosen)
 
 
 async def run_parts(
@@ -82,7 +86,8 @@ async def run_parts(
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
             begin = partial(_begin, chosen, asked, stop)
-            run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
+            async with starting.announced(notify.Notifier.from_environment()):
+                run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
             if run is None:
                 ending.stopped_early(as_json=as_json)
                 return errors.EXIT_OK

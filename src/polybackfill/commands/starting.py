@@ -1,17 +1,27 @@
-"""The start of a run: a stop signal ends it at once, a store that breaks off is asked again."""
+"""The start of a run: a stop signal ends it at once, a store that breaks off is asked again; and
+its end as a service.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from polybackfill import errors
+from polybackfill import errors, settings
+from polybackfill.commands import context
+from polybackfill.daemon import notify
+from polybackfill.store import rendezvous
 
 _STARTS = 5
 _START_AGAIN_S = 1.0
+_ANNOUNCE_S = 30.0
+START_MAX_S = 7_200.0  # a large store that is compared with its checkpoint first
+_CHILD_ENDS_S = 15.0
+_POLL_S = 0.1
 
 Started = TypeVar("Started")
 
@@ -52,3 +62,34 @@ async def unless_stopped(
             starting.cancel("stop")
     await asyncio.wait({starting})
     return None if starting.cancelled() else starting.result()
+
+
+@contextlib.asynccontextmanager
+async def announced(notifier: notify.Notifier) -> AsyncIterator[None]:
+    """The service manager waits for as long as this lasts, two hours at most."""
+
+    async def announce() -> None:
+        for _ in range(int(START_MAX_S / _ANNOUNCE_S)):
+            notifier.starting(2 * _ANNOUNCE_S)
+            await asyncio.sleep(_ANNOUNCE_S)
+
+    announcing = asyncio.create_task(announce(), name="announce the start")
+    try:
+        yield
+    finally:
+        announcing.cancel()
+
+
+def see_store_end(chosen: settings.Settings) -> None:
+    """Return when the embedded store's child has ended, or others keep it.
+
+    A service manager kills what outlives the main process, and a store that was killed is checked
+    at the next start.
+    """
+    address = context.address_of(chosen)
+    deadline = time.monotonic() + _CHILD_ENDS_S
+    while address.embedded and time.monotonic() < deadline:
+        endpoint = rendezvous.read(address.data_dir)
+        if endpoint is None or endpoint.pid is None:
+            return
+        time.sleep(_POLL_S)

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import context, plan
+from polybackfill.commands import context, plan, starting
 from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
 
-_START_S = 300.0  # as TimeoutStartSec of config/polybackfill.service
+_START_S = starting.START_MAX_S
 _FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
 
 
@@ -52,9 +52,12 @@ def require_run(chosen: settings.Settings) -> None:
 
 
 def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: float) -> int:
-    """Healthy: no run is active, or it gets somewhere, waits for something, or only begins."""
+    """0: a run is active and gets somewhere, waits for something, or only begins; 3: none is active
+    and the last one, if any, ended in order; 4: it stands still; 75: it died, or could not go on.
+    """
     if holder is None:
-        return errors.EXIT_OK
+        ended = picture is None or picture["state"] in {"finished", "stopped"}
+        return errors.EXIT_UNITS_IN_ERROR if ended else errors.EXIT_UNAVAILABLE
     now = time.time()
     if picture is None or picture["pid"] != holder.pid:
         healthy = now - holder.started_at < _START_S  # its first picture is still to come

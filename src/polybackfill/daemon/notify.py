@@ -24,6 +24,15 @@ class Notifier:
         watchdog_s = int(period_us) / 1e6 if period_us and watched else None
         return cls(os.environ.get("NOTIFY_SOCKET"), watchdog_s)
 
+    @property
+    def is_heard(self) -> bool:
+        """A service manager started this process."""
+        return bool(self._address)
+
+    def starting(self, within_s: float) -> None:
+        """Start-up goes on; systemd shall wait so much longer for it."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(within_s * 1e6)}")
+
     def ready(self) -> None:
         """Start-up is finished."""
         self._send("READY=1")

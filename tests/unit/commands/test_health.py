@@ -72,7 +72,19 @@ def test_of_a_run_that_begins_and_of_one_that_never_gets_beyond_that(
     assert status.status(words) == errors.EXIT_NO_PROGRESS
 
 
-def test_without_a_run_there_is_nothing_to_be_ill(words: argparse.Namespace) -> None:
-    assert status.status(words) == errors.EXIT_OK
-    picture(words, still_s=900, now=0)
-    assert status.status(words) == errors.EXIT_OK
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("finished", errors.EXIT_UNITS_IN_ERROR),
+        ("stopped", errors.EXIT_UNITS_IN_ERROR),
+        ("failed", errors.EXIT_UNAVAILABLE),
+        ("running", errors.EXIT_UNAVAILABLE),
+        ("finishing", errors.EXIT_UNAVAILABLE),
+    ],
+)
+def test_of_a_run_that_is_over_its_last_state_tells_whether_it_died(
+    state: str, code: int, words: argparse.Namespace
+) -> None:
+    assert status.status(words) == errors.EXIT_UNITS_IN_ERROR, "none has been started yet"
+    picture(words, still_s=900, now=0, state=state)
+    assert status.status(words) == code
