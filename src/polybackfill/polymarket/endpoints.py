@@ -65,6 +65,7 @@ PUBLISHED: Mapping[str, Budget] = MappingProxyType(
         "/v2/resolutions": Budget(800),
         "/v2/tokens": Budget(800),
         "/v2/user-volume": Budget(800),
+        "/v2/live-volume": Budget(800),
         "gamma/*": Budget(4000),
         # The keyset routes have no figures; they are taken to count as the listings they replace.
         "gamma/markets": Budget(300),
@@ -80,6 +81,7 @@ POSITIONS = Route("data", "/v2/positions", ("/v2/positions", "/v2/*"))
 RESOLUTIONS = Route("data", "/v2/resolutions", ("/v2/resolutions", "/v2/*"))
 TOKENS = Route("data", "/v2/tokens", ("/v2/tokens", "/v2/*"))
 USER_VOLUME = Route("data", "/v2/user-volume", ("/v2/user-volume", "/v2/*"))
+LIVE_VOLUME = Route("data", "/v2/live-volume", ("/v2/live-volume", "/v2/*"))
 STATUS = Route("data", "/v2/status", ("/v2/status", "/v2/*"))
 MARKETS = Route("gamma", "/markets/keyset", ("gamma/markets", "gamma/listings", "gamma/*"))
 EVENTS = Route("gamma", "/events/keyset", ("gamma/events", "gamma/listings", "gamma/*"))
@@ -94,6 +96,7 @@ ROUTES = (
     RESOLUTIONS,
     TOKENS,
     USER_VOLUME,
+    LIVE_VOLUME,
     STATUS,
     MARKETS,
     EVENTS,

@@ -22,7 +22,7 @@ from polybackfill.polymarket import answers, endpoints, gamma, gamma_feeds, list
 MAX_CONDITIONS = 40
 UNKNOWN = "no list knows this condition"
 _NOT_FOUND = 404
-_SINGLE = (("include_tag", "true"),)
+SINGLE = (("include_tag", "true"),)
 _Read = Callable[[Sequence[object], answers.Source], listing.Listed]
 _IsAnswer = Callable[[records.Market], bool]
 
@@ -111,7 +111,7 @@ class _Search:
         self, route: endpoints.Route, read: _Read, is_answer: _IsAnswer
     ) -> listing.Listed | None:
         """A single read; None when there is no such thing. Raises Retry for something else."""
-        feed = walk.Feed(route=route, params=_SINGLE)
+        feed = walk.Feed(route=route, params=SINGLE)
 
         async def attempt() -> listing.Listed:
             reply = await self.fetch(feed, None)

@@ -34,7 +34,7 @@ from polybackfill.polymarket import endpoints, position_rows, walk
 OPEN, CLOSED = "OPEN", "CLOSED"
 LISTS = (OPEN, CLOSED)
 # A list says REDEEMABLE of what is open and settled; a row of the other list is no answer.
-_FOREIGN = {OPEN: frozenset((CLOSED,)), CLOSED: frozenset((OPEN, "REDEEMABLE"))}
+FOREIGN = {OPEN: frozenset((CLOSED,)), CLOSED: frozenset((OPEN, "REDEEMABLE"))}
 # How far the source's own clock may lie behind an event (pm-backfill reads 120 s behind the head).
 LAG_S = 120
 QUIET_S = 86_400
@@ -248,7 +248,7 @@ class _Reading:
             raise errors.Retry(f"{path}: the list repeats a cursor")
         if {row.wallet_address for row in answer.positions} - {self._wallet}:
             raise errors.Retry(f"{path}: rows of another wallet")
-        if {row.status for row in answer.positions} & _FOREIGN[place.status]:
+        if {row.status for row in answer.positions} & FOREIGN[place.status]:
             raise errors.Retry(f"{path}: rows that are not {place.status}")
         if cursor is None and not place.pages:
             return  # the whole list at one moment: nothing can hide, in whatever order

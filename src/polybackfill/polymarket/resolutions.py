@@ -96,13 +96,20 @@ def feed_of(conditions: Iterable[str]) -> walk.Feed:
     return walk.Feed(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
-def _page(body: bytes, feed: walk.Feed, source: answers.Source, ended: walk.Resume) -> walk.Page:
+def read(
+    body: bytes, source: answers.Source
+) -> tuple[list[msgspec.Raw], envelope.Taken[records.Resolution]]:
+    """The rows of an answer, raw and each used or set aside. Raises Retry when it is none."""
     raw_rows = envelope.content(body, _raw_rows, source) or []
 
     def usable(row: _Row) -> records.Resolution:
         return _resolution(row, source.fetched_at)
 
-    taken = envelope.take(raw_rows, _row, usable, source)
+    return raw_rows, envelope.take(raw_rows, _row, usable, source)
+
+
+def _page(body: bytes, feed: walk.Feed, source: answers.Source, ended: walk.Resume) -> walk.Page:
+    raw_rows, taken = read(body, source)
     if {row.condition_id for row in taken.rows} - feed.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
     times = [row.resolved_at for row in taken.rows if row.resolved_at is not None]

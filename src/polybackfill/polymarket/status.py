@@ -41,10 +41,15 @@ async def lag_s(get: replies.Get) -> float | None:
     Raises Retry for an answer that is no status, and what `get` raises.
     """
     reply = await get(endpoints.STATUS, ())
+    return lag_of(reply.body, reply.url)
+
+
+def lag_of(body: bytes, url: str) -> float | None:
+    """What an answer says, as `lag_s`. Raises Retry when it is no status."""
     try:
-        status = _decoder.decode(reply.body).data
+        status = _decoder.decode(body).data
     except msgspec.DecodeError as problem:
-        raise errors.Retry(f"{reply.url} answered no status: {problem}") from problem
+        raise errors.Retry(f"{url} answered no status: {problem}") from problem
     serving = status.serving if status else None
     if serving is None:
         return None

@@ -6,8 +6,6 @@ Source: docs.polymarket.com/api-reference and live comparison, 119 of 119 days e
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import msgspec
 
 from polybackfill import errors
@@ -44,11 +42,12 @@ async def ask(get: replies.Get, wallet: str, first: int, last: int) -> Volume:
         ("end", str(last)),
     )
     reply = await get(endpoints.USER_VOLUME, asked)
+    return volume_of(reply.body, reply.url)
+
+
+def volume_of(body: bytes, url: str) -> Volume:
+    """What an answer says. Raises Retry when it is no volume."""
     try:
-        return _decoder.decode(reply.body).data or Volume()
+        return _decoder.decode(body).data or Volume()
     except msgspec.DecodeError as error:
-        _refuse(reply, error)
-
-
-def _refuse(reply: replies.Reply, error: Exception) -> NoReturn:
-    raise errors.Retry(f"{reply.url} answered no volume: {error}") from error
+        raise errors.Retry(f"{url} answered no volume: {error}") from error

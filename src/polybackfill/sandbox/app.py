@@ -181,6 +181,7 @@ def _add_data_routes(
         "positions": held.answer,
         "resolutions": api.resolutions,
         "user-volume": api.user_volume,
+        "live-volume": api.live_volume,
         "status": api.status,
     }
     for name, answer in answers.items():

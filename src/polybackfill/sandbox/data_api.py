@@ -109,6 +109,24 @@ class DataApi:
         }
         return replies.as_json({"data": totals})
 
+    def live_volume(self, asked: query.Query) -> replies.Reply:
+        """GET /v2/live-volume: shares of all fills, each counted once, by condition of an event."""
+        wanted = asked.events()
+        if not wanted:
+            raise replies.refused(
+                "required query param 'event_id' not provided", parameter="event_id"
+            )
+        lists = self._world.lists
+        events = [lists.events[lists.event_by_id[one]] for one in wanted if one in lists.event_by_id]
+        markets = [lists.market(number) for event in events for number in event.market_ids]
+        listed = [
+            {"condition_id": market.condition_id, "taker_volume": market.volume}
+            for market in markets
+            if market.condition_id
+        ]
+        total = round(sum(market.volume for market in markets if market.condition_id), 6)
+        return replies.as_json({"data": {"taker_volume_total": total, "conditions": listed}})
+
     def status(self, _asked: query.Query) -> replies.Reply:
         """GET /v2/status: freshness, four seconds behind as observed in autumn 2026."""
         now = self._now()

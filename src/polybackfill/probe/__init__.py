@@ -1,0 +1,1 @@
+"""What the program takes for granted about the API, and whether it still holds."""

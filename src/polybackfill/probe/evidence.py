@@ -1,0 +1,170 @@
+"""What the probe sees: answers of the API, each asked for once, however many checks look at it.
+
+A check raises Broken when an answer contradicts it, Unseen when there is nothing to see it on, and
+lets pass what `get` raises. Transport trouble is errors.Retry and never contradicts anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import urllib.parse
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from polybackfill import clock as clocks
+from polybackfill import errors
+from polybackfill.polymarket import answers, endpoints, replies, walk
+
+# An answer to a question that is wrong, or to one that is right and no longer understood.
+_CONTRADICTS = (400, 404, 405, 410, 422)
+_LONGEST_WAIT_S = 3.0
+_TRIES = 2
+
+Json = Mapping[str, object]
+
+
+class Broken(Exception):
+    """The API does not do what the program takes for granted; the text says what was seen."""
+
+
+class Unseen(Exception):
+    """The API showed nothing on which this could be seen; the text says what was missing."""
+
+
+class Refused(Broken):
+    """A request was refused for good. `status`: of HTTP."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Allowance:
+    """How many requests a probe may still send."""
+
+    def __init__(self, requests: int) -> None:
+        self._allowed = requests
+        self.used = 0
+
+    def take(self) -> None:
+        """Count one; raises errors.Retry when none is left."""
+        if self.used >= self._allowed:
+            raise errors.Retry(f"the probe's {self._allowed} requests are used up")
+        self.used += 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: its JSON, its headers, and the source its rows are parsed under."""
+
+    route: endpoints.Route
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+    document: object
+    source: answers.Source
+
+    @property
+    def fields(self) -> Json:
+        """The JSON object it is; empty when it is something else."""
+        return self.document if isinstance(self.document, dict) else {}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list: its rows, and the cursor of the next one."""
+
+    rows: list[Json]
+    cursor: str | None
+    answer: Answer
+
+
+# What the present check has asked.
+_asked: contextvars.ContextVar[list[str]] = contextvars.ContextVar("asked")
+
+
+def note_requests() -> list[str]:
+    """A list that fills with what the calling task asks from now on: host, path and query."""
+    requests: list[str] = []
+    _asked.set(requests)
+    return requests
+
+
+class Evidence:
+    """The answers of one probe. `get` sends a request within the limits."""
+
+    def __init__(self, get: replies.Get, allowance: Allowance, clock: clocks.Clock) -> None:
+        self._get = get
+        self._allowance = allowance
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[Answer]] = {}
+        # As a walk does: the edge may keep first pages, and passes on what it has not seen.
+        self._fresh = (walk.FRESH, str(int(clock.now() * 1000)))
+
+    async def answer(self, route: endpoints.Route, query: Sequence[tuple[str, str]]) -> Answer:
+        """The answer to a question. Raises Refused, Broken (no JSON object), Retry, Stop."""
+        request = _text(route, query)
+        if request not in self._tasks:
+            self._tasks[request] = asyncio.create_task(self._ask(route, tuple(query)))
+        requests = _asked.get(None)
+        if requests is not None and request not in requests:
+            requests.append(request)
+        return await asyncio.shield(self._tasks[request])
+
+    async def first(self, feed: walk.Feed) -> Answer:
+        """The first page of a feed, as a walk asks for it."""
+        return await self.answer(feed.route, (*feed.query(None), self._fresh))
+
+    async def next(self, feed: walk.Feed, cursor: str) -> Answer:
+        """The page of a feed that a cursor names."""
+        return await self.answer(feed.route, feed.query(cursor))
+
+    def answers(self) -> list[Answer]:
+        """Every answer that has come so far."""
+        done = [task for task in self._tasks.values() if task.done() and not task.cancelled()]
+        return [task.result() for task in done if task.exception() is None]
+
+    def without(self, requests: Collection[str]) -> Evidence:
+        """The same answers but for these requests, which are sent again when a check needs them."""
+        other = Evidence(self._get, self._allowance, self._clock)
+        other._tasks = {text: task for text, task in self._tasks.items() if text not in requests}
+        return other
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _ask(self, route: endpoints.Route, query: walk.Query) -> Answer:
+        reply = await self._reply(route, query)
+        try:
+            document = orjson.loads(reply.body)
+        except orjson.JSONDecodeError as problem:
+            raise errors.Retry(f"GET {reply.url}: not JSON: {problem}") from problem
+        source = answers.Source(route.path, reply.url, "probe", int(self._clock.now()))
+        return Answer(route, reply.url, reply.body, reply.headers, document, source)
+
+    async def _reply(self, route: endpoints.Route, query: walk.Query) -> replies.Reply:
+        for left in reversed(range(_TRIES)):
+            self._allowance.take()
+            try:
+                return await self._get(route, query)
+            except errors.Retry as problem:
+                if not left:
+                    raise
+                await self._clock.sleep(min(problem.after_s or 1.0, _LONGEST_WAIT_S))
+            except errors.GiveUp as problem:
+                if problem.status in _CONTRADICTS:
+                    raise Refused(problem.status, str(problem)) from problem
+                raise errors.Retry(str(problem)) from problem
+        raise AssertionError  # the last try returns or raises
+
+
+def _text(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> str:
+    """Without the base URL, which may hold a secret, and without what is new each time."""
+    kept = [(name, value) for name, value in query if name != walk.FRESH]
+    return f"{route.host} {route.address}" + (f"?{urllib.parse.urlencode(kept)}" if kept else "")

@@ -1,0 +1,393 @@
+"""What the program takes for granted about Gamma's lists of markets and events."""
+
+from __future__ import annotations
+
+import itertools
+import urllib.parse
+from collections.abc import Awaitable, Callable, Sequence
+
+from polybackfill.polymarket import (
+    endpoints,
+    fields,
+    gamma_feeds,
+    listing,
+    lookups,
+    spans,
+    tokens,
+)
+from polybackfill.probe import pages, samples
+from polybackfill.probe.assumption import Assumption
+from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
+from polybackfill.work import units
+
+_MARKETS = (units.MARKETS, units.LOOKUPS)
+_LISTS = (units.MARKETS, units.EVENTS)
+_SPAN_DATES = 4
+_MANY_TOKENS = 5
+_Look = Callable[[Evidence, endpoints.Route], Awaitable[str]]
+
+
+def _id_of(row: Json) -> int:
+    number = pages.number_of(row.get("id"))
+    return int(number) if number == number else -1
+
+
+def _start_of(row: Json) -> int | None:
+    return fields.second(row.get("startDate"))
+
+
+async def _list(evidence: Evidence, route: endpoints.Route, *, closed: bool) -> Page:
+    return await samples.list_page(evidence, samples.list_feed(route, closed=closed))
+
+
+async def _envelope(evidence: Evidence, route: endpoints.Route) -> str:
+    name = "markets" if route == endpoints.MARKETS else "events"
+    seen = []
+    for closed in (False, True):
+        answer = await evidence.first(samples.list_feed(route, closed=closed))
+        rows = answer.fields.get(name)
+        shape = f"an answer with {', '.join(answer.fields) or 'no fields'}"
+        pages.require(isinstance(rows, list), shape)
+        assert isinstance(rows, list)
+        cursor = answer.fields.get("next_cursor")
+        is_full = len(rows) >= gamma_feeds.PAGE_ROWS
+        fits = (isinstance(cursor, str) and cursor != "") if is_full else cursor != ""
+        seen.append(f"{len(rows)} rows {'with' if cursor else 'without'} a cursor")
+        pages.require(fits, f"{len(rows)} rows with next_cursor {cursor!r}")
+    return ", ".join(seen)
+
+
+async def _fields(evidence: Evidence, route: endpoints.Route) -> str:
+    page = await _list(evidence, route, closed=True)
+    read = listing.gamma_markets if route == endpoints.MARKETS else listing.gamma_events
+    listed = read(page.rows, page.answer.source)
+    return pages.check_usable(len(page.rows), [row.reason for row in listed.rejected])
+
+
+async def _closed(evidence: Evidence, route: endpoints.Route) -> str:
+    seen = []
+    for closed in (False, True):
+        page = await _list(evidence, route, closed=closed)
+        others = sum(row.get("closed") is not closed for row in page.rows)
+        seen.append(f"{len(page.rows)} {'closed' if closed else 'open'}")
+        pages.require(not others, f"{others} of {seen[-1]} rows are not")
+    pages.require(any(not one.startswith("0 ") for one in seen), "both lists are empty")
+    return ", ".join(seen)
+
+
+async def _order(evidence: Evidence, route: endpoints.Route) -> str:
+    page = await _list(evidence, route, closed=True)
+    return pages.check_sorted([_id_of(row) for row in page.rows], descending=False)
+
+
+async def _small(evidence: Evidence, route: endpoints.Route) -> tuple[Page, Page, gamma_feeds.Feed]:
+    whole = await _list(evidence, route, closed=True)
+    feed = samples.sized_list(route, pages.small_size(len(whole.rows)))
+    return whole, await samples.list_page(evidence, feed), feed
+
+
+async def _cursor(evidence: Evidence, route: endpoints.Route) -> str:
+    whole, first, feed = await _small(evidence, route)
+    await pages.second_page(evidence, feed, first, feed.page_rows)
+    second = await samples.list_page(evidence, feed, first.cursor)
+    return pages.check_continues(whole, first, second, _id_of)
+
+
+async def _bad_cursor(evidence: Evidence, route: endpoints.Route) -> str:
+    _, first, feed = await _small(evidence, route)
+    return await pages.check_bad_cursor(evidence, feed, first.cursor)
+
+
+async def _page_size(evidence: Evidence, route: endpoints.Route) -> str:
+    whole, first, feed = await _small(evidence, route)
+    return pages.check_page_size(whole, first, gamma_feeds.PAGE_ROWS, feed.page_rows)
+
+
+async def _dates(evidence: Evidence, route: endpoints.Route) -> str:
+    listed = await _list(evidence, route, closed=True)
+    starts = sorted(start for start in map(_start_of, listed.rows) if start is not None)
+    if len(set(starts)) < _SPAN_DATES:
+        raise Unseen(f"fewer than {_SPAN_DATES} different start dates")
+    middle = sorted(set(starts))[len(set(starts)) // 2 :][:_SPAN_DATES]
+    since, until = middle[0], middle[-1]
+    feed = gamma_feeds.feed_of(route, spans.Span(closed=True, since=since, until=until))
+    answered = await samples.list_page(evidence, feed)
+    outside = sum(not gamma_feeds.is_within(feed.span, _start_of(row)) for row in answered.rows)
+    last = max(map(_id_of, answered.rows), default=0) if answered.cursor else None
+    expected = {
+        _id_of(row)
+        for row in listed.rows
+        if since <= (_start_of(row) or 0) <= until and (last is None or _id_of(row) <= last)
+    }
+    missing = len(expected - set(map(_id_of, answered.rows)))
+    seen = f"{pages.rows_text(len(answered.rows))}: {missing} missing, {outside} outside"
+    return pages.require(not (missing or outside), seen)
+
+
+async def _undated(evidence: Evidence, route: endpoints.Route) -> str:
+    seen = []
+    for order in gamma_feeds.BOTH_ENDS:
+        feed = gamma_feeds.feed_of(route, spans.Span(closed=True), order)
+        starts = [_start_of(row) for row in (await samples.list_page(evidence, feed)).rows]
+        dated = [start for start in starts if start is not None]
+        runs = [is_dated for is_dated, _ in itertools.groupby(start is not None for start in starts)]
+        descending = order is gamma_feeds.Order.LATEST_FIRST
+        in_order = dated == sorted(dated, reverse=descending)
+        seen.append(f"{order.value} first: {len(dated)} dated, {len(starts) - len(dated)} not")
+        pages.require(in_order and len(runs) <= 2, f"{seen[-1]}, not in that order")
+    return "; ".join(seen)
+
+
+async def _versions(evidence: Evidence, route: endpoints.Route) -> str:
+    del route
+    for closed in (False, True):
+        page = await samples.structural_markets(evidence, closed=closed)
+        found = [row for row in page.rows if pages.condition_of(row)]
+        odd = sum(row.get("version") == "v1" for row in page.rows)
+        pages.require(not odd, f"{odd} of {len(page.rows)} rows are of version 1")
+        if found:
+            condition = pages.condition_of(found[0])
+            feed = gamma_feeds.feed_of_conditions([condition], closed=closed)
+            both = await samples.list_page(evidence, feed)
+            shown = condition in map(pages.condition_of, both.rows)
+            return pages.require(shown, f"{len(found)} of version 2; asked for with both: {shown}")
+    raise Unseen("no market of Protocol V2 is listed")
+
+
+async def _lookup(evidence: Evidence) -> str:
+    listed = await samples.closed_conditions(evidence, lookups.MAX_CONDITIONS)
+    feed = gamma_feeds.feed_of_conditions(listed, closed=True)
+    page = await samples.list_page(evidence, feed)
+    answered = {pages.condition_of(row) for row in page.rows} - {""}
+    missing, others = len(set(listed) - answered), len(answered - set(listed))
+    seen = f"{len(listed)} ids, {len(answered)} answered: {missing} missing, {others} others"
+    return pages.require(not (missing or others), seen)
+
+
+async def _end(evidence: Evidence) -> str:
+    listed = await samples.closed_conditions(evidence, lookups.MAX_CONDITIONS)
+    feed = gamma_feeds.feed_of_conditions(listed, closed=True)
+    page = await samples.list_page(evidence, feed)
+    if len(page.rows) >= gamma_feeds.PAGE_ROWS:
+        raise Unseen("no list that ends on its first page")
+    return pages.require(page.cursor is None, f"{len(page.rows)} rows, next_cursor {page.cursor!r}")
+
+
+async def _tags(evidence: Evidence, route: endpoints.Route) -> str:
+    page = await _list(evidence, route, closed=True)
+    if not page.rows:
+        raise Unseen("the list is empty")
+    tagged = sum(bool(fields.labels(row.get("tags"))) for row in page.rows)
+    return pages.require(tagged > 0, f"{tagged} of {pages.rows_text(len(page.rows))} have tags")
+
+
+async def _tokens(evidence: Evidence) -> str:
+    page = await samples.list_page(evidence, samples.latest_feed(endpoints.MARKETS, closed=True))
+    verdicts = [
+        tokens.fit(condition, fields.tokens(row.get("clobTokenIds")))
+        for row in page.rows[: 4 * _MANY_TOKENS]
+        if (condition := pages.condition_of(row)) and not samples.is_structural(condition)
+    ]
+    known = [verdict for verdict in verdicts if verdict is not None][:_MANY_TOKENS]
+    if not known:
+        raise Unseen("no closed market lists token ids")
+    seen = f"{sum(known)} of {len(known)} markets list the tokens of their condition"
+    return pages.require(2 * sum(known) > len(known), seen)
+
+
+async def _slug(evidence: Evidence) -> str:
+    page = await samples.list_page(evidence, samples.latest_feed(endpoints.MARKETS, closed=True))
+    named = [row for row in page.rows if fields.text(row.get("slug")) and pages.condition_of(row)]
+    if not named:
+        raise Unseen("no closed market has a slug")
+    slug = urllib.parse.quote(fields.text(named[0].get("slug")), safe="")
+    route = endpoints.MARKET_BY_SLUG.at(slug)
+    answer = await evidence.answer(route, lookups.SINGLE)
+    shown = pages.condition_of(answer.fields) == pages.condition_of(named[0])
+    return pages.require(shown, "that market" if shown else "another market, or none")
+
+
+async def _members(evidence: Evidence, route: endpoints.Route) -> str:
+    page = await _list(evidence, route, closed=True)
+    members = [market for row in page.rows for market in fields.objects(row.get("markets"))]
+    if not page.rows:
+        raise Unseen("the list is empty")
+    named = sum(bool(fields.text(market.get("id"))) for market in members)
+    return pages.require(named > 0, f"{len(members)} markets in {len(page.rows)} events")
+
+
+def _of(route: endpoints.Route, look: _Look) -> Callable[[Evidence], Awaitable[str]]:
+    async def check(evidence: Evidence) -> str:
+        return await look(evidence, route)
+
+    return check
+
+
+def _lists() -> Sequence[Assumption]:
+    """What both lists must do alike."""
+    shared: tuple[tuple[str, str, str, str, bool, _Look], ...] = (
+        (
+            "envelope",
+            "?closed=false, and true",
+            "a list, and a cursor on a page that is full",
+            "the proven end of a span of the list",
+            True,
+            _envelope,
+        ),
+        (
+            "fields",
+            "?closed=true",
+            "every row has an id, a slug or a condition",
+            "every stored row of the list",
+            True,
+            _fields,
+        ),
+        (
+            "closed",
+            "?closed=false, and true",
+            "open and closed ones are two lists",
+            "reading both lists; a row that moves is seen in one of them",
+            True,
+            _closed,
+        ),
+        (
+            "order",
+            "?order=id&ascending=true",
+            "by id, ascending",
+            "the one order that never changes while the list is read",
+            True,
+            _order,
+        ),
+        (
+            "cursor",
+            "?limit=…&after_cursor=…",
+            "the next page goes on where the first ended: no gap, no overlap",
+            "every page but the first",
+            True,
+            _cursor,
+        ),
+        (
+            "page_size",
+            "?limit=100, and a smaller one",
+            "pages are as long as asked for",
+            "requests: a page of 100 rows is the largest there is",
+            False,
+            _page_size,
+        ),
+        (
+            "dates",
+            "?start_date_min=…&start_date_max=…",
+            "what starts within these dates, and nothing else",
+            "reading the list in spans side by side",
+            True,
+            _dates,
+        ),
+    )
+    return [
+        Assumption(
+            f"{kind}.{name}",
+            f"/{kind}/keyset{request}",
+            expected,
+            f"{kind}: {needed_for}",
+            _MARKETS if route == endpoints.MARKETS else (units.EVENTS,),
+            loses_rows,
+            _of(route, look),
+        )
+        for kind, route in (("markets", endpoints.MARKETS), ("events", endpoints.EVENTS))
+        for name, request, expected, needed_for, loses_rows, look in shared
+    ]
+
+
+ASSUMPTIONS = (
+    *_lists(),
+    Assumption(
+        "markets.bad_cursor",
+        "/markets/keyset?after_cursor=(damaged)",
+        "refused with 422 or 400",
+        "lists: a cursor that is no longer valid begins the span anew",
+        _LISTS,
+        True,
+        _of(endpoints.MARKETS, _bad_cursor),
+    ),
+    Assumption(
+        "markets.undated",
+        "/markets/keyset?order=startDate&ascending=true, and false",
+        "by start date; those without one together at an end",
+        "lists: finding what no span of dates shows",
+        _LISTS,
+        True,
+        _of(endpoints.MARKETS, _undated),
+    ),
+    Assumption(
+        "markets.versions",
+        "/markets/keyset?version=v2, and both",
+        "markets of Protocol V2 are listed when asked for",
+        "markets: those of Protocol V2, hidden by default",
+        _MARKETS,
+        True,
+        _of(endpoints.MARKETS, _versions),
+    ),
+    Assumption(
+        "markets.tags",
+        "/markets/keyset?include_tag=true",
+        "markets carry their tags",
+        "categories; events have tags of their own",
+        _MARKETS,
+        False,
+        _of(endpoints.MARKETS, _tags),
+    ),
+    Assumption(
+        "markets.lookup",
+        "/markets/keyset?condition_ids=…&condition_ids=…",
+        "exactly the markets of these 40 conditions",
+        "lookups and market ids: an ignored filter names foreign markets",
+        (units.LOOKUPS,),
+        True,
+        _lookup,
+    ),
+    Assumption(
+        "markets.end",
+        "/markets/keyset?condition_ids=…",
+        "no cursor on a page that is not full",
+        "markets: one request more at the end of every span",
+        _MARKETS,
+        False,
+        _end,
+    ),
+    Assumption(
+        "markets.tokens",
+        "/markets/keyset?closed=true",
+        "token ids follow from the condition",
+        "market ids: a market is believed when its tokens fit",
+        (units.LOOKUPS,),
+        True,
+        _tokens,
+    ),
+    Assumption(
+        "markets.slug",
+        "/markets/slug/…",
+        "the market of that name",
+        "lookups: markets that no list shows",
+        (units.LOOKUPS,),
+        True,
+        _slug,
+    ),
+    Assumption(
+        "events.members",
+        "/events/keyset?closed=true",
+        "events carry their markets",
+        "events: which market belongs to which; markets without a date",
+        (units.EVENTS,),
+        True,
+        _of(endpoints.EVENTS, _members),
+    ),
+    Assumption(
+        "events.tags",
+        "/events/keyset?closed=true",
+        "events carry their tags",
+        "categories",
+        (units.EVENTS,),
+        False,
+        _of(endpoints.EVENTS, _tags),
+    ),
+)

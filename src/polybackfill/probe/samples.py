@@ -1,0 +1,123 @@
+"""What the probe looks at: wallets, conditions and markets that the API itself has just shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from polybackfill.polymarket import contracts, endpoints, gamma_feeds, spans, trade_feeds, walk
+from polybackfill.probe import pages
+from polybackfill.probe.evidence import Evidence, Page, Unseen
+from polybackfill.work import units
+
+MAX_WALLETS = 2
+# The newest fills of all markets, both sides of each.
+NEWEST = walk.Feed(
+    endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS)))
+)
+# An id of the right form that nobody has.
+NOBODY, NOTHING = f"{1:040x}", f"{1:064x}"
+
+
+async def newest_fills(evidence: Evidence) -> Page:
+    """The newest fills of all markets."""
+    page = pages.data_page(await evidence.first(NEWEST))
+    if not page.rows:
+        raise Unseen("no newest fill is listed")
+    return page
+
+
+async def present(evidence: Evidence) -> int:
+    """The API's own present: the second of the newest fill."""
+    return max(map(pages.second_of, (await newest_fills(evidence)).rows))
+
+
+async def conditions(evidence: Evidence) -> list[str]:
+    """Conditions of the newest fills, the busiest first."""
+    page = await newest_fills(evidence)
+    counted = Counter(filter(None, map(pages.condition_of, page.rows)))
+    if not counted:
+        raise Unseen("no fill names a condition")
+    return [condition for condition, _ in counted.most_common(units.MAX_KEYS_PER_BATCH)]
+
+
+async def wallets(evidence: Evidence) -> list[str]:
+    """Wallets of the newest fills, those in the most markets first."""
+    page = await newest_fills(evidence)
+    pairs = {(pages.wallet_of(row), pages.condition_of(row)) for row in page.rows}
+    counted = Counter(wallet for wallet, _ in sorted(pairs) if wallet)
+    busiest = [wallet for wallet, _ in counted.most_common() if wallet not in contracts.CONTRACTS]
+    if not busiest:
+        raise Unseen("no fill names a wallet")
+    return busiest[:MAX_WALLETS]
+
+
+async def market_feed(evidence: Evidence) -> walk.Feed:
+    """All fills of the busiest condition."""
+    return trade_feeds.feed_of_conditions((await conditions(evidence))[:1])
+
+
+async def wallet_feed(evidence: Evidence) -> walk.Feed:
+    """The history of the busiest wallet."""
+    return trade_feeds.feed_of_wallet((await wallets(evidence))[0])
+
+
+async def first_page(evidence: Evidence, feed: walk.Feed) -> Page:
+    """The first page of a list of the Data API."""
+    return pages.data_page(await evidence.first(feed))
+
+
+async def small_pages(evidence: Evidence, feed: walk.Feed) -> tuple[Page, Page, walk.Feed]:
+    """A feed's first page, its first page in a small size, and the question for that size."""
+    whole = await first_page(evidence, feed)
+    small = pages.of_size(feed, pages.small_size(len(whole.rows)))
+    return whole, await first_page(evidence, small), small
+
+
+def list_feed(route: endpoints.Route, *, closed: bool) -> gamma_feeds.Feed:
+    """The whole of one of Gamma's lists, by id."""
+    return gamma_feeds.feed_of(route, spans.Span(closed))
+
+
+def latest_feed(route: endpoints.Route, *, closed: bool) -> gamma_feeds.Feed:
+    """The same by start date, the latest first."""
+    return gamma_feeds.feed_of(route, spans.Span(closed), gamma_feeds.Order.LATEST_FIRST)
+
+
+def sized_list(route: endpoints.Route, page_rows: int) -> gamma_feeds.Feed:
+    """The list of closed ones, by id, in pages of another size."""
+    return replace(list_feed(route, closed=True), page_rows=page_rows)
+
+
+async def list_page(
+    evidence: Evidence, feed: gamma_feeds.Feed, cursor: str | None = None
+) -> Page:
+    """A page of one of Gamma's lists. Raises Unseen when it is none."""
+    answer = await (evidence.first(feed) if cursor is None else evidence.next(feed, cursor))
+    rows = answer.fields.get("markets" if feed.route == endpoints.MARKETS else "events")
+    following = answer.fields.get("next_cursor")
+    if not isinstance(rows, list):
+        raise Unseen("the answer is no list")
+    objects = [row for row in rows if isinstance(row, dict)]
+    return Page(objects, following if isinstance(following, str) else None, answer)
+
+
+async def structural_markets(evidence: Evidence, *, closed: bool) -> Page:
+    """Markets of Protocol V2 alone."""
+    feed = list_feed(endpoints.MARKETS, closed=closed)
+    only = tuple(pair for pair in feed.params if pair != ("version", "v1"))
+    return await list_page(evidence, replace(feed, params=only))
+
+
+async def closed_conditions(evidence: Evidence, most: int) -> list[str]:
+    """Conditions of closed markets, those that started last."""
+    page = await list_page(evidence, latest_feed(endpoints.MARKETS, closed=True))
+    found = dict.fromkeys(filter(None, map(pages.condition_of, page.rows)))
+    if not found:
+        raise Unseen("no closed market has a condition")
+    return list(found)[:most]
+
+
+def is_structural(condition: str) -> bool:
+    """A condition of Protocol V2, whose token ids follow no published rule."""
+    return condition[:2] in {"01", "02", "03"} and condition.endswith("00")
