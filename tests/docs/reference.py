@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from polybackfill import cli, settings
 from polybackfill.commands import systemd
+from polybackfill.probe import assumption_list, runner
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, type[BaseSettings]] = {
@@ -56,6 +57,13 @@ like one of these and is none is warned of.
 
 SETTINGS_COLUMNS = (
     "| in the file | in the environment | default | takes | meaning |",
+    "|---|---|---|---|---|",
+)
+
+PROBE_BEGIN = "<!-- the list, written by make docs -->"
+PROBE_END = "<!-- end of the list -->"
+PROBE_COLUMNS = (
+    "| name | request | expected | what stands on it | stops, when broken |",
     "|---|---|---|---|---|",
 )
 
@@ -204,7 +212,23 @@ def commands_text() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def probe_text() -> str:
+    """docs/probe.md: the text around its table stays, the table is the list of the program."""
+    text = (ROOT / "docs/probe.md").read_text(encoding="utf-8")
+    head, _, rest = text.partition(PROBE_BEGIN)
+    _, _, tail = rest.partition(PROBE_END)
+    rows = [
+        f"| `{one.name}` | `{one.request}` | {one.expected} | {one.needed_for} | "
+        f"{', '.join(one.kinds) if one.loses_rows else 'nothing'} |"
+        for one in assumption_list.ASSUMPTIONS
+    ]
+    count = f"{len(rows)} assumptions, at most {runner.MAX_REQUESTS} requests:"
+    table = "\n".join([count, "", *PROBE_COLUMNS, *rows])
+    return f"{head}{PROBE_BEGIN}\n{table}\n{PROBE_END}{tail}"
+
+
 GENERATED = {
+    "docs/probe.md": probe_text,
     "config/backfill.toml": toml_text,
     "config/polybackfill.service": lambda: systemd.service_text(systemd.Service()),
     "config/polybackfill.timer": systemd.timer_text,

@@ -20,6 +20,7 @@ STATUS_KINDS = {
     "429_html": (429, "text/html"),
     "403_html": (403, "text/html"),
     "400": (400, "application/json"),
+    "404": (404, "application/json"),
     "408": (408, "application/json"),
     "500": (500, "application/json"),
     "502": (502, "text/html"),
@@ -195,6 +196,68 @@ async def test_rules_from_a_file_and_bad_ones(open_sandbox: Open, tmp_path: Path
         app.build(options.SandboxOptions(faults=tmp_path / "nowhere.json"))
 
 
+async def drifted(visitor: Visitor, kind: str, path: str = PATH, **more: Any) -> Any:
+    """What is answered honestly, and since the API has changed."""
+    honest = await visitor.ok(path)
+    await inject(visitor, kind, **more)
+    return honest, await visitor.ok(path)
+
+
+async def test_rows_of_an_api_that_has_changed(lone: Visitor) -> None:
+    path = f"{PATH}?limit=5"
+    honest, lost = await drifted(lone, "rows_lost", path)
+    _, repeated = await drifted(lone, "rows_repeated", path)
+    _, reverse = await drifted(lone, "rows_reversed", path)
+    rows = honest["data"]
+    assert lost["data"] == rows[1:]
+    assert repeated["data"] == [*rows, rows[-1]]
+    assert reverse["data"] == rows[::-1]
+
+
+async def test_fields_of_an_api_that_has_changed(lone: Visitor) -> None:
+    path = f"{PATH}?limit=3"
+    honest, gone = await drifted(lone, "field_gone", path, fields=["size", "pagination"])
+    _, text = await drifted(lone, "field_text", path, fields=["size", "side"])
+    _, scaled = await drifted(lone, "field_scaled", path, fields=["size"], factor=2)
+    _, shifted = await drifted(lone, "field_shifted", path, fields=["timestamp"])
+    rows = honest["data"]
+    assert "pagination" not in gone
+    assert all("size" not in row and "price" in row for row in gone["data"])
+    assert [row["size"] for row in text["data"]] == [str(row["size"]) for row in rows]
+    assert [row["side"] for row in text["data"]] == [row["side"] for row in rows]
+    assert [row["size"] for row in scaled["data"]] == [2 * row["size"] for row in rows]
+    moments = [row["timestamp"] - place for place, row in enumerate(rows)]
+    assert [row["timestamp"] for row in shifted["data"]] == moments
+
+
+async def test_cursors_of_an_api_that_has_changed(lone: Visitor) -> None:
+    _, gone = await drifted(lone, "cursor_gone", f"{PATH}?limit=3")
+    assert gone["pagination"]["has_more"] is False
+    assert gone["pagination"]["next_cursor"] is None
+    honest, opaque = await drifted(lone, "cursor_opaque", "/clob/markets", route="clob-markets")
+    assert opaque["next_cursor"] != honest["next_cursor"]
+    assert opaque["data"] == honest["data"]
+
+
+async def test_answers_without_rows(lone: Visitor) -> None:
+    _, empty = await drifted(lone, "empty")
+    assert empty["data"] == []
+    assert empty["pagination"]["has_more"] is False
+    for path, rows in (("/gamma/events/keyset", "events"), ("/clob/markets", "data")):
+        await inject(lone, "empty", route="*")
+        assert (await lone.ok(path))[rows] == []
+    await inject(lone, "accepted", count=2)
+    assert (await lone.ok(f"{PATH}?cursor=nonsense"))["data"] == [], "not refused any more"
+    assert (await lone.ok(PATH))["data"], "what was not refused is answered as ever"
+
+
+async def test_headers_are_added(lone: Visitor) -> None:
+    await inject(lone, "headers", headers={"Age": "52", "Date": "Fri, 01 May 2026 00:00:00 GMT"})
+    async with lone.session.get(lone.running.url + PATH) as reply:
+        assert reply.headers["Age"] == "52"
+        assert reply.headers.getall("Date") == ["Fri, 01 May 2026 00:00:00 GMT"]
+
+
 async def test_a_hanging_answer_does_not_keep_the_sandbox_from_stopping(
     open_sandbox: Open,
 ) -> None:
@@ -212,5 +275,6 @@ async def test_a_hanging_answer_does_not_keep_the_sandbox_from_stopping(
 def test_every_kind_is_covered_here_or_among_the_changes() -> None:
     others = {"reset", "hang", "drip", "truncated", "cut_json", "invalid_json", "wrong_rows"}
     others |= {"cursor_repeat", "cursor_refused", "bad_row", "unknown_field"}
+    others |= {"empty", *faults.DRIFTED}
     in_test_changes = {"ignored_filter", "clamped", "cursor_trips", *faults.CHANGES}
     assert set(faults.KINDS) == others | set(STATUS_KINDS) | in_test_changes

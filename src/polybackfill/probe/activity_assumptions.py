@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from polybackfill.polymarket import contracts, endpoints, gamma_feeds, parse, spans, trade_feeds, walk
+from polybackfill.polymarket import (
+    contracts,
+    endpoints,
+    gamma_feeds,
+    parse,
+    spans,
+    trade_feeds,
+    walk,
+)
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
@@ -106,7 +114,9 @@ def _compare(expected: Sequence[Json], answered: Sequence[Json], what: str) -> s
 async def _full_history(evidence: Evidence) -> str:
     present = await samples.present(evidence)
     reach = present - _DEFAULT_REACH_S
-    feed = gamma_feeds.feed_of(endpoints.MARKETS, spans.Span(closed=True, until=reach - _YEAR_S // 4))
+    feed = gamma_feeds.feed_of(
+        endpoints.MARKETS, spans.Span(closed=True, until=reach - _YEAR_S // 4)
+    )
     params = [pair for pair in feed.params if pair[0] not in {"order", "ascending"}]
     params += [("order", "volumeNum"), ("ascending", "false"), ("limit", str(_OLD_MARKETS))]
     answer = await evidence.answer(feed.route, params)
@@ -182,7 +192,7 @@ ASSUMPTIONS = (
         "activity.fields",
         "/v2/activity?user=…",
         "every row has the fields that the parser needs",
-        "every stored fill and activity; a row that cannot be read is set aside",
+        "every stored fill and activity; what cannot be read is set aside",
         _KINDS,
         True,
         _fields,

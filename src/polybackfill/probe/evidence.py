@@ -77,7 +77,7 @@ class Answer:
 class Page:
     """A page of a list: its rows, and the cursor of the next one."""
 
-    rows: list[Json]
+    rows: Sequence[Json]
     cursor: str | None
     answer: Answer
 

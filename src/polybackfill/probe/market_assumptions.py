@@ -28,8 +28,7 @@ _Look = Callable[[Evidence, endpoints.Route], Awaitable[str]]
 
 
 def _id_of(row: Json) -> int:
-    number = pages.number_of(row.get("id"))
-    return int(number) if number == number else -1
+    return pages.integer_of(row.get("id"), -1)
 
 
 def _start_of(row: Json) -> int | None:
@@ -45,10 +44,7 @@ async def _envelope(evidence: Evidence, route: endpoints.Route) -> str:
     seen = []
     for closed in (False, True):
         answer = await evidence.first(samples.list_feed(route, closed=closed))
-        rows = answer.fields.get(name)
-        shape = f"an answer with {', '.join(answer.fields) or 'no fields'}"
-        pages.require(isinstance(rows, list), shape)
-        assert isinstance(rows, list)
+        rows = pages.list_of(answer, name)
         cursor = answer.fields.get("next_cursor")
         is_full = len(rows) >= gamma_feeds.PAGE_ROWS
         fits = (isinstance(cursor, str) and cursor != "") if is_full else cursor != ""
@@ -68,7 +64,7 @@ async def _closed(evidence: Evidence, route: endpoints.Route) -> str:
     seen = []
     for closed in (False, True):
         page = await _list(evidence, route, closed=closed)
-        others = sum(row.get("closed") is not closed for row in page.rows)
+        others = sum(row.get("closed", closed) not in {None, closed} for row in page.rows)
         seen.append(f"{len(page.rows)} {'closed' if closed else 'open'}")
         pages.require(not others, f"{others} of {seen[-1]} rows are not")
     pages.require(any(not one.startswith("0 ") for one in seen), "both lists are empty")
@@ -130,7 +126,9 @@ async def _undated(evidence: Evidence, route: endpoints.Route) -> str:
         feed = gamma_feeds.feed_of(route, spans.Span(closed=True), order)
         starts = [_start_of(row) for row in (await samples.list_page(evidence, feed)).rows]
         dated = [start for start in starts if start is not None]
-        runs = [is_dated for is_dated, _ in itertools.groupby(start is not None for start in starts)]
+        runs = [
+            is_dated for is_dated, _ in itertools.groupby(start is not None for start in starts)
+        ]
         descending = order is gamma_feeds.Order.LATEST_FIRST
         in_order = dated == sorted(dated, reverse=descending)
         seen.append(f"{order.value} first: {len(dated)} dated, {len(starts) - len(dated)} not")

@@ -30,11 +30,9 @@ def _market_of(row: Json) -> tuple[object, ...]:
 
 async def _envelope(evidence: Evidence) -> str:
     answer = await _at(evidence, 0)
-    rows, count = answer.fields.get("data"), answer.fields.get("count")
-    shape = f"an answer with {', '.join(answer.fields) or 'no fields'}"
-    is_page = isinstance(rows, list) and isinstance(answer.fields.get("next_cursor"), str)
-    pages.require(is_page, shape)
-    assert isinstance(rows, list)
+    rows, count = pages.list_of(answer, "data"), answer.fields.get("count")
+    cursor = answer.fields.get("next_cursor")
+    pages.require(isinstance(cursor, str), f"next_cursor {cursor!r}")
     return pages.require(count in (None, len(rows)), f"{len(rows):,} rows, count {count!r}")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
-from polybackfill import records
+from polybackfill import errors, records
 from polybackfill.polymarket import endpoints, walk
 from polybackfill.probe.evidence import Answer, Broken, Evidence, Json, Page, Refused, Unseen
 
@@ -31,6 +34,15 @@ def require(is_met: bool, seen: str) -> str:
     return seen
 
 
+@contextlib.contextmanager
+def contradicting() -> Iterator[None]:
+    """An answer that a parser cannot take contradicts what is taken for granted of its shape."""
+    try:
+        yield
+    except errors.Retry as problem:
+        raise Broken(str(problem)) from problem
+
+
 def data_page(answer: Answer) -> Page:
     """A page of the Data API. Raises Unseen when it is none; its own check says why."""
     rows, pagination = answer.fields.get("data"), answer.fields.get("pagination")
@@ -43,13 +55,22 @@ def data_page(answer: Answer) -> Page:
     return Page(objects, cursor if isinstance(cursor, str) else None, answer)
 
 
+def list_of(answer: Answer, name: str) -> list[object]:
+    """The list an answer holds under a name. Raises Broken when there is none."""
+    rows = answer.fields.get(name)
+    if not isinstance(rows, list):
+        raise Broken(f"an answer with {', '.join(answer.fields) or 'no fields'}")
+    return rows
+
+
 def check_envelope(answers: Sequence[Answer]) -> str:
     """`{data, pagination}`, and what it says about a next page agrees. Raises Broken."""
     for answer in answers:
-        rows, pagination = answer.fields.get("data"), answer.fields.get("pagination")
-        is_page = isinstance(rows, list | None) and isinstance(pagination, dict)
-        require(is_page, f"an answer with {', '.join(answer.fields) or 'no fields'}")
-        assert isinstance(pagination, dict)
+        pagination = answer.fields.get("pagination")
+        if answer.fields.get("data", "missing") is not None:
+            list_of(answer, "data")
+        if not isinstance(pagination, dict):
+            raise Broken(f"an answer with {', '.join(answer.fields) or 'no fields'}")
         more, cursor = pagination.get("has_more"), pagination.get("next_cursor", "missing")
         is_cursor = cursor is None or (isinstance(cursor, str) and cursor not in {"", "missing"})
         agree = isinstance(more, bool) and is_cursor and more == (cursor is not None)
@@ -88,7 +109,7 @@ def check_sorted(seconds: Sequence[float], *, descending: bool) -> str:
         raise Unseen("fewer than two rows")
     turns = sum(
         (later > earlier) if descending else (later < earlier)
-        for earlier, later in zip(seconds, seconds[1:], strict=False)
+        for earlier, later in itertools.pairwise(seconds)
     )
     return require(not turns, f"{rows_text(len(seconds))}, {turns:,} out of order")
 
@@ -125,9 +146,10 @@ def check_continues(whole: Page, first: Page, second: Page, identity: Identity) 
 
 async def second_page(evidence: Evidence, feed: walk.Feed, first: Page, size: int) -> Answer:
     """What follows a small page. Raises Broken when it names nothing that follows."""
-    require(first.cursor is not None, f"{rows_text(len(first.rows))}, more known, and no cursor")
-    require(len(first.rows) <= size, f"{rows_text(len(first.rows))} where {size:,} were asked for")
-    assert first.cursor is not None
+    rows = rows_text(len(first.rows))
+    if first.cursor is None:
+        raise Broken(f"{rows}, more known, and no cursor")
+    require(len(first.rows) <= size, f"{rows} where {size:,} were asked for")
     return await evidence.next(feed, first.cursor)
 
 
@@ -168,9 +190,7 @@ async def check_unknown(evidence: Evidence, feed: walk.Feed) -> str:
     return require(rows in (None, []), f"data: {_short(rows)}")
 
 
-async def check_not_found(
-    evidence: Evidence, route: endpoints.Route, query: walk.Query
-) -> str:
+async def check_not_found(evidence: Evidence, route: endpoints.Route, query: walk.Query) -> str:
     """What does not exist is answered with 404. Raises Broken."""
     try:
         answer = await evidence.answer(route, query)
@@ -199,8 +219,13 @@ def number_of(value: object) -> float:
 
 def second_of(row: Json) -> int:
     """The second of a feed row, 0 when it names none."""
-    moment = number_of(row.get("timestamp"))
-    return int(moment) if moment == moment else 0
+    return integer_of(row.get("timestamp"))
+
+
+def integer_of(value: object, missing: int = 0) -> int:
+    """A whole number, also as text; `missing` for anything else."""
+    number = number_of(value)
+    return int(number) if math.isfinite(number) else missing
 
 
 def of_size(feed: walk.Feed, rows: int) -> walk.Feed:
@@ -211,7 +236,7 @@ def of_size(feed: walk.Feed, rows: int) -> walk.Feed:
 def _normal(normalise: Callable[[str], str], value: object) -> str:
     try:
         return normalise(value) if isinstance(value, str) else ""
-    except records.errors.Reject:
+    except errors.Reject:
         return ""
 
 

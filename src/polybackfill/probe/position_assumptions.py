@@ -27,8 +27,7 @@ def _position_of(row: Json) -> Hashable:
 
 
 def _moment(row: Json) -> int:
-    moment = pages.number_of(row.get("last_event_at"))
-    return int(moment) if moment == moment else 0
+    return pages.integer_of(row.get("last_event_at"))
 
 
 async def _list(evidence: Evidence, status: str) -> tuple[walk.Feed, Page]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from polybackfill.polymarket import resolutions
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -28,7 +30,7 @@ async def page(evidence: Evidence) -> Page:
     return Page([row for row in rows if isinstance(row, dict)], None, answer)
 
 
-async def _rows(evidence: Evidence) -> tuple[list[str], list[Json]]:
+async def _rows(evidence: Evidence) -> tuple[list[str], Sequence[Json]]:
     return (await _batch(evidence))[0], (await page(evidence)).rows
 
 

@@ -12,19 +12,20 @@ from polybackfill.work import units
 
 MAX_WALLETS = 2
 # The newest fills of all markets, both sides of each.
-NEWEST = walk.Feed(
-    endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS)))
-)
+NEWEST = walk.Feed(endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS))))
 # An id of the right form that nobody has.
 NOBODY, NOTHING = f"{1:040x}", f"{1:064x}"
 
 
 async def newest_fills(evidence: Evidence) -> Page:
-    """The newest fills of all markets."""
-    page = pages.data_page(await evidence.first(NEWEST))
-    if not page.rows:
+    """The newest fills of all markets, whatever their envelope has become. Raises Unseen."""
+    answer = await evidence.first(NEWEST)
+    rows, pagination = answer.fields.get("data"), answer.fields.get("pagination")
+    objects = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if not objects:
         raise Unseen("no newest fill is listed")
-    return page
+    cursor = pagination.get("next_cursor") if isinstance(pagination, dict) else None
+    return Page(objects, cursor, answer)
 
 
 async def present(evidence: Evidence) -> int:
@@ -89,9 +90,7 @@ def sized_list(route: endpoints.Route, page_rows: int) -> gamma_feeds.Feed:
     return replace(list_feed(route, closed=True), page_rows=page_rows)
 
 
-async def list_page(
-    evidence: Evidence, feed: gamma_feeds.Feed, cursor: str | None = None
-) -> Page:
+async def list_page(evidence: Evidence, feed: gamma_feeds.Feed, cursor: str | None = None) -> Page:
     """A page of one of Gamma's lists. Raises Unseen when it is none."""
     answer = await (evidence.first(feed) if cursor is None else evidence.next(feed, cursor))
     rows = answer.fields.get("markets" if feed.route == endpoints.MARKETS else "events")
@@ -110,12 +109,14 @@ async def structural_markets(evidence: Evidence, *, closed: bool) -> Page:
 
 
 async def closed_conditions(evidence: Evidence, most: int) -> list[str]:
-    """Conditions of closed markets, those that started last."""
+    """Conditions of closed markets, those that started last; at most half of those listed, so that
+    an answer about all of them is told from one about these.
+    """
     page = await list_page(evidence, latest_feed(endpoints.MARKETS, closed=True))
     found = dict.fromkeys(filter(None, map(pages.condition_of, page.rows)))
     if not found:
         raise Unseen("no closed market has a condition")
-    return list(found)[:most]
+    return list(found)[: min(most, max(1, len(found) // 2))]
 
 
 def is_structural(condition: str) -> bool:

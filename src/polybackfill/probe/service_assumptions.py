@@ -17,7 +17,7 @@ from polybackfill.polymarket import (
 from polybackfill.polymarket import status as statuses
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
-from polybackfill.probe.evidence import Answer, Evidence, Refused, Unseen
+from polybackfill.probe.evidence import Answer, Broken, Evidence, Unseen
 
 _LAG_S = 120.0  # how far behind an event the source may be, as readings of positions assume
 _CLOCKS_APART_S = 120.0
@@ -39,9 +39,10 @@ async def _settled(evidence: Evidence) -> list[Answer]:
 
 async def _status(evidence: Evidence) -> str:
     answer = await evidence.answer(endpoints.STATUS, ())
-    lag_s = statuses.lag_of(answer.body, answer.url)
-    pages.require(lag_s is not None, "no lag in the answer")
-    assert lag_s is not None
+    with pages.contradicting():
+        lag_s = statuses.lag_of(answer.body, answer.url)
+    if lag_s is None:
+        raise Broken("no lag in the answer")
     return pages.require(lag_s <= _LAG_S, f"{lag_s:,.0f} s behind the chain")
 
 
@@ -56,7 +57,8 @@ async def _user_volume(evidence: Evidence) -> str:
     second = str(pages.second_of(fills[0]))
     asked = (("user", f"0x{feed.wallet}"), ("start", second), ("end", second))
     answer = await evidence.answer(endpoints.USER_VOLUME, asked)
-    volume = user_volume.volume_of(answer.body, answer.url)
+    with pages.contradicting():
+        volume = user_volume.volume_of(answer.body, answer.url)
     seen = f"{volume.trade_count:,} fills of a day of which {known:,} are known"
     return pages.require(volume.trade_count >= known, seen)
 

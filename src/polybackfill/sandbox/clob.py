@@ -12,6 +12,8 @@ from polybackfill.sandbox import catalog, listings, replies
 
 PAGE = 1_000
 END_CURSOR = "LTE="  # base64 of -1
+# The page size of an order book that clamps; no client's parameter.
+CLAMPED = "_sandbox_page"
 
 
 class Clob:
@@ -22,9 +24,10 @@ class Clob:
 
     def markets(self, _argument: str, raw: str) -> replies.Reply:
         """GET /markets: the cursor is the decimal offset in base64."""
-        offset = _offset(dict(parse_qsl(raw)).get("next_cursor", ""))
-        chosen = self._lists.clob[offset : offset + PAGE]
-        following = offset + PAGE
+        asked = dict(parse_qsl(raw))
+        offset, page = _offset(asked.get("next_cursor", "")), int(asked.get(CLAMPED, PAGE))
+        chosen = self._lists.clob[offset : offset + page]
+        following = offset + page
         cursor = encode(following) if following < len(self._lists.clob) else END_CURSOR
         head = orjson.dumps({"limit": PAGE, "count": len(chosen), "next_cursor": cursor})
         shown = orjson.dumps([self._market(self._lists.markets[place]) for place in chosen])

@@ -117,7 +117,9 @@ class DataApi:
                 "required query param 'event_id' not provided", parameter="event_id"
             )
         lists = self._world.lists
-        events = [lists.events[lists.event_by_id[one]] for one in wanted if one in lists.event_by_id]
+        events = [
+            lists.events[lists.event_by_id[one]] for one in wanted if one in lists.event_by_id
+        ]
         markets = [lists.market(number) for event in events for number in event.market_ids]
         listed = [
             {"condition_id": market.condition_id, "taker_volume": market.volume}

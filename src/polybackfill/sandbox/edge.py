@@ -15,7 +15,17 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from polybackfill.sandbox import changes, faults, options, replies, routes, spoil, stats, throttle
+from polybackfill.sandbox import (
+    changes,
+    drift,
+    faults,
+    options,
+    replies,
+    routes,
+    spoil,
+    stats,
+    throttle,
+)
 
 # Shares of the data latency: the lists of Gamma are faster, CLOB faster still.
 _LATENCY_SHARE: Mapping[str, float] = {"data": 1.0, "gamma": 0.35, "clob": 0.25}
@@ -89,7 +99,7 @@ class Edge:
         names = (found.route.name, found.route.host)
         rule = self._faults.draw(names, found.path, raw_query, cursor=cursor)
         if rule is not None and rule.kind in faults.INSTEAD:
-            return await self._instead(request, rule, found.route.host)
+            return await self._instead(request, rule, found.route)
         await self._take_time(found.route)
         if rule is not None and rule.kind == "cursor_refused":
             return _respond(spoil.cursor_refused())
@@ -102,11 +112,13 @@ class Edge:
             # waits in a socket counts as having come at once.
             await asyncio.sleep(0)
             if rule is not None and rule.kind in faults.OTHER_QUESTION:
-                other = _ask(found, spoil.other_question(rule, raw_query))
+                other = _ask(found, spoil.other_question(rule, found.route, raw_query))
                 return _respond(other if other.status == 200 else self._reply(found, raw_query))
             reply = self._reply(found, raw_query)
         if rule is None:
             return _respond(reply)
+        if rule.kind in faults.DRIFTED:
+            return _respond(drift.drifted(rule, found.route, reply))
         return await self._spoiled(request, rule, reply, cursor)
 
     async def _queue(self, delay_s: float) -> None:
@@ -158,13 +170,13 @@ class Edge:
         )
 
     async def _instead(
-        self, request: web.Request, rule: faults.Rule, host: str
+        self, request: web.Request, rule: faults.Rule, route: routes.Route
     ) -> web.StreamResponse:
         if rule.kind == "reset":
             return _reset(request)
         if rule.kind == "hang":
             await asyncio.Event().wait()
-        return _respond(spoil.instead(rule, host))
+        return _respond(spoil.instead(rule, route))
 
     async def _spoiled(
         self, request: web.Request, rule: faults.Rule, honest: replies.Reply, cursor: str

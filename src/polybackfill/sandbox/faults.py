@@ -5,8 +5,9 @@ name such as "gamma", a path prefix, or "*"), `probability` (default 1), `count`
 often; a change once, unless told otherwise), `after` (lets so many matching requests pass first),
 `match` (only queries that contain this text), `retry_after_s`, `interval_s` (of a dripping body),
 `limit` (of a clamped page), `filters` (those that are ignored, by default the ones that name what
-is wanted), `target` (the condition or wallet of a change), `payouts` (of a market that closes,
-micro-USDC a share). The draws depend on the seed.
+is wanted), `fields` and `factor` (of rows that have drifted), `headers` (that are added), `target`
+(the condition or wallet of a change), `payouts` (of a market that closes, micro-USDC a share). The
+draws depend on the seed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ INSTEAD = (
     "429_html",
     "403_html",
     "400",
+    "404",
     "408",
     "500",
     "502",
@@ -29,6 +31,7 @@ INSTEAD = (
     "520",
     "reset",
     "hang",
+    "empty",
     "cursor_trips",
 )
 SPOILED_BODY = ("truncated", "cut_json", "invalid_json", "drip")
@@ -39,11 +42,25 @@ SPOILED_ROWS = (
     "bad_row",
     "unknown_field",
 )
+# The API has changed: what was true of its answers is so no longer.
+DRIFTED = (
+    "rows_lost",
+    "rows_repeated",
+    "rows_reversed",
+    "field_gone",
+    "field_text",
+    "field_scaled",
+    "field_shifted",
+    "cursor_gone",
+    "cursor_opaque",
+    "accepted",
+    "headers",
+)
 # The answer is that to another question than was asked.
 OTHER_QUESTION = ("ignored_filter", "clamped")
 # Nothing is spoiled: the universe changes, and the answer shows it.
 CHANGES = ("market_closes", "market_appears", "positions_change")
-KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS, *OTHER_QUESTION, *CHANGES)
+KINDS = (*INSTEAD, *SPOILED_BODY, *SPOILED_ROWS, *DRIFTED, *OTHER_QUESTION, *CHANGES)
 _NEEDS_CURSOR = ("cursor_repeat", "cursor_refused", "cursor_trips")
 _FIELDS = {
     "kind",
@@ -56,6 +73,9 @@ _FIELDS = {
     "interval_s",
     "limit",
     "filters",
+    "fields",
+    "factor",
+    "headers",
     "target",
     "payouts",
 }
@@ -79,6 +99,9 @@ class Rule:
     interval_s: float = 1.0
     limit: int = 10
     filters: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    factor: float = 1.0
+    headers: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     payouts: tuple[int, ...] = ()
     tripped: set[str] = field(default_factory=set, repr=False)
@@ -163,6 +186,9 @@ class Faults:
                 interval_s=float(described.get("interval_s", 1.0)),
                 limit=int(described.get("limit", 10)),
                 filters=tuple(str(name) for name in described.get("filters", ())),
+                fields=tuple(str(name) for name in described.get("fields", ())),
+                factor=float(described.get("factor", 1.0)),
+                headers={str(k): str(v) for k, v in dict(described.get("headers", {})).items()},
                 target=str(described.get("target", "")),
                 payouts=tuple(int(payout) for payout in described.get("payouts", ())),
                 dice=random.Random(f"fault-{self._seed}-{self._made}"),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from polybackfill.sandbox import faults, replies, shelf
+from polybackfill.sandbox import clob, drift, faults, replies, routes, shelf
 
 Row = dict[str, object]
 
@@ -28,6 +28,7 @@ _PAGES: Mapping[str, tuple[int, str, str]] = {
 _REFUSALS: Mapping[str, tuple[int, str, str]] = {
     "429_json": (429, "rate_limited", "slow down"),
     "400": (400, "invalid_request", "this question cannot be answered"),
+    "404": (404, "not_found", "Not Found"),
     "408": (408, "request_timeout", "request timeout"),
     "500": (500, "internal", "internal error"),
     "503": (503, "dependency_unavailable", "dependency unavailable"),
@@ -41,9 +42,11 @@ _NAMING = {
 }
 
 
-def other_question(rule: faults.Rule, raw_query: str) -> str:
+def other_question(rule: faults.Rule, route: routes.Route, raw_query: str) -> str:
     """The query that is answered instead: without some filters, or with a smaller page."""
     asked = parse_qsl(raw_query, keep_blank_values=True)
+    if rule.kind == "clamped" and route.name == "clob-markets":
+        return urlencode([*asked, (clob.CLAMPED, str(rule.limit))])
     if rule.kind == "clamped":
         sizes = [int(value) for name, value in asked if name == "limit" and value.isdecimal()]
         limit = min([rule.limit, *sizes])
@@ -53,8 +56,11 @@ def other_question(rule: faults.Rule, raw_query: str) -> str:
     return urlencode([(name, value) for name, value in asked if name not in ignored])
 
 
-def instead(rule: faults.Rule, host: str) -> replies.Reply:
+def instead(rule: faults.Rule, route: routes.Route) -> replies.Reply:
     """The reply sent in place of an answer, in the words of the host."""
+    host = route.host
+    if rule.kind == "empty":
+        return drift.nothing(route)
     if rule.kind in _PAGES:
         return replies.html(*_PAGES[rule.kind])
     status, code, text = _REFUSALS[rule.kind]
@@ -87,7 +93,7 @@ def listing(rule: faults.Rule, honest: replies.Reply, cursor: str) -> replies.Re
     if rule.kind == "cursor_repeat":
         _repeat_cursor(answer, cursor)
     else:
-        _spoil_rows(rule, _rows_of(answer))
+        _spoil_rows(rule, rows_of(answer))
     return replies.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
 
 
@@ -110,7 +116,7 @@ def _spoil_rows(rule: faults.Rule, found: list[Row]) -> None:
             row.update({name: _other(row[name]) for name in _IDENTIFYING if row.get(name)})
 
 
-def _rows_of(answer: object) -> list[Row]:
+def rows_of(answer: object) -> list[Row]:
     """The rows of any of the APIs' envelopes, or the one that was asked for by its id; an empty
     list when there is none."""
     held = answer
