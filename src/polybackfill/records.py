@@ -79,7 +79,8 @@ class Market(msgspec.Struct, gc=False):
     """One row of `api_market_rows`: a market as one list (`source`: gamma, clob) shows it.
 
     Volume and liquidity in USD, prices in USD a share by outcome, dates in epoch seconds.
-    `condition_id`: '' for drafts and relics without one.
+    `condition_id`: '' for drafts and relics without one. `version`: of two rows of a key the one
+    with the higher is newer (`Clock.tick`); times are for people.
     """
 
     source: str
@@ -108,6 +109,7 @@ class Market(msgspec.Struct, gc=False):
     event_slug: str
     protocol_version: str
     fetched_at: int
+    version: int
 
 
 class Event(msgspec.Struct, gc=False):
@@ -130,6 +132,7 @@ class Event(msgspec.Struct, gc=False):
     condition_ids: list[str]
     protocol_version: str
     fetched_at: int
+    version: int
 
 
 class Position(msgspec.Struct, gc=False):
@@ -138,7 +141,7 @@ class Position(msgspec.Struct, gc=False):
     `size`, `total_size` (bought in all) in shares, prices and values in USD. `market`: its slug.
     `entry_price`: the average paid, above 1 at times, None where there is none. `last_event_at`: 0
     when unknown. `timestamp`: second in which the reading of the wallet began; `version`: twice the
-    millisecond in which this row was asked for, and one more, so that the newest sight of it wins.
+    tick (`Clock.tick`) of its request, and one more, so that the newest sight of it wins.
     """
 
     wallet_address: str
@@ -164,7 +167,7 @@ class Position(msgspec.Struct, gc=False):
 class PositionsEnd(msgspec.Struct, gc=False):
     """The last row of a complete reading of a wallet: what is older than it is gone.
 
-    `version`: twice the millisecond in which the reading began, and one more.
+    `version`: twice the tick with which the reading began, and one more.
     """
 
     wallet_address: str
@@ -190,6 +193,7 @@ class Resolution(msgspec.Struct, gc=False):
     resolved_at: int | None
     tx_hash: str
     fetched_at: int
+    version: int
 
 
 class Rejected(msgspec.Struct, gc=False):

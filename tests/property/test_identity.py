@@ -13,6 +13,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polybackfill import clock as clocks
 from polybackfill import records
 from polybackfill.polymarket import tokens, trade_feeds, walk
 
@@ -173,7 +174,7 @@ class Visit:
     abandoned: bool = False
 
 
-class FixedClock:
+class FixedClock(clocks.Clock):
     def now(self) -> float:
         return 1.0
 

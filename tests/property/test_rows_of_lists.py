@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill.polymarket import answers, position_rows, resolutions, walk
 
@@ -81,7 +82,7 @@ async def test_resolutions(rows: list[Any]) -> None:
         def __init__(self) -> None:
             self.body = body
 
-    class Clock:
+    class Clock(clocks.Clock):
         def now(self) -> float:
             return 1.0
 

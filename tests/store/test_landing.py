@@ -14,7 +14,7 @@ from polybackfill.store import client
 # `external_trade_id` is a UUID instead of text: 16 bytes, made from what never changes in a fill.
 COLUMNS = {
     "source": "LowCardinality(String)",
-    "ingested_at": "DateTime",
+    "ingested_at": "DateTime('UTC')",
     "external_trade_id": "UUID",
     "wallet_address": "String",
     "condition_id": "String",
@@ -25,7 +25,7 @@ COLUMNS = {
     "price": "Float64",
     "cash_value": "Float64",
     "fees": "Float64",
-    "trade_timestamp": "DateTime",
+    "trade_timestamp": "DateTime('UTC')",
     "tx_hash": "String",
     "token_id": "String",
     "outcome": "LowCardinality(String)",

@@ -39,6 +39,7 @@ def client_of(
         deadline_s=backfill.request_deadline_s if deadline_s is None else deadline_s,
         refusal_pause_s=backfill.host_pause_s,
         controls=controls.CONTROLS,
+        hear_time=clock.hear if isinstance(clock, clocks.SourceClock) else None,
     )
 
 

@@ -43,7 +43,7 @@ class Discoveries:
         """`new_wallets`: seen by this run for the first time; `unknown_conditions`: some of those
         without a trade that no list knows; {} when nothing was to be found or the store is away.
         """
-        if self._store is None:
+        if self._store is None or self._since == found.NEVER:
             return {}
         typed = self._asked.keys(units.CONDITIONS)
         try:

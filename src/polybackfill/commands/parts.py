@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from polybackfill import clock as clocks
+from polybackfill import errors, settings
 from polybackfill import progress as marks
-from polybackfill import settings
 from polybackfill.commands import ground as grounds
 from polybackfill.commands import words
 from polybackfill.daemon import feed, kinds, sources
-from polybackfill.polymarket import clob, contracts, http, walk
+from polybackfill.polymarket import clob, contracts, endpoints, http, walk
 from polybackfill.store import again, discovery, plan_table
 from polybackfill.store import client as stores
 from polybackfill.work import queue as queues
@@ -66,6 +67,8 @@ class Parts:
         self._sweeps = sweeps.Sweeps(chosen.ledger_dir)
         self._named = sweeps.name(clock.now())
         self._began = int(clock.now())
+        self._began_at = clock.monotonic()
+        self._is_dated = False
         self._adding = asyncio.Lock()
         self.queues: dict[str, queues.Queue] = {}
         self.walked: dict[str, Callable[[], int]] = {}
@@ -159,7 +162,8 @@ class Parts:
         known = await planned.expected()
         if not (self._reads_again and self._upstream(kind).ended()):
             return known
-        keys = await again.count(store, _AGAIN[kind], self._began)
+        now = int(self._clock.now())
+        keys = await again.count(store, _AGAIN[kind], began=self._began, now=now)
         keys += sum(len(unit.keys) for unit in self._begun_windows(kind))
         requests = known.requests + kinds.KINDS[kind].requests(keys)
         return dataclasses.replace(known, requests=requests, again=keys)
@@ -173,12 +177,29 @@ class Parts:
             yield unit
         if not (over and self._reads_again):
             return
+        await sources.patiently(kind, self._learn_when_it_began, self._clock)
         for unit in self._begun_windows(kind):
             yield unit
-        async for since, keys in again.listed(store, _AGAIN[kind], self._began):
+        now = int(self._clock.now())
+        async for since, keys in again.listed(store, _AGAIN[kind], began=self._began, now=now):
             size = kinds.KINDS[kind].keys_per_request
             for first in range(0, len(keys), size):
                 yield units.Unit(kind, tuple(keys[first : first + size]), since, self._began)
+
+    async def _learn_when_it_began(self) -> None:
+        """The run's start is the end of every window, so it must be right: by the source's clock.
+
+        Nobody may have been asked yet, so ask. Raises Retry while the API is out.
+        """
+        clock = self._clock
+        if self._is_dated or not isinstance(clock, clocks.SourceClock):
+            return
+        if not clock.is_confirmed:
+            with contextlib.suppress(errors.GiveUp):
+                await self._client.get(endpoints.STATUS, (), marks.Progress(clock))
+        if clock.is_confirmed:
+            self._began = int(clock.now() - (clock.monotonic() - self._began_at))
+        self._is_dated = True
 
     def _begun_windows(self, kind: str) -> list[units.Unit]:
         """Windows that a killed run began to read; what reads them again has other bounds."""

@@ -43,7 +43,7 @@ from polybackfill.daemon import (
 )
 from polybackfill.daemon import lag as lags
 from polybackfill.daemon import market_ids as memories
-from polybackfill.store import market_ids, plan_table
+from polybackfill.store import market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
 from polybackfill.work import units
@@ -110,7 +110,7 @@ async def _begin(
     asked, scope = await scopes.of(ground.store, asked)
     if scope:
         print(scope, file=sys.stderr)
-    run = Run(chosen, asked, ground, stop, clocks.SystemClock())
+    run = Run(chosen, asked, ground, stop, clocks.SourceClock())
     stack.push_async_callback(run.close)
     await run.prepare()
     return run
@@ -173,6 +173,8 @@ class Run:
 
     async def prepare(self) -> None:
         """Bring the plan in line, and build the parts."""
+        if self._ground.store is not None:
+            self._clock.start_above(await versions.newest(self._ground.store))
         if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
             await self._plan_sync.begin()
         if self._memory is not None:
@@ -375,7 +377,7 @@ class Run:
             client=self._client,
             watch=watch,
             file=file,
-            clock=self._clock,
+            clock=clocks.SystemClock(),  # its readers compare it with the clock of this machine
             progress_every=backfill.progress_every,
         )
 

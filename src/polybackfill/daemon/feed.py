@@ -326,26 +326,38 @@ def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:
         error_message=end.error if isinstance(end, transitions.FailedUnit) else "",
         last_run_at=_second(end),
         attempts=end.attempts,
-        read_until=None if failed else _read_until(end),
+        read_until=_read_until(end) if isinstance(end, transitions.Receipt) else None,
     )
 
 
-def _read_until(end: transitions.End) -> int:
+def _read_until(receipt: transitions.Receipt) -> int:
     """The newest row of the first page: what came later was not seen, in none of the keys.
 
-    A feed without rows is one page, read when its unit ended or little before.
+    A feed without rows is one page, read when its unit ended or little before. Where only this
+    machine says when that was, it proves nothing about later rows: its clock may be ahead.
     """
-    last_second = end.counts.last_second
-    return _second(end) - _EMPTY_S if last_second is None else last_second
+    last_second = receipt.counts.last_second
+    if last_second is not None:
+        return last_second
+    seen_at = _seen_at(receipt)
+    return 0 if seen_at is None else seen_at - _EMPTY_S
 
 
 def _extensions(ends: list[transitions.End]) -> Iterator[plan_table.Extension]:
     for end in ends:
         since, until = end.unit.window
         if isinstance(end, transitions.Receipt) and since is not None:
-            read_until = until if until is not None else _read_until(end)
+            read_until, seen_at = _read_until(end), _seen_at(end)
+            if until is not None and seen_at is not None:
+                read_until = min(until, seen_at)  # `until` may lie in the future
             for key in end.unit.keys:
                 yield plan_table.Extension(key, since, read_until, _second(end))
+
+
+def _seen_at(receipt: transitions.Receipt) -> int | None:
+    """When the end of the feed was seen, by the source's clock; None where it did not say."""
+    end = receipt.end
+    return end.second if end is not None and end.confirmed else None
 
 
 def _second(end: transitions.End) -> int:

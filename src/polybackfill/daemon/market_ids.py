@@ -90,7 +90,9 @@ class Memory:
         """
         now = self._clock.now()
         try:
-            if self._read_at is None or now - self._read_whole_at >= _WHOLE_S:
+            # A clock that was set back would hide what has come meanwhile.
+            is_old = now - self._read_whole_at >= _WHOLE_S
+            if self._read_at is None or is_old or now < self._read_at:
                 await self._read_whole(now)
                 return
             since = int(self._read_at) - _OVERLAP_S

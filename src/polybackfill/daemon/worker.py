@@ -130,7 +130,9 @@ class Walker:
         """The end of the feed was seen at this moment."""
         second = int(self.clock.now())
         lag_s = await self._lag.of(self._kind.route, progress)
-        return transitions.FeedEnd(second=second, lag_s=lag_s)
+        clock = self.clock
+        confirmed = isinstance(clock, clocks.SourceClock) and clock.is_confirmed
+        return transitions.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)
 
     async def fetch(
         self, feed: walk.Feed, cursor: str | None, lease: queues.Lease, progress: marks.Progress
@@ -168,7 +170,7 @@ class Walker:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
-        return (*query, (walk.FRESH, str(int(self.clock.now() * 1000))))
+        return (*query, (walk.FRESH, str(self.clock.tick())))
 
     def _count(self, page: walk.Page) -> None:
         self.pages += 1

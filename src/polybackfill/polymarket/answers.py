@@ -19,12 +19,15 @@ _ESCAPE = re.compile(
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds."""
+    """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds; `version`: the tick
+    (`Clock.tick`) of its arrival.
+    """
 
     route: str
     request: str
     unit: str
     fetched_at: int
+    version: int = 0
 
     def reject(self, reason: str, raw: str) -> records.Rejected:
         """A row of the page, as its JSON, that is set aside."""

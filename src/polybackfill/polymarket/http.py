@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -57,6 +57,7 @@ class Client:
     `refusal_pause_s`: pause of a host that refuses with a web page and no Retry-After.
     `controls`: questions that always work; a refusal by such a route counts only while they do.
     `pool_size` must exceed the requests in flight, or they would wait inside their deadline.
+    `hear_time` is told what time it is by the servers that answer, in epoch seconds.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Client:
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         session_life_s: float = SESSION_LIFE_S,
         controls: Mapping[endpoints.Route, known.Control] | None = None,
+        hear_time: Callable[[float], None] | None = None,
     ) -> None:
         self._base_urls = {host: yarl.URL(url.rstrip("/")) for host, url in base_urls.items()}
         self._limits = limits
@@ -81,6 +83,7 @@ class Client:
         self._body_limit_bytes = body_limit_bytes
         self._session_life_s = session_life_s
         self._places = known.Places(controls or {})
+        self._hear_time = hear_time
         self._line: _Line | None = None
         self._started_at = clock.monotonic()
         self._answered_at: dict[endpoints.Route, float] = {}
@@ -190,6 +193,9 @@ class Client:
         )
         if final or not isinstance(verdict, errors.GiveUp):
             self._note(route, verdict)
+        if isinstance(verdict, Reply) and self._hear_time is not None:
+            if (said_at := verdict.said_at) is not None:
+                self._hear_time(said_at)
         return verdict
 
     async def close(self) -> None:

@@ -86,7 +86,7 @@ def clob_markets(rows: Iterable[object], source: answers.Source) -> Listed:
     return listed
 
 
-def gamma_market(row: fields.Json, fetched_at: int) -> records.Market:
+def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
     """One market as Gamma shows it. Raises Reject when nothing can name it."""
     market_id, slug = fields.text(row.get("id")), fields.text(row.get("slug"))
     condition = _condition(row.get("conditionId"))
@@ -128,11 +128,12 @@ def gamma_market(row: fields.Json, fetched_at: int) -> records.Market:
         event_id=fields.text(event.get("id")),
         event_slug=fields.text(event.get("slug")),
         protocol_version=version,
-        fetched_at=fetched_at,
+        fetched_at=source.fetched_at,
+        version=source.version,
     )
 
 
-def gamma_event(row: fields.Json, fetched_at: int) -> records.Event:
+def gamma_event(row: fields.Json, source: answers.Source) -> records.Event:
     """One event as Gamma shows it. Raises Reject when it has no id."""
     event_id = fields.text(row.get("id"))
     if not event_id:
@@ -156,11 +157,12 @@ def gamma_event(row: fields.Json, fetched_at: int) -> records.Event:
         market_ids=list(filter(None, (fields.text(member.get("id")) for member in members))),
         condition_ids=list(filter(None, conditions)),
         protocol_version=fields.text(row.get("version")) or _ORDINARY,
-        fetched_at=fetched_at,
+        fetched_at=source.fetched_at,
+        version=source.version,
     )
 
 
-def clob_market(row: fields.Json, fetched_at: int) -> records.Market:
+def clob_market(row: fields.Json, source: answers.Source) -> records.Market:
     """One market as the order book shows it: no id, volume, event, start or closing time."""
     slug, condition = fields.text(row.get("market_slug")), _condition(row.get("condition_id"))
     _check_named(condition, "", slug or fields.text(row.get("question_id")))
@@ -194,14 +196,15 @@ def clob_market(row: fields.Json, fetched_at: int) -> records.Market:
         event_id="",
         event_slug="",
         protocol_version=fields.text(row.get("version")),
-        fetched_at=fetched_at,
+        fetched_at=source.fetched_at,
+        version=source.version,
     )
 
 
 def _take(
     listed: Listed,
     kept: list[Row],
-    read: Callable[[fields.Json, int], Row],
+    read: Callable[[fields.Json, answers.Source], Row],
     row: object,
     source: answers.Source,
 ) -> None:
@@ -213,7 +216,7 @@ def _take(
     closed = row.get("closed")
     listed.states.append(closed if isinstance(closed, bool) else None)
     try:
-        kept.append(read(row, source.fetched_at))
+        kept.append(read(row, source))
     except errors.Reject as problem:
         listed.rejected.append(_set_aside(row, str(problem), source))
 
@@ -226,7 +229,7 @@ def _take_undated(listed: Listed, event: fields.Json, source: answers.Source) ->
             continue
         known = {"tags": event.get("tags"), **member, "events": [stub]}
         try:
-            listed.markets.append(gamma_market(known, source.fetched_at))
+            listed.markets.append(gamma_market(known, source))
         except errors.Reject as problem:
             listed.rejected.append(_set_aside(member, str(problem), source))
 

@@ -48,13 +48,14 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a reading stands; it travels as the `cursor` of a Resume.
 
     `began_ms`: when each list so far was begun, epoch milliseconds; the first one names the whole
-    reading. `done`: lists read to their end. Of the present list `since` is its bound, `pages` are
-    read, `cursor` is the next, `clock` the last event of its last row; `newest`: that of the whole
-    reading, epoch seconds. `largest`: pages of the longest list. `rejected`: rows set aside.
-    `asked_ms`: when the last page was asked for.
+    reading. `began`: its tick. `done`: lists read to their end. Of the present list `since` is its
+    bound, `pages` are read, `cursor` is the next, `clock` the last event of its last row; `newest`:
+    that of the whole reading, epoch seconds. `largest`: pages of the longest list. `rejected`: rows
+    set aside. `asked`, `asked_ms`: tick and time of the last request.
     """
 
     began_ms: tuple[int, ...] = ()
+    began: int = 0
     done: int = 0
     since: int | None = None
     pages: int = 0
@@ -63,6 +64,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     newest: int = 0
     largest: int = 0
     rejected: int = 0
+    asked: int = 0
     asked_ms: int = 0
 
     @property
@@ -141,7 +143,7 @@ class _Reading:
 
     def _begin(self, place: Place) -> None:
         self._place = place
-        self._asked_ms = place.asked_ms
+        self._asked, self._asked_ms = place.asked, place.asked_ms
         self._pages = 0
         self._empty_pages = 0
         self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
@@ -166,7 +168,7 @@ class _Reading:
             return False
         self._refused_at = max(self._refused_at, self._pages)
         self._has_restarted = True
-        self._begin(Place(asked_ms=self._asked_ms))
+        self._begin(Place(asked=self._asked, asked_ms=self._asked_ms))
         return True
 
     async def ask(self, fetch: walk.Fetch) -> position_rows.Answer:
@@ -180,7 +182,7 @@ class _Reading:
             walk.source_of(feed, reply, self._clock, self._unit),
             status=place.status,
             timestamp=place.began_ms[0] // 1000,
-            version=_version(self._asked_ms),
+            version=_version(self._asked),
         )
         self._check(answer, place)
         return answer
@@ -193,8 +195,8 @@ class _Reading:
         rows: list[list[records.Position] | list[records.Rejected] | list[records.PositionsEnd]]
         rows = [answer.positions, answer.rejected]
         if self.ended and not self._place.rejected:
-            began_ms = self._place.began_ms[0]
-            end = records.PositionsEnd(self._wallet, began_ms // 1000, _version(began_ms))
+            second = self._place.began_ms[0] // 1000
+            end = records.PositionsEnd(self._wallet, second, _version(self._place.began))
             rows.append([end])
         restarted, self._has_restarted = self._has_restarted, False
         return walk.Page(
@@ -210,11 +212,13 @@ class _Reading:
 
     def _begun(self) -> Place:
         """The place, with the moment in which its list was begun. No two requests share one."""
-        self._asked_ms = max(self._asked_ms + 1, int(self._clock.now() * 1000))
+        self._asked = max(self._asked + 1, self._clock.tick())
+        self._asked_ms = int(self._clock.now() * 1000)
         place = self._place
         if len(place.began_ms) == place.done:
             began_ms = (*place.began_ms, self._asked_ms)
-            place = msgspec.structs.replace(place, began_ms=began_ms)
+            began = place.began or self._asked
+            place = msgspec.structs.replace(place, began_ms=began_ms, began=began)
             self._place = place = msgspec.structs.replace(place, since=_since(place))
         return place
 
@@ -230,6 +234,7 @@ class _Reading:
             newest=max((self._place.newest, *clocked)),
             largest=max(self._place.largest, pages),
             rejected=self._place.rejected + len(answer.rejected),
+            asked=self._asked,
             asked_ms=self._asked_ms,
         )
         if next_cursor is None:
@@ -269,11 +274,14 @@ def _since(place: Place) -> int | None:
     before the beginning of the list two before them: since then its change of lists has happened.
 
     In the source's own time, whatever our clock says: the newest event seen is not in its future.
+    A clock that was set back meanwhile tells nothing: then from the beginning.
     """
     if place.done < len(LISTS):
         return None
-    elapsed_s = (place.began_ms[-1] - place.began_ms[place.done - 2]) // 1000 + 1
-    return max(1, place.newest - elapsed_s - LAG_S)
+    elapsed_ms = place.began_ms[-1] - place.began_ms[place.done - 2]
+    if elapsed_ms < 0:
+        return None
+    return max(1, place.newest - (elapsed_ms // 1000 + 1) - LAG_S)
 
 
 def _is_complete(place: Place) -> bool:
@@ -287,7 +295,7 @@ def _is_complete(place: Place) -> bool:
         return place.pages == 1 or place.done >= MAX_LISTS
     began_s = place.began_ms[0] / 1000
     took_s = place.asked_ms / 1000 - began_s
-    return place.largest == 1 and took_s < SHORT_S and place.newest < began_s - QUIET_S
+    return place.largest == 1 and 0 <= took_s < SHORT_S and place.newest < began_s - QUIET_S
 
 
 def _place_of(resume: walk.Resume | None) -> Place:
@@ -300,6 +308,6 @@ def _place_of(resume: walk.Resume | None) -> Place:
         return Place()
 
 
-def _version(milliseconds: int) -> int:
+def _version(tick: int) -> int:
     """As in `records.Position`: odd, so that a deletion just below it stays free."""
-    return 2 * milliseconds + 1
+    return 2 * tick + 1

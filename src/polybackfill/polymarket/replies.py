@@ -45,6 +45,16 @@ class Reply:
         kind = self.headers.get("Content-Type", "")
         return "html" in kind.lower() or self.body[:64].lstrip()[:1] == b"<"
 
+    @property
+    def said_at(self) -> float | None:
+        """What time it is by the server, epoch seconds; None where it does not say, or where a
+        cache has kept the answer.
+        """
+        if self.headers.get("Age", "0").strip() != "0":
+            return None
+        said_at = _date(self.headers.get("Date", ""))
+        return None if said_at is None else said_at.timestamp()
+
 
 # One request outside of a walk: a route and its parameters, to an answer or an error class.
 Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[Reply]]

@@ -103,7 +103,7 @@ def read(
     raw_rows = envelope.content(body, _raw_rows, source) or []
 
     def usable(row: _Row) -> records.Resolution:
-        return _resolution(row, source.fetched_at)
+        return _resolution(row, source)
 
     return raw_rows, envelope.take(raw_rows, _row, usable, source)
 
@@ -138,7 +138,7 @@ def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
     return bool(row.payouts), row.status == RESOLVED, row.resolved_at or 0
 
 
-def _resolution(row: _Row, fetched_at: int) -> records.Resolution:
+def _resolution(row: _Row, source: answers.Source) -> records.Resolution:
     status = envelope.plain(row.status)
     resolved_at = fields.second(row.resolved_at)
     if resolved_at is None and status == RESOLVED:
@@ -154,7 +154,8 @@ def _resolution(row: _Row, fetched_at: int) -> records.Resolution:
         was_disputed=bool(row.was_disputed),
         resolved_at=resolved_at,
         tx_hash=envelope.plain(row.transaction_hash).lower().removeprefix("0x"),
-        fetched_at=fetched_at,
+        fetched_at=source.fetched_at,
+        version=source.version,
     )
 
 

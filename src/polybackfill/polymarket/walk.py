@@ -379,6 +379,7 @@ def source_of(feed: Feed, reply: Reply, clock: clocks.Clock, unit: str) -> answe
         request=_question(reply.url),
         unit=unit,
         fetched_at=int(clock.now()),
+        version=clock.tick(),
     )
 
 

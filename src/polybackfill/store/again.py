@@ -13,15 +13,28 @@ from polybackfill.store import client
 
 _CHUNK = 5_000
 LATE_S = 3 * 86_400
+
+
+def _believed(column: str, otherwise: str) -> str:
+    """The second a plan's column holds, `otherwise` where it lies in the future: a clock was ahead
+    once, and what happened since must not count as read.
+    """
+    second = f"toUInt32(ifNull({column}, toDateTime(0)))"
+    return f"if({second} > {{now:UInt32}}, {otherwise}, {second})"
+
+
+_READ_UNTIL = _believed("held.read_until", "0")
+_RAN_AT = "toUInt32(ifNull(last_run_at, toDateTime(0)))"
+_NOT_THIS_RUN = f"({_RAN_AT} < {{began:UInt32}} OR {_RAN_AT} > {{now:UInt32}})"
 # Rows may show days late: a market counts as open for so long after it closed. A walk that took
 # several attempts may have begun long before it ended; then its newest row counts.
 MARKETS = f"""
 SELECT condition_id AS key, read_until
 FROM
 (
-    SELECT condition_id, toUInt32(ifNull(read_until, toDateTime(0))) AS read_until,
-        if(attempts > 1, read_until, toUInt32(assumeNotNull(last_run_at))) AS seen_at
-    FROM condition_backfill_plan WHERE status = 'done' AND last_run_at < {{began:DateTime}}
+    SELECT condition_id, {_READ_UNTIL} AS read_until,
+        if(attempts > 1, read_until, {_believed("last_run_at", "read_until")}) AS seen_at
+    FROM condition_backfill_plan AS held WHERE status = 'done' AND {_NOT_THIS_RUN}
 ) AS plan
 INNER JOIN
 (
@@ -30,12 +43,12 @@ INNER JOIN
 WHERE NOT closed OR isNull(closed_at) OR toUnixTimestamp(closed_at) + {LATE_S} > seen_at
 """
 # Of which a trade or a change of a position is stored that is newer than what was read.
-WALLETS = """
+WALLETS = f"""
 SELECT wallet_address AS key, read_until
 FROM
 (
-    SELECT wallet_address, toUInt32(ifNull(read_until, toDateTime(0))) AS read_until
-    FROM wallet_backfill_plan WHERE status = 'done' AND last_run_at < {began:DateTime}
+    SELECT wallet_address, {_READ_UNTIL} AS read_until
+    FROM wallet_backfill_plan AS held WHERE status = 'done' AND {_NOT_THIS_RUN}
 ) AS plan
 INNER JOIN
 (
@@ -54,7 +67,8 @@ WHERE seen_at > read_until
 """
 _LISTED = """
 SELECT key,
-    toUnixTimestamp(toStartOfDay(toDateTime(greatest(read_until, {late_s}) - {late_s}))) AS since
+    toUnixTimestamp(
+        toStartOfDay(toDateTime(greatest(read_until, {late_s}) - {late_s}, 'UTC'))) AS since
 FROM ({found})
 WHERE (since, key) > ({{since:UInt32}}, {{after:String}})
 ORDER BY since, key LIMIT {{chunk:UInt32}}
@@ -62,16 +76,23 @@ ORDER BY since, key LIMIT {{chunk:UInt32}}
 
 
 async def listed(
-    store: client.Store, found: str, began: int
+    store: client.Store, found: str, *, began: int, now: int
 ) -> AsyncIterator[tuple[int, list[str]]]:
-    """Keys of `MARKETS` or `WALLETS` that were read before `began` (epoch seconds), with the second
-    from which on they are read again, the longest quiet first.
+    """Keys of `MARKETS` or `WALLETS` that were read before `began`, with the second from which on
+    they are read again, the longest quiet first. `began`, `now`: epoch seconds; what the plan says
+    of a later time is not believed.
     """
     since, after = 0, ""
     while True:
         rows = await store.rows(
             _LISTED.format(found=found, late_s=LATE_S),
-            parameters={"began": began, "since": since, "after": after, "chunk": _CHUNK},
+            parameters={
+                "began": began,
+                "now": now,
+                "since": since,
+                "after": after,
+                "chunk": _CHUNK,
+            },
         )
         if not rows:
             return
@@ -80,7 +101,8 @@ async def listed(
         since, after = int(rows[-1]["since"]), rows[-1]["key"]
 
 
-async def count(store: client.Store, found: str, began: int) -> int:
+async def count(store: client.Store, found: str, *, began: int, now: int) -> int:
     """How many keys `listed` names now."""
-    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters={"began": began})
+    times = {"began": began, "now": now}
+    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters=times)
     return int(rows[0]["n"])

@@ -8,8 +8,11 @@ from polybackfill.store import client
 
 _NOW = """
 SELECT toUnixTimestamp(now()) AS second,
-    (SELECT count() FROM external_trades_raw WHERE ingested_at >= now()) AS rows
+    countIf(ingested_at <= now() + 5) AS rows, countIf(ingested_at > now() + 5) AS ahead
+FROM external_trades_raw WHERE ingested_at >= now()
 """
+# No row is stored in such a second.
+NEVER = 2**32 - 1
 _WALLETS = """
 SELECT count() AS n FROM (
     SELECT wallet_address FROM external_trades_raw
@@ -34,8 +37,12 @@ _ASKED_MAX = 5_000
 
 
 async def begin(store: client.Store) -> int | None:
-    """The store's present second, None while rows of this very second are there already."""
+    """The store's present second, None while rows of this very second are there already; `NEVER`
+    when its clock was ahead once, so that the rows of this run cannot be told from others by time.
+    """
     (row,) = await store.rows(_NOW)
+    if row["ahead"]:
+        return NEVER
     return None if row["rows"] else int(row["second"])
 
 

@@ -116,7 +116,7 @@ FROM
     FROM condition_market_id_rows FINAL WHERE {applied}
     UNION ALL
     SELECT condition_id, market_id, (toUInt8(source = 'gamma'),
-        toUInt64(toUnixTimestamp(fetched_at)), toUInt64OrZero(market_id)) AS better
+        version, toUInt64OrZero(market_id)) AS better
     FROM api_market_rows WHERE market_id != '' AND length(condition_id) = 64 AND {listed}
 )
 GROUP BY condition_id

@@ -43,11 +43,12 @@ ALTER TABLE {table} UPDATE
     updated_at = toDateTime({{now:UInt32}})
 WHERE {key} IN {{keys:Array(String)}}
 """
-# A walk over a window that begins where an earlier reading ended moves that end.
+# A walk over a window that begins where an earlier reading ended moves that end. An end in the
+# future was told by a clock that was ahead.
 _EXTEND = """
 ALTER TABLE {table} UPDATE
     read_until = toDateTime(greatest(
-        toUInt32(ifNull(read_until, toDateTime(0))),
+        if(read_until > toDateTime({{now:UInt32}}), 0, toUInt32(ifNull(read_until, toDateTime(0)))),
         transform({key}, {{keys:Array(String)}}, {{until:Array(UInt32)}}, toUInt32(0)))),
     last_run_at = toDateTime(
         transform({key}, {{keys:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),

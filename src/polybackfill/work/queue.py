@@ -22,7 +22,8 @@ log = structlog.get_logger()
 LOOK_AHEAD = 200
 _SKIPS_AT_ONCE = 256
 _LONGEST_WAIT_S = 30.0
-_LONGEST_RETRY_WAIT_S = 3_600.0
+# Units are given back for seconds; what an earlier process noted rests on a clock maybe wrong.
+_LONGEST_RETRY_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from polybackfill.polymarket import spans
 
 _FIRST_YEAR = 2020  # Polymarket's first markets
 _FIRST_BUSY_YEAR = 2023  # from here on a month holds as many markets as a year did before
+_YOUNGEST = datetime(2026, 1, 1, tzinfo=UTC)  # this program is younger than any day before
 
 
 def sweep(now: float, *, closed: bool) -> Iterator[str]:
@@ -64,9 +65,9 @@ def _was_cut(key: str, is_known: Callable[[str], bool]) -> bool:
 
 def _bounds(today: datetime) -> Iterator[int]:
     """First seconds of years, later of months, up to the next one: how full the present month is
-    shows on the first page of a span that ends.
+    shows on the first page of a span that ends. A clock that is behind costs cuts, nothing else.
     """
-    newest = today.replace(day=1) + timedelta(days=32)
+    newest = max(today, _YOUNGEST).replace(day=1) + timedelta(days=32)
     for year in range(_FIRST_YEAR, newest.year + 1):
         months = range(1, 13) if year >= _FIRST_BUSY_YEAR else (1,)
         for month in months:

@@ -41,11 +41,13 @@ NOTHING = Counts()
 
 class FeedEnd(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a feed as it was seen: in which second, and how many seconds the source said then
-    that it lies behind the chain, None where it does not say.
+    that it lies behind the chain, None where it does not say. `confirmed`: the second is the
+    source's own; else this machine's, which may be wrong by years.
     """
 
     second: int
     lag_s: float | None = None
+    confirmed: bool = False
 
 
 class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):

@@ -175,7 +175,7 @@ async def test_a_question_that_is_refused_is_given_up(
         await read(fetch, sandbox.wallets[0].removeprefix("0x"))
 
 
-class Slowly:
+class Slowly(clocks.Clock):
     """Every look at the clock is 50 ms later."""
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill.polymarket import parse, trade_feeds, walk
 
@@ -18,7 +19,7 @@ TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050
 Resumed = walk.Resume | None
 
 
-class FixedClock:
+class FixedClock(clocks.Clock):
     def now(self) -> float:
         return 1_790_700_000.0
 

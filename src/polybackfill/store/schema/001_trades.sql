@@ -9,7 +9,7 @@
 CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
 (
     source            LowCardinality(String),
-    ingested_at       DateTime DEFAULT now() CODEC(ZSTD(1)),
+    ingested_at       DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)),
     external_trade_id UUID CODEC(NONE),
     wallet_address    String CODEC(ZSTD(1)),
     condition_id      String CODEC(LZ4),
@@ -20,14 +20,14 @@ CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
     price             Float64 CODEC(ZSTD(1)),
     cash_value        Float64 DEFAULT 0 CODEC(ZSTD(1)),
     fees              Float64 DEFAULT 0 CODEC(ZSTD(1)),
-    trade_timestamp   DateTime CODEC(LZ4),
+    trade_timestamp   DateTime('UTC') CODEC(LZ4),
     tx_hash           String DEFAULT '' CODEC(ZSTD(1)),
     token_id          String DEFAULT '' CODEC(ZSTD(1)),
     outcome           LowCardinality(String) DEFAULT '',
     market_id         String DEFAULT '' CODEC(ZSTD(1)),
     usdc_size         Nullable(Float64) CODEC(ZSTD(1)),
     source_route      LowCardinality(String) DEFAULT '',
-    fetched_at        DateTime DEFAULT now() CODEC(ZSTD(1)),
+    fetched_at        DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)),
     PROJECTION trades_of_wallets
     (
         SELECT wallet_address, trade_timestamp, external_trade_id
@@ -51,14 +51,14 @@ CREATE TABLE IF NOT EXISTS external_trades_landing {on_cluster}
     price             Float64,
     cash_value        Float64 DEFAULT 0,
     fees              Float64 DEFAULT 0,
-    trade_timestamp   DateTime,
+    trade_timestamp   DateTime('UTC'),
     tx_hash           String DEFAULT '',
     token_id          String DEFAULT '',
     outcome           LowCardinality(String) DEFAULT '',
     market_id         String DEFAULT '',
     usdc_size         Nullable(Float64),
     source_route      LowCardinality(String) DEFAULT '',
-    fetched_at        DateTime DEFAULT now()
+    fetched_at        DateTime('UTC') DEFAULT now()
 )
 ENGINE = Null;
 

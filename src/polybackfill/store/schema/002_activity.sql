@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS wallet_activity_raw {on_cluster}
 (
     source             LowCardinality(String),
-    ingested_at        DateTime DEFAULT now() CODEC(ZSTD(1)),
+    ingested_at        DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)),
     activity_id        UUID CODEC(NONE),
     wallet_address     String CODEC(ZSTD(1)),
     condition_id       String CODEC(ZSTD(1)),
@@ -14,12 +14,12 @@ CREATE TABLE IF NOT EXISTS wallet_activity_raw {on_cluster}
     shares             Float64 CODEC(ZSTD(1)),
     price              Float64 CODEC(ZSTD(1)),
     usdc_size          Nullable(Float64) CODEC(ZSTD(1)),
-    activity_timestamp DateTime CODEC(Delta, LZ4),
+    activity_timestamp DateTime('UTC') CODEC(Delta, LZ4),
     tx_hash            String DEFAULT '' CODEC(ZSTD(1)),
     is_combo           Bool DEFAULT false,
     market_question    String DEFAULT '' CODEC(ZSTD(1)),
     raw                String DEFAULT '' CODEC(ZSTD(3)),
-    fetched_at         DateTime DEFAULT now() CODEC(ZSTD(1))
+    fetched_at         DateTime('UTC') DEFAULT now() CODEC(ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
 ORDER BY (wallet_address, activity_timestamp, activity_id);
@@ -38,12 +38,12 @@ CREATE TABLE IF NOT EXISTS wallet_activity_landing {on_cluster}
     shares             Float64,
     price              Float64,
     usdc_size          Nullable(Float64),
-    activity_timestamp DateTime,
+    activity_timestamp DateTime('UTC'),
     tx_hash            String DEFAULT '',
     is_combo           Bool DEFAULT false,
     market_question    String DEFAULT '',
     raw                String DEFAULT '',
-    fetched_at         DateTime DEFAULT now()
+    fetched_at         DateTime('UTC') DEFAULT now()
 )
 ENGINE = Null;
 
@@ -71,8 +71,8 @@ CREATE TABLE IF NOT EXISTS quarantine {on_cluster}
     request       String CODEC(ZSTD(1)),
     raw           String CODEC(ZSTD(3)),
     unit          String CODEC(ZSTD(1)),
-    rejected_at   DateTime CODEC(Delta, ZSTD(1)),
-    ingested_at   DateTime DEFAULT now() CODEC(ZSTD(1))
+    rejected_at   DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    ingested_at   DateTime('UTC') DEFAULT now() CODEC(ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
 ORDER BY quarantine_id;
@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS quarantine_landing {on_cluster}
     request       String,
     raw           String,
     unit          String,
-    rejected_at   DateTime
+    rejected_at   DateTime('UTC')
 )
 ENGINE = Null;
 

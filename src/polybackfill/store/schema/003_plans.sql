@@ -9,10 +9,10 @@ CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
     priority_rank  UInt32,
     status         Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4, 'skip' = 5) DEFAULT 'pending',
     error_message  String DEFAULT '',
-    last_run_at    Nullable(DateTime),
-    read_until     Nullable(DateTime),
-    ingested_at    DateTime DEFAULT now(),
-    updated_at     DateTime DEFAULT now(),
+    last_run_at    Nullable(DateTime('UTC')),
+    read_until     Nullable(DateTime('UTC')),
+    ingested_at    DateTime('UTC') DEFAULT now(),
+    updated_at     DateTime('UTC') DEFAULT now(),
     attempts       UInt32 DEFAULT 0,
     source         LowCardinality(String) DEFAULT ''
 )
@@ -28,10 +28,10 @@ CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
     priority_rank UInt32,
     status        Enum8('pending' = 1, 'in_progress' = 2, 'done' = 3, 'error' = 4, 'skip' = 5) DEFAULT 'pending',
     error_message String DEFAULT '',
-    last_run_at   Nullable(DateTime),
-    read_until    Nullable(DateTime),
-    ingested_at   DateTime DEFAULT now(),
-    updated_at    DateTime DEFAULT now(),
+    last_run_at   Nullable(DateTime('UTC')),
+    read_until    Nullable(DateTime('UTC')),
+    ingested_at   DateTime('UTC') DEFAULT now(),
+    updated_at    DateTime('UTC') DEFAULT now(),
     attempts      UInt32 DEFAULT 0,
     source        LowCardinality(String) DEFAULT ''
 )
@@ -42,7 +42,7 @@ SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1;
 CREATE TABLE IF NOT EXISTS backfill_meta {on_cluster}
 (
     store_id   UUID,
-    created_at DateTime DEFAULT now()
+    created_at DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
 ORDER BY created_at;

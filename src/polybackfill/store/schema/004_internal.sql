@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS pm_trades {on_cluster}
 (
     fill_id           String,
-    block_time        DateTime,
+    block_time        DateTime('UTC'),
     block_number      UInt64,
     tx_hash           String,
     asset_id_decimal  String,
@@ -30,14 +30,14 @@ CREATE TABLE IF NOT EXISTS trades_raw {on_cluster}
     wallet_address      String,
     condition_id        String,
     market_id           String,
-    timestamp           DateTime,
+    timestamp           DateTime('UTC'),
     side                LowCardinality(String),
     outcome_index       Int16,
     shares              Float64,
     entry_price         Float64,
     usd_value           Float64,
     transaction_hash    String,
-    tx_timestamp        DateTime,
+    tx_timestamp        DateTime('UTC'),
     realized_pnl_usd    Float64,
     is_resolved         UInt8
 )
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS vw_trades_canonical {on_cluster}
     wallet_address      String,
     condition_id_norm   String,
     market_id           String,
-    timestamp           DateTime,
+    timestamp           DateTime('UTC'),
     side                LowCardinality(String),
     outcome_index       Int16,
     shares              Float64,

@@ -1,6 +1,7 @@
 -- Markets, events, positions and resolutions as the API shows them. Each is a table of rows as they
 -- were delivered, where a newer row of a key takes the place of the older one, and a view over it
--- that shows one row per key at every moment.
+-- that shows one row per key at every moment. Newer is what has the higher `version`, a number that
+-- only grows, whatever the clock of a machine says; `fetched_at` is for people.
 CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
 (
     source           LowCardinality(String),
@@ -28,9 +29,10 @@ CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
     event_id         String DEFAULT '',
     event_slug       String DEFAULT '',
     protocol_version LowCardinality(String) DEFAULT '',
-    fetched_at       DateTime DEFAULT now()
+    fetched_at       DateTime('UTC') DEFAULT now(),
+    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
-ENGINE = {engine:ReplacingMergeTree(fetched_at)}
+ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY (condition_id, source, market_id, market_slug);
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
@@ -64,7 +66,7 @@ SELECT
     groupUniqArray(source) AS sources
 FROM
 (
-    SELECT *, (source = 'gamma', fetched_at, toUInt64OrZero(market_id)) AS better
+    SELECT *, (source = 'gamma', version, toUInt64OrZero(market_id)) AS better
     FROM api_market_rows FINAL
     WHERE condition_id != ''
 )
@@ -73,7 +75,7 @@ GROUP BY condition_id;
 -- Drafts and relics: kept apart, since nothing else can be joined to them. Both lists may show one;
 -- its slug is the same in both.
 CREATE VIEW IF NOT EXISTS api_markets_without_condition {on_cluster} AS
-SELECT * EXCEPT condition_id FROM api_market_rows FINAL WHERE condition_id = ''
+SELECT * EXCEPT (condition_id, version) FROM api_market_rows FINAL WHERE condition_id = ''
 ORDER BY source = 'gamma' DESC, market_id DESC
 LIMIT 1 BY if(market_slug = '', concat('id ', market_id), market_slug);
 
@@ -95,16 +97,17 @@ CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
     market_ids       Array(String) CODEC(ZSTD(1)),
     condition_ids    Array(String) CODEC(ZSTD(1)),
     protocol_version LowCardinality(String) DEFAULT '',
-    fetched_at       DateTime DEFAULT now()
+    fetched_at       DateTime('UTC') DEFAULT now(),
+    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
-ENGINE = {engine:ReplacingMergeTree(fetched_at)}
+ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY event_id;
 
 CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster} AS
-SELECT * EXCEPT fetched_at, fetched_at AS timestamp FROM api_event_rows FINAL;
+SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
 
 -- Positions are read wallet by wallet, and what a wallet no longer holds must go. `version` is twice
--- the millisecond in which the reading of the wallet began, and one more. When a reading is complete,
+-- the tick (a number that only grows) of the request that brought the row, and one more. When a reading is complete,
 -- its last row, with `is_end`, makes the view below delete what older readings left behind.
 CREATE TABLE IF NOT EXISTS api_position_rows {on_cluster}
 (
@@ -123,10 +126,10 @@ CREATE TABLE IF NOT EXISTS api_position_rows {on_cluster}
     unrealized_pnl Float64 DEFAULT 0,
     entry_fees     Float64 DEFAULT 0,
     outcome_label  LowCardinality(String) DEFAULT '',
-    last_event_at  DateTime DEFAULT 0,
-    timestamp      DateTime,
+    last_event_at  DateTime('UTC') DEFAULT 0,
+    timestamp      DateTime('UTC'),
     source         LowCardinality(String) DEFAULT 'api_positions',
-    created_at     DateTime DEFAULT now(),
+    created_at     DateTime('UTC') DEFAULT now(),
     version        UInt64,
     is_deleted     UInt8 DEFAULT 0
 )
@@ -150,8 +153,8 @@ CREATE TABLE IF NOT EXISTS api_positions_landing {on_cluster}
     unrealized_pnl Float64 DEFAULT 0,
     entry_fees     Float64 DEFAULT 0,
     outcome_label  LowCardinality(String) DEFAULT '',
-    last_event_at  DateTime DEFAULT 0,
-    timestamp      DateTime,
+    last_event_at  DateTime('UTC') DEFAULT 0,
+    timestamp      DateTime('UTC'),
     version        UInt64,
     is_end         Bool DEFAULT false
 )
@@ -198,14 +201,15 @@ CREATE TABLE IF NOT EXISTS api_resolution_rows {on_cluster}
     was_disputed      Bool,
     resolved_at       Nullable(DateTime64(0, 'UTC')),
     tx_hash           String DEFAULT '',
-    fetched_at        DateTime DEFAULT now()
+    fetched_at        DateTime('UTC') DEFAULT now(),
+    version           UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
-ENGINE = {engine:ReplacingMergeTree(fetched_at)}
+ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY condition_id;
 
 -- `payouts`: USD a share of each outcome pays, as delivered: 1 and 0, a tie 0.5 and 0.5, or between.
 CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster} AS
-SELECT * EXCEPT fetched_at, fetched_at AS timestamp FROM api_resolution_rows FINAL;
+SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_resolution_rows FINAL;
 
 -- What a share of each outcome paid: by the resolution, else by Gamma's prices or the order book's
 -- winner of a market that is resolved. One row per condition, resolved ones only. Prices that are
@@ -254,9 +258,9 @@ FROM
 INNER JOIN
 (
     SELECT condition_id, max(closed) AS closed,
-        argMaxIf(outcome_prices, (fetched_at, toUInt64OrZero(market_id)),
+        argMaxIf(outcome_prices, (version, toUInt64OrZero(market_id)),
             source = 'gamma' AND resolved AND notEmpty(outcome_prices)) AS by_gamma,
-        argMaxIf(winning_outcome, fetched_at,
+        argMaxIf(winning_outcome, version,
             source = 'clob' AND isNotNull(winning_outcome)) AS by_order_book
     FROM api_market_rows FINAL WHERE condition_id != ''
     GROUP BY condition_id

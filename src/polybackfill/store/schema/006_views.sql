@@ -5,7 +5,7 @@
 -- Fills of the user's own pipeline, in the columns it is known for, ids in the form of this schema.
 CREATE OR REPLACE VIEW pm_fills {on_cluster}
 (
-    fill_id String, block_time DateTime, block_number UInt64, tx_hash String,
+    fill_id String, block_time DateTime('UTC'), block_number UInt64, tx_hash String,
     asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
     question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
     side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
@@ -13,7 +13,7 @@ CREATE OR REPLACE VIEW pm_fills {on_cluster}
 ) AS
 SELECT
     toString(fill_id) AS fill_id,
-    toDateTime(block_time) AS block_time,
+    toDateTime(block_time, 'UTC') AS block_time,
     toUInt64(block_number) AS block_number,
     replaceRegexpOne(lower(tx_hash), '^0x', '') AS tx_hash,
     toString(asset_id_decimal) AS asset_id_decimal,
@@ -63,7 +63,7 @@ INNER JOIN internal_copies USING (wallet_address, condition_id, fill_key);
 -- external fill is the one told, else the USD that changed hands beyond shares times price.
 CREATE OR REPLACE VIEW pm_trades_with_external {on_cluster}
 (
-    fill_id String, block_time DateTime, block_number UInt64, tx_hash String,
+    fill_id String, block_time DateTime('UTC'), block_number UInt64, tx_hash String,
     asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
     question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
     side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
@@ -153,7 +153,7 @@ GROUP BY wallet_address, condition_id, tx_hash, side;
 CREATE OR REPLACE VIEW chain_trades {on_cluster}
 (
     wallet String, market String, tx_hash String, outcome_index Int32, outcome String,
-    side LowCardinality(String), shares Float64, usd_value Float64, timestamp DateTime,
+    side LowCardinality(String), shares Float64, usd_value Float64, timestamp DateTime('UTC'),
     question String
 ) AS
 SELECT
@@ -165,7 +165,7 @@ SELECT
     upper(toString(side)) AS side,
     toFloat64(shares) AS shares,
     toFloat64(usd_value) AS usd_value,
-    toDateTime(timestamp) AS timestamp,
+    toDateTime(timestamp, 'UTC') AS timestamp,
     toString(question) AS question
 FROM vw_trades_canonical;
 
@@ -176,7 +176,7 @@ CREATE OR REPLACE VIEW vw_trades_unified {on_cluster}
 (
     wallet String, market String, outcome String, shares Float64, price Float64, source String,
     side LowCardinality(String), outcome_index Int32, token_id String, usd_value Float64,
-    timestamp DateTime, tx_hash String, trade_id String, question String, fee_amount Float64
+    timestamp DateTime('UTC'), tx_hash String, trade_id String, question String, fee_amount Float64
 ) AS
 SELECT
     wallet, market, outcome, shares, if(shares > 0, usd_value / shares, 0) AS price,
@@ -234,8 +234,8 @@ CREATE OR REPLACE VIEW token_changes {on_cluster}
 WITH
     markets AS
     (
-        SELECT condition_id, argMaxIf(token_ids, fetched_at, notEmpty(token_ids)) AS token_ids,
-            argMaxIf(event_id, fetched_at, event_id != '') AS event_id
+        SELECT condition_id, argMaxIf(token_ids, version, notEmpty(token_ids)) AS token_ids,
+            argMaxIf(event_id, version, event_id != '') AS event_id
         FROM api_market_rows
         WHERE condition_id IN (
             SELECT condition_id FROM wallet_activity_raw
@@ -244,8 +244,8 @@ WITH
     ),
     rivals AS
     (
-        SELECT condition_id, argMaxIf(token_ids, fetched_at, notEmpty(token_ids)) AS token_ids,
-            argMaxIf(event_id, fetched_at, event_id != '') AS event_id
+        SELECT condition_id, argMaxIf(token_ids, version, notEmpty(token_ids)) AS token_ids,
+            argMaxIf(event_id, version, event_id != '') AS event_id
         FROM api_market_rows
         WHERE condition_id IN (
             SELECT condition_id FROM api_market_rows

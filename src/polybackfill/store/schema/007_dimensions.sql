@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS markets_dim {on_cluster}
     resolved_at      Nullable(DateTime64(0, 'UTC')),
     start_date       Nullable(DateTime64(0, 'UTC')),
     end_date         Nullable(DateTime64(0, 'UTC')),
-    ingested_at      DateTime DEFAULT now()
+    ingested_at      DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
 ORDER BY condition_id;
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS events_dim {on_cluster}
     tags               Array(String) CODEC(ZSTD(1)),
     status             Nullable(String),
     ends_at            Nullable(DateTime64(0, 'UTC')),
-    ingested_at        DateTime DEFAULT now(),
+    ingested_at        DateTime('UTC') DEFAULT now(),
     canonical_category LowCardinality(String) ALIAS category,
     raw_tags           Array(String) ALIAS tags
 )
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS condition_market_map {on_cluster}
     event_id           String,
     canonical_category LowCardinality(String),
     raw_tags           Array(String) CODEC(ZSTD(1)),
-    ingested_at        DateTime DEFAULT now(),
+    ingested_at        DateTime('UTC') DEFAULT now(),
     INDEX by_market market_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS wallet_category_pnl {on_cluster}
     dated_markets           UInt64,
     early_entries           UInt64,
     late_entries            UInt64,
-    computed_at             DateTime DEFAULT now()
+    computed_at             DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
 ORDER BY (wallet_address, category);

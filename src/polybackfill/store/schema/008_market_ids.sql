@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS condition_market_id_rows {on_cluster}
     condition_id String,
     market_id    String,
     source       LowCardinality(String),
-    verified_at  DateTime,
+    verified_at  DateTime('UTC'),
     version      UInt64,
     is_deleted   UInt8 DEFAULT 0
 )
