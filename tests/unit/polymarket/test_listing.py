@@ -68,7 +68,7 @@ BOOK_ROW: dict[str, Any] = {
 def gamma(**changes: Any) -> records.Market:
     """One Gamma market; a change to ... leaves the key out."""
     row = {name: value for name, value in {**SETTLED, **changes}.items() if value is not ...}
-    return listing.gamma_market(row, 1)
+    return listing.gamma_market(row, SOURCE)
 
 
 def test_a_settled_market_is_read_whole() -> None:
@@ -160,13 +160,13 @@ def test_an_event_is_read_with_the_ids_of_its_markets() -> None:
             "tags": [{"label": "Crypto"}, {"label": "15M"}],
             "markets": [SETTLED, {"id": "7"}, None, {"conditionId": "0x12"}],
         },
-        5,
+        SOURCE,
     )
     assert (event.event_id, event.market_ids) == ("1093037", ["2570755", "7"])
     assert event.condition_ids == [CONDITION]
     assert (event.closed_at, event.tags) == (1_790_620_269, ["Crypto", "15M"])
     with pytest.raises(errors.Reject, match="id: missing"):
-        listing.gamma_event({"slug": "btc"}, 5)
+        listing.gamma_event({"slug": "btc"}, SOURCE)
 
 
 def test_markets_without_a_start_date_are_taken_from_their_event() -> None:
@@ -182,7 +182,7 @@ def test_markets_without_a_start_date_are_taken_from_their_event() -> None:
 
 
 def test_a_row_of_the_order_book_is_read_whole() -> None:
-    market = listing.clob_market(BOOK_ROW, 5)
+    market = listing.clob_market(BOOK_ROW, SOURCE)
     assert (market.source, market.condition_id) == ("clob", CONDITION)
     assert (market.market_slug, market.market_id) == ("sk-slovan-win-2026-11-29", "")
     assert (market.outcomes, market.token_ids) == (["Yes", "No"], TOKENS)
@@ -194,10 +194,10 @@ def test_a_row_of_the_order_book_is_read_whole() -> None:
 def test_a_relic_of_the_order_book_is_kept() -> None:
     tokens = [{"token_id": "", "outcome": "", "price": 0, "winner": False}] * 2
     relic = {**BOOK_ROW, "condition_id": "", "tokens": tokens, "end_date_iso": None, "tags": None}
-    market = listing.clob_market(relic, 5)
+    market = listing.clob_market(relic, SOURCE)
     assert (market.condition_id, market.token_ids, market.outcome_prices) == ("", [], [])
     assert not market.resolved
-    assert listing.clob_market({**BOOK_ROW, "tokens": None}, 5).outcomes == []
+    assert listing.clob_market({**BOOK_ROW, "tokens": None}, SOURCE).outcomes == []
 
 
 READERS: list[tuple[Callable[..., listing.Listed], dict[str, Any]]] = [
@@ -272,12 +272,14 @@ def test_every_recorded_market_is_stored_or_set_aside_with_a_reason(recorded_dir
 @pytest.mark.recorded
 def test_recorded_relics_of_2020_are_read(recorded_dir: Path) -> None:
     bundle = json.loads((recorded_dir / "mixed-fixtures-nautilus.json").read_bytes())
-    scalar = listing.gamma_market(bundle["gamma_market_closed_nonbinary_legacy"], 1)
-    zero = listing.gamma_market(bundle["gamma_market_closed_zero_zero_legacy"], 1)
+    scalar = listing.gamma_market(bundle["gamma_market_closed_nonbinary_legacy"], SOURCE)
+    zero = listing.gamma_market(bundle["gamma_market_closed_zero_zero_legacy"], SOURCE)
     assert (scalar.resolved, scalar.outcomes, scalar.start_date) == (False, ["Long", "Short"], None)
     assert (zero.resolved, zero.outcome_prices, zero.market_id) == (False, [], "12")
     for name in ("false", "true"):
-        by_gamma = listing.gamma_market(bundle[f"gamma_market_closed_binary_accepting_{name}"], 1)
-        by_book = listing.clob_market(bundle[f"clob_market_closed_binary_accepting_{name}"], 1)
+        by_gamma = listing.gamma_market(
+            bundle[f"gamma_market_closed_binary_accepting_{name}"], SOURCE
+        )
+        by_book = listing.clob_market(bundle[f"clob_market_closed_binary_accepting_{name}"], SOURCE)
         for field in ("condition_id", "token_ids", "outcomes", "winning_outcome", "resolved"):
             assert getattr(by_gamma, field) == getattr(by_book, field), field
