@@ -193,9 +193,9 @@ class Client:
         )
         if final or not isinstance(verdict, errors.GiveUp):
             self._note(route, verdict)
-        if isinstance(verdict, Reply) and self._hear_time is not None:
-            if (said_at := verdict.said_at) is not None:
-                self._hear_time(said_at)
+        said_at = verdict.said_at if isinstance(verdict, Reply) else None
+        if self._hear_time is not None and said_at is not None:
+            self._hear_time(said_at)
         return verdict
 
     async def close(self) -> None:
