@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from polybackfill import cli, terminal
+from polybackfill import cli, streams, terminal
 
 
 def main() -> None:
     """Exit with the code of the command."""
+    streams.take_over()
     terminal.take_over()
     sys.exit(cli.main())
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import signal
 import sys
 import threading
 from types import FrameType
 
-from polybackfill import errors
+from polybackfill import errors, streams
 from polybackfill.cli import fetch, look, market_ids, menu, plan, start, store, watchlist
 
 DESCRIPTION = """\
@@ -76,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return errors.EXIT_CONFIG
     module_name, function_name = arguments.command
+    if module_name == "run":
+        streams.forgive()
     _end_on_sigterm(errors.EXIT_OK if module_name == "run" else errors.EXIT_FORCED)
     return _call(module_name, function_name, arguments)
 
@@ -93,8 +94,7 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
     except errors.BackfillError as error:
         return _refused(error, errors.EXIT_CONFIG)
     except BrokenPipeError:
-        # Whoever read the answer has seen enough. What is still held must not fail at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # whoever read the answer has seen enough
     except OSError as error:
         if errors.exit_code_of(error) != errors.EXIT_UNAVAILABLE:
             raise  # a fault of the program, whose traceback helps
@@ -105,13 +105,17 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
 
 
 def _end_on_sigterm(exit_code: int) -> None:
-    """Until a command handles signals itself, SIGTERM ends it in order, so that nothing stays."""
+    """Until a command handles signals itself, SIGTERM ends it in order, so that nothing stays; a
+    terminal that closes does too, where nohup does not stand against it.
+    """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(exit_code)
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, leave)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, leave)
 
 
 def _refused(error: Exception, exit_code: int) -> int:

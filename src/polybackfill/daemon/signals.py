@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -13,12 +14,14 @@ from types import FrameType
 
 from polybackfill import errors
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
 def watched(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT; leave the process at once on the second.
+    """Set `stop` on the first SIGTERM, SIGINT or SIGHUP; leave the process at once on the second.
+
+    SIGHUP, a terminal that closes, stays ignored where nohup has it ignored.
 
     Plain handlers, not the loop's: the second signal must work while the loop is blocked. What was
     acknowledged is recorded already, so leaving at once loses nothing. SIGUSR1 writes all stacks
@@ -28,13 +31,21 @@ def watched(stop: asyncio.Event) -> Iterator[None]:
     seen: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and seen:
+            return  # a closing terminal sends it, its shell again: nobody's second word
         if seen:
-            os.write(2, b"second signal: leaving at once; what was acknowledged is recorded\n")
+            with contextlib.suppress(OSError):  # nobody may be there to read it
+                os.write(2, b"second signal: leaving at once; what was acknowledged is recorded\n")
             os._exit(errors.EXIT_FORCED)
         seen.append(number)
         loop.call_soon_threadsafe(stop.set)
 
-    before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    heard = [
+        number
+        for number in STOP_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, on_signal) for number in heard}
     if sys.stderr is not None and hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1, file=2)
     try:

@@ -72,7 +72,8 @@ def test_before_anything_runs_sigterm_ends_run_with_0_and_other_commands_with_14
         with pytest.raises(SystemExit) as ended:
             cli.main(command)
         assert ended.value.code == code
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 async def test_a_store_that_dies_during_the_start_is_started_again(
