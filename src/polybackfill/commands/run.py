@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import (
     api,
     context,
@@ -46,7 +46,7 @@ from polybackfill.daemon import market_ids as memories
 from polybackfill.store import market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
-from polybackfill.work import units
+from polybackfill.work import units, window
 
 log = structlog.get_logger()
 
@@ -81,10 +81,11 @@ async def run_parts(
     """
     stop = asyncio.Event()
     if asked.stop_at is not None:
-        left_s = max(0.0, asked.stop_at - time.time())
-        asyncio.get_running_loop().call_later(left_s, stop.set)
+        left = formats.duration(asked.stop_at - time.time())
+        print(f"until {window.local_text(asked.stop_at)}, in {left}", file=sys.stderr)
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(starting.stopped_at(asked.stop_at, stop))
             begin = partial(_begin, chosen, asked, stop)
             async with starting.announced(notify.Notifier.from_environment()):
                 run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
@@ -379,6 +380,7 @@ class Run:
             file=file,
             clock=clocks.SystemClock(),  # its readers compare it with the clock of this machine
             progress_every=backfill.progress_every,
+            stop_at=self._asked.stop_at,
         )
 
     async def _sync_plan(self) -> None:

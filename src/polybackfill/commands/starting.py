@@ -22,6 +22,7 @@ _ANNOUNCE_S = 30.0
 START_MAX_S = 7_200.0  # a large store that is compared with its checkpoint first
 _CHILD_ENDS_S = 15.0
 _POLL_S = 0.1
+_LOOK_S = 1.0
 
 Started = TypeVar("Started")
 
@@ -62,6 +63,26 @@ async def unless_stopped(
             starting.cancel("stop")
     await asyncio.wait({starting})
     return None if starting.cancelled() else starting.result()
+
+
+@contextlib.asynccontextmanager
+async def stopped_at(moment: float | None, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Set `stop` when the machine's clock shows `moment` (epoch seconds, None: never).
+
+    The clock is looked at every second: timers of asyncio stand still while a machine sleeps.
+    """
+
+    async def watch(until: float) -> None:
+        while (left_s := until - time.time()) > 0:  # noqa: ASYNC110 - time alone ends it
+            await asyncio.sleep(min(left_s, _LOOK_S))
+        stop.set()
+
+    watching = None if moment is None else asyncio.create_task(watch(moment), name="--until")
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
 
 
 @contextlib.asynccontextmanager

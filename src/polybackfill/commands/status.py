@@ -84,7 +84,8 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
             f"not running; last seen {_ago(picture['now'])}",
             *live.ending(picture, dry_run=False),
         ]
-    lines = [f"running: {holder}, seen {_ago(picture['now'])}", live.line(picture).strip()]
+    seen = ", ".join(filter(None, (live.until(picture), f"seen {_ago(picture['now'])}")))
+    lines = [f"running: {holder}, {seen}", live.line(picture).strip()]
     for kind, part in picture["parts"].items():
         waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
         lines.append(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from polybackfill import formats, terminal
+from polybackfill.work import window
 
 _REDRAW_S = 0.5
 _FIRST_LINE_S = 3.0
@@ -96,7 +97,8 @@ def waiting(picture: dict[str, Any]) -> str:
 
 def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     """The last words of a run: what is proven, what is not, and what to do about it."""
-    took = formats.duration(picture["now"] - picture["started_at"])
+    # Not by the clock on the wall, which may be set meanwhile.
+    took = formats.duration(picture.get("took_s", picture["now"] - picture["started_at"]))
     stored = "would be stored" if dry_run else "acknowledged"
     state = picture["state"] if picture["state"] in _ENDS else "ended without notice"
     lines = [f"{state} after {took}: {rows(picture):,} rows {stored}"]
@@ -110,9 +112,17 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     if picture["rows"].get("quarantine_landing"):
         count = picture["rows"]["quarantine_landing"]
         lines.append(f"  {count:,} rows set aside: polybackfill quarantine list")
+    if state == "stopped" and picture.get("stop_at"):
+        lines.append(f"  it was to run {until(picture)}")
     if state != "finished":
         lines.append("  start it again to continue where it stopped")
     return lines
+
+
+def until(picture: dict[str, Any]) -> str:
+    """`until 2026-11-29 07:00 CET`; empty when it runs to its end."""
+    moment = picture.get("stop_at")
+    return f"until {window.local_text(moment)}" if moment else ""
 
 
 def _proven(kind: str, part: dict[str, Any]) -> str:

@@ -98,6 +98,7 @@ class Snapshots:
         file: Path | None,
         clock: clocks.Clock,
         progress_every: int,
+        stop_at: float | None = None,
     ) -> None:
         self._run_name = run_name
         self._parts = parts
@@ -109,6 +110,8 @@ class Snapshots:
         self._file = file
         self._clock = clock
         self._started_at = clock.now()
+        self._began_at = clock.monotonic()
+        self._stop_at = stop_at
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW_S)
         self._first_page_at: dict[str, float] = {}
         self._busy_s = dict.fromkeys(parts, 0.0)
@@ -150,6 +153,8 @@ class Snapshots:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": round(self._started_at, 1),
+            "took_s": round(self._clock.monotonic() - self._began_at, 1),
+            "stop_at": self._stop_at,
             "now": round(self._clock.now(), 1),
             "parts": parts,
             "share": None if None in etas else self._share(parts),

@@ -32,13 +32,24 @@ def stop_time(text: str | None, now: float) -> float | None:
     shown = _CLOCK.fullmatch(text or "")
     if shown is None:
         return None
-    local = datetime.fromtimestamp(now).astimezone()
-    moment = local.replace(
-        hour=int(shown[1]), minute=int(shown[2]), second=0, microsecond=0, tzinfo=None
-    )
-    if moment <= local.replace(tzinfo=None):
-        moment += timedelta(days=1)
-    return moment.astimezone().timestamp()
+    midnight = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = midnight.replace(hour=int(shown[1]), minute=int(shown[2]))
+    moments = (at for day in (today, today + timedelta(days=1)) for at in _moments(day))
+    return next(at for at in moments if at > now)
+
+
+def local_text(moment: float) -> str:
+    """Epoch seconds as this machine's clock will show them: `2026-11-29 07:00 CET`."""
+    return datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+
+
+def _moments(local: datetime) -> list[float]:
+    """When this machine's clock shows that: twice when it was put back in between, and when it is
+    put forward past it, the time that it shows instead.
+    """
+    both = {local.replace(fold=fold).astimezone().timestamp() for fold in (0, 1)}
+    seen = [at for at in both if datetime.fromtimestamp(at).replace(fold=0) == local]
+    return sorted(seen or {max(both)})
 
 
 def _second(flag: str, text: str, *, end_of_day: bool) -> int:

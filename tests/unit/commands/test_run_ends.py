@@ -98,6 +98,7 @@ async def test_with_nothing_to_do_the_service_manager_hears_that_it_has_started(
         manager.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         assert await run.run_parts(new_settings(), words.Asked(parts=("wallets",))) == 0
+        assert manager.recv(100).startswith(b"EXTEND_TIMEOUT_USEC=")
         assert manager.recv(100) == b"READY=1"
 
 

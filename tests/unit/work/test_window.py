@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -41,3 +43,36 @@ def test_the_next_time_the_clock_shows_it() -> None:
     assert window.stop_time("22:31", now) == pytest.approx(now + 45)
     for text in (None, "24:00", "07:60", "2026-11-22"):
         assert window.stop_time(text, now) is None
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is changed twice a year."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("now", "text", "hours"),
+    [
+        ("2026-10-24T21:00Z", "07:00", 9),  # 23 h there; the night has an hour more
+        ("2026-10-24T23:50Z", "02:30", 2 / 3),  # 01:50; shown for the first time
+        ("2026-10-25T00:40Z", "02:30", 5 / 6),  # 02:40; shown again after the change
+        ("2026-10-25T01:10Z", "02:30", 1 / 3),  # 02:10 for the second time
+        ("2026-10-25T01:40Z", "02:30", 23 + 5 / 6),  # 02:40 for the second time
+        ("2026-03-28T22:00Z", "07:00", 7),  # 23 h there; the night has an hour less
+        ("2026-03-29T00:50Z", "02:30", 2 / 3),  # 01:50; that time is left out, 03:30 instead
+        ("2026-03-29T01:10Z", "07:00", 3 + 5 / 6),  # 03:10
+    ],
+)
+def test_a_night_in_which_the_clock_is_changed(now: str, text: str, hours: float) -> None:
+    began = datetime.fromisoformat(now.replace("Z", "+00:00")).timestamp()
+    found = window.stop_time(text, began)
+    assert found is not None
+    assert (found - began) / 3600 == pytest.approx(hours)
+    if "03-29T00" not in now:
+        assert window.local_text(found).split()[1] == text
