@@ -144,6 +144,12 @@ class Backfill(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field(
         "info", description="Lowest level logged."
     )
+    log_bytes: int = pydantic.Field(
+        32_000_000, ge=10_000, description="Bytes of one log file, before it is rotated."
+    )
+    log_files: int = pydantic.Field(
+        5, ge=1, le=1000, description="Files of one log, the full ones included."
+    )
     uvloop: bool = pydantic.Field(True, description="Use uvloop where it is installed.")
 
     @pydantic.field_validator("workers")

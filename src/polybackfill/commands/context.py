@@ -17,7 +17,7 @@ import orjson
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
 from polybackfill.polymarket import endpoints
-from polybackfill.store import client
+from polybackfill.store import child_log, client
 from polybackfill.store import migrate as migrations
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ def _loop_factory() -> Any:
 def address_of(chosen: settings.Settings) -> client.Address:
     """Where the store is, by the settings."""
     server = chosen.clickhouse
+    child_log.bound(chosen.backfill.log_bytes, chosen.backfill.log_files)
     return client.Address(
         host=server.host,
         port=server.port,

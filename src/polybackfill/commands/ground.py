@@ -35,7 +35,12 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
     log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
     with (
         lock.held(chosen.ledger_dir),
-        logs.configured(level=backfill.log_level, file=log_file),
+        logs.configured(
+            level=backfill.log_level,
+            file=log_file,
+            limit_bytes=backfill.log_bytes,
+            files=backfill.log_files,
+        ),
     ):
         async with context.open_store(chosen, migrate=True) as store:
             store_id = await migrate.store_id(store)

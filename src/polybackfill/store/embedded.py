@@ -18,14 +18,13 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import rendezvous
+from polybackfill.store import child_log, rendezvous
 
 _START_S = 60.0
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 _JOIN_S = 10.0
 _POLL_S = 0.1
 _STARTS = 3
-_LOG_MAX_BYTES = 5_000_000
 # Two arenas keep the allocator from giving each of the engine's threads a heap of its own.
 _CHILD_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
 _SECRETS = ("CLICKHOUSE_PASSWORD",)
@@ -94,10 +93,7 @@ def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
 def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        log = rendezvous.log_path(folder)
-        if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
-            log.replace(log.with_suffix(".log.1"))
-        log.touch()
+        rendezvous.log_path(folder).touch()
     except OSError as error:
         raise errors.Stop(
             f"The data folder {folder} cannot be written ({error.strerror}). "
@@ -157,7 +153,7 @@ def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
     command += ["--lock-wait", str(_LOCK_WAIT_S)]
     if port is not None:
         command += ["--port", str(port)]
-    environment = {**os.environ, **_CHILD_ENVIRONMENT}
+    environment = {**os.environ, **_CHILD_ENVIRONMENT, **child_log.environment()}
     for name in _SECRETS:
         environment.pop(name, None)
     with rendezvous.log_path(folder).open("ab") as log:

@@ -20,7 +20,7 @@ import filelock
 import msgspec
 from aiohttp import web
 
-from polybackfill.store import engine, lifetime, rendezvous, wire
+from polybackfill.store import child_log, engine, lifetime, rendezvous, wire
 
 _SHUTDOWN_S = 2.0
 _READ_BUFFER_BYTES = 1 << 20
@@ -93,7 +93,9 @@ async def _serve(folder: Path, opened: engine.Engine, port: int | None) -> None:
     )
     rendezvous.write(folder, endpoint)
     _tell(rendezvous.Started(endpoint))
+    keeping = asyncio.create_task(child_log.keep_bounded(rendezvous.log_path(folder)))
     await users.gone()
+    keeping.cancel()
     await runner.cleanup()
     await asyncio.to_thread(served.close)
     rendezvous.write(folder, msgspec.structs.replace(endpoint, pid=None))

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,25 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import errors, terminal
+from polybackfill import clock as clocks
+from polybackfill import errors, rotation, terminal
+from polybackfill.work import files as disk
 
-FILE_BYTES = 64_000_000  # one older generation is kept, so a night's log stays below twice this
 _SHOWN = {"warning", "error", "critical"}
 
 Event = MutableMapping[str, Any]
 
 
 class LogFile:
-    """JSON lines in a file; when it is full it becomes `….1`, so two of them are the most."""
+    """JSON lines in at most `files` files of `limit_bytes` each; see `rotation`."""
 
-    def __init__(self, path: Path, *, limit_bytes: int = FILE_BYTES) -> None:
+    def __init__(self, path: Path, *, limit_bytes: int, files: int) -> None:
         """Raises errors.Stop when the file cannot be opened."""
         self._path = path
         self._limit_bytes = limit_bytes
-        self._failing = False
+        self._files = files
+        self._told = False
+        self._lost = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
@@ -45,25 +49,52 @@ class LogFile:
 
     def write(self, line: bytes) -> None:
         """A full disk must not end the run through its log: the ledger and the store decide."""
+        has_room = self._make_room(len(line))
         try:
-            if self._file.tell() > self._limit_bytes:
-                self._begin_anew()
-            self._file.write(line)
+            if self._lost:
+                self._append(_lost(self._lost))
+                self._lost = 0
+            self._append(line)
         except OSError as error:
-            if not self._failing:
-                _show(f"the log file is given up until it can be written: {error.strerror}\n")
-            self._failing = True
+            self._tell(f"the log file is given up until it can be written: {error.strerror}")
+            self._lost += 1
         else:
-            self._failing = False
+            self._told = self._told and not has_room
+
+    def _make_room(self, more_bytes: int) -> bool:
+        try:
+            if rotation.is_full(self._file.fileno(), self._limit_bytes, more_bytes):
+                full, self._file = self._file, rotation.begin_anew(self._path, self._files)
+                full.close()
+        except OSError as error:  # the full file takes the line as well
+            self._tell(f"the log file grows until another can be begun: {error.strerror}")
+            return False
+        return True
+
+    def _append(self, line: bytes) -> None:
+        """All of a line or nothing: what a full disk cut off would spoil the next line, too."""
+        descriptor, size = self._file.fileno(), os.fstat(self._file.fileno()).st_size
+        try:
+            disk.write_whole(descriptor, line)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
+
+    def _tell(self, text: str) -> None:
+        if not self._told:
+            _show(f"{text}\n")
+        self._told = True
 
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
 
-    def _begin_anew(self) -> None:
-        self._path.replace(self._path.with_suffix(self._path.suffix + ".1"))
-        full, self._file = self._file, self._path.open("ab", buffering=0)
-        full.close()
+
+def _lost(lines: int) -> bytes:
+    told = {"event": "log.lines_lost", "level": "warning", "lines": lines}
+    told["timestamp"] = clocks.utc_text(time.time())
+    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Sinks:
@@ -89,14 +120,16 @@ class Sinks:
 
 
 @contextlib.contextmanager
-def configured(*, level: str, file: Path | None) -> Iterator[None]:
+def configured(
+    *, level: str, file: Path | None, limit_bytes: int = 32_000_000, files: int = 5
+) -> Iterator[None]:
     """Send the events of this process to `file` and to stderr, for as long as this lasts.
 
     Raises errors.Stop when the file cannot be opened.
     """
     root = logging.getLogger()
     handlers, root_level = root.handlers[:], root.level
-    log_file = LogFile(file) if file else None
+    log_file = LogFile(file, limit_bytes=limit_bytes, files=files) if file else None
     sinks = Sinks(log_file, journal="JOURNAL_STREAM" in os.environ)
     structlog.configure(
         processors=[

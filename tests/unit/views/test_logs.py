@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,16 +71,83 @@ def test_an_exception_is_kept_with_its_traceback(tmp_path: Path) -> None:
     assert "KeyError: 'lost'" in lines(tmp_path / "x.jsonl")[0]["exception"]
 
 
-def test_a_night_of_warnings_fills_two_files_and_no_more(tmp_path: Path) -> None:
-    file = logs.LogFile(tmp_path / "main.jsonl", limit_bytes=1_000)
-    for number in range(500):
+def _write(file: logs.LogFile, numbers: range) -> None:
+    for number in numbers:
         file.write(b'{"event":"unit.retry","number":%d}\n' % number)
+
+
+def test_a_night_of_warnings_fills_so_many_files_and_no_more(tmp_path: Path) -> None:
+    file = logs.LogFile(tmp_path / "main.jsonl", limit_bytes=1_000, files=3)
+    _write(file, range(500))
     file.close()
     kept = sorted(path.name for path in tmp_path.iterdir())
-    assert kept == ["main.jsonl", "main.jsonl.1"]
-    assert all((tmp_path / name).stat().st_size < 1_100 for name in kept)
-    numbers = [event["number"] for name in reversed(kept) for event in lines(tmp_path / name)]
+    assert kept == ["main.jsonl", "main.jsonl.1", "main.jsonl.2"]
+    assert all((tmp_path / name).stat().st_size <= 1_000 for name in kept)
+    numbers = _rotated(tmp_path)
     assert numbers == list(range(numbers[0], 500))
+    fewer = logs.LogFile(tmp_path / "main.jsonl", limit_bytes=1_000, files=1)
+    _write(fewer, range(500, 600))
+    fewer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["main.jsonl"]
+
+
+def _rotated(folder: Path) -> list[int]:
+    return [
+        event["number"]
+        for name in ("main.jsonl.2", "main.jsonl.1", "main.jsonl")
+        for event in lines(folder / name)
+    ]
+
+
+def test_a_rotation_loses_no_line_also_where_it_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = logs.LogFile(tmp_path / "main.jsonl", limit_bytes=1_000, files=100)
+    _write(file, range(100))
+    with monkeypatch.context() as broken:
+
+        def refuse(*_words: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        broken.setattr(logs.rotation, "begin_anew", refuse)
+        _write(file, range(100, 200))
+    _write(file, range(200, 300))
+    file.close()
+    names = [f"main.jsonl.{number}" for number in range(99, 0, -1)] + ["main.jsonl"]
+    found = [
+        line for name in names if (tmp_path / name).exists() for line in lines(tmp_path / name)
+    ]
+    assert [event["number"] for event in found] == list(range(300))
+    assert capsys.readouterr().err.count("Too many open files") == 1
+
+
+def test_a_disk_that_is_full_for_a_while_spoils_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was cut off is taken back, and how many lines are missing is told."""
+    file = logs.LogFile(tmp_path / "main.jsonl", limit_bytes=10_000, files=2)
+    _write(file, range(3))
+    with monkeypatch.context() as full:
+
+        def cut_off(descriptor: int, content: bytes) -> None:
+            os.write(descriptor, content[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(logs.disk, "write_whole", cut_off)
+        _write(file, range(3, 7))
+    _write(file, range(7, 9))
+    file.close()
+    told = lines(tmp_path / "main.jsonl")
+    assert [event.get("number") for event in told] == [0, 1, 2, None, 7, 8]
+    assert told[3]["event"] == "log.lines_lost"
+    assert told[3]["lines"] == 4
+
+
+def test_what_is_no_file_is_never_rotated() -> None:
+    file = logs.LogFile(Path("/dev/null"), limit_bytes=1, files=2)
+    _write(file, range(3))
+    file.close()
+    assert not Path("/dev/null.1").exists()
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
