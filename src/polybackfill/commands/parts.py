@@ -71,7 +71,6 @@ class Parts:
         self._is_dated = False
         self._adding = asyncio.Lock()
         self.queues: dict[str, queues.Queue] = {}
-        self.walked: dict[str, Callable[[], int]] = {}
 
     def source(self, kind: str) -> feed.Source:
         """Where the units of a kind come from."""
@@ -146,7 +145,7 @@ class Parts:
             listing=partial(self._new_and_again, kind, planned, store),
             upstream=self._upstream(kind),
             count=partial(self._count_both, kind, planned, store),
-            walked=partial(self._walked_of, kind),
+            has_ended=partial(feed.has_ended, self._ledger),
             clock=self._clock,
             at_once=True,
         )
@@ -235,10 +234,15 @@ class Parts:
             # A portion is chosen among what earlier runs have left of the reading.
             ended = self._ledger.count_ended(kind, units.FULL_HISTORY)
 
+        before = self._read_before(kind)
+
         async def count() -> feed.Expected:
             keys = self._choice.cut(max(0, await _COUNTS[kind](store) - ended))
-            left = keys - (self._ended_keys(kind) if kind == units.POSITIONS else 0)
-            return feed.Expected(keys, kinds.KINDS[kind].requests(max(0, left)))
+            seen = max(before, self._choice.cut(batches.seen))
+            # Of wallets all are counted each time, of conditions those that lack something.
+            first_or_all = kind == units.POSITIONS or not batches.seen
+            left = max(0, keys - seen) if first_or_all else 0
+            return feed.Expected(keys, kinds.KINDS[kind].requests(left))
 
         prepare: sources.Step = sources.no_step
         if kind == units.POSITIONS and self._asked.everything and not self._asked.dry_run:
@@ -249,7 +253,7 @@ class Parts:
             listing=batches,
             upstream=self._upstream(kind),
             count=count,
-            walked=partial(self._walked_of, kind),
+            has_ended=partial(feed.has_ended, self._ledger),
             clock=self._clock,
         )
 
@@ -283,18 +287,17 @@ class Parts:
             self._sweeps.begin(kind, name)
         return name
 
-    def _ended_keys(self, kind: str) -> int:
-        """Of the keys that the store counts whether they were read or not."""
-        stats = self.queues[kind].stats() if kind in self.queues else {}
-        return stats.get("done", 0) + stats.get("error", 0)
-
-    def _walked_of(self, kind: str) -> int:
-        return self.walked[kind]()
+    def _read_before(self, kind: str) -> int:
+        """Keys of the present reading that earlier runs have read."""
+        totals = self._ledger.totals().get(kind)
+        return totals.keys if totals is not None and self._choice.whole else 0
 
     def _upstream(self, kind: str) -> sources.Upstream:
         first, last = _FIRST.get(kind, ()), _LAST.get(kind, ())
         return sources.Upstream(
-            ready=partial(self._ended, first), ended=partial(self._ended, (*first, *last))
+            ready=partial(self._ended, first),
+            ended=partial(self._ended, (*first, *last)),
+            counted=partial(self._ended, first or last),
         )
 
     def _ended(self, kinds_before: tuple[str, ...]) -> bool:

@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 
 from polybackfill import clock as clocks
@@ -51,6 +53,7 @@ from polybackfill.work import units, window
 log = structlog.get_logger()
 
 _LINE_S = 60.0
+_POST_RUN_S = 4.0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -311,7 +314,6 @@ class Run:
             route=kinds.KINDS[kind].route,
         )
         self._sources.queues[kind] = queue
-        self._sources.walked[kind] = lambda: walker.effort.expected
 
     def _crew_size(self, kind: str) -> int:
         workers = self._chosen.backfill.workers
@@ -372,6 +374,7 @@ class Run:
         return snapshot.Snapshots(
             run_name=backfill.run_name,
             parts=self._parts,
+            ledger=self._ground.ledger,
             scribe=scribe,
             batch=self._batch,
             limits=self._limits,
@@ -381,7 +384,17 @@ class Run:
             clock=clocks.SystemClock(),  # its readers compare it with the clock of this machine
             progress_every=backfill.progress_every,
             stop_at=self._asked.stop_at,
+            post_run_s=self._post_run_s(file),
         )
+
+    def _post_run_s(self, file: Path | None) -> float:
+        """As long as it took the last time; at first a guess of no weight beside a night."""
+        if not (self._asked.whole and self._chosen.backfill.reports):
+            return 0.0
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if file is not None and (seen := float(orjson.loads(file.read_bytes())["post_run_s"])):
+                return seen
+        return _POST_RUN_S
 
     async def _sync_plan(self) -> None:
         if self._plan_sync is not None:

@@ -8,6 +8,7 @@ person: the ledger forgets it and it is fetched again, also when it is typed.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.daemon import kinds
+from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units
@@ -28,17 +30,29 @@ _CHUNK_ROWS = 5_000
 _AGAIN_S = 5.0  # the store is away: ask again for the next rows of the plan
 _EMPTY_S = 3_600
 _OPEN = ("pending", "in_progress")
-_OUTLOOK = """
-SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS rows
-FROM {table} WHERE {which} GROUP BY status
+_BY_STATUS = """
+SELECT toString(status) AS status, count() AS keys FROM {table} WHERE {which} GROUP BY status
 """
+# `more_pages`: of keys that are asked for one by one, the full pages before the last one.
+_BEHIND = f"""
+SELECT count() AS keys, sum(trade_count) AS rows,
+    sum(intDiv(trade_count, {endpoints.PAGE_ROWS})) AS more_pages
+FROM
+(
+    SELECT trade_count FROM {{table}}
+    WHERE toString(status) IN {{{{statuses:Array(String)}}}} AND {{which}}
+        AND (priority_rank, {{key}}) > ({{{{rank:UInt32}}}}, {{{{last:String}}}})
+    {{choice}}
+)
+"""
+_CHOICE = "ORDER BY priority_rank, {key} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}"
 
 LeasedUnits = Callable[[], list[units.Unit]]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a part has before it: keys in all, requests still to send.
+    """What a part has before it: keys in all, requests of those not yet handed out.
 
     `done_before`, `failed_before`: of the keys, those that earlier runs ended and this one is not
     even shown. `again`: of those done before, the ones that this run reads again.
@@ -49,6 +63,15 @@ class Expected:
     done_before: int = 0
     failed_before: int = 0
     again: int = 0
+
+    def without(self, unit: units.Unit) -> Expected:
+        """When this unit was handed out."""
+        requests = kinds.KINDS[unit.kind].requests(len(unit.keys), unit.expected_rows)
+        return dataclasses.replace(self, requests=max(0, self.requests - requests))
+
+    def handed_out(self) -> Expected:
+        """When every unit was."""
+        return dataclasses.replace(self, requests=0)
 
 
 @dataclass(frozen=True)
@@ -77,10 +100,19 @@ class Choice:
 
 
 class Source(Protocol):
-    """Where the units of a part come from. `known`: what is known of them by now."""
+    """Where the units of a part come from. `known`: what is known of them by now; `counted`:
+    whether that says anything yet, also where it is nothing; `took_s`: seconds that one more
+    listing takes, which a source that follows others ends with.
+    """
 
     @property
     def known(self) -> Expected: ...
+
+    @property
+    def counted(self) -> bool: ...
+
+    @property
+    def took_s(self) -> float: ...
 
     async def expected(self) -> Expected:
         """Ask what is known before the run."""
@@ -94,6 +126,9 @@ class Typed:
     asked. `skip` and `limit` count the keys that have not ended, so that a list can be taken in
     portions.
     """
+
+    counted = True
+    took_s = 0.0
 
     def __init__(
         self,
@@ -121,9 +156,12 @@ class Typed:
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
-        keys = await self._chosen()
-        for unit in _units(self._kind, [(key, 0) for key in keys], self._choice.window):
+        keys, window = await self._chosen(), self._choice.window
+        for unit in _units(self._kind, [(key, 0) for key in keys], window):
+            if not has_ended(self._ledger, unit):
+                self.known = self.known.without(unit)
             yield unit
+        self.known = self.known.handed_out()
 
     async def _chosen(self) -> Sequence[str]:
         if self._keys is not None:
@@ -145,6 +183,9 @@ class Planned:
     The status in the table speaks of the whole history, so it says nothing about a window: there
     `skip` and `limit` count the keys that the ledger has not seen end with the same window.
     """
+
+    counted = True
+    took_s = 0.0
 
     def __init__(
         self,
@@ -168,26 +209,52 @@ class Planned:
         self.known = Expected()
 
     async def expected(self) -> Expected:
-        """Counted by the store, in one query."""
-        table, _ = plan_table.TABLES[self._kind]
-        which = plan_table.IS_LISTED if self._choice.listed_only else "true"
-        outlook = await self._store.rows(_OUTLOOK.format(table=table, which=which))
-        keys = {row["status"]: row["keys"] for row in outlook}
-        listed = sum(count for status, count in keys.items() if status in self._statuses)
-        rows = sum(row["rows"] for row in outlook if row["status"] in self._statuses)
-        # Every wallet costs a request at least; twenty small conditions share one.
-        requests = kinds.KINDS[self._kind].requests(listed, rows)
+        """Counted by the store: keys of all rows, requests of those behind the last one listed."""
+        keys = await self._by_status()
+        listed = sum(keys.get(status, 0) for status in self._statuses)
+        requests = await self._requests_behind()
         ended = 0
         if not self._choice.full_history:
             ended = min(listed, self._ledger.count_ended(self._kind, self._choice.window))
+            requests = round(requests * (listed - ended) / listed) if listed else 0
         taken = self._choice.cut(listed - ended)
-        requests = round(requests * taken / listed) if listed else 0
         if not (self._choice.whole and self._choice.full_history):
             self.known = Expected(taken + (ended if self._choice.whole else 0), requests)
             return self.known
         done, failed = keys.get("done", 0), keys.get("error", 0)
         self.known = Expected(taken + done + failed, requests, done, failed)
         return self.known
+
+    async def _by_status(self) -> dict[str, int]:
+        table, _ = plan_table.TABLES[self._kind]
+        which = plan_table.IS_LISTED if self._choice.listed_only else "true"
+        rows = await self._store.rows(_BY_STATUS.format(table=table, which=which))
+        return {row["status"]: row["keys"] for row in rows}
+
+    async def _requests_behind(self) -> int:
+        """Every wallet costs a request at least; twenty small conditions share one."""
+        table, key = plan_table.TABLES[self._kind]
+        kind, last = kinds.KINDS[self._kind], self._last
+        choice = "" if self._choice.whole else _CHOICE.format(key=key)
+        limit = 2**62 if self._choice.limit is None else self._choice.limit
+        (row,) = await self._store.rows(
+            _BEHIND.format(
+                table=table,
+                key=key,
+                which=plan_table.IS_LISTED if self._choice.listed_only else "true",
+                choice=choice,
+            ),
+            parameters={
+                "statuses": list(self._statuses),
+                "rank": last.priority_rank if last else 0,
+                "last": last.key if last else "",
+                "limit": max(0, limit - max(0, self._seen - self._choice.skip)),
+                "skip": max(0, self._choice.skip - self._seen),
+            },
+        )
+        if kind.keys_per_request > 1:
+            return kind.requests(row["keys"], row["rows"])
+        return kind.requests(row["keys"]) + int(row["more_pages"])
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in rank order; the table is read a few thousand rows at a time.
@@ -205,6 +272,8 @@ class Planned:
             self._seen += len(rows)
             wanted = [(row.key, row.trade_count) for row in chosen]
             for unit in _units(self._kind, wanted, self._choice.window):
+                if not has_ended(self._ledger, unit):
+                    self.known = self.known.without(unit)
                 yield unit
             if end is not None and self._seen >= end:
                 return
@@ -231,6 +300,11 @@ class Planned:
 
     def _is_left(self, row: plan_table.PlanRow) -> bool:
         return not self._ledger.has_ended(self._kind, row.key, self._choice.window)
+
+
+def has_ended(ledger: ledgers.Ledger, unit: units.Unit) -> bool:
+    """Whether earlier runs have ended it, so that the queue leaves it out; of a batch all keys."""
+    return all(ledger.has_ended(unit.kind, key, unit.window) for key in unit.keys)
 
 
 def _forget_what_was_reset(kind: str, pending: Sequence[str], ledger: ledgers.Ledger) -> None:

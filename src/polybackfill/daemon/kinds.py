@@ -142,7 +142,7 @@ _ALL = (
         units.POSITIONS,
         endpoints.POSITIONS,
         _by_keys(positions.walk_unit),
-        lists=len(positions.LISTS),
+        lists=2,  # a third only for who had an event within a day, few of all wallets
     ),
     Kind(
         units.RESOLUTIONS,

@@ -58,20 +58,23 @@ def both(first: Listing, second: Listing) -> Listing:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The parts a source feeds on. `ready`: a first listing is worth its while; `ended`: nothing
-    will be added any more.
+    """The parts a source feeds on. `ready`: a first listing is worth its while; `counted`: what is
+    counted from now on is most of it, also where it is nothing; `ended`: nothing will be added any
+    more.
     """
 
     ready: Callable[[], bool] = lambda: True
     ended: Callable[[], bool] = lambda: True
+    counted: Callable[[], bool] = lambda: True
 
 
 class Following:
     """A source that lists what its upstream has brought, until upstream has ended.
 
-    `prepare` runs before every listing; `count` says what there is to do at that moment, `walked`
-    how many requests were expected of what was walked to its end until then. `at_once`: what an
-    earlier run has left is listed before upstream is ready.
+    `prepare` runs before every listing; `count` says what there is to do at that moment, with the
+    requests of what no listing has named yet. `at_once`: what an earlier run has left is listed
+    before upstream is ready. `has_ended`: units that are listed though the queue will leave them
+    out. `took_s`: how long the preparation of the newest listing took.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Following:
         listing: Callable[[], AsyncIterator[units.Unit]],
         upstream: Upstream,
         count: Callable[[], Awaitable[feed.Expected]],
-        walked: Callable[[], int],
+        has_ended: Callable[[units.Unit], bool],
         clock: clocks.Clock,
         at_once: bool = False,
     ) -> None:
@@ -92,12 +95,20 @@ class Following:
         self._upstream = upstream
         self._at_once = at_once
         self._count = count
-        self._walked = walked
+        self._has_ended = has_ended
         self._clock = clock
         self.known = feed.Expected()
+        self.took_s = 0.0
+        self._is_counted = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether anything was found yet, or it was too late to find anything more."""
+        return self._is_counted or self.known.keys > 0
 
     async def expected(self) -> feed.Expected:
         """What is known of it so far; `known` grows while the run goes on."""
+        self._is_counted = self._upstream.counted()
         self.known = await self._count()
         return self.known
 
@@ -110,21 +121,24 @@ class Following:
             last, began_at = self._upstream.ended(), self._clock.monotonic()
             await patiently(self._kind, self._prepare, self._clock)
             await patiently(self._kind, self._recount, self._clock)
-            took_s = self._clock.monotonic() - began_at
+            self.took_s = self._clock.monotonic() - began_at
             async for unit in self._listing():
+                if not self._has_ended(unit):
+                    self.known = self.known.without(unit)
                 yield unit
+            self.known = self.known.handed_out()
             if last:
                 return
-            pause_s = min(_AGAIN_S, max(_FIRST_AGAIN_S, took_s * _LISTINGS_SHARE))
+            pause_s = min(_AGAIN_S, max(_FIRST_AGAIN_S, self.took_s * _LISTINGS_SHARE))
             await self._until(self._upstream.ended, pause_s)
 
     async def _recount(self) -> None:
         """What was done before this run stays what it was at its start."""
+        self._is_counted = self._is_counted or self._upstream.counted()
         now = await self._count()
         self.known = dataclasses.replace(
             now,
             keys=max(now.keys, self.known.keys),
-            requests=self._walked() + now.requests,
             done_before=self.known.done_before,
             failed_before=self.known.failed_before,
         )
@@ -151,11 +165,15 @@ class Slices:
         self._splits = splits
         self._clock = clock
         self._count = 1
+        self._handed_out = 0
+
+    counted = True
+    took_s = 0.0
 
     @property
     def known(self) -> feed.Expected:
         """A slice that is too full becomes two."""
-        return feed.Expected(self._count + self._splits(), self._count + self._splits())
+        return feed.Expected(self._count + self._splits(), self._count - self._handed_out)
 
     async def expected(self) -> feed.Expected:
         """How many there are is asked when the run has begun."""
@@ -171,6 +189,7 @@ class Slices:
         await patiently(self._kind, name, self._clock)
         self._count = len(keys)
         for key in keys:
+            self._handed_out += 1
             yield units.Unit(self._kind, (key,))
 
 
@@ -179,6 +198,7 @@ class Batches:
 
     `later`: what the second and every further listing asks for instead. `skip` and `limit` count
     the keys of which `has_ended` says that an earlier run has not ended them in this reading.
+    `seen`: how many keys these counted so far.
     """
 
     def __init__(
@@ -201,7 +221,7 @@ class Batches:
         self._later = later or keys
         self._end = None if limit is None else skip + limit
         self._skip = skip
-        self._seen = 0
+        self.seen = 0
 
     async def __call__(self) -> AsyncIterator[units.Unit]:
         """The units of one listing."""
@@ -215,9 +235,10 @@ class Batches:
     def _chosen(self, chunk: list[str]) -> list[str]:
         """What of this chunk `--skip` and `--limit` leave."""
         if self._end is None and not self._skip:
+            self.seen += len(chunk)
             return chunk
         left = [key for key in chunk if not self._has_ended(sweeps.key(key, self._sweep))]
-        first = max(0, self._skip - self._seen)
-        end = None if self._end is None else max(0, self._end - self._seen)
-        self._seen += len(left)
+        first = max(0, self._skip - self.seen)
+        end = None if self._end is None else max(0, self._end - self.seen)
+        self.seen += len(left)
         return left[first:end]

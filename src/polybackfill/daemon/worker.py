@@ -11,7 +11,6 @@ from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
-from polybackfill.daemon import effort as efforts
 from polybackfill.daemon import kinds, market_ids, writer
 from polybackfill.daemon import lag as lags
 from polybackfill.polymarket import http, retry, walk
@@ -71,7 +70,6 @@ class Walker:
         self._lag = lag
         self._memory = memory
         self.pages = 0
-        self.effort = efforts.Effort()
         self.fetched_rows = 0
         self.unknown_fields: dict[str, int] = {}
 
@@ -113,18 +111,16 @@ class Walker:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
         ground = _Ground(self, lease, progress)
         unit = lease.unit
-        with self.effort.unit(self._kind.requests(len(unit.keys), unit.expected_rows)) as told:
-            async for page in self._kind.walk(unit, resume, ground):
-                told(page.last)
-                self._count(page)
-                if self._memory is not None:
-                    self._memory.fill(page.rows)
-                end = await self._end(progress) if page.last else None
-                parcel = parcel_of(lease, page, end)
-                del page  # its rows are three times the parcel, and the store may keep us waiting
-                if parcel is not None:
-                    await self._batch.add(parcel, progress)
-                progress.mark("page")
+        async for page in self._kind.walk(unit, resume, ground):
+            self._count(page)
+            if self._memory is not None:
+                self._memory.fill(page.rows)
+            end = await self._end(progress) if page.last else None
+            parcel = parcel_of(lease, page, end)
+            del page  # its rows are three times the parcel, and the store may keep us waiting
+            if parcel is not None:
+                await self._batch.add(parcel, progress)
+            progress.mark("page")
 
     async def _end(self, progress: marks.Progress) -> transitions.FeedEnd:
         """The end of the feed was seen at this moment."""

@@ -91,10 +91,12 @@ class Writer:
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.cuts = 0
         self._inserting_since: float | None = None
-        self._watchers: list[Callable[[units.Unit], None]] = []
+        self._watchers: list[Callable[[units.Unit, int], None]] = []
 
-    def on_done(self, watcher: Callable[[units.Unit], None]) -> None:
-        """Tell `watcher` of every unit that is done, once the ledger is on disk."""
+    def on_done(self, watcher: Callable[[units.Unit, int], None]) -> None:
+        """Tell `watcher` of every unit that is done, and of how many pages it had, once the ledger
+        is on disk.
+        """
         self._watchers.append(watcher)
 
     async def run(self) -> None:
@@ -168,13 +170,17 @@ class Writer:
 
     async def _record(self, cut: batches.Cut) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.
-        ended = [parcel.lease for parcel in cut.parcels if self._enter(parcel) and parcel.last]
+        ended: list[tuple[queues.Lease, int]] = []
+        for parcel in cut.parcels:
+            pages = self._ledger.pages(parcel.lease.unit)
+            if self._enter(parcel) and parcel.last:
+                ended.append((parcel.lease, pages + 1))
         await self._ledger.sync()
-        for lease in ended:
+        for lease, pages in ended:
             log.info("unit.done", unit=lease.unit.id, attempt=lease.attempt)
             self._queues[lease.unit.kind].finish(lease)
             for watcher in self._watchers:
-                watcher(lease.unit)
+                watcher(lease.unit, pages)
 
     def _enter(self, parcel: batches.Parcel) -> bool:
         """Move the ledger; False when the lease is no longer the unit's."""

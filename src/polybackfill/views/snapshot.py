@@ -16,9 +16,18 @@ import structlog
 from polybackfill import clock as clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
-from polybackfill.daemon import feed, supervisor, worker, writer
+from polybackfill.daemon import (
+    feed,
+    kinds,
+    request_estimate,
+    supervisor,
+    time_left,
+    worker,
+    writer,
+)
 from polybackfill.polymarket import endpoints, http
 from polybackfill.polymarket import limits as rate_limits
+from polybackfill.work import ledger as ledgers
 from polybackfill.work import queue as queues
 from polybackfill.work import units
 
@@ -26,6 +35,9 @@ log = structlog.get_logger()
 
 _WINDOW_S = 15
 _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allowed
+# Rows are acknowledged some seconds after they were fetched, many at once; in between the clock
+# alone moves the end nearer, but not for longer than this.
+_ACKNOWLEDGED_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -82,14 +94,28 @@ def requests(
     return round(sent, 2), round(allowed, 2)
 
 
+@dataclass(frozen=True)
+class _Outlook:
+    """When the run will end by what was acknowledged `at`: both monotonic; the share until then."""
+
+    mark: tuple[int, ...]
+    at: float
+    end: float
+    share: float
+
+
 class Snapshots:
-    """Samples the counters and keeps the newest picture, in memory and in a file."""
+    """Samples the counters and keeps the newest picture, in memory and in a file.
+
+    `post_run_s`: how long the steps after the last unit are expected to take.
+    """
 
     def __init__(
         self,
         *,
         run_name: str,
         parts: dict[str, Part],
+        ledger: ledgers.Ledger,
         scribe: writer.Writer,
         batch: batches.Batch,
         limits: rate_limits.Limits,
@@ -99,9 +125,11 @@ class Snapshots:
         clock: clocks.Clock,
         progress_every: int,
         stop_at: float | None = None,
+        post_run_s: float = 0.0,
     ) -> None:
         self._run_name = run_name
         self._parts = parts
+        self._ledger = ledger
         self._scribe = scribe
         self._batch = batch
         self._limits = limits
@@ -117,6 +145,13 @@ class Snapshots:
         self._busy_s = dict.fromkeys(parts, 0.0)
         self._progress_every = progress_every
         self._ended = dict.fromkeys(parts, 0)
+        self._estimates = {
+            kind: request_estimate.RequestEstimate(kinds.KINDS[kind]) for kind in parts
+        }
+        self._pages_per_key = _pages_per_key(ledger, parts)
+        self._outlook: _Outlook | None = None
+        self._post_run_s = post_run_s
+        self._post_run_began: float | None = None
         scribe.on_done(self._unit_done)
 
     async def tick(self) -> None:
@@ -140,10 +175,10 @@ class Snapshots:
         """
         budgets = self._limits.stats()
         rows_per_s, pages_per_s = self._rates()
-        parts = {
-            kind: self._part(part, budgets, pages_per_s[kind]) for kind, part in self._parts.items()
+        loads = {
+            kind: self._load(part, budgets, pages_per_s[kind]) for kind, part in self._parts.items()
         }
-        etas = [part["eta_s"] for part in parts.values()]
+        eta_s, share = self._time_left(loads, budgets)
         sent_per_s, allowed_per_s = requests(self._busy_routes(), budgets)
         return {
             "run": self._run_name,
@@ -156,13 +191,17 @@ class Snapshots:
             "took_s": round(self._clock.monotonic() - self._began_at, 1),
             "stop_at": self._stop_at,
             "now": round(self._clock.now(), 1),
-            "parts": parts,
-            "share": None if None in etas else self._share(parts),
+            "parts": {
+                kind: self._part(part, loads[kind], budgets, pages_per_s[kind])
+                for kind, part in self._parts.items()
+            },
+            "share": share,
             "rows": dict(self._scribe.rows),
             "rows_per_s": round(rows_per_s, 1),
             "requests_per_s": sent_per_s,
             "allowed_per_s": allowed_per_s,
-            "eta_s": None if None in etas else max(etas, default=0.0),
+            "eta_s": eta_s,
+            "post_run_s": round(self._post_run_s, 1),
             "batch": self._batch.stats(),
             "store_wait_s": round(self._scribe.store_wait_s, 1),
             "budgets": budgets,
@@ -170,8 +209,87 @@ class Snapshots:
             "out": self._out(),
         }
 
-    def _unit_done(self, unit: units.Unit) -> None:
-        """A line of progress whenever so many more keys of a part have ended."""
+    def _time_left(
+        self, loads: Mapping[str, time_left.Load | None], budgets: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[float | None, float | None]:
+        """Seconds to the end and the share that is done, both None when a part is not counted.
+
+        The share never falls: what is found on the way makes the rest longer, not the past shorter.
+        """
+        if self._watch.state in {"finishing", "finished"}:
+            return self._post_run_left(loads)
+        known = [load for load in loads.values() if load is not None]
+        if len(known) < len(loads):
+            self._outlook = None
+            return None, None
+        now, mark = self._clock.monotonic(), self._acknowledged()
+        last = self._outlook
+        if last is None or last.mark != mark or now - last.at > _ACKNOWLEDGED_WITHIN_S:
+            allowed = {name: float(budget["allowed_per_s"]) for name, budget in budgets.items()}
+            tail_s = self._listing_s() + self._post_run_s
+            share = time_left.share(known, tail_s)
+            end = now + time_left.seconds(known, allowed) + tail_s
+            last = _Outlook(mark, now, end, max(share, last.share if last else 0.0))
+            self._outlook = last
+        return round(max(0.0, last.end - now), 1), round(last.share, 6)
+
+    def _post_run_left(
+        self, loads: Mapping[str, time_left.Load | None]
+    ) -> tuple[float | None, float | None]:
+        now = self._clock.monotonic()
+        if self._watch.state == "finished":
+            if self._post_run_began is not None:
+                self._post_run_s, self._post_run_began = now - self._post_run_began, None
+            return 0.0, 1.0
+        if self._post_run_began is None:
+            self._post_run_began = now
+        left_s = max(0.0, self._post_run_s - (now - self._post_run_began))
+        share = self._outlook.share if self._outlook else 1.0
+        return round(left_s, 1), share if left_s else 1.0
+
+    def _acknowledged(self) -> tuple[int, ...]:
+        """Changes with everything that is acknowledged, or given up."""
+        ended = (part.queue.stats() for part in self._parts.values())
+        return (self._scribe.cuts, *(stats["done"] + stats["error"] for stats in ended))
+
+    def _listing_s(self) -> float:
+        """What finds its keys in the work of others looks once more when these have ended."""
+        open_parts = [part for part in self._parts.values() if not part.queue.complete]
+        return sum(part.source.took_s for part in open_parts)
+
+    def _load(
+        self, part: Part, budgets: Mapping[str, Mapping[str, Any]], pages_per_s: float
+    ) -> time_left.Load | None:
+        """What a part has done and has left, in requests; None while nobody knows."""
+        kind, known, stats = part.queue.kind, part.source.known, part.queue.stats()
+        estimate, pages = self._estimates[kind], self._ledger.pages
+        leased = [lease.unit for lease in part.queue.leases()]
+        begun = [unit for unit in part.queue.waiting_units() if pages(unit)]
+        fresh = [unit for unit in part.queue.waiting_units() if not pages(unit)]
+        left = [estimate.of_unit(unit, pages(unit)) for unit in leased]
+        rest = sum(estimate.of_unit(unit, pages(unit)) for unit in begun)
+        rest += estimate.of_units(fresh, known.requests)
+        before = known.done_before - known.again + stats["skipped_done"]
+        done = estimate.pages + sum(map(pages, leased)) + sum(map(pages, begun))
+        if part.queue.complete:
+            left, rest = [], 0.0
+        elif not part.source.counted or (self._client.out_s(part.route) and (left or rest)):
+            return None
+        narrow = part.route.budgets[0]
+        rate_per_s = self._expected_rate(part, float(budgets[narrow]["allowed_per_s"]), pages_per_s)
+        if rate_per_s <= 0 and (left or rest):
+            return None
+        return time_left.Load(
+            done=done + max(0, before) * self._pages_per_key[kind],
+            left=sum(left) + rest,
+            rate_per_s=rate_per_s,
+            budgets=part.route.budgets,
+            chain_s=max(left, default=0.0) * (self._limits.latency_s(narrow) or 0.0),
+        )
+
+    def _unit_done(self, unit: units.Unit, pages: int) -> None:
+        """Learn from it; a line of progress whenever so many more keys of a part have ended."""
+        self._estimates[unit.kind].unit_ended(unit, pages)
         stats = self._parts[unit.kind].queue.stats()
         ended = stats["done"] + stats["error"]
         before, self._ended[unit.kind] = self._ended[unit.kind], ended
@@ -189,17 +307,17 @@ class Snapshots:
                 eta_s=part["eta_s"],
             )
 
-    def _part(self, part: Part, budgets: dict[str, Any], pages_per_s: float) -> dict[str, Any]:
+    def _part(
+        self,
+        part: Part,
+        load: time_left.Load | None,
+        budgets: dict[str, Any],
+        pages_per_s: float,
+    ) -> dict[str, Any]:
         stats = part.queue.stats()
         known = part.source.known
         done = known.done_before - known.again + stats["done"] + stats["skipped_done"]
         failed = known.failed_before + stats["error"] + stats["skipped_error"]
-        allowed_per_s = float(budgets[part.route.budgets[0]]["allowed_per_s"])
-        requests_left = self._requests_left(part, stats)
-        is_counted = known.keys > 0 or part.queue.complete
-        answers = not self._client.out_s(part.route)
-        knows = is_counted and (answers or not requests_left)
-        rate_per_s = self._expected_rate(part, allowed_per_s, pages_per_s) if knows else 0.0
         # What an earlier run left open comes back, also where the store has its rows by now.
         met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
         keys = max(known.keys, met)
@@ -211,10 +329,10 @@ class Snapshots:
             "complete": part.queue.complete,
             "share": (done + failed) / keys if keys else 1.0,
             "pages": part.walker.pages,
-            "requests_left": requests_left,
+            "requests_left": None if load is None else round(load.left),
             "requests_per_s": round(pages_per_s, 2),
-            "allowed_per_s": allowed_per_s,
-            "eta_s": round(requests_left / rate_per_s, 1) if rate_per_s > 0 else None,
+            "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),
+            "eta_s": None if load is None else round(load.left_s, 1),
             "unknown_fields": dict(part.walker.unknown_fields),
             **part.crew.stats(),
         }
@@ -233,15 +351,6 @@ class Snapshots:
     def _has_work(self, kind: str) -> bool:
         stats = self._parts[kind].queue.stats()
         return bool(stats["leased"] or stats["ready"] or stats["waiting"])
-
-    def _requests_left(self, part: Part, stats: dict[str, int]) -> int:
-        """Expected requests still to send, corrected by what finished units really took."""
-        known = part.source.known
-        asked = known.keys - known.done_before - known.failed_before + known.again
-        finished = stats["done"] + stats["error"] + stats["skipped_done"] + stats["skipped_error"]
-        if finished >= asked and part.queue.complete:
-            return 0
-        return part.walker.effort.left(known.requests)
 
     def _expected_rate(self, part: Part, allowed_per_s: float, pages_per_s: float) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
@@ -262,9 +371,13 @@ class Snapshots:
         }
         return (last.rows - first.rows) / max(1e-3, last.at - first.at), pages_per_s
 
-    @staticmethod
-    def _share(parts: dict[str, dict[str, Any]]) -> float:
-        """Work done of the work known, weighted by requests."""
-        pages = sum(part["pages"] for part in parts.values())
-        left = sum(part["requests_left"] for part in parts.values())
-        return pages / (pages + left) if pages + left else 1.0
+
+def _pages_per_key(ledger: ledgers.Ledger, kinds_of_run: Iterable[str]) -> dict[str, float]:
+    """What a key took in earlier runs; where there was none, its part of a request."""
+    totals = ledger.totals()
+    return {
+        kind: totals[kind].pages / totals[kind].keys
+        if kind in totals and totals[kind].keys
+        else 1 / kinds.KINDS[kind].keys_per_request
+        for kind in kinds_of_run
+    }

@@ -92,6 +92,11 @@ class Ledger:
         """The unit as it stands, None when it is not open."""
         return self._book.open.get(unit.id)
 
+    def pages(self, unit: units.Unit) -> int:
+        """Pages of an open unit whose rows are stored."""
+        held = self.find(unit)
+        return held.counts.pages if held is not None else 0
+
     def open_unit(
         self, kind: str, key: str, window: units.Window = units.FULL_HISTORY
     ) -> transitions.OpenUnit | None:

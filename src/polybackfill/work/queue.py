@@ -167,6 +167,10 @@ class Queue:
         """Who holds what, oldest first."""
         return list(self._leases.values())
 
+    def waiting_units(self) -> list[units.Unit]:
+        """Units that nobody holds, ready or waiting for their time."""
+        return list(self._backlog)
+
     def stop(self) -> None:
         """No unit is handed out any more; everybody waiting in `take` gets None."""
         self._stopped = True

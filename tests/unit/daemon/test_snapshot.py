@@ -24,7 +24,8 @@ def pictures(
 ) -> snapshot.Snapshots:
     """What a run shows of itself."""
     source = feeds.Typed(rig.kind, (), feeds.Choice(), rig.ledger)
-    source.known = feeds.Expected(units, units)
+    source.known = feeds.Expected(units)
+    source.counted = units > 0
     part = snapshot.Part(
         crew=rig.crew,
         queue=rig.line,
@@ -35,6 +36,7 @@ def pictures(
     made = snapshot.Snapshots(
         run_name="main",
         parts={rig.kind: part},
+        ledger=rig.ledger,
         scribe=rig.scribe,
         batch=rig.batch,
         limits=rig.limits,
