@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polybackfill import errors, settings
-from polybackfill.commands import context, scopes, words
+from polybackfill import errors, guess, settings
+from polybackfill.commands import context, name_resolution, scopes, words
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
@@ -18,6 +18,7 @@ from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock, plan
 
 WALLETS, CONDITIONS = "wallets", "conditions"
+_PATH_CHARS = 256  # more is no path, and asking for it is an error
 
 # Source table → (wallet expression, notional expression). Ids may carry 0x in the user's tables.
 # Added up in millionths of a USD, because a sum of floats depends on the order of the parts, and
@@ -43,31 +44,41 @@ GROUP BY wallet ORDER BY notional DESC, wallet {limit}
 def build(arguments: argparse.Namespace) -> int:
     """Fill an empty plan, or add to one that is there; known keys keep everything."""
     chosen = context.settings_of(arguments)
-    report = context.run(build_from(chosen, arguments.source, top=arguments.top))
-    return _print_built(report, as_json=arguments.json)
+    return _build(chosen, arguments)
 
 
 def regenerate(arguments: argparse.Namespace) -> int:
     """Rank anew; the old plan stays as a backup table."""
-    chosen = context.settings_of(arguments)
+    return _build(context.settings_of(arguments), arguments, regenerate_plan=True)
+
+
+def _build(
+    chosen: settings.Settings, arguments: argparse.Namespace, *, regenerate_plan: bool = False
+) -> int:
+    top, source = arguments.top, arguments.source
+    if top is not None and top < 1:
+        raise errors.Stop(f"--top {top}: take at least 1 wallet")
+    listed = None if source in _SOURCES else _listed(chosen, source)
     report = context.run(
-        build_from(chosen, arguments.source, top=arguments.top, regenerate_plan=True)
+        _build_from(chosen, source, listed, top=top, regenerate_plan=regenerate_plan)
     )
     return _print_built(report, as_json=arguments.json)
 
 
-async def build_from(
-    chosen: settings.Settings, source: str, *, top: int | None, regenerate_plan: bool = False
+async def _build_from(
+    chosen: settings.Settings,
+    source: str,
+    listed: plan.Keys | None,
+    *,
+    top: int | None,
+    regenerate_plan: bool,
 ) -> dict[str, Any]:
-    """Rows read, left out and planned, by kind; see `build` and `regenerate`."""
-    if top is not None and top < 1:
-        raise errors.Stop(f"--top {top}: take at least 1 wallet")
-    listed = None if source in _SOURCES else _from_file(source)
+    """Rows read, left out and planned, by kind. `listed`: what `source` holds, None for a table."""
     with lock.held(chosen.ledger_dir):
         async with context.open_store(chosen, migrate=True) as store:
             # A plan that was dropped is a plan to be built anew.
-            names = [table for table, _ in plan_table.TABLES.values()]
-            await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=names)
+            both = [table for table, _ in plan_table.TABLES.values()]
+            await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=both)
             found = listed or plan.Keys(wallets=await _ranked(store, source, top))
             report: dict[str, Any] = {"source": source, "excluded": found.excluded}
             for kind, keys in ((WALLETS, found.wallets), (CONDITIONS, found.conditions)):
@@ -103,16 +114,26 @@ async def _free_name(store: client.Store, name: str) -> str:
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
-def _from_file(source: str) -> plan.Keys:
+def _listed(chosen: settings.Settings, source: str) -> plan.Keys:
+    """The keys of a file, or of what was typed in the place of one."""
     path = Path(source)
-    if not path.is_file():
-        raise errors.Stop(
-            f"--from {source}: neither a file nor one of {', '.join(sorted(_SOURCES))}"
-        )
-    keys = plan.from_file(path)
+    is_file = len(source) < _PATH_CHARS and path.is_file()
+    entries = plan.from_file(path) if is_file else _typed(source)
+    keys = plan.planned(entries, name_resolution.resolve(chosen, entries))
     if not keys.wallets and not keys.conditions:
-        raise errors.Stop(f"{source} holds no wallet and no condition id: one a line")
+        raise errors.Stop(f"{source} holds no wallet and no market: one a line")
     return keys
+
+
+def _typed(source: str) -> list[plan.Entry]:
+    try:
+        return plan.typed(source)
+    except errors.Stop as error:
+        tables = ", ".join(sorted(_SOURCES))
+        raise errors.Stop(
+            f"--from {source}: neither a file, nor a wallet or market, nor one of {tables}"
+            f"{guess.near(source, _SOURCES)}"
+        ) from error
 
 
 async def _ranked(store: client.Store, source: str, top: int | None) -> list[plan.Planned]:
@@ -219,7 +240,7 @@ async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
 def reset(arguments: argparse.Namespace) -> int:
     """Set units back to pending; refused while a run is going on."""
     chosen = context.settings_of(arguments)
-    typed = words.keys(arguments)
+    typed = words.keys(arguments, chosen)
     report = context.run(_reset(chosen, arguments, typed))
     if arguments.json:
         context.print_json(report)

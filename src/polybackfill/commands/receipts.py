@@ -19,7 +19,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.limit < 1:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
     chosen = context.settings_of(arguments)
-    typed = words.keys(arguments)
+    typed = words.keys(arguments, chosen)
     ledger = validate.ledger_of(chosen)
     if ledger is None:
         raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """The command."""
     chosen = context.settings_of(arguments)
     context.budgets(chosen)  # refused here, before anything is written
-    asked = words.of(arguments)
+    asked = words.of(arguments, chosen)
     try:
         return context.run(
             run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop

@@ -12,7 +12,8 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill.commands import context, name_resolution
+from polybackfill.polymarket import names
 from polybackfill.store import client as stores
 from polybackfill.views import signals, tables
 from polybackfill.work import plan, watchlist, window
@@ -142,7 +143,7 @@ def add(arguments: argparse.Namespace) -> int:
     chosen = context.settings_of(arguments)
     context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     dimensions = signals.Dimensions(chosen.backfill.data_dir)
-    known = dimensions.markets(_ids(arguments.market))
+    known = dimensions.markets(_named(chosen, arguments.market))
     unknown = [] if dimensions.absent else [one for one in known if not known[one].known]
     for one in sorted(unknown):
         print(
@@ -173,7 +174,7 @@ def add(arguments: argparse.Namespace) -> int:
 def remove(arguments: argparse.Namespace) -> int:
     """Watch markets no longer, for one strategy or for all."""
     chosen = context.settings_of(arguments)
-    ids = set(_ids(arguments.market))
+    ids = set(_named(chosen, arguments.market))
     removed = _plain(
         watchlist.Watchlist(chosen.backfill.data_dir).remove(
             lambda entry: (
@@ -190,14 +191,30 @@ def remove(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
+def _named(chosen: settings.Settings, given: Sequence[str]) -> list[str]:
+    """As `_ids`, of slugs, pages and events too, whose conditions are looked up."""
+    entries = plan.conditions(given)
+    asked = [entry for entry in entries if entry.name.kind is not names.Kind.NUMBER]
+    found = name_resolution.resolve(chosen, asked)
+    return _shown(entries, found)
+
+
 def _ids(given: Sequence[str]) -> list[str]:
     """Market ids as they are, condition ids lower case with 0x; errors.Stop for anything else."""
-    found = []
-    for text in given:
-        bare = text.strip()
-        is_market = bare.isascii() and bare.isdecimal() and len(bare) < 20
-        found.append(bare if is_market else f"0x{plan.conditions([bare])[0]}")
-    return list(dict.fromkeys(found))
+    entries = plan.conditions(given)
+    for entry in entries:
+        if entry.key is None and entry.name.kind is not names.Kind.NUMBER:
+            raise errors.Stop(f"{entry.name.text}: give a market's number or a condition id here")
+    return _shown(entries, {})
+
+
+def _shown(entries: Sequence[plan.Entry], found: plan.Found) -> list[str]:
+    numbers = {
+        entry.name: [entry.name.text] for entry in entries if entry.name.kind is names.Kind.NUMBER
+    }
+    keys = plan.keys_of(entries, {**found, **numbers})
+    texts = {text for texts in numbers.values() for text in texts}
+    return [key if key in texts else f"0x{key}" for key in keys]
 
 
 def _plain(entries: Sequence[watchlist.Entry]) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from polybackfill import errors
+from polybackfill import errors, guess, settings
+from polybackfill.commands import name_resolution
 from polybackfill.work import plan, units, window
 
 # What people call a part, and the kinds of units it is made of. The market list is read from the
@@ -71,9 +72,9 @@ class Asked:
         return bool(self.wallets or self.conditions)
 
 
-def of(arguments: argparse.Namespace) -> Asked:
+def of(arguments: argparse.Namespace, chosen_settings: settings.Settings) -> Asked:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
-    given = keys(arguments)
+    given = keys(arguments, chosen_settings)
     parts = _parts(arguments.parts, given)
     chosen = bool(arguments.parts or any(given.values()))
     if arguments.everything and chosen:
@@ -106,13 +107,14 @@ def scoped(asked: Asked, listed: Mapping[str, int]) -> Asked:
     return replace(asked, parts=parts, plan_decides=False, listed_only=True)
 
 
-def keys(arguments: argparse.Namespace) -> dict[str, list[str]]:
+def keys(arguments: argparse.Namespace, chosen: settings.Settings) -> dict[str, list[str]]:
     """What `--wallet` and `--condition-id` list, by part. Raises errors.Stop for a bad id, and for
-    an empty list, which must not be taken for no list: that asks for the whole plan.
+    an empty list, which must not be taken for no list: that asks for the whole plan. Names are
+    looked up, in the store of the settings and at Gamma.
     """
     given = {
-        "wallets": plan.wallets(arguments.wallet or ()),
-        "conditions": plan.conditions(arguments.condition_id or ()),
+        "wallets": name_resolution.keys(chosen, plan.wallets(arguments.wallet or ())),
+        "conditions": name_resolution.keys(chosen, plan.conditions(arguments.condition_id or ())),
     }
     typed = {"wallets": arguments.wallet, "conditions": arguments.condition_id}
     for part, texts in typed.items():
@@ -125,7 +127,8 @@ def parts_of(typed: Sequence[str]) -> tuple[str, ...]:
     """The parts typed, all of them when none is. Raises errors.Stop for one nobody knows."""
     for part in typed:
         if part not in PARTS:
-            raise errors.Stop(f"no part {part}: the parts are {', '.join(PARTS)}")
+            hint = guess.near(part, PARTS)
+            raise errors.Stop(f"no part {part}: the parts are {', '.join(PARTS)}{hint}")
     return tuple(dict.fromkeys(typed)) or tuple(PARTS)
 
 

@@ -71,6 +71,7 @@ PUBLISHED: Mapping[str, Budget] = MappingProxyType(
         "gamma/markets": Budget(300),
         "gamma/events": Budget(500),
         "gamma/listings": Budget(900),  # markets and events together
+        "gamma/public-search": Budget(350),
         "clob/*": Budget(9000),
     }
 )
@@ -87,6 +88,9 @@ MARKETS = Route("gamma", "/markets/keyset", ("gamma/markets", "gamma/listings", 
 EVENTS = Route("gamma", "/events/keyset", ("gamma/events", "gamma/listings", "gamma/*"))
 # Single reads have no figure either; they are taken to count as the list they read from.
 MARKET_BY_SLUG = Route("gamma", "/markets/slug", MARKETS.budgets)
+MARKET_BY_ID = Route("gamma", "/markets", MARKETS.budgets)
+EVENT_BY_SLUG = Route("gamma", "/events/slug", EVENTS.budgets)
+SEARCH = Route("gamma", "/public-search", ("gamma/public-search", "gamma/*"))
 CLOB_MARKETS = Route("clob", "/markets", ("clob/*",))
 
 ROUTES = (
@@ -101,6 +105,9 @@ ROUTES = (
     MARKETS,
     EVENTS,
     MARKET_BY_SLUG,
+    MARKET_BY_ID,
+    EVENT_BY_SLUG,
+    SEARCH,
     CLOB_MARKETS,
 )
 

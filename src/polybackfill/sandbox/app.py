@@ -31,6 +31,7 @@ from polybackfill.sandbox import (
     replay,
     replies,
     routes,
+    search,
     stats,
     throttle,
     truth,
@@ -82,6 +83,10 @@ def build(asked: options.SandboxOptions) -> web.Application:
         _read_faults(rules, Path(asked.faults))
     _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held)
     _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
+    table.add(
+        "/public-search",
+        routes.Route("search", "gamma", ("all", "gamma", "search"), search.Search(world).answer),
+    )
     _add_clob_routes(table, clob.Clob(world.lists))
     front = edge.Edge(asked, table, limits, rules, counted, changing=changing)
     app = web.Application()

@@ -184,10 +184,13 @@ def new_event(
     slug: str | None = None,
     series: tuple[catalog.Json, ...] | None = None,
 ) -> None:
-    """An event of these markets; two markets in three carry its tags themselves."""
+    """An event of these markets; two markets in three carry its tags themselves. An event of one
+    market has the market's slug.
+    """
     scene.next_event_id += scene.rng.randint(1, 30)
     event_id = scene.next_event_id
     closed = all(market.closed for market in members)
+    own_slug = members[0].slug if len(members) == 1 else wording.slug_of(title, event_id)
     tag_ids = tuple(sorted(scene.tag_ids[label] for label in tags))
     for market in members:
         market.event_ids = (event_id,)
@@ -195,7 +198,7 @@ def new_event(
     scene.events.append(
         catalog.Event(
             id=event_id,
-            slug=slug or members[0].slug,
+            slug=slug or own_slug,
             title=title,
             version=members[0].version,
             start=min(market.start for market in members),

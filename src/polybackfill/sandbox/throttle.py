@@ -26,6 +26,7 @@ PUBLISHED: Mapping[str, int] = {
     "markets": 300,
     "listings": 900,
     "tags": 200,
+    "search": 350,
     "clob": 9_000,
 }
 

@@ -1,15 +1,17 @@
-"""Lists a person hands over: wallets and condition ids, typed or in files, checked line by line."""
+"""Lists a person hands over: wallets and markets, typed or in files, checked line by line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from polybackfill import errors, records
-from polybackfill.polymarket import contracts
+from polybackfill.polymarket import contracts, names
+from polybackfill.work import list_files
 
-_WALLET_DIGITS = 40
+_LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".json", ".jsonl")
+_TYPED = "command line"
 
 
 @dataclass(frozen=True)
@@ -33,49 +35,84 @@ class Keys:
     excluded: list[str] = field(default_factory=list)
 
 
-def wallets(given: Iterable[str]) -> list[str]:
+@dataclass(frozen=True)
+class Entry:
+    """One name that was given, where, and what was said of its size."""
+
+    name: names.Name
+    where: str
+    trade_count: int = 0
+    notional: float = 0.0
+
+    @property
+    def key(self) -> str | None:
+        """The key that the name is, None when somebody has to be asked for it."""
+        is_key = self.name.kind in (names.Kind.WALLET, names.Kind.CONDITION)
+        return self.name.text if is_key else None
+
+
+Found = Mapping[names.Name, Sequence[str]]
+"""The keys that names stand for."""
+
+
+def wallets(given: Iterable[str]) -> list[Entry]:
     """Wallets of `--wallet`: repeated, comma lists, or paths of files with one a line.
 
     Raises errors.Stop (exit 78) naming the bad one, and its file and line.
     """
-    return _once(_parse(records.parse_wallet, text, where) for text, where in _entries(given))
+    return [_wallet(text, where) for text, where in _given(given, list_files.WALLET)]
 
 
-def conditions(given: Iterable[str]) -> list[str]:
-    """Condition ids of `--condition-id`, given like wallets; errors.Stop likewise."""
-    return _once(_parse(records.parse_condition, text, where) for text, where in _entries(given))
+def conditions(given: Iterable[str]) -> list[Entry]:
+    """Markets of `--condition-id`, given like wallets; errors.Stop likewise."""
+    return [_condition(text, where) for text, where in _given(given, list_files.CONDITION)]
 
 
-def from_file(path: Path) -> Keys:
-    """A plan file: a wallet or condition id a line, then if known `,trade count,notional`.
+def from_file(path: Path) -> list[Entry]:
+    """A plan file: a wallet or market a line, then if known `,trade count,notional`.
 
-    Blank lines and `#` comments are skipped. Raises errors.Stop (exit 78) naming the file and line
-    of the first bad one.
+    Raises errors.Stop (exit 78) naming the file and line of the first bad one.
     """
+    entries = []
+    for row in list_files.read(path):
+        held = {role: text for role, text in row.names.items() if text}
+        if not held:
+            raise errors.Stop(f"{row.where}: no wallet and no market in this line")
+        # Of a line with both, as of a table of trades, the size is neither's.
+        sizes = (row.trade_count, row.notional) if len(held) == 1 else ()
+        for role, text in held.items():
+            entries.append(Entry(_READ[role](text, row.where).name, row.where, *sizes))
+    return entries
+
+
+def typed(text: str) -> list[Entry]:
+    """Names in a comma list, wallets and markets; errors.Stop for what names nothing."""
+    return [_either(one.strip(), _TYPED) for one in text.split(",") if one.strip()]
+
+
+def keys_of(entries: Iterable[Entry], found: Found) -> list[str]:
+    """The keys of the entries, in order and once each. `found` holds the names that are no keys."""
+    keys = (key for entry in entries for key in _keys(entry, found))
+    return list(dict.fromkeys(keys))
+
+
+def planned(entries: Iterable[Entry], found: Found) -> Keys:
+    """The entries as lines of a plan; of an event nobody knows the size of each market."""
     keys = Keys()
     seen: set[str] = set()
-    for text, where in _lines(path):
-        name, *sizes = (column.strip().strip('"') for column in text.split(","))
-        wallet = len(name.lower().removeprefix("0x")) <= _WALLET_DIGITS
-        key = _parse(records.parse_wallet if wallet else records.parse_condition, name, where)
-        if key in seen:
-            continue
-        seen.add(key)
-        if key in contracts.CONTRACTS:
-            keys.excluded.append(key)
-        else:
-            (keys.wallets if wallet else keys.conditions).append(_sized(key, sizes, where))
+    for entry in entries:
+        several = _keys(entry, found)
+        for key in several:
+            if key in seen:
+                continue
+            seen.add(key)
+            is_wallet = entry.name.kind in names.WALLETS
+            sizes = (entry.trade_count, entry.notional) if len(several) == 1 else ()
+            if key in contracts.CONTRACTS:
+                keys.excluded.append(key)
+            else:
+                (keys.wallets if is_wallet else keys.conditions).append(Planned(key, *sizes))
     return keys
-
-
-def _sized(key: str, sizes: list[str], where: str) -> Planned:
-    try:
-        trade_count, notional = (float(text) for text in (*sizes, "0", "0")[:2])
-    except ValueError as error:
-        raise errors.Stop(
-            f"{where}: after the id come trade count and notional, as numbers: {','.join(sizes)}"
-        ) from error
-    return Planned(key, int(trade_count), notional)
 
 
 def without_contracts(found: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -85,39 +122,78 @@ def without_contracts(found: Iterable[str]) -> tuple[list[str], list[str]]:
     return kept, [wallet for wallet in asked if wallet in contracts.CONTRACTS]
 
 
-def _parse(parse: Callable[[str], str], text: str, where: str) -> str:
+def _keys(entry: Entry, found: Found) -> Sequence[str]:
+    return found[entry.name] if entry.key is None else (entry.key,)
+
+
+def _wallet(text: str, where: str) -> Entry:
+    name = names.read(text)
+    if name is None or name.kind not in names.WALLETS:
+        _refuse(text, where, records.parse_wallet, "@NAME, or the address of a profile's page")
+    assert name is not None  # noqa: S101  (refused above)
+    return Entry(name, where)
+
+
+def _condition(text: str, where: str) -> Entry:
+    name = names.read(text)
+    if name is None or name.kind not in names.CONDITIONS:
+        _refuse(text, where, records.parse_condition, "a market's number, slug or page")
+    assert name is not None  # noqa: S101  (refused above)
+    return Entry(name, where)
+
+
+def _either(text: str, where: str) -> Entry:
+    name = names.read(text)
+    if name is None:
+        raise errors.Stop(
+            f"{where}: {text!r} names no wallet and no market: give 0x and 40 digits, @NAME, "
+            "0x and 64 digits, a number, a slug, or a page of polymarket.com"
+        )
+    return Entry(name, where)
+
+
+_READ = {
+    list_files.WALLET: _wallet,
+    list_files.CONDITION: _condition,
+    list_files.ANY: _either,
+}
+
+
+def _refuse(text: str, where: str, parse: Callable[[str], str], others: str) -> None:
     try:
-        return parse(text)
+        parse(text)
     except errors.Stop as error:
-        raise errors.Stop(f"{where}: {error}") from error
+        raise errors.Stop(f"{where}: {error}; or {others}") from error
+    raise errors.Stop(f"{where}: {text!r} is not what is asked for here")
 
 
-def _entries(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _given(given: Iterable[str], role: str) -> Iterator[tuple[str, str]]:
     for argument in given:
         path = Path(argument)
         if len(argument) < 256 and path.is_file():
-            for line, where in _lines(path):
-                yield line.split(",", 1)[0].strip().strip('"'), where
-        elif "/" in argument or argument.endswith((".txt", ".csv", ".lst")):
+            for row in list_files.read(path):
+                yield _of_role(row, role), row.where
+        elif _looks_like_file(argument.split(",", maxsplit=1)[0]):
             raise errors.Stop(
                 f"{argument}: no such file; give a file with one id a line, or the id"
             )
         else:
             for text in argument.split(","):
                 if text.strip():
-                    yield text.strip(), "command line"
+                    yield text.strip(), _TYPED
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.Stop(f"{path} cannot be read: {error}") from error
-    for number, line in enumerate(content.splitlines(), 1):
-        text = line.split("#", 1)[0].strip().rstrip(",")
-        if text:
-            yield text, f"{path}, line {number}"
+def _looks_like_file(argument: str) -> bool:
+    if names.is_page(argument):
+        return False
+    return "/" in argument or argument.lower().endswith(_LIST_SUFFIXES)
 
 
-def _once(keys: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(keys))
+def _of_role(row: list_files.Row, role: str) -> str:
+    text = row.names.get(role) or row.names.get(list_files.ANY, "")
+    if not text:
+        raise errors.Stop(
+            f"{row.where}: no {role} in this line; a column of them may be called "
+            f"{', '.join(list_files.usual_names(role))}"
+        )
+    return text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill import cli, errors
+from polybackfill import cli, errors, settings
 from polybackfill.commands import words
 from polybackfill.polymarket import contracts
 
@@ -17,7 +17,7 @@ CONDITION = "0x" + "cd" * 32
 
 def of(*typed: str) -> words.Asked:
     """What `polybackfill run …` asks for."""
-    return words.of(cli.build_parser().parse_args(["run", *typed]))
+    return words.of(cli.build_parser().parse_args(["run", *typed]), settings.load())
 
 
 def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:

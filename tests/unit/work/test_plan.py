@@ -16,14 +16,14 @@ C1 = "0x" + "1f" * 32
 def test_repeated_flags_comma_lists_and_files_mix(tmp_path: Path) -> None:
     file = tmp_path / "wallets.txt"
     file.write_text(f"# mine\n{W2.upper()}\n\n{W1}  # again\n")
-    assert plan.wallets([f"{W1},{W2}", str(file)]) == ["ab" * 20, "cd" * 20]
+    assert plan.keys_of(plan.wallets([f"{W1},{W2}", str(file)]), {}) == ["ab" * 20, "cd" * 20]
 
 
 def test_a_plan_file_may_hold_wallets_conditions_and_contracts(tmp_path: Path) -> None:
     file = tmp_path / "plan.txt"
     exchange = "0x4bFb41d5B3570DeFd03C39a9A4D8dE6Bd8B8982E"
     file.write_text(f"{W1},120,35.5\n{C1}\n{exchange}\n{W1}\n")
-    keys = plan.from_file(file)
+    keys = plan.planned(plan.from_file(file), {})
     assert keys.wallets == [plan.Planned("ab" * 20, 120, 35.5)]
     assert keys.conditions == [plan.Planned("1f" * 32)]
     assert keys.excluded == [exchange[2:].lower()]

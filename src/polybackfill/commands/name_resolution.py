@@ -1,0 +1,156 @@
+"""From names that people type to wallets and condition ids: the store is asked, then Gamma."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from polybackfill import clock as clocks
+from polybackfill import errors, progress, settings
+from polybackfill.commands import api, context
+from polybackfill.polymarket import endpoints, name_lookup, names, replies, retry
+from polybackfill.store import client, migrate, name_search
+from polybackfill.work import plan
+
+_AT_ONCE = 8
+_A = {kind: f"a{'n' * (kind is names.Kind.EVENT)} {kind.value}" for kind in names.Kind}
+_SHOWN = 5
+_TRIES = 4
+_TRY_S = 20.0
+
+Candidates = list[name_lookup.Candidate]
+
+
+def resolve(chosen: settings.Settings, entries: Iterable[plan.Entry]) -> plan.Found:
+    """The keys of all names that are none themselves.
+
+    Raises errors.Stop (exit 78) for one that is unknown or ambiguous, with where it was given;
+    errors.Retry when nobody can be asked. Not to be called inside an event loop.
+    """
+    asked: dict[names.Name, str] = {}
+    for entry in entries:
+        if entry.key is None:
+            asked.setdefault(entry.name, entry.where)
+    return context.run(_resolve(chosen, asked)) if asked else {}
+
+
+def keys(chosen: settings.Settings, entries: Sequence[plan.Entry]) -> list[str]:
+    """The keys of the entries, in order and once each; see `resolve`."""
+    return plan.keys_of(entries, resolve(chosen, entries))
+
+
+async def _resolve(
+    chosen: settings.Settings, asked: dict[names.Name, str]
+) -> dict[names.Name, list[str]]:
+    known = await _stored(chosen, list(asked))
+    left = [name for name in asked if name not in known]
+    if left:
+        at_once = asyncio.Semaphore(_AT_ONCE)
+        async with _asking(chosen) as get:
+
+            async def look(name: names.Name) -> Candidates:
+                async with at_once:
+                    return await _at_gamma(name, asked[name], get)
+
+            known |= dict(zip(left, await asyncio.gather(*map(look, left)), strict=True))
+    for name, candidates in known.items():
+        if name.kind not in (names.Kind.EVENT, names.Kind.SLUG) and len(candidates) > 1:
+            raise _ambiguous(name, asked[name], candidates)
+    return {name: [one.key for one in known[name]] for name in asked}
+
+
+async def _stored(
+    chosen: settings.Settings, asked: Sequence[names.Name]
+) -> dict[names.Name, Candidates]:
+    """What the lists in the store know. A store that is not there knows nothing."""
+    address = context.address_of(chosen)
+    if address.embedded and not address.data_dir.exists():
+        return {}
+    async with context.open_store(chosen) as store:
+        if {"api_market_rows", "api_event_rows"} & set(await migrate.missing(store)):
+            return {}
+        return await _in_store(store, asked)
+
+
+async def _in_store(
+    store: client.Store, asked: Sequence[names.Name]
+) -> dict[names.Name, Candidates]:
+    def texts(*kinds: names.Kind) -> list[str]:
+        return [name.text for name in asked if name.kind in kinds]
+
+    numbers = await name_search.markets_by_number(store, texts(names.Kind.NUMBER))
+    slugs = texts(names.Kind.MARKET, names.Kind.SLUG)
+    markets = await name_search.markets_by_slug(store, slugs)
+    slugs = texts(names.Kind.EVENT, names.Kind.SLUG)
+    events = await name_search.markets_of_events(store, slugs)
+    known: dict[names.Name, Candidates] = {}
+    for name in asked:
+        found = {
+            names.Kind.NUMBER: [numbers],
+            names.Kind.MARKET: [markets],
+            names.Kind.EVENT: [events],
+            names.Kind.SLUG: [markets, events],
+        }.get(name.kind, [])
+        sides = [
+            [name_lookup.Candidate(key, label) for key, label in one.get(name.text, [])]
+            for one in found
+        ]
+        if any(sides):
+            known[name] = _one_meaning(name, sides)
+    return known
+
+
+async def _at_gamma(name: names.Name, where: str, get: replies.Get) -> Candidates:
+    similar: list[str] = []
+    if name.kind is names.Kind.PROFILE:
+        found, similar = await name_lookup.profiles(name, get)
+    else:
+        sides = []
+        if name.kind is not names.Kind.EVENT:
+            sides.append(await name_lookup.markets(name, get))
+        if name.kind in (names.Kind.EVENT, names.Kind.SLUG):
+            sides.append(await name_lookup.event(name, get))
+        found = _one_meaning(name, sides)
+    if found:
+        return found
+    near = f"; similar: {', '.join(f'@{one}' for one in similar[:_SHOWN])}" if similar else ""
+    raise errors.Stop(
+        f"{where}: neither the store nor Gamma knows {_A[name.kind]} {name.text}{near}"
+    )
+
+
+def _one_meaning(name: names.Name, sides: Sequence[Candidates]) -> Candidates:
+    """A slug may be a market's and an event's; then they must be the same. Raises errors.Stop."""
+    meant = [side for side in sides if side]
+    if len(meant) > 1 and {one.key for one in meant[0]} != {one.key for one in meant[1]}:
+        raise errors.Stop(
+            f"{name.text} is a market and an event of {len(meant[1])} markets: give "
+            f"polymarket.com/market/{name.text} or polymarket.com/event/{name.text}"
+        )
+    return meant[0] if meant else []
+
+
+def _ambiguous(name: names.Name, where: str, candidates: Candidates) -> errors.Stop:
+    shown = ", ".join(f"0x{one.key} ({one.label})" for one in candidates[:_SHOWN])
+    more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
+    return errors.Stop(
+        f"{where}: {len(candidates)} answer to the {name.kind.value} {name.text}; give one of "
+        f"{shown}{more}"
+    )
+
+
+@contextlib.asynccontextmanager
+async def _asking(chosen: settings.Settings) -> AsyncIterator[replies.Get]:
+    """Asks Gamma a few times, inside the limits: somebody is waiting."""
+    clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
+    mark = progress.Progress(clock)
+    async with api.client(chosen, clock, deadline_s=_TRY_S) as asked:
+
+        async def get(route: endpoints.Route, params: Sequence[tuple[str, str]]) -> replies.Reply:
+            return await retry.persist(
+                lambda: asked.get(route, params, mark), mark, attempts=_TRIES, clock=clock, rng=rng
+            )
+
+        yield get

@@ -1,0 +1,120 @@
+"""Asking Gamma for what a name names: single reads of markets and events, the search for profiles.
+
+Every answer is compared with the question: a read may answer with something else, and a search
+answers with all that is similar. Routes and fields: docs.polymarket.com, read 2026-11.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from polybackfill import errors, records
+from polybackfill.polymarket import endpoints, fields, names, replies
+
+_NOT_FOUND = 404
+_PROFILES = 50  # on one page of the search, the most there is
+_PAGES = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a name may mean. `key`: a wallet or a condition id as stored; `label`: for people."""
+
+    key: str
+    label: str
+
+
+async def markets(name: names.Name, get: replies.Get) -> list[Candidate]:
+    """The market of that number or slug, if there is one. Raises Retry, GiveUp, Stop."""
+    if name.kind is names.Kind.NUMBER:
+        route, field = endpoints.MARKET_BY_ID.at(name.text), "id"
+    else:
+        route, field = endpoints.MARKET_BY_SLUG.at(_quoted(name.text)), "slug"
+    found = await _single(route, get)
+    if found is None or not _same(found.get(field), name.text):
+        return []
+    return _conditions([found])
+
+
+async def event(name: names.Name, get: replies.Get) -> list[Candidate]:
+    """All markets of the event of that slug, none when there is no such event."""
+    found = await _single(endpoints.EVENT_BY_SLUG.at(_quoted(name.text)), get)
+    if found is None or not _same(found.get("slug"), name.text):
+        return []
+    return _conditions(fields.objects(found.get("markets")))
+
+
+async def profiles(name: names.Name, get: replies.Get) -> tuple[list[Candidate], list[str]]:
+    """Wallets of the profiles of that name, else of that pseudonym; and names that are similar."""
+    similar: list[str] = []
+    for page in range(1, _PAGES + 1):
+        query = [("q", name.text), ("search_profiles", "true")]
+        query += [("limit_per_type", str(_PROFILES)), ("page", str(page))]
+        answer = _object((await get(endpoints.SEARCH, query)).body, endpoints.SEARCH)
+        rows = fields.objects(answer.get("profiles"))
+        for field in ("name", "pseudonym"):
+            exact = _wallets([row for row in rows if _same(row.get(field), name.text)], field)
+            if exact:
+                return exact, similar
+        similar += [text for row in rows if (text := fields.text(row.get("name")))]
+        more = answer.get("pagination")
+        if not (rows and isinstance(more, dict) and more.get("hasMore")):
+            break
+    return [], similar
+
+
+async def _single(route: endpoints.Route, get: replies.Get) -> dict[str, Any] | None:
+    """One object, None when there is no such thing."""
+    try:
+        reply = await get(route, ())
+    except errors.GiveUp as refusal:
+        if refusal.status != _NOT_FOUND:
+            raise
+        return None
+    return _object(reply.body, route)
+
+
+def _object(body: bytes, route: endpoints.Route) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.Retry(f"{route.address}: not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise errors.Retry(f"{route.address}: an answer that is no object")
+    return answer
+
+
+def _conditions(rows: Iterable[fields.Json]) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    for row in rows:
+        try:
+            key = records.normalise_condition(fields.text(row.get("conditionId")))
+        except errors.Reject:
+            continue  # a draft that was never prepared has no trades
+        label = fields.text(row.get("slug")) or fields.text(row.get("question"))
+        found[key] = Candidate(key, label)
+    return list(found.values())
+
+
+def _wallets(rows: Iterable[fields.Json], field: str) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    for row in rows:
+        try:
+            key = records.normalise_wallet(fields.text(row.get("proxyWallet")))
+        except errors.Reject:
+            continue
+        found[key] = Candidate(key, fields.text(row.get(field)))
+    return list(found.values())
+
+
+def _same(shown: object, asked: str) -> bool:
+    return str(shown).strip().casefold() == asked.casefold()
+
+
+def _quoted(slug: str) -> str:
+    return urllib.parse.quote(slug, safe="")
