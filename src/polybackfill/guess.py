@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SIMILAR = 0.6  # of 1: difflib's own idea of a good match
+
 
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean wallets?`, empty when no known word is similar."""
     by_case = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(word.casefold(), by_case, n=1, cutoff=0.6)
+    bare = word.split("=", maxsplit=1)[0].casefold()
+    found = difflib.get_close_matches(bare, by_case, n=1, cutoff=_SIMILAR)
     return f"; did you mean {by_case[found[0]]}?" if found else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from polybackfill import errors
+from polybackfill import errors, guess
 
 DEFAULT_FILE = Path("config/backfill.toml")
 ENV_FILES = (".env", ".env.local")
@@ -340,5 +341,9 @@ def _explain(error: pydantic.ValidationError, prefix: str, origins: dict[str, st
     for problem in error.errors(include_url=False):
         name = prefix + str(problem["loc"][0]).upper()
         shown = "…" if "PASSWORD" in name else repr(problem["input"])
-        problems.append(f"{name} = {shown} (from {origins.get(name, 'default')}): {problem['msg']}")
+        known = re.findall(r"'([^']*)'", str(problem.get("ctx", {}).get("expected", "")))
+        problems.append(
+            f"{name} = {shown} (from {origins.get(name, 'default')}): {problem['msg']}"
+            f"{guess.near(str(problem['input']), known)}"
+        )
     return "; ".join(problems)

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from polybackfill import errors
+from polybackfill import errors, guess
+
+_FLAG = re.compile(r"--[\w-]+")  # and no SQL that begins with a comment
+# argparse's own words for a word that is none of the choices, in all versions.
+_NO_CHOICE = re.compile(r"argument (\S+): invalid choice: '(.*?)' \(.*choose from (.*)\)$")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose refusals end with the exit code of every other bad input."""
+    """A parser whose refusals end with the exit code of every other bad input, and with a guess."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong with it; exit 78."""
         self.print_usage(sys.stderr)
-        self.exit(errors.EXIT_CONFIG, f"error: {message}; see {self.prog} --help\n")
+        self.exit(errors.EXIT_CONFIG, f"error: {_guessed(message)}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse an unknown flag where the known ones are, and before what else is missing."""
+        if self._subparsers is None:
+            self._refuse_flags(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def _refuse_flags(self, words: Sequence[str]) -> None:
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        for word in words:
+            if word == "--":
+                return
+            flag = word.split("=", maxsplit=1)[0]
+            if _FLAG.fullmatch(flag) and not any(one.startswith(flag) for one in known):
+                self.error(f"no such flag: {flag}{guess.near(flag, known)}")
+
+
+def _guessed(message: str) -> str:
+    match = _NO_CHOICE.fullmatch(message)
+    if match is None:
+        return message
+    what, word, choices = match.groups()
+    known = [choice.strip(" '") for choice in choices.split(",")]
+    return f"no {what.lower()} {word}: there are {', '.join(known)}{guess.near(word, known)}"
 
 
 class Menu:

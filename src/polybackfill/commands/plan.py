@@ -121,7 +121,7 @@ def _listed(chosen: settings.Settings, source: str) -> plan.Keys:
     entries = plan.from_file(path) if is_file else _typed(source)
     keys = plan.planned(entries, name_resolution.resolve(chosen, entries))
     if not keys.wallets and not keys.conditions:
-        raise errors.Stop(f"{source} holds no wallet and no market: one a line")
+        raise errors.Stop(f"{source} holds no wallet and no condition id: one a line")
     return keys
 
 
@@ -131,8 +131,8 @@ def _typed(source: str) -> list[plan.Entry]:
     except errors.Stop as error:
         tables = ", ".join(sorted(_SOURCES))
         raise errors.Stop(
-            f"--from {source}: neither a file, nor a wallet or market, nor one of {tables}"
-            f"{guess.near(source, _SOURCES)}"
+            f"--from {source}: neither a file nor one of {tables}, and it names no wallet and no "
+            f"market{guess.near(source, _SOURCES)}"
         ) from error
 
 

@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from polybackfill import errors
+from polybackfill import errors, guess
 from polybackfill.commands import context, validate, words
 from polybackfill.daemon import kinds
 from polybackfill.views import receipts, tables
@@ -15,7 +15,8 @@ from polybackfill.views import receipts, tables
 def check(arguments: argparse.Namespace) -> int:
     """The newest receipts, of one kind or of some keys; reads the ledger alone."""
     if arguments.kind not in (None, *kinds.KINDS):
-        raise errors.Stop(f"no kind {arguments.kind}: the kinds are {', '.join(kinds.KINDS)}")
+        hint = guess.near(arguments.kind, kinds.KINDS)
+        raise errors.Stop(f"no kind {arguments.kind}: the kinds are {', '.join(kinds.KINDS)}{hint}")
     if arguments.limit < 1:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
     chosen = context.settings_of(arguments)

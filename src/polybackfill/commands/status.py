@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from polybackfill import errors, formats, settings
+from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import context, plan, starting
 from polybackfill.views import digest, live, snapshot, tables
 from polybackfill.work import lock
@@ -48,6 +48,7 @@ def require_run(chosen: settings.Settings) -> None:
         raise errors.Stop(
             f"no run named {backfill.run_name} has left anything under {backfill.checkpoint_dir}; "
             f"--run-name or BACKFILL_RUN_NAME may be: {', '.join(known)}"
+            f"{guess.near(backfill.run_name, known)}"
         )
 
 

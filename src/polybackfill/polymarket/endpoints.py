@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from polybackfill import errors
+from polybackfill import errors, guess
 
 WINDOW_S = 10.0  # rate-limits page, 2026-10: every public figure counts over 10 s
 # Rows of a page of the Data API. OpenAPI of v2, 2026-11: `limit` at most 1000, more is refused.
@@ -126,7 +126,8 @@ def budgets(
         published = PUBLISHED.get(name)
         if published is None:
             known = ", ".join(sorted(PUBLISHED))
-            raise errors.Stop(f"limit {name!r} is unknown; known limits: {known}")
+            hint = guess.near(name, PUBLISHED)
+            raise errors.Stop(f"limit {name!r} is unknown; known limits: {known}{hint}")
         if requests < 1 or (requests > published.requests and not own_server):
             raise errors.Stop(
                 f"limit {name} = {requests} per 10 s; it must lie between 1 and the published "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 
-from polybackfill import errors
+from polybackfill import errors, guess
 from polybackfill.views import (
     duplicate_check,
     list_checks,
@@ -36,7 +36,8 @@ def chosen(only: Sequence[str]) -> list[str]:
     """The names to check, all of them by default. Raises errors.Stop for one nobody knows."""
     for name in only:
         if name not in CHECKS:
-            raise errors.Stop(f"--only {name}: no such check; the checks are {', '.join(CHECKS)}")
+            known = f"the checks are {', '.join(CHECKS)}"
+            raise errors.Stop(f"--only {name}: no such check; {known}{guess.near(name, CHECKS)}")
     return [name for name in CHECKS if not only or name in only]
 
 

@@ -74,13 +74,12 @@ class Row:
             number = float(bare)
         except ValueError as error:
             raise errors.Stop(
-                f"{self.where}: the {role} is no number: {text}; after the id come trade count and "
-                "notional, or nothing"
+                f"{self.where}: after the id come trade count and notional, as numbers: {text}"
             ) from error
         if not (math.isfinite(number) and 0 <= number <= _MOST[role]):
             raise errors.Stop(
                 f"{self.where}: the {role} cannot be {text}: give a number from 0 to "
-                f"{_MOST[role]:.0e}, or leave it empty when it is not known"
+                f"{_MOST[role]:,.0f}, or leave it empty when it is not known"
             )
         return number
 
