@@ -153,6 +153,20 @@ class Backfill(BaseSettings):
     )
     uvloop: bool = pydantic.Field(True, description="Use uvloop where it is installed.")
 
+    @pydantic.field_validator("data_dir", "checkpoint_dir", "log_file")
+    @classmethod
+    def _is_text(cls, path: Path | None) -> Path | None:
+        """The engine, the status and the logs know a path as text, from the root on."""
+        whole = os.path.abspath(path) if path is not None else ""
+        for character in whole:
+            if "\udc80" <= character <= "\udcff":  # how Python shows a byte that is no UTF-8
+                shown = whole.encode(errors="backslashreplace").decode().replace("\\udc", "\\x")
+                raise ValueError(
+                    f"the path {shown} holds the byte 0x{ord(character) - 0xDC00:02x}, which is no "
+                    "UTF-8: rename that folder, or choose another one"
+                )
+        return path
+
     @pydantic.field_validator("workers")
     @classmethod
     def _workers_positive(cls, workers: int | str) -> int | str:
