@@ -137,6 +137,11 @@ class Backfill(BaseSettings):
         True,
         description="A whole run ends with dimensions, P&L, watchlist and coverage report.",
     )
+    probe: Literal["daily", "always", "never"] = pydantic.Field(
+        "daily",
+        description="Look at the API before a run: once a day where it is not on this machine, "
+        "before every run, or never.",
+    )
     inflated_sources: list[str] = pydantic.Field(
         default_factory=lambda: ["goldsky"],
         description="Sources of internal trades whose shares are 128 times too large.",

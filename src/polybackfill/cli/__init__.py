@@ -43,6 +43,7 @@ _ENTRIES = (
     look.add_report,
     watchlist.add,
     store.add,
+    start.add_support_bundle,
     start.add_sandbox,
 )
 

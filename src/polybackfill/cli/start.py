@@ -36,7 +36,13 @@ def add_setup(commands: menu.Menu) -> None:
         "doctor",
         "setup.doctor",
         "check settings, folders, store, tables and upstream, and say what to do",
-        "--json",
+        "--probe",
+    )
+    doctor.add_argument(
+        "--probe",
+        action="store_true",
+        help="look too at everything the program takes for granted about the API: at most 60 "
+        "requests, a few seconds; exit 3 when rows could be lost",
     )
     menu.takes_json(init, doctor)
 
@@ -78,6 +84,21 @@ def add_service(commands: menu.Menu) -> None:
     )
     install.add_argument("--dry-run", action="store_true", help="print the files, write nothing")
     install.add_argument("--now", action="store_true", help="enable and start it as well")
+
+
+def add_support_bundle(commands: menu.Menu) -> None:
+    """`support-bundle`."""
+    bundle = commands.command(
+        "support-bundle",
+        "support_bundle.bundle",
+        "one archive for a bug report: what goes in is shown first, wallets have other names",
+        "--output bundle.tar.gz --yes",
+    )
+    bundle.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: below the data folder, in support/"
+    )
+    bundle.add_argument("--yes", action="store_true", help="write it without asking")
+    bundle.add_argument("--offline", action="store_true", help="do not ask the API anything")
 
 
 def add_sandbox(commands: menu.Menu) -> None:

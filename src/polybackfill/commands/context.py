@@ -91,10 +91,14 @@ def address_of(chosen: settings.Settings) -> client.Address:
 
 def budgets(chosen: settings.Settings) -> dict[str, endpoints.Budget]:
     """The published budgets, lowered where the settings say so; errors.Stop for nonsense."""
+    return endpoints.budgets(chosen.backfill.limits, own_server=is_local(chosen))
+
+
+def is_local(chosen: settings.Settings) -> bool:
+    """The API is on this machine: a sandbox."""
     backfill = chosen.backfill
     hosts = (backfill.data_url, backfill.gamma_url, backfill.clob_url)
-    own_server = all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts)
-    return endpoints.budgets(backfill.limits, own_server=own_server)
+    return all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts)
 
 
 def require_store(chosen: settings.Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import structlog
@@ -26,15 +26,18 @@ def stopped_early(*, as_json: bool) -> None:
         print("stopped before it began; start it again to continue")
 
 
-def nothing_to_do(*, as_json: bool) -> None:
-    """No part has a unit."""
+def nothing_to_do(held_back: Mapping[str, str], *, as_json: bool) -> None:
+    """No part has a unit, but perhaps those that are held back."""
     if as_json:
-        context.print_json({"state": "finished", "parts": {}, "rows": {}})
-    else:
-        print("nothing to do: the plan holds no pending wallet or condition.")
-        print("  polybackfill plan build --from FILE    one wallet or condition id a line")
-        print("  polybackfill run --everything          not only what is planned")
-        print("  polybackfill check plan                what is done, and what is in error")
+        told = {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)}
+        context.print_json(told)
+        return
+    print("nothing to do: the plan holds no pending wallet or condition.")
+    print("  polybackfill plan build --from FILE    one wallet or condition id a line")
+    print("  polybackfill run --everything          not only what is planned")
+    print("  polybackfill check plan                what is done, and what is in error")
+    for text in live.held_back(held_back):
+        print(text)
 
 
 def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from polybackfill.commands import (
     estimate,
     leavings,
     parts,
+    preflight,
     scopes,
     starting,
     words,
@@ -154,6 +155,7 @@ class Run:
         self._tally = writer.Tally()
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
+        self._preflight = preflight.Preflight()
         self._plan_sync: feed.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._memory: memories.Memory | None = None
@@ -184,8 +186,13 @@ class Run:
         if self._memory is not None:
             await self._memory.refresh()
         await self._discoveries.begin()
+        self._preflight = await preflight.before_run(
+            self._chosen, self._asked, self._client, self._clock
+        )
+        self._preflight.require_some(self._asked.kinds)
         for kind in self._asked.kinds:
-            await self._add_part(kind)
+            if kind not in self._preflight.held_back:
+                await self._add_part(kind)
 
     async def go(self, *, as_json: bool, every_s: float) -> int:
         """Run the parts, print the end; returns the exit code."""
@@ -218,7 +225,8 @@ class Run:
             await pictures.tick()
         failed = ending.failed(self._ground.ledger, self._asked, self._parts)
         picture = {**pictures.current(), **told, "failed": failed}
-        if watch.state == "finished" and any(part["error"] for part in picture["parts"].values()):
+        in_error = any(part["error"] for part in picture["parts"].values())
+        if watch.state == "finished" and (in_error or picture["held_back"]):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
@@ -385,6 +393,7 @@ class Run:
             progress_every=backfill.progress_every,
             stop_at=self._asked.stop_at,
             post_run_s=self._post_run_s(file),
+            held_back=self._preflight.held_back,
         )
 
     def _post_run_s(self, file: Path | None) -> float:
@@ -408,5 +417,5 @@ class Run:
 
     def _nothing_to_do(self, *, as_json: bool) -> int:
         self._notifier.ready()  # the service manager takes an end without it for a failed start
-        ending.nothing_to_do(as_json=as_json)
-        return errors.EXIT_OK
+        ending.nothing_to_do(self._preflight.held_back, as_json=as_json)
+        return errors.EXIT_UNITS_IN_ERROR if self._preflight.held_back else errors.EXIT_OK

@@ -14,7 +14,7 @@ import pydantic
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import api, context, scopes
+from polybackfill.commands import api, context, doctor_probe, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
@@ -72,23 +72,32 @@ async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], s
 def doctor(arguments: argparse.Namespace) -> int:
     """Look at everything a run stands on; exit with the code of the first thing that is wrong."""
     chosen = context.settings_of(arguments)
-    findings = context.run(_doctor(chosen))
+    findings = context.run(look_at(chosen))
+    probed = context.run(doctor_probe.look(chosen)) if arguments.probe else None
     if arguments.json:
-        context.print_json(
-            {"findings": [asdict(one) for one in findings], "settings": _effective(chosen)}
-        )
+        told = {"findings": [asdict(one) for one in findings], "settings": effective(chosen)}
+        context.print_json(told | ({"probe": probed.document} if probed else {}))
     else:
         _print(findings, chosen)
-    return next((one.exit_code for one in findings if one.exit_code), errors.EXIT_OK)
+        for text in probed.lines if probed else ():
+            print(text)
+    codes = [one.exit_code for one in findings] + ([probed.exit_code] if probed else [])
+    return next(filter(None, codes), errors.EXIT_OK)
 
 
-async def _doctor(chosen: settings.Settings) -> list[Finding]:
+async def look_at(
+    chosen: settings.Settings, *, make_store: bool = True, ask_api: bool = True
+) -> list[Finding]:
+    """Everything a run stands on, but for what the API means by its answers.
+
+    `make_store`: an embedded store that is not there yet is made.
+    """
     return [
         _versions(),
         _folders(chosen),
-        await _checked("store", lambda: _store(chosen)),
+        await _checked("store", lambda: _store(chosen, make=make_store)),
         await _checked("ledger", lambda: _ledger(chosen)),
-        *await _upstream(chosen),
+        *(await _upstream(chosen) if ask_api else ()),
     ]
 
 
@@ -117,7 +126,9 @@ def _folders(chosen: settings.Settings) -> Finding:
     return Finding("folders", " and ".join(str(place.resolve()) for place in places))
 
 
-async def _store(chosen: settings.Settings) -> str:
+async def _store(chosen: settings.Settings, *, make: bool) -> str:
+    if not make:
+        context.require_store(chosen)
     async with context.open_store(chosen) as store:
         version = (await store.rows("SELECT version() AS version"))[0]["version"]
         missing = await migrate.missing(store)
@@ -167,7 +178,7 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
         )
 
 
-def _effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
+def effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
     """Setting → value and origin; secrets masked."""
     effective = {}
     for part in (chosen.backfill, chosen.clickhouse, chosen.watchlist):
@@ -186,7 +197,7 @@ def _print(findings: list[Finding], chosen: settings.Settings) -> None:
         verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
         print(f"{verdict:<5}  {finding.check:<{longest}}  {finding.text}")
     changed = {
-        name: entry for name, entry in _effective(chosen).items() if entry["origin"] != "default"
+        name: entry for name, entry in effective(chosen).items() if entry["origin"] != "default"
     }
     for name, entry in changed.items():
         print(f"  {name} = {entry['value']}  ({entry['origin']})")

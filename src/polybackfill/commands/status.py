@@ -103,6 +103,7 @@ def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
                 f"requests/s, {budget['sent']:,} sent, "
                 f"{budget['refusals']} refused, {budget['cuts']} cuts"
             )
+    lines += live.held_back(picture.get("held_back", {}))
     return lines
 
 

@@ -84,11 +84,12 @@ async def _moment(evidence: Evidence) -> tuple[list[Json], Page]:
     """The newest fills of a wallet in a second that is over, and its history of that second."""
     newest = await samples.newest_fills(evidence)
     seconds = [pages.second_of(row) for row in newest.rows]
-    inner = [row for row in newest.rows if seconds[0] > pages.second_of(row) > seconds[-1]]
+    inner = [row for row in newest.rows if max(seconds) > pages.second_of(row) > min(seconds)]
     whole = [row for row in inner if pages.wallet_of(row) not in contracts.CONTRACTS]
     if not whole:
         raise Unseen("the newest fills hold no whole second")
-    wallet, second = pages.wallet_of(whole[-1]), pages.second_of(whole[-1])
+    oldest = min(whole, key=pages.second_of)
+    wallet, second = pages.wallet_of(oldest), pages.second_of(oldest)
     page = await samples.first_page(evidence, trade_feeds.feed_of_wallet(wallet, second, second))
     same = [row for row in whole if pages.second_of(row) == second]
     return [row for row in same if pages.wallet_of(row) == wallet], page

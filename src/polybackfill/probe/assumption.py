@@ -44,9 +44,13 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at one assumption has shown. `requests`: what was asked for it."""
+    """What a look at one assumption has shown.
+
+    `requests`: what was asked for it. `refused_by`: the host whose refusal is all that was seen.
+    """
 
     name: str
     verdict: Verdict
     seen: str
     requests: tuple[str, ...] = ()
+    refused_by: str = ""

@@ -35,10 +35,11 @@ class Unseen(Exception):
 
 
 class Refused(Broken):
-    """A request was refused for good. `status`: of HTTP."""
+    """A request was refused for good. `host`: of the route; `status`: of HTTP."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, host: str, status: int, text: str) -> None:
         super().__init__(text)
+        self.host = host
         self.status = status
 
 
@@ -159,7 +160,7 @@ class Evidence:
                 await self._clock.sleep(min(problem.after_s or 1.0, _LONGEST_WAIT_S))
             except errors.GiveUp as problem:
                 if problem.status in _CONTRADICTS:
-                    raise Refused(problem.status, str(problem)) from problem
+                    raise Refused(route.host, problem.status, str(problem)) from problem
                 raise errors.Retry(str(problem)) from problem
         raise AssertionError  # the last try returns or raises
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.polymarket import replies
+from polybackfill.probe import samples
 from polybackfill.probe.assumption import Assumption, Finding, Verdict
-from polybackfill.probe.evidence import Allowance, Broken, Evidence, Unseen, note_requests
+from polybackfill.probe.evidence import (
+    Allowance,
+    Broken,
+    Evidence,
+    Refused,
+    Unseen,
+    note_requests,
+)
 
 log = structlog.get_logger()
 
@@ -35,17 +45,39 @@ async def look(
     evidence, until = Evidence(get, allowance, clock), clock.monotonic() + longest_s
     try:
         findings = await _look(assumptions, evidence, until - clock.monotonic())
-        doubted = [one for one in findings if one.verdict is Verdict.BROKEN]
+        doubted = {one.name: one for one in findings if one.verdict is Verdict.BROKEN}
         if doubted:
-            evidence = evidence.without({text for one in doubted for text in one.requests})
-            names = {one.name for one in doubted}
-            looked_at = [one for one in assumptions if one.name in names]
+            evidence = evidence.without({text for one in doubted.values() for text in one.requests})
+            looked_at = [one for one in assumptions if one.name in doubted]
             again = await _look(looked_at, evidence, until - clock.monotonic())
-            cleared = {one.name: one for one in again if one.verdict is Verdict.HOLDS}
-            findings = [cleared.get(finding.name, finding) for finding in findings]
+            judged = {one.name: _judged(doubted[one.name], one) for one in again}
+            findings = [judged.get(finding.name, finding) for finding in findings]
+            findings = await _believed(findings, evidence, until - clock.monotonic())
     finally:
         await evidence.close()
     return findings, allowance.used
+
+
+def _judged(first: Finding, second: Finding) -> Finding:
+    """What two looks say: whoever held once holds; who had no second answer stays doubted."""
+    return second if second.verdict in {Verdict.HOLDS, Verdict.BROKEN} else first
+
+
+async def _believed(
+    findings: Sequence[Finding], evidence: Evidence, left_s: float
+) -> list[Finding]:
+    """Refusals count only of a host that answers something: a gateway in trouble refuses all."""
+    hosts = {finding.refused_by for finding in findings if finding.refused_by}
+    silent = set()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(left_s):
+            silent = {one for one in hosts if not await samples.answers_something(evidence, one)}
+    return [
+        replace(finding, verdict=Verdict.UNKNOWN, seen=f"the host refuses all: {finding.seen}")
+        if finding.refused_by in silent
+        else finding
+        for finding in findings
+    ]
 
 
 async def _look(
@@ -57,12 +89,13 @@ async def _look(
 
 
 async def _finding(assumption: Assumption, evidence: Evidence, left_s: float) -> Finding:
-    requests = note_requests()
+    requests, refused_by = note_requests(), ""
     try:
         async with asyncio.timeout(left_s):
             verdict, seen = Verdict.HOLDS, await assumption.check(evidence)
     except Broken as contradiction:
         verdict, seen = Verdict.BROKEN, str(contradiction)
+        refused_by = contradiction.host if isinstance(contradiction, Refused) else ""
     except Unseen as missing:
         verdict, seen = Verdict.UNSEEN, str(missing)
     except errors.Retry as trouble:
@@ -75,4 +108,4 @@ async def _finding(assumption: Assumption, evidence: Evidence, left_s: float) ->
         # An answer that our own code cannot take must not stop a night.
         log.exception("probe.fault", assumption=assumption.name)
         verdict, seen = Verdict.UNKNOWN, f"a fault of this program: {fault!r}"
-    return Finding(assumption.name, verdict, seen, tuple(requests))
+    return Finding(assumption.name, verdict, seen, tuple(requests), refused_by)

@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from polybackfill import errors
 from polybackfill.polymarket import contracts, endpoints, gamma_feeds, spans, trade_feeds, walk
 from polybackfill.probe import pages
-from polybackfill.probe.evidence import Evidence, Page, Unseen
+from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen
 from polybackfill.work import units
 
 MAX_WALLETS = 2
 # The newest fills of all markets, both sides of each.
 NEWEST = walk.Feed(endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS))))
+_ONE_ROW = (("limit", "1"),)
 # An id of the right form that nobody has.
 NOBODY, NOTHING = f"{1:040x}", f"{1:064x}"
+
+
+async def answers_something(evidence: Evidence, host: str) -> bool:
+    """Whether a host still answers one of the questions that any healthy one answers."""
+    always = {
+        "data": ((endpoints.STATUS, ()), (endpoints.TRADES, NEWEST.params)),
+        "gamma": ((endpoints.MARKETS, _ONE_ROW), (endpoints.EVENTS, _ONE_ROW)),
+        "clob": ((endpoints.CLOB_MARKETS, ()),),
+    }
+    for route, query in always[host]:
+        try:
+            await evidence.answer(route, query)
+        except (Broken, errors.Retry):
+            continue
+        return True
+    return False
 
 
 async def newest_fills(evidence: Evidence) -> Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from polybackfill import formats, terminal
@@ -116,6 +116,17 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
         lines.append(f"  it was to run {until(picture)}")
     if state != "finished":
         lines.append("  start it again to continue where it stopped")
+    return [*lines, *held_back(picture.get("held_back", {}))]
+
+
+def held_back(reasons: Mapping[str, str]) -> list[str]:
+    """The kinds of units that were not fetched since the API has changed, and what to do."""
+    lines = [
+        f"  {kind:<11} held back: {terminal.visible_line(reason)}"
+        for kind, reason in reasons.items()
+    ]
+    if lines:
+        lines.append("  the API has changed: polybackfill doctor --probe, docs/probe.md")
     return lines
 
 

@@ -126,6 +126,7 @@ class Snapshots:
         progress_every: int,
         stop_at: float | None = None,
         post_run_s: float = 0.0,
+        held_back: Mapping[str, str] | None = None,
     ) -> None:
         self._run_name = run_name
         self._parts = parts
@@ -144,6 +145,7 @@ class Snapshots:
         self._first_page_at: dict[str, float] = {}
         self._busy_s = dict.fromkeys(parts, 0.0)
         self._progress_every = progress_every
+        self._held_back = dict(held_back or {})
         self._ended = dict.fromkeys(parts, 0)
         self._estimates = {
             kind: request_estimate.RequestEstimate(kinds.KINDS[kind]) for kind in parts
@@ -207,6 +209,7 @@ class Snapshots:
             "budgets": budgets,
             "pauses": self._limits.pauses(),
             "out": self._out(),
+            "held_back": self._held_back,
         }
 
     def _time_left(

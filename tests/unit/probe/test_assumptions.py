@@ -85,6 +85,26 @@ async def test_transport_trouble_breaks_nothing(
     assert requests <= runner.MAX_REQUESTS
 
 
+async def test_a_gateway_that_refuses_everything_breaks_nothing(
+    probe: Probe, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults({"kind": "404"})
+    findings, requests = await probe()
+    # That what does not exist is answered with 404 is seen all the same.
+    assert Verdict.BROKEN not in {one.verdict for one in findings.values()}
+    assert "the host refuses all" in findings["order_book.envelope"].seen
+    assert requests <= runner.MAX_REQUESTS
+
+
+async def test_a_route_that_is_gone_is_named(probe: Probe, sandbox: harness.Sandbox) -> None:
+    sandbox.faults({"kind": "404", "route": "positions"})
+    findings, _ = await probe()
+    broken = {name for name, one in findings.items() if one.verdict is Verdict.BROKEN}
+    assert {name for name in broken if not name.startswith("positions.")} == set()
+    assert "positions.fields" in broken
+    assert "404" in findings["positions.fields"].seen
+
+
 async def test_an_api_that_never_answers(probe: Probe, sandbox: harness.Sandbox) -> None:
     sandbox.faults({"kind": "hang"})
     began = time.monotonic()

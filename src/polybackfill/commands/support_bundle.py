@@ -1,0 +1,259 @@
+"""`polybackfill support-bundle`: one archive for a bug report, shown before it is written."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, formats, settings
+from polybackfill.commands import (
+    api,
+    archives,
+    context,
+    doctor_probe,
+    failing_replies,
+    setup,
+    status,
+)
+from polybackfill.views import pseudonyms, snapshot
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock
+
+_PART_S = 90.0
+_DEADLINE_S = 20.0
+_LOG_LINES = 5_000
+_STORE_LOG_LINES = 500
+_ERRORS = 100
+_FAILING = 5
+_QUARANTINED = 50
+
+README = """\
+What `polybackfill support-bundle` puts together for a bug report.
+
+Wallets stand here under other names, face000…1 and so on, the same in every file; so do
+transactions (fade000…1) and the names of people (person-1). Passwords, and what URLs hold beside
+the address, are blotted out. Conditions, markets and times are as they were. A part that could not
+be made says why in its place.
+"""
+
+Part = Callable[[], Awaitable[Any]]
+
+
+def bundle(arguments: argparse.Namespace) -> int:
+    """Make every part, show what goes in, write it when that is wanted."""
+    chosen = context.settings_of(arguments)
+    output = _output(chosen, arguments.output)
+    files, replaced = context.run(_files(chosen, ask_api=not arguments.offline))
+    for name, content in files.items():
+        print(f"  {formats.size(len(content)):>9}  {name}")
+    shown = ", ".join(f"{count:,} {what}" for what, count in replaced.items())
+    print(f"under other names: {shown}")
+    if not arguments.yes and not _agrees(output):
+        print("nothing was written")
+        return errors.EXIT_OK
+    archives.write(output, files)
+    print(f"written: {output}, readable by you alone. Look into it before you send it.")
+    return errors.EXIT_OK
+
+
+def _output(chosen: settings.Settings, asked: Path | None) -> Path:
+    """Where the archive goes. Raises errors.Stop for a folder that is not there."""
+    if asked is None:
+        folder = chosen.backfill.data_dir / "support"
+        context.make_folder(folder, "BACKFILL_DATA_DIR")
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        return folder / f"polybackfill-{chosen.backfill.run_name}-{stamp}.tar.gz"
+    if asked.is_dir() or not asked.absolute().parent.is_dir():
+        raise errors.Stop(f"--output {asked}: name a file in a folder that exists")
+    return asked
+
+
+def _agrees(output: Path) -> bool:
+    """A person on the terminal wants it. Raises errors.Stop where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise errors.Stop(f"nobody can be asked whether {output} may be written: add --yes")
+    try:
+        return input(f"write {output}? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
+
+
+async def _files(
+    chosen: settings.Settings, *, ask_api: bool
+) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The archive's files by name, as they may leave, and what has another name in them."""
+    bundle = _Bundle(chosen, ask_api=ask_api)
+    made = {name: await _made(part) for name, part in bundle.parts().items()}
+    made |= {f"replies/{name}": reply for name, reply in (await bundle.replies()).items()}
+    hosts = (*api.base_urls(chosen).values(),)
+    secrets = pseudonyms.secrets_of(os.environ, hosts)
+    secrets += [chosen.clickhouse.password.get_secret_value(), str(Path.home())]
+    names = pseudonyms.Pseudonyms(secrets)
+    for content in made.values():
+        names.learn(content)
+    files = {name: archives.encode(name, names.document(held)) for name, held in made.items()}
+    return {"README.txt": README.encode(), **files}, names.replaced
+
+
+async def _made(part: Part) -> Any:
+    """What a part holds; why there is nothing, where it cannot be made."""
+    try:
+        async with asyncio.timeout(_PART_S):
+            return await part()
+    except TimeoutError:
+        return {"could_not_be_made": f"not ready within {_PART_S:.0f} s"}
+    except Exception as problem:
+        # Whatever is damaged is the reason for the report; the other parts must not miss for it.
+        return {"could_not_be_made": f"{type(problem).__name__}: {problem}"}
+
+
+class _Bundle:
+    """The parts of one archive. Each is made by itself and may fail by itself."""
+
+    def __init__(self, chosen: settings.Settings, *, ask_api: bool) -> None:
+        self._chosen = chosen
+        self._ask_api = ask_api
+        self._not_asked = api.spent(chosen) if ask_api else "--offline"
+
+    def parts(self) -> dict[str, Part]:
+        """By the name of the file."""
+        return {
+            "version.json": self._version,
+            "settings.json": self._settings,
+            "doctor.json": self._doctor,
+            "probe.json": self._probe,
+            "status.json": self._status,
+            "checkpoint.json": self._checkpoint,
+            "log.jsonl": self._log,
+            "store-log.txt": self._store_log,
+            "quarantine.jsonl": self._quarantine,
+        }
+
+    async def replies(self) -> dict[str, Any]:
+        """What the API answers now where units fail, by file name."""
+        failing = await _made(self._failing)
+        if isinstance(failing, dict):
+            return {"none.json": failing}
+        if self._not_asked or not failing:
+            return {"none.json": {"not_asked": self._not_asked or "no unit fails"}}
+        made: dict[str, Any] = {}
+        async with self._client() as client:
+            for number, held in enumerate(failing, 1):
+                asked = failing_replies.LastReply(client)
+                made[f"{number}-{held.unit.kind}.json"] = await _made(partial(asked.of, held))
+        return made
+
+    async def _failing(self) -> Sequence[failing_replies.Failing]:
+        """The newest units in error, else open ones that fail."""
+        ledger = await asyncio.to_thread(ledgers.Ledger.view, self._chosen.ledger_dir)
+        failing: list[failing_replies.Failing] = [*list(ledger.failed_units())[-_FAILING:]]
+        failing += [held for held in ledger.open_units() if held.errors]
+        return failing[:_FAILING]
+
+    def _client(self) -> Any:
+        return api.client(self._chosen, clocks.SystemClock(), deadline_s=_DEADLINE_S)
+
+    async def _version(self) -> dict[str, Any]:
+        disk = shutil.disk_usage(_existing(self._chosen.backfill.data_dir))
+        return {
+            "polybackfill": metadata.version("polybackfill"),
+            "python": sys.version,
+            "platform": platform.platform(),
+            "libc": platform.libc_ver(),
+            "processors": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            "disk_free_bytes": disk.free,
+            "encoding": sys.stdout.encoding,
+            "time_zone": time.tzname,
+            "now": clocks.utc_text(time.time()),
+            "packages": {one.name: one.version for one in metadata.distributions()},
+        }
+
+    async def _settings(self) -> dict[str, Any]:
+        effective = setup.effective(self._chosen)
+        return {"settings": effective, "unknown": list(self._chosen.unknown)}
+
+    async def _doctor(self) -> list[dict[str, Any]]:
+        found = await setup.look_at(self._chosen, make_store=False, ask_api=not self._not_asked)
+        return [asdict(one) for one in found]
+
+    async def _probe(self) -> dict[str, Any]:
+        if self._not_asked:
+            return {"not_asked": self._not_asked}
+        return (await doctor_probe.look(self._chosen)).document
+
+    async def _status(self) -> dict[str, Any]:
+        backfill = self._chosen.backfill
+        holder = lock.holder(self._chosen.ledger_dir)
+        picture = status.picture_of(snapshot.file_of(backfill.data_dir, backfill.run_name))
+        return {"running": None if holder is None else str(holder), "picture": picture}
+
+    async def _checkpoint(self) -> dict[str, Any]:
+        folder = self._chosen.ledger_dir
+        listed = sorted(folder.iterdir()) if folder.is_dir() else []
+        sizes = {file.name: file.stat().st_size for file in listed if file.is_file()}
+        return {"files": sizes, **await _made(self._counts)}
+
+    async def _counts(self) -> dict[str, Any]:
+        if not self._chosen.ledger_dir.is_dir():
+            return {"state": "none yet"}
+        ledger = await asyncio.to_thread(ledgers.Ledger.view, self._chosen.ledger_dir)
+        opened, failed = list(ledger.open_units()), list(ledger.failed_units())
+        return {
+            "counts": ledger.stats(),
+            "totals": {kind: msgspec.to_builtins(one) for kind, one in ledger.totals().items()},
+            "open": _by_kind(opened),
+            "in_error": _by_kind(failed),
+            "last_errors": [
+                {"unit": held.unit.id, "error": held.error} for held in failed[-_ERRORS:]
+            ],
+            "open_with_errors": [
+                {"unit": held.unit.id, "errors": held.errors, "pages": held.counts.pages}
+                for held in opened
+                if held.errors
+            ][-_ERRORS:],
+        }
+
+    async def _log(self) -> list[str]:
+        backfill = self._chosen.backfill
+        file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
+        return await asyncio.to_thread(archives.last_lines, file, _LOG_LINES)
+
+    async def _store_log(self) -> list[str]:
+        file = self._chosen.backfill.data_dir / "clickhouse" / "store.log"
+        return await asyncio.to_thread(archives.last_lines, file, _STORE_LOG_LINES)
+
+    async def _quarantine(self) -> list[dict[str, Any]]:
+        context.require_store(self._chosen)
+        async with context.open_store(self._chosen) as store:
+            return await store.rows(
+                "SELECT reason, request, raw, unit, rejected_at FROM quarantine "
+                f"ORDER BY rejected_at DESC LIMIT {_QUARANTINED}"
+            )
+
+
+def _by_kind(held: Sequence[Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in held:
+        counts[one.unit.kind] = counts.get(one.unit.kind, 0) + 1
+    return counts
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    folder = folder.absolute()
+    return next(one for one in (folder, *folder.parents) if one.is_dir())

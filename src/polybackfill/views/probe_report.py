@@ -1,0 +1,99 @@
+"""What the probe has seen, for a person at 80 columns and for a script."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from polybackfill import terminal
+from polybackfill.probe.assumption import Assumption, Finding, Verdict
+
+_INDENT = 8
+# The worst stands last, above the prompt.
+_ORDER = (Verdict.HOLDS, Verdict.UNSEEN, Verdict.UNKNOWN, Verdict.BROKEN)
+_WORDS = {Verdict.BROKEN: "BROKEN"}
+
+Seen = Sequence[tuple[Assumption, Finding]]
+
+
+def lines(seen: Seen, requests: int, took_s: float, columns: int | None) -> Iterator[str]:
+    """Every assumption with what was expected, what was seen, and what stands on it."""
+    for verdict in _ORDER:
+        for assumption, finding in seen:
+            if finding.verdict is verdict:
+                yield from _entry(assumption, finding, columns)
+    counted = Counter(finding.verdict for _, finding in seen)
+    counts = ", ".join(f"{counted[one]} {_word(one)}" for one in _ORDER if counted[one])
+    yield f"{len(seen)} assumptions: {counts}; {requests} requests, {took_s:.1f} s"
+    stopped = held_back(seen)
+    if stopped:
+        yield from _wrapped("a run does not fetch: " + ", ".join(stopped), 0, columns)
+
+
+def document(seen: Seen, requests: int, took_s: float) -> dict[str, Any]:
+    """The same for a script."""
+    return {
+        "requests": requests,
+        "seconds": round(took_s, 2),
+        "held_back": held_back(seen),
+        "assumptions": [_fields(assumption, finding) for assumption, finding in seen],
+    }
+
+
+def held_back(seen: Seen) -> list[str]:
+    """The kinds of units that a run must not fetch now."""
+    kinds = [
+        kind
+        for assumption, finding in seen
+        if finding.verdict is Verdict.BROKEN and assumption.loses_rows
+        for kind in assumption.kinds
+    ]
+    return list(dict.fromkeys(kinds))
+
+
+def _fields(assumption: Assumption, finding: Finding) -> dict[str, Any]:
+    return {
+        "name": assumption.name,
+        "verdict": finding.verdict.value,
+        "request": assumption.request,
+        "expected": assumption.expected,
+        "seen": finding.seen,
+        "needed_for": assumption.needed_for,
+        "kinds": list(assumption.kinds),
+        "loses_rows": assumption.loses_rows,
+        "requests": list(asdict(finding)["requests"]),
+    }
+
+
+def _entry(assumption: Assumption, finding: Finding, columns: int | None) -> Iterator[str]:
+    yield f"{_word(finding.verdict):<{_INDENT}}{assumption.name}"
+    needed_for = assumption.needed_for
+    if finding.verdict is Verdict.BROKEN:
+        stops = ", ".join(assumption.kinds) if assumption.loses_rows else "nothing"
+        needed_for += f"; stops: {stops}"
+    told = [("expected", assumption.expected), ("seen", finding.seen), ("for", needed_for)]
+    if finding.verdict in {Verdict.BROKEN, Verdict.UNKNOWN}:
+        told.insert(0, ("request", assumption.request))
+    for name, text in told:
+        yield from _wrapped(f"{name:<10}{terminal.visible_line(text)}", _INDENT, columns)
+
+
+def _wrapped(text: str, indent: int, columns: int | None) -> list[str]:
+    """Lines within the terminal, behind an indent; a file has no width to keep to."""
+    if columns is None:
+        return [" " * indent + text]
+    return textwrap.wrap(
+        text,
+        width=columns,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 10),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _word(verdict: Verdict) -> str:
+    return _WORDS.get(verdict, verdict.value)
