@@ -16,7 +16,7 @@ from polybackfill.polymarket import (
 )
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
-from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
+from polybackfill.probe.evidence import Evidence, Json, Page, Unseen, sampling
 from polybackfill.probe.trade_assumptions import TEXTS, fill_of
 from polybackfill.work import units
 
@@ -120,7 +120,8 @@ async def _full_history(evidence: Evidence) -> str:
     )
     params = [pair for pair in feed.params if pair[0] not in {"order", "ascending"}]
     params += [("order", "volumeNum"), ("ascending", "false"), ("limit", str(_OLD_MARKETS))]
-    answer = await evidence.answer(feed.route, params)
+    with sampling():
+        answer = await evidence.answer(feed.route, params)
     rows = answer.fields.get("markets")
     listed = [pages.condition_of(row) for row in rows] if isinstance(rows, list) else []
     for condition in list(filter(None, listed))[:2]:
@@ -138,7 +139,8 @@ async def _full_history(evidence: Evidence) -> str:
 async def _old_holder(evidence: Evidence, condition: str, reach: int) -> tuple[str, int]:
     """A wallet whose position in a market was last touched before `reach`, and when."""
     asked = (("condition", f"0x{condition}"), ("status", "CLOSED"), ("limit", "100"))
-    page = pages.data_page(await evidence.answer(endpoints.POSITIONS, asked))
+    with sampling():
+        page = pages.data_page(await evidence.answer(endpoints.POSITIONS, asked))
     for row in page.rows:
         moment = pages.number_of(row.get("last_event_at"))
         if 0 < moment < reach and pages.wallet_of(row):

@@ -7,9 +7,10 @@ lets pass what `get` raises. Transport trouble is errors.Retry and never contrad
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import urllib.parse
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -41,6 +42,15 @@ class Refused(Broken):
         super().__init__(text)
         self.host = host
         self.status = status
+
+
+@contextlib.contextmanager
+def sampling() -> Iterator[None]:
+    """What is refused meanwhile was to be a sample only: it contradicts other assumptions."""
+    try:
+        yield
+    except Refused as refusal:
+        raise Unseen(f"nothing to look at: {refusal}") from refusal
 
 
 class Allowance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from polybackfill.polymarket import endpoints, position_rows, positions, walk
 from polybackfill.probe import pages, samples
@@ -74,22 +74,33 @@ async def _user(evidence: Evidence) -> str:
 
 
 async def _status(evidence: Evidence) -> str:
-    seen = []
-    for status in positions.LISTS:
-        _, page = await _list(evidence, status)
+    def check(page: Page, status: str) -> str:
         others = sum(row.get("status") in positions.FOREIGN[status] for row in page.rows)
-        seen.append(f"{len(page.rows):,} {status}")
-        pages.require(not others, f"{others:,} of {len(page.rows):,} rows are not {status}")
-    return ", ".join(seen)
+        return pages.require(not others, f"{others:,} of {len(page.rows):,} rows are others")
+
+    return await _of_both_lists(evidence, check)
 
 
 async def _order(evidence: Evidence) -> str:
-    seen = []
-    for status in positions.LISTS:
-        _, page = await _list(evidence, status)
+    def check(page: Page, _status: str) -> str:
         moments = [moment for moment in map(_moment, page.rows) if moment]
-        seen.append(f"{status}: {pages.check_sorted(moments, descending=False)}")
-    return "; ".join(seen)
+        return pages.check_sorted(moments, descending=False)
+
+    return await _of_both_lists(evidence, check)
+
+
+async def _of_both_lists(evidence: Evidence, check: Callable[[Page, str], str]) -> str:
+    """What a check sees in each list that has rows. Raises Unseen when it sees nothing in any."""
+    seen, unseen = [], []
+    for status in positions.LISTS:
+        try:
+            _, page = await _list(evidence, status)
+            seen.append(f"{status}: {check(page, status)}")
+        except Unseen as missing:
+            unseen.append(f"{status}: {missing}")
+    if not seen:
+        raise Unseen("; ".join(unseen))
+    return "; ".join([*seen, *unseen])
 
 
 async def _cursor(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from polybackfill import errors
 from polybackfill.polymarket import contracts, endpoints, gamma_feeds, spans, trade_feeds, walk
 from polybackfill.probe import pages
-from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen
+from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen, sampling
 from polybackfill.work import units
 
 MAX_WALLETS = 2
@@ -37,7 +37,8 @@ async def answers_something(evidence: Evidence, host: str) -> bool:
 
 async def newest_fills(evidence: Evidence) -> Page:
     """The newest fills of all markets, whatever their envelope has become. Raises Unseen."""
-    answer = await evidence.first(NEWEST)
+    with sampling():
+        answer = await evidence.first(NEWEST)
     rows, pagination = answer.fields.get("data"), answer.fields.get("pagination")
     objects = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     if not objects:
@@ -130,7 +131,8 @@ async def closed_conditions(evidence: Evidence, most: int) -> list[str]:
     """Conditions of closed markets, those that started last; at most half of those listed, so that
     an answer about all of them is told from one about these.
     """
-    page = await list_page(evidence, latest_feed(endpoints.MARKETS, closed=True))
+    with sampling():
+        page = await list_page(evidence, latest_feed(endpoints.MARKETS, closed=True))
     found = dict.fromkeys(filter(None, map(pages.condition_of, page.rows)))
     if not found:
         raise Unseen("no closed market has a condition")

@@ -17,7 +17,7 @@ from polybackfill.polymarket import (
 from polybackfill.polymarket import status as statuses
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
-from polybackfill.probe.evidence import Answer, Broken, Evidence, Unseen
+from polybackfill.probe.evidence import Answer, Broken, Evidence, Unseen, sampling
 
 _LAG_S = 120.0  # how far behind an event the source may be, as readings of positions assume
 _CLOCKS_APART_S = 120.0
@@ -31,9 +31,10 @@ _EVENT_ID_LIMIT = 2**31
 
 async def _settled(evidence: Evidence) -> list[Answer]:
     """Some answers of each host, and whatever else has come."""
-    await evidence.first(samples.NEWEST)
-    for route in (endpoints.MARKETS, endpoints.EVENTS):
-        await evidence.first(samples.list_feed(route, closed=True))
+    with sampling():
+        await evidence.first(samples.NEWEST)
+        for route in (endpoints.MARKETS, endpoints.EVENTS):
+            await evidence.first(samples.list_feed(route, closed=True))
     return evidence.answers()
 
 
@@ -48,7 +49,8 @@ async def _status(evidence: Evidence) -> str:
 
 async def _user_volume(evidence: Evidence) -> str:
     feed = await samples.wallet_feed(evidence)
-    rows = (await samples.first_page(evidence, feed)).rows
+    with sampling():
+        rows = (await samples.first_page(evidence, feed)).rows
     fills = [row for row in rows if row.get("type") == "TRADE"]
     if not fills:
         raise Unseen("a wallet without fills on its first page")
@@ -64,7 +66,8 @@ async def _user_volume(evidence: Evidence) -> str:
 
 
 async def _live_volume(evidence: Evidence) -> str:
-    page = await samples.list_page(evidence, samples.list_feed(endpoints.EVENTS, closed=True))
+    with sampling():
+        page = await samples.list_page(evidence, samples.list_feed(endpoints.EVENTS, closed=True))
     ids = [fields.text(row.get("id")) for row in page.rows if fields.objects(row.get("markets"))]
     usable = [event for event in ids if event.isdecimal() and 0 < int(event) < _EVENT_ID_LIMIT]
     if not usable:
@@ -110,7 +113,8 @@ async def _cache(evidence: Evidence) -> str:
 
 
 async def _clock(evidence: Evidence) -> str:
-    answer = await evidence.first(samples.NEWEST)
+    with sampling():
+        answer = await evidence.first(samples.NEWEST)
     said = _lower(answer.headers).get("date", "")
     try:
         moment = email.utils.parsedate_to_datetime(said).timestamp()
@@ -131,12 +135,13 @@ async def _errors(evidence: Evidence) -> str:
 
 async def _known_fields(evidence: Evidence) -> str:
     wallet = await samples.wallet_feed(evidence)
-    looked_at = [
-        (await samples.newest_fills(evidence), parse.KNOWN_FIELDS),
-        (await samples.first_page(evidence, wallet), parse.KNOWN_FIELDS),
-        (await position_assumptions.open_page(evidence), position_rows.KNOWN_FIELDS),
-        (await resolution_assumptions.page(evidence), resolutions.KNOWN_FIELDS),
-    ]
+    with sampling():
+        looked_at = [
+            (await samples.newest_fills(evidence), parse.KNOWN_FIELDS),
+            (await samples.first_page(evidence, wallet), parse.KNOWN_FIELDS),
+            (await position_assumptions.open_page(evidence), position_rows.KNOWN_FIELDS),
+            (await resolution_assumptions.page(evidence), resolutions.KNOWN_FIELDS),
+        ]
     new = {
         name for page, known in looked_at for row in page.rows for name in row if name not in known
     }

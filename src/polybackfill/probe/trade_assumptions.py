@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from polybackfill.polymarket import endpoints, parse, tokens, trade_feeds, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
-from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen
+from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
 from polybackfill.work import units
 
 _KINDS = (units.CONDITIONS,)
@@ -225,7 +225,9 @@ async def _tokens(evidence: Evidence) -> str:
 
 async def _padded(evidence: Evidence) -> str:
     for closed in (False, True):
-        for row in (await samples.structural_markets(evidence, closed=closed)).rows:
+        with sampling():
+            listed = await samples.structural_markets(evidence, closed=closed)
+        for row in listed.rows:
             condition = pages.condition_of(row)
             traded = pages.number_of(row.get("volumeNum")) > 0
             if traded and samples.is_structural(condition):
