@@ -68,6 +68,7 @@ async def before_run(
     if not assumptions:
         return Preflight()
     log.info("probe.started", assumptions=len(assumptions))
+    print("looking whether the API still is as this program knows it …", file=sys.stderr)
     findings, requests = await look(assumptions, client, clock)
     findings = with_memory(chosen, findings)
     remember(chosen, findings, clock.now())

@@ -141,7 +141,11 @@ class Evidence:
     def without(self, requests: Collection[str]) -> Evidence:
         """The same answers but for these requests, which are sent again when a check needs them."""
         other = Evidence(self._get, self._allowance, self._clock)
-        other._tasks = {text: task for text, task in self._tasks.items() if text not in requests}
+        other._tasks = {
+            text: task
+            for text, task in self._tasks.items()
+            if text not in requests and task.done() and not task.cancelled()
+        }
         return other
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from polybackfill.probe.evidence import Answer, Broken, Evidence, Json, Page, Re
 
 # Pages this small show within two requests whether the next one goes on where the first ended.
 _SMALL_PAGE = 100
-# Of so many rows one may be odd without a change of the API.
+# One row, or such a share of them, may be odd without a change of the API.
 _ODD_SHARE = 0.01
 _REFUSALS = (400, 422)
 _NOT_FOUND = 404
@@ -86,7 +86,7 @@ def check_usable(rows: int, reasons: Sequence[str]) -> str:
         return f"{rows_text(rows)}, all readable"
     reason, _ = Counter(reasons).most_common(1)[0]
     seen = f"{len(reasons):,} of {rows_text(rows)} not readable: {reason}"
-    return require(len(reasons) <= rows * _ODD_SHARE, seen)
+    return require(len(reasons) <= max(1, rows * _ODD_SHARE) and len(reasons) < rows, seen)
 
 
 def check_types(rows: Sequence[Json], expected: dict[str, type | tuple[type, ...]]) -> str:

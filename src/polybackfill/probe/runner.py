@@ -45,14 +45,18 @@ async def look(
     evidence, until = Evidence(get, allowance, clock), clock.monotonic() + longest_s
     try:
         findings = await _look(assumptions, evidence, until - clock.monotonic())
-        doubted = {one.name: one for one in findings if one.verdict is Verdict.BROKEN}
-        if doubted:
-            evidence = evidence.without({text for one in doubted.values() for text in one.requests})
-            looked_at = [one for one in assumptions if one.name in doubted]
-            again = await _look(looked_at, evidence, until - clock.monotonic())
-            judged = {one.name: _judged(doubted[one.name], one) for one in again}
-            findings = [judged.get(finding.name, finding) for finding in findings]
-            findings = await _believed(findings, evidence, until - clock.monotonic())
+    finally:
+        await evidence.close()
+    doubted = {one.name: one for one in findings if one.verdict is Verdict.BROKEN}
+    if not doubted:
+        return findings, allowance.used
+    evidence = evidence.without({text for one in doubted.values() for text in one.requests})
+    try:
+        looked_at = [one for one in assumptions if one.name in doubted]
+        again = await _look(looked_at, evidence, until - clock.monotonic())
+        judged = {one.name: _judged(doubted[one.name], one) for one in again}
+        findings = [judged.get(finding.name, finding) for finding in findings]
+        findings = await _believed(findings, evidence, until - clock.monotonic())
     finally:
         await evidence.close()
     return findings, allowance.used
