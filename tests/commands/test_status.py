@@ -19,7 +19,7 @@ from .conftest import NewDesk
 def test_never_ran(desk: desks.Desk) -> None:
     assert f"no run named {desk.run_name} yet" in desk.call("status").out
     assert desk.json("status") == {"running": False}
-    desk.call("status", "--health")
+    desk.call("status", "--health", code=errors.EXIT_UNITS_IN_ERROR)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_after_a_kill_and_after_the_end(
     desk, daemon = running
     daemon.kill()
     picture = desk.json("status")
-    assert (picture["running"], picture["state"]) == (False, "running")
+    assert (picture["running"], picture["state"]) == (False, "crashed")
     assert "not running; last seen" in desk.call("status").out
-    desk.call("status", "--health")
+    desk.call("status", "--health", code=errors.EXIT_UNAVAILABLE)
     sandbox.reset()
     desk.call("run", "conditions", "wallets")
     picture = desk.json("status")
@@ -126,7 +126,7 @@ def test_after_a_kill_and_after_the_end(
     assert picture["share"] == 1
     wallets = f"{len(sandbox.wallets)} of {len(sandbox.wallets)} proven complete"
     assert wallets in desk.call("status").out
-    desk.call("status", "--health")
+    desk.call("status", "--health", code=errors.EXIT_UNITS_IN_ERROR)
 
 
 def test_a_status_file_that_cannot_be_read_is_named(desk: desks.Desk) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 from polybackfill import clock as clocks
 from polybackfill import errors, formats, settings
-from polybackfill.commands import context, status, validate
-from polybackfill.views import live, snapshot, standing, tables
-from polybackfill.work import lock
+from polybackfill.commands import context, starting, status, validate
+from polybackfill.views import live, run_state, standing, tables
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -25,14 +24,16 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 async def _read(chosen: settings.Settings) -> dict[str, Any]:
-    backfill = chosen.backfill
+    picture, holder = status.seen(chosen)
+    now = clocks.SystemClock().now()
+    found = run_state.of(picture, holder, now=now, starting_s=starting.START_MAX_S)
     async with context.open_store(chosen, migrate=True) as store:
         return await standing.read(
             store,
             validate.ledger_of(chosen),
-            status.picture_of(snapshot.file_of(backfill.data_dir, backfill.run_name)),
-            running=lock.holder(chosen.ledger_dir) is not None,
-            now=clocks.SystemClock().now(),
+            picture,
+            running=bool(found.is_running),
+            now=now,
         )
 
 

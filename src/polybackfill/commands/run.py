@@ -394,6 +394,7 @@ class Run:
             stop_at=self._asked.stop_at,
             post_run_s=self._post_run_s(file),
             held_back=self._preflight.held_back,
+            paths={"data": backfill.data_dir, "checkpoint": self._chosen.ledger_dir},
         )
 
     def _post_run_s(self, file: Path | None) -> float:

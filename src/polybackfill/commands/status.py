@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -11,29 +12,43 @@ import orjson
 
 from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import context, plan, starting
-from polybackfill.views import digest, live, snapshot, tables
+from polybackfill.views import digest, live, run_state, snapshot, tables
 from polybackfill.work import lock
 
 _START_S = starting.START_MAX_S
-_FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
+_FRESH_S = run_state.FRESH_S
 
 
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
     chosen = context.settings_of(arguments)
-    picture = picture_of(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
-    holder = lock.holder(chosen.ledger_dir)
+    picture, holder = seen(chosen)
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
         require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
+    found = run_state.of(picture, holder, now=time.time(), starting_s=_START_S)
     if arguments.json:
-        context.print_json({"running": holder is not None, **(picture or {})})
+        told = {**(picture or {}), "running": found.is_running, "state": found.name}
+        context.print_json(told | {"said": str(found), "seen_s_ago": found.age_s})
         return errors.EXIT_OK
-    for text in _lines(picture, str(holder) if holder else None):
+    for text in _lines(picture, found):
         print(text)
     return errors.EXIT_OK
+
+
+def seen(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.Owner | None]:
+    """The run's newest picture, and who has its checkpoint folder; nothing is locked for that.
+
+    Where the folder is not where the settings of this command have it, the picture knows better.
+    """
+    picture = picture_of(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    folder = chosen.ledger_dir
+    with contextlib.suppress(OSError):
+        if not folder.is_dir() and picture is not None and "checkpoint" in picture["paths"]:
+            folder = Path(picture["paths"]["checkpoint"])
+    return picture, lock.holder(folder)
 
 
 def require_run(chosen: settings.Settings) -> None:
@@ -77,38 +92,39 @@ def _never_ran(chosen: settings.Settings, *, as_json: bool) -> int:
     return errors.EXIT_OK
 
 
-def _lines(picture: dict[str, Any] | None, holder: str | None) -> list[str]:
-    if picture is None:
-        return [f"running: {holder}, starting"]
-    if holder is None:
-        return [
-            f"not running; last seen {_ago(picture['now'])}",
-            *live.ending(picture, dry_run=False),
-        ]
-    seen = ", ".join(filter(None, (live.until(picture), f"seen {_ago(picture['now'])}")))
-    lines = [f"running: {holder}, {seen}", live.line(picture).strip()]
+def _lines(picture: dict[str, Any] | None, found: run_state.RunState) -> list[str]:
+    if picture is None or found.name == "starting":
+        return [str(found)]
+    if found.is_running is False:
+        return [str(found), *live.ending(picture, dry_run=False)]
+    until = live.until(picture)
+    lines = [f"{found}{', ' if until else ''}{until}", live.line(picture)]
     for kind, part in picture["parts"].items():
-        waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
-        lines.append(
-            f"  {kind:<11} {part['share']:6.1%}, {part['done']:,} of {part['units']:,}, "
-            f"{part['error']:,} in error, {part['requests_per_s']:.1f} of "
-            f"{part['allowed_per_s']:.1f} requests/s, {live.remaining(part['eta_s'])}"
-        )
-        waits = f" ({waits})" if waits else ""
-        lines.append(f"  {'':<11} {part['workers']} workers{waits}, {part['stalls']} stalls")
-    for name, budget in picture["budgets"].items():
-        if budget["sent"]:
-            lines.append(
-                f"  {name:<14} {budget['rate_per_s']:.1f} of {budget['allowed_per_s']:.1f} "
-                f"requests/s, {budget['sent']:,} sent, "
-                f"{budget['refusals']} refused, {budget['cuts']} cuts"
-            )
-    lines += live.held_back(picture.get("held_back", {}))
-    return lines
+        lines += _part_lines(kind, part)
+    lines += [
+        _budget_line(name, budget) for name, budget in picture["budgets"].items() if budget["sent"]
+    ]
+    return lines + live.held_back(picture.get("held_back", {}))
 
 
-def _ago(moment: float) -> str:
-    return f"{formats.duration(max(0.0, time.time() - moment))} ago"
+def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
+    rate, allowed = (formats.per_second(part[f"{one}_per_s"]) for one in ("requests", "allowed"))
+    waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
+    waits = f" ({waits})" if waits else ""
+    return [
+        f"  {kind:<11} {formats.percent(part['share'])}, {part['done']:,} of {part['units']:,}, "
+        f"{part['error']:,} in error, {rate} of {allowed} requests/s, "
+        f"{live.remaining(part['eta_s'])}",
+        f"  {'':<11} {part['workers']} workers{waits}, {part['stalls']} stalls",
+    ]
+
+
+def _budget_line(name: str, budget: dict[str, Any]) -> str:
+    rate, allowed = (formats.per_second(budget[f"{one}_per_s"]) for one in ("rate", "allowed"))
+    return (
+        f"  {name:<14} {rate} of {allowed} requests/s, {budget['sent']:,} sent, "
+        f"{budget['refusals']} refused, {budget['cuts']} cuts"
+    )
 
 
 def picture_of(file: Path) -> dict[str, Any] | None:
@@ -117,9 +133,14 @@ def picture_of(file: Path) -> dict[str, Any] | None:
         found = orjson.loads(file.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, orjson.JSONDecodeError) as error:
+    except OSError as error:
+        raise errors.Stop(
+            f"status file {file} cannot be read ({error.strerror}): its owner can give this user "
+            "the right to"
+        ) from error
+    except orjson.JSONDecodeError as error:
         raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error
-    return found if isinstance(found, dict) else None
+    return {"paths": {}, **found} if isinstance(found, dict) else None
 
 
 def check_plan(arguments: argparse.Namespace) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import structlog
 
@@ -28,8 +27,8 @@ from polybackfill.daemon import (
 from polybackfill.polymarket import endpoints, http
 from polybackfill.polymarket import limits as rate_limits
 from polybackfill.work import ledger as ledgers
+from polybackfill.work import lock, units
 from polybackfill.work import queue as queues
-from polybackfill.work import units
 
 log = structlog.get_logger()
 
@@ -127,6 +126,7 @@ class Snapshots:
         stop_at: float | None = None,
         post_run_s: float = 0.0,
         held_back: Mapping[str, str] | None = None,
+        paths: Mapping[str, Path] | None = None,
     ) -> None:
         self._run_name = run_name
         self._parts = parts
@@ -151,6 +151,9 @@ class Snapshots:
             kind: request_estimate.RequestEstimate(kinds.KINDS[kind]) for kind in parts
         }
         self._pages_per_key = _pages_per_key(ledger, parts)
+        # Whoever reads the picture may stand in another folder.
+        self._paths = {name: str(path.absolute()) for name, path in (paths or {}).items()}
+        self._owner = lock.this_process(self._started_at)
         self._outlook: _Outlook | None = None
         self._post_run_s = post_run_s
         self._post_run_began: float | None = None
@@ -187,8 +190,10 @@ class Snapshots:
             "state": self._watch.state,
             "still_s": round(self._watch.still_s, 1),
             "waiting_for": self._watch.waiting_for,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
+            "host": self._owner.host,
+            "pid": self._owner.pid,
+            "owner": msgspec.to_builtins(self._owner),
+            "paths": self._paths,
             "started_at": round(self._started_at, 1),
             "took_s": round(self._clock.monotonic() - self._began_at, 1),
             "stop_at": self._stop_at,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import filelock
 import msgspec
@@ -18,16 +19,24 @@ from polybackfill.work import files
 
 LOCK_FILE = "owner.lock"
 OWNER_FILE = "owner.json"
-# `holder` takes the lock for an instant to learn whether it is free; an owner waits that out.
+# An owner on its way out is waited for.
 _PROBE_S = 0.3
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who works in a folder. `started_at`: epoch seconds."""
+    """Who works in a folder. `started_at`: epoch seconds.
+
+    What tells this process from one that got its number later: `boot`, the id of the machine's
+    present start, `namespace`, in which the number counts, and `born`, the process's own start in
+    the kernel's ticks. Empty where the system does not say (all but Linux).
+    """
 
     host: str
     pid: int
     started_at: float
+    boot: str = ""
+    namespace: str = ""
+    born: str = ""
 
     @property
     def since(self) -> str:
@@ -53,11 +62,7 @@ def held(folder: Path, clock: clocks.Clock | None = None) -> Iterator[Owner]:
         except filelock.Timeout as error:
             raise _taken(folder) from error
     try:
-        owner = Owner(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started_at=(clock or clocks.SystemClock()).now(),
-        )
+        owner = this_process((clock or clocks.SystemClock()).now())
         with files.stopping("write", folder / OWNER_FILE):
             files.write_atomic(folder / OWNER_FILE, msgspec.json.encode(owner))
         yield owner
@@ -67,21 +72,99 @@ def held(folder: Path, clock: clocks.Clock | None = None) -> Iterator[Owner]:
         lock.release()
 
 
-def holder(folder: Path) -> Owner | None:
-    """Who owns the folder now, None when nobody does. For status; never creates anything.
+def this_process(started_at: float) -> Owner:
+    """Who we are."""
+    pid = os.getpid()
+    state = _state_of(pid)
+    return Owner(
+        host=socket.gethostname(),
+        pid=pid,
+        started_at=started_at,
+        boot=_boot(),
+        namespace=_namespace(),
+        born=state.born if state is not None else "",
+    )
 
-    An owner whose file cannot be read has the host "unknown" and the pid 0.
+
+def holder(folder: Path) -> Owner | None:
+    """Who owns the folder now, None when nobody does. For reading: takes no lock, needs no right to
+    write, creates nothing.
+
+    An owner whose file cannot be read has the host "unknown" and the pid 0; whether one on another
+    machine lives cannot be seen, so it counts as an owner.
     """
-    if not (folder / LOCK_FILE).exists():
+    owner = _named(folder)
+    if owner.pid == 0:
+        return owner if _is_locked(folder / LOCK_FILE) else None
+    return owner if is_alive(owner) is not False else None
+
+
+def is_alive(owner: Owner) -> bool | None:
+    """Whether the process still runs; None when that cannot be seen from here: another machine, or
+    a container that does not show its processes.
+    """
+    if owner.pid <= 0:
         return None
-    lock = _lock(folder)
-    with files.stopping("lock", folder):
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            return _named(folder)
-    lock.release()
-    return None
+    if owner.boot and _boot() and owner.boot != _boot():
+        return False if owner.host == socket.gethostname() else None
+    if owner.namespace != _namespace() or (not owner.boot and owner.host != socket.gethostname()):
+        return None
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's, so there is one
+    state = _state_of(owner.pid)
+    if state is None:
+        return True  # the kernel hides the processes of others, not that they are there
+    return not state.is_dead and owner.born in ("", state.born)
+
+
+class _State(NamedTuple):
+    is_dead: bool
+    born: str
+
+
+def _state_of(pid: int) -> _State | None:
+    """From /proc/PID/stat (man 5 proc): the name may hold anything, the rest follows its last `)`:
+    the state first, the start as the 20th.
+    """
+    try:
+        rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return _State(is_dead=rest[0] in "ZX", born=rest[19])
+    except (OSError, IndexError):
+        return None
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether a process of this machine holds the lock, as the kernel lists it: to try it would
+    take it for an instant, and needs the right to write.
+    """
+    try:
+        inode = str(file.stat().st_ino)
+        held_locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any(
+        line.split()[1] == "FLOCK" and line.split()[5].rpartition(":")[2] == inode
+        for line in held_locks
+        if len(line.split()) > 5
+    )
 
 
 def _lock(folder: Path) -> filelock.FileLock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
+import msgspec
 import pytest
+from tests import harness
 
 from polybackfill import errors
 from polybackfill.work import lock
@@ -76,6 +80,46 @@ def test_the_holder_can_be_asked_for_from_outside(tmp_path: Path) -> None:
         assert holder.since.endswith("UTC")
         (tmp_path / lock.OWNER_FILE).unlink()
         assert lock.holder(tmp_path) == lock.Owner(host="unknown", pid=0, started_at=0.0)
+        (tmp_path / lock.OWNER_FILE).write_text("{")
+        assert lock.holder(tmp_path) == lock.Owner(host="unknown", pid=0, started_at=0.0)
+
+
+def test_to_ask_takes_no_lock_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_more: object) -> None:
+        pytest.fail("a reader took the lock")
+
+    with another_owner(tmp_path) as first:
+        before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+        monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+        holder = lock.holder(tmp_path)
+        assert holder is not None
+        assert holder.pid == first.pid
+        assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+
+
+def test_what_can_be_known_of_a_process() -> None:
+    own = lock.this_process(1.0)
+    assert lock.is_alive(own) is True
+    changed = functools.partial(msgspec.structs.replace, own)
+    assert lock.is_alive(changed(pid=1, born="")) is True, "another user's perhaps, but there"
+    with subprocess.Popen(["sleep", "0"]) as ended:
+        pass
+    assert lock.is_alive(changed(pid=ended.pid)) is False
+    assert lock.is_alive(changed(born="1")) is False, "its number has gone to another process"
+    assert lock.is_alive(changed(boot="x")) is False, "the machine was started anew"
+    assert lock.is_alive(changed(boot="x", host="elsewhere")) is None
+    assert lock.is_alive(changed(namespace="pid:[1]")) is None, "a container"
+    assert lock.is_alive(changed(pid=0)) is None
+
+
+def test_a_killed_process_that_nobody_has_waited_for_is_dead() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        owner = msgspec.structs.replace(lock.this_process(1.0), pid=process.pid, born="")
+        assert lock.is_alive(owner) is True
+        process.kill()
+        harness.until(lambda: lock.is_alive(owner) is False, "the end of the process")
 
 
 def test_the_lock_can_be_taken_again_after_the_block_whatever_happened_in_it(
