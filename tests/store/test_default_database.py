@@ -13,7 +13,7 @@ import pytest
 from tests.store.conftest import insert, trade
 
 from polybackfill import clock as clocks
-from polybackfill.store import client, migrate
+from polybackfill.store import client, definitions, migrate
 from polybackfill.store.engine import Engine, Query
 
 
@@ -28,7 +28,7 @@ async def opened(folder: Path) -> AsyncIterator[client.Store]:
 
 async def test_views_are_made_again_without_a_gap(tmp_path: Path) -> None:
     """Seed 001, pm_trades_with_external: many readers, and none of them misses a view."""
-    (views,) = [one for one in migrate.known() if one.name == "006_views.sql"]
+    (views,) = [one for one in definitions.known() if one.name == "006_views.sql"]
     async with AsyncExitStack() as stack:
         writer, *readers = [await stack.enter_async_context(opened(tmp_path)) for _ in range(4)]
         await migrate.up(writer)

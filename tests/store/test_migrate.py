@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from polybackfill import errors
-from polybackfill.store import client, migrate
+from polybackfill.store import client, definitions, migrate
 
 
 async def test_a_second_run_changes_nothing(store: client.Store) -> None:
     applied = await migrate.up(store)
-    assert applied == [migration.name for migration in migrate.known()]
+    assert applied == [migration.name for migration in definitions.known()]
     assert await migrate.up(store) == []
 
 
 async def test_a_run_killed_half_way_is_completed(store: client.Store) -> None:
-    first, *_ = migrate.known()
+    first, *_ = definitions.known()
     await store.command(first.statements(None)[0])
-    assert len(await migrate.up(store)) == len(migrate.known())
+    assert len(await migrate.up(store)) == len(definitions.known())
 
 
 async def test_the_tables_of_the_runbook_are_there(migrated: client.Store) -> None:
@@ -64,7 +64,7 @@ async def test_a_store_keeps_the_name_it_was_given(migrated: client.Store) -> No
 
 
 def test_on_a_cluster_every_table_is_replicated() -> None:
-    for migration in migrate.known():
+    for migration in definitions.known():
         for statement in migration.statements("main"):
             assert "ON CLUSTER `main`" in statement
             assert "{" not in statement
@@ -73,9 +73,9 @@ def test_on_a_cluster_every_table_is_replicated() -> None:
 
 
 def test_numbers_are_unique_and_single_server_statements_are_plain() -> None:
-    numbers = [migration.number for migration in migrate.known()]
+    numbers = [migration.number for migration in definitions.known()]
     assert numbers == sorted(set(numbers))
-    for migration in migrate.known():
+    for migration in definitions.known():
         text = " ".join(migration.statements(None))
         assert "Replicated" not in text
         assert "CLUSTER" not in text

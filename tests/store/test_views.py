@@ -8,7 +8,7 @@ import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 
-from polybackfill.store import client, migrate
+from polybackfill.store import client, definitions, migrate
 from polybackfill.views import scratch, slices, union
 
 TX = "cd" * 32
@@ -179,7 +179,7 @@ async def test_pm_trades_with_more_columns_stays_as_it_is(store: client.Store) -
 
 
 async def test_a_view_that_was_dropped_is_made_again(migrated: client.Store) -> None:
-    (views,) = [one for one in migrate.known() if one.name == "006_views.sql"]
+    (views,) = [one for one in definitions.known() if one.name == "006_views.sql"]
     assert all(text.startswith("CREATE OR REPLACE VIEW") for text in views.statements(None))
     await migrated.command("DROP VIEW vw_trades_unified")
     assert await migrate.restore(migrated) == ["vw_trades_unified"]

@@ -63,7 +63,9 @@ def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
         harness.until(lambda: ground.acknowledged_pages() > 2, "some pages", 60)
         daemon.kill()
         sandbox.reset()
-        sweep = json.loads((ground.ledger / "sweeps.json").read_bytes())["lookups"]["name"]
+        sweep = json.loads((ground.ledger / "sweeps.json").read_bytes())["sweeps"]["lookups"][
+            "name"
+        ]
         listed = next(one["condition_id"] for one in markets(sandbox) if one["condition_id"])
         book = ledger.Ledger.open(ground.ledger)
         book.begin(units.Unit(units.LOOKUPS, (f"{listed.removeprefix('0x')}@{sweep}",)))

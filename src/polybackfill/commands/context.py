@@ -86,6 +86,7 @@ def address_of(chosen: settings.Settings) -> client.Address:
         database=server.database,
         secure=server.secure,
         data_dir=chosen.backfill.data_dir / "clickhouse",
+        cluster=server.cluster,
     )
 
 

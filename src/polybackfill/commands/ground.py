@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import settings
-from polybackfill.commands import context
+from polybackfill.commands import context, reconcile
 from polybackfill.store import client as stores
 from polybackfill.store import migrate
 from polybackfill.views import logs
@@ -43,15 +43,18 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
         ),
     ):
         async with context.open_store(chosen, migrate=True) as store:
+            await migrate.restore(store, cluster=chosen.clickhouse.cluster)
             store_id = await migrate.store_id(store)
             # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
             ledger = ledgers.Ledger.open(
                 chosen.ledger_dir, store_id=store_id, fold_units=backfill.fold_every
             )
             try:
+                await reconcile.begin(store, ledger, chosen.ledger_dir)
                 yield Ground(ledger, store)
             finally:
                 ledger.close()
+            await reconcile.end(store, chosen.ledger_dir, backfill.run_name)
 
 
 @contextlib.asynccontextmanager

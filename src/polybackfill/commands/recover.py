@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, plan, run, words
+from polybackfill.commands import context, plan, reconcile, run, words
 from polybackfill.store import backups, client, migrate
 from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
@@ -106,6 +106,7 @@ async def _start_over(
     finally:
         ledger.close()
     await kept.empty_tables()
+    await reconcile.emptied(store, chosen.ledger_dir)
 
 
 async def _fetch(chosen: settings.Settings) -> int:

@@ -14,7 +14,7 @@ import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import connection, statements
+from polybackfill.store import connection, landing, statements
 
 Address = connection.Address
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
@@ -70,6 +70,13 @@ class Store:
         self._connection = connection.Connection(address, clock=clock)
         self._writing: dict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._unsettled: dict[str, list[str]] = collections.defaultdict(list)
+        self._landings = landing.Landings(
+            self.rows,
+            self.command,
+            cluster=address.cluster,
+            database=address.database,
+            place=address.place,
+        )
         self._inserts = 0
         self._rows_inserted = 0
 
@@ -151,7 +158,8 @@ class Store:
                 raise errors.Retry(f"The answer of the store at {place} broke off") from error
 
     async def insert(self, table: str, lines: bytes | Sequence[bytes], *, rows: int) -> None:
-        """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them.
+        """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them, and
+        they have arrived where people read them.
 
         Lines in pieces are sent piece by piece, each with its last line complete.
 
@@ -162,11 +170,14 @@ class Store:
         if not 0 < rows <= MAX_BATCH_ROWS:
             raise ValueError(f"a batch has 1 to {MAX_BATCH_ROWS} rows, not {rows}")
         pieces = [lines] if isinstance(lines, bytes) else lines
+        table = _LANDINGS.get(table, table)
         async with self._writing[table]:
+            await self._landings.prepare(table)
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     await self._settle(table)
                     await self._insert_once(table, pieces)
+                    await self._landings.verify(table)
                     break
                 except connection.Broken:
                     # The embedded store has died and comes back at once. Any other trouble, and
@@ -179,7 +190,7 @@ class Store:
 
     async def _insert_once(self, table: str, pieces: Sequence[bytes]) -> None:
         query_id = f"{_QUERY_ID}{uuid.uuid4()}"
-        sql = f"INSERT INTO {_LANDINGS.get(table, table)} FORMAT JSONEachRow"
+        sql = f"INSERT INTO {table} FORMAT JSONEachRow"
 
         async def send() -> None:
             async with asyncio.timeout(self._insert_timeout_s):
@@ -192,6 +203,7 @@ class Store:
             await self._connection.run(send)
         except (errors.Stop, errors.GiveUp):
             self._unsettled[table].remove(query_id)  # refused, so it has ended
+            await self._landings.verify(table)  # a table that is gone is the reason
             raise
         self._unsettled[table].remove(query_id)
 

@@ -37,7 +37,8 @@ _TLS_PORT, _PORT = 8443, 8123  # ClickHouse's own defaults
 class Address:
     """Where the rows go: a server, or without `host` the embedded store in `data_dir`.
 
-    `port` of an embedded store: where it listens when it is started here.
+    `port` of an embedded store: where it listens when it is started here. `cluster`: where views
+    are made that are missing.
     """
 
     host: str | None = None
@@ -47,6 +48,7 @@ class Address:
     database: str = "default"
     secure: bool | None = None
     data_dir: Path = Path("data")
+    cluster: str | None = None
 
     @property
     def embedded(self) -> bool:

@@ -60,6 +60,7 @@ WHERE {key} IN {{keys:Array(String)}} AND status = 'done'
 _MESSAGE_MAX_CHARS = 300
 # The values of one UPDATE travel in a URL, which ClickHouse takes up to 1 MB.
 _UPDATES_MAX = 500
+_KEYS_MAX = 10_000
 _INSERT_MAX = 100_000
 
 
@@ -217,6 +218,16 @@ class PlanTable:
                 parameters={"statuses": list(statuses)},
             )
         return held
+
+    async def reopen(self, kind: str, keys: Sequence[str]) -> None:
+        """These keys have to be fetched again: what is done or in error becomes pending."""
+        table, key = TABLES[kind]
+        for first in range(0, len(keys), _KEYS_MAX):
+            await self._store.command(
+                f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
+                f"WHERE {key} IN {{keys:Array(String)}} AND status IN ('done', 'error')",
+                parameters={"keys": list(keys[first : first + _KEYS_MAX])},
+            )
 
     async def planned(self, kind: str, keys: Sequence[str]) -> int:
         """How many of these keys the plan holds."""

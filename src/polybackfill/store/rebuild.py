@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polybackfill.store import client, migrate
+from polybackfill.store import client, definitions
 
 
 async def rebuild(
@@ -23,7 +23,7 @@ async def rebuild(
     A SELECT that reads another table of `selects` reads its old rows, and its new ones under the
     name `fresh(table)`. Not for two callers at once. Raises what the store raises.
     """
-    where = migrate.on_cluster(cluster)
+    where = definitions.on_cluster(cluster)
     for table, select in selects.items():
         await store.command(f"DROP TABLE IF EXISTS {fresh(table)} {where} SYNC")
         await store.command(f"CREATE TABLE {fresh(table)} {where} AS {table}")

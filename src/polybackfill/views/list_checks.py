@@ -13,11 +13,11 @@ UNION ALL SELECT concat('event ', event_id) AS key FROM api_event_rows
 UNION ALL SELECT concat('resolution ', condition_id) AS key FROM api_resolution_rows
 """
 # Compared by hashes: two million keys of a hundred bytes each would fill the memory.
-_LOST = f"""
+LOST = f"""
 SELECT DISTINCT key FROM landed_keys
 WHERE cityHash64(key) NOT IN (SELECT cityHash64(key) FROM ({_STORED}))
 """
-_LOST_POSITIONS = """
+LOST_POSITIONS = """
 SELECT concat('positions of 0x', wallet_address) AS lost, positions AS landed, found AS stored
 FROM (SELECT wallet_address, positions FROM landed_positions FINAL) AS landed
 LEFT JOIN (
@@ -41,14 +41,14 @@ async def lists(scene: verdicts.Scene) -> verdicts.Verdict:
         return verdicts.Verdict(
             name, claim, "skipped", advice="no list is read yet: polybackfill run markets events"
         )
-    (counted,) = await scene.store.rows(f"SELECT count() AS n FROM ({_LOST})")
+    (counted,) = await scene.store.rows(f"SELECT count() AS n FROM ({LOST})")
     examples: list[dict[str, Any]] = []
     if counted["n"]:
         examples = await scene.store.rows(
-            f"SELECT key AS lost, 1 AS landed, 0 AS stored FROM ({_LOST}) ORDER BY key "
+            f"SELECT key AS lost, 1 AS landed, 0 AS stored FROM ({LOST}) ORDER BY key "
             f"LIMIT {verdicts.EXAMPLES}"
         )
-    wallets = await scene.store.rows(f"SELECT * FROM ({_LOST_POSITIONS}) ORDER BY lost")
+    wallets = await scene.store.rows(f"SELECT * FROM ({LOST_POSITIONS}) ORDER BY lost")
     lost = sum(row["landed"] - row["stored"] for row in wallets)
     return verdicts.judged(
         name,

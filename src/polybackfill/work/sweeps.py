@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from polybackfill.work import files
+from polybackfill.work import checked_file
 
 FILE = "sweeps.json"
 _MARK = "@"
@@ -24,16 +24,17 @@ class _Sweep(msgspec.Struct):
     complete: bool = False
 
 
+class _Sweeps(msgspec.Struct):
+    sweeps: dict[str, _Sweep]
+
+
 class Sweeps:
     """The readings of one checkpoint folder. Raises errors.Stop when the folder refuses."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
-        self._known: dict[str, _Sweep] = {}
-        try:
-            self._known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, _Sweep])
-        except (OSError, msgspec.MsgspecError):
-            return
+        found = checked_file.read(self._file, _Sweeps)
+        self._known = found.sweeps if found is not None else {}
 
     def current(self, kind: str) -> str | None:
         """The reading of `kind` that is not complete; None when the next one begins."""
@@ -52,8 +53,7 @@ class Sweeps:
             self._write()
 
     def _write(self) -> None:
-        with files.stopping("write", self._file):
-            files.write_atomic(self._file, msgspec.json.encode(self._known))
+        checked_file.write(self._file, _Sweeps(self._known))
 
 
 def name(now: float) -> str:

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
 ORDER BY (condition_id, trade_timestamp, external_trade_id)
-SETTINGS deduplicate_merge_projection_mode = 'ignore', lightweight_mutation_projection_mode = 'rebuild';
+SETTINGS {synced}, deduplicate_merge_projection_mode = 'ignore', lightweight_mutation_projection_mode = 'rebuild';
 
 CREATE TABLE IF NOT EXISTS external_trades_landing {on_cluster}
 (

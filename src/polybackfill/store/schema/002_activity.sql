@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS wallet_activity_raw {on_cluster}
     fetched_at         DateTime('UTC') DEFAULT now() CODEC(ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
-ORDER BY (wallet_address, activity_timestamp, activity_id);
+ORDER BY (wallet_address, activity_timestamp, activity_id)
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS wallet_activity_landing {on_cluster}
 (
@@ -75,7 +76,8 @@ CREATE TABLE IF NOT EXISTS quarantine {on_cluster}
     ingested_at   DateTime('UTC') DEFAULT now() CODEC(ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
-ORDER BY quarantine_id;
+ORDER BY quarantine_id
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS quarantine_landing {on_cluster}
 (

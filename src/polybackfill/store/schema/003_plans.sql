@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS wallet_backfill_plan {on_cluster}
 )
 ENGINE = {engine:MergeTree}
 ORDER BY (priority_rank, wallet_address)
-SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1;
+SETTINGS {synced}, enable_block_number_column = 1, enable_block_offset_column = 1;
 
 CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
 (
@@ -37,12 +37,22 @@ CREATE TABLE IF NOT EXISTS condition_backfill_plan {on_cluster}
 )
 ENGINE = {engine:MergeTree}
 ORDER BY (priority_rank, condition_id)
-SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1;
+SETTINGS {synced}, enable_block_number_column = 1, enable_block_offset_column = 1;
 
-CREATE TABLE IF NOT EXISTS backfill_meta {on_cluster}
+-- Each run that ends cleanly leaves a token here and in its checkpoint: where the store lacks it, the
+-- store is older than the checkpoint.
+CREATE TABLE IF NOT EXISTS clean_stops {on_cluster}
 (
-    store_id   UUID,
-    created_at DateTime('UTC') DEFAULT now()
+    run_name   String,
+    token      UUID,
+    stopped_at DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
-ORDER BY created_at;
+ORDER BY (run_name, stopped_at)
+SETTINGS {synced};
+
+-- The store's name, by which a checkpoint knows it: ClickHouse gives it to the table above when that
+-- is made, once, however many programs begin at the same time.
+CREATE VIEW IF NOT EXISTS backfill_meta {on_cluster} AS
+SELECT uuid AS store_id FROM system.tables
+WHERE database = currentDatabase() AND name = 'clean_stops';

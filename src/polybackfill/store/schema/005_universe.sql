@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
     version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
-ORDER BY (condition_id, source, market_id, market_slug);
+ORDER BY (condition_id, source, market_id, market_slug)
+SETTINGS {synced};
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
 -- fills in. Of two markets with one condition the newest shows. Tags are those of all lists.
@@ -101,7 +102,8 @@ CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
     version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
-ORDER BY event_id;
+ORDER BY event_id
+SETTINGS {synced};
 
 CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster} AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
@@ -134,7 +136,8 @@ CREATE TABLE IF NOT EXISTS api_position_rows {on_cluster}
     is_deleted     UInt8 DEFAULT 0
 )
 ENGINE = {engine:ReplacingMergeTree(version, is_deleted)}
-ORDER BY (wallet_address, condition_id, outcome, asset_id);
+ORDER BY (wallet_address, condition_id, outcome, asset_id)
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS api_positions_landing {on_cluster}
 (
@@ -205,7 +208,8 @@ CREATE TABLE IF NOT EXISTS api_resolution_rows {on_cluster}
     version           UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
-ORDER BY condition_id;
+ORDER BY condition_id
+SETTINGS {synced};
 
 -- `payouts`: USD a share of each outcome pays, as delivered: 1 and 0, a tie 0.5 and 0.5, or between.
 CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster} AS

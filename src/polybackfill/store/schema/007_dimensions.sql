@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS markets_dim {on_cluster}
     ingested_at      DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
-ORDER BY condition_id;
+ORDER BY condition_id
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS events_dim {on_cluster}
 (
@@ -37,7 +38,8 @@ CREATE TABLE IF NOT EXISTS events_dim {on_cluster}
     raw_tags           Array(String) ALIAS tags
 )
 ENGINE = {engine:MergeTree}
-ORDER BY event_id;
+ORDER BY event_id
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS condition_market_map {on_cluster}
 (
@@ -51,7 +53,8 @@ CREATE TABLE IF NOT EXISTS condition_market_map {on_cluster}
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {engine:MergeTree}
-ORDER BY condition_id;
+ORDER BY condition_id
+SETTINGS {synced};
 
 -- The trades that profit and loss is made of: this view alone says which. `usd` is shares times
 -- price, without fees.
@@ -82,7 +85,8 @@ CREATE TABLE IF NOT EXISTS wallet_category_pnl {on_cluster}
     computed_at             DateTime('UTC') DEFAULT now()
 )
 ENGINE = {engine:MergeTree}
-ORDER BY (wallet_address, category);
+ORDER BY (wallet_address, category)
+SETTINGS {synced};
 
 -- One row per wallet: the sum of its categories. `rank` by profit, from 1, among the wallets whose
 -- figure may be shown (band not 'none'); 0 for the others.

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS condition_market_id_rows {on_cluster}
 )
 ENGINE = {engine:ReplacingMergeTree(version, is_deleted)}
 ORDER BY condition_id
-SETTINGS index_granularity = 512;
+SETTINGS {synced}, index_granularity = 512;
 
 CREATE VIEW IF NOT EXISTS condition_market_ids {on_cluster} AS
 SELECT condition_id, market_id, source, verified_at FROM condition_market_id_rows FINAL;
@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS market_id_fills {on_cluster}
     trade_ids    Array(UUID)
 )
 ENGINE = {engine:MergeTree}
-ORDER BY (apply_id, slice, condition_id);
+ORDER BY (apply_id, slice, condition_id)
+SETTINGS {synced};
 
 CREATE TABLE IF NOT EXISTS market_id_applies {on_cluster}
 (
@@ -39,4 +40,5 @@ CREATE TABLE IF NOT EXISTS market_id_applies {on_cluster}
     at       DateTime64(3, 'UTC')
 )
 ENGINE = {engine:MergeTree}
-ORDER BY (apply_id, at);
+ORDER BY (apply_id, at)
+SETTINGS {synced};

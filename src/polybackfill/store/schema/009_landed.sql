@@ -8,7 +8,8 @@ CREATE TABLE IF NOT EXISTS landed_keys {on_cluster}
     key String CODEC(ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree}
-ORDER BY key;
+ORDER BY key
+SETTINGS {synced};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_markets_mv {on_cluster} TO landed_keys AS
 SELECT concat('market ', source, ' ', condition_id, ' ', market_id, ' ', market_slug) AS key
@@ -28,7 +29,8 @@ CREATE TABLE IF NOT EXISTS landed_positions {on_cluster}
     version        UInt64
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
-ORDER BY wallet_address;
+ORDER BY wallet_address
+SETTINGS {synced};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_positions_mv {on_cluster} TO landed_positions AS
 SELECT ended.wallet_address AS wallet_address, countIf(held.newest >= ended.version) AS positions,

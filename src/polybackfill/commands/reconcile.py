@@ -1,0 +1,108 @@
+"""Before a run says "proven": after any unclean end its receipts are compared with the tables.
+
+A power cut, a disk that lost blocks, a data folder put back from an older copy, a table that was
+dropped and made anew: in each case the checkpoint may know more than the store holds. What is
+missing is forgotten, so that the run fetches it again; the rows that are there are not doubled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import structlog
+
+from polybackfill import errors
+from polybackfill.store import client, inspection, plan_table
+from polybackfill.views import losses, receipt_table
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import store_state, units
+
+log = structlog.get_logger()
+
+_LISTS = (units.CLOB, units.MARKETS, units.EVENTS, units.LOOKUPS)
+
+
+async def begin(store: client.Store, ledger: ledgers.Ledger, folder: Path) -> None:
+    """Compare where there is doubt, and note that a run is going on.
+
+    `folder`: the checkpoint's. Raises what store and checkpoint raise; the next start compares.
+    """
+    await inspection.mend_projections(store)
+    before, now = store_state.read(folder), await inspection.inspect(store)
+    if ledger.stats()["seq"]:
+        token = before.clean_stop if before is not None else ""
+        known = await inspection.knows_token(store, token)
+        doubts = store_state.doubts(before, now, token_known=known)
+        if doubts.reasons:
+            await _compare(store, ledger, doubts)
+    # From here on only a clean end spares the next start the comparison.
+    store_state.write(folder, now)
+
+
+async def end(store: client.Store, folder: Path, run_name: str) -> None:
+    """A clean end: leave the same token in store and checkpoint.
+
+    Not where the tables are no longer those of the beginning, or the store is away: then the next
+    start compares.
+    """
+    try:
+        before, now = store_state.read(folder), await inspection.inspect(store)
+        if before is None or store_state.changes(before, now):
+            return
+        token = await inspection.leave_token(store, run_name)
+        store_state.write(folder, await inspection.inspect(store, clean_stop=token))
+    except errors.BackfillError as error:
+        log.warning("run.end_not_noted", error=str(error))
+
+
+async def emptied(store: client.Store, folder: Path) -> None:
+    """The tables were emptied on purpose, and the checkpoint knows: that is no loss."""
+    before = store_state.read(folder)
+    if before is not None:
+        state = await inspection.inspect(store, clean_stop=before.clean_stop)
+        store_state.write(folder, state)
+
+
+async def _compare(store: client.Store, ledger: ledgers.Ledger, doubts: store_state.Doubts) -> None:
+    log.info("store.compare", reasons=doubts.reasons)
+    reasons = "; ".join(doubts.reasons)
+    print(f"comparing receipts with the tables: {reasons}", file=sys.stderr)
+    async with receipt_table.filled(store, ledger) as table:
+        numbers, lists = await losses.gone(store, table, harmed=doubts.harmed)
+    lost: dict[str, list[str]] = defaultdict(list)
+    for number, held in enumerate(receipt_table.all_units(ledger), 1):
+        if number in numbers:
+            lost[held.unit.kind] += held.unit.keys
+    for kind, keys in lost.items():
+        await _fetch_again(store, ledger, kind, list(dict.fromkeys(keys)))
+    for kind in _LISTS if lists else ():
+        ledger.forget(kind)
+    await ledger.sync()
+    _tell({kind: len(set(keys)) for kind, keys in lost.items()}, lists=lists)
+
+
+async def _fetch_again(
+    store: client.Store, ledger: ledgers.Ledger, kind: str, keys: list[str]
+) -> None:
+    """The plan first: a crash before the checkpoint follows leaves rows that look like set back by
+    hand, and the run takes those for what they are."""
+    if kind in plan_table.TABLES:
+        plan = plan_table.PlanTable(store)
+        if not any((await plan.counts(kind)).values()):
+            rows = [plan_table.PlanRow(key, rank) for rank, key in enumerate(keys, 1)]
+            await plan.add(kind, rows)
+            log.warning("plan.was_empty", kind=kind, keys=len(keys))
+        await plan.reopen(kind, keys)
+    ledger.forget(kind, keys)
+
+
+def _tell(lost: dict[str, int], *, lists: bool) -> None:
+    log.info("store.compared", lost=lost, lists_again=lists)
+    if not lost and not lists:
+        print("  nothing is missing", file=sys.stderr)
+        return
+    counts = [f"{count:,} {kind}" for kind, count in lost.items()]
+    counts += ["the lists of markets and events"] if lists else []
+    print(f"  rows are missing and are fetched again: {', '.join(counts)}", file=sys.stderr)

@@ -1,0 +1,100 @@
+"""The state of the tables of fetched rows, by which a loss is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+from polybackfill.store import client
+from polybackfill.work import store_state
+
+# Never hold fewer rows than before, whatever is merged: no row of theirs comes twice.
+_GROWING = ("external_trades_raw", "wallet_activity_raw")
+TABLES = (
+    *_GROWING,
+    "quarantine",
+    "api_market_rows",
+    "api_event_rows",
+    "api_position_rows",
+    "api_resolution_rows",
+    "landed_keys",
+    "landed_positions",
+)
+_STATE = """
+SELECT name, toString(uuid) AS uuid, ifNull(total_rows, 0) AS rows, broken
+FROM (
+    SELECT name, uuid, total_rows FROM system.tables
+    WHERE database = currentDatabase() AND name IN {names:Array(String)}
+) AS there
+LEFT JOIN (
+    SELECT table AS name, countIf(startsWith(reason, 'broken') OR reason = 'unexpected') AS broken
+    FROM system.detached_parts WHERE database = currentDatabase() GROUP BY name
+) AS detached USING (name)
+SETTINGS join_use_nulls = 0
+"""
+_TORN = """
+SELECT DISTINCT table, name AS projection FROM system.projection_parts
+WHERE database = currentDatabase() AND active AND is_broken
+"""
+_LEFT_BEFORE = "SELECT count() AS n FROM clean_stops WHERE token = {token:UUID}"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_S = 60  # a server tells since how many seconds it runs
+
+
+async def inspect(store: client.Store, *, clean_stop: str = "") -> store_state.StoreState:
+    """The tables as they are now. Raises what the store raises."""
+    found = await store.rows(_STATE, parameters={"names": list(TABLES)})
+    tables = {
+        row["name"]: store_state.Table(
+            uuid=row["uuid"],
+            least_rows=row["rows"] if row["name"] in _GROWING else 0,
+            broken_parts=row["broken"],
+        )
+        for row in found
+    }
+    return store_state.StoreState(clean_stop=clean_stop, boot=await _boot(store), tables=tables)
+
+
+async def leave_token(store: client.Store, run_name: str) -> str:
+    """Note in the store that a run has ended cleanly; what its checkpoint is to remember."""
+    token = str(uuid.uuid4())
+    await store.command(
+        "INSERT INTO backfill_meta (run_name, clean_stop) SELECT {run_name:String}, {token:UUID}",
+        parameters={"run_name": run_name, "token": token},
+    )
+    return token
+
+
+async def knows_token(store: client.Store, token: str) -> bool:
+    """Was this token left in the store?"""
+    if not token:
+        return False
+    (row,) = await store.rows(_LEFT_BEFORE, parameters={"token": token})
+    return bool(row["n"])
+
+
+async def mend_projections(store: client.Store) -> list[str]:
+    """Make projections anew that a power cut tore; the tables they belong to.
+
+    ClickHouse does not sync them with the part they come with, and reads the part without them
+    afterwards: right and slow, and it merges such parts with no other.
+    """
+    torn = await store.rows(_TORN)
+    for row in torn:
+        await store.command(
+            f"ALTER TABLE {row['table']} MATERIALIZE PROJECTION {row['projection']}"
+        )
+    return [row["table"] for row in torn]
+
+
+async def _boot(store: client.Store) -> str:
+    """Which start of the embedded store's machine, or of the server, this is."""
+    if store.address.embedded:
+        try:
+            return (await asyncio.to_thread(_BOOT_ID.read_text)).strip()
+        except OSError:  # not on every system
+            return ""
+    sql = "SELECT intDiv(toUnixTimestamp(now()) - toUInt32(uptime()), {step:UInt32}) AS minute"
+    (row,) = await store.rows(sql, parameters={"step": _START_S})
+    return str(row["minute"])
