@@ -60,7 +60,7 @@ async def leave_token(store: client.Store, run_name: str) -> str:
     """Note in the store that a run has ended cleanly; what its checkpoint is to remember."""
     token = str(uuid.uuid4())
     await store.command(
-        "INSERT INTO backfill_meta (run_name, clean_stop) SELECT {run_name:String}, {token:UUID}",
+        "INSERT INTO clean_stops (run_name, token) SELECT {run_name:String}, {token:UUID}",
         parameters={"run_name": run_name, "token": token},
     )
     return token

@@ -63,15 +63,18 @@ class Landings:
     async def prepare(self, table: str) -> None:
         """Before an insert: the path is whole. Views that are gone or changed are made anew.
 
-        Raises errors.Stop when a table is missing.
+        Raises errors.Stop when a table that holds rows is missing, and errors.Retry while another
+        program is making the views.
         """
         if table in self._known or table not in definitions.views():
             return
         await self._mend(table)
         found = await self._uuids(table)
         missing = [name for name in _names(table) if name not in found]
+        if lost := [name for name in missing if name in _targets(table)]:
+            raise self._lost(lost)
         if missing:
-            raise self._lost(missing)
+            raise errors.Retry(f"{', '.join(missing)} of the store at {self._place} is not there")
         self._known[table] = Path(found)
 
     async def verify(self, table: str) -> None:
@@ -114,7 +117,8 @@ class Landings:
                 continue
             log.warning("store.view_made_anew", view=view.name, was_there=row is not None)
             where = definitions.on_cluster(self._cluster)
-            await self._command(f"DROP TABLE IF EXISTS {view.name} {where} SYNC")
+            if row is not None:
+                await self._command(f"DROP TABLE IF EXISTS {view.name} {where} SYNC")
             await self._command(view.statement)
 
     async def _as_defined(self, view: definitions.View, row: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ number of units.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,43 +16,52 @@ from polybackfill.work import units as kinds
 
 # Rows of each key, as the receipts of both kinds count them.
 _STORED = """
-    SELECT 'conditions' AS kind, condition_id AS key, count() AS rows
+    SELECT 'conditions' AS kind, condition_id AS key, count() AS rows,
+        toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
     FROM external_trades_raw GROUP BY key
     UNION ALL
-    SELECT 'wallets' AS kind, key, sum(rows) AS rows FROM (
-        SELECT wallet_address AS key, count() AS rows FROM external_trades_raw GROUP BY key
+    SELECT 'wallets' AS kind, key, sum(rows) AS rows, max(newest) AS newest FROM (
+        SELECT wallet_address AS key, count() AS rows,
+            toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
+        FROM external_trades_raw GROUP BY key
         UNION ALL
-        SELECT wallet_address AS key, count() AS rows FROM wallet_activity_raw GROUP BY key
+        SELECT wallet_address AS key, count() AS rows,
+            toInt64(toUnixTimestamp(max(activity_timestamp))) AS newest
+        FROM wallet_activity_raw GROUP BY key
     ) GROUP BY key
 """
 # A unit of several keys is expected as a whole: its receipt counts the rows of all of them.
 _COUNTED = f"""AS SELECT unit, any(of_kind) AS kind, groupArray(3)(concat('0x', key)) AS keys,
-    any(receipt.rows) AS counted, sum(stored.rows) AS found
+    any(receipt.rows) AS counted, sum(stored.rows) AS found,
+    found > counted OR max(stored.newest) > any(last) AS later
 FROM (
-    SELECT unit, kind, kind AS of_kind, key, rows FROM {{units}}
+    SELECT unit, kind, kind AS of_kind, key, rows, ifNull(last_second, 0) AS last FROM {{units}}
     WHERE state IN {{states}} AND (whole OR state = 'open') AND NOT partial
         AND kind IN ('conditions', 'wallets')
 ) AS receipt
 LEFT JOIN ({_STORED}) AS stored USING (kind, key)
 GROUP BY unit
 """
-_SHORT = "SELECT * FROM {sums} WHERE found < counted ORDER BY counted - found DESC, keys"
+_SHORT = (
+    "SELECT * EXCEPT later FROM {sums} WHERE found < counted ORDER BY counted - found DESC, keys"
+)
 # Rows that came later, by the other kind or by a walk of their own, would hide a loss. Of units
-# whose keys have more rows than were counted, and of the newest window of each key, those are
-# counted of which the receipt speaks: inside its window, up to the last second that it saw. A walk
-# that was taken up again may have counted a row twice.
+# whose keys have more rows or later ones than were counted, and of windows, those are counted of
+# which the receipt speaks: inside its window, up to the last second that it saw.
 _IN_TIME = f"""
 SELECT unit, key, rows, ifNull(since, 0) AS first,
     least(ifNull(until, {2**62}), ifNull(last_second, {2**62})) AS last
 FROM {{units}}
-WHERE kind = '{{kind}}' AND state = 'done' AND NOT partial AND attempts = 1 AND rows > 0
-    AND unit IN (
-        SELECT unit FROM {{sums}} WHERE found > counted
-        UNION ALL
-        SELECT unit FROM {{units}} WHERE (key, until) IN (
-            SELECT key, max(until) FROM {{units}}
-            WHERE kind = '{{kind}}' AND state = 'done' AND NOT whole GROUP BY key))
+WHERE kind = '{{kind}}' AND state = 'done' AND NOT partial AND rows > 0 AND attempts <= {{attempts}}
+    AND unit IN (SELECT unit FROM {{sums}} WHERE later UNION ALL {{windows}})
 """
+# For every night the newest windows will do: each joins on to those before.
+_NEWEST_WINDOWS = """
+SELECT unit FROM {units} WHERE (key, until) IN (
+    SELECT key, max(until) FROM {units}
+    WHERE kind = '{kind}' AND state = 'done' AND NOT whole GROUP BY key)
+"""
+_ALL_WINDOWS = "SELECT unit FROM {units} WHERE NOT whole"
 # The receipts are the smaller side, which the store keeps in memory.
 _SHORT_IN_TIME = f"""
 SELECT unit, '{{kind}}' AS kind, groupUniqArray(3)(concat('0x', key)) AS keys,
@@ -76,7 +85,6 @@ FROM wallet_activity_raw
 """,
 }
 _SHOWN, _ALL = 1_000, 1_000_000_000
-_BEGUN = ("done", "open")
 
 # Each complete reading of a wallet leaves a row, also when the wallet holds nothing.
 _POSITIONS = f"""
@@ -103,10 +111,11 @@ SELECT (SELECT count() FROM ({lost})) > 0
     OR (counted.1 > 0 AND (SELECT count() FROM api_market_rows) = 0)
     OR (counted.2 > 0 AND (SELECT count() FROM api_event_rows) = 0) AS lost
 """
-# Not compared by rows: units of which keys were forgotten, and rows that were set aside.
+# Not compared by rows: units that were begun, or of which keys were forgotten, and rows that were
+# set aside.
 _NOT_COMPARED = """
-SELECT DISTINCT unit FROM {units} WHERE state = 'done' AND partial
-    AND kind IN ('conditions', 'wallets')
+SELECT DISTINCT unit FROM {units}
+WHERE kind IN ('conditions', 'wallets') AND (state = 'open' OR (state = 'done' AND partial))
 """
 _SET_ASIDE = "SELECT DISTINCT unit FROM {units} WHERE rejected > 0"
 _TRADES_TABLES = frozenset({"external_trades_raw", "wallet_activity_raw"})
@@ -132,19 +141,35 @@ class Loss:
 
 
 async def short(
-    store: client.Store, units: str, *, states: Sequence[str] = ("done",), limit: int = _SHOWN
+    store: client.Store,
+    units: str,
+    *,
+    begun: bool = False,
+    thorough: bool = False,
+    limit: int = _SHOWN,
 ) -> list[Loss]:
     """Units of conditions and wallets of which the tables hold fewer rows than were counted, the
     worst first, `limit` of a sort at most. `units`: the table of receipts.
+
+    `begun`: also units that have not ended. `thorough`: also windows of earlier nights and walks
+    that were taken up again, which may have counted a row twice, so that one may be named that is
+    whole.
     """
-    listed = f"({', '.join(repr(state) for state in states)})"
+    states = "('done', 'open')" if begun else "('done')"
+    windows = _ALL_WINDOWS if thorough else _NEWEST_WINDOWS
     found: dict[int, Loss] = {}
-    async with scratch.table(
-        store, _COUNTED.format(units=units, states=listed), order="unit"
-    ) as sums:
+    counted = _COUNTED.format(units=units, states=states)
+    async with scratch.table(store, counted, order="unit") as sums:
         statements = [_SHORT.format(sums=sums)]
         statements += [
-            _SHORT_IN_TIME.format(units=units, sums=sums, kind=kind, rows=rows)
+            _SHORT_IN_TIME.format(
+                units=units,
+                sums=sums,
+                kind=kind,
+                rows=rows,
+                windows=windows.format(units=units, kind=kind),
+                attempts=_ALL if thorough else 1,
+            )
             for kind, rows in _ROWS.items()
         ]
         for statement in statements:
@@ -160,13 +185,15 @@ async def gone(
 
     `harmed`: tables that certainly have lost something: what cannot be compared counts as gone.
     """
-    found = {loss.unit for loss in await short(store, units, states=_BEGUN, limit=_ALL)}
+    thorough = bool(_TRADES_TABLES & set(harmed))
+    compared = await short(store, units, begun=True, thorough=thorough, limit=_ALL)
+    found = {loss.unit for loss in compared}
     statements = [_POSITIONS.format(units=units)]
     statements += [
         _BY_CONDITION.format(units=units, kind=kind, table=table, least=least)
         for kind, table, least in _FOUND_BY_CONDITION
     ]
-    if _TRADES_TABLES & set(harmed):
+    if thorough:
         statements.append(_NOT_COMPARED.format(units=units))
     if "quarantine" in harmed:
         statements.append(_SET_ASIDE.format(units=units))
