@@ -143,7 +143,8 @@ async def _old_holder(evidence: Evidence, condition: str, reach: int) -> tuple[s
         page = pages.data_page(await evidence.answer(endpoints.POSITIONS, asked))
     for row in page.rows:
         moment = pages.number_of(row.get("last_event_at"))
-        if 0 < moment < reach and pages.wallet_of(row):
+        is_answer = pages.condition_of(row) == condition
+        if 0 < moment < reach and is_answer and pages.wallet_of(row):
             return pages.wallet_of(row), int(moment)
     return "", 0
 

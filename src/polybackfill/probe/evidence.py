@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import re
 import urllib.parse
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from polybackfill.polymarket import answers, endpoints, replies, walk
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.
 _CONTRADICTS = (400, 404, 405, 410, 422)
+_URL = re.compile(r"^GET \S+?:? (?=answered |\w+:)")
 _LONGEST_WAIT_S = 3.0
 _TRIES = 2
 
@@ -159,7 +161,7 @@ class Evidence:
         try:
             document = orjson.loads(reply.body)
         except orjson.JSONDecodeError as problem:
-            raise errors.Retry(f"GET {reply.url}: not JSON: {problem}") from problem
+            raise errors.Retry(f"not JSON: {problem}") from problem
         source = answers.Source(route.path, reply.url, "probe", int(self._clock.now()))
         return Answer(route, reply.url, reply.body, reply.headers, document, source)
 
@@ -174,9 +176,14 @@ class Evidence:
                 await self._clock.sleep(min(problem.after_s or 1.0, _LONGEST_WAIT_S))
             except errors.GiveUp as problem:
                 if problem.status in _CONTRADICTS:
-                    raise Refused(route.host, problem.status, str(problem)) from problem
-                raise errors.Retry(str(problem)) from problem
+                    raise Refused(route.host, problem.status, without_url(problem)) from problem
+                raise errors.Retry(without_url(problem)) from problem
         raise AssertionError  # the last try returns or raises
+
+
+def without_url(problem: Exception) -> str:
+    """What a request met, without its URL: that stands beside it, and may hold a secret."""
+    return _URL.sub("", str(problem))
 
 
 def _text(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> str:

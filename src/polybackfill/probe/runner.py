@@ -21,6 +21,7 @@ from polybackfill.probe.evidence import (
     Refused,
     Unseen,
     note_requests,
+    without_url,
 )
 
 log = structlog.get_logger()
@@ -103,7 +104,7 @@ async def _finding(assumption: Assumption, evidence: Evidence, left_s: float) ->
     except Unseen as missing:
         verdict, seen = Verdict.UNSEEN, str(missing)
     except errors.Retry as trouble:
-        verdict, seen = Verdict.UNKNOWN, str(trouble)
+        verdict, seen = Verdict.UNKNOWN, without_url(trouble)
     except TimeoutError:
         verdict, seen = Verdict.UNKNOWN, "no answer in time"
     except errors.BackfillError:

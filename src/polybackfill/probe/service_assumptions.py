@@ -129,8 +129,7 @@ async def _errors(evidence: Evidence) -> str:
     feed = await samples.market_feed(evidence)
     _, first, small = await samples.small_pages(evidence, feed)
     refusal = await pages.refusal_of(evidence, small, first.cursor)
-    said = str(refusal).partition("answered")[2]
-    return pages.require("cursor" in said, said.strip(" "))
+    return pages.require("cursor" in str(refusal), str(refusal))
 
 
 async def _known_fields(evidence: Evidence) -> str:

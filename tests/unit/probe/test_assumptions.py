@@ -55,6 +55,7 @@ async def test_a_break_is_noticed(
     findings, _ = await probe(name)
     assert findings[name].verdict is Verdict.BROKEN, findings[name].seen
     assert findings[name].seen
+    assert sandbox.url not in findings[name].seen, "a base URL may hold a secret"
 
 
 async def test_a_break_is_noticed_among_all_others(probe: Probe, sandbox: harness.Sandbox) -> None:
@@ -81,6 +82,7 @@ async def test_transport_trouble_breaks_nothing(
     findings, requests = await probe(longest_s=0.3)
     verdicts = [one.verdict for one in findings.values()]
     assert Verdict.BROKEN not in verdicts
+    assert not [one.seen for one in findings.values() if sandbox.url in one.seen]
     assert verdicts.count(Verdict.UNKNOWN) > 0.9 * len(verdicts)
     assert requests <= runner.MAX_REQUESTS
 
