@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +17,19 @@ from polybackfill import errors
 
 from .conftest import NewDesk
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 BY_STATUS = "SELECT status, count() AS wallets FROM wallet_backfill_plan GROUP BY status"
 PENDING = "SELECT count() FROM wallet_backfill_plan WHERE status = 'pending'"
 ERRORS = (
     "SELECT wallet_address, error_message, last_run_at FROM wallet_backfill_plan "
     "WHERE status = 'error' ORDER BY last_run_at DESC"
 )
-RESET_STUCK = (
-    "ALTER TABLE wallet_backfill_plan UPDATE status = 'pending' WHERE status = 'in_progress'"
-)
+RESETS_OF_STUCK = {
+    "alter": "ALTER TABLE wallet_backfill_plan UPDATE status = 'pending' "
+    "WHERE status = 'in_progress'",
+    "update": "-- Reset wallets stuck in 'in_progress'\nUPDATE wallet_backfill_plan\n"
+    "SET status = 'pending', error_message = ''\nWHERE status = 'in_progress';",
+}
 PER_DAY = (
     "SELECT toDate(ingested_at) AS day, count() AS trades, uniqExact(wallet_address) AS wallets "
     "FROM external_trades_raw GROUP BY day ORDER BY day DESC LIMIT 7"
@@ -170,12 +178,13 @@ def test_one_wallet_set_back_by_hand_is_fetched_again(
     assert done.ids() == ids
 
 
+@pytest.mark.parametrize("reset", RESETS_OF_STUCK.values(), ids=RESETS_OF_STUCK)
 def test_stuck_wallets_set_back_by_hand_are_taken_by_the_next_run(
-    killed: desks.Desk, sandbox: harness.Sandbox
+    reset: str, killed: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
     before = killed.statuses()
     assert before["in_progress"] == 3
-    killed.call("sql", RESET_STUCK)
+    killed.call("sql", reset)
     after = killed.statuses()
     assert after == {"pending": before["pending"] + 3, "done": before["done"]}
     killed.call("run", "wallets")
@@ -213,3 +222,140 @@ def test_statements_answer_while_a_run_is_going_on(
     ended = daemon.end()
     ended.expect(0)
     desk.prove(sandbox)
+
+
+def _page() -> Iterator[tuple[str, str]]:
+    """The commands (`text`) and statements (`sql`) of docs/runbook.md, as they stand in it."""
+    language, block = "", []
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            if language == "sql":
+                yield "sql", "\n".join(block)
+            language, block = ("" if language else line[3:]), []
+        elif language == "sql":
+            block.append(line)
+        elif language == "text":
+            yield "text", line
+        elif line.startswith("| ") and not line.startswith("| runbook "):
+            for command in re.findall(r"`([^`]+)`", line.rsplit(" | ", 1)[1]):
+                yield "text", command
+
+
+def _execute(desk: desks.Desk, command: str) -> str:
+    """Type a command of the page; what it says. Its pauses are a thousandth of what is written."""
+    words = shlex.split(re.sub(r"^(?:nohup|watch -n 10) | > .*$", "", command))
+    if words[0] == "cat" or words[0].startswith("data/"):
+        return (desk.folder / words[-1]).read_text()
+    if words[0] != "polybackfill":
+        return ""
+    if "--sleep-ms" in words:
+        place = words.index("--sleep-ms") + 1
+        words[place] = str(int(words[place]) // 1000)
+    ended = desk.call(*words[1:], code=None, within_s=120)
+    assert ended.code == 0, f"{command}: exit {ended.code}\n{ended.out}\n{ended.err}"
+    return ended.out
+
+
+def test_every_line_of_the_page_works_in_the_order_of_the_page(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    """The runbook's commands and statements, translated: nothing is refused, nothing is lost."""
+    desk = new_desk()
+    desk.move_out()
+    desk.set(run_name="main")
+    desk.environment["AUTONOMOUS_TRADING_ENABLED"] = "true"
+    amounts = ", ".join(
+        f"('{wallet[2:]}', {1000 - rank})" for rank, wallet in enumerate(sandbox.wallets)
+    )
+    for table, columns in (
+        ("pm_trades", "wallet_address, collateral_amount"),
+        ("vw_trades_canonical", "wallet_address, usd_value"),
+    ):
+        desk.call("sql", f"INSERT INTO {table} ({columns}) VALUES {amounts}")
+    at_hand = {"WALLET": sandbox.wallets[0], "CONDITION": sandbox.conditions[0]}
+    told: dict[str, str] = {}
+    for language, text in _page():
+        if language == "sql":
+            told[text] = desk.call("sql", text).out
+        else:
+            for name, key in at_hand.items():
+                text = text.replace(name, key)  # noqa: PLW2901
+            told[text] = _execute(desk, text)
+    assert len(told) > 50
+
+    tables = next(said for text, said in told.items() if "system.tables" in text)
+    assert tables.split() == [
+        "name", "external_trades_raw", "pm_trades_with_external", "wallet_backfill_plan",
+    ]  # fmt: skip
+    assert "proven complete" in told["cat data/EXTERNAL_COVERAGE_STATUS.md"].lower()
+    several = next(said for text, said in told.items() if "-- Error wallets" in text)
+    assert len(several.splitlines()) == 4 * 2 + 11 + 1, "a header for each"
+    assert desk.statuses() == {"done": len(sandbox.wallets)}
+    backed_up = "SELECT external_trade_id FROM external_trades_raw_backup"
+    assert desk.sql(f"{backed_up} EXCEPT SELECT external_trade_id FROM external_trades_raw") == []
+    assert desk.sql(DUPLICATES) == []
+    truth = sandbox.truth()["trades"]
+    stored = desk.state()["trades"]
+    assert (stored["rows"], stored["digest"]) == (truth["rows"], truth["digest"])
+
+
+def test_ten_by_ten_through_a_window_and_through_another(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    """`--limit 10` with --since and --until takes the next ten, again and again."""
+    desk = new_desk()
+    wallets = desks.bare(sandbox.wallets[:25])
+    desk.plan_keys(*wallets)
+    windows = (("2022-01-01", "2024-12-31"), ("2025-01-01", "2026-12-31"))
+    for since, until in windows:
+        taken = []
+        for _ in range(3):
+            words = ("run", "wallets", "--limit", 10, "--since", since, "--until", until)
+            assert desk.json(*words)["exit_code"] == 0
+            receipts = desk.json("check", "receipts", "wallets", "--limit", 1000)["receipts"]
+            first = int(dt.datetime.fromisoformat(f"{since}T00:00:00+00:00").timestamp())
+            mine = [one for one in receipts if one["window"][0] == first]
+            seen = [one["keys"][0][2:] for one in mine]
+            taken.append(seen)
+        assert [len(seen) for seen in taken] == [10, 20, 25]
+        assert sorted(taken[-1]) == sorted(wallets)
+    assert "nothing to do" in desk.call(*words).out
+    assert desk.statuses() == {"pending": 25}, "a window proves no whole history"
+    desk.call("run", "wallets", "--skip", 20, "--limit", 10)
+    assert [row["status"] for row in desk.plan_of().values()] == ["pending"] * 20 + ["done"] * 5
+
+
+def test_statuses_set_by_hand_are_what_the_next_run_goes_by(
+    new_desk: NewDesk, sandbox: harness.Sandbox
+) -> None:
+    """Wallets and conditions, done, in error or to skip; pending also for what is typed."""
+    desk = new_desk()
+    wallets, conditions = desks.bare(sandbox.wallets[:4]), desks.bare(sandbox.conditions[:2])
+    desk.plan_keys(*wallets, *conditions)
+    for status, wallet in zip(("done", "error", "skip"), wallets, strict=False):
+        desk.call(
+            "sql",
+            f"UPDATE wallet_backfill_plan SET status = '{status}', error_message = 'by hand' "
+            f"WHERE wallet_address = '{wallet}'",
+        )
+    desk.call("run", "wallets", "conditions", code=None)
+    assert [desk.plan_of()[key]["status"] for key in wallets] == ["done", "error", "skip", "done"]
+    assert sandbox.asked() == {"activity": 1, "trades": sandbox.asked()["trades"]}
+    receipts = desk.json("check", "receipts", "wallets")["receipts"]
+    assert [one["keys"] for one in receipts] == [[f"0x{wallets[3]}"]]
+
+    sandbox.reset()
+    assert desk.json("run", "--wallet", wallets[3])["parts"]["wallets"]["units"] == 1
+    assert sandbox.asked() == {}, "it is done already"
+    for table, key, column in (
+        ("wallet", wallets[3], "wallet_address"),
+        ("condition", conditions[1], "condition_id"),
+    ):
+        desk.call(
+            "sql",
+            f"UPDATE {table}_backfill_plan SET status = 'pending' WHERE {column} = '{key}'",
+        )
+    desk.call("run", "--wallet", wallets[3], "--condition-id", conditions[1])
+    assert set(sandbox.asked()) == {"activity", "trades"}, "both are fetched again"
+    assert desk.plan_of()[wallets[3]]["status"] == "done"
+    assert {row["status"] for row in desk.plan_of("condition").values()} == {"done"}

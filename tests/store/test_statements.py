@@ -110,3 +110,17 @@ def test_a_quoted_text_ends_where_it_should(text: str) -> None:
 )
 def test_an_update_without_a_condition_is_of_every_row(sql: str, sent: str | None) -> None:
     assert statements.with_where(sql) == (sql if sent is None else sent)
+
+
+@pytest.mark.parametrize(
+    ("sql", "parts"),
+    [
+        ("SELECT 1", ["SELECT 1"]),
+        ("-- one\nSELECT 1;\n\n-- two\nSELECT ';';", ["-- one\nSELECT 1", "-- two\nSELECT ';'"]),
+        ("SELECT 1; -- the end;", ["SELECT 1"]),
+        ("INSERT INTO t FORMAT CSV\n1;2;'", ["INSERT INTO t FORMAT CSV\n1;2;'"]),
+        ("/* ; */ DROP TABLE t;;", ["/* ; */ DROP TABLE t"]),
+    ],
+)
+def test_a_text_may_hold_several_statements(sql: str, parts: list[str]) -> None:
+    assert statements.split(sql) == parts

@@ -27,8 +27,9 @@ def sql(arguments: argparse.Namespace) -> int:
 
 async def _sql(chosen: settings.Settings, statement: str, fmt: str) -> None:
     async with context.open_store(chosen) as store:
-        async for piece in store.stream(statements.with_where(statement), fmt):
-            sys.stdout.buffer.write(piece)
+        for one in statements.split(statement):
+            async for piece in store.stream(statements.with_where(one), fmt):
+                sys.stdout.buffer.write(piece)
         sys.stdout.flush()
 
 

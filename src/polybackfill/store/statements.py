@@ -83,6 +83,22 @@ def first_word(sql: str) -> str:
     return match.group(1).upper() if match else ""
 
 
+def split(sql: str) -> list[str]:
+    """The statements of a text, as they stand between semicolons; an INSERT with its rows is one,
+    whatever the rows hold.
+    """
+    if first_word(sql) == "INSERT" and data_insert(sql) is not None:
+        return [sql]
+    bare = _TEXTS.sub(_blanked, sql)
+    ends = [*(at for at, char in enumerate(bare) if char == ";"), len(bare)]
+    begins = [0, *(at + 1 for at in ends[:-1])]
+    return [
+        sql[begin:end].strip()
+        for begin, end in zip(begins, ends, strict=True)
+        if bare[begin:end].strip()
+    ]
+
+
 def with_where(sql: str) -> str:
     """The statement; an UPDATE without a condition, which ClickHouse refuses, changes every row."""
     if first_word(sql) != "UPDATE":
