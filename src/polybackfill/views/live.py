@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,11 +26,26 @@ async def show(current: Callable[[], dict[str, Any]], *, every_s: float = 60.0) 
         while True:
             print(line(current()), file=sys.stderr, flush=True)
             await asyncio.sleep(every_s)
-    with terminal.bottom_line() as bottom:
+    with terminal.bottom_line() as bottom, _resizes() as resized:
         while True:
+            resized.clear()
             columns = terminal.width(sys.stderr)
             bottom.draw(line(current(), columns and columns - 1))
-            await asyncio.sleep(_REDRAW_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(resized.wait(), _REDRAW_S)
+
+
+@contextlib.contextmanager
+def _resizes() -> Iterator[asyncio.Event]:
+    """Set when the terminal has changed its width, which breaks the line that stands there."""
+    resized, loop = asyncio.Event(), asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # no signals in this place
+        loop.add_signal_handler(signal.SIGWINCH, resized.set)
+    try:
+        yield resized
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.remove_signal_handler(signal.SIGWINCH)
 
 
 def line(picture: dict[str, Any], columns: int | None = None) -> str:
