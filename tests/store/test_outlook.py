@@ -52,11 +52,13 @@ async def test_open_markets_are_read_again_until_they_have_been_read_closed(
     assert (ahead.markets, ahead.open_again, ahead.unresolved) == (3, 1, 3)
 
     async def listed(began: int) -> list[tuple[int, list[str]]]:
-        return [found async for found in again.listed(migrated, again.MARKETS, began)]
+        return [
+            found async for found in again.listed(migrated, again.MARKETS, began=began, now=began)
+        ]
 
     since = (NOW - 3_600 - again.LATE_S) // DAY_S * DAY_S
     assert await listed(BEGAN) == [(since, [condition(0), condition(1)])]
-    assert await again.count(migrated, again.MARKETS, BEGAN) == 2
+    assert await again.count(migrated, again.MARKETS, began=BEGAN, now=BEGAN) == 2
     assert await listed(NOW) == [], "read by the run that asks"
     ends = [plan_table.Extension(condition(n), since, BEGAN, BEGAN + 5) for n in (0, 1)]
     await plans.extend("conditions", ends, now=BEGAN + 5)
@@ -81,3 +83,38 @@ async def test_a_window_that_does_not_join_on_proves_nothing(migrated: client.St
         "FROM condition_backfill_plan"
     )
     assert rows == [{"read_until": NOW - 3_600, "ran": NOW}]
+
+
+async def test_a_portion_of_a_plan_is_counted_in_its_order(migrated: client.Store) -> None:
+    plans = plan_table.PlanTable(migrated)
+    sizes = [5_000, 300, 20, 1]
+    rows = [
+        plan_table.PlanRow(f"{number:040x}", number + 1, trade_count=size)
+        for number, size in enumerate(sizes)
+    ]
+    await plans.add("wallets", rows)
+
+    async def planned(**bounds: int) -> tuple[int, int | None, int]:
+        chosen = outlook.Bounds(**bounds)
+        ahead = await outlook.of(migrated, everything=False, bounds=chosen)
+        return ahead.wallets, ahead.wallet_rows, ahead.holders
+
+    assert await planned() == (4, 5_321, 4)
+    assert await planned(limit=1) == (1, 5_000, 1)
+    assert await planned(limit=2, skip=1) == (2, 320, 2)
+    assert await planned(skip=9) == (0, 0, 0)
+    assert await planned(windowed=True) == (4, None, 4), "nobody knows what lies in a window"
+
+
+async def test_of_keys_without_a_size_the_rows_are_unknown(migrated: client.Store) -> None:
+    plans = plan_table.PlanTable(migrated)
+    await plans.add("wallets", [plan_table.PlanRow(f"{1:040x}", 1)])
+    ahead = await outlook.of(migrated, everything=False)
+    assert (ahead.wallets, ahead.wallet_rows) == (1, None)
+
+
+async def test_of_the_whole_exchange_a_limit_takes_a_part(migrated: client.Store) -> None:
+    ahead = await outlook.of(migrated, everything=True, bounds=outlook.Bounds(limit=29_000))
+    assert (ahead.wallets, ahead.holders, ahead.conditions) == (29_000, 29_000, 29_000)
+    assert ahead.wallet_rows == outlook.PUBLISHED_ROWS // 100
+    assert ahead.markets == outlook.PUBLISHED_MARKETS, "lists are read whole"

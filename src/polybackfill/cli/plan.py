@@ -31,6 +31,14 @@ def add(commands: menu.Menu) -> None:
     estimate.add_argument(
         "--everything", action="store_true", help="as of `run --everything`, also beside a list"
     )
+    estimate.add_argument("--limit", type=int, metavar="N", help="as of `run --limit N`")
+    estimate.add_argument("--skip", type=int, metavar="N", help="as of `run --skip N`")
+    estimate.add_argument("--since", metavar="DATE", help="as of `run --since DATE`")
+    estimate.add_argument(
+        "--until",
+        metavar="DATE|HH:MM",
+        help="as of `run --until`; with a time of day also what will be done by then",
+    )
     menu.takes_json(show, estimate)
     _add_reset(actions)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from polybackfill import errors, formats, settings, terminal
@@ -15,19 +16,28 @@ from polybackfill.store import client as stores
 from polybackfill.store import outlook
 from polybackfill.views import estimate as estimates
 from polybackfill.views import tables
+from polybackfill.work import units, window
+
+NIGHT_S = 8 * 3_600.0
 
 
 def estimate(arguments: argparse.Namespace) -> int:
     """The command: what a run of these parts would cost. Nothing is fetched."""
     chosen = context.settings_of(arguments)
-    decides = not (arguments.parts or arguments.everything)
-    asked = words.Asked(parts=words.parts_of(arguments.parts), plan_decides=decides)
-    document, found, ahead = context.run(_read(chosen, asked))
+    stop_at = window.stop_time(arguments.until, time.time())
+    asked = words.Asked(
+        parts=words.parts_of(arguments.parts),
+        window=window.parse(arguments.since, None if stop_at else arguments.until),
+        stop_at=stop_at,
+        plan_decides=not (arguments.parts or arguments.everything),
+    )
+    document, found = context.run(_read(chosen, asked))
     if arguments.json:
         context.print_json(document)
     else:
-        print(document["scope"])
-        show(found, ahead, document, sys.stdout)
+        if document["scope"]:
+            print(document["scope"])
+        show(found, document, sys.stdout)
     return errors.EXIT_OK
 
 
@@ -35,66 +45,96 @@ async def of(
     store: stores.Store,
     asked: words.Asked,
     budgets: Mapping[str, endpoints.Budget],
-    share: float,
-) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
-    """The estimate as a document, as lines, and what it was made from."""
-    ahead = await outlook.of(store, everything=asked.everything, listed_only=asked.listed_only)
-    found = estimates.lines(asked.kinds, ahead, budgets, share)
-    last = estimates.last(found)
-    return (
-        {
-            "parts": [dataclasses.asdict(line) for line in found],
-            "hours": round(estimates.hours(found, budgets, share), 4),
-            "requests": sum(line.requests for line in found),
-            "bytes": sum(line.bytes for line in found),
-            "ends_last": None if last is None else last.route,
-            "published_sizes": list(ahead.published),
-        },
-        found,
-        ahead,
+    backfill: settings.Backfill,
+) -> tuple[dict[str, Any], list[estimates.Line]]:
+    """The estimate as a document and as lines. What nobody knows is None, and named."""
+    bounds = outlook.Bounds(
+        limit=backfill.limit,
+        skip=backfill.skip,
+        listed_only=asked.listed_only,
+        windowed=asked.window != units.FULL_HISTORY,
     )
+    ahead = await outlook.of(store, everything=asked.everything, bounds=bounds)
+    found = estimates.lines(asked.kinds, ahead, budgets, backfill.share)
+    last = estimates.last(found)
+    requests = sum(line.requests for line in found)
+    unknown = [line.kind for line in found if line.rows is None]
+    document: dict[str, Any] = {
+        "parts": [dataclasses.asdict(line) for line in found],
+        "hours": round(estimates.hours(found, budgets, backfill.share), 4),
+        "requests": requests,
+        "bytes": sum(line.bytes or 0 for line in found),
+        "ends_last": None if last is None else last.route,
+        "published_sizes": list(ahead.published),
+        "unknown_rows": unknown,
+        "one_night": _within(found, NIGHT_S, requests),
+        "until": None,
+    }
+    if asked.stop_at is not None:
+        left_s = max(0.0, asked.stop_at - time.time())
+        document["until"] = {"at": asked.stop_at, **_within(found, left_s, requests)}
+    return document, found
 
 
-def show(
-    found: Sequence[estimates.Line],
-    ahead: outlook.Outlook,
-    document: Mapping[str, Any],
-    out: TextIO,
-) -> None:
-    """The estimate as a table."""
+def _within(found: Sequence[estimates.Line], seconds: float, requests: int) -> dict[str, Any]:
+    done = estimates.within(found, seconds)
+    return {
+        "seconds": round(seconds),
+        "requests": done,
+        "share": done / requests if requests else None,
+    }
+
+
+def show(found: Sequence[estimates.Line], document: Mapping[str, Any], out: TextIO) -> None:
+    """The estimate as a table; the limits of each part are in the document alone."""
     rows = [
         {
             "part": line.kind,
             "units": line.units,
             "requests": line.requests,
-            "rows": line.rows,
-            "disk": formats.size(line.bytes),
+            "rows": "unknown" if line.rows is None else line.rows,
+            "disk": "unknown" if line.bytes is None else formats.size(line.bytes),
             "at its limit": formats.duration(line.hours * 3600),
-            "limit of": line.route,
         }
         for line in found
     ]
-    for text in tables.lines(rows, terminal.width(out)):
+    for text in [*tables.lines(rows, terminal.width(out)), *_told(document)]:
         print(text, file=out)
+
+
+def _told(document: Mapping[str, Any]) -> Iterator[str]:
+    least = "at least " if document["unknown_rows"] else ""
     duration = formats.duration(document["hours"] * 3600)
-    print(
-        f"{document['requests']:,} requests, about {duration} on this host, "
-        f"{formats.size(document['bytes'])} on disk; {document['ends_last']} ends last",
-        file=out,
+    yield (
+        f"{least}{document['requests']:,} requests, {least}{duration} on one address, "
+        f"{least}{formats.size(document['bytes'])} on disk; {document['ends_last']} ends last"
     )
-    if ahead.published:
-        print(
-            "sizes as published in mid-2026, until the lists are read: "
-            + ", ".join(name.replace("_", " ") for name in ahead.published),
-            file=out,
-        )
+    if until := document["until"]:
+        yield f"until {window.local_text(until['at'])}: {_done(until, least)}"
+    elif document["hours"] * 3600 > NIGHT_S:
+        yield f"one night of {formats.duration(NIGHT_S)}: {_done(document['one_night'], least)}"
+    if document["unknown_rows"]:
+        parts = ", ".join(document["unknown_rows"])
+        yield f"unknown: the rows of {parts}; nobody has counted them, or a window is asked for"
+    if document["published_sizes"]:
+        names = ", ".join(name.replace("_", " ") for name in document["published_sizes"])
+        yield f"sizes as published in mid-2026, until the lists are read: {names}"
+
+
+def _done(period: Mapping[str, Any], least: str) -> str:
+    """Of requests whose number is not known the share is the most it can be."""
+    most = "at most " if least else ""
+    return (
+        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them; "
+        "what is largest comes first, and the next night goes on there"
+    )
 
 
 async def _read(
     chosen: settings.Settings, asked: words.Asked
-) -> tuple[dict[str, Any], list[estimates.Line], outlook.Outlook]:
+) -> tuple[dict[str, Any], list[estimates.Line]]:
     budgets = context.budgets(chosen)
     async with context.open_store(chosen, migrate=True) as store:
         asked, scope = await scopes.of(store, asked)
-        document, found, ahead = await of(store, asked, budgets, chosen.backfill.share)
-        return {"scope": scope, **document}, found, ahead
+        document, found = await of(store, asked, budgets, chosen.backfill)
+        return {"scope": scope, **document}, found

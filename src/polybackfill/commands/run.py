@@ -272,9 +272,10 @@ class Run:
         store = self._ground.store
         if store is None or not (self._asked.everything or self._asked.listed_only):
             return
-        share = self._chosen.backfill.share
-        document, found, ahead = await estimate.of(store, self._asked, self._budgets, share)
-        estimate.show(found, ahead, document, sys.stderr)
+        document, found = await estimate.of(
+            store, self._asked, self._budgets, self._chosen.backfill
+        )
+        estimate.show(found, document, sys.stderr)
 
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
         await pictures.tick()

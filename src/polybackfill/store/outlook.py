@@ -18,27 +18,53 @@ _COUNTS = """
 SELECT
     (SELECT uniqExact(condition_id) FROM api_market_rows) AS markets,
     (SELECT uniqExact(event_id) FROM api_event_rows) AS events,
-    (SELECT count() FROM condition_backfill_plan
-        WHERE status IN ('pending', 'in_progress') AND {which}) AS conditions,
     (SELECT count() FROM condition_backfill_plan WHERE status = 'done'
         AND condition_id IN (SELECT condition_id FROM api_market_rows WHERE NOT closed))
         AS open_again,
     (SELECT uniqExact(condition_id) FROM api_resolution_rows WHERE status = 'resolved') AS resolved,
-    (SELECT sum(trade_count) FROM condition_backfill_plan
-        WHERE status IN ('pending', 'in_progress') AND {which}) AS condition_rows,
-    (SELECT count() FROM wallet_backfill_plan) AS planned_wallets,
-    (SELECT count() FROM wallet_backfill_plan
-        WHERE status IN ('pending', 'in_progress') AND {which}) AS wallets,
-    (SELECT sum(trade_count) FROM wallet_backfill_plan
-        WHERE status IN ('pending', 'in_progress') AND {which}) AS wallet_rows
+    (SELECT count() FROM wallet_backfill_plan) AS planned_wallets
 """
+_PLANNED = """
+SELECT count() AS keys, sum(trade_count) AS rows FROM
+(
+    SELECT trade_count FROM {table} WHERE toString(status) IN {statuses} AND {which}
+    ORDER BY priority_rank, {key} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
+)
+"""
+_OPEN = ("pending", "in_progress")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What of it a run shall take: `limit` keys of each part behind the first `skip`, of the plans
+    only what somebody listed (`listed_only`), `windowed`: not the whole history.
+    """
+
+    limit: int | None = None
+    skip: int = 0
+    listed_only: bool = False
+    windowed: bool = False
+
+    def cut(self, count: int) -> int:
+        """How many of `count` keys are taken."""
+        left = max(0, count - self.skip)
+        return left if self.limit is None else min(left, self.limit)
+
+    @property
+    def whole(self) -> bool:
+        """Every key."""
+        return self.limit is None and not self.skip
+
+
+EVERYTHING = Bounds()
 
 
 @dataclass(frozen=True)
 class Outlook:
     """Keys and rows still to fetch. `open_again`: markets that were read and are still open;
     `unresolved`: markets whose resolution is not stored. `published`: names of the figures nobody
-    has counted here.
+    has counted here. `condition_rows`, `wallet_rows`: None when nobody knows them, as of keys that
+    were listed without a size, or in a window of time.
     """
 
     markets: int
@@ -46,19 +72,16 @@ class Outlook:
     conditions: int
     open_again: int
     unresolved: int
-    condition_rows: int
+    condition_rows: int | None
     wallets: int
-    wallet_rows: int
+    wallet_rows: int | None
     holders: int
     published: tuple[str, ...]
 
 
-async def of(store: client.Store, *, everything: bool, listed_only: bool = False) -> Outlook:
-    """What a run has before it; `everything`: of the whole exchange, not only of the plans;
-    `listed_only`: of the plans only what somebody listed.
-    """
-    which = plan_table.IS_LISTED if listed_only else "true"
-    row = (await store.rows(_COUNTS.format(which=which)))[0]
+async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHING) -> Outlook:
+    """What a run has before it; `everything`: of the whole exchange, not only of the plans."""
+    row = (await store.rows(_COUNTS))[0]
     counted = {name: int(row[name]) for name in row}
     published: list[str] = []
 
@@ -68,27 +91,46 @@ async def of(store: client.Store, *, everything: bool, listed_only: bool = False
         published.append(name)
         return otherwise
 
-    lists_read = counted["markets"] > 0
-    conditions = counted["conditions"]
-    condition_rows = counted["condition_rows"]
-    if everything and not lists_read:
+    conditions, condition_rows = await _planned(store, "conditions", bounds)
+    if everything and not counted["markets"]:
         published += ["conditions", "condition_rows"]
-        conditions, condition_rows = PUBLISHED_MARKETS, PUBLISHED_ROWS
-    wallets, wallet_rows = counted["wallets"], counted["wallet_rows"]
-    holders = known("planned_wallets", PUBLISHED_WALLETS)
+        conditions = bounds.cut(PUBLISHED_MARKETS)
+        condition_rows = _part(PUBLISHED_ROWS, conditions, PUBLISHED_MARKETS, bounds)
+    wallets, wallet_rows = await _planned(store, "wallets", bounds)
+    holders = bounds.cut(known("planned_wallets", PUBLISHED_WALLETS))
     if "planned_wallets" in published:
         published += ["wallets", "wallet_rows"]
-        wallets, wallet_rows = PUBLISHED_WALLETS, PUBLISHED_ROWS
+        wallets = bounds.cut(PUBLISHED_WALLETS)
+        wallet_rows = _part(PUBLISHED_ROWS, wallets, PUBLISHED_WALLETS, bounds)
     markets = known("markets", PUBLISHED_MARKETS)
     return Outlook(
         markets=markets,
         events=known("events", PUBLISHED_EVENTS),
         conditions=conditions,
-        open_again=counted["open_again"] if everything else 0,
-        unresolved=max(0, markets - counted["resolved"]),
+        open_again=counted["open_again"] if everything and bounds.whole else 0,
+        unresolved=bounds.cut(max(0, markets - counted["resolved"])),
         condition_rows=condition_rows,
         wallets=wallets,
         wallet_rows=wallet_rows,
         holders=holders,
         published=tuple(published),
     )
+
+
+async def _planned(store: client.Store, kind: str, bounds: Bounds) -> tuple[int, int | None]:
+    """Keys of a plan that are still open, and their rows. In a window all keys are read again."""
+    table, key = plan_table.TABLES[kind]
+    statement = _PLANNED.format(
+        table=table,
+        key=key,
+        statuses=plan_table.STATUSES if bounds.windowed else _OPEN,
+        which=plan_table.IS_LISTED if bounds.listed_only else "true",
+    )
+    limit = 2**62 if bounds.limit is None else bounds.limit
+    (row,) = await store.rows(statement, parameters={"limit": limit, "skip": bounds.skip})
+    keys, rows = int(row["keys"]), int(row["rows"])
+    return keys, None if bounds.windowed or (keys and not rows) else rows
+
+
+def _part(rows: int, keys: int, of_keys: int, bounds: Bounds) -> int | None:
+    return None if bounds.windowed else rows * keys // of_keys

@@ -23,13 +23,15 @@ _POSITIONS_PER_WALLET = 20
 
 @dataclass(frozen=True)
 class Line:
-    """One kind of unit. `hours`: at its own limit, with everything else out of the way."""
+    """One kind of unit. `hours`: at its own limit, with everything else out of the way. Where
+    nobody knows the `rows`, requests and hours are the least it takes.
+    """
 
     kind: str
     units: int
     requests: int
-    rows: int
-    bytes: int
+    rows: int | None
+    bytes: int | None
     route: str
     hours: float
 
@@ -53,6 +55,15 @@ def hours(found: Sequence[Line], budgets: Mapping[str, endpoints.Budget], share:
     return max((_hours(count, budgets[name], share) for name, count in requests.items()), default=0)
 
 
+def within(found: Sequence[Line], seconds: float) -> int:
+    """Requests of these that so many seconds are enough for, side by side."""
+    hours_left = seconds / 3_600
+    return sum(
+        round(line.requests * min(1.0, hours_left / line.hours)) if line.hours else line.requests
+        for line in found
+    )
+
+
 def last(found: Sequence[Line]) -> Line | None:
     """The part that ends last."""
     return max(found, key=lambda line: line.hours, default=None)
@@ -67,7 +78,8 @@ def _line(
     count, requests, rows, row_bytes = _SIZES[kind](ahead)
     route = kinds.KINDS[kind].route
     slowest = max(_hours(requests, budgets[name], share) for name in route.budgets)
-    return Line(kind, count, requests, rows, rows * row_bytes, route.name, slowest)
+    size = None if rows is None else rows * row_bytes
+    return Line(kind, count, requests, rows, size, route.name, slowest)
 
 
 def _hours(requests: int, budget: endpoints.Budget, share: float) -> float:
@@ -83,7 +95,13 @@ def _spans() -> int:
     return 2 * sum(1 for _ in slices.sweep(clocks.SystemClock().now(), closed=True))
 
 
-_SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
+def _full_pages(rows: int | None) -> int:
+    """Pages before the last one of each key; 0 of rows that nobody knows."""
+    return (rows or 0) // endpoints.PAGE_ROWS
+
+
+# Units, requests, rows, bytes a row.
+_SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]] = {
     units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
     units.MARKETS: lambda a: (
         _spans() + _pages(a.markets, 2_000),
@@ -102,13 +120,13 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int, int]]] = {
         a.conditions + a.open_again,
         _pages(a.conditions, _KEYS_PER_BATCH)
         + _pages(a.open_again, _KEYS_PER_BATCH)
-        + a.condition_rows // endpoints.PAGE_ROWS,
+        + _full_pages(a.condition_rows),
         a.condition_rows,
         _TRADE_BYTES,
     ),
     units.WALLETS: lambda a: (
         a.wallets,
-        a.wallets + a.wallet_rows // endpoints.PAGE_ROWS,
+        a.wallets + _full_pages(a.wallet_rows),
         a.wallet_rows,
         # most of what a wallet walk brings the market walks have brought already
         0,
