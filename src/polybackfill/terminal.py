@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TextIO, cast
 _WIDTH = 80
 # Control characters, what turns the direction of writing, and what is a line end to some readers.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 _PIECES = re.compile(r"\s*\S+")
 _REPLACEMENT = "\ufffd"
 _ERASE_TO_END = "\x1b[J"
@@ -29,6 +30,11 @@ _UP = "\x1b[A"
 def visible(text: str) -> str:
     """The text without anything a terminal would obey; line ends and tabs stay."""
     return _UNSAFE.sub(_REPLACEMENT, text)
+
+
+def visible_bytes(content: bytes) -> bytes:
+    """The same of UTF-8 that is passed on piece by piece, as a store's answer."""
+    return _UNSAFE_BYTES.sub(b"?", content)
 
 
 def visible_line(text: str) -> str:

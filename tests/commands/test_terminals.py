@@ -79,3 +79,18 @@ sys.stdout.flush()
 def _changes(word: str) -> bool:
     """Times and sizes differ from one call to the next, and the usage is set by its width."""
     return any(character.isdigit() for character in word) or word.strip("[](),:…").startswith("-")
+
+
+def test_what_a_text_holds_is_not_obeyed(place: harness.Ground) -> None:
+    words = ["sql", "SELECT concat('a', char(27), '[2J', char(7), char(194, 155), 'b') AS text"]
+    program = f"""
+import os
+from polybackfill import cli, terminal
+os.chdir({str(place.folder)!r})
+terminal.take_over()
+cli.main({words!r})
+"""
+    shown = on_terminal(program, COLUMNS, **place.environment)
+    assert "a?[2J??b" in shown
+    piped = place.run(*words)
+    assert "\x1b" in piped.out, "a program gets every byte"

@@ -65,6 +65,14 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     assert "\n" not in terminal.visible_line(text)
 
 
+@given(st.text())
+def test_bytes_are_made_safe_like_texts(text: str) -> None:
+    content = text.encode("utf-8", "replace")
+    shown = terminal.visible_bytes(content).decode()
+    assert len(shown) == len(content.decode())
+    assert not set(shown) & {*map(chr, range(9)), "\r", "\x1b", *map(chr, range(0x7F, 0xA0))}
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
 def test_every_encoding_takes_every_text(encoding: str) -> None:
     written = io.BytesIO()

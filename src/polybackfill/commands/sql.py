@@ -8,7 +8,7 @@ import dataclasses
 import sys
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, settings, terminal
 from polybackfill.commands import context
 from polybackfill.daemon import signals
 from polybackfill.store import client, statements
@@ -29,7 +29,9 @@ async def _sql(chosen: settings.Settings, statement: str, fmt: str) -> None:
     async with context.open_store(chosen) as store:
         for one in statements.split(statement):
             async for piece in store.stream(statements.with_where(one), fmt):
-                sys.stdout.buffer.write(piece)
+                # A terminal would obey what a text of the API holds; a program gets every byte.
+                shown = terminal.visible_bytes(piece) if sys.stdout.isatty() else piece
+                sys.stdout.buffer.write(shown)
         sys.stdout.flush()
 
 
