@@ -150,6 +150,12 @@ class Backfill(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field(
         "info", description="Lowest level logged."
     )
+    min_free_bytes: int = pydantic.Field(
+        500_000_000,
+        ge=0,
+        description="A run stops in order when its data disk has less left; a tenth of it counts "
+        "for the checkpoint's disk, and for data beside a server.",
+    )
     log_bytes: int = pydantic.Field(
         32_000_000, ge=10_000, description="Bytes of one log file, before it is rotated."
     )

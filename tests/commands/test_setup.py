@@ -61,7 +61,7 @@ def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.call("init")
     findings = _findings(desk, 0)
     assert list(findings) == [
-        *("versions", "folders", "store", "ledger"),
+        *("versions", "folders", "disk", "store", "ledger"),
         *("upstream data", "upstream gamma", "upstream clob"),
     ]
     assert {one["exit_code"] for one in findings.values()} == {0}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from polybackfill import errors, formats, settings, terminal
-from polybackfill.commands import context, scopes, words
+from polybackfill.commands import context, disk_space, scopes, words
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client as stores
 from polybackfill.store import outlook
@@ -38,6 +38,8 @@ def estimate(arguments: argparse.Namespace) -> int:
         if document["scope"]:
             print(document["scope"])
         show(found, document, sys.stdout)
+        if told := disk_space.warning(chosen, document["bytes"]):
+            print(f"warning: {told}")
     return errors.EXIT_OK
 
 
@@ -131,10 +133,16 @@ def _done(period: Mapping[str, Any], least: str) -> str:
 
 
 async def _read(
-    chosen: settings.Settings, asked: words.Asked
+    chosen: settings.Settings, asked: words.Asked, *, migrate: bool = True
 ) -> tuple[dict[str, Any], list[estimates.Line]]:
     budgets = context.budgets(chosen)
-    async with context.open_store(chosen, migrate=True) as store:
+    async with context.open_store(chosen, migrate=migrate) as store:
         asked, scope = await scopes.of(store, asked)
         document, found = await of(store, asked, budgets, chosen.backfill)
         return {"scope": scope, **document}, found
+
+
+async def bytes_ahead(chosen: settings.Settings) -> int:
+    """What `run` without further words would bring, on disk; raises what the store raises."""
+    document, _ = await _read(chosen, words.Asked(plan_decides=True), migrate=False)
+    return int(document["bytes"])

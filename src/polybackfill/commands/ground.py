@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import settings
-from polybackfill.commands import context, reconcile
+from polybackfill.commands import context, disk_space, reconcile
 from polybackfill.store import client as stores
 from polybackfill.store import migrate
 from polybackfill.views import logs
@@ -32,6 +32,7 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
     await context.check_server(chosen)
     context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
     context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
+    disk_space.require(chosen)
     log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
     with (
         lock.held(chosen.ledger_dir),

@@ -22,6 +22,7 @@ from polybackfill.commands import (
     api,
     context,
     discoveries,
+    disk_space,
     ending,
     estimate,
     leavings,
@@ -90,7 +91,10 @@ async def run_parts(
     with signals.watched(stop):
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(starting.stopped_at(asked.stop_at, stop))
-            begin = partial(_begin, chosen, asked, stop)
+            space = disk_space.Watch(chosen)
+            if not asked.dry_run:
+                await stack.enter_async_context(space.stopping(stop))
+            begin = partial(_begin, chosen, asked, stop, space)
             async with starting.announced(notify.Notifier.from_environment()):
                 run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
             if run is None:
@@ -105,6 +109,7 @@ async def _begin(
     chosen: settings.Settings,
     asked: words.Asked,
     stop: asyncio.Event,
+    space: disk_space.Watch,
     stack: contextlib.AsyncExitStack,
 ) -> Run:
     """A run with everything it stands on, which `stack` lets go of."""
@@ -115,7 +120,7 @@ async def _begin(
     asked, scope = await scopes.of(ground.store, asked)
     if scope:
         print(scope, file=sys.stderr)
-    run = Run(chosen, asked, ground, stop, clocks.SourceClock())
+    run = Run(chosen, asked, ground, stop, space=space, clock=clocks.SourceClock())
     stack.push_async_callback(run.close)
     await run.prepare()
     return run
@@ -130,6 +135,8 @@ class Run:
         asked: words.Asked,
         ground: grounds.Ground,
         stop: asyncio.Event,
+        *,
+        space: disk_space.Watch,
         clock: clocks.Clock,
     ) -> None:
         backfill = chosen.backfill
@@ -139,6 +146,7 @@ class Run:
         self._clock = clock
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = stop
+        self._space = space
         self._notifier = notify.Notifier.from_environment()
         self._budgets = context.budgets(chosen)
         self._limits = api.limits_of(chosen, clock)
@@ -228,6 +236,9 @@ class Run:
         in_error = any(part["error"] for part in picture["parts"].values())
         if watch.state == "finished" and (in_error or picture["held_back"]):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
+        if watch.state == "stopped" and self._space.shortage is not None:
+            code = self._space.shortage.exit_code
+            print(f"error: {self._space.shortage}", file=sys.stderr)
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
             ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
@@ -276,6 +287,8 @@ class Run:
             store, self._asked, self._budgets, self._chosen.backfill
         )
         estimate.show(found, document, sys.stderr)
+        if told := disk_space.warning(self._chosen, document["bytes"]):
+            print(f"warning: {told}", file=sys.stderr)
 
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
         await pictures.tick()

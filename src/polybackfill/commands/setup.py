@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import pydantic
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
-from polybackfill.commands import api, context, doctor_probe, scopes
+from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import migrate
@@ -95,6 +96,7 @@ async def look_at(
     return [
         _versions(),
         _folders(chosen),
+        await _checked("disk", lambda: _disk(chosen, make=make_store)),
         await _checked("store", lambda: _store(chosen, make=make_store)),
         await _checked("ledger", lambda: _ledger(chosen)),
         *(await _upstream(chosen) if ask_api else ()),
@@ -124,6 +126,17 @@ def _folders(chosen: settings.Settings) -> Finding:
         return Finding("folders", str(error), error.exit_code)
     places = (chosen.backfill.data_dir, chosen.backfill.checkpoint_dir)
     return Finding("folders", " and ".join(str(place.resolve()) for place in places))
+
+
+async def _disk(chosen: settings.Settings, *, make: bool) -> str:
+    """What is free, and whether what `run` would fetch fits in."""
+    free = await asyncio.to_thread(disk_space.told, chosen)
+    with contextlib.suppress(errors.BackfillError):  # the next line says what is wrong with it
+        if not make:
+            context.require_store(chosen)
+        bytes_ahead = await estimate.bytes_ahead(chosen)
+        return f"{free}; {disk_space.warning(chosen, bytes_ahead) or 'what is ahead fits in'}"
+    return free
 
 
 async def _store(chosen: settings.Settings, *, make: bool) -> str:
