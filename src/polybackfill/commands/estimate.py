@@ -79,10 +79,11 @@ async def of(
 
 
 def _within(found: Sequence[estimates.Line], seconds: float, requests: int) -> dict[str, Any]:
-    done = estimates.within(found, seconds)
+    done, rows = estimates.within(found, seconds)
     return {
         "seconds": round(seconds),
         "requests": done,
+        "rows": rows,
         "share": done / requests if requests else None,
     }
 
@@ -126,9 +127,10 @@ def _told(document: Mapping[str, Any]) -> Iterator[str]:
 def _done(period: Mapping[str, Any], least: str) -> str:
     """Of requests whose number is not known the share is the most it can be."""
     most = "at most " if least else ""
+    rows = "" if least else f", about {period['rows']:,} rows"
     return (
-        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them; "
-        "what is largest comes first, and the next night goes on there"
+        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them{rows}; "
+        "the largest first, and the next night goes on there"
     )
 
 

@@ -55,13 +55,12 @@ def hours(found: Sequence[Line], budgets: Mapping[str, endpoints.Budget], share:
     return max((_hours(count, budgets[name], share) for name, count in requests.items()), default=0)
 
 
-def within(found: Sequence[Line], seconds: float) -> int:
-    """Requests of these that so many seconds are enough for, side by side."""
-    hours_left = seconds / 3_600
-    return sum(
-        round(line.requests * min(1.0, hours_left / line.hours)) if line.hours else line.requests
-        for line in found
-    )
+def within(found: Sequence[Line], seconds: float) -> tuple[int, int]:
+    """Requests and known rows that so many seconds are enough for, side by side."""
+    parts = [min(1.0, seconds / 3_600 / line.hours) if line.hours else 1.0 for line in found]
+    pairs = list(zip(found, parts, strict=True))
+    requests = sum(round(line.requests * part) for line, part in pairs)
+    return requests, sum(round((line.rows or 0) * part) for line, part in pairs)
 
 
 def last(found: Sequence[Line]) -> Line | None:
