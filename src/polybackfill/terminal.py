@@ -21,6 +21,7 @@ _WIDTH = 80
 # Control characters, what turns the direction of writing, and what is a line end to some readers.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PIECES = re.compile(r"\s*\S+")
 _REPLACEMENT = "\ufffd"
 _ERASE_TO_END = "\x1b[J"
@@ -63,10 +64,9 @@ def width(stream: TextIO) -> int | None:
 
 
 def cells(text: str) -> int:
-    """Columns that a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_cells_of, text))
+    """Columns that a text takes; colours take none."""
+    plain = _COLOUR.sub("", text) if "\x1b" in text else text
+    return len(plain) if plain.isascii() else sum(map(_cells_of, plain))
 
 
 def _cells_of(character: str) -> int:
@@ -163,7 +163,7 @@ class Screen:
         else:
             whole, end, self._begun = (self._begun + shown).rpartition("\n")
             if end:
-                self.write_styled(wrapped(whole, columns) + end)
+                self.write_styled(whole + end)
         return len(text)
 
     def flush(self) -> None:
@@ -175,8 +175,11 @@ class Screen:
 
     def write_styled(self, text: str) -> None:
         """Write what was made safe by its maker, colours and all."""
-        if Screen.bottom is not None and self.plain.isatty():
-            Screen.bottom.erase()
+        columns = width(self.plain)
+        if columns is not None:
+            text = wrapped(text, columns)
+            if Screen.bottom is not None:
+                Screen.bottom.erase()
         self.plain.write(text)
 
     def writelines(self, texts: list[str]) -> None:

@@ -157,13 +157,15 @@ from polybackfill import terminal
 from polybackfill.views import logs
 terminal.take_over()
 with logs.configured(level="info", file=None):
-    structlog.get_logger().warning("unit.retry", error="\\x1b[2J503")
+    structlog.get_logger().warning("unit.retry", error="\\x1b[2J503 " + "again " * 20)
 """
     os.environ.pop("JOURNAL_STREAM", None)
     shown = on_terminal(program, 80, **environment)
     assert "[2J503" in shown
     assert "\x1b[2J" not in shown
     assert ("\x1b[" in shown) == coloured
+    assert all(terminal.cells(line) <= 80 for line in shown.splitlines())
+    assert shown.count("again") == 20
 
 
 BOTTOM = """

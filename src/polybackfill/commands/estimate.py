@@ -108,9 +108,11 @@ def show(found: Sequence[estimates.Line], document: Mapping[str, Any], out: Text
 def _told(document: Mapping[str, Any]) -> Iterator[str]:
     least = "at least " if document["unknown_rows"] else ""
     duration = formats.duration(document["hours"] * 3600)
+    is_known = document["bytes"] or not least
+    size = f"{least}{formats.size(document['bytes'])}" if is_known else "unknown"
     yield (
         f"{least}{document['requests']:,} requests, {least}{duration} on one address, "
-        f"{least}{formats.size(document['bytes'])} on disk; {document['ends_last']} ends last"
+        f"{size} on disk; {document['ends_last']} ends last"
     )
     if until := document["until"]:
         yield f"until {window.local_text(until['at'])}: {_done(until, least)}"
