@@ -55,8 +55,8 @@ def test_shares_are_weighted_by_trades(desk: desks.Desk, sandbox: harness.Sandbo
     assert found["trade_coverage"]["projected"] == 1
     assert found["trade_coverage"]["now"] > part["share"]
     said = desk.call("check", "progress").out
-    assert "conditions that are done hold" in said, "weights of the plan, no count of rows"
-    assert "of the trades the plan expects of conditions, 100 %" in said
+    assert "finished conditions hold" in said
+    assert "of the expected trades, 100 %" in said, "weights of the plan, no count of rows"
 
 
 def test_what_is_in_error_is_not_projected(desk: desks.Desk, sandbox: harness.Sandbox) -> None:

@@ -10,6 +10,8 @@ from polybackfill import errors, formats, settings
 from polybackfill.commands import context, starting, status, validate
 from polybackfill.views import live, run_state, standing, tables
 
+_SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
+
 
 def check(arguments: argparse.Namespace) -> int:
     """Works during a run, between two, and after the end."""
@@ -53,13 +55,15 @@ def _print(report: dict[str, Any]) -> None:
         }
         for kind, part in report["parts"].items()
     ]
-    tables.show("running" if report["running"] else "not running", rows, "nothing planned yet")
+    # What is the same for all says nothing, and the table has to fit into 80 columns.
+    idle = {name for name in _SPARED if not any(row[name] for row in rows)}
+    shown = [{name: row[name] for name in row if name not in idle} for row in rows]
+    tables.show("running" if report["running"] else "not running", shown, "nothing planned yet")
     found = report["trade_coverage"]
     if found["now"] is not None:
         print(
-            f"{found['part']} that are done hold {formats.percent(found['now'])} of the trades "
-            f"the plan expects of {found['part']}, "
-            f"{formats.percent(found['projected'])} when all is done that is not in error"
+            f"finished {found['part']} hold {formats.percent(found['now'])} of the expected "
+            f"trades, {formats.percent(found['projected'])} when all finish that are not in error"
         )
     if report["parts"]:
         print("complete" if _complete(report) else live.remaining(report["eta_s"]))
