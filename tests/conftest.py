@@ -13,7 +13,7 @@ import aioresponses
 import blockbuster
 import hypothesis
 import pytest
-from tests import harness
+from tests import harness, real_server
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real responses kept beside the repository; they are too big to ship and not ours to publish.
@@ -118,3 +118,10 @@ def ground(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]
     """A user's empty folder with settings that point at the sandbox."""
     with harness.ground(tmp_path, sandbox.url) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_server.Server]:
+    """A real ClickHouse server for the tests of this session; each makes a database of its own."""
+    with real_server.running(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server

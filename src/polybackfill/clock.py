@@ -113,3 +113,9 @@ class SourceClock(SystemClock):
 def utc_text(moment: float) -> str:
     """Epoch seconds as `2026-11-21T08:35:40Z`."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def awake_s() -> float:
+    """Seconds that never run backwards and go on while the machine sleeps, where it can tell."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.parse
 from collections.abc import AsyncIterator
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import settings
 from polybackfill.commands import context
 from polybackfill.polymarket import controls, http, limits
-from polybackfill.work import lock
+from polybackfill.work import address
 
 
 def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> limits.Limits:
@@ -45,28 +46,46 @@ def client_of(
 
 @contextlib.asynccontextmanager
 async def client(
-    chosen: settings.Settings, clock: clocks.Clock, *, deadline_s: float | None = None
+    chosen: settings.Settings,
+    clock: clocks.Clock,
+    *,
+    deadline_s: float | None = None,
+    what: str = "a few questions",
+    brief: bool = True,
 ) -> AsyncIterator[http.Client]:
-    """A client for a few requests, whether a run is going on or not."""
-    made = client_of(chosen, limits_of(chosen, clock), clock, deadline_s=deadline_s)
-    try:
-        yield made
-    finally:
-        await made.close()
+    """A client beside no run. `what`: the command that asks; it is waited for if it is `brief`.
+
+    Raises errors.Stop (exit 75) naming who spends the limits of this address.
+    """
+    async with spending(chosen, what, brief=brief):
+        made = client_of(chosen, limits_of(chosen, clock), clock, deadline_s=deadline_s)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+def hosts(chosen: settings.Settings) -> frozenset[str]:
+    """Host and port of each API, by which processes that share its limits know each other."""
+    urls = map(urllib.parse.urlsplit, base_urls(chosen).values())
+    return frozenset(f"{url.hostname}:{url.port or url.scheme}" for url in urls)
+
+
+def spending(
+    chosen: settings.Settings, what: str, *, brief: bool = False
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Spend this process's share of the limits inside the block; `what`: the command.
+
+    `brief`: a few questions, which others wait for. Raises errors.Stop (exit 75) naming who is in
+    the way.
+    """
+    backfill = chosen.backfill
+    return address.spending(
+        hosts(chosen), backfill.share, what, run_name=backfill.run_name, brief=brief
+    )
 
 
 def spent(chosen: settings.Settings) -> str:
     """Who spends the limits of this address, and the remedy; empty when they are free."""
-    runs = lock.holder(chosen.ledger_dir)
-    if runs is None or chosen.backfill.share < 1.0:
-        return ""
-    return (
-        f"a run spends the limits of this address ({runs}): wait for its end, or give each its "
-        "part with BACKFILL_SHARE, say 0.8 and 0.2"
-    )
-
-
-def require_free(chosen: settings.Settings) -> None:
-    """Raise errors.Stop when a run already spends the limits of this address."""
-    if told := spent(chosen):
-        raise errors.Stop(told, exit_code=errors.EXIT_UNAVAILABLE)
+    others = address.in_the_way(hosts(chosen), chosen.backfill.share)
+    return address.refusal(others) if others else ""

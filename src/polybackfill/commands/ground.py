@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from polybackfill import clock as clocks
 from polybackfill import settings
-from polybackfill.commands import context, disk_space, reconcile
+from polybackfill.commands import api, context, disk_space, reconcile
 from polybackfill.store import client as stores
-from polybackfill.store import migrate
+from polybackfill.store import migrate, ownership
 from polybackfill.views import logs
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock
@@ -34,34 +35,69 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
     context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
     disk_space.require(chosen)
     log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
-    with (
-        lock.held(chosen.ledger_dir),
-        logs.configured(
-            level=backfill.log_level,
-            file=log_file,
-            limit_bytes=backfill.log_bytes,
-            files=backfill.log_files,
-        ),
-    ):
-        async with context.open_store(chosen, migrate=True) as store:
-            await migrate.restore(store, cluster=chosen.clickhouse.cluster)
-            store_id = await migrate.store_id(store)
-            # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
-            ledger = ledgers.Ledger.open(
-                chosen.ledger_dir, store_id=store_id, fold_units=backfill.fold_every
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(lock.held(chosen.ledger_dir, run_name=backfill.run_name))
+        stack.enter_context(owning_data(chosen))
+        await stack.enter_async_context(api.spending(chosen, "run"))
+        stack.enter_context(
+            logs.configured(
+                level=backfill.log_level,
+                file=log_file,
+                limit_bytes=backfill.log_bytes,
+                files=backfill.log_files,
             )
-            try:
-                await reconcile.begin(store, ledger, chosen.ledger_dir)
-                yield Ground(ledger, store)
-            finally:
-                ledger.close()
-            await reconcile.end(store, chosen.ledger_dir, backfill.run_name)
+        )
+        ours = await stack.enter_async_context(owning_database(chosen))
+        store = await stack.enter_async_context(context.open_store(chosen))
+        if ours is not None:
+            store.before_write = ours.confirm
+        await store.settle_leftovers()
+        await migrate.up(store, cluster=chosen.clickhouse.cluster)
+        await migrate.restore(store, cluster=chosen.clickhouse.cluster)
+        store_id = await migrate.store_id(store)
+        # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
+        ledger = ledgers.Ledger.open(
+            chosen.ledger_dir, store_id=store_id, fold_units=backfill.fold_every
+        )
+        try:
+            await reconcile.begin(store, ledger, chosen.ledger_dir)
+            yield Ground(ledger, store)
+        finally:
+            ledger.close()
+        await reconcile.end(store, chosen.ledger_dir, backfill.run_name)
+
+
+def owning_data(
+    chosen: settings.Settings,
+) -> contextlib.AbstractContextManager[object]:
+    """The only writer of the embedded store, whatever its checkpoint folder."""
+    if not context.address_of(chosen).embedded:
+        return contextlib.nullcontext()
+    backfill = chosen.backfill
+    return lock.held(backfill.data_dir, run_name=backfill.run_name, place=lock.DATA)
+
+
+@contextlib.asynccontextmanager
+async def owning_database(chosen: settings.Settings) -> AsyncIterator[ownership.Ownership | None]:
+    """The only writer of a server's database; None for the embedded store."""
+    address = context.address_of(chosen)
+    if address.embedded:
+        yield None
+        return
+    async with ownership.owned(
+        address,
+        run_name=chosen.backfill.run_name,
+        cluster=chosen.clickhouse.cluster,
+        clock=clocks.SystemClock(),
+    ) as ours:
+        yield ours
 
 
 @contextlib.asynccontextmanager
 async def borrow(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator[Ground]:
     """For a dry run: a ledger that is thrown away; the store is only read, for the plan."""
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(api.spending(chosen, "run --dry-run"))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="polybackfill-dry-"))
         ledger = stack.enter_context(

@@ -65,10 +65,11 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         locally = await _resolve_locally(ids, book, waiting, clock)
         known_before = await _write_known(ids, book, clock)
         backfill = chosen.backfill
-        api.require_free(chosen)
         search = lookups.Lookup(
             waiting,
-            client=await stack.enter_async_context(api.client(chosen, clock)),
+            client=await stack.enter_async_context(
+                api.client(chosen, clock, what="market-ids lookup", brief=False)
+            ),
             book=book,
             workers=backfill.workers if isinstance(backfill.workers, int) else WORKERS,
             batch=batch,

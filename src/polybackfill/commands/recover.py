@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, plan, reconcile, run, words
+from polybackfill.commands import context, ground, plan, reconcile, run, words
 from polybackfill.store import backups, client, migrate
 from polybackfill.views import tables
 from polybackfill.work import ledger as ledgers
@@ -44,8 +44,11 @@ def recover(arguments: argparse.Namespace) -> int:
 
 async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything up to the first request; refused while a run is going on."""
-    with lock.held(chosen.ledger_dir):
-        async with context.open_store(chosen, migrate=True) as store:
+    with lock.held(chosen.ledger_dir), ground.owning_data(chosen):
+        async with (
+            ground.owning_database(chosen),
+            context.open_store(chosen, migrate=True) as store,
+        ):
             kept = backups.Backups(store)
             if arguments.make_backup:
                 name = time.strftime("%Y%m%d_%H%M%S", time.gmtime())

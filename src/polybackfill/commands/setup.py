@@ -173,7 +173,7 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
     clock, urls = clocks.SystemClock(), api.base_urls(chosen)
     asked: list[tuple[endpoints.Route, kinds.Harmless]] = [(endpoints.STATUS, ())]
     asked += [(kinds.KINDS[kind].route, kinds.KINDS[kind].harmless) for kind in _LISTS]
-    async with api.client(chosen, clock, deadline_s=_UPSTREAM_S) as client:
+    async with api.client(chosen, clock, deadline_s=_UPSTREAM_S, what="doctor") as client:
 
         async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
             reply = await client.get(route, query, progress.Progress(clock))

@@ -73,7 +73,7 @@ async def _asking(chosen: settings.Settings) -> AsyncIterator[replies.Get]:
     """Asks the Data API inside the limits, as patiently as a run does."""
     backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
     mark = progress.Progress(clock)
-    async with api.client(chosen, clock) as client:
+    async with api.client(chosen, clock, what="validate") as client:
 
         async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
             return await retry.persist(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -58,8 +58,15 @@ _QUERY_SETTINGS = {
 }
 
 
+async def _at_once() -> None:
+    """Nothing stands before a write."""
+
+
 class Store:
-    """Rows in, rows out. Raises errors.Retry, GiveUp and Stop only."""
+    """Rows in, rows out. Raises errors.Retry, GiveUp and Stop only.
+
+    `before_write`: awaited before anything is written; what it raises ends the write.
+    """
 
     def __init__(
         self, address: Address, *, clock: clocks.Clock, insert_timeout_s: float = _INSERT_S
@@ -79,6 +86,7 @@ class Store:
         )
         self._inserts = 0
         self._rows_inserted = 0
+        self.before_write: Callable[[], Awaitable[None]] = _at_once
 
     @property
     def url(self) -> str:
@@ -104,6 +112,7 @@ class Store:
 
     async def command(self, sql: str, *, parameters: Parameters | None = None) -> None:
         """Run a statement without a result. `parameters` fill `{name:Type}` in the SQL."""
+        await self.before_write()
         if len(sql) > _PARSED_MAX_CHARS:
             await self.text(sql, parameters=parameters)
             return
@@ -175,6 +184,7 @@ class Store:
             await self._landings.prepare(table)
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
+                    await self.before_write()
                     await self._settle(table)
                     await self._insert_once(table, pieces)
                     await self._landings.verify(table)
@@ -268,7 +278,6 @@ async def open(
     try:
         await store.create_database()
         await store.ping()
-        await store.settle_leftovers()
     except BaseException:
         await store.close()
         raise

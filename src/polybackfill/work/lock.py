@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +18,26 @@ from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.work import files
 
-LOCK_FILE = "owner.lock"
-OWNER_FILE = "owner.json"
 # An owner on its way out is waited for.
 _PROBE_S = 0.3
 
 
+@dataclass(frozen=True)
+class Place:
+    """What is owned. `stem`: of its two files in the folder; `remedy`: what one may do instead."""
+
+    stem: str
+    remedy: str
+
+
+CHECKPOINT = Place("owner", "or give this run another --run-name")
+DATA = Place("run", "or wait for its end: one run at a time writes to a database")
+LOCK_FILE = f"{CHECKPOINT.stem}.lock"
+OWNER_FILE = f"{CHECKPOINT.stem}.json"
+
+
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who works in a folder. `started_at`: epoch seconds.
+    """Who works in a folder. `started_at`: epoch seconds; `run_name`: "" for what is no run.
 
     What tells this process from one that got its number later: `boot`, the id of the machine's
     present start, `namespace`, in which the number counts, and `born`, the process's own start in
@@ -37,6 +50,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
     namespace: str = ""
     born: str = ""
+    run_name: str = ""
 
     @property
     def since(self) -> str:
@@ -44,35 +58,42 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
+        run = f", run {self.run_name}" if self.run_name else ""
+        return f"process {self.pid} on {self.host} since {self.since}{run}"
 
 
 @contextmanager
-def held(folder: Path, clock: clocks.Clock | None = None) -> Iterator[Owner]:
+def held(
+    folder: Path,
+    clock: clocks.Clock | None = None,
+    *,
+    run_name: str = "",
+    place: Place = CHECKPOINT,
+) -> Iterator[Owner]:
     """Own the folder inside the block; it is created if absent. Blocks up to 0.3 s.
 
-    Raises errors.Stop (exit 75) naming host, pid and start of the owner there already is, and
+    Raises errors.Stop (exit 75) naming host, pid, start and run of the owner there already is, and
     errors.Stop (exit 78) when the folder cannot be written.
     """
-    lock = _lock(folder)
+    lock = _lock(folder, place)
     with files.stopping("lock", folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=_PROBE_S, poll_interval=0.02)
         except filelock.Timeout as error:
-            raise _taken(folder) from error
+            raise _taken(folder, place) from error
     try:
-        owner = this_process((clock or clocks.SystemClock()).now())
-        with files.stopping("write", folder / OWNER_FILE):
-            files.write_atomic(folder / OWNER_FILE, msgspec.json.encode(owner))
+        owner = this_process((clock or clocks.SystemClock()).now(), run_name)
+        with files.stopping("write", folder / f"{place.stem}.json"):
+            files.write_atomic(folder / f"{place.stem}.json", msgspec.json.encode(owner))
         yield owner
     finally:
         with suppress(OSError):  # the lock decides; the file only tells people who holds it
-            (folder / OWNER_FILE).unlink(missing_ok=True)
+            (folder / f"{place.stem}.json").unlink(missing_ok=True)
         lock.release()
 
 
-def this_process(started_at: float) -> Owner:
+def this_process(started_at: float, run_name: str = "") -> Owner:
     """Who we are."""
     pid = os.getpid()
     state = _state_of(pid)
@@ -83,6 +104,7 @@ def this_process(started_at: float) -> Owner:
         boot=_boot(),
         namespace=_namespace(),
         born=state.born if state is not None else "",
+        run_name=run_name,
     )
 
 
@@ -167,21 +189,21 @@ def _is_locked(file: Path) -> bool:
     )
 
 
-def _lock(folder: Path) -> filelock.FileLock:
+def _lock(folder: Path, place: Place) -> filelock.FileLock:
     # One file for both: a soft lock would outlive a killed owner, so there is no falling back.
-    return filelock.FileLock(folder / LOCK_FILE, thread_local=False, fallback_to_soft=False)
+    return filelock.FileLock(folder / f"{place.stem}.lock", thread_local=False, fallback_to_soft=False)
 
 
-def _named(folder: Path) -> Owner:
+def _named(folder: Path, place: Place = CHECKPOINT) -> Owner:
     try:
-        return msgspec.json.decode((folder / OWNER_FILE).read_bytes(), type=Owner)
+        return msgspec.json.decode((folder / f"{place.stem}.json").read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError):
         return Owner(host="unknown", pid=0, started_at=0.0)
 
 
-def _taken(folder: Path) -> errors.Stop:
+def _taken(folder: Path, place: Place) -> errors.Stop:
     return errors.Stop(
-        f"{folder} is in use by {_named(folder)}; stop that one first (polybackfill status shows "
-        "it), or give this run another --run-name",
+        f"{folder} is in use by {_named(folder, place)}; stop that one first (polybackfill status "
+        f"shows it), {place.remedy}",
         exit_code=errors.EXIT_UNAVAILABLE,
     )

@@ -1,0 +1,111 @@
+"""A real ClickHouse server on this machine: the engine's own HTTP server, in a process of its own.
+
+The entry is private to chDB. Where it goes away, tests that need a server are skipped in words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_START_S = 30.0
+_SERVE = """
+from chdb import _chdb
+_chdb.query(
+    "SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM numbers(1200) SETTINGS "
+    "max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null",
+    "TSV", path="db",
+)
+"""
+_CONFIG = """<clickhouse>
+<http_port>{port}</http_port><listen_host>127.0.0.1</listen_host>
+<logger><level>warning</level><log>server.log</log></logger>
+</clickhouse>"""
+
+
+@dataclass
+class Server:
+    """`url` answers statements; `pid` may be killed or stopped."""
+
+    host: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://{self.host}:{self.port}/"
+
+    def sql(self, statement: str, **parameters: str) -> str:
+        """The answer as TSV."""
+        query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
+        request = urllib.request.Request(self.url + query, data=statement.encode())  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    def database(self, name: str) -> str:
+        """An empty database of that name."""
+        self.sql(f"DROP DATABASE IF EXISTS `{name}`")
+        self.sql(f"CREATE DATABASE `{name}`")
+        return name
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server over `folder`; `environment`: what it has beside ours, say TZ. Skips the test when
+    the engine of this version cannot be a server.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    (folder / "config.xml").write_text(_CONFIG.format(port=port))
+    with (folder / "out.txt").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **(environment or {})},
+        )
+    try:
+        _wait(process, port, folder)
+        yield Server("127.0.0.1", port, process)
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with (
+            contextlib.suppress(OSError, urllib.error.URLError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer,
+        ):
+            assert answer.read() == b"Ok.\n"
+            return
+        threading.Event().wait(0.1)
+    said = (folder / "out.txt").read_text(errors="replace")[-500:]
+    pytest.skip(f"the engine of this version cannot be started as a server: {said}")
