@@ -23,10 +23,11 @@ from typing import Any
 
 import psutil
 
+from polybackfill import redaction
 from polybackfill.polymarket import endpoints
 from polybackfill.store import rendezvous
 from polybackfill.views import digest
-from polybackfill.work import ledger
+from polybackfill.work import address, ledger, lock
 
 COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02
@@ -210,6 +211,19 @@ def sandbox(
 
 def _every_other(keys: list[str], always: set[str]) -> list[str]:
     return [key for number, key in enumerate(keys) if number % 2 == 0 or key in always]
+
+
+@contextlib.contextmanager
+def limits_spent(url: str) -> Iterator[None]:
+    """Another process of this machine spends all the limits of the API at `url` meanwhile."""
+    hosts = (redaction.Url(url).place,)
+    who = lock.owner("elsewhere")
+    entry = address._enter(address.Spender(who=who, what="run", hosts=hosts, share=1.0))
+    assert entry is not None
+    try:
+        yield
+    finally:
+        entry.leave()
 
 
 class Daemon:

@@ -26,7 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from polybackfill import errors, guess
+from polybackfill import errors, guess, redaction, server_url
 
 DEFAULT_FILE = Path("config/backfill.toml")
 ENV_FILES = (".env", ".env.local")
@@ -55,6 +55,11 @@ class ClickHouse(BaseSettings):
         None, description="Cluster name: tables are created ON CLUSTER and replicated."
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _host_may_say_more(cls, given: Any) -> Any:
+        return server_url.merged(given) if isinstance(given, dict) else given
+
     @pydantic.field_validator("host", "cluster")
     @classmethod
     def _empty_is_none(cls, text: str | None) -> str | None:
@@ -66,11 +71,15 @@ class Backfill(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BACKFILL_", extra="ignore")
 
-    data_url: str = pydantic.Field("https://data-api.polymarket.com", description="Data API host.")
-    gamma_url: str = pydantic.Field(
-        "https://gamma-api.polymarket.com", description="Gamma API host."
+    data_url: redaction.Url = pydantic.Field(
+        redaction.Url("https://data-api.polymarket.com"), description="Data API host."
     )
-    clob_url: str = pydantic.Field("https://clob.polymarket.com", description="CLOB API host.")
+    gamma_url: redaction.Url = pydantic.Field(
+        redaction.Url("https://gamma-api.polymarket.com"), description="Gamma API host."
+    )
+    clob_url: redaction.Url = pydantic.Field(
+        redaction.Url("https://clob.polymarket.com"), description="CLOB API host."
+    )
     data_dir: Path = pydantic.Field(
         Path("data"), description="Everything a run writes, the checkpoint excepted."
     )
@@ -193,13 +202,6 @@ class Backfill(BaseSettings):
                 raise ValueError(f"{name} = {requests}: a limit must be at least 1 per 10 s")
         return limits
 
-    @pydantic.field_validator("data_url", "gamma_url", "clob_url")
-    @classmethod
-    def _url(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return url.rstrip("/")
-
 
 class Watchlist(BaseSettings):
     """What `watchlist auto` may do; the names in the environment are those of the seed."""
@@ -246,6 +248,8 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     backfill = _build(Backfill, tables.get("backfill", {}), flags or {}, path, origins)
     clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
     watchlist = _build(Watchlist, tables.get("watchlist", {}), {}, path, origins)
+    redaction.remember([clickhouse.password.get_secret_value()])
+    redaction.remember_proxies()
     return Settings(
         backfill=_placed(backfill, origins),
         clickhouse=clickhouse,
@@ -364,11 +368,24 @@ def _known(model: type[BaseSettings], source: PydanticBaseSettingsSource) -> dic
 def _explain(error: pydantic.ValidationError, prefix: str, origins: dict[str, str]) -> str:
     problems = []
     for problem in error.errors(include_url=False):
+        if not problem["loc"]:  # of several settings together
+            problems.append(redaction.redact(problem["msg"].removeprefix("Value error, ")))
+            continue
         name = prefix + str(problem["loc"][0]).upper()
-        shown = "…" if "PASSWORD" in name else repr(problem["input"])
+        shown = _shown(name, problem["input"])
         known = re.findall(r"'([^']*)'", str(problem.get("ctx", {}).get("expected", "")))
         problems.append(
             f"{name} = {shown} (from {origins.get(name, 'default')}): {problem['msg']}"
             f"{guess.near(str(problem['input']), known)}"
         )
     return "; ".join(problems)
+
+
+def _shown(name: str, given: object) -> str:
+    """What was given, as far as it may be seen."""
+    if "PASSWORD" in name:
+        return "…"
+    if name.endswith("_URL") or name == "CLICKHOUSE_HOST":
+        redaction.remember(redaction.secrets_of(str(given)))
+        return repr(redaction.shown(str(given)))
+    return repr(given)

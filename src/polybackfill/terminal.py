@@ -17,6 +17,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, ClassVar, TextIO, cast
 
+from polybackfill import redaction
+
 _WIDTH = 80
 # Control characters, what turns the direction of writing, and what is a line end to some readers.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -156,7 +158,7 @@ class Screen:
 
     def write(self, text: str) -> int:
         """Write a text, whatever it holds; to a terminal as soon as its line is whole."""
-        shown = visible(text)
+        shown = redaction.redact(visible(text))
         columns = width(self.plain)
         if columns is None:
             self.plain.write(shown)

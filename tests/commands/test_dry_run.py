@@ -95,16 +95,19 @@ def test_bad_rows_are_counted_and_not_set_aside(desk: desks.Desk, sandbox: harne
     assert desk.value("SELECT count() FROM quarantine") == 0
 
 
-def test_a_dry_run_and_a_real_one_go_side_by_side(
+def test_a_dry_run_leaves_the_limits_to_a_real_one(
     desk: desks.Desk, sandbox: harness.Sandbox
 ) -> None:
+    """It asks as much as a real one, and two programs on one address would pass its limits."""
     desk.plan_keys(*sandbox.wallets[:6])
     sandbox.faults(
         {"kind": "429_json", "route": "data", "after": 3, "count": 1, "retry_after_s": 2}
     )
     real = desk.start("run", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the real run at work")
-    desk.call("run", "wallets", "--dry-run")
+    told = desk.call("run", "wallets", "--dry-run", code=errors.EXIT_UNAVAILABLE).err
+    assert f"run, process {real.pid}" in told
     ended = real.end()
     ended.expect(0)
     desk.prove(sandbox, sandbox.wallets[:6], [])
+    desk.call("run", "wallets", "--dry-run")

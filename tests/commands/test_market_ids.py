@@ -13,7 +13,7 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
-from polybackfill.work import lock, turns
+from polybackfill.work import turns
 
 UNLISTED = "market_unlisted"
 SEEDS = ("markets_dim_seed.json", "events_dim_seed.json")
@@ -431,7 +431,7 @@ def test_one_lookup_or_apply_at_a_time(office: Office) -> None:
 
 def test_a_lookup_leaves_the_limits_to_a_run(office: Office) -> None:
     """Two programs on one address would pass its limits together."""
-    with lock.held(office.desk.ledger):
+    with harness.limits_spent(office.desk.environment["BACKFILL_GAMMA_URL"]):
         error = office.desk.call("market-ids", "lookup", code=75).err
         assert "BACKFILL_SHARE" in error
 

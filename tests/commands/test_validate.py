@@ -12,8 +12,6 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
-from polybackfill.work import lock
-
 CHECKS = [
     "duplicates",
     "overlap",
@@ -95,7 +93,7 @@ def test_a_clean_store_passes_every_check(filled: desks.Desk) -> None:
 
 def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
     """Never over a limit: a run spends all of them, and the check says why it was left out."""
-    with lock.held(filled.ledger):
+    with harness.limits_spent(filled.environment["BACKFILL_DATA_URL"]):
         told = filled.call("validate", "--only", "user-volume").out
     assert told.startswith("skipped  user-volume")
     assert "BACKFILL_SHARE" in told

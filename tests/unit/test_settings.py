@@ -32,7 +32,7 @@ def refusal(**arguments) -> str:
 
 def test_without_any_source_the_defaults_hold():
     loaded = settings.load()
-    assert loaded.backfill.data_url == "https://data-api.polymarket.com"
+    assert str(loaded.backfill.data_url) == "https://data-api.polymarket.com"
     assert loaded.clickhouse.host is None
     assert loaded.ledger_dir == Path.cwd() / "checkpoints" / "main"
     assert loaded.origins == {}
@@ -99,7 +99,7 @@ def test_an_empty_host_selects_the_embedded_store(monkeypatch):
 
 def test_a_trailing_slash_of_an_address_is_dropped():
     loaded = settings.load({"data_url": "http://127.0.0.1:8080/"})
-    assert loaded.backfill.data_url == "http://127.0.0.1:8080"
+    assert str(loaded.backfill.data_url) == "http://127.0.0.1:8080"
 
 
 def test_the_file_can_be_named_by_flag_or_environment(monkeypatch):

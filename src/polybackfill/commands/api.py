@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.parse
 from collections.abc import AsyncIterator
 
 from polybackfill import clock as clocks
-from polybackfill import settings
+from polybackfill import redaction, settings
 from polybackfill.commands import context
 from polybackfill.polymarket import controls, http, limits
 from polybackfill.work import address
@@ -18,7 +17,7 @@ def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> limits.Limits:
     return limits.Limits(context.budgets(chosen), clock=clock, share=chosen.backfill.share)
 
 
-def base_urls(chosen: settings.Settings) -> dict[str, str]:
+def base_urls(chosen: settings.Settings) -> dict[str, redaction.Url]:
     """Where each host of the routes is."""
     backfill = chosen.backfill
     return {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
@@ -67,8 +66,7 @@ async def client(
 
 def hosts(chosen: settings.Settings) -> frozenset[str]:
     """Host and port of each API, by which processes that share its limits know each other."""
-    urls = map(urllib.parse.urlsplit, base_urls(chosen).values())
-    return frozenset(f"{url.hostname}:{url.port or url.scheme}" for url in urls)
+    return frozenset(url.place for url in base_urls(chosen).values())
 
 
 def spending(

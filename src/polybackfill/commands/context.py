@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import sys
-import urllib.parse
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any, TypeVar
 import orjson
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
-from polybackfill.polymarket import endpoints
+from polybackfill import errors, redaction, settings
+from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import child_log, client
 from polybackfill.store import migrate as migrations
 
 T = TypeVar("T")
 
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # Flags that stand for a setting of the same name.
 _FLAGS = ("data_dir", "checkpoint_dir", "run_name", "limit", "skip", "sleep_ms", "workers")
 
@@ -45,9 +43,9 @@ def run(main: Coroutine[Any, Any, T], *, uvloop: bool = True) -> T:
 
 def print_json(document: object) -> None:
     """One JSON document on stdout, for a script."""
-    sys.stdout.buffer.write(
-        orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    )
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    text = orjson.dumps(document, default=str, option=option).decode()
+    sys.stdout.buffer.write(redaction.redact(text).encode())
     sys.stdout.flush()
 
 
@@ -99,7 +97,7 @@ def is_local(chosen: settings.Settings) -> bool:
     """The API is on this machine: a sandbox."""
     backfill = chosen.backfill
     hosts = (backfill.data_url, backfill.gamma_url, backfill.clob_url)
-    return all(urllib.parse.urlsplit(url).hostname in _LOOPBACK for url in hosts)
+    return all(proxies.is_loopback(url.host) for url in hosts)
 
 
 def require_store(chosen: settings.Settings) -> None:

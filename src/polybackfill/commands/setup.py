@@ -17,7 +17,7 @@ from polybackfill import clock as clocks
 from polybackfill import errors, progress, settings
 from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
 from polybackfill.daemon import kinds
-from polybackfill.polymarket import endpoints
+from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import migrate
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock, units
@@ -177,7 +177,9 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
 
         async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
             reply = await client.get(route, query, progress.Progress(clock))
-            return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms"
+            proxy = proxies.proxy_of(urls[route.host])
+            way = f" through the proxy {proxy}" if proxy is not None else ""
+            return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms{way}"
 
         return await asyncio.gather(
             *(

@@ -214,6 +214,8 @@ class _Sweep:
 
     def verdict(self, problem: errors.Retry) -> errors.Retry:
         """What a page that does not come means for the unit: a later attempt, or a cut."""
+        if problem.host_fault:
+            return problem
         split = self._is_cursor_bad and self._feed.span.can_cut
         if len(self._feed.conditions) > 1:
             split = problem.split

@@ -21,9 +21,9 @@ import structlog
 import yarl
 
 from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import errors, progress, redaction
 from polybackfill.polymarket import controls as known
-from polybackfill.polymarket import endpoints, limits, replies
+from polybackfill.polymarket import endpoints, limits, proxies, replies
 
 CONNECT_S = 10.0
 READ_GAP_S = 30.0
@@ -40,6 +40,17 @@ log = structlog.get_logger()
 
 # What callers of this module receive.
 Reply = replies.Reply
+
+
+class _Base:
+    """Where a host is. `shown`: the same without its secrets."""
+
+    def __init__(self, given: str | redaction.Url) -> None:
+        known = given if isinstance(given, redaction.Url) else redaction.Url(given.rstrip("/"))
+        self.url = yarl.URL(known.secret)
+        proxy = proxies.proxy_of(known)
+        self.proxy = None if proxy is None else yarl.URL(proxy.secret)
+        self.shown = yarl.URL(str(known))
 
 
 @dataclass
@@ -63,7 +74,7 @@ class Client:
     def __init__(
         self,
         *,
-        base_urls: Mapping[str, str],
+        base_urls: Mapping[str, str | redaction.Url],
         limits: limits.Limits,
         clock: clocks.Clock,
         deadline_s: float = 60.0,
@@ -74,7 +85,7 @@ class Client:
         controls: Mapping[endpoints.Route, known.Control] | None = None,
         hear_time: Callable[[float], None] | None = None,
     ) -> None:
-        self._base_urls = {host: yarl.URL(url.rstrip("/")) for host, url in base_urls.items()}
+        self._bases = {host: _Base(url) for host, url in base_urls.items()}
         self._limits = limits
         self._clock = clock
         self._deadline_s = deadline_s
@@ -174,11 +185,13 @@ class Client:
         final: bool = True,
     ) -> Reply | errors.BackfillError:
         """One request. `final`: a refusal is an answer of the host."""
-        url = self._url(route, params)
+        base, asked = self._base(route), _pairs(params)
+        shown = str(_at(base.shown, route, asked))
         turn = await self._limits.acquire(route, progress)
         outcome: Reply | Exception
         try:
-            outcome = await self._exchange(url, turn)
+            url = _at(base.url, route, asked)
+            outcome = await self._exchange(url, base.proxy, shown, turn)
         except (aiohttp.ClientError, OSError, _TooLong) as error:
             outcome = error
             turn.release(given_up=isinstance(error, TimeoutError))
@@ -189,7 +202,7 @@ class Client:
         finally:
             turn.release()
         verdict = replies.translate(
-            outcome, str(url), now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
+            outcome, shown, now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
         )
         if final or not isinstance(verdict, errors.GiveUp):
             self._note(route, verdict)
@@ -222,25 +235,27 @@ class Client:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""
         return self._answered_at.get(route, self._started_at)
 
-    def _url(
-        self, route: endpoints.Route, params: Mapping[str, str] | Sequence[tuple[str, str]]
-    ) -> yarl.URL:
-        base = self._base_urls.get(route.host)
+    def _base(self, route: endpoints.Route) -> _Base:
+        base = self._bases.get(route.host)
         if base is None:
             raise errors.Stop(f"no base URL for the host {route.host!r} of {route.name}")
-        return base.joinpath(route.address.lstrip("/")).with_query(params)
+        return base
 
-    async def _exchange(self, url: yarl.URL, turn: limits.Turn) -> Reply:
+    async def _exchange(
+        self, url: yarl.URL, proxy: yarl.URL | None, shown: str, turn: limits.Turn
+    ) -> Reply:
         asked_at = self._clock.monotonic()
         async with (
             asyncio.timeout(self._deadline_s),
             self._session() as session,
-            session.get(url, allow_redirects=False, trace_request_ctx=turn) as response,
+            session.get(
+                url, proxy=proxy, allow_redirects=False, trace_request_ctx=turn
+            ) as response,
         ):
             turn.answered(response.status)
             ttfb_s = self._clock.monotonic() - asked_at
             body = await self._body(response)
-        return Reply(response.status, body, response.headers, ttfb_s, str(url))
+        return Reply(response.status, body, response.headers, ttfb_s, shown)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         parts: list[bytes] = []
@@ -312,6 +327,12 @@ class Client:
             log.warning(
                 "route.out", route=route.name, out_s=round(self.out_s(route)), error=str(error)
             )
+
+
+def _at(base: yarl.URL, route: endpoints.Route, params: tuple[tuple[str, str], ...]) -> yarl.URL:
+    """A question; a query of the base, say a key, stays before it."""
+    url = base.joinpath(route.address.lstrip("/"))
+    return url.with_query([*base.query.items(), *params])
 
 
 def _pairs(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from polybackfill import errors
+from polybackfill import errors, redaction
 from polybackfill.polymarket import endpoints
 
 LONGEST_RETRY_AFTER_S = 600.0
@@ -150,5 +150,5 @@ def _text(reply: Reply) -> str:
 def _short(text: str | bytes) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    line = " ".join(text.split())
+    line = redaction.redact(" ".join(text.split()))  # errors repeat what was asked
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"

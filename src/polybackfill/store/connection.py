@@ -68,7 +68,12 @@ class Address:
     @property
     def place(self) -> str:
         """What messages call it."""
-        return str(self.data_dir) if self.embedded else f"{self.host}:{self.server_port}"
+        return str(self.data_dir) if self.embedded else f"{self.url_host}:{self.server_port}"
+
+    @property
+    def url_host(self) -> str:
+        """The host as a URL has it."""
+        return f"[{self.host}]" if ":" in (self.host or "") else f"{self.host}"
 
 
 class Broken(errors.Retry):
@@ -238,7 +243,7 @@ class Connection:
         if self._hold is not None:
             return f"http://{self._hold.endpoint.host}:{self._hold.endpoint.port}/"
         scheme = "https" if self.address.tls else "http"
-        return f"{scheme}://{self.address.host}:{self.address.server_port}/"
+        return f"{scheme}://{self.address.url_host}:{self.address.server_port}/"
 
 
 def _distrusted(place: str, error: Exception) -> errors.BackfillError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -27,7 +28,8 @@ _POLL_S = 0.1
 _STARTS = 3
 # Two arenas keep the allocator from giving each of the engine's threads a heap of its own.
 _CHILD_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
-_SECRETS = ("CLICKHOUSE_PASSWORD",)
+# The child needs none of our settings, and some hold passwords or keys.
+_MAY_BE_SECRET = re.compile(r"BACKFILL_|CLICKHOUSE_|NOTIFY_|\w+_PROXY$", re.IGNORECASE)
 
 
 class Hold:
@@ -153,9 +155,10 @@ def _spawn(folder: Path, port: int | None) -> subprocess.Popen[bytes]:
     command += ["--lock-wait", str(_LOCK_WAIT_S)]
     if port is not None:
         command += ["--port", str(port)]
-    environment = {**os.environ, **_CHILD_ENVIRONMENT, **child_log.environment()}
-    for name in _SECRETS:
-        environment.pop(name, None)
+    environment = {
+        name: value for name, value in os.environ.items() if not _MAY_BE_SECRET.match(name)
+    }
+    environment |= {**_CHILD_ENVIRONMENT, **child_log.environment()}
     with rendezvous.log_path(folder).open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 - our own module
             command,

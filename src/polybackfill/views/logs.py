@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from polybackfill import clock as clocks
-from polybackfill import errors, rotation, terminal
+from polybackfill import errors, redaction, rotation, terminal
 from polybackfill.work import files as disk
 
 _SHOWN = {"warning", "error", "critical"}
@@ -107,7 +107,8 @@ class Sinks:
 
     def msg(self, event: Event) -> None:
         """Write one event to every sink that wants it."""
-        line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        text = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode()
+        line = redaction.redact(text).encode()
         if self._file is not None:
             self._file.write(line)
         if self._journal:

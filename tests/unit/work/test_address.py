@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shared.chmod(0o1777)
     monkeypatch.setattr(address, "FOLDERS", (shared,))
     return shared
+
+
+@pytest.fixture
+def everybodys_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where other users get to, which pytest's own folder is not."""
+    shared = Path(tempfile.mkdtemp(dir="/tmp"))
+    shared.chmod(0o1777)
+    monkeypatch.setattr(address, "FOLDERS", (shared,))
+    yield
+    shutil.rmtree(shared)
 
 
 def other_process(folder: Path, share: float, *hosts: str) -> subprocess.Popen[str]:
@@ -129,10 +140,7 @@ async def test_of_many_that_start_at_once_one_gets_in(folder):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
-async def test_users_see_each_other_whoever_came_first(tmp_path, monkeypatch):
-    shared = Path(tempfile.mkdtemp(dir="/tmp"))
-    shared.chmod(0o1777)
-    monkeypatch.setattr(address, "FOLDERS", (shared,))
+async def test_users_see_each_other_whoever_came_first(everybodys_folder):
     forking = multiprocessing.get_context("fork")
     told, until = forking.Queue(), forking.Event()
     first = forking.Process(target=as_other_user, args=(told, until))
@@ -151,7 +159,6 @@ async def test_users_see_each_other_whoever_came_first(tmp_path, monkeypatch):
             second.join(20)
     finally:
         first.kill()
-        shutil.rmtree(shared)
 
 
 async def test_what_others_leave_in_the_folder_hurts_nobody(folder):
