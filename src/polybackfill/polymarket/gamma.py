@@ -112,7 +112,7 @@ async def pages(
                 raise
             continue
         except errors.Retry as problem:
-            if await sweep.may_page_differently(fetch):
+            if not problem.host_fault and await sweep.may_page_differently(fetch):
                 continue
             raise sweep.verdict(problem) from problem
         yield sweep.take(answer)
