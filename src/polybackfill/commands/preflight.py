@@ -155,7 +155,7 @@ def _file(chosen: settings.Settings) -> Path:
 
 def _about(chosen: settings.Settings) -> str:
     """The hosts, as a hash since a base URL may hold a secret, and the version."""
-    hosts = "\n".join(sorted(api.base_urls(chosen).values()))
+    hosts = "\n".join(sorted(url.secret for url in api.base_urls(chosen).values()))
     digest = hashlib.blake2b(hosts.encode(), digest_size=8).hexdigest()
     return f"{metadata.version('polybackfill')} {digest}"
 

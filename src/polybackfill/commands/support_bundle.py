@@ -99,7 +99,7 @@ async def _files(
     bundle = _Bundle(chosen, ask_api=ask_api)
     made = {name: await _made(part) for name, part in bundle.parts().items()}
     made |= {f"replies/{name}": reply for name, reply in (await bundle.replies()).items()}
-    hosts = (*api.base_urls(chosen).values(),)
+    hosts = tuple(url.secret for url in api.base_urls(chosen).values())
     secrets = pseudonyms.secrets_of(os.environ, hosts)
     secrets += [chosen.clickhouse.password.get_secret_value(), str(Path.home())]
     names = pseudonyms.Pseudonyms(secrets)

@@ -36,8 +36,8 @@ _TRIES = 3
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS backfill_owners {on_cluster} (
-    claim String, host String, pid UInt32, boot String, namespace String, born String, run_name String,
-    released UInt8, beat_at DateTime64(6, 'UTC')
+    claim String, host String, pid UInt32, boot String, namespace String, born String,
+    run_name String, released UInt8, beat_at DateTime64(6, 'UTC')
 ) ENGINE = {engine:MergeTree} ORDER BY (claim, beat_at) TTL toDateTime(beat_at) + INTERVAL 1 DAY
 """
 _WRITE = """
@@ -47,7 +47,8 @@ SELECT {claim:String}, {host:String}, {pid:UInt32}, {boot:String}, {namespace:St
 """
 _LIVING = """
 SELECT claim, any(host) AS host, any(pid) AS pid, any(boot) AS boot,
-       any(namespace) AS namespace, any(born) AS born, any(run_name) AS run_name, toUnixTimestamp64Micro(max(beat_at)) AS beat,
+       any(namespace) AS namespace, any(born) AS born, any(run_name) AS run_name,
+       toUnixTimestamp64Micro(max(beat_at)) AS beat,
        toUnixTimestamp(min(beat_at)) AS since
 FROM backfill_owners
 GROUP BY claim
@@ -216,8 +217,8 @@ class Ownership:
     def _taken(self, first: Claim) -> errors.Stop:
         address = self._store.address
         return errors.Stop(
-            f"database {address.database} at {address.place} is in use by {first.owner}; stop that run "
-            "first, or wait for its end: one run at a time writes to a database (a claim ends "
+            f"database {address.database} at {address.place} is in use by {first.owner}; stop that "
+            "run first, or wait for its end: one run at a time writes to a database (a claim ends "
             f"{EXPIRES_S:.0f} s after the last sign of its owner)",
             exit_code=errors.EXIT_UNAVAILABLE,
         )

@@ -191,7 +191,9 @@ def _is_locked(file: Path) -> bool:
 
 def _lock(folder: Path, place: Place) -> filelock.FileLock:
     # One file for both: a soft lock would outlive a killed owner, so there is no falling back.
-    return filelock.FileLock(folder / f"{place.stem}.lock", thread_local=False, fallback_to_soft=False)
+    return filelock.FileLock(
+        folder / f"{place.stem}.lock", thread_local=False, fallback_to_soft=False
+    )
 
 
 def _named(folder: Path, place: Place = CHECKPOINT) -> Owner:
