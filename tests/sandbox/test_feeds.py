@@ -421,6 +421,20 @@ async def test_status_and_user_volume(visitor: Visitor) -> None:
     assert volume["volume_usdc"] == pytest.approx(sum(r["size"] * r["price"] for r in mine))
 
 
+async def test_live_volume_is_the_volume_of_an_events_markets(visitor: Visitor) -> None:
+    events = (await visitor.ok("/gamma/events/keyset", closed="true", limit=3))["events"]
+    wanted = ",".join(event["id"] for event in events)
+    told = (await visitor.ok("/data/v2/live-volume", event_id=wanted))["data"]
+    markets = [market for event in events for market in event["markets"]]
+    assert {row["condition_id"]: row["taker_volume"] for row in told["conditions"]} == {
+        market["conditionId"]: market["volumeNum"] for market in markets
+    }
+    total = sum(market["volumeNum"] for market in markets)
+    assert told["taker_volume_total"] == pytest.approx(total)
+    status, refusal, _ = await visitor.get("/data/v2/live-volume")
+    assert (status, refusal["parameter"]) == (400, "event_id")
+
+
 async def test_resolutions_answer_known_conditions_only(visitor: Visitor) -> None:
     settled, open_one = visitor.special["market_busy_second"], visitor.special["market_no_end"]
     asked = ",".join([settled, open_one, "0x" + "ee" * 32])

@@ -46,6 +46,8 @@ class Pseudonyms:
         self._wallets: dict[str, str] = {}
         self._hashes: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._others: set[str] = set()  # all that has been given
+        self._ordered: list[str] = []
         forms = {form for secret in secrets for form in _forms(secret)}
         self._secrets = sorted(filter(_is_secret, forms), key=len, reverse=True)
 
@@ -104,10 +106,16 @@ class Pseudonyms:
         text = _WALLET.sub(lambda found: self._wallet(found[1]), text)
         text = _HASH.sub(lambda found: self._hashes.get(found[1].lower(), found[1]), text)
         text = _PIECE.sub("0x" + _BLOT, text)
-        for name, other in self._names.items():
-            if len(name) >= _SHORTEST_NAME and name in text:
-                text = text.replace(name, other)
+        for name in self._longest_first():
+            if name in text:
+                text = text.replace(name, self._names[name])
         return text
+
+    def _longest_first(self) -> list[str]:
+        """Names to look for in any text: one may be a part of another."""
+        if len(self._ordered) != len(self._names):
+            self._ordered = sorted(self._names, key=len, reverse=True)
+        return [name for name in self._ordered if len(name) >= _SHORTEST_NAME]
 
     def _field(self, name: str, held: Any, *, is_person: bool) -> Any:
         if is_person and isinstance(held, str) and held:
@@ -125,19 +133,22 @@ class Pseudonyms:
         return found[0][: found.start("value") - found.start()] + other + found[1]
 
     def _wallet(self, digits: str) -> str:
-        known = digits.lower()
-        if known in self._wallets.values():
-            return digits
-        return self._wallets.setdefault(known, f"face{len(self._wallets) + 1:036d}")
+        return self._other(self._wallets, digits.lower(), "face{:036d}")
 
     def _hash(self, digits: str) -> str:
-        known = digits.lower()
-        return self._hashes.setdefault(known, f"fade{len(self._hashes) + 1:060d}")
+        return self._other(self._hashes, digits.lower(), "fade{:060d}")
 
     def _name(self, name: str) -> str:
-        if name in self._names.values():
-            return name
-        return self._names.setdefault(name, f"person-{len(self._names) + 1}")
+        return self._other(self._names, name, "person-{}")
+
+    def _other(self, known: dict[str, str], own: str, form: str) -> str:
+        """The other name of one, given when it is first met; what is one already stays."""
+        if own in self._others:
+            return own
+        if own not in known:
+            known[own] = form.format(len(known) + 1)
+            self._others.add(known[own])
+        return known[own]
 
 
 def secrets_of(environment: Mapping[str, str], urls: Iterable[str]) -> list[str]:

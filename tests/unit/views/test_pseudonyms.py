@@ -102,6 +102,12 @@ def test_people_in_rows_that_are_text() -> None:
     assert CONDITION in told
 
 
+def test_a_name_that_is_a_part_of_another() -> None:
+    names = pseudonyms.Pseudonyms()
+    names.learn([{**ROW, "name": "heron", "pseudonym": "quiet-heron-of-the-lake"}])
+    assert names.text("by quiet-heron-of-the-lake and heron") == "by person-2 and person-1"
+
+
 def test_a_transaction_is_known_everywhere_once_a_field_names_it() -> None:
     names = pseudonyms.Pseudonyms()
     names.learn([ROW])
