@@ -104,4 +104,5 @@ def test_mid_run_the_eta_is_near_the_truth(new_desk: NewDesk, sandbox: harness.S
     assert found["requests_per_s"] > 0
     daemon.end().expect(0)
     ended_at = json.loads((desk.data / "status" / f"{desk.run_name}.json").read_bytes())["now"]
-    assert part["eta_s"] == pytest.approx(ended_at - told_at, rel=0.2)
+    # What is fetched and not acknowledged yet counts as left: a second or so of so short a run.
+    assert part["eta_s"] == pytest.approx(ended_at - told_at, rel=0.2, abs=1.5)
