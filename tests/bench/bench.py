@@ -9,7 +9,8 @@ into a table of 20 million rows. `limits`: use of the published limits, and of l
 over the whole exchange. `proof`: the checks of five million trades. `markets`: the lists of a
 million markets. `headline`: the seed's jobs at the published limits, half an hour; one of them
 alone is `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta`:
-the time left that runs tell, beside the truth. Exit 1 when a target is missed.
+the time left that runs tell, beside the truth. `soak --minutes 30`: memory, open files and logs of
+a run under faults. Exit 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.bench import (
     bench_lists,
     bench_proof,
     bench_side,
+    bench_soak,
     bench_whole,
 )
 
@@ -57,8 +59,11 @@ LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {
 def main() -> int:
     known = PARTS | LONG
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
-    asked = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long `soak` takes")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*known, "soak"]))
+    arguments = parser.parse_args()
+    known["soak"] = lambda: bench_soak.soak(arguments.minutes)
+    asked = arguments.parts or list(PARTS)
     unknown = set(asked) - set(known)
     if unknown:
         parser.error(f"no part {', '.join(sorted(unknown))}: the parts are {', '.join(known)}")
