@@ -139,7 +139,10 @@ class Engine:
         uuid = bytes(found.bytes()).decode().strip()
         definition.parent.mkdir(exist_ok=True)
         draft = definition.with_suffix(".draft")
-        draft.write_text(f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n")
+        with draft.open("w") as file:
+            file.write(f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n")
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave a definition of no bytes
         draft.replace(definition)
         self._spare.query("DETACH DATABASE default")
         self._spare.query("ATTACH DATABASE default")

@@ -100,9 +100,13 @@ def _refuse_foreign(
             )
         if (migration.name, migration.checksum) != (name, checksum):
             raise errors.Stop(
-                f"The store at {place} was set up with another {name} than this version's "
-                f"{migration.name}. Use the version that made it, or another CLICKHOUSE_DATABASE "
-                "or BACKFILL_DATA_DIR."
+                f"The store at {place} was set up by an unreleased version, with another {name} "
+                f"than this version's {migration.name}, and is not taken over. Nothing was "
+                "changed. To keep it, leave its folders as they are. For a new store set "
+                "BACKFILL_DATA_DIR (or CLICKHOUSE_DATABASE) and BACKFILL_CHECKPOINT_DIR to other "
+                "places, then: polybackfill init, polybackfill plan build, polybackfill run. Rows "
+                "can be copied from the old one with the version that made it: polybackfill sql "
+                "'SELECT … FORMAT Parquet'."
             )
 
 

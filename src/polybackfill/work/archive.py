@@ -137,7 +137,7 @@ def read_state(path: Path) -> State | None:
     journal.check_format(named.get("format"), named.get("version"), path)
     try:
         state = _state_decoder.decode(content)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return state if state.crc == _state_crc(state) else None
 
@@ -203,7 +203,7 @@ class Archive:
         for number, line in enumerate(content.splitlines(), 1):
             try:
                 yield _receipt_decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise errors.Stop(
                     f"{path} line {number} is damaged: {error}; {journal.REMEDY}"
                 ) from error

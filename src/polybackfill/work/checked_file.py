@@ -37,7 +37,7 @@ def read(path: Path, kind: type[Record]) -> Record | None:
     if journal.intact(line):
         try:
             return msgspec.json.decode(line, type=kind)
-        except msgspec.MsgspecError as error:  # written by another version
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # written by another version
             log.warning("file.not_understood", path=str(path), error=str(error))
             return None
     log.warning("file.damaged", path=str(path))

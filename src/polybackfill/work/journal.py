@@ -205,7 +205,7 @@ def _whole_lines(path: Path, raw_lines: list[bytes]) -> int:
 def _header(path: Path, line: bytes) -> Header:
     try:
         fields = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.Stop(f"{path} line 1 is damaged; {REMEDY}") from error
     check_format(fields.get("format"), fields.get("version"), path)
     try:
@@ -217,6 +217,6 @@ def _header(path: Path, line: bytes) -> Header:
 def _decode(path: Path, line_number: int, line: bytes) -> transitions.AnyTransition:
     try:
         decoded: transitions.AnyTransition = _transition_decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.Stop(f"{path} line {line_number} is damaged: {error}; {REMEDY}") from error
     return decoded

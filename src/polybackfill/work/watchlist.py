@@ -103,7 +103,7 @@ class Watchlist:
             content = msgspec.json.decode(self.path.read_bytes(), type=_Content)
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise errors.Stop(
                 f"watchlist {self.path} cannot be read ({error}): correct it or move it away"
             ) from error
