@@ -4,13 +4,14 @@
 
 Without words all parts but the last two. `whole`: processor and rows a second of a run without
 limits, bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts
-into a table of 20 million rows. `limits`: use of the published limits, and of limits that change.
-`side`: all parts of a run side by side at the published limits. `estimate`: the plan with hours
-over the whole exchange. `proof`: the checks of five million trades. `markets`: the lists of a
-million markets. `headline`: the seed's jobs at the published limits, half an hour; one of them
-alone is `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta`:
-the time left that runs tell, beside the truth. `soak --minutes 30`: memory, open files and logs of
-a run under faults. Exit 1 when a target is missed.
+into a table of 20 million rows. `durable`: what syncing every acknowledged row costs. `limits`: use
+of the published limits, and of limits that change. `side`: all parts of a run side by side at the
+published limits. `estimate`: the plan with hours over the whole exchange. `proof`: the checks of
+five million trades. `markets`: the lists of a million markets. `headline`: the seed's jobs at the
+published limits, half an hour; one of them alone is `headline-markets`, `headline-positions`,
+`headline-lookups` or `headline-wallets`. `eta`: the time left that runs tell, beside the truth.
+`soak --minutes 30`: memory, open files and logs of a run under faults. Exit 1 when a target
+is missed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.bench import (
     bench_budgets,
+    bench_durable,
     bench_estimate,
     bench_eta,
     bench_figures,
@@ -42,6 +44,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "whole": lambda: bench_whole.throughput(trades=1_000_000),
     "history": lambda: bench_whole.a_million_units(trades=2_500_000, count=1_000_000),
     "grown": lambda: bench_grown.inserts(existing=20_000_000),
+    "durable": bench_durable.durable,
     "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
     "side": lambda: bench_side.all_parts(seconds=60.0),
     "estimate": lambda: bench_estimate.plan(conditions=1_500_000, wallets=1_000_000),

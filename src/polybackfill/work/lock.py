@@ -199,7 +199,7 @@ def _lock(folder: Path, place: Place) -> filelock.FileLock:
 def _named(folder: Path, place: Place = CHECKPOINT) -> Owner:
     try:
         return msgspec.json.decode((folder / f"{place.stem}.json").read_bytes(), type=Owner)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return Owner(host="unknown", pid=0, started_at=0.0)
 
 

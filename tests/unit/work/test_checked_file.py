@@ -70,7 +70,7 @@ def _entries(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "read"), [(lock.OWNER_FILE, _owner), (watchlist.LIST_FILE, _entries)]
+    ("name", "read"), [("owner.json", _owner), (watchlist.LIST_FILE, _entries)]
 )
 def test_what_cannot_be_read_is_told_in_words(
     tmp_path: Path, name: str, read: Callable[[Path], None]
