@@ -145,6 +145,7 @@ class _Sweep:
         self.was_over = self.ended = resume.ended
         self._cursor = resume.cursor
         self._seen = {resume.cursor}
+        self._barren = walk.BarrenPages(feed.route.path)
         self._pages = 0
         self._expected_pages = 0.0
         self._doubted: str | None = None
@@ -160,6 +161,7 @@ class _Sweep:
         listed, self._cursor = answer.listed, answer.next_cursor
         self._seen.add(self._cursor)
         self._pages += 1
+        self._barren.count(listed.fetched_rows, listed.rejected)
         self._estimate(listed)
         self.ended = self._cursor is None or self._is_past_the_undated(listed)
         self.resume = walk.Resume(cursor=self._cursor, feed=self._fingerprint)

@@ -22,8 +22,8 @@ import yarl
 
 from polybackfill import clock as clocks
 from polybackfill import errors, progress, redaction
+from polybackfill.polymarket import bodies, endpoints, limits, proxies, replies
 from polybackfill.polymarket import controls as known
-from polybackfill.polymarket import endpoints, limits, proxies, replies
 
 CONNECT_S = 10.0
 READ_GAP_S = 30.0
@@ -81,6 +81,7 @@ class Client:
         refusal_pause_s: float = 90.0,
         pool_size: int = 512,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
+        bodies_limit_bytes: int = bodies.MOST_BYTES,
         session_life_s: float = SESSION_LIFE_S,
         controls: Mapping[endpoints.Route, known.Control] | None = None,
         hear_time: Callable[[float], None] | None = None,
@@ -93,6 +94,7 @@ class Client:
         self._pool_size = pool_size
         self._body_limit_bytes = body_limit_bytes
         self._session_life_s = session_life_s
+        self.bodies = bodies.Bodies(clock, bodies_limit_bytes)
         self._places = known.Places(controls or {})
         self._hear_time = hear_time
         self._line: _Line | None = None
@@ -254,16 +256,30 @@ class Client:
         ):
             turn.answered(response.status)
             ttfb_s = self._clock.monotonic() - asked_at
-            body = await self._body(response)
-        return Reply(response.status, body, response.headers, ttfb_s, shown)
+            return await self._whole(response, ttfb_s, shown)
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _whole(self, response: aiohttp.ClientResponse, ttfb_s: float, shown: str) -> Reply:
+        """The answer with its body, which arrives as fast as there is room for all of them.
+
+        aiohttp unpacks a compressed one piece by piece, so what is counted here is what it is when
+        unpacked, a bomb included.
+        """
+        body = self.bodies.begin()
+        try:
+            content = await self._content(response, body)
+        except BaseException:
+            body.drop()
+            raise
+        reply = Reply(response.status, content, response.headers, ttfb_s, shown)
+        body.keep_for(reply)
+        return reply
+
+    async def _content(self, response: aiohttp.ClientResponse, body: bodies.Body) -> bytes:
         parts: list[bytes] = []
-        size = 0
         while part := await response.content.readany():
+            await body.add(len(part))
             parts.append(part)
-            size += len(part)
-            if size > self._body_limit_bytes:
+            if body.size > self._body_limit_bytes:
                 raise _TooLong(f"the body is longer than {self._body_limit_bytes} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -145,7 +145,7 @@ class _Reading:
         self._place = place
         self._asked, self._asked_ms = place.asked, place.asked_ms
         self._pages = 0
-        self._empty_pages = 0
+        self._barren = walk.BarrenPages(endpoints.POSITIONS.path)
         self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
 
     @property
@@ -191,7 +191,7 @@ class _Reading:
         """Hand over the rows, and move on to the next page or the next list."""
         clocked = [row.last_event_at for row in answer.positions if row.last_event_at]
         self._move(answer, clocked)
-        self._count_empty(answer)
+        self._barren.count(answer.fetched_rows, answer.rejected)
         rows: list[list[records.Position] | list[records.Rejected] | list[records.PositionsEnd]]
         rows = [answer.positions, answer.rejected]
         if self.ended and not self._place.rejected:
@@ -261,12 +261,6 @@ class _Reading:
         order = [second for second in order if second]
         if order != sorted(order):
             raise errors.Retry(f"{path}: rows are out of order")
-
-    def _count_empty(self, answer: position_rows.Answer) -> None:
-        self._empty_pages = 0 if answer.fetched_rows else self._empty_pages + 1
-        if self._empty_pages > walk.MAX_EMPTY_PAGES:
-            message = f"{endpoints.POSITIONS.path}: {walk.MAX_EMPTY_PAGES} empty pages in a row"
-            raise errors.GiveUp(message)
 
 
 def _since(place: Place) -> int | None:

@@ -21,6 +21,7 @@ from polybackfill import errors, records
 from polybackfill.polymarket import answers, endpoints, parse, seconds
 
 MAX_EMPTY_PAGES = 1_000
+MAX_UNUSABLE_PAGES = 100  # in a row, with rows and not one that can be used
 MAX_RESTARTS = 20
 _OTHER_SIZES = 3  # new beginnings in a row that came no further, of a walk the edge refuses
 # The parameter that makes a cache pass a request on: new with every request, and asks nothing.
@@ -162,6 +163,30 @@ class Refusals:
         return True
 
 
+class BarrenPages:
+    """An end for a feed whose pages go on and on and bring nothing that can be used."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._empty = self._unusable = 0
+
+    def count(self, fetched_rows: int, rejected: Sequence[records.Rejected]) -> None:
+        """One more page. Raises GiveUp beyond the bounds."""
+        if fetched_rows > len(rejected):
+            self._empty = self._unusable = 0
+        elif rejected:
+            self._unusable += 1
+        else:
+            self._empty += 1
+        if self._empty > MAX_EMPTY_PAGES:
+            raise errors.GiveUp(f"{self._path}: {MAX_EMPTY_PAGES} empty pages in a row")
+        if self._unusable > MAX_UNUSABLE_PAGES:
+            raise errors.GiveUp(
+                f"{self._path}: {MAX_UNUSABLE_PAGES} pages in a row without a usable row, "
+                f"the last because: {rejected[-1].reason if rejected else 'it was empty'}"
+            )
+
+
 async def once(attempt: Attempt[Answer]) -> Answer:
     """Ask for a page one time; the first error ends the walk."""
     return await attempt()
@@ -237,7 +262,7 @@ class _Walk:
         )
         self._last_second: int | None = None
         self._seen_cursors: OrderedDict[str, None] = OrderedDict()
-        self._empty_pages = 0
+        self._barren = BarrenPages(self.feed.route.path)
         self._see(self._cursor)
 
     def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
@@ -285,7 +310,7 @@ class _Walk:
             self.ended = True
             self._resume = Resume(feed=self._fingerprint, ended=True)
             return self._release(answer, None)
-        self._count_empty(answer)
+        self._barren.count(answer.fetched_rows, answer.rejected)
         if self._last_second is not None and self._is_new_ground(self._last_second):
             if self._last_second != self._resume.second:
                 self._resume = Resume(cursor, self._last_second, self._fingerprint)
@@ -358,11 +383,6 @@ class _Walk:
             raise errors.Retry(f"{self.feed.route.path}: rows of another wallet")
         if conditions and {row.condition_id for row in rows} - conditions:
             raise errors.Retry(f"{self.feed.route.path}: rows of another condition")
-
-    def _count_empty(self, answer: parse.Parsed) -> None:
-        self._empty_pages = 0 if answer.fetched_rows else self._empty_pages + 1
-        if self._empty_pages > MAX_EMPTY_PAGES:
-            raise errors.GiveUp(f"{self.feed.route.path}: {MAX_EMPTY_PAGES} empty pages in a row")
 
     def _see(self, cursor: str | None) -> None:
         if cursor is None:

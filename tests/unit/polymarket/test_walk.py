@@ -475,6 +475,24 @@ async def test_empty_pages_without_end_give_up() -> None:
         await walked(Script([[]] * 3_000), ascending())
 
 
+async def test_pages_of_nothing_but_unusable_rows_without_end_give_up_with_the_reason() -> None:
+    script = Script([[fill(1, number, size="many")] * 3 for number in range(3_000)])
+    with pytest.raises(errors.GiveUp, match=r"100 pages in a row without a usable row.*size"):
+        await walked(script, ascending())
+    assert len(script.asked) == walk.MAX_UNUSABLE_PAGES + 1
+
+
+async def test_empty_pages_between_unusable_ones_give_no_new_time() -> None:
+    pages = [[fill(1, number, size="many")] if number % 2 else [] for number in range(3_000)]
+    with pytest.raises(errors.GiveUp, match="without a usable row"):
+        await walked(Script(pages), ascending())
+
+
+async def test_a_usable_row_now_and_then_is_no_end() -> None:
+    pages = [[fill(n // 50, n, size=5.0 if n % 50 == 0 else "many")] for n in range(1, 400)]
+    assert (await walked(Script(pages), ascending()))[-1].last
+
+
 def test_the_question_about_a_wallet() -> None:
     feed = trade_feeds.feed_of_wallet(WALLET)
     assert dict(feed.query(None)) == {
