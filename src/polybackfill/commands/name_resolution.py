@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings
+from polybackfill import errors, progress, settings, terminal
 from polybackfill.commands import api, context
 from polybackfill.polymarket import endpoints, name_lookup, names, replies, retry
 from polybackfill.store import client, migrate, name_search
@@ -115,7 +115,8 @@ async def _at_gamma(name: names.Name, where: str, get: replies.Get) -> Candidate
         found = _one_meaning(name, sides)
     if found:
         return found
-    near = f"; similar: {', '.join(f'@{one}' for one in similar[:_SHOWN])}" if similar else ""
+    shown = ", ".join(f"@{terminal.visible_line(one)}" for one in similar[:_SHOWN])
+    near = f"; similar: {shown}" if similar else ""
     raise errors.Stop(
         f"{where}: neither the store nor Gamma knows {_A[name.kind]} {name.text}{near}"
     )
@@ -133,7 +134,9 @@ def _one_meaning(name: names.Name, sides: Sequence[Candidates]) -> Candidates:
 
 
 def _ambiguous(name: names.Name, where: str, candidates: Candidates) -> errors.Stop:
-    shown = ", ".join(f"0x{one.key} ({one.label})" for one in candidates[:_SHOWN])
+    shown = ", ".join(
+        f"0x{one.key} ({terminal.visible_line(one.label)})" for one in candidates[:_SHOWN]
+    )
     more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     return errors.Stop(
         f"{where}: {len(candidates)} answer to the {name.kind.value} {name.text}; give one of "

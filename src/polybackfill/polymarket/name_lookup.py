@@ -16,7 +16,7 @@ import orjson
 from polybackfill import errors, records
 from polybackfill.polymarket import endpoints, fields, names, replies
 
-_NOT_FOUND = 404
+_NOT_FOUND = frozenset({400, 404, 422})  # a slug may be none by its form already
 _PROFILES = 50  # on one page of the search, the most there is
 _PAGES = 4
 
@@ -73,7 +73,7 @@ async def _single(route: endpoints.Route, get: replies.Get) -> dict[str, Any] | 
     try:
         reply = await get(route, ())
     except errors.GiveUp as refusal:
-        if refusal.status != _NOT_FOUND:
+        if refusal.status not in _NOT_FOUND:
             raise
         return None
     return _object(reply.body, route)
