@@ -73,12 +73,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(
+    folder: Path, environment: Mapping[str, str] | None = None, *, port: int | None = None
+) -> Iterator[Server]:
     """A server over `folder`; `environment`: what it has beside ours, say TZ. Skips the test when
     the engine of this version cannot be a server.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     (folder / "config.xml").write_text(_CONFIG.format(port=port))
     with (folder / "out.txt").open("wb") as out:
         process = subprocess.Popen(

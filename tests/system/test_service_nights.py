@@ -6,11 +6,9 @@ night are shortened: a minute between restarts to a second, the bound of no prog
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import harness
+from tests import harness, real_server
 
 from polybackfill import errors
 
@@ -26,33 +24,6 @@ RUNNER = Path(__file__).with_name("unit_runner.py")
 PROGRAM = str(Path(sys.executable).with_name("polybackfill"))
 SHORT = ("RestartSec=1s", "TimeoutStartSec=60s", "WatchdogSec=30s")
 OUTAGE = {"kind": "503", "route": "*"}
-
-
-# chDB holds the HTTP server of ClickHouse too; this private call runs it for as long as it blocks.
-SERVER = """
-import sys
-from chdb import _chdb
-_chdb.query("SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM numbers(1200) SETTINGS "
-            "max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null",
-            "TSV", path="db")
-"""
-CONFIG = """
-<clickhouse>
-  <http_port>{port}</http_port><listen_host>127.0.0.1</listen_host>
-  <logger><level>none</level></logger>
-</clickhouse>
-"""
-
-
-@contextlib.contextmanager
-def clickhouse(folder: Path, port: int) -> Iterator[int]:
-    """A real ClickHouse server on that port; its pid."""
-    (folder / "config.xml").write_text(CONFIG.format(port=port))
-    with subprocess.Popen([sys.executable, "-c", SERVER], cwd=folder) as server:
-        try:
-            yield server.pid
-        finally:
-            server.kill()
 
 
 class Night:
@@ -162,19 +133,18 @@ def test_a_store_that_comes_late_and_goes_away_for_longer_than_the_bound(
 ) -> None:
     """Five minutes of refused connections at boot: more starts than systemd's limit allows."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = real_server.free_port()
     ground.use_server(port, "default")
     ground.set(no_progress_s=3)
     service = night()
     harness.until(lambda: len(service.events("ended")) > 5, "more ends than five", 60)
     assert set(service.codes()) == {errors.EXIT_UNAVAILABLE}
-    with clickhouse(folder, port) as server:
+    with real_server.running(folder, port=port) as server:
         harness.until(lambda: sandbox.pages() > 20, "trades being fetched", 60)
         starts = len(service.events("started"))
-        os.kill(server, signal.SIGSTOP)
+        os.kill(server.process.pid, signal.SIGSTOP)
         harness.until(lambda: len(service.events("started")) > starts, "an end and a start", 60)
-        os.kill(server, signal.SIGCONT)
+        os.kill(server.process.pid, signal.SIGCONT)
         assert service.end() == 0
         assert set(service.codes()) == {errors.EXIT_UNAVAILABLE, 0}
         _prove(ground, sandbox)
