@@ -23,12 +23,14 @@ from pathlib import Path
 import pytest
 
 _START_S = 30.0
+# An absolute path: to sync a part's folder the engine would put a relative one before itself.
 _SERVE = """
+import os
 from chdb import _chdb
 _chdb.query(
     "SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM numbers(1200) SETTINGS "
     "max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null",
-    "TSV", path="db",
+    "TSV", path=os.path.abspath("db"),
 )
 """
 _CONFIG = """<clickhouse>

@@ -133,8 +133,9 @@ def test_a_store_that_comes_late_and_goes_away_for_longer_than_the_bound(
 ) -> None:
     """Five minutes of refused connections at boot: more starts than systemd's limit allows."""
     folder = tmp_path_factory.mktemp("server")
-    port = real_server.free_port()
-    ground.use_server(port, "default")
+    with real_server.running(folder) as server:
+        ground.use_server(server.port, server.database("night"))
+        port = server.port
     ground.set(no_progress_s=3)
     service = night()
     harness.until(lambda: len(service.events("ended")) > 5, "more ends than five", 60)
