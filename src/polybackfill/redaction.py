@@ -118,7 +118,9 @@ class Url:
         from pydantic_core import core_schema as schema  # noqa: PLC0415  (slow; only settings)
 
         return schema.no_info_plain_validator_function(
-            _base_url, serialization=schema.to_string_ser_schema()
+            _base_url,
+            json_schema_input_schema=schema.str_schema(),
+            serialization=schema.to_string_ser_schema(),
         )
 
 

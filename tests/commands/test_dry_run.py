@@ -106,7 +106,7 @@ def test_a_dry_run_leaves_the_limits_to_a_real_one(
     real = desk.start("run", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the real run at work")
     told = desk.call("run", "wallets", "--dry-run", code=errors.EXIT_UNAVAILABLE).err
-    assert f"run, process {real.pid}" in told
+    assert f"a run spends the limits of this address (process {real.pid}" in told
     ended = real.end()
     ended.expect(0)
     desk.prove(sandbox, sandbox.wallets[:6], [])

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 from pydantic_settings import BaseSettings
 
-from polybackfill import cli, settings
+from polybackfill import cli, redaction, settings
 from polybackfill.commands import systemd
 from polybackfill.probe import assumption_list, runner
 
@@ -79,7 +79,7 @@ def default_of(field: pydantic.fields.FieldInfo) -> Any:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, pydantic.SecretStr):
         return default.get_secret_value()
-    return str(default) if isinstance(default, Path) else default
+    return str(default) if isinstance(default, Path | redaction.Url) else default
 
 
 def toml_value(value: Any) -> str:

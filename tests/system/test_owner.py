@@ -95,7 +95,7 @@ def test_runs_with_stores_of_their_own_share_the_limits_of_the_address_or_one_is
     with harness.ground(tmp_path / "other", sandbox.url) as other:
         told = other.run("run", *keys, within_s=10)
         told.expect(errors.EXIT_UNAVAILABLE)
-        assert f"run, process {first.pid}" in told.err
+        assert f"a run spends the limits of this address (process {first.pid}" in told.err
         assert "BACKFILL_SHARE" in told.err
         other.run("run", *keys, "--dry-run", within_s=10).expect(errors.EXIT_UNAVAILABLE)
         first.kill()

@@ -46,9 +46,6 @@ class Spender(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     brief: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.what}, {self.who}"
-
 
 def spenders(hosts: Collection[str]) -> list[Spender]:
     """Who asks any of these hosts now. Waits for nobody."""
@@ -91,11 +88,10 @@ async def spending(
 
 def refusal(others: Collection[Spender]) -> str:
     """Who is in the way, and the remedy."""
-    named = "; ".join(map(str, others))
-    return (
-        f"the limits of this address are spent by another process ({named}): wait for its end, or "
-        "give each its part with BACKFILL_SHARE, say 0.8 and 0.2"
+    named = "; ".join(
+        f"a {one.what} spends the limits of this address ({one.who})" for one in others
     )
+    return f"{named}: wait for its end, or give each its part with BACKFILL_SHARE, say 0.8 and 0.2"
 
 
 class _Entry:

@@ -95,7 +95,7 @@ async def test_a_walk_that_began_anew_counts_its_rows_once(
         assert await rig.supervise([biggest]).run() == errors.EXIT_OK
         (receipt,) = rig.ledger.receipts()
         counts.append(receipt.counts)
-        sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 2})
+        sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 4})
     assert counts[0].pages == 2
     # Begun anew it is read in pages of 900, 2,000 rows in three of them.
     assert counts[1] == msgspec.structs.replace(counts[0], pages=3)

@@ -90,7 +90,9 @@ def as_other_user(told: Any, until: Any) -> None:
 
 async def test_the_second_is_refused_and_told_who_the_first_is(folder):
     with other_process(folder, 1.0, *HOSTS) as first:
-        with pytest.raises(errors.Stop, match=rf"run, process {first.pid} on .*run night") as told:
+        with pytest.raises(
+            errors.Stop, match=rf"a run spends the .*process {first.pid} on .*run night"
+        ) as told:
             async with address.spending(HOSTS[1:], 1.0, "market-ids lookup"):
                 pass
         assert told.value.exit_code == errors.EXIT_UNAVAILABLE
