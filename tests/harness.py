@@ -19,9 +19,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
+from tests import holds
 
 from polybackfill import redaction
 from polybackfill.polymarket import endpoints
@@ -273,6 +274,13 @@ class Daemon:
         return self._err.read_text(errors="replace")
 
 
+class Server(NamedTuple):
+    """A ClickHouse server on this machine, with the password of its user `default`."""
+
+    port: int
+    password: str = ""
+
+
 class Ground:
     """A user's folder and settings; `start` and `run` execute the command there."""
 
@@ -360,7 +368,10 @@ class Ground:
             return None
         content = statement.encode()
         try:
-            with urllib.request.urlopen(address, data=content, timeout=10) as answer:  # noqa: S310
+            request = urllib.request.Request(  # noqa: S310  (loopback)
+                address, data=content, headers=self._login()
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 text: str = answer.read().decode()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{statement}: {error.read().decode()}") from error
@@ -376,19 +387,30 @@ class Ground:
         endpoint = rendezvous.read(self.store)
         return None if endpoint is None else f"http://{endpoint.host}:{endpoint.port}/"
 
-    def use_server(self, port: int, database: str) -> None:
+    def _login(self) -> dict[str, str]:
+        if "CLICKHOUSE_HOST" in self.environment:
+            password = self.environment.get("CLICKHOUSE_PASSWORD", "")
+            return {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password}
+        return holds.login(self.store)
+
+    def use_server(self, server: Server | int, database: str) -> None:
         """Let the rows go to a server that runs already, into a database of their own."""
+        if isinstance(server, int):
+            server = Server(server)
         self.environment |= {
             "CLICKHOUSE_HOST": "127.0.0.1",
-            "CLICKHOUSE_PORT": str(port),
+            "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_PASSWORD": server.password,
             "CLICKHOUSE_DATABASE": database,
         }
 
-    def serve(self) -> int:
-        """Keep the embedded store open for others; its port."""
+    def serve(self) -> Server:
+        """Keep the embedded store open for others."""
         serving = self.start("db", "serve")
-        said = until(lambda: "http://" in serving.out() and serving.out(), "the store")
-        return int(said.split("http://127.0.0.1:")[1].split("/")[0])
+        until(lambda: "ready" in serving.out(), "the store")
+        endpoint = rendezvous.read(self.store)
+        assert endpoint is not None
+        return Server(endpoint.port, holds.password_of(self.store))
 
     def duplicates(self) -> int | None:
         """Ids stored more than once, by a plain SELECT; None when the store is not there."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from polybackfill import clock as clocks
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate, rendezvous, secret
 
 
 def endpoint_of(folder: Path) -> rendezvous.Endpoint:
@@ -17,6 +17,18 @@ def endpoint_of(folder: Path) -> rendezvous.Endpoint:
     found = rendezvous.read(folder)
     assert found is not None
     return found
+
+
+def password_of(folder: Path) -> str:
+    """What other programs need to use the store of a folder."""
+    key = secret.read(folder)
+    assert key is not None
+    return key.text
+
+
+def login(folder: Path) -> dict[str, str]:
+    """The same as the headers ClickHouse's clients send."""
+    return {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password_of(folder)}
 
 
 @contextlib.contextmanager
@@ -29,7 +41,9 @@ def held(folder: Path, *, migrated: bool = False) -> Iterator[None]:
             await migrate.up(store)
         endpoint = endpoint_of(folder)
         hold = socket.create_connection((endpoint.host, endpoint.port))
-        hold.sendall(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        lines = [f"GET /_hold/{endpoint.pid} HTTP/1.1", "Host: localhost"]
+        lines += [f"{name}: {value}" for name, value in login(folder).items()]
+        hold.sendall("\r\n".join([*lines, "", ""]).encode())
         assert b"200 OK" in hold.recv(4096)
         await store.close()
         return hold

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests import harness
+from tests import harness, holds
 
 from polybackfill.store import rendezvous
 
@@ -83,7 +83,8 @@ class Desk(harness.Ground):
         self.call("init")
         endpoint = rendezvous.read(self.store)
         assert endpoint is not None
-        self.use_server(endpoint.port, self.environment["CLICKHOUSE_DATABASE"])
+        server = harness.Server(endpoint.port, holds.password_of(self.store))
+        self.use_server(server, self.environment["CLICKHOUSE_DATABASE"])
         self.data = self.folder / "data"
         self.set(data_dir=self.data)
 

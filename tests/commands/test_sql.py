@@ -9,7 +9,7 @@ import signal
 
 import clickhouse_connect
 import pytest
-from tests import harness
+from tests import harness, holds
 from tests.commands import desk as desks
 
 from polybackfill import errors
@@ -73,7 +73,10 @@ def test_the_makers_client_reads_beside_a_run(new_desk: NewDesk, sandbox: harnes
     endpoint = rendezvous.read(desk.store)
     assert endpoint is not None
     client = clickhouse_connect.get_client(
-        host=endpoint.host, port=endpoint.port, database=desk.run_name
+        host=endpoint.host,
+        port=endpoint.port,
+        password=holds.password_of(desk.store),
+        database=desk.run_name,
     )
     rows, ids = client.query(
         "SELECT count(), uniqExact(external_trade_id) FROM external_trades_raw"

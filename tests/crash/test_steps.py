@@ -24,22 +24,22 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Server]:
     """A ClickHouse server that survives all these deaths; each test has a database of its own."""
-    with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as server:
-        yield server.serve()
+    with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as ground:
+        yield ground.serve()
 
 
 @pytest.mark.parametrize("step", stepkill.STEPS)
 def test_killed_between_two_steps(
-    step: str, server_port: int, ground: harness.Ground, sandbox: harness.Sandbox
+    step: str, server: harness.Server, ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     """Seed 001, external_trades_raw: 0 duplicate trade ids after any crash and resume. Seed 002,
     supervisor: kill -9 between insert and checkpoint loses and duplicates nothing.
     """
-    ground.use_server(server_port, "default")
+    ground.use_server(server, "default")
     ground.query(f"CREATE DATABASE killed_{step}")
-    ground.use_server(server_port, f"killed_{step}")
+    ground.use_server(server, f"killed_{step}")
     ground.set(batch_rows=300)
     keys = ground.write_keys(sandbox)
     for call in CALLS[step]:

@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -14,17 +15,22 @@ import pytest
 import pytest_asyncio
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from tests import holds
 
 from polybackfill.store import client
 
 
 @pytest_asyncio.fixture(params=[True, False], ids=["compressed", "plain"])
-async def connected(request: pytest.FixtureRequest, store: client.Store) -> AsyncIterator[Client]:
+async def connected(
+    request: pytest.FixtureRequest, store: client.Store, folder: Path
+) -> AsyncIterator[Client]:
     port = int(store.url.rsplit(":", 1)[1].rstrip("/"))
     made = await asyncio.to_thread(
         clickhouse_connect.get_client,
         host="127.0.0.1",
         port=port,
+        username="default",
+        password=holds.password_of(folder),
         database=store.address.database,
         compress=request.param,
     )

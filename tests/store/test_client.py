@@ -10,6 +10,7 @@ import pydantic
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from tests import holds
 
 from polybackfill import clock as clocks
 from polybackfill import errors
@@ -95,8 +96,12 @@ def port_of(url: str) -> int:
     return int(url.rsplit(":", 1)[1].rstrip("/"))
 
 
-async def test_a_server_is_used_like_the_embedded_store(url: str, database: str) -> None:
-    opened = await client.open(server(port_of(url), database=database), clock=clocks.SystemClock())
+async def test_a_server_is_used_like_the_embedded_store(
+    url: str, database: str, folder: Path
+) -> None:
+    password = pydantic.SecretStr(holds.password_of(folder))
+    address = server(port_of(url), database=database, password=password)
+    opened = await client.open(address, clock=clocks.SystemClock())
     await opened.command("CREATE TABLE there (a UInt8) ENGINE = MergeTree ORDER BY a")
     await opened.insert("there", b'{"a": 1}\n{"a": 2}\n', rows=2)
     assert await opened.rows("SELECT sum(a) AS total FROM there") == [{"total": 3}]
@@ -104,11 +109,12 @@ async def test_a_server_is_used_like_the_embedded_store(url: str, database: str)
     await opened.close()
 
 
-async def test_an_unknown_database_stops_and_names_everything(url: str) -> None:
-    address = server(port_of(url), database="missing", user="someone")
+async def test_an_unknown_database_stops_and_names_everything(url: str, folder: Path) -> None:
+    password = pydantic.SecretStr(holds.password_of(folder))
+    address = server(port_of(url), database="missing", password=password)
     with pytest.raises(errors.Stop) as raised:
         await client.open(address, clock=clocks.SystemClock())
-    for part in ("127.0.0.1", str(port_of(url)), "'missing'", "'someone'", "CLICKHOUSE_DATABASE"):
+    for part in ("127.0.0.1", str(port_of(url)), "'missing'", "'default'", "CLICKHOUSE_DATABASE"):
         assert part in str(raised.value)
 
 

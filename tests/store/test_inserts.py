@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pydantic
 import pytest
 import pytest_asyncio
+from tests import holds
 from tests.store.conftest import count, lines
 
 from polybackfill import clock as clocks
@@ -78,10 +81,15 @@ async def line(slow: client.Store) -> AsyncIterator[tuple[Line, int]]:
 
 
 async def test_a_lost_answer_costs_no_row_and_doubles_none(
-    slow: client.Store, line: tuple[Line, int]
+    slow: client.Store, line: tuple[Line, int], folder: Path
 ) -> None:
     lossy, port = line
-    address = client.Address(host="127.0.0.1", port=port, database=slow.address.database)
+    address = client.Address(
+        host="127.0.0.1",
+        port=port,
+        password=pydantic.SecretStr(holds.password_of(folder)),
+        database=slow.address.database,
+    )
     opened = await client.open(address, clock=clocks.SystemClock())
     await opened.insert("slow", BODY, rows=len(ROWS))
     assert lossy.lost == 1

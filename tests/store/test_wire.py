@@ -6,11 +6,13 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from tests import holds
 
 from polybackfill.store import client
 
@@ -20,15 +22,18 @@ SLOW = "SELECT sum(sleepEachRow(0.05)) FROM numbers(9999) SETTINGS max_block_siz
 class Curl:
     """Requests to one database of the running store."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, database: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, database: str, login: dict[str, str]
+    ) -> None:
         self._session = session
         self._url = url
         self._database = database
+        self._login = login
 
     async def __call__(
         self, query: str = "", *, body: bytes = b"", method: str = "POST", **more: Any
     ) -> tuple[int, bytes, dict[str, str]]:
-        headers = more.pop("headers", {})
+        headers = self._login | more.pop("headers", {})
         params = {"database": self._database, **more, **({"query": query} if query else {})}
         async with self._session.request(
             method, self._url, params=params, data=body or None, headers=headers
@@ -37,9 +42,9 @@ class Curl:
 
 
 @pytest_asyncio.fixture
-async def curl(url: str, database: str) -> AsyncIterator[Curl]:
+async def curl(url: str, database: str, folder: Path) -> AsyncIterator[Curl]:
     async with aiohttp.ClientSession() as session:
-        yield Curl(session, url, database)
+        yield Curl(session, url, database, holds.login(folder))
 
 
 @pytest_asyncio.fixture
@@ -176,10 +181,15 @@ async def test_an_error_late_in_a_large_result_breaks_the_body_off(curl: Curl) -
 async def test_a_web_page_cannot_reach_it(curl: Curl) -> None:
     assert (await curl("SELECT 1", headers={"Origin": "https://example.com"}))[0] == 403
     assert (await curl("SELECT 1", headers={"Host": "rebound.example.com"}))[0] == 403
+    for site in ("cross-site", "same-site", "same-origin"):
+        assert (await curl("SELECT 1", headers={"Sec-Fetch-Site": site}))[0] == 403
+    assert (await curl("SELECT 1", headers={"Sec-Fetch-Site": "none"}))[0] == 200
 
 
 async def running(curl: Curl, query_id: str) -> bool:
-    found = f"SELECT count() FROM system.processes WHERE Settings['log_comment'] = '{query_id}'"
+    found = (
+        f"SELECT count() FROM system.processes WHERE Settings['chdb_client_name'] = '{query_id}'"
+    )
     return (await curl(found))[1] != b"0\n"
 
 

@@ -31,21 +31,21 @@ _SLOW = {"hang", "drip", "429_json", "429_html", "403_html", "503"}
 
 
 @pytest.fixture(scope="module")
-def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Server]:
     """A ClickHouse server for many short runs, each with a database of its own."""
-    with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as server:
-        yield server.serve()
+    with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as ground:
+        yield ground.serve()
 
 
 @pytest.fixture
 def ground(
-    ground: harness.Ground, server_port: int, request: pytest.FixtureRequest
+    ground: harness.Ground, server: harness.Server, request: pytest.FixtureRequest
 ) -> harness.Ground:
     """The same, with a database of its own on that server."""
     name = re.sub(r"\W", "_", request.node.name)
-    ground.use_server(server_port, "default")
+    ground.use_server(server, "default")
     ground.query(f"CREATE DATABASE {name}")
-    ground.use_server(server_port, name)
+    ground.use_server(server, name)
     return ground
 
 

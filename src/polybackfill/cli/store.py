@@ -10,18 +10,26 @@ def add(commands: menu.Menu) -> None:
     sql = commands.command(
         "sql",
         "sql.sql",
-        "one statement against the store, also while a run is going on",
+        "statements against the store, also while a run is going on",
         '"SELECT status, count() FROM wallet_backfill_plan GROUP BY status"',
     )
-    sql.add_argument("statement", help="ClickHouse SQL")
-    sql.add_argument("--format", default=None, metavar="F", help="TSV, JSONEachRow, CSV, Pretty, …")
+    sql.add_argument(
+        "statement",
+        nargs="?",
+        help="ClickHouse SQL, several statements with ; between them; - or none: standard input",
+    )
+    sql.add_argument(
+        "--format", default=None, metavar="F", help="TSV, JSONEachRow, CSV, Parquet, …"
+    )
     serve = commands.group("db", "the embedded store", "serve").command(
         "serve",
         "sql.serve",
         "keep the embedded store open for other tools until Ctrl-C",
         "--port 8123",
     )
-    serve.add_argument("--port", type=int, default=None, metavar="PORT", help="port on loopback")
+    serve.add_argument(
+        "--port", type=int, default=None, metavar="PORT", help="port on 127.0.0.1, kept for later"
+    )
 
 
 def add_recover(commands: menu.Menu) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from polybackfill.store import engine, statements
+from polybackfill.store import engine, guard, statements
 
 # Content-Encoding → the engine's name of the method
 _COMPRESSIONS = frozenset({"gzip", "deflate", "br", "zstd", "lz4", "snappy", "xz", "bz2"})
+# Of somebody's tool: it leaves room to the inserts and waits for those under way (`priority`).
+_GUEST = {"max_threads": str(max(1, (os.cpu_count() or 1) // 2)), "priority": "2"}
+_LITERAL_VALUES = {
+    "input_format_values_interpret_expressions": "0",
+    "input_format_values_deduce_templates_of_expressions": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,11 @@ class Asked:
         return statements.inserts_values(self.query.sql)
 
 
-async def read(request: web.Request, query_id: str, opened: engine.Engine) -> Asked:
-    """Read the whole request.
+async def read(request: web.Request, query_id: str, opened: engine.Engine, *, own: bool) -> Asked:
+    """Read the whole request. `own`: it comes from the program itself, not from somebody's tool.
 
     Raises ValueError for what this interface does not serve, EngineError for a body that cannot
-    be unpacked.
+    be unpacked, guard.Refused for what nobody may ask the engine.
     """
     params = dict(request.query)
     if request.content_type == "multipart/form-data":
@@ -49,11 +56,12 @@ async def read(request: web.Request, query_id: str, opened: engine.Engine) -> As
     _refuse_block_compression(params)
     compression = _compression(request.headers.get(hdrs.CONTENT_ENCODING, ""))
     sql = params.get("query", "")
+    reader = _Reader(query_id, params, request, own)
     named = statements.data_insert(sql)
     if named is not None:
-        query = _query(sql, query_id, params, request.headers)
+        query = reader.query(sql)
         rows = await _spooled(request, opened)
-        return Asked(query, named[0], rows, compression)
+        return Asked(_literal(query, named[0], rows), named[0], rows, compression)
     body = b"" if request.content_type == "multipart/form-data" else await request.read()
     if compression and body:
         body = await _unpacked(body, compression, opened)
@@ -61,13 +69,13 @@ async def read(request: web.Request, query_id: str, opened: engine.Engine) -> As
         embedded = _embedded_insert(body)
         if embedded is not None:
             insert, begins = embedded
-            query = _query(body[:begins].decode(), query_id, params, request.headers)
+            query = reader.query(body[:begins].decode())
             rows = opened.spool()
             rows.write(memoryview(body)[begins:])
-            return Asked(query, insert, rows)
+            return Asked(_literal(query, insert, rows), insert, rows)
     text = "\n".join(part for part in (sql, body.decode()) if part)
     return Asked(
-        _query(text, query_id, params, request.headers),
+        reader.query(text),
         wait_for_end=params.get("wait_end_of_query") == "1",
         gzip=_wants_gzip(params, request.headers),
     )
@@ -82,17 +90,47 @@ def _embedded_insert(body: bytes) -> tuple[statements.Insert, int] | None:
     return (exact[0], found[1]) if exact else None
 
 
-def _query(
-    sql: str, query_id: str, params: Mapping[str, str], headers: Mapping[str, str]
-) -> engine.Query:
-    return engine.Query(
-        statements.with_where(sql),
-        query_id,
-        database=params.get("database") or headers.get("X-ClickHouse-Database") or "default",
-        format=params.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated",
-        settings=statements.settings(params),
-        parameters=statements.query_parameters(params),
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """What surrounds the statement of a request."""
+
+    query_id: str
+    params: Mapping[str, str]
+    request: web.Request
+    own: bool
+
+    def query(self, sql: str) -> engine.Query:
+        """The statement as the engine gets it; raises guard.Refused."""
+        guard.check(sql)
+        headers = self.request.headers
+        named = statements.settings(self.params)
+        if not self.own:
+            named = _GUEST | named
+        if self.request.method != hdrs.METH_POST:
+            guard.require_reading(sql)
+            named |= {"readonly": "1" if named.get("readonly") == "1" else "2"}
+        return engine.Query(
+            statements.with_where(sql),
+            self.query_id,
+            database=self.params.get("database")
+            or headers.get("X-ClickHouse-Database")
+            or "default",
+            format=self.params.get("default_format")
+            or headers.get("X-ClickHouse-Format")
+            or "TabSeparated",
+            settings=named,
+            parameters=statements.query_parameters(self.params),
+        )
+
+
+def _literal(query: engine.Query, insert: statements.Insert, rows: engine.Spool) -> engine.Query:
+    """Rows of the format Values may be expressions, which nobody has checked: those that could
+    reach a file are read as literals."""
+    if insert.format.lower() != "values" or not guard.names_function(rows.content()):
+        return query
+    if "input_format_values" in insert.settings:
+        raise guard.Refused(guard.SUPPORT_IS_DISABLED, "the rows name a function of files")
+    return dataclasses.replace(query, settings={**query.settings, **_LITERAL_VALUES})
 
 
 def _refuse_block_compression(params: Mapping[str, str]) -> None:
@@ -128,7 +166,6 @@ async def _unpacked(body: bytes, compression: str, opened: engine.Engine) -> byt
     packed = opened.spool()
     try:
         packed.write(body)
-        unpack = functools.partial(opened.unpack, packed, compression)
-        return await asyncio.get_running_loop().run_in_executor(None, unpack)
+        return await asyncio.to_thread(opened.unpack, packed, compression)
     finally:
         packed.close()

@@ -14,7 +14,7 @@ import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import connection, landing, statements
+from polybackfill.store import connection, landing, secret, statements
 
 Address = connection.Address
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
@@ -149,13 +149,26 @@ class Store:
         fmt: str = "TabSeparated",
         *,
         parameters: Parameters | None = None,
+        typed: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[bytes]:
-        """The result piece by piece. One that breaks off raises Retry and is not the whole."""
-        params = {**_QUERY_SETTINGS, "default_format": fmt, **_named(parameters)}
+        """The result piece by piece. One that breaks off raises Retry and is not the whole.
+
+        `typed`: by a person; in the embedded store it gets no place that the program may need.
+        """
+        headers = {secret.GUEST_HEADER: "1"} if typed and self.address.embedded else None
+        params = {
+            **_QUERY_SETTINGS,
+            **(settings or {}),
+            "default_format": fmt,
+            **_named(parameters),
+        }
         async with AsyncExitStack() as stack:
 
             async def begin() -> aiohttp.ClientResponse:
-                return await stack.enter_async_context(self._connection.post(sql, params))
+                return await stack.enter_async_context(
+                    self._connection.post(sql, params, headers=headers)
+                )
 
             reads = statements.first_word(sql) in statements.READS
             response = await self._connection.run(begin, repeatable=reads)

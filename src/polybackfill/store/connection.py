@@ -17,7 +17,7 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import embedded, failures
+from polybackfill.store import embedded, failures, secret
 
 T = TypeVar("T")
 
@@ -84,6 +84,10 @@ class Broken(errors.Retry):
         self.sent = sent
 
 
+class Impostor(aiohttp.ClientError):
+    """Another program answers where the embedded store did."""
+
+
 class Encoded:
     """Takes the place of a JSON module in aiochclient, which then passes on lines that are encoded
     already: it cuts the brackets off the list it believes was encoded here."""
@@ -129,7 +133,10 @@ class Connection:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
         self._session = aiohttp.ClientSession(
-            timeout=timeout, connector=connector, read_bufsize=_READ_BUFFER_BYTES
+            timeout=timeout,
+            connector=connector,
+            read_bufsize=_READ_BUFFER_BYTES,
+            middlewares=(self._proven,) if address.embedded else (),
         )
 
     async def close(self) -> None:
@@ -161,6 +168,9 @@ class Connection:
             return await work()
         except aiohttp.ClientConnectorCertificateError as error:
             raise _distrusted(place, error.certificate_error) from error
+        except Impostor as error:
+            await self._let_go()
+            raise Broken(str(error), sent=False) from error
         except aiohttp.ClientConnectorError as error:
             raise Broken(f"No connection to the store at {place}: {error}", sent=False) from error
         except aiochclient.ChClientError as error:
@@ -174,6 +184,27 @@ class Connection:
         except (orjson.JSONDecodeError, AssertionError) as error:
             # aiochclient asserts that the last line is complete
             raise errors.Retry(f"The answer of the store at {place} broke off: {error}") from error
+
+    async def _proven(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Both sides prove that they know the embedded store's secret, with each request anew.
+
+        The child may have died since we took hold of it, and its port be another program's: that
+        one must neither learn the secret nor acknowledge anything.
+        """
+        hold = self._hold
+        if hold is None or hold.endpoint.pid is None:
+            raise Impostor("the embedded store was let go")
+        child, nonce = secret.child(hold.endpoint.pid, hold.endpoint.port), secret.new_nonce()
+        request.headers[secret.NONCE_HEADER] = nonce
+        request.headers[secret.PROOF_HEADER] = hold.key.question(child, nonce)
+        response = await handler(request)
+        proof = response.headers.get(secret.PROOF_HEADER, "")
+        if not secret.Secret(hold.key.answer(child, nonce)).matches(proof):
+            response.close()
+            raise Impostor(f"port {hold.endpoint.port} is not the store's any more")
+        return response
 
     async def _join(self) -> None:
         if not self.address.embedded:
@@ -220,7 +251,12 @@ class Connection:
 
     @asynccontextmanager
     async def post(
-        self, sql: str, params: Mapping[str, str], *, database: str | None = None
+        self,
+        sql: str,
+        params: Mapping[str, str],
+        *,
+        database: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a statement as it is and look at the beginning of the answer.
 
@@ -229,7 +265,10 @@ class Connection:
         speaks = self.client(params)
         sent = {**speaks.params, "database": database or self.address.database}
         async with self._session.post(
-            speaks.url, params=sent, headers=speaks.headers, data=sql.encode()
+            speaks.url,
+            params=sent,
+            headers={**speaks.headers, **(headers or {})},
+            data=sql.encode(),
         ) as response:
             if response.status != 200:
                 raise aiochclient.ChClientError(

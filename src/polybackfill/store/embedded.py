@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import child_log, rendezvous
+from polybackfill.store import child_log, rendezvous, secret
 
 _START_S = 60.0
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
@@ -38,10 +39,12 @@ class Hold:
     def __init__(
         self,
         endpoint: rendezvous.Endpoint,
+        key: secret.Secret,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self.endpoint = endpoint
+        self.key = key
         self._reader = reader
         self._writer = writer
 
@@ -60,13 +63,13 @@ class Hold:
 async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) -> Hold:
     """Join the folder's running child, or start one.
 
-    `port`: where a newly started child listens; by default where the last one did.
+    `port`: where it answers, the running one there too; by default where the last one did.
     Raises Stop when the folder cannot be used or another program holds it.
     """
     await asyncio.to_thread(_prepare, folder)
     refusal: rendezvous.Started | None = None
     for _ in range(_STARTS):
-        hold = await _join(folder)
+        hold = await join(folder, port)
         if hold is not None:
             return hold
         outcome = await _start(folder, clock, port)
@@ -86,7 +89,10 @@ def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
     elif refusal.locked:
         why = f"{refusal.error}. Stop that process, or choose another folder with BACKFILL_DATA_DIR"
     else:
-        return errors.Stop(f"The embedded store cannot start: {refusal.error}. {see}")
+        code = errors.EXIT_UNAVAILABLE if refusal.passing else errors.EXIT_CONFIG
+        return errors.Stop(
+            f"The embedded store cannot start: {refusal.error}. {see}", exit_code=code
+        )
     return errors.Stop(
         f"The embedded store cannot start: {why}. {see}", exit_code=errors.EXIT_UNAVAILABLE
     )
@@ -104,27 +110,60 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-async def _join(folder: Path) -> Hold | None:
+async def join(folder: Path, port: int | None = None) -> Hold | None:
+    """Take hold of the folder's running child, None when there is none."""
     endpoint = rendezvous.read(folder)
     if endpoint is None or endpoint.pid is None:
         return None
+    key = _key(folder)
+    if key is None:
+        return None
     try:
         async with asyncio.timeout(_JOIN_S):
-            return await _hold(endpoint)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return await _hold(endpoint, key, port)
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
 
 
-async def _hold(endpoint: rendezvous.Endpoint) -> Hold:
-    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+def _key(folder: Path) -> secret.Secret | None:
     try:
-        # The child's pid in the path: another program on a reused port does not answer to it.
-        writer.write(f"GET /_hold/{endpoint.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return secret.read(folder)
+    except PermissionError as error:
+        raise errors.Stop(
+            f"{secret.path(folder)} may not be read: the embedded store belongs to the user who "
+            "started it. Run this command as that user, or use a ClickHouse server for several"
+        ) from error
+
+
+async def _hold(endpoint: rendezvous.Endpoint, key: secret.Secret, port: int | None) -> Hold | None:
+    """Take hold of the child, if it is the child: whoever has its port now does not know `key`."""
+    assert endpoint.pid is not None  # noqa: S101 - asked for one that runs
+    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    child, nonce = secret.child(endpoint.pid, endpoint.port), secret.new_nonce()
+    query = f"?port={port}" if port else ""
+    request = (
+        f"GET {rendezvous.hold_path(endpoint.pid)}{query} HTTP/1.1\r\nHost: localhost\r\n"
+        f"{secret.NONCE_HEADER}: {nonce}\r\n{secret.PROOF_HEADER}: {key.question(child, nonce)}\r\n"
+        "\r\n"
+    )
+    try:
+        writer.write(request.encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        proof = re.search(rf"^{secret.PROOF_HEADER}: *(\w+)\r$", head, re.IGNORECASE | re.MULTILINE)
+        if proof is None or not secret.Secret(key.answer(child, nonce)).matches(proof.group(1)):
+            writer.close()
+            return None
+        if head.split()[1] == "409":
+            _refuse_port(await reader.readline())
         await reader.readuntil(b"held\n")
     except BaseException:
         writer.close()
         raise
-    return Hold(endpoint, reader, writer)
+    return Hold(endpoint, key, reader, writer)
+
+
+def _refuse_port(reason: bytes) -> NoReturn:
+    raise errors.Stop(f"{reason.decode(errors='replace').strip()}. Choose another --port")
 
 
 async def _start(
@@ -139,7 +178,7 @@ async def _start(
     try:
         while clock.monotonic() < deadline:
             await asyncio.wait([said], timeout=_POLL_S)
-            hold = await _join(folder)
+            hold = await join(folder, port)
             if hold is not None:
                 return hold
             if said.done():

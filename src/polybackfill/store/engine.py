@@ -16,6 +16,7 @@ Four traps of chDB 26.9 shape this module (each has a test):
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import sys
@@ -25,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polybackfill.store import statements
+from polybackfill.store import guard, statements
 
 # chDB loads pyarrow when it finds it, for result types that are not used here: 1 s and 60 MB.
 sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
@@ -68,6 +69,14 @@ class Spool:
             written = os.write(self._descriptor, view)
             self.size += written
             view = view[written:]
+
+    def content(self) -> memoryview:
+        """Everything written so far."""
+        return (
+            memoryview(mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ))
+            if self.size
+            else memoryview(b"")
+        )
 
     def close(self) -> None:
         """Give the memory or the file back."""
@@ -116,9 +125,12 @@ class Counts:
 class Engine:
     """One data folder, opened by this process alone. Methods block: call them from threads."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises EngineError when the folder cannot be opened."""
-        self._path = str(folder / "engine")
+    def __init__(self, folder: Path, path: str) -> None:
+        """`path`: of the engine's data, from the working directory (see `confinement`).
+
+        Raises EngineError when the folder cannot be opened.
+        """
+        self._path = path
         self._spool = folder / "spool"
         memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self._defaults = {
@@ -179,15 +191,17 @@ class Engine:
             return counts
 
     def kill(self, query_id: str) -> None:
-        """Cancel the running statement of that caller's id and wait for its end."""
+        """Cancel the running statement of that caller's id, without waiting for its end."""
         named = statements.quoted(query_id)
-        self.execute(Query(f"KILL QUERY WHERE Settings['log_comment'] = {named} SYNC", ""))
+        self.execute(Query(f"KILL QUERY WHERE Settings['{guard.MARK}'] = {named} ASYNC", ""))
 
     def unpack(self, packed: Spool, compression: str) -> bytes:
         """The content of `packed`, which is compressed with a method ClickHouse knows."""
-        sql = "SELECT body FROM file({path:String}, RawBLOB, 'body String', {how:String})"
-        named = {"path": packed.path, "how": compression}
-        return self.execute(Query(sql, "", format="RawBLOB", parameters=named))[0]
+        insert = statements.Insert("INSERT INTO unpacked", "", "RawBLOB")
+        with self._session(Query("", "")) as opened, _reported():
+            opened.query("CREATE TEMPORARY TABLE unpacked (body String) ENGINE = Memory")
+            opened.query(insert.from_file(packed.path, compression))
+            return _output(opened.query("SELECT body FROM unpacked", "RawBLOB"))[0]
 
     def spool(self) -> Spool:
         """Room for the rows of one insert."""
@@ -226,7 +240,7 @@ class Engine:
             opened.close()
 
     def _prepare(self, opened: session.Session, query: Query) -> None:
-        wanted = {**self._defaults, "log_comment": query.query_id, **query.settings}
+        wanted = {**self._defaults, **query.settings, guard.MARK: query.query_id}
         pairs = ", ".join(f"{name} = {statements.quoted(value)}" for name, value in wanted.items())
         opened.query(f"SET {pairs}")
         if query.database != "default":

@@ -57,6 +57,14 @@ def code(text: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def is_passing(text: str) -> bool:
+    """Whether an error text tells of trouble that ends by itself, or when a disk has room."""
+    found = classify(text, place="", user="", database="")
+    return isinstance(found, errors.Retry) or (
+        isinstance(found, errors.Stop) and found.exit_code == errors.EXIT_UNAVAILABLE
+    )
+
+
 def classify(  # noqa: PLR0911 - one return for each kind of trouble
     text: str, *, place: str, user: str, database: str
 ) -> errors.BackfillError:

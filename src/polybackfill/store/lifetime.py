@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 GRACE_S = 2.0  # a command that follows another finds the store still open
 FIRST_USER_S = 20.0  # for the process that started us to take hold
+TERM_S = 100.0  # after SIGTERM, for a run to write what it holds: longer than its own grace
 _CHECK_EVERY_S = 0.1
 
 
@@ -20,6 +21,7 @@ class Users:
         self._holds = 0
         self._requests = 0
         self._asked_to_end = 0
+        self._ends_at = float("inf")
         self._idle_until = time.monotonic() + FIRST_USER_S
 
     @contextmanager
@@ -43,8 +45,11 @@ class Users:
             self._idle_until = max(self._idle_until, time.monotonic() + GRACE_S)
 
     def end(self) -> None:
-        """SIGTERM: end with the last hold, without grace. The second time: now."""
+        """SIGTERM: end with the last hold, without grace, and in TERM_S at the latest. The second
+        time: now.
+        """
         self._asked_to_end += 1
+        self._ends_at = min(self._ends_at, time.monotonic() + TERM_S)
 
     async def gone(self) -> None:
         """Return when nobody needs the store any more."""
@@ -53,7 +58,7 @@ class Users:
         self.ended.set()
 
     def _unneeded(self) -> bool:
-        if self._asked_to_end > 1:
+        if self._asked_to_end > 1 or time.monotonic() >= self._ends_at:
             return True
         if self._holds or self._requests:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -12,12 +13,16 @@ HOST = "127.0.0.1"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where the child listens. `pid` is None after a clean exit; the port is kept for the next."""
+    """Where the child listens. `pid` is None after a clean exit; the port is kept for the next.
+
+    `kept`: a port that a person asked for, which comes first at the next start.
+    """
 
     host: str
-    port: int
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     pid: int | None
     started_at: float
+    kept: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -26,6 +31,12 @@ class Started(msgspec.Struct, frozen=True):
     endpoint: Endpoint | None = None
     error: str = ""
     locked: bool = False
+    passing: bool = False  # trouble of the machine, which ends by itself
+
+
+def hold_path(pid: int) -> str:
+    """The URL's path at which a user takes hold of the child."""
+    return f"/_hold/{pid}"
 
 
 def lock_path(folder: Path) -> Path:
@@ -39,9 +50,10 @@ def log_path(folder: Path) -> Path:
 
 
 def read(folder: Path) -> Endpoint | None:
-    """The last written endpoint, None when there is none or it cannot be read."""
-    with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / "store.json").read_bytes(), type=Endpoint)
+    """The last written endpoint, None when there is none, or none on this machine."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        found = msgspec.json.decode((folder / "store.json").read_bytes(), type=Endpoint)
+        return found if found.host == HOST else None
     return None
 
 
@@ -49,4 +61,5 @@ def write(folder: Path, endpoint: Endpoint) -> None:
     """Replace the endpoint in one step, so that nobody reads half of it."""
     scratch = folder / f"store.json.{os.getpid()}"
     scratch.write_bytes(msgspec.json.encode(endpoint) + b"\n")
+    scratch.chmod(0o644)  # no secret: the folder's own rights say who may see it
     scratch.replace(folder / "store.json")

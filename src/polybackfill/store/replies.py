@@ -11,6 +11,7 @@ from polybackfill.store import asked, engine, statements
 
 # Statuses of a ClickHouse server, by error code (its HTTPHandler, read 2026-11); the rest is 500.
 _BAD_REQUEST = frozenset({6, 26, 27, 36, 38, 41, 42, 43, 53, 62, 72, 117, 130, 131, 456, 457})
+_FORBIDDEN = frozenset({164, 497, 516})  # READONLY, ACCESS_DENIED, AUTHENTICATION_FAILED
 _NOT_FOUND = frozenset({16, 46, 47, 50, 56, 60, 63, 73, 81, 115})
 
 _CONTENT_TYPES = {
@@ -59,6 +60,8 @@ def refusal(error: engine.EngineError, query_id: str) -> web.Response:
         status = 400
     elif error.code in _NOT_FOUND:
         status = 404
+    elif error.code in _FORBIDDEN:
+        status = 403
     return web.Response(
         text=f"{error}\n",
         status=status,

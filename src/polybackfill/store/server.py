@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,9 +22,23 @@ import filelock
 import msgspec
 from aiohttp import web
 
-from polybackfill.store import child_log, engine, lifetime, rendezvous, wire
+from polybackfill import errors
+from polybackfill.store import (
+    child_log,
+    confinement,
+    engine,
+    failures,
+    gate,
+    lifetime,
+    limits,
+    rendezvous,
+    secret,
+    wire,
+)
 
 _SHUTDOWN_S = 2.0
+_STATEMENTS_S = 8.0  # for what still runs when the last user has gone
+_CLOSE_S = 20.0  # for the engine to write out what it has in memory
 _READ_BUFFER_BYTES = 1 << 20
 _LINE_MAX_BYTES = 1 << 20  # as a ClickHouse server takes
 
@@ -34,7 +50,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--lock-wait", type=float, default=0.0)
     arguments = parser.parse_args()
-    folder: Path = arguments.data_dir
+    folder: Path = arguments.data_dir.resolve()
     lock = filelock.FileLock(rendezvous.lock_path(folder), timeout=arguments.lock_wait)
     try:
         with lock:
@@ -44,23 +60,51 @@ def main() -> int:
         who = f"process {holder.pid}" if holder and holder.pid else "another process"
         return _failed(f"{folder} is in use by {who}", locked=True)
     except OSError as error:
-        return _failed(f"cannot use {folder}: {error}")
+        passing = errors.exit_code_of(error) == errors.EXIT_UNAVAILABLE
+        return _failed(f"cannot use {folder}: {error}", passing=passing)
 
 
 def _own(folder: Path, port: int | None) -> int:
+    before = rendezvous.read(folder)
+    key = secret.keep(folder)
+    path = confinement.enter(folder)
+    listener = _listener(before, port)
+    limits.raise_open_files()
     try:
-        opened = engine.Engine(folder)
+        opened = engine.Engine(folder, path)
     except engine.EngineError as error:
-        return _failed(f"the engine cannot open {folder}: {error}", locked=error.code == 76)
+        return _failed(
+            f"the engine cannot open {folder}: {error}",
+            locked=error.code == 76,
+            passing=failures.is_passing(str(error)),
+        )
+    endpoint = rendezvous.Endpoint(
+        rendezvous.HOST,
+        listener.getsockname()[1],
+        os.getpid(),
+        time.time(),
+        kept=port or (before.kept if before else None),
+    )
     try:
-        asyncio.run(_serve(folder, opened, port))
+        asyncio.run(_Child(folder, opened, endpoint, key).serve(listener))
     finally:
+        _end_within(_CLOSE_S)
         opened.close()
     return 0
 
 
-def _failed(message: str, *, locked: bool = False) -> int:
-    _tell(rendezvous.Started(error=message, locked=locked))
+def _end_within(seconds: float) -> None:
+    """Whatever the engine still does: it is asked to write out what it has, but not for ever.
+
+    What was acknowledged is in its files; the next start takes it from there.
+    """
+    limit = threading.Timer(seconds, os._exit, [1])
+    limit.daemon = True
+    limit.start()
+
+
+def _failed(message: str, *, locked: bool = False, passing: bool = False) -> int:
+    _tell(rendezvous.Started(error=message, locked=locked, passing=passing))
     return 1
 
 
@@ -71,34 +115,63 @@ def _tell(started: rendezvous.Started) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-async def _serve(folder: Path, opened: engine.Engine, port: int | None) -> None:
-    users = lifetime.Users()
-    _on_signals(users)
-    served = wire.Wire(opened, users)
-    runner = web.AppRunner(
-        served.application(),
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=_SHUTDOWN_S,
-        auto_decompress=False,
-        read_bufsize=_READ_BUFFER_BYTES,
-        max_line_size=_LINE_MAX_BYTES,
-        max_field_size=_LINE_MAX_BYTES,
-    )
-    await runner.setup()
-    listener = _listener(folder, port)
-    await web.SockSite(runner, listener).start()
-    endpoint = rendezvous.Endpoint(
-        rendezvous.HOST, listener.getsockname()[1], os.getpid(), time.time()
-    )
-    rendezvous.write(folder, endpoint)
-    _tell(rendezvous.Started(endpoint))
-    keeping = asyncio.create_task(child_log.keep_bounded(rendezvous.log_path(folder)))
-    await users.gone()
-    keeping.cancel()
-    await runner.cleanup()
-    await asyncio.to_thread(served.close)
-    rendezvous.write(folder, msgspec.structs.replace(endpoint, pid=None))
+class _Child:
+    """The server in this process, on the port it says and on those it was asked for later."""
+
+    def __init__(
+        self,
+        folder: Path,
+        opened: engine.Engine,
+        endpoint: rendezvous.Endpoint,
+        key: secret.Secret,
+    ) -> None:
+        self._folder = folder
+        self._endpoint = endpoint
+        self._users = lifetime.Users()
+        assert endpoint.pid is not None  # noqa: S101 - it is ours
+        self._wire = wire.Wire(
+            opened,
+            self._users,
+            gate.Gate(key, secret.child(endpoint.pid, endpoint.port)),
+            rendezvous.hold_path(endpoint.pid),
+            self._listen_also,
+        )
+        self._runner = web.AppRunner(
+            self._wire.application(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_S,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+            max_line_size=_LINE_MAX_BYTES,
+            max_field_size=_LINE_MAX_BYTES,
+        )
+        self._ports = {endpoint.port}
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Answer until nobody needs the store."""
+        _on_signals(self._users)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        rendezvous.write(self._folder, self._endpoint)
+        _tell(rendezvous.Started(self._endpoint))
+        log = rendezvous.log_path(self._folder)
+        keeping = asyncio.create_task(child_log.keep_bounded(log), name="store log")
+        await self._users.gone()
+        keeping.cancel()
+        await self._runner.cleanup()
+        if not await self._wire.close(_STATEMENTS_S):
+            print("a statement does not end: the process ends without it", file=sys.stderr)
+            os._exit(1)
+        rendezvous.write(self._folder, msgspec.structs.replace(self._endpoint, pid=None))
+
+    async def _listen_also(self, port: int) -> None:
+        """Answer on this port as well, and on it alone after the next start."""
+        if port not in self._ports:
+            await web.SockSite(self._runner, _bound(port)).start()
+            self._ports.add(port)
+        self._endpoint = msgspec.structs.replace(self._endpoint, kept=port)
+        rendezvous.write(self._folder, self._endpoint)
 
 
 def _on_signals(users: lifetime.Users) -> None:
@@ -107,21 +180,29 @@ def _on_signals(users: lifetime.Users) -> None:
     loop.add_signal_handler(signal.SIGTERM, users.end)
 
 
-def _listener(folder: Path, wanted: int | None) -> socket.socket:
-    """A listening socket: on the wanted port or none; else on the last one if it is free."""
-    before = rendezvous.read(folder)
-    for port in (wanted,) if wanted else (before.port if before else 0, 0):
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((rendezvous.HOST, port))
-        except OSError:
-            listener.close()
-            if wanted:
-                raise
-            continue
-        return listener
-    raise OSError("no free port on loopback")
+def _listener(before: rendezvous.Endpoint | None, wanted: int | None) -> socket.socket:
+    """A bound socket: on the wanted port or none; else on the one that was asked for last, or used
+    last, if it is free.
+    """
+    if wanted:
+        return _bound(wanted)
+    for port in (before.kept, before.port) if before else ():
+        if port:
+            with contextlib.suppress(OSError):
+                return _bound(port)
+    return _bound(0)
+
+
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((rendezvous.HOST, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OSError(f"port {port} of {rendezvous.HOST} is not to be had: {reason}") from error
+    return listener
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ _SETTINGS_CLAUSE = re.compile(r"\bSETTINGS\b", re.IGNORECASE)
 _TRAILING_FORMAT = re.compile(
     r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\s+[^()]*)?;?\s*$", re.IGNORECASE | re.DOTALL
 )
-_INTO_OUTFILE = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 _KILL_ONE = re.compile(
     _NOISE + r"KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(?:SYNC|ASYNC)?\s*;?\s*$",
     re.IGNORECASE | re.DOTALL,
@@ -152,9 +151,7 @@ def output_format(sql: str, default: str) -> str:
 
 
 def into_file(sql: str, path: str, result_format: str) -> str:
-    """A SELECT that writes its result to `path`; unchanged when it already names a file."""
-    if _INTO_OUTFILE.search(sql):
-        return sql
+    """A SELECT that writes its result to `path`."""
     bare = _TRAILING_FORMAT.sub("", sql).rstrip().rstrip(";")
     return f"{bare}\nINTO OUTFILE {quoted(path)} TRUNCATE FORMAT {result_format}"
 

@@ -1,9 +1,12 @@
 """ClickHouse's HTTP interface in front of the embedded engine.
 
 Inserts pass through one thread: no two of them ever check for duplicates at the same time. Reads
-have threads of their own. Every request is known by its `query_id` from its first byte to the end
-of its work, also after its client has gone, so `KILL QUERY WHERE query_id = '…' SYNC` can promise
-that nothing of that id runs any more or ever will.
+have threads of their own, those of the program and those of other people's tools apart, and so have
+kills: whatever a tool asks, inserts and the program's own statements find a free thread.
+
+Every request is known by its `query_id` from its first byte to the end of its work, also after its
+client has gone, so `KILL QUERY WHERE query_id = '…' SYNC` can promise that nothing of that id runs
+any more or ever will. A statement whose client has gone is ended, unless it is an insert of rows.
 """
 
 from __future__ import annotations
@@ -12,23 +15,36 @@ import asyncio
 import collections
 import contextlib
 import functools
-import os
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from polybackfill.store import asked, engine, lifetime, pipe, replies, statements
+from polybackfill.store import (
+    asked,
+    engine,
+    gate,
+    guard,
+    lifetime,
+    pipe,
+    replies,
+    secret,
+    statements,
+)
 
-_READERS = 6
+_OWN_THREADS, _GUEST_THREADS, _KILL_THREADS = 8, 16, 4
+_WAITING_MAX = 200  # statements of tools, beside those under way; a server says 202 as well
 _READ_AHEAD_BYTES = 1 << 20  # a result up to this size is sent in one piece, with its counts
 _WHOLE_RESULT_BYTES = 64 << 20  # the same when the client asks to wait for the end of the query
 _KILLED_REMEMBERED = 10_000
 _BODY_MAX_BYTES = 1 << 31
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_KILL_AGAIN_S = 1.0  # a kill finds nothing as long as the engine still prepares the statement
+_SEND_S = 300.0  # for a client that does not read what it asked for; a server's own is 30 s
+_TOO_MANY_SIMULTANEOUS_QUERIES = 202
+_VISITOR = web.RequestKey("visitor", gate.Visitor)
 
 
 @dataclass
@@ -46,28 +62,75 @@ class Running:
 class Wire:
     """The handlers. The engine is entered from threads only."""
 
-    def __init__(self, opened: engine.Engine, users: lifetime.Users) -> None:
+    def __init__(
+        self,
+        opened: engine.Engine,
+        users: lifetime.Users,
+        entrance: gate.Gate,
+        hold_path: str,
+        listen: Callable[[int], Awaitable[None]],
+    ) -> None:
+        """`hold_path`: where users take hold; `listen`: answers on one more port as well."""
         self._engine = opened
         self._users = users
+        self._entrance = entrance
+        self._hold_path = hold_path
+        self._listen = listen
         self._running: dict[str, Running] = {}
         self._killed: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._killing: set[asyncio.Task[None]] = set()
+        self._guests = 0
         self._writer = ThreadPoolExecutor(1, "writer")
-        self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self._own = ThreadPoolExecutor(_OWN_THREADS, "own")
+        self._tools = ThreadPoolExecutor(_GUEST_THREADS, "guest")
+        self._killers = ThreadPoolExecutor(_KILL_THREADS, "kill")
 
     def application(self) -> web.Application:
         """The HTTP application."""
-        app = web.Application(middlewares=[_local_only], client_max_size=_BODY_MAX_BYTES)
+        app = web.Application(middlewares=[self._admitted], client_max_size=_BODY_MAX_BYTES)
+        app.on_response_prepare.append(_prove)
         app.router.add_get("/ping", _ping)
-        app.router.add_get(f"/_hold/{os.getpid()}", self._hold)
-        app.router.add_route("*", "/", self._statement)
+        app.router.add_get(self._hold_path, self._hold)
+        app.router.add_get("/", self._statement)
+        app.router.add_post("/", self._statement)
         return app
 
-    def close(self) -> None:
-        """Wait for what the threads still do."""
-        self._writer.shutdown()
-        self._readers.shutdown()
+    async def close(self, within_s: float) -> bool:
+        """End what still runs; False when something of it does not end in time."""
+        running = list(self._running.values())
+        for one in running:
+            self._abandon(one)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                for one in running:
+                    await one.ended.wait()
+        for pool in (self._writer, self._own, self._tools, self._killers):
+            pool.shutdown(wait=False, cancel_futures=True)
+        return not self._running
+
+    @web.middleware
+    async def _admitted(
+        self, request: web.Request, handler: Callable[[web.Request], object]
+    ) -> web.StreamResponse:
+        if gate.from_browser(request):
+            raise web.HTTPForbidden(text="this store answers local programs only\n")
+        if request.path != "/ping":
+            visitor = self._entrance.admit(request)
+            if visitor is None:
+                return web.Response(
+                    text=gate.refusal(),
+                    status=403,
+                    headers={"X-ClickHouse-Exception-Code": str(gate.AUTHENTICATION_FAILED)},
+                )
+            request[_VISITOR] = visitor
+        return await handler(request)  # type: ignore[no-any-return, misc]
 
     async def _hold(self, request: web.Request) -> web.StreamResponse:
+        if wanted := request.query.get("port"):
+            try:
+                await self._listen(int(wanted))
+            except (ValueError, OSError) as error:
+                raise web.HTTPConflict(text=f"{error}\n") from error
         response = web.StreamResponse()
         with self._users.holding():
             await response.prepare(request)
@@ -83,6 +146,8 @@ class Wire:
                     return await self._answer(request, running)
             except engine.EngineError as error:
                 return replies.refusal(error, query_id)
+            except guard.Refused as error:
+                return replies.refusal(engine.refused(error.code, str(error)), query_id)
             except ValueError as error:
                 return replies.refusal(engine.refused(36, str(error)), query_id)
 
@@ -104,13 +169,24 @@ class Wire:
         running.ended.set()
 
     async def _answer(self, request: web.Request, running: Running) -> web.StreamResponse:
-        statement = await asked.read(request, running.query_id, self._engine)
+        own = request[_VISITOR].own and secret.GUEST_HEADER not in request.headers
+        statement = await asked.read(request, running.query_id, self._engine, own=own)
         target = statements.killed_query(statement.query.sql)
         if target is not None:
             return await self._kill(target, statement)
         if statement.insert is not None:
             return await self._insert(statement, statement.insert, running)
-        return await self._select(request, statement, running)
+        if own:
+            return await self._select(request, statement, running, self._own)
+        if self._guests >= _GUEST_THREADS + _WAITING_MAX:
+            raise engine.refused(
+                _TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {self._guests}"
+            )
+        self._guests += 1
+        try:
+            return await self._select(request, statement, running, self._tools)
+        finally:
+            self._guests -= 1
 
     async def _in_thread(
         self,
@@ -128,7 +204,8 @@ class Wire:
             return work()
 
         def after(done: asyncio.Future[engine.Counts]) -> None:
-            done.exception()  # looked at: the client it concerns may have gone
+            if not done.cancelled():
+                done.exception()  # looked at: the client it concerns may have gone
             self._end(running)
             if release is not None:
                 release()
@@ -159,19 +236,31 @@ class Wire:
             self._killed.popitem(last=False)
         running = self._running.get(target)
         if running is not None:
-            running.cancelled = True
-            if running.started:
-                await self._kill_in_engine(target)
-            await running.ended.wait()
+            await self._end_in_engine(running)
         body = f"finished\t{target}\tdefault\t\n" if running else ""
         return web.Response(text=body, headers=replies.headers(statement, engine.Counts()))
 
-    async def _kill_in_engine(self, query_id: str) -> None:
-        kill = functools.partial(self._engine.kill, query_id)
-        await asyncio.get_running_loop().run_in_executor(self._readers, kill)
+    def _abandon(self, running: Running) -> None:
+        """Nobody waits for it any more: end it, however often that must be asked."""
+        task = asyncio.create_task(
+            self._end_in_engine(running), name=f"end of query {running.query_id}"
+        )
+        self._killing.add(task)
+        task.add_done_callback(self._killing.discard)
+
+    async def _end_in_engine(self, running: Running) -> None:
+        running.cancelled = True  # for the thread that has not begun with it
+        kill = functools.partial(self._engine.kill, running.query_id)
+        loop = asyncio.get_running_loop()
+        while not running.ended.is_set():
+            if running.started:
+                loop.run_in_executor(self._killers, kill).add_done_callback(_looked_at)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILL_AGAIN_S):
+                    await running.ended.wait()
 
     async def _select(
-        self, request: web.Request, statement: asked.Asked, running: Running
+        self, request: web.Request, statement: asked.Asked, running: Running, pool: Executor
     ) -> web.StreamResponse:
         pieces = pipe.Pipe()
 
@@ -182,14 +271,16 @@ class Wire:
                 with contextlib.suppress(pipe.Abandoned):  # then nobody waits for the end either
                     pieces.put(None)
 
-        pool = self._writer if statement.writes_rows else self._readers
+        if statement.writes_rows:
+            pool = self._writer
         counts = asyncio.ensure_future(self._in_thread(pool, running, work))
         try:
             return await self._send(request, statement, pieces, counts)
-        except asyncio.CancelledError:
+        except BaseException:
+            # The client has gone, or does not read; rows that came with their INSERT are stored.
             pieces.abandon()
-            if statement.only_reads and running.started:
-                self._readers.submit(self._engine.kill, running.query_id)
+            if not (statement.writes_rows or running.ended.is_set()):
+                self._abandon(running)
             raise
 
     async def _send(
@@ -209,10 +300,21 @@ class Wire:
         response = replies.stream(statement)
         await response.prepare(request)
         for piece in ahead:
-            await response.write(piece)
+            await _write(request, response, piece)
         while (piece := await pieces.get()) is not None:
-            await response.write(piece)
+            await _write(request, response, piece)
         return await _finished(request, response, counts)
+
+
+async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
+    """Send a piece; a client that does not read gives its thread back some time."""
+    try:
+        async with asyncio.timeout(_SEND_S):
+            await response.write(piece)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise
 
 
 async def _finished(
@@ -231,19 +333,17 @@ async def _finished(
     return response
 
 
-@web.middleware
-async def _local_only(
-    request: web.Request,
-    handler: Callable[[web.Request], object],
-) -> web.StreamResponse:
-    """A web page the user looks at must not reach the store through his browser.
+async def _prove(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell one of our commands that it is the store that answers."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    visitor = request.get(_VISITOR)
+    if visitor is not None and visitor.own:
+        response.headers[secret.PROOF_HEADER] = visitor.answer
 
-    It could send requests to loopback, or point a host name of its own at it.
-    """
-    name = request.host.rsplit(":", 1)[0].strip("[]")
-    if name not in _LOOPBACK_NAMES or hdrs.ORIGIN in request.headers:
-        raise web.HTTPForbidden(text="this store answers local programs only\n")
-    return await handler(request)  # type: ignore[no-any-return, misc]
+
+def _looked_at(done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()  # the statement had ended, or the kill is repeated
 
 
 async def _ping(request: web.Request) -> web.Response:
