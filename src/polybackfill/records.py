@@ -78,7 +78,8 @@ class Activity(msgspec.Struct, gc=False):
 class Market(msgspec.Struct, gc=False):
     """One row of `api_market_rows`: a market as one list (`source`: gamma, clob) shows it.
 
-    Volume and liquidity in USD, prices in USD a share by outcome, dates in epoch seconds.
+    Volume and liquidity in USD, None where they cannot be read; prices in USD a share by outcome,
+    dates in epoch seconds.
     `condition_id`: '' for drafts and relics without one. `version`: of two rows of a key the one
     with the higher is newer (`Clock.tick`); times are for people.
     """
@@ -100,8 +101,8 @@ class Market(msgspec.Struct, gc=False):
     start_date: int | None
     end_date: int | None
     closed_at: int | None
-    volume: float
-    liquidity: float
+    volume: float | None
+    liquidity: float | None
     neg_risk: bool
     category: str
     tags: list[str]
@@ -125,8 +126,8 @@ class Event(msgspec.Struct, gc=False):
     start_date: int | None
     end_date: int | None
     closed_at: int | None
-    volume: float
-    liquidity: float
+    volume: float | None
+    liquidity: float | None
     neg_risk: bool
     market_ids: list[str]
     condition_ids: list[str]
@@ -152,12 +153,12 @@ class Position(msgspec.Struct, gc=False):
     status: str
     size: float
     entry_price: float | None
-    total_size: float
-    current_price: float
-    current_value: float
-    realized_pnl: float
-    unrealized_pnl: float
-    entry_fees: float
+    total_size: float | None
+    current_price: float | None
+    current_value: float | None
+    realized_pnl: float | None
+    unrealized_pnl: float | None
+    entry_fees: float | None
     outcome_label: str
     last_event_at: int
     timestamp: int

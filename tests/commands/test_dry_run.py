@@ -90,7 +90,7 @@ def test_an_error_is_reported_and_not_recorded(desk: desks.Desk, sandbox: harnes
 def test_bad_rows_are_counted_and_not_set_aside(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.plan_keys(sandbox.wallets[0])
     sandbox.faults({"kind": "bad_row", "route": "activity", "count": 1})
-    told = desk.call("run", "wallets", "--dry-run").out
+    told = desk.call("run", "wallets", "--dry-run", code=errors.EXIT_UNITS_IN_ERROR).out
     assert re.search(r"\b1 rows? set aside", told)
     assert desk.value("SELECT count() FROM quarantine") == 0
 

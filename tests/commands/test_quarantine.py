@@ -25,7 +25,7 @@ def spoiled(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
     made = new_desk(workers=1)
     made.plan_keys(*sandbox.wallets[3:8])
     _spoil(sandbox)
-    made.call("run", "wallets")
+    made.call("run", "wallets", code=errors.EXIT_UNITS_IN_ERROR)
     assert sandbox.fired()["bad_row"] == 4
     sandbox.faults()
     return made
@@ -63,8 +63,11 @@ def test_bad_rows_are_listed_and_the_good_ones_stored(
 
 def test_the_end_of_the_run_says_so(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     _spoil(sandbox)
-    told = desk.call("run", "--wallet", sandbox.wallets[4]).out
-    assert "set aside: polybackfill quarantine list" in told
+    told = desk.call("run", "--wallet", sandbox.wallets[4], code=errors.EXIT_UNITS_IN_ERROR).out
+    assert "1 row set aside, not proven: polybackfill quarantine list" in told
+    assert "complete but for 1 row set aside" in told
+    found = desk.json("validate", "--only", "set-aside", code=errors.EXIT_UNITS_IN_ERROR)
+    assert found["checks"][0]["evidence"]["rows_set_aside"] == 1
 
 
 def test_the_same_bad_row_is_set_aside_once(spoiled: desks.Desk, sandbox: harness.Sandbox) -> None:

@@ -23,7 +23,7 @@ CONDITIONS = [
     "968aa5e188a733a873ba95e738620534a6e5af0b6f51d9b09239dc0557af2895",
     "01" + "3c" * 30 + "00",
 ]
-SECONDS = range(1, 7)
+SECONDS = range(1_700_000_000, 1_700_000_006)
 SIZES = [5.0, 249.0, 0.3, 0.30000000000000004, 199.372308]
 CRASH_MOMENTS = ["fetched", "half stored", "stored", "recorded"]
 PRICES = [0.5, 0.97, 0.3200000233, 0.123456789012345]
@@ -118,7 +118,7 @@ class KeysetServer:
             place = [(place > anchor) != feed.descending and place != anchor for place, _ in rows]
             rows = [row for row, is_after in zip(rows, place, strict=True) if is_after]
         else:
-            anchor = (-1, -1) if not feed.descending else (10**9, 0)
+            anchor = (-1, -1) if not feed.descending else (2**33, 0)
         size = next(self._sizes)
         shown, more = rows[:size], len(rows) > size
         anchor = shown[-1][0] if shown else anchor
@@ -143,7 +143,7 @@ class KeysetServer:
     @staticmethod
     def _answers(fill: Fill, asked: dict[str, str]) -> bool:
         if "user" in asked:
-            in_range = int(asked["start"]) <= fill.second <= int(asked.get("end", 10**9))
+            in_range = int(asked["start"]) <= fill.second <= int(asked.get("end", 2**33))
             return asked["user"] == "0x" + fill.wallet and in_range
         return fill.kind == "TRADE" and "0x" + fill.condition in asked["condition"].split(",")
 

@@ -88,8 +88,8 @@ def check_rows(answer: parse.Parsed) -> None:
         assert HEX_64.fullmatch(trade.tx_hash)
         assert trade.token_id.isdecimal()
         assert trade.side in {"BUY", "SELL"}
-        assert 0 < trade.shares < 1e18
-        assert 0 <= trade.cash_value < 1e36
+        assert 0 < trade.shares < 1e12
+        assert 0 <= trade.cash_value < 1e15
         assert "\0" not in trade.market_question + trade.outcome
     for row in [*answer.trades, *answer.activities]:
         assert -1 <= row.outcome_index < 256
@@ -123,7 +123,9 @@ def test_odd_envelopes_are_asked_for_again(
     for envelope in (data, {"data": data}, {"data": [ROW], "pagination": pagination}):
         assert check(json.dumps(envelope).encode(), source) is None
     answer = check(json.dumps({"data": data, "pagination": good}).encode(), source)
-    assert (answer is not None) == isinstance(data, list)
+    # Nothing may be written as null, and one row without a list around it.
+    is_rows = isinstance(data, list) or data is None or (isinstance(data, dict) and bool(data))
+    assert (answer is not None) == is_rows
 
 
 @settings(max_examples=400, deadline=None)

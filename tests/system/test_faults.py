@@ -80,7 +80,7 @@ def test_bad_rows_are_set_aside_and_the_good_ones_stored(
 ) -> None:
     sandbox.faults({"kind": "bad_row", "route": "activity", "count": 8})
     ended = ground.run("run", *ground.write_keys(sandbox))
-    ended.expect(0)
+    ended.expect(3)
     ground.prove(sandbox)
     set_aside = ground.sql("SELECT reason, request, raw FROM quarantine")
     assert len(set_aside) == 8

@@ -234,6 +234,7 @@ class Run:
         failed = ending.failed(self._ground.ledger, self._asked, self._parts)
         picture = {**pictures.current(), **told, "failed": failed}
         in_error = any(part["error"] for part in picture["parts"].values())
+        in_error = in_error or bool(live.set_aside(picture))
         if watch.state == "finished" and (in_error or picture["held_back"]):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         if watch.state == "stopped" and self._space.shortage is not None:

@@ -101,6 +101,8 @@ def _lines(picture: dict[str, Any] | None, found: run_state.RunState) -> list[st
     lines = [f"{found}{', ' if until else ''}{until}", live.line(picture)]
     for kind, part in picture["parts"].items():
         lines += _part_lines(kind, part)
+    if count := live.set_aside(picture):
+        lines.append(f"  {live.rows_of(count)} set aside: polybackfill quarantine list")
     lines += [
         _budget_line(name, budget) for name, budget in picture["budgets"].items() if budget["sent"]
     ]

@@ -25,6 +25,7 @@ class Parcel:
     `last`: the feed said it ended with this page; `end`: when, and what the source said of itself.
     `restarted`: the walk began anew with it.
     `marks`: how many of the rows are no data but tell the store that something is complete.
+    `set_aside`: how many of the rows could not be read.
     """
 
     lease: queue.Lease
@@ -36,6 +37,7 @@ class Parcel:
     last_second: int | None = None
     restarted: bool = False
     marks: int = 0
+    set_aside: int = 0
     end: transitions.FeedEnd | None = None
 
     @property

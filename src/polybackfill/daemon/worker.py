@@ -11,7 +11,7 @@ from polybackfill import clock as clocks
 from polybackfill import errors, records
 from polybackfill import progress as marks
 from polybackfill.daemon import batch as batches
-from polybackfill.daemon import kinds, market_ids, writer
+from polybackfill.daemon import kinds, market_ids, set_aside, writer
 from polybackfill.daemon import lag as lags
 from polybackfill.polymarket import http, retry, walk
 from polybackfill.work import queue as queues
@@ -71,6 +71,7 @@ class Walker:
         self._memory = memory
         self.pages = 0
         self.fetched_rows = 0
+        self.set_aside = 0
         self.unknown_fields: dict[str, int] = {}
 
     async def work(self, lease: queues.Lease, progress: marks.Progress) -> None:
@@ -111,16 +112,37 @@ class Walker:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
         ground = _Ground(self, lease, progress)
         unit = lease.unit
+        tally = set_aside.SetAside(lease.counts)
         async for page in self._kind.walk(unit, resume, ground):
             self._count(page)
+            self.set_aside += tally.add(page)
             if self._memory is not None:
                 self._memory.fill(page.rows)
-            end = await self._end(progress) if page.last else None
-            parcel = parcel_of(lease, page, end)
+            await self._hand_over(lease, page, tally, progress)
             del page  # its rows are three times the parcel, and the store may keep us waiting
-            if parcel is not None:
-                await self._batch.add(parcel, progress)
             progress.mark("page")
+
+    async def _hand_over(
+        self,
+        lease: queues.Lease,
+        page: walk.Page,
+        tally: set_aside.SetAside,
+        progress: marks.Progress,
+    ) -> None:
+        """The page to the batch; raises GiveUp behind the last one of a unit that is not done."""
+        refusal: errors.GiveUp | None = None
+        if page.last:
+            try:
+                tally.check()
+            except errors.GiveUp as error:
+                refusal = error
+        end = await self._end(progress) if page.last else None
+        parcel = parcel_of(lease, page, end, is_end=page.last and refusal is None)
+        del page
+        if parcel is not None:
+            await self._batch.add(parcel, progress)
+        if refusal is not None:
+            raise refusal
 
     async def _end(self, progress: marks.Progress) -> transitions.FeedEnd:
         """The end of the feed was seen at this moment."""
@@ -216,10 +238,14 @@ class _Ground:
 
 
 def parcel_of(
-    lease: queues.Lease, page: walk.Page, end: transitions.FeedEnd | None
+    lease: queues.Lease,
+    page: walk.Page,
+    end: transitions.FeedEnd | None,
+    *,
+    is_end: bool | None = None,
 ) -> batches.Parcel | None:
     """The encoded page, with the feed's `end` if this is its last; None when it releases nothing
-    and ends nothing.
+    and ends nothing. `is_end`: the unit is done with it; None: if it is the last.
     """
     lines: dict[str, bytes] = {}
     rows: dict[str, int] = {}
@@ -234,10 +260,11 @@ def parcel_of(
         lines=lines,
         rows=rows,
         resume=page.resume,
-        last=page.last,
+        last=page.last if is_end is None else is_end,
         first_second=page.first_second,
         last_second=page.last_second,
         restarted=page.restarted,
         marks=len(page.of(records.PositionsEnd)) if page.last else 0,
+        set_aside=set_aside.count(page.of(records.Rejected)),
         end=end,
     )

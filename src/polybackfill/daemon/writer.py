@@ -90,6 +90,7 @@ class Writer:
         self.progress = marks.Progress(clock)
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.cuts = 0
+        self.refused_rows = 0
         self._inserting_since: float | None = None
         self._watchers: list[Callable[[units.Unit, int], None]] = []
 
@@ -167,6 +168,7 @@ class Writer:
             rejected_at=int(self._clock.now()),
         )
         await self._insert(QUARANTINE, [records.encode_lines([rejected])], 1)
+        self.refused_rows += 1
 
     async def _record(self, cut: batches.Cut) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.
@@ -187,7 +189,7 @@ class Writer:
         step = transitions.Counts(
             rows=parcel.row_count - parcel.rows.get(QUARANTINE, 0) - parcel.marks,
             pages=1,
-            rejected=parcel.rows.get(QUARANTINE, 0),
+            rejected=parcel.set_aside,
             first_second=parcel.first_second,
             last_second=parcel.last_second,
         )

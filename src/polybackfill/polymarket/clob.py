@@ -148,7 +148,7 @@ def _read(body: bytes, offset: int, source: answers.Source) -> _Answer:
     answer = listing.decode(body, source)
     rows, count, cursor = answer.get("data"), answer.get("count"), answer.get("next_cursor")
     # An empty list was seen as null in other answers of this kind.
-    rows = [] if rows is None else rows
+    rows = [] if rows is None else [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or (isinstance(count, int) and count != len(rows)):
         raise errors.Retry(f"{source.route}: no list of rows, or not as many as it says")
     if not isinstance(cursor, str):

@@ -7,14 +7,14 @@ Envelope: docs.polymarket.com/api-reference (data-api v2), read 2026-11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers
+from polybackfill.polymarket import answers, fields
 
 Shape = TypeVar("Shape")
 Made = TypeVar("Made")
@@ -23,14 +23,14 @@ Made = TypeVar("Made")
 class Pagination(msgspec.Struct):
     """The part of a page that says whether another one follows."""
 
-    has_more: bool
+    has_more: bool | str
     next_cursor: str | None
 
 
 class RawPage(msgspec.Struct):
-    """A page whose rows are still JSON."""
+    """A page whose rows are still JSON: a list, one row alone, or nothing at all."""
 
-    data: list[msgspec.Raw]
+    data: msgspec.Raw
     pagination: Pagination
 
 
@@ -47,6 +47,35 @@ class Taken(Generic[Made]):
 
 
 _raw_page = msgspec.json.Decoder(RawPage)
+_raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
+
+
+class Reading(Generic[Shape]):
+    """How a row is read: in one typed pass where it has the documented form, else field by field.
+
+    `needed`: fields a row cannot do without.
+    """
+
+    def __init__(
+        self, shape: type[Shape], readers: Mapping[str, fields.Reader], needed: Sequence[str] = ()
+    ) -> None:
+        self._shape = shape
+        self._decoder = msgspec.json.Decoder(shape)
+        self._readers = readers
+        self._needed = needed
+
+    def read(self, raw: bytes) -> Shape:
+        """Raises Reject naming the field."""
+        try:
+            return self._decoder.decode(raw)
+        except answers.NOT_DECODABLE:
+            found = fields.row(raw, self._readers)
+        for name in self._needed:
+            if found[name] is None:
+                raise errors.Reject(f"{name}: missing")
+        return msgspec.convert(found, self._shape)
+
+
 _unpaged = msgspec.json.Decoder(_Unpaged)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -54,15 +83,25 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def page(body: bytes, source: answers.Source) -> tuple[list[msgspec.Raw], str | None]:
     """The rows of a page and the cursor of the next, None at the proven end.
 
-    Raises Retry when it is no page; `data: null` is none, a list that is empty is `[]`.
+    Raises Retry when it is no page. Of a wallet nobody knows it holds `[]` or null.
     """
-    answer = _decoded(body, _raw_page, source)
-    return answer.data, next_cursor(answer.pagination, source.route)
+    answer, rows = _decoded(body, raw_page, source)
+    return rows, next_cursor(answer.pagination, source.route)
 
 
-def raw_page(body: bytes) -> RawPage:
+def raw_page(body: bytes) -> tuple[RawPage, list[msgspec.Raw]]:
     """A page taken apart into rows. Raises what `answers.NOT_DECODABLE` lists."""
-    return _raw_page.decode(body)
+    answer = _raw_page.decode(body)
+    return answer, raw_rows(answer.data)
+
+
+def raw_rows(data: msgspec.Raw) -> list[msgspec.Raw]:
+    """The rows of a list, none of null, and one row that stands alone. Raises what
+    `answers.NOT_DECODABLE` lists.
+    """
+    if memoryview(data)[:1].tobytes() == b"{" and _fields.decode(data):
+        return [data]
+    return _raw_rows.decode(data) or []
 
 
 def next_cursor(pagination: Pagination, route: str) -> str | None:
@@ -71,21 +110,22 @@ def next_cursor(pagination: Pagination, route: str) -> str | None:
     Raises Retry when the two things it says about that do not fit each other.
     """
     cursor = pagination.next_cursor
-    if cursor == "" or pagination.has_more != (cursor is not None):
+    has_more = fields.or_none(fields.flag, pagination.has_more)
+    if cursor == "" or has_more != (cursor is not None):
         raise errors.Retry(
             f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
         )
     return cursor
 
 
-def content(body: bytes, decoder: msgspec.json.Decoder[Shape], source: answers.Source) -> Shape:
-    """What an answer without pages holds. Raises Retry when it has another shape."""
-    return _decoded(bytes(_decoded(body, _unpaged, source).data), decoder, source)
+def unpaged(body: bytes, source: answers.Source) -> list[msgspec.Raw]:
+    """The rows of an answer without pages. Raises Retry when it has another shape."""
+    return _decoded(body, lambda content: raw_rows(_unpaged.decode(content).data), source)
 
 
 def take(
     raw_rows: Sequence[msgspec.Raw],
-    decoder: msgspec.json.Decoder[Shape],
+    shape: Reading[Shape],
     usable: Callable[[Shape], Made],
     source: answers.Source,
 ) -> Taken[Made]:
@@ -93,7 +133,7 @@ def take(
     taken: Taken[Made] = Taken([], [])
     for raw in raw_rows:
         try:
-            taken.rows.append(usable(_row(bytes(raw), decoder)))
+            taken.rows.append(usable(shape.read(bytes(raw))))
         except errors.Reject as problem:
             text = bytes(raw).decode("utf-8", "replace")
             taken.rejected.append(source.reject(str(problem), text))
@@ -115,22 +155,12 @@ def plain(text: str | None) -> str:
     return (text or "").replace("\0", "")
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[Shape], source: answers.Source) -> Shape:
+def _decoded(body: bytes, decode: Callable[[bytes], Made], source: answers.Source) -> Made:
     try:
-        return decoder.decode(body)
+        return decode(body)
     except answers.NOT_DECODABLE:
         try:
-            return decoder.decode(answers.mended(body))
+            return decode(answers.mended(body))
         except answers.NOT_DECODABLE as problem:
             message = f"{source.route}: not an answer of this route: {problem}"
             raise errors.Retry(message, unreadable=True) from problem
-
-
-def _row(raw: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
-    try:
-        return decoder.decode(raw)
-    except answers.NOT_DECODABLE:
-        try:
-            return decoder.decode(answers.mended(raw))
-        except answers.NOT_DECODABLE as problem:
-            raise errors.Reject(str(problem)) from problem

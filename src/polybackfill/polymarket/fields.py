@@ -1,72 +1,189 @@
-"""What a field of a market or event says, whatever it holds.
+"""What a field says, whatever form it comes in: one set of readers for all routes.
 
-The lists show one thing in many forms: arrays inside strings, numbers as text, dates in three
-spellings, and "", null or nothing at all for what is missing. Each reader here takes any JSON value
-and returns the plain one, or the empty one where there is none; nothing raises. Forms seen:
-docs.polymarket.com and recorded answers of 2020 to 2026.
+The lists have always shown one thing in many forms: arrays inside strings, numbers as text, dates
+in three spellings, and "", null or nothing at all for what is missing. Feeds of trades have one
+form, until a release of the API changes it. Each reader takes any JSON value. It returns the plain
+one, or None (text: '') for none, and raises Reject for what cannot surely be read: nothing is
+guessed. `or_none` is for fields a row can do without. Forms seen: docs.polymarket.com and recorded
+answers of 2020 to 2026.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import NoReturn, TypeVar
 
 import orjson
 
 from polybackfill import errors, records
+from polybackfill.polymarket import answers
 
 Json = Mapping[str, object]
+Made = TypeVar("Made")
+Reader = Callable[[object], object]
 
+# Shares or USD of one row, position or market: sixteen times all USDC there is (6e10, 2026), and in
+# micro-shares still a 64-bit integer. Sums over all rows stay within a Decimal(38, 6).
+AMOUNT_LIMIT = 1e12
+# USD a share. A share pays 1; ratios of tiny fills and averages with fees lie above it.
+PRICE_LIMIT = 1e3
+# Seconds written as a number: from 2001-09-09 on, so that 20260928 or 2026 is no second; and with
+# MAX_SECOND below 1,000 times as much, so that milliseconds cannot be taken for anything else.
+_FIRST_EPOCH = 1_000_000_000
+_UNITS = (1, 10**3, 10**6, 10**9)
 # ClickHouse reads a bare number of four digits as a year, and keeps dates up to 2299.
 _FIRST_SECOND = 100_000
 _LAST_SECOND = 9_999_999_999
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,80}", re.ASCII)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def text(value: object) -> str:
-    """Text without NUL bytes; a number as its digits; '' for anything else."""
+    """Text without NUL bytes and lone surrogates; a whole number as its digits; '' for anything
+    else.
+    """
     if isinstance(value, str):
-        return value.replace("\0", "") if "\0" in value else value
+        found = value.replace("\0", "") if "\0" in value else value
+        return found if found.isascii() else _LONE_SURROGATE.sub("\ufffd", found)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return ""
 
 
-def flag(value: object) -> bool:
-    """true, also as text."""
-    return value is True or (isinstance(value, str) and value.lower() == "true")
+def name(value: object) -> str:
+    """As `text`, for what decides where a row belongs. Raises Reject for a value that is none."""
+    found = text(value)
+    return found if found or is_none(value) else _refuse("not a text")
 
 
-def amount(*values: object) -> float:
-    """The first finite number among the values, also as text; 0 when there is none."""
-    for value in values:
-        number = _number(value)
-        if number is not None:
-            return number
-    return 0.0
+def word(value: object) -> str:
+    """One of the API's own words, as it writes them: in capitals. Raises Reject."""
+    if not isinstance(value, str) and value is not None:
+        _refuse("not a word")
+    return text(value).strip().upper()
+
+
+def flag(value: object) -> bool | None:
+    """true or false, also as text or as 1 and 0. Raises Reject."""
+    if is_none(value) or isinstance(value, bool):
+        return value if isinstance(value, bool) else None
+    found = _TRUTHS.get(text(value).strip().lower())
+    return found if found is not None else _refuse("neither true nor false")
+
+
+def number(value: object) -> float | None:
+    """A finite number, also as text. Raises Reject, also for true and false."""
+    if is_none(value):
+        return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is None:
+        _refuse("not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        _refuse("not a number")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    return found if math.isfinite(found) else _refuse("beyond any number")
+
+
+def amount(value: object) -> float | None:
+    """Shares or USD. Raises Reject."""
+    found = number(value)
+    if found is not None and not -AMOUNT_LIMIT < found < AMOUNT_LIMIT:
+        _refuse("beyond any amount")
+    return found
+
+
+def price(value: object) -> float | None:
+    """USD a share. Raises Reject."""
+    found = number(value)
+    if found is not None and not 0 <= found < PRICE_LIMIT:
+        _refuse("negative or beyond any price")
+    return found
+
+
+def first_amount(*values: object) -> float | None:
+    """The first of them that is one; 0 where all are missing, None where none can be read."""
+    found = [or_none(amount, value) for value in values if not is_none(value)]
+    return next((one for one in found if one is not None), None) if found else 0.0
+
+
+def whole(value: object) -> int | None:
+    """A whole number, also as text or as 3.0. Raises Reject."""
+    if is_none(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return _refuse("not a whole number")
+
+
+def moment(value: object) -> int | None:
+    """The second of an event: of epoch seconds, milli-, micro- or nanoseconds, or of RFC 3339 with
+    its time of day. Raises Reject.
+    """
+    if isinstance(value, str) and ":" in value:
+        found = _iso(value)
+        return found if found is not None and found <= records.MAX_SECOND else _refuse(_NO_SECOND)
+    if is_none(value) or value == 0:
+        return None  # 0 is how the API writes a missing instant
+    found = _epoch(value)
+    return found if found is not None else _refuse(_NO_SECOND)
+
+
+def second(value: object) -> int | None:
+    """Epoch seconds of RFC 3339, Postgres text, a plain date (all UTC) or an epoch; None where it
+    is none, or the sentinels 0 and 1970-01-01, or what no date column holds.
+    """
+    if isinstance(value, str) and or_none(number, value) is None:
+        return _iso(value)
+    return _epoch(value)
+
+
+def array(value: object) -> list[object]:
+    """An array, also inside a string; an object alone as an array of it; [] for anything else."""
+    if isinstance(value, str):
+        if not value.lstrip().startswith(("[", "{")):
+            return []
+        try:
+            value = json.loads(value)  # not orjson, to which a token id is a rounded number
+        except (ValueError, RecursionError):
+            return []
+    if isinstance(value, dict):
+        return [value]
+    return value if isinstance(value, list) else []
+
+
+def prices(value: object) -> list[float]:
+    """Prices by outcome, also inside a string; [] unless each of them is one."""
+    found = [or_none(price, item) for item in array(value)]
+    return [one for one in found if one is not None] if None not in found else []
 
 
 def amounts(value: object) -> list[float]:
-    """An array of numbers, also inside a string; [] unless each of them is one."""
-    numbers = [_number(item) for item in array(value)]
-    return [number for number in numbers if number is not None] if None not in numbers else []
+    """An array of amounts. Raises Reject unless each of them is one."""
+    if not is_none(value) and not isinstance(value, list | str):
+        _refuse("not an array")
+    found = [amount(item) for item in array(value)]
+    if None in found or (isinstance(value, str) and value.strip() and not found):
+        _refuse("not an array of amounts")
+    return [one for one in found if one is not None]
 
 
 def texts(value: object) -> list[str]:
     """An array of texts, also inside a string."""
     return [text(item) for item in array(value)]
-
-
-def array(value: object) -> list[object]:
-    """An array, also inside a string; [] for anything else."""
-    if isinstance(value, str):
-        if not value.lstrip().startswith("["):
-            return []
-        try:
-            value = orjson.loads(value)
-        except ValueError:
-            return []
-    return value if isinstance(value, list) else []
 
 
 def objects(value: object) -> list[Json]:
@@ -91,30 +208,70 @@ def tokens(value: object) -> list[str]:
         return []
 
 
-def second(value: object) -> int | None:
-    """Epoch seconds of RFC 3339, Postgres text, a plain date (all UTC) or epoch seconds."""
-    number = _number(value)
-    if number is not None:
-        return _storable(number)
-    if not isinstance(value, str):
-        return None
+def or_none(read: Callable[[object], Made | None], value: object) -> Made | None:
+    """What a reader finds, None for what it cannot read."""
     try:
-        moment = datetime.fromisoformat(value.strip())
-        return _storable((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        return read(value)
+    except errors.Reject:
+        return None
+
+
+def is_none(value: object) -> bool:
+    """null, or the empty text the API writes for it."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def row(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, object]:
+    """The fields of a row, each as its reader finds it. Raises Reject naming the field."""
+    try:
+        found = json.loads(answers.mended(raw), parse_constant=_refuse)
+    except (ValueError, RecursionError) as problem:
+        raise errors.Reject(f"not JSON: {problem}") from problem
+    if not isinstance(found, dict):
+        raise errors.Reject("not an object")
+    return {field: named(field, read, found.get(field)) for field, read in readers.items()}
+
+
+def named(field: str, read: Callable[[object], Made], value: object) -> Made:
+    """What a reader finds. Raises Reject with the field's name."""
+    try:
+        return read(value)
+    except errors.Reject as problem:
+        raise errors.Reject(f"{field}: {problem}") from problem
+
+
+def decode(body: bytes) -> object:
+    """JSON of a list, also where its text is no Unicode. Raises orjson.JSONDecodeError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return orjson.loads(answers.mended(body))
+
+
+_NO_SECOND = "not in seconds since 1970"
+
+
+def _epoch(value: object) -> int | None:
+    """Seconds of a number in any of the units; None for what is none of them."""
+    try:
+        ticks = whole(value)
+    except errors.Reject:
+        found = or_none(number, value)
+        ticks = None if found is None else math.floor(found)
+    if ticks is None:
+        return None
+    seconds = (ticks // unit for unit in _UNITS)
+    return next((one for one in seconds if _FIRST_EPOCH <= one <= records.MAX_SECOND), None)
+
+
+def _iso(value: str) -> int | None:
+    try:
+        at = datetime.fromisoformat(value.strip())
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _storable(seconds: float) -> int | None:
-    """None for milliseconds, the sentinels 0 and 1970-01-01, and what no date column holds."""
     return math.floor(seconds) if _FIRST_SECOND <= seconds <= _LAST_SECOND else None
 
 
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+def _refuse(reason: str) -> NoReturn:
+    raise errors.Reject(reason)

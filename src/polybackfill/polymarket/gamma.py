@@ -39,6 +39,7 @@ _EARLY_PAGES = 5
 # What was read of a span that is cut is read again: little more than was expected is borne.
 _SURPRISING_PAGES = 60
 _REFUSED = (400, 422)
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,9 @@ def _read(body: bytes, feed: gamma_feeds.Feed, source: answers.Source) -> _Answe
     """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
     name = "markets" if feed.route == endpoints.MARKETS else "events"
     answer = listing.decode(body, source)
-    rows = answer.get(name)
+    rows = answer.get(name, _MISSING)
+    # Nothing may be written as null, and one row without a list around it.
+    rows = [] if rows is None else [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise errors.Retry(f"{source.route}: no list of {name} in the answer")
     cursor = _cursor(answer, len(rows) >= feed.page_rows, source)

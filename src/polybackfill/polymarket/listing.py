@@ -46,12 +46,9 @@ class Listed:
 def decode(body: bytes, source: answers.Source) -> fields.Json:
     """The answer, which must be a JSON object. Raises Retry."""
     try:
-        answer = orjson.loads(body)
+        answer = fields.decode(body)
     except orjson.JSONDecodeError as problem:
-        try:
-            answer = orjson.loads(answers.mended(body))
-        except orjson.JSONDecodeError:
-            raise errors.Retry(f"{source.route}: not JSON: {problem}") from problem
+        raise errors.Retry(f"{source.route}: not JSON: {problem}") from problem
     if not isinstance(answer, dict):
         raise errors.Retry(f"{source.route}: an answer that is no object")
     return answer
@@ -98,9 +95,9 @@ def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
     version = fields.text(row.get("version")) or (
         _STRUCTURAL if positions and not tokens else _ORDINARY
     )
-    closed = fields.flag(row.get("closed"))
+    closed = _flag(row, "closed")
     status = fields.text(row.get("resolutionStatus")) or fields.text(row.get("umaResolutionStatus"))
-    prices = verdicts.known_prices(fields.amounts(row.get("outcomePrices")))
+    prices = verdicts.known_prices(fields.prices(row.get("outcomePrices")))
     verdict = verdicts.by_prices(prices, closed=closed, status=status)
     return records.Market(
         source=GAMMA,
@@ -112,17 +109,17 @@ def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
         outcomes=fields.texts(row.get("outcomes")),
         outcome_prices=prices,
         token_ids=(positions or tokens) if version == _STRUCTURAL else (tokens or positions),
-        active=fields.flag(row.get("active")),
+        active=_flag(row, "active"),
         closed=closed,
-        archived=fields.flag(row.get("archived")),
+        archived=_flag(row, "archived"),
         resolved=verdict.resolved,
         winning_outcome=verdict.winner,
         start_date=_start(row),
         end_date=_second(row, "endDate", "endDateIso"),
         closed_at=fields.second(row.get("closedTime")),
-        volume=fields.amount(row.get("volumeNum"), row.get("volume")),
-        liquidity=fields.amount(row.get("liquidityNum"), row.get("liquidity")),
-        neg_risk=fields.flag(row.get("negRisk")),
+        volume=fields.first_amount(row.get("volumeNum"), row.get("volume")),
+        liquidity=fields.first_amount(row.get("liquidityNum"), row.get("liquidity")),
+        neg_risk=_flag(row, "negRisk"),
         category=fields.text(row.get("category")),
         tags=fields.labels(row.get("tags")),
         event_id=fields.text(event.get("id")),
@@ -146,14 +143,14 @@ def gamma_event(row: fields.Json, source: answers.Source) -> records.Event:
         title=fields.text(row.get("title")),
         category=fields.text(row.get("category")),
         tags=fields.labels(row.get("tags")),
-        active=fields.flag(row.get("active")),
-        closed=fields.flag(row.get("closed")),
+        active=_flag(row, "active"),
+        closed=_flag(row, "closed"),
         start_date=_start(row),
         end_date=fields.second(row.get("endDate")),
         closed_at=fields.second(row.get("closedTime")),
-        volume=fields.amount(row.get("volume")),
-        liquidity=fields.amount(row.get("liquidity")),
-        neg_risk=fields.flag(row.get("negRisk")),
+        volume=fields.first_amount(row.get("volume")),
+        liquidity=fields.first_amount(row.get("liquidity")),
+        neg_risk=_flag(row, "negRisk"),
         market_ids=list(filter(None, (fields.text(member.get("id")) for member in members))),
         condition_ids=list(filter(None, conditions)),
         protocol_version=fields.text(row.get("version")) or _ORDINARY,
@@ -167,8 +164,8 @@ def clob_market(row: fields.Json, source: answers.Source) -> records.Market:
     slug, condition = fields.text(row.get("market_slug")), _condition(row.get("condition_id"))
     _check_named(condition, "", slug or fields.text(row.get("question_id")))
     sides = fields.objects(row.get("tokens"))
-    closed = fields.flag(row.get("closed"))
-    winners = [place for place, side in enumerate(sides) if fields.flag(side.get("winner"))]
+    closed = _flag(row, "closed")
+    winners = [place for place, side in enumerate(sides) if _flag(side, "winner")]
     verdict = verdicts.by_winners(winners, closed=closed)
     return records.Market(
         source=CLOB,
@@ -178,11 +175,11 @@ def clob_market(row: fields.Json, source: answers.Source) -> records.Market:
         question=fields.text(row.get("question")),
         description=fields.text(row.get("description")),
         outcomes=[fields.text(side.get("outcome")) for side in sides],
-        outcome_prices=verdicts.known_prices(fields.amounts([side.get("price") for side in sides])),
+        outcome_prices=verdicts.known_prices(fields.prices([side.get("price") for side in sides])),
         token_ids=fields.tokens([side.get("token_id") for side in sides]),
-        active=fields.flag(row.get("active")),
+        active=_flag(row, "active"),
         closed=closed,
-        archived=fields.flag(row.get("archived")),
+        archived=_flag(row, "archived"),
         resolved=verdict.resolved,
         winning_outcome=verdict.winner,
         start_date=None,
@@ -190,7 +187,7 @@ def clob_market(row: fields.Json, source: answers.Source) -> records.Market:
         closed_at=None,
         volume=0.0,
         liquidity=0.0,
-        neg_risk=fields.flag(row.get("neg_risk")),
+        neg_risk=_flag(row, "neg_risk"),
         category="",
         tags=fields.labels(row.get("tags")),
         event_id="",
@@ -213,8 +210,7 @@ def _take(
         listed.rejected.append(_set_aside(row, "not an object", source))
         return
     listed.starts.append(_start(row))
-    closed = row.get("closed")
-    listed.states.append(closed if isinstance(closed, bool) else None)
+    listed.states.append(fields.or_none(fields.flag, row.get("closed")))
     try:
         kept.append(read(row, source))
     except errors.Reject as problem:
@@ -245,7 +241,7 @@ def _check_named(condition: str, market_id: str, slug: str) -> None:
 
 def _condition(value: object) -> str:
     """'' for a market that has none. Raises Reject."""
-    shown = fields.text(value)
+    shown = fields.name(value)
     return records.normalise_condition(shown) if shown else ""
 
 
@@ -254,6 +250,11 @@ def _condition_or_none(value: object) -> str:
         return _condition(value)
     except errors.Reject:
         return ""
+
+
+def _flag(row: fields.Json, name: str) -> bool:
+    """False where it is missing. Raises Reject for what is neither true nor false."""
+    return fields.named(name, fields.flag, row.get(name)) or False
 
 
 def _start(row: fields.Json) -> int | None:

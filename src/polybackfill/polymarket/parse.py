@@ -8,12 +8,13 @@ Field meanings: docs.polymarket.com/api-reference/feeds, read 2026-11.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, envelope, tokens
+from polybackfill.polymarket import answers, envelope, fields, tokens
 
 # The 19 fields of a feed row and the 3 that activity rows add.
 KNOWN_FIELDS = frozenset(
@@ -45,10 +46,28 @@ KNOWN_FIELDS = frozenset(
 _TEXTS = ("title", "outcome", "type", "side")
 _TRADE = "TRADE"
 _SIDES = frozenset(("BUY", "SELL"))
+# A row in forms that nobody documented is read field by field.
+_READERS: Mapping[str, fields.Reader] = {
+    "proxy_wallet": fields.name,
+    "condition_id": fields.name,
+    "size": fields.amount,
+    "timestamp": fields.moment,
+    "transaction_hash": fields.name,
+    "token_id": fields.name,
+    "side": fields.word,
+    "price": fields.price,
+    "title": fields.text,
+    "outcome": fields.text,
+    "outcome_index": partial(fields.or_none, fields.whole),
+    "type": fields.word,
+    "usdc_size": partial(fields.or_none, fields.amount),
+    "is_combo": fields.flag,
+}
+_NEEDED = ("size", "price", "timestamp")
 # 999 is the API's "unknown"; a condition has at most 256 outcome slots on chain.
 _OUTCOME_SLOTS = 256
-# Far above any supply of shares and low enough for shares times price to stay finite.
-AMOUNT_LIMIT = 1e18
+# No block of a chain is older; a smaller number is a date written as digits, or no time at all.
+_EARLIEST = 1_230_768_000  # 2009-01-01
 _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
 
@@ -112,12 +131,7 @@ def page(body: bytes, source: answers.Source) -> Parsed:
 def one_row(raw: str, source: answers.Source) -> records.Trade | records.Activity:
     """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
     content = msgspec.Raw(raw.encode())
-    try:
-        row = _row.decode(content)
-    except answers.NOT_DECODABLE as problem:
-        raise errors.Reject(str(problem)) from problem
-    _strip_nul(row)
-    return _usable(row, 0, _RawRows([content]), source)
+    return _usable(_read(content), 0, _RawRows([content]), source)
 
 
 class _RawRows:
@@ -128,7 +142,7 @@ class _RawRows:
 
     def text(self, position: int) -> str:
         if isinstance(self._page, bytes):
-            self._page = envelope.raw_page(self._page).data
+            _, self._page = envelope.raw_page(self._page)
         return bytes(self._page[position]).decode("utf-8", "replace")
 
 
@@ -136,9 +150,9 @@ def _page(body: bytes, source: answers.Source) -> Parsed:
     try:
         typed = _feed_page.decode(body)
     except msgspec.ValidationError:
-        raw_page = envelope.raw_page(body)
-        parsed = _empty(body, raw_page.pagination, len(raw_page.data), source)
-        _take_one_by_one(parsed, raw_page.data, source)
+        page, rows = envelope.raw_page(body)
+        parsed = _empty(body, page.pagination, len(rows), source)
+        _take_one_by_one(parsed, rows, source)
     else:
         parsed = _empty(body, typed.pagination, len(typed.data), source)
         _take_all(parsed, typed.data, body, source)
@@ -167,12 +181,25 @@ def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: answer
     raw_rows = _RawRows(rows)
     for position, raw in enumerate(rows):
         try:
-            row = _row.decode(raw)
-        except answers.NOT_DECODABLE as problem:
+            row = _read(raw)
+        except errors.Reject as problem:
             parsed.rejected.append(source.reject(str(problem), raw_rows.text(position)))
             continue
-        _strip_nul(row)
         _take(parsed, row, position, raw_rows, source)
+
+
+def _read(raw: msgspec.Raw) -> _Row:
+    """A row in the documented form, else field by field. Raises Reject naming the field."""
+    try:
+        row = _row.decode(raw)
+    except answers.NOT_DECODABLE:
+        found = fields.row(bytes(raw), _READERS)
+        for needed in _NEEDED:
+            if found[needed] is None:
+                raise errors.Reject(f"{needed}: missing") from None
+        return msgspec.convert(found, _Row)
+    _strip_nul(row)
+    return row
 
 
 def _take(
@@ -194,12 +221,19 @@ def _usable(
     row: _Row, position: int, raw_rows: _RawRows, source: answers.Source
 ) -> records.Trade | records.Activity:
     kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
-    if not kind:
-        raise errors.Reject("type: missing")
-    if not 0 < row.timestamp <= records.MAX_SECOND:
-        raise errors.Reject("timestamp: not in seconds since 1970")
-    if not 0.0 <= row.price < AMOUNT_LIMIT:
+    if not kind.isupper():
+        kind = fields.word(kind)
+        if not kind:
+            raise errors.Reject("type: missing")
+    if not _EARLIEST <= row.timestamp <= records.MAX_SECOND:
+        second = fields.named("timestamp", fields.moment, row.timestamp)
+        if second is None:
+            raise errors.Reject("timestamp: missing")
+        row.timestamp = second
+    if not 0.0 <= row.price < fields.PRICE_LIMIT:
         raise errors.Reject("price: negative or beyond any price")
+    if row.usdc_size is not None and not abs(row.usdc_size) < fields.AMOUNT_LIMIT:
+        row.usdc_size = None
     if kind == _TRADE and not row.is_combo:
         return _trade(row, source)
     return _activity(row, kind, raw_rows.text(position), source)
@@ -207,9 +241,9 @@ def _usable(
 
 def _trade(row: _Row, source: answers.Source) -> records.Trade:
     shares = row.size
-    if not 0.0 < shares < AMOUNT_LIMIT:
-        raise errors.Reject("size: not above 0")
-    side = row.side
+    if not 0.0 < shares < fields.AMOUNT_LIMIT:
+        raise errors.Reject("size: not above 0, or beyond any amount")
+    side = row.side if row.side in _SIDES else fields.word(row.side)
     if side not in _SIDES:
         raise errors.Reject("side: neither BUY nor SELL")
     wallet = _WALLETS.get(row.proxy_wallet) or _known(
@@ -246,8 +280,8 @@ def _trade(row: _Row, source: answers.Source) -> records.Trade:
 
 def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records.Activity:
     shares = row.size
-    if not 0.0 <= shares < AMOUNT_LIMIT:
-        raise errors.Reject("size: negative")
+    if not 0.0 <= shares < fields.AMOUNT_LIMIT:
+        raise errors.Reject("size: negative or beyond any amount")
     condition = records.normalise_condition(row.condition_id) if row.condition_id else ""
     token = records.normalise_token(row.token_id) if row.token_id else ""
     activity = records.Activity(
@@ -257,7 +291,7 @@ def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records
         condition,
         token,
         kind,
-        row.side,
+        fields.word(row.side),
         outcome_index(row.outcome_index, condition, token),
         row.outcome or "",
         shares,

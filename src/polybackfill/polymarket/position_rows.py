@@ -6,11 +6,12 @@ Field meanings: docs.polymarket.com/api-reference (data-api v2, positions), read
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, envelope, parse
+from polybackfill.polymarket import answers, envelope, fields, parse
 
 KNOWN_FIELDS = frozenset(
     (
@@ -84,8 +85,29 @@ class _Row(msgspec.Struct, gc=False):
     last_event_at: int | None = None
 
 
-# Not strict: a number may come as text, as the prices of resolutions do.
-_row = msgspec.json.Decoder(_Row, strict=False)
+_number = partial(fields.or_none, fields.amount)
+_row = envelope.Reading(
+    _Row,
+    {
+        "proxy_wallet": fields.name,
+        "condition_id": fields.name,
+        "token_id": fields.name,
+        "current_size": fields.amount,
+        "avg_price": partial(fields.or_none, fields.price),
+        "total_size": _number,
+        "current_price": partial(fields.or_none, fields.price),
+        "current_value": _number,
+        "realized_pnl": _number,
+        "unrealized_pnl": _number,
+        "entry_fees_usdc": _number,
+        "status": fields.word,
+        "slug": fields.text,
+        "outcome": fields.text,
+        "outcome_index": partial(fields.or_none, fields.whole),
+        "last_event_at": fields.moment,
+    },
+    needed=("current_size",),
+)
 
 
 def page(
@@ -111,11 +133,9 @@ def page(
 
 
 def _position(row: _Row, status: str, timestamp: int, version: int) -> records.Position:
-    if row.current_size < 0:
-        raise errors.Reject("current_size: negative")
-    last_event_at = row.last_event_at or 0
-    if not 0 <= last_event_at <= records.MAX_SECOND:
-        raise errors.Reject("last_event_at: not in seconds since 1970")
+    if not 0 <= row.current_size < fields.AMOUNT_LIMIT:
+        raise errors.Reject("current_size: negative or beyond any amount")
+    last_event_at = fields.named("last_event_at", fields.moment, row.last_event_at) or 0
     condition = records.normalise_condition(row.condition_id)
     token = records.normalise_token(row.token_id)
     return records.Position(
@@ -124,12 +144,12 @@ def _position(row: _Row, status: str, timestamp: int, version: int) -> records.P
         outcome=parse.outcome_index(row.outcome_index, condition, token),
         asset_id=token,
         market=envelope.plain(row.slug),
-        status=envelope.plain(row.status) or status,
-        size=_number(row.current_size),
+        status=fields.word(row.status) or status,
+        size=row.current_size,
         # 0 is the API's "none"; above 1 is real (1.0089 seen).
-        entry_price=_number(row.avg_price) or None,
+        entry_price=fields.or_none(fields.price, row.avg_price) or None,
         total_size=_number(row.total_size),
-        current_price=_number(row.current_price),
+        current_price=fields.or_none(fields.price, row.current_price),
         current_value=_number(row.current_value),
         realized_pnl=_number(row.realized_pnl),
         unrealized_pnl=_number(row.unrealized_pnl),
@@ -139,12 +159,3 @@ def _position(row: _Row, status: str, timestamp: int, version: int) -> records.P
         timestamp=timestamp,
         version=version,
     )
-
-
-def _number(amount: float | None) -> float:
-    """0 for none. Raises Reject for what is no amount of anything, the text "nan" included."""
-    if amount is None:
-        return 0.0
-    if not -parse.AMOUNT_LIMIT < amount < parse.AMOUNT_LIMIT:
-        raise errors.Reject("an amount beyond any amount")
-    return amount

@@ -13,7 +13,7 @@ import msgspec
 
 from polybackfill import clock as clocks
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, endpoints, envelope, fields, parse, walk
+from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
 
 RESOLVED = "resolved"
 KNOWN_FIELDS = frozenset(
@@ -57,9 +57,22 @@ class _Row(msgspec.Struct, gc=False):
     transaction_hash: str | None = None
 
 
-_raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
-# Not strict: a number may come as text.
-_row = msgspec.json.Decoder(_Row, strict=False)
+_row = envelope.Reading(
+    _Row,
+    {
+        "condition_id": fields.name,
+        "status": fields.word,
+        "question_id": fields.text,
+        "payouts": fields.amounts,
+        "resolution_source": fields.text,
+        "reporter": fields.text,
+        "market_type": fields.text,
+        "was_disputed": fields.flag,
+        "resolved_at": fields.second,
+        "last_update_timestamp": fields.second,
+        "transaction_hash": fields.text,
+    },
+)
 
 
 async def walk_unit(
@@ -100,7 +113,7 @@ def read(
     body: bytes, source: answers.Source
 ) -> tuple[list[msgspec.Raw], envelope.Taken[records.Resolution]]:
     """The rows of an answer, raw and each used or set aside. Raises Retry when it is none."""
-    raw_rows = envelope.content(body, _raw_rows, source) or []
+    raw_rows = envelope.unpaged(body, source)
 
     def usable(row: _Row) -> records.Resolution:
         return _resolution(row, source)
@@ -139,7 +152,9 @@ def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
 
 
 def _resolution(row: _Row, source: answers.Source) -> records.Resolution:
-    status = envelope.plain(row.status)
+    status = envelope.plain(row.status).strip().lower()
+    if not status:
+        raise errors.Reject("status: missing")
     resolved_at = fields.second(row.resolved_at)
     if resolved_at is None and status == RESOLVED:
         resolved_at = fields.second(row.last_update_timestamp)
@@ -161,6 +176,6 @@ def _resolution(row: _Row, source: answers.Source) -> records.Resolution:
 
 def _usd(micro: float) -> float:
     """USD a share pays. Raises Reject for what is no payout, the text "nan" included."""
-    if not 0 <= micro < parse.AMOUNT_LIMIT:
+    if not 0 <= micro < fields.AMOUNT_LIMIT:
         raise errors.Reject("payouts: negative or beyond any payout")
     return micro / records.MICRO

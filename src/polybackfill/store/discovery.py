@@ -9,16 +9,22 @@ from polybackfill.store import client
 # Shares in a row, for want of anything better known of a market than its volume: 12 at the median
 # and 69 at the ninth decile of the 7,613 recorded rows. Only a hint for packing and for estimates.
 SHARES_PER_ROW = 30
+# USD or shares. What an earlier version or a person stored beyond it is no figure (`fields`).
+AMOUNT_LIMIT = 1e12
 
 _CHUNK = 5_000
 _MARKETS = """
 INSERT INTO condition_backfill_plan
     (condition_id, trade_count, notional, priority_rank, source)
-SELECT condition_id, toUInt64(volume * 2 / {shares}), volume,
+SELECT condition_id, toUInt64(usd * 2 / {shares}), usd,
     (SELECT max(priority_rank) FROM condition_backfill_plan)
-        + row_number() OVER (ORDER BY volume DESC, condition_id),
+        + row_number() OVER (ORDER BY usd DESC, condition_id),
     'found in api_markets_staging'
-FROM (SELECT condition_id, volume FROM api_markets_staging)
+FROM
+(
+    SELECT condition_id, if(volume BETWEEN 0 AND {limit}, assumeNotNull(volume), 0) AS usd
+    FROM api_markets_staging
+)
 WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan)
 """
 _WALLETS = """
@@ -29,7 +35,8 @@ SELECT wallet_address, trades, notional,
     'found in external_trades_raw'
 FROM
 (
-    SELECT wallet_address, count() AS trades, sum(cash_value) AS notional
+    SELECT wallet_address, count() AS trades,
+        sumIf(cash_value, abs(cash_value) < {limit}) AS notional
     FROM external_trades_raw
     WHERE wallet_address NOT IN (SELECT wallet_address FROM wallet_backfill_plan)
         AND wallet_address NOT IN {contracts:Array(String)}
@@ -82,14 +89,16 @@ ORDER BY priority_rank, wallet_address LIMIT {chunk:UInt32}
 
 async def add_markets(store: client.Store) -> None:
     """Every market of the lists into `condition_backfill_plan`, the largest by volume first."""
-    await store.command(_MARKETS.replace("{shares}", str(SHARES_PER_ROW)))
+    sql = _MARKETS.replace("{shares}", str(SHARES_PER_ROW)).replace("{limit}", str(AMOUNT_LIMIT))
+    await store.command(sql)
 
 
 async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
     """Every wallet that has traded into `wallet_backfill_plan`, ranked by notional behind those it
     holds; `contracts` are left out.
     """
-    await store.command(_WALLETS, parameters={"contracts": list(contracts)})
+    sql = _WALLETS.replace("{limit}", str(AMOUNT_LIMIT))
+    await store.command(sql, parameters={"contracts": list(contracts)})
 
 
 async def unlisted_conditions(store: client.Store) -> AsyncIterator[list[str]]:

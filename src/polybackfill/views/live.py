@@ -91,6 +91,17 @@ def rows(picture: dict[str, Any]) -> int:
     return int(sum(picture["rows"].values()))
 
 
+def set_aside(picture: dict[str, Any]) -> int:
+    """Rows of this run that could not be read, or that the store refused."""
+    unread = sum(part.get("set_aside", 0) for part in picture["parts"].values())
+    return int(unread + picture.get("refused_rows", 0))
+
+
+def rows_of(count: int) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
 def remaining(eta_s: float | None) -> str:
     """`ETA 1 h 05 min`, or that it is not known yet."""
     return "ETA unknown" if eta_s is None else f"ETA {formats.duration(eta_s)}"
@@ -126,9 +137,8 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
             for failed in picture.get("failed", ())
         ]
         lines.append("  all: polybackfill plan show    again: polybackfill plan reset --errors")
-    if picture["rows"].get("quarantine_landing"):
-        count = picture["rows"]["quarantine_landing"]
-        lines.append(f"  {count:,} rows set aside: polybackfill quarantine list")
+    if count := set_aside(picture):
+        lines.append(f"  {rows_of(count)} set aside, not proven: polybackfill quarantine list")
     if state == "stopped" and picture.get("stop_at"):
         lines.append(f"  it was to run {until(picture)}")
     if state != "finished":
@@ -157,6 +167,8 @@ def _proven(kind: str, part: dict[str, Any]) -> str:
     open_units = part["units"] - part["done"] - part["error"]
     if not part["units"] and not part.get("complete"):
         return f"  {kind:<11} not begun"
-    text = f"  {kind:<11} {part['done']:,} of {part['units']:,} proven complete"
+    aside = part.get("set_aside", 0)
+    state = f"complete but for {rows_of(aside)} set aside" if aside else "proven complete"
+    text = f"  {kind:<11} {part['done']:,} of {part['units']:,} {state}"
     text += f", {part['error']:,} in error" if part["error"] else ""
     return text + (f", {open_units:,} to go" if open_units else "")

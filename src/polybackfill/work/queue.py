@@ -30,7 +30,8 @@ _LONGEST_RETRY_WAIT_S = 60.0
 class Lease:
     """The right to work on a unit. `resume`: where its walk goes on, None = at the first page.
 
-    `attempt` is the ledger's fence; `generation` is unique in this queue.
+    `attempt` is the ledger's fence; `generation` is unique in this queue; `counts`: what earlier
+    attempts have stored.
     """
 
     unit: units.Unit
@@ -39,6 +40,7 @@ class Lease:
     resume: transitions.Resume | None
     generation: int
     taken_at: float
+    counts: transitions.Counts = transitions.NOTHING
 
 
 class Queue:
@@ -275,6 +277,7 @@ class Queue:
             resume=held.resume if held is not None else None,
             generation=self._numbers,
             taken_at=self._clock.monotonic(),
+            counts=held.counts if held is not None else transitions.NOTHING,
         )
         self._leases[unit.id] = lease
         try:

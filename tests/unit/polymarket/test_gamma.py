@@ -184,7 +184,6 @@ REPEATED = {"markets": [market(1)], "next_cursor": "1"}
         b"<html>",
         b"[]",
         b"{}",
-        b'{"markets":null}',
         b'{"events":[]}',
         b'{"markets":[],"next_cursor":""}',
         b'{"markets":[],"next_cursor":7}',

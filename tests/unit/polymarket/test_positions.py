@@ -375,7 +375,6 @@ PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
         b"null",
         b"[]",
         b'{"data":[]}',
-        b'{"data":null,' + PAGINATION + b"}",
         b'{"data":{},' + PAGINATION + b"}",
         b'{"data":[],"pagination":{"has_more":true,"next_cursor":null}}',
         b'{"data":[],"pagination":{"has_more":true,"next_cursor":""}}',

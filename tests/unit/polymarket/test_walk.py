@@ -30,6 +30,12 @@ class FixedClock(clocks.Clock):
         raise AssertionError(f"a walk never sleeps, asked for {seconds}")
 
 
+@pytest.fixture(autouse=True)
+def early_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These feeds count their seconds from 1."""
+    monkeypatch.setattr(parse, "_EARLIEST", 1)
+
+
 @dataclass(frozen=True)
 class Reply:
     body: bytes

@@ -91,9 +91,8 @@ def test_a_wait_of_a_moment_is_not_worth_a_word(changes: dict[str, Any]) -> None
 def test_the_end_says_what_is_proven_and_what_to_do_about_the_rest() -> None:
     failed = [{"unit": "wallets:ab", "error": "GET … answered 400"}]
     rows = {"external_trades_landing": 5, "quarantine_landing": 2}
-    told = live.ending(
-        {**PICTURE, "state": "finished", "failed": failed, "rows": rows}, dry_run=False
-    )
+    picture = {**PICTURE, "state": "finished", "failed": failed, "rows": rows, "refused_rows": 2}
+    told = live.ending(picture, dry_run=False)
     assert told == [
         "finished after 1 min 05 s: 7 rows acknowledged",
         "  markets     9 of 9 proven complete",
@@ -103,7 +102,7 @@ def test_the_end_says_what_is_proven_and_what_to_do_about_the_rest() -> None:
         "  positions   not begun",
         "  wallets:ab: GET … answered 400",
         "  all: polybackfill plan show    again: polybackfill plan reset --errors",
-        "  2 rows set aside: polybackfill quarantine list",
+        "  2 rows set aside, not proven: polybackfill quarantine list",
     ]
 
 

@@ -1,0 +1,26 @@
+"""Check that nothing the API delivered lies in quarantine instead of in its table."""
+
+from __future__ import annotations
+
+from polybackfill.polymarket import lookups
+from polybackfill.views import verdicts
+
+_REASONS = """
+SELECT reason, count() AS rows, toString(max(rejected_at)) AS newest FROM quarantine FINAL
+WHERE reason != {unknown:String} GROUP BY reason ORDER BY rows DESC, reason
+"""
+
+
+async def set_aside(scene: verdicts.Scene) -> verdicts.Verdict:
+    """Rows that could not be read are in no table; a condition nobody knows is not one of them."""
+    reasons = await scene.store.rows(_REASONS, parameters={"unknown": lookups.UNKNOWN})
+    rows = sum(row["rows"] for row in reasons)
+    return verdicts.judged(
+        "set-aside",
+        "every row the API delivered could be read",
+        holds=not rows,
+        evidence={"rows_set_aside": rows, "reasons": len(reasons)},
+        examples=reasons[: verdicts.EXAMPLES],
+        advice="see them: polybackfill quarantine list; read them by this version: polybackfill "
+        "quarantine replay",
+    )
