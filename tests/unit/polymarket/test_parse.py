@@ -147,7 +147,7 @@ def test_missing_texts_and_nulls_outside_the_identity_are_no_reason_to_lose_a_fi
         {"timestamp": "1790363189", "outcome_index": "1", "is_combo": "false"},
         {"timestamp": 1_790_363_189.0, "outcome_index": 1.0, "is_combo": 0},
         {"timestamp": 1_790_363_189_000},
-        {"timestamp": "2026-09-25T18:26:29Z", "is_combo": "False"},
+        {"timestamp": "2026-09-25T19:06:29Z", "is_combo": "False"},
         {"token_id": int(TOKEN)},
         {"title": ["odd"], "usdc_size": True, "outcome": 7, "name": {}},
         {"usdc_size": 1e308},
