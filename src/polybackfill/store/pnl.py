@@ -67,7 +67,9 @@ SETTINGS join_use_nulls = 0
 """
 
 # A wallet in a market: cash in billionths of a USD, shares in millionths. Only outcomes beyond the
-# second, which are rare, keep their trades: (outcome, signed shares) each. No number is nothing.
+# second, which are rare, keep their trades: (outcome, signed shares) each. What no fill can
+# be (see `polymarket.fields`; other hands may have stored it) counts as nothing; 64 bits hold the
+# rest.
 _HELD = """
 WITH ({tokens}) AS token
 SELECT
@@ -89,9 +91,9 @@ FROM
             AS outcome,
         if(side = 'BUY', 1, -1) AS sign,
         if(source IN {{inflated:Array(String)}}, {inflation}, 1) AS divisor,
-        toInt64(round(if(isFinite(shares), shares, 0) / divisor * 1e6)) AS share_micro,
-        toInt64(round(if(isFinite(usd), usd, 0) / divisor * 1e9)) AS usd_nano,
-        toInt64(round(if(isFinite(fees), fees, 0) / divisor * 1e6)) AS fee
+        toInt64(round(if(abs(shares) < 1e12, shares, 0) / divisor * 1e6)) AS share_micro,
+        toInt64(round(if(abs(usd) < 9e9, usd, 0) / divisor * 1e9)) AS usd_nano,
+        toInt64(round(if(abs(fees) < 9e9, fees, 0) / divisor * 1e6)) AS fee
     FROM trades_for_pnl
     WHERE wallet_address NOT IN ({contracts}) AND condition_id != ''
 )
@@ -115,7 +117,7 @@ _MARKETS = """
 SELECT
     condition_id, toString(d.category) AS category, d.start_date AS start_date,
     coalesce(p.resolved_at, d.end_date) AS ended,
-    arrayMap(payout -> toInt128(round(payout * 1e12)), p.payouts) AS rates
+    arrayMap(p -> toInt128(round(if(abs(p) < 1e3, p, 0) * 1e12)), p.payouts) AS rates
 FROM (SELECT condition_id, category, start_date, end_date FROM markets_dim) AS d
 FULL OUTER JOIN
 (

@@ -18,7 +18,7 @@ TOP_MARKETS = 20
 # Added up in millionths, since a sum of floats depends on the order of its parts.
 _SOURCES = """
 SELECT {key} AS key, toInt64(count()) AS internal, toInt64(0) AS external,
-    sum(toInt128(round(if(isFinite(collateral_amount), abs(collateral_amount), 0) * 1e6)))
+    sum(toInt128(round(if(abs(collateral_amount) < 1e15, abs(collateral_amount), 0) * 1e6)))
         AS internal_micro,
     toInt128(0) AS external_micro, {wallets} AS internal_wallets,
     toUInt64(0) AS external_wallets,
@@ -27,13 +27,15 @@ FROM pm_fills GROUP BY key
 UNION ALL
 SELECT {key} AS key, toInt64(0) AS internal, toInt64(count()) AS external,
     toInt128(0) AS internal_micro,
-    sum(toInt128(round(cash_value * 1e6))) AS external_micro, toUInt64(0) AS internal_wallets,
+    sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
+    toUInt64(0) AS internal_wallets,
     {wallets} AS external_wallets, max(market_question) AS question
 FROM external_trades_raw GROUP BY key
 UNION ALL
 SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
     toInt128(0) AS internal_micro,
-    -sum(toInt128(round(cash_value * 1e6))) AS external_micro, toUInt64(0) AS internal_wallets,
+    -sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
+    toUInt64(0) AS internal_wallets,
     toUInt64(0) AS external_wallets, '' AS question
 FROM {shared} GROUP BY key
 """

@@ -11,11 +11,12 @@ _DIGEST = "toString(sum(reinterpretAsUInt64(reverse(substring(MD5({text}), 1, 8)
 
 _TRADE = (
     "concat(tx_hash, '|', wallet_address, '|', token_id, '|', side, '|', "
-    "toString(toInt64(round(shares * 1e6))), '|', toString(toUnixTimestamp(trade_timestamp)))"
+    "toString(toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))), '|', "
+    "toString(toUnixTimestamp(trade_timestamp)))"
 )
 _ACTIVITY = (
     "concat(tx_hash, '|', wallet_address, '|', condition_id, '|', token_id, '|', activity_type, "
-    "'|', toString(toInt64(round(shares * 1e6))), '|', "
+    "'|', toString(toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))), '|', "
     "toString(toUnixTimestamp(activity_timestamp)))"
 )
 
@@ -29,11 +30,12 @@ _EVENT = (
 )
 _POSITION = (
     "concat(wallet_address, '|', condition_id, '|', toString(outcome), '|', asset_id, '|', "
-    "if(status = 'CLOSED', 'CLOSED', 'OPEN'), '|', toString(toInt64(round(size * 1e6))))"
+    "if(status = 'CLOSED', 'CLOSED', 'OPEN'), '|', "
+    "toString(toInt64(round(if(abs(size) < 1e12, size, 0) * 1e6))))"
 )
 _RESOLUTION = (
     "concat(condition_id, '|', arrayStringConcat("
-    "arrayMap(x -> toString(toInt64(round(x * 1e6))), payouts), ','))"
+    "arrayMap(x -> toString(toInt64(round(if(abs(x) < 1e12, x, 0) * 1e6))), payouts), ','))"
 )
 
 

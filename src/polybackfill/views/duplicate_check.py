@@ -26,7 +26,8 @@ _MOST_FILLS = 1_000_000  # equal fills compared in one part of the table
 _EQUAL = """
 WITH cityHash64(wallet_address, trade_timestamp, shares) AS alike
 SELECT tx_hash, wallet_address, token_id, toString(side) AS side,
-    toInt64(round(shares * 1e6)) AS micro_shares, toUnixTimestamp(trade_timestamp) AS second,
+    toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)) AS micro_shares,
+    toUnixTimestamp(trade_timestamp) AS second,
     groupArray(replaceAll(toString(external_trade_id), '-', '')) AS ids
 FROM external_trades_raw
 PREWHERE {part} AND alike IN (

@@ -34,7 +34,7 @@ FROM (
         WHERE sipHash64(tx_hash) IN (SELECT sipHash64(tx_hash) FROM pm_fills)
     )
     GROUP BY sipHash128(wallet_address, condition_id, tx_hash, token, side,
-        toInt64(round(shares * 1e6)))
+        toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)))
 )
 """
 _WRONG_IDS = """

@@ -37,13 +37,13 @@ FROM pm_trades;
 -- all fills would else hold 250 bytes for each; wallet and market stand beside it, so that a question
 -- about one of them reads nothing else.
 CREATE OR REPLACE VIEW external_fills {on_cluster} AS
-SELECT *, cityHash64(tx_hash, token_id, side, toInt64(round(shares * 1e6))) AS fill_key
+SELECT *, cityHash64(tx_hash, token_id, side, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key
 FROM external_trades_raw;
 
 -- How often pm_trades holds a fill.
 CREATE OR REPLACE VIEW internal_copies {on_cluster} AS
 SELECT wallet_address, condition_id,
-    cityHash64(tx_hash, asset_id_decimal, side, toInt64(round(shares * 1e6))) AS fill_key,
+    cityHash64(tx_hash, asset_id_decimal, side, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key,
     count() AS internal_copies
 FROM pm_fills
 GROUP BY wallet_address, condition_id, fill_key;
@@ -100,12 +100,12 @@ WHERE copy > internal_copies;
 CREATE OR REPLACE VIEW fills_compared {on_cluster} AS
 SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, shares, true AS is_internal,
     sipHash128(wallet_address, condition_id, tx_hash, side) AS trade_key,
-    cityHash64(asset_id_decimal, toInt64(round(shares * 1e6))) AS fill_key
+    cityHash64(asset_id_decimal, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key
 FROM pm_fills
 UNION ALL
 SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, shares, false AS is_internal,
     sipHash128(wallet_address, condition_id, tx_hash, side) AS trade_key,
-    cityHash64(token_id, toInt64(round(shares * 1e6))) AS fill_key
+    cityHash64(token_id, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key
 FROM external_trades_raw
 WHERE cityHash64(tx_hash) IN (SELECT cityHash64(tx_hash) FROM pm_fills);
 
@@ -204,7 +204,7 @@ FROM
 (
     SELECT
         *,
-        toInt64(round(shares * 1e6)) AS micro,
+        toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)) AS micro,
         row_number() OVER (
             PARTITION BY wallet_address, condition_id, tx_hash, outcome_index, side, micro
             ORDER BY fill_id) AS copy
@@ -217,7 +217,7 @@ FROM
 LEFT JOIN
 (
     SELECT wallet AS wallet_address, market AS condition_id, tx_hash, outcome_index, side,
-        toInt64(round(shares * 1e6)) AS micro, count() AS copies
+        toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)) AS micro, count() AS copies
     FROM chain_trades
     GROUP BY wallet_address, condition_id, tx_hash, outcome_index, side, micro
 ) AS held USING (wallet_address, condition_id, tx_hash, outcome_index, side, micro)
