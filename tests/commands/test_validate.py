@@ -18,6 +18,7 @@ CHECKS = [
     "view-arithmetic",
     "receipts",
     "lists",
+    "set-aside",
     "market-volume",
     "user-volume",
     "positions",
