@@ -40,7 +40,50 @@ _QUERY_ID = "polybackfill-insert-"
 # more than 10,000 tokens.
 _PARSED_MAX_CHARS = 4_000
 
+# What a statement means must not depend on the time zone of a server or on the profile of its user.
+# ClickHouse's own defaults, but for the time zone; only settings that servers of 2023 know.
+_SESSION = {
+    "session_timezone": "UTC",
+    "date_time_input_format": "basic",
+    "date_time_output_format": "simple",
+    "output_format_json_quote_64bit_integers": "0",
+    "output_format_json_quote_denormals": "0",
+    "output_format_json_quote_decimals": "0",
+    "input_format_null_as_default": "1",
+    "input_format_defaults_for_omitted_fields": "1",
+    "join_use_nulls": "0",
+    "join_default_strictness": "ALL",
+    "any_join_distinct_right_table_keys": "0",
+    "group_by_use_nulls": "0",
+    "transform_null_in": "0",
+    "prefer_column_name_to_alias": "0",
+    "aggregate_functions_null_for_empty": "0",
+    "data_type_default_nullable": "0",
+    "empty_result_for_aggregation_by_empty_set": "0",
+    "cast_keep_nullable": "0",
+    "final": "0",
+    "limit": "0",
+    "offset": "0",
+    "max_result_rows": "0",
+    "max_result_bytes": "0",
+    "max_execution_time": "0",
+    # What is cut short must be an error: half a result looks like a whole one.
+    **dict.fromkeys(
+        (
+            "result_overflow_mode",
+            "timeout_overflow_mode",
+            "read_overflow_mode",
+            "group_by_overflow_mode",
+            "sort_overflow_mode",
+            "distinct_overflow_mode",
+            "join_overflow_mode",
+            "set_overflow_mode",
+        ),
+        "throw",
+    ),
+}
 _INSERT_SETTINGS = {
+    **_SESSION,
     "async_insert": "0",
     "insert_deduplicate": "0",  # a batch whose rows were deleted may come again
     "materialized_views_ignore_errors": "0",
@@ -53,7 +96,8 @@ _INSERT_SETTINGS = {
     "min_insert_block_size_bytes": "0",
 }
 _QUERY_SETTINGS = {
-    "output_format_json_quote_64bit_integers": "0",
+    **_SESSION,
+    "async_insert": "0",
     "mutations_sync": "2",  # ALTER … UPDATE answers when the next SELECT will show it
 }
 

@@ -14,7 +14,7 @@ from polybackfill.store import client, definitions
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
-(number UInt32, name String, checksum String, applied_at DateTime DEFAULT now())
+(number UInt32, name String, checksum String, applied_at DateTime('UTC') DEFAULT now())
 ENGINE = {engine:MergeTree} ORDER BY number
 SETTINGS {synced}
 """
