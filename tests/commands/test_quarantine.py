@@ -74,7 +74,7 @@ def test_the_same_bad_row_is_set_aside_once(spoiled: desks.Desk, sandbox: harnes
     before = spoiled.sql("SELECT quarantine_id, raw FROM quarantine ORDER BY quarantine_id")
     spoiled.call("plan", "reset", "--all")
     _spoil(sandbox)
-    spoiled.call("run", "wallets")
+    spoiled.call("run", "wallets", code=errors.EXIT_UNITS_IN_ERROR)
     after = spoiled.sql("SELECT quarantine_id, raw FROM quarantine ORDER BY quarantine_id")
     assert after == before
     assert len(before) == 4

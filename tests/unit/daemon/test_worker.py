@@ -26,10 +26,10 @@ async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
     feed = conftest.wallets(sandbox, 5)
     take = worker.parcel_of
 
-    def choke(lease: object, page: walk.Page, end: object) -> object:
+    def choke(lease: object, page: walk.Page, end: object, **more: object) -> object:
         if lease.unit == feed[0]:  # type: ignore[attr-defined]
             raise ZeroDivisionError("price of nothing")
-        return take(lease, page, end)  # type: ignore[arg-type]
+        return take(lease, page, end, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(worker, "parcel_of", choke)
     rig = new_rig()

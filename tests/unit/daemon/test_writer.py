@@ -72,7 +72,7 @@ class Desk:
         if aside:
             lines[writer.QUARANTINE], rows[writer.QUARANTINE] = b"{}\n" * aside, aside
         place = walk.Resume(f"c{second}", second, "f" * 16)
-        parcel = batch.Parcel(lease, lines, rows, place, last, second, second)
+        parcel = batch.Parcel(lease, lines, rows, place, last, second, second, set_aside=aside)
         await self.batch.add(parcel, progress.Progress(self.clock))
 
     async def write(self) -> None:
