@@ -103,7 +103,14 @@ def test_the_power_goes_at_random_moments_of_a_first_night(site: Site, cuts: int
         site.prove("conditions", "wallets")
 
 
-@pytest.mark.parametrize("early", ["init", "plan", "start"])
+@pytest.mark.parametrize(
+    "early",
+    [
+        pytest.param("init", marks=pytest.mark.long),
+        "plan",
+        pytest.param("start", marks=pytest.mark.long),
+    ],
+)
 def test_the_power_goes_before_anything_was_fetched(site: Site, early: str) -> None:
     """What a command that ended has made is there, or is made again; no store is refused."""
     site.ground.run("init").expect(0)

@@ -107,10 +107,10 @@ def _tear_a_part(ground: harness.Ground) -> None:
     "harm",
     [
         _drop,
-        _drop_and_init,
+        pytest.param(_drop_and_init, marks=pytest.mark.long),
         pytest.param(_replace, marks=pytest.mark.long),
         pytest.param(_truncate, marks=pytest.mark.long),
-        _delete_rows,
+        pytest.param(_delete_rows, marks=pytest.mark.long),
         pytest.param(_lose_a_part, marks=pytest.mark.long),
         _tear_a_part,
     ],
@@ -147,7 +147,7 @@ def test_a_torn_projection_is_made_anew_and_costs_no_request(
     ground.prove(sandbox)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["unclean", "nothing-known"])
+@pytest.mark.parametrize("known", [pytest.param(True, marks=pytest.mark.long, id="unclean"), False])
 def test_rows_that_later_rows_stand_for_are_missed(
     ground: harness.Ground, sandbox: harness.Sandbox, known: bool
 ) -> None:
@@ -183,6 +183,7 @@ def test_rows_that_later_rows_stand_for_are_missed(
     ground.prove(sandbox)
 
 
+@pytest.mark.long
 def test_a_plan_that_is_gone_is_put_back_as_far_as_it_is_known(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
@@ -193,6 +194,8 @@ def test_a_plan_that_is_gone_is_put_back_as_far_as_it_is_known(
     ground.prove(sandbox)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_an_older_data_folder_under_a_newer_checkpoint(
     tmp_path: Path, sandbox: harness.Sandbox
 ) -> None:
@@ -249,6 +252,28 @@ def test_lists_and_positions_that_are_lost_in_the_middle_are_read_again(
         ground.prove_everything(sandbox)
         checked = ground.run("validate", "--offline", "--json")
         assert checked.code == 0, checked.out[:5_000]
+
+
+def test_a_landing_view_that_is_missing_and_goes_again_costs_no_row(
+    tmp_path: Path, sandbox: harness.Sandbox
+) -> None:
+    """Before a run and in its middle: without the view an insert succeeds and stores nothing."""
+    sandbox.reset()
+    drop = "DROP VIEW IF EXISTS external_trades_landing_mv SYNC"
+    with harness.ground(tmp_path, sandbox.url, batch_rows=300, sleep_ms=150) as ground:
+        ground.run("init").expect(0)
+        ground.plan(sandbox)
+        _sql(ground, drop)
+        daemon = ground.start("run", "wallets")
+        pages = len(sandbox.wallets) // 4
+        harness.until(
+            lambda: ground.acknowledged_pages() >= pages or not daemon.running, "pages", 60
+        )
+        assert daemon.running
+        _sql(ground, drop)
+        daemon.end().expect(0)
+        assert ground.events("store.view_made_anew")
+        ground.prove(sandbox, conditions=())
 
 
 def test_two_runs_that_begin_at_once_on_a_new_store_agree_on_its_name(

@@ -22,7 +22,7 @@ _SYNCED = "{synced}"
 # What is acknowledged survives a power cut: a part is on the disk before its insert is answered,
 # and a merge or a mutation is before the parts it replaces are removed. Of an inserted part the
 # projection alone is not synced (ClickHouse 26.9): see `inspection.mend_projections`.
-_SYNC_SETTINGS = (
+SYNC_SETTINGS = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, "
     "min_compressed_bytes_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1"
 )
@@ -115,5 +115,5 @@ def on_cluster(cluster: str | None) -> str:
 def filled(sql: str, cluster: str | None) -> str:
     """The SQL for a single server or for a cluster."""
     engine = r"Replicated\1" if cluster else r"\1"
-    filled = sql.replace("{on_cluster}", on_cluster(cluster)).replace(_SYNCED, _SYNC_SETTINGS)
+    filled = sql.replace("{on_cluster}", on_cluster(cluster)).replace(_SYNCED, SYNC_SETTINGS)
     return _ENGINE.sub(engine, filled)
