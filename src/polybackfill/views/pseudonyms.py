@@ -13,6 +13,8 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from polybackfill import redaction
+
 _HEX = "[0-9a-fA-F]"
 _BEFORE = f"(?:(?<!{_HEX})|(?<=%{_HEX}{{2}}))"
 _WALLET = re.compile(f"{_BEFORE}({_HEX}{{40}})(?!{_HEX})")
@@ -97,6 +99,7 @@ class Pseudonyms:
 
     def text(self, text: str) -> str:
         """Any text as it may leave."""
+        text = redaction.redact(text)
         for secret in self._secrets:
             text = text.replace(secret, _BLOT)
         text = _masked_urls(text)
@@ -160,11 +163,7 @@ def secrets_of(environment: Mapping[str, str], urls: Iterable[str]) -> list[str]
     ]
     proxies = [value for name, value in environment.items() if name.upper().endswith("_PROXY")]
     for url in (*urls, *proxies):
-        parts = urllib.parse.urlsplit(url)
-        found += filter(None, (parts.username, parts.password))
-        found += [value for _, value in urllib.parse.parse_qsl(parts.query)]
-        # A key may be a piece of the path, too; those of the API are short words.
-        found += [piece for piece in parts.path.split("/") if len(piece) >= 16]
+        found += redaction.secrets_of(url)
     return found
 
 
