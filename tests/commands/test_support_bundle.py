@@ -150,7 +150,7 @@ def test_beside_a_run(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:
     harness.until(lambda: sandbox.fired()["hang"], "the run at work")
     asked = sandbox.requests()
     files, _ = bundled(desk)
-    assert "a run spends the limits" in files["probe.json"]
+    assert "the limits of this address" in files["probe.json"]
     assert f"process {daemon.pid}" in files["status.json"]
     assert sandbox.requests() == asked, "its limits are its own"
     assert_nobody(files, sandbox)
