@@ -70,7 +70,6 @@ def test_nobody_and_no_secret(new_desk: NewDesk, sandbox: harness.Sandbox) -> No
     url = sandbox.url.replace("http://", f"http://alice:{LOGIN}@")
     desk = new_desk(data_url=f"{url}/data", gamma_url=f"{sandbox.url}/gamma?key={KEY}")
     desk.move_out()
-    desk.environment["CLICKHOUSE_PASSWORD"] = ""
     failing = sandbox.wallets[1]
     sandbox.faults(
         {"kind": "400", "route": "activity", "match": failing},
@@ -83,6 +82,8 @@ def test_nobody_and_no_secret(new_desk: NewDesk, sandbox: harness.Sandbox) -> No
     files, ended = bundled(desk)
     assert set(files) >= PARTS
     assert_nobody(files, sandbox)
+    store_password = desk.environment.get("CLICKHOUSE_PASSWORD") or PASSWORD
+    assert [name for name, text in files.items() if store_password in text] == []
     # It is of use all the same.
     checkpoint = json.loads(files["checkpoint.json"])
     assert checkpoint["in_error"] == {"wallets": 1}
