@@ -257,6 +257,7 @@ def _execute(desk: desks.Desk, command: str) -> str:
     return ended.out
 
 
+@pytest.mark.timeout(300)
 def test_every_line_of_the_page_works_in_the_order_of_the_page(
     new_desk: NewDesk, sandbox: harness.Sandbox
 ) -> None:
