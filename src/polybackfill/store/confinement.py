@@ -39,12 +39,16 @@ _FIXED = (
     "rename_files_after_processing", "s3_base", "select", "sort", "url_base",
 )  # fmt: skip
 
+# Each thread of the engine keeps three files of /proc open, so idle ones are not kept by the
+# hundred, as by default.
 _CONFIG = """<clickhouse>
   <users_config>{users}</users_config>
   <user_files_path>{none}/</user_files_path>
   <user_scripts_path>{none}/</user_scripts_path>
   <format_schema_path>{none}/</format_schema_path>
   <custom_local_disks_base_directory>{none}/</custom_local_disks_base_directory>
+  <max_thread_pool_free_size>32</max_thread_pool_free_size>
+  <max_io_thread_pool_free_size>8</max_io_thread_pool_free_size>
 </clickhouse>
 """
 _USERS = """<clickhouse>
