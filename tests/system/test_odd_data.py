@@ -107,7 +107,9 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("change", [all_as_text, milliseconds])
+@pytest.mark.parametrize(
+    "change", [all_as_text, pytest.param(milliseconds, marks=pytest.mark.long)]
+)
 @pytest.mark.timeout(120)
 def test_types_that_drift_are_read(
     api: small_api.SmallApi, tmp_path: Path, change: Callable[[str, Row], None]
@@ -175,7 +177,8 @@ def test_nothing_may_be_written_as_null(api: small_api.SmallApi, tmp_path: Path)
 AMOUNTS = (1e308, -1e308, "inf", "-inf", "nan", 9e17, -1.0)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_what_is_stored_already_breaks_nothing(api: small_api.SmallApi, tmp_path: Path) -> None:
     """Numbers that an earlier version or a person has stored: every command still works."""
     with harness.ground(tmp_path, api.url, reports="true") as ground:
