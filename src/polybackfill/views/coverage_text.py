@@ -41,9 +41,9 @@ def lag(seconds: float | None) -> str:
     return "n/a" if seconds is None else f"{seconds:g} s"
 
 
-def usd(amount: float) -> str:
+def usd(amount: float | None) -> str:
     """Whole dollars."""
-    return f"${amount:,.0f}"
+    return "unknown" if amount is None else f"${amount:,.0f}"
 
 
 def verdict(figures: dict[str, Any]) -> str:
