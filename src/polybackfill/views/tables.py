@@ -30,7 +30,7 @@ def lines(rows: Sequence[dict[str, Any]], columns: int | None = None) -> list[st
     grep. All rows have the keys of the first.
     """
     names = list(rows[0])
-    texts = [[_shown(row[name]) for name in names] for row in rows]
+    texts = [[_shown(row.get(name, "")) for name in names] for row in rows]
     table = _table(names, texts, [_is_number(rows, name) for name in names])
     if columns is None or max(map(terminal.cells, table)) <= columns:
         return table
