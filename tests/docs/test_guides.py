@@ -34,7 +34,7 @@ def typed_commands(text: str) -> list[str]:
 
 def words(command: str) -> list[str]:
     """The words of a command as a shell passes them on; redirections and `do` are the shell's."""
-    kept = re.split(r"\s*(?:[;>|&]|2>&1|#)", command.replace("\\", ""), maxsplit=1)[0]
+    kept = re.split(r"\s*(?:[;<>|&]|2>&1|#)", command.replace("\\", ""), maxsplit=1)[0]
     return shlex.split(kept if kept.count('"') % 2 == 0 else command)
 
 
