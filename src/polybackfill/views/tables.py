@@ -70,7 +70,7 @@ def _padded(text: str, size: int, *, right: bool = False) -> str:
 
 def _is_number(rows: Sequence[dict[str, Any]], name: str) -> bool:
     """Numbers stand on the right."""
-    values = [row[name] for row in rows if row[name] is not None]
+    values = [row.get(name) for row in rows if row.get(name) is not None]
     return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
