@@ -1,9 +1,9 @@
 """What the embedded engine is not asked, whoever asks: files, other hosts, programs.
 
-Three walls, because the engine has more doors than any list: its own rights (`confinement`), which
-refuse `file()`, `url()`, `s3()` and their like; this check of the words of a statement, for what
-those rights do not cover in an embedded engine (the scalar function `file`, `INTO OUTFILE`,
-databases of other hosts, engines over a folder); and the kernel (`sandboxing`), where it helps.
+Two walls, because neither closes every door alone: the engine's own rights (`confinement`), which
+refuse `file()`, `url()`, `s3()` and their like, and this check of the words of a statement, for
+what those rights do not cover in an embedded engine: the scalar function `file`, `INTO OUTFILE`,
+databases of other hosts, engines over a folder.
 
 A statement whose words could mean something to the engine that they do not mean here is refused:
 the price is a `file` that must be written `t.file`, never an opened door.
