@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polybackfill import errors
-from polybackfill.store import client, definitions, migrate
+from polybackfill.store import client, definitions, migrate, ownership
 
 
 async def test_a_second_run_changes_nothing(store: client.Store) -> None:
@@ -98,3 +98,21 @@ async def test_every_table_of_ours_syncs_what_it_acknowledges(migrated: client.S
         synced = all(f"{name} = 1" in row["engine_full"] for name in settings)
         assert synced == (row["name"] not in YOURS), row
     assert len(rows) > len(YOURS)
+
+
+async def test_every_column_of_our_tables_says_what_it_holds(migrated: client.Store) -> None:
+    """The engine itself tells it: DESCRIBE, or any tool that shows columns."""
+    await migrated.command(definitions.filled(ownership._TABLE, None))
+    rows = await migrated.rows(
+        "SELECT table, name, columns.comment AS comment, tables.comment AS of_table "
+        "FROM system.columns AS columns "
+        "INNER JOIN system.tables AS tables USING (database, table) "
+        "WHERE database = currentDatabase() AND tables.engine NOT LIKE '%View'"
+    )
+    ours = [row for row in rows if row["table"] not in YOURS]
+    assert {"external_trades_raw", "schema_migrations", "backfill_owners"} <= {
+        row["table"] for row in ours
+    }
+    assert [f"{row['table']}.{row['name']}" for row in ours if not row["comment"]] == []
+    assert [row["table"] for row in ours if not row["of_table"]] == []
+    assert [row["table"] for row in rows if row["table"] in YOURS and row["comment"]] == []

@@ -14,9 +14,15 @@ from polybackfill.store import client, definitions
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
-(number UInt32, name String, checksum String, applied_at DateTime('UTC') DEFAULT now())
+(
+    number     UInt32 COMMENT 'number of the file, order of the files',
+    name       String COMMENT 'name of the file',
+    checksum   String COMMENT 'BLAKE2b hash of the file as it was applied, 32 hex digits',
+    applied_at DateTime('UTC') DEFAULT now() COMMENT 'when it was applied, UTC'
+)
 ENGINE = {engine:MergeTree} ORDER BY number
 SETTINGS {synced}
+COMMENT 'Files of the schema that were applied'
 """
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 

@@ -35,10 +35,20 @@ _SETTLE_S = 1.0  # claims written at the same moment are all to be seen after so
 _TRIES = 3
 
 _TABLE = """
-CREATE TABLE IF NOT EXISTS backfill_owners {on_cluster} (
-    claim String, host String, pid UInt32, boot String, namespace String, born String,
-    run_name String, released UInt8, beat_at DateTime64(6, 'UTC')
-) ENGINE = {engine:MergeTree} ORDER BY (claim, beat_at) TTL toDateTime(beat_at) + INTERVAL 1 DAY
+CREATE TABLE IF NOT EXISTS backfill_owners {on_cluster}
+(
+    claim     String COMMENT 'random name of the claim',
+    host      String COMMENT 'name of the machine that the run works on',
+    pid       UInt32 COMMENT 'process id of the run on that machine',
+    boot      String COMMENT 'which start of the machine it is',
+    namespace String COMMENT 'which numbering of processes (container) the pid belongs to',
+    born      String COMMENT 'when the process began, as the machine counts time',
+    run_name  String COMMENT 'name of the run',
+    released  UInt8 COMMENT '1: the claim is given up',
+    beat_at   DateTime64(6, 'UTC') COMMENT 'when it was written, by the server, UTC'
+)
+ENGINE = {engine:MergeTree} ORDER BY (claim, beat_at) TTL toDateTime(beat_at) + INTERVAL 1 DAY
+COMMENT 'Signs of life of the run that writes to this database'
 """
 _WRITE = """
 INSERT INTO backfill_owners (claim, host, pid, boot, namespace, born, run_name, released, beat_at)

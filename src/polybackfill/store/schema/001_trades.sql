@@ -8,26 +8,26 @@
 -- harmless.
 CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
 (
-    source            LowCardinality(String),
-    ingested_at       DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)),
-    external_trade_id UUID CODEC(NONE),
-    wallet_address    String CODEC(ZSTD(1)),
-    condition_id      String CODEC(LZ4),
-    market_question   String DEFAULT '' CODEC(ZSTD(1)),
-    side              LowCardinality(String),
-    outcome_index     Int32 DEFAULT -1 CODEC(ZSTD(1)),
-    shares            Float64 CODEC(ZSTD(1)),
-    price             Float64 CODEC(ZSTD(1)),
-    cash_value        Float64 DEFAULT 0 CODEC(ZSTD(1)),
-    fees              Float64 DEFAULT 0 CODEC(ZSTD(1)),
-    trade_timestamp   DateTime('UTC') CODEC(LZ4),
-    tx_hash           String DEFAULT '' CODEC(ZSTD(1)),
-    token_id          String DEFAULT '' CODEC(ZSTD(1)),
-    outcome           LowCardinality(String) DEFAULT '',
-    market_id         String DEFAULT '' CODEC(ZSTD(1)),
-    usdc_size         Nullable(Float64) CODEC(ZSTD(1)),
-    source_route      LowCardinality(String) DEFAULT '',
-    fetched_at        DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)),
+    source            LowCardinality(String) COMMENT 'who delivered the fill: polymarket_data_api',
+    ingested_at       DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)) COMMENT 'second in which the row was stored, UTC',
+    external_trade_id UUID CODEC(NONE) COMMENT 'id of the fill: a hash of transaction, wallet, token, side, size and second, and of its number among equal ones',
+    wallet_address    String CODEC(ZSTD(1)) COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id      String CODEC(LZ4) COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_question   String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'question of the market, as the API says it',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    outcome_index     Int32 DEFAULT -1 CODEC(ZSTD(1)) COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    shares            Float64 CODEC(ZSTD(1)) COMMENT 'size in shares, up to 6 decimals',
+    price             Float64 CODEC(ZSTD(1)) COMMENT 'USD per share, from 0 to 1',
+    cash_value        Float64 DEFAULT 0 CODEC(ZSTD(1)) COMMENT 'USD: shares times price, without fees',
+    fees              Float64 DEFAULT 0 CODEC(ZSTD(1)) COMMENT 'fee in USD, 0 when the API does not tell it',
+    trade_timestamp   DateTime('UTC') CODEC(LZ4) COMMENT 'second of the fill, UTC',
+    tx_hash           String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    token_id          String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    outcome           LowCardinality(String) DEFAULT '' COMMENT 'name of the outcome, empty when unknown',
+    market_id         String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    usdc_size         Nullable(Float64) CODEC(ZSTD(1)) COMMENT 'USD that changed hands as the wallet feed says, NULL from other feeds',
+    source_route      LowCardinality(String) DEFAULT '' COMMENT 'path of the API that delivered the row',
+    fetched_at        DateTime('UTC') DEFAULT now() CODEC(ZSTD(1)) COMMENT 'second in which the API delivered the row, UTC',
     PROJECTION trades_of_wallets
     (
         SELECT wallet_address, trade_timestamp, external_trade_id
@@ -36,31 +36,33 @@ CREATE TABLE IF NOT EXISTS external_trades_raw {on_cluster}
 )
 ENGINE = {engine:ReplacingMergeTree(ingested_at)}
 ORDER BY (condition_id, trade_timestamp, external_trade_id)
-SETTINGS {synced}, deduplicate_merge_projection_mode = 'ignore', lightweight_mutation_projection_mode = 'rebuild';
+SETTINGS {synced}, deduplicate_merge_projection_mode = 'ignore', lightweight_mutation_projection_mode = 'rebuild'
+COMMENT 'Fills of the public API, one row each';
 
 CREATE TABLE IF NOT EXISTS external_trades_landing {on_cluster}
 (
-    source            LowCardinality(String),
-    external_trade_id UUID,
-    wallet_address    String,
-    condition_id      String,
-    market_question   String DEFAULT '',
-    side              LowCardinality(String),
-    outcome_index     Int32 DEFAULT -1,
-    shares            Float64,
-    price             Float64,
-    cash_value        Float64 DEFAULT 0,
-    fees              Float64 DEFAULT 0,
-    trade_timestamp   DateTime('UTC'),
-    tx_hash           String DEFAULT '',
-    token_id          String DEFAULT '',
-    outcome           LowCardinality(String) DEFAULT '',
-    market_id         String DEFAULT '',
-    usdc_size         Nullable(Float64),
-    source_route      LowCardinality(String) DEFAULT '',
-    fetched_at        DateTime('UTC') DEFAULT now()
+    source            LowCardinality(String) COMMENT 'who delivered the fill: polymarket_data_api',
+    external_trade_id UUID COMMENT 'id of the fill: a hash of transaction, wallet, token, side, size and second, and of its number among equal ones',
+    wallet_address    String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_question   String DEFAULT '' COMMENT 'question of the market, as the API says it',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    outcome_index     Int32 DEFAULT -1 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    shares            Float64 COMMENT 'size in shares, up to 6 decimals',
+    price             Float64 COMMENT 'USD per share, from 0 to 1',
+    cash_value        Float64 DEFAULT 0 COMMENT 'USD: shares times price, without fees',
+    fees              Float64 DEFAULT 0 COMMENT 'fee in USD, 0 when the API does not tell it',
+    trade_timestamp   DateTime('UTC') COMMENT 'second of the fill, UTC',
+    tx_hash           String DEFAULT '' COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    token_id          String DEFAULT '' COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    outcome           LowCardinality(String) DEFAULT '' COMMENT 'name of the outcome, empty when unknown',
+    market_id         String DEFAULT '' COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    usdc_size         Nullable(Float64) COMMENT 'USD that changed hands as the wallet feed says, NULL from other feeds',
+    source_route      LowCardinality(String) DEFAULT '' COMMENT 'path of the API that delivered the row',
+    fetched_at        DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC'
 )
-ENGINE = Null;
+ENGINE = Null
+COMMENT 'Stores nothing: new fills go on to external_trades_raw';
 
 -- Inside the view external_trades_landing is the inserted batch. The tuples only choose granules,
 -- of the primary key for rows of a walk over markets and of the projection for all others

@@ -5,37 +5,38 @@
 -- not be read is NULL.
 CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
 (
-    source           LowCardinality(String),
-    condition_id     String,
-    market_id        String DEFAULT '',
-    market_slug      String DEFAULT '',
-    question         String DEFAULT '' CODEC(ZSTD(1)),
-    description      String DEFAULT '' CODEC(ZSTD(3)),
-    outcomes         Array(String) CODEC(ZSTD(1)),
-    outcome_prices   Array(Float64) CODEC(ZSTD(1)),
-    token_ids        Array(String) CODEC(ZSTD(1)),
-    active           Bool,
-    closed           Bool,
-    archived         Bool,
-    resolved         Bool,
-    winning_outcome  Nullable(UInt8),
-    start_date       Nullable(DateTime64(0, 'UTC')),
-    end_date         Nullable(DateTime64(0, 'UTC')),
-    closed_at        Nullable(DateTime64(0, 'UTC')),
-    volume           Nullable(Float64),
-    liquidity        Nullable(Float64),
-    neg_risk         Bool,
-    category         LowCardinality(String) DEFAULT '',
-    tags             Array(LowCardinality(String)),
-    event_id         String DEFAULT '',
-    event_slug       String DEFAULT '',
-    protocol_version LowCardinality(String) DEFAULT '',
-    fetched_at       DateTime('UTC') DEFAULT now(),
-    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
+    source           LowCardinality(String) COMMENT 'list that delivered the row: gamma or clob (the order book)',
+    condition_id     String COMMENT 'the condition: 64 hex digits, lower case, without 0x, empty for drafts and relics',
+    market_id        String DEFAULT '' COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    market_slug      String DEFAULT '' COMMENT 'name of the market in its URL',
+    question         String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'question of the market',
+    description      String DEFAULT '' CODEC(ZSTD(3)) COMMENT 'rules of the market',
+    outcomes         Array(String) CODEC(ZSTD(1)) COMMENT 'names of the outcomes, in the order of the market',
+    outcome_prices   Array(Float64) CODEC(ZSTD(1)) COMMENT 'USD per share of each outcome, in the order of the market',
+    token_ids        Array(String) CODEC(ZSTD(1)) COMMENT 'tokens of the outcomes: decimal text, in the order of the market',
+    active           Bool COMMENT 'the API calls it active',
+    closed           Bool COMMENT 'trading has ended',
+    archived         Bool COMMENT 'the API hides it',
+    resolved         Bool COMMENT 'the list says that the result is final',
+    winning_outcome  Nullable(UInt8) COMMENT 'place of the outcome that won, from 0, NULL while unknown and for a tie',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    closed_at        Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was closed, UTC',
+    volume           Nullable(Float64) COMMENT 'USD traded so far',
+    liquidity        Nullable(Float64) COMMENT 'USD in the order book',
+    neg_risk         Bool COMMENT 'one of several markets of which exactly one pays Yes',
+    category         LowCardinality(String) DEFAULT '' COMMENT 'category, as the API names it',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, sorted, as slugs or labels of the API',
+    event_id         String DEFAULT '' COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
+    event_slug       String DEFAULT '' COMMENT 'name of the event in its URL',
+    protocol_version LowCardinality(String) DEFAULT '' COMMENT 'version of the exchange, as the API writes it',
+    fetched_at       DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
+    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY (condition_id, source, market_id, market_slug)
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Markets as the lists deliver them: query api_markets_staging';
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
 -- fills in. Of two markets with one condition the newest shows. Tags are those of all lists.
@@ -83,28 +84,29 @@ LIMIT 1 BY if(market_slug = '', concat('id ', market_id), market_slug);
 
 CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
 (
-    event_id         String,
-    event_slug       String DEFAULT '',
-    title            String DEFAULT '' CODEC(ZSTD(1)),
-    category         LowCardinality(String) DEFAULT '',
-    tags             Array(LowCardinality(String)),
-    active           Bool,
-    closed           Bool,
-    start_date       Nullable(DateTime64(0, 'UTC')),
-    end_date         Nullable(DateTime64(0, 'UTC')),
-    closed_at        Nullable(DateTime64(0, 'UTC')),
-    volume           Nullable(Float64),
-    liquidity        Nullable(Float64),
-    neg_risk         Bool,
-    market_ids       Array(String) CODEC(ZSTD(1)),
-    condition_ids    Array(String) CODEC(ZSTD(1)),
-    protocol_version LowCardinality(String) DEFAULT '',
-    fetched_at       DateTime('UTC') DEFAULT now(),
-    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
+    event_id         String COMMENT 'id of the event in Gamma: decimal text',
+    event_slug       String DEFAULT '' COMMENT 'name of the event in its URL',
+    title            String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'title of the event',
+    category         LowCardinality(String) DEFAULT '' COMMENT 'category, as the API names it',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, sorted, as slugs or labels of the API',
+    active           Bool COMMENT 'the API calls it active',
+    closed           Bool COMMENT 'trading has ended',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    closed_at        Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was closed, UTC',
+    volume           Nullable(Float64) COMMENT 'USD traded so far in its markets',
+    liquidity        Nullable(Float64) COMMENT 'USD in the order books of its markets',
+    neg_risk         Bool COMMENT 'exactly one of its markets pays Yes',
+    market_ids       Array(String) CODEC(ZSTD(1)) COMMENT 'ids of its markets in Gamma: decimal text',
+    condition_ids    Array(String) CODEC(ZSTD(1)) COMMENT 'its conditions: 64 hex digits each, lower case, without 0x',
+    protocol_version LowCardinality(String) DEFAULT '' COMMENT 'version of the exchange, as the API writes it',
+    fetched_at       DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
+    version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY event_id
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Events as Gamma delivers them: query api_events_staging';
 
 CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster} AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
@@ -114,55 +116,57 @@ SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_ro
 -- its last row, with `is_end`, makes the view below delete what older readings left behind.
 CREATE TABLE IF NOT EXISTS api_position_rows {on_cluster}
 (
-    wallet_address String,
-    condition_id   String,
-    outcome        Int16,
-    asset_id       String,
-    market         String DEFAULT '' CODEC(ZSTD(1)),
-    status         LowCardinality(String) DEFAULT '',
-    size           Float64,
-    entry_price    Nullable(Float64),
-    total_size     Nullable(Float64),
-    current_price  Nullable(Float64),
-    current_value  Nullable(Float64),
-    realized_pnl   Nullable(Float64),
-    unrealized_pnl Nullable(Float64),
-    entry_fees     Nullable(Float64),
-    outcome_label  LowCardinality(String) DEFAULT '',
-    last_event_at  DateTime('UTC') DEFAULT 0,
-    timestamp      DateTime('UTC'),
-    source         LowCardinality(String) DEFAULT 'api_positions',
-    created_at     DateTime('UTC') DEFAULT now(),
-    version        UInt64,
-    is_deleted     UInt8 DEFAULT 0
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome        Int16 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    asset_id       String COMMENT 'the token: decimal text',
+    market         String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'name of the market in its URL',
+    status         LowCardinality(String) DEFAULT '' COMMENT 'OPEN, REDEEMABLE or CLOSED',
+    size           Float64 COMMENT 'shares held, 4 decimals',
+    entry_price    Nullable(Float64) COMMENT 'average USD paid per share, without fees, above 1 at times, NULL when unknown',
+    total_size     Nullable(Float64) COMMENT 'shares bought in all',
+    current_price  Nullable(Float64) COMMENT 'USD per share when read',
+    current_value  Nullable(Float64) COMMENT 'USD: shares held at the current price',
+    realized_pnl   Nullable(Float64) COMMENT 'profit taken, in USD',
+    unrealized_pnl Nullable(Float64) COMMENT 'profit not yet taken, in USD',
+    entry_fees     Nullable(Float64) COMMENT 'fees paid on buying, in USD',
+    outcome_label  LowCardinality(String) DEFAULT '' COMMENT 'name of the outcome',
+    last_event_at  DateTime('UTC') DEFAULT 0 COMMENT 'when the position last changed, UTC, 1970 when unknown',
+    timestamp      DateTime('UTC') COMMENT 'second in which the reading of the wallet began, UTC',
+    source         LowCardinality(String) DEFAULT 'api_positions' COMMENT 'always api_positions',
+    created_at     DateTime('UTC') DEFAULT now() COMMENT 'second in which the row was stored, UTC',
+    version        UInt64 COMMENT 'of two rows of a position the one with the higher number is newer: twice the tick of the request, and one more',
+    is_deleted     UInt8 DEFAULT 0 COMMENT '1: the wallet holds it no more'
 )
 ENGINE = {engine:ReplacingMergeTree(version, is_deleted)}
 ORDER BY (wallet_address, condition_id, outcome, asset_id)
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Positions as the API delivers them: query api_positions_staging';
 
 CREATE TABLE IF NOT EXISTS api_positions_landing {on_cluster}
 (
-    wallet_address String,
-    condition_id   String DEFAULT '',
-    outcome        Int16 DEFAULT -1,
-    asset_id       String DEFAULT '',
-    market         String DEFAULT '',
-    status         LowCardinality(String) DEFAULT '',
-    size           Float64 DEFAULT 0,
-    entry_price    Nullable(Float64),
-    total_size     Nullable(Float64),
-    current_price  Nullable(Float64),
-    current_value  Nullable(Float64),
-    realized_pnl   Nullable(Float64),
-    unrealized_pnl Nullable(Float64),
-    entry_fees     Nullable(Float64),
-    outcome_label  LowCardinality(String) DEFAULT '',
-    last_event_at  DateTime('UTC') DEFAULT 0,
-    timestamp      DateTime('UTC'),
-    version        UInt64,
-    is_end         Bool DEFAULT false
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String DEFAULT '' COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome        Int16 DEFAULT -1 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    asset_id       String DEFAULT '' COMMENT 'the token: decimal text',
+    market         String DEFAULT '' COMMENT 'name of the market in its URL',
+    status         LowCardinality(String) DEFAULT '' COMMENT 'OPEN, REDEEMABLE or CLOSED',
+    size           Float64 DEFAULT 0 COMMENT 'shares held, 4 decimals',
+    entry_price    Nullable(Float64) COMMENT 'average USD paid per share, without fees, above 1 at times, NULL when unknown',
+    total_size     Nullable(Float64) COMMENT 'shares bought in all',
+    current_price  Nullable(Float64) COMMENT 'USD per share when read',
+    current_value  Nullable(Float64) COMMENT 'USD: shares held at the current price',
+    realized_pnl   Nullable(Float64) COMMENT 'profit taken, in USD',
+    unrealized_pnl Nullable(Float64) COMMENT 'profit not yet taken, in USD',
+    entry_fees     Nullable(Float64) COMMENT 'fees paid on buying, in USD',
+    outcome_label  LowCardinality(String) DEFAULT '' COMMENT 'name of the outcome',
+    last_event_at  DateTime('UTC') DEFAULT 0 COMMENT 'when the position last changed, UTC, 1970 when unknown',
+    timestamp      DateTime('UTC') COMMENT 'second in which the reading of the wallet began, UTC',
+    version        UInt64 COMMENT 'of two rows of a position the one with the higher number is newer: twice the tick of the request, and one more',
+    is_end         Bool DEFAULT false COMMENT 'last row of a complete reading, no position'
 )
-ENGINE = Null;
+ENGINE = Null
+COMMENT 'Stores nothing: rows go on to api_position_rows';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS api_positions_landing_mv {on_cluster}
 TO api_position_rows AS
@@ -195,22 +199,23 @@ SELECT * EXCEPT (version, is_deleted) FROM api_position_rows FINAL;
 
 CREATE TABLE IF NOT EXISTS api_resolution_rows {on_cluster}
 (
-    condition_id      String,
-    question_id       String DEFAULT '',
-    status            LowCardinality(String) DEFAULT '',
-    payouts           Array(Float64),
-    resolution_source LowCardinality(String) DEFAULT '',
-    reporter          LowCardinality(String) DEFAULT '',
-    market_type       LowCardinality(String) DEFAULT '',
-    was_disputed      Bool,
-    resolved_at       Nullable(DateTime64(0, 'UTC')),
-    tx_hash           String DEFAULT '',
-    fetched_at        DateTime('UTC') DEFAULT now(),
-    version           UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    question_id       String DEFAULT '' COMMENT 'id of the question at the oracle: hex digits, empty when unknown',
+    status            LowCardinality(String) DEFAULT '' COMMENT 'how far the resolution is, as the API says it: resolved is final',
+    payouts           Array(Float64) COMMENT 'USD that a share of each outcome pays, in the order of the market, empty while unknown',
+    resolution_source LowCardinality(String) DEFAULT '' COMMENT 'what decided, as the API names it',
+    reporter          LowCardinality(String) DEFAULT '' COMMENT 'who reported the result, as the API names it',
+    market_type       LowCardinality(String) DEFAULT '' COMMENT 'kind of the market, as the API names it',
+    was_disputed      Bool COMMENT 'somebody disputed a proposed result',
+    resolved_at       Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown',
+    tx_hash           String DEFAULT '' COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    fetched_at        DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
+    version           UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY condition_id
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Resolutions as the API delivers them: query api_resolutions';
 
 -- `payouts`: USD a share of each outcome pays, as delivered: 1 and 0, a tie 0.5 and 0.5, or between.
 CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster} AS

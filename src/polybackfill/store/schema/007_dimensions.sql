@@ -2,59 +2,62 @@
 -- was there before in one exchange, so a plain SELECT shows one row per key at every moment.
 CREATE TABLE IF NOT EXISTS markets_dim {on_cluster}
 (
-    condition_id     String,
-    market_id        String,
-    event_id         String,
-    event_slug       String,
-    market_slug      String,
-    question         String CODEC(ZSTD(1)),
-    outcomes         Array(String) CODEC(ZSTD(1)),
-    category         LowCardinality(String),
-    tags             Array(String) CODEC(ZSTD(1)),
-    resolved_outcome Nullable(String),
-    payout_yes       Nullable(Float64),
-    payout_no        Nullable(Float64),
-    payouts          Array(Float64),
-    resolved_at      Nullable(DateTime64(0, 'UTC')),
-    start_date       Nullable(DateTime64(0, 'UTC')),
-    end_date         Nullable(DateTime64(0, 'UTC')),
-    ingested_at      DateTime('UTC') DEFAULT now()
+    condition_id     String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_id        String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    event_id         String COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
+    event_slug       String COMMENT 'name of the event in its URL',
+    market_slug      String COMMENT 'name of the market in its URL',
+    question         String CODEC(ZSTD(1)) COMMENT 'question of the market',
+    outcomes         Array(String) CODEC(ZSTD(1)) COMMENT 'names of the outcomes, in the order of the market',
+    category         LowCardinality(String) COMMENT 'category by the tags of market and event',
+    tags             Array(String) CODEC(ZSTD(1)) COMMENT 'tags of the market and its event, sorted',
+    resolved_outcome Nullable(String) COMMENT 'YES or NO, whichever paid more, NULL for a tie, while open, and unless there are two outcomes',
+    payout_yes       Nullable(Float64) COMMENT 'USD that a share of outcome 0 paid, NULL unless there are two outcomes and a result',
+    payout_no        Nullable(Float64) COMMENT 'USD that a share of outcome 1 paid, NULL unless there are two outcomes and a result',
+    payouts          Array(Float64) COMMENT 'USD that a share of each outcome paid, empty while unknown',
+    resolved_at      Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    ingested_at      DateTime('UTC') DEFAULT now() COMMENT 'second in which the row was stored, UTC'
 )
 ENGINE = {engine:MergeTree}
 ORDER BY condition_id
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'One row per condition, made by dims build';
 
 CREATE TABLE IF NOT EXISTS events_dim {on_cluster}
 (
-    event_id           String,
-    event_slug         String,
-    title              String CODEC(ZSTD(1)),
-    category           LowCardinality(String),
-    tags               Array(String) CODEC(ZSTD(1)),
-    status             Nullable(String),
-    ends_at            Nullable(DateTime64(0, 'UTC')),
-    ingested_at        DateTime('UTC') DEFAULT now(),
-    canonical_category LowCardinality(String) ALIAS category,
-    raw_tags           Array(String) ALIAS tags
+    event_id           String COMMENT 'id of the event in Gamma: decimal text',
+    event_slug         String COMMENT 'name of the event in its URL',
+    title              String CODEC(ZSTD(1)) COMMENT 'title of the event',
+    category           LowCardinality(String) COMMENT 'category by the tags',
+    tags               Array(String) CODEC(ZSTD(1)) COMMENT 'tags of the event',
+    status             Nullable(String) COMMENT 'active, closed or inactive',
+    ends_at            Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    ingested_at        DateTime('UTC') DEFAULT now() COMMENT 'second in which the row was stored, UTC',
+    canonical_category LowCardinality(String) ALIAS category COMMENT 'the same as category',
+    raw_tags           Array(String) ALIAS tags COMMENT 'the same as tags'
 )
 ENGINE = {engine:MergeTree}
 ORDER BY event_id
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'One row per event, made by dims build';
 
 CREATE TABLE IF NOT EXISTS condition_market_map {on_cluster}
 (
-    condition_id       String,
-    market_id          String,
-    event_id           String,
-    canonical_category LowCardinality(String),
-    raw_tags           Array(String) CODEC(ZSTD(1)),
-    ingested_at        DateTime('UTC') DEFAULT now(),
+    condition_id       String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_id          String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    event_id           String COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
+    canonical_category LowCardinality(String) COMMENT 'category by the tags of market and event',
+    raw_tags           Array(String) CODEC(ZSTD(1)) COMMENT 'tags of the market and its event, sorted',
+    ingested_at        DateTime('UTC') DEFAULT now() COMMENT 'second in which the row was stored, UTC',
     INDEX by_market market_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {engine:MergeTree}
 ORDER BY condition_id
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Market and event of each condition, made by dims build';
 
 -- The trades that profit and loss is made of: this view alone says which. `usd` is shares times
 -- price, without fees.
@@ -68,25 +71,26 @@ FROM vw_trades_unified;
 -- that is covered can stand beside every figure. Replaced whole by `report categories`.
 CREATE TABLE IF NOT EXISTS wallet_category_pnl {on_cluster}
 (
-    wallet_address          String,
-    category                LowCardinality(String),
-    realized_pnl_usd        Decimal(38, 6),
-    fees_usd                Decimal(38, 6),
-    total_position_size_usd Decimal(38, 6),
-    num_markets             UInt64,
-    num_resolved_markets    UInt64,
-    num_winning_markets     UInt64,
-    num_losing_markets      UInt64,
-    yes_count               UInt64,
-    no_count                UInt64,
-    dated_markets           UInt64,
-    early_entries           UInt64,
-    late_entries            UInt64,
-    computed_at             DateTime('UTC') DEFAULT now()
+    wallet_address          String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    category                LowCardinality(String) COMMENT 'category of the markets',
+    realized_pnl_usd        Decimal(38, 6) COMMENT 'profit in USD over resolved markets, held to resolution, without fees',
+    fees_usd                Decimal(38, 6) COMMENT 'fees in USD on resolved markets',
+    total_position_size_usd Decimal(38, 6) COMMENT 'USD paid for shares of resolved markets',
+    num_markets             UInt64 COMMENT 'markets traded, resolved or not',
+    num_resolved_markets    UInt64 COMMENT 'resolved markets traded',
+    num_winning_markets     UInt64 COMMENT 'resolved markets with a profit',
+    num_losing_markets      UInt64 COMMENT 'resolved markets with a loss',
+    yes_count               UInt64 COMMENT 'resolved markets in which the wallet leant to outcome 0',
+    no_count                UInt64 COMMENT 'resolved markets in which the wallet leant to outcome 1',
+    dated_markets           UInt64 COMMENT 'resolved markets whose begin and end are known',
+    early_entries           UInt64 COMMENT 'dated markets entered in the first quarter of their life',
+    late_entries            UInt64 COMMENT 'dated markets entered in the last quarter of their life',
+    computed_at             DateTime('UTC') DEFAULT now() COMMENT 'when the row was computed, UTC'
 )
 ENGINE = {engine:MergeTree}
 ORDER BY (wallet_address, category)
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Profit and loss per wallet and category, made by report categories';
 
 -- One row per wallet: the sum of its categories. `rank` by profit, from 1, among the wallets whose
 -- figure may be shown (band not 'none'); 0 for the others.

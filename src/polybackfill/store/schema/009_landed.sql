@@ -5,11 +5,12 @@
 -- The keys of all rows of markets, events and resolutions: the list's name, then the table's key.
 CREATE TABLE IF NOT EXISTS landed_keys {on_cluster}
 (
-    key String CODEC(ZSTD(1))
+    key String CODEC(ZSTD(1)) COMMENT 'market, event or resolution, then the key of the row, with spaces between'
 )
 ENGINE = {engine:ReplacingMergeTree}
 ORDER BY key
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'Keys of all markets, events and resolutions stored so far';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_markets_mv {on_cluster} TO landed_keys AS
 SELECT concat('market ', source, ' ', condition_id, ' ', market_id, ' ', market_slug) AS key
@@ -24,13 +25,14 @@ SELECT concat('resolution ', condition_id) AS key FROM api_resolution_rows;
 -- How many positions a wallet had at the end of its newest complete reading.
 CREATE TABLE IF NOT EXISTS landed_positions {on_cluster}
 (
-    wallet_address String,
-    positions      UInt64,
-    version        UInt64
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    positions      UInt64 COMMENT 'number of positions at the end of the newest complete reading',
+    version        UInt64 COMMENT 'number of that reading: the higher is newer'
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY wallet_address
-SETTINGS {synced};
+SETTINGS {synced}
+COMMENT 'How many positions each wallet had when it was last read';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_positions_mv {on_cluster} TO landed_positions AS
 SELECT ended.wallet_address AS wallet_address, countIf(held.newest >= ended.version) AS positions,
