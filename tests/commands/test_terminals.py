@@ -91,6 +91,56 @@ terminal.take_over()
 cli.main({words!r})
 """
     shown = on_terminal(program, COLUMNS, **place.environment)
-    assert "a?[2J??b" in shown
+    assert "a\ufffd[2J\ufffd\ufffdb" in shown
     piped = place.run(*words)
     assert "\x1b" in piped.out, "a program gets every byte"
+
+
+WALLET = "0" * 39 + "1"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 300])
+@pytest.mark.parametrize("colour", [{}, {"NO_COLOR": "1"}])
+def test_rows_of_a_statement_keep_to_the_terminal(
+    columns: int, colour: dict[str, str], place: harness.Ground
+) -> None:
+    statement = (
+        f"SELECT '{WALLET}' AS wallet_address, number AS n, 0.5 AS price, NULL AS nothing, "
+        "['Yes', 'No'] AS outcomes, repeat('what will happen ', 9) AS question FROM numbers(2)"
+    )
+    shown = _sql_on_terminal(statement, columns, place, **colour)
+    assert "\x1b" not in shown
+    assert all(len(line) <= columns for line in shown.splitlines()), shown
+    assert shown.split().count(WALLET) == 2, "no id is cut or broken"
+    assert shown.split().count("happen") == 18
+    for value in ("0.5", "NULL", "['Yes','No']"):
+        assert shown.count(value) == 2
+    narrow = [line.split() for line in shown.splitlines() if line.split()[:1] == ["price"]]
+    assert narrow == [] if columns == 300 else narrow == [["price", "0.5"]] * 2
+
+
+def test_a_narrow_result_is_a_table(place: harness.Ground) -> None:
+    shown = _sql_on_terminal("SELECT number AS n, 'a' AS t FROM numbers(9, 2)", 60, place)
+    assert shown == " n  t\n 9  a\n10  a\n"
+    assert _sql_on_terminal("SELECT 1 AS n FORMAT JSONEachRow", 60, place) == '{"n":1}\n'
+    assert _sql_on_terminal("SELECT 1 AS n WHERE n = 2", 60, place) == ""
+    created = _sql_on_terminal("SHOW CREATE TABLE clean_stops", 60, place)
+    assert "    `run_name` String" in created.splitlines()[3], "lines of a text stay lines"
+
+
+def test_a_long_result_says_that_it_goes_on(place: harness.Ground) -> None:
+    shown = _sql_on_terminal("SELECT number AS n, 1 AS one FROM numbers(100000000)", 60, place)
+    *rows, note = shown.splitlines()
+    assert rows[-1].split() == ["999", "1"]
+    assert note.startswith("(the first 1,000 rows")
+
+
+def _sql_on_terminal(statement: str, columns: int, place: harness.Ground, **more: str) -> str:
+    program = f"""
+import os
+from polybackfill import cli, terminal
+os.chdir({str(place.folder)!r})
+terminal.take_over()
+cli.main(["sql", {statement!r}])
+"""
+    return on_terminal(program, columns, **place.environment, **more)

@@ -6,20 +6,27 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import re
 import sys
+from collections.abc import AsyncGenerator
+
+import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings, terminal
 from polybackfill.commands import context
 from polybackfill.daemon import signals
-from polybackfill.store import client, guard, rendezvous, secret
+from polybackfill.store import client, guard, rendezvous, secret, statements
+from polybackfill.views import tables
 
 _BINARY = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro", "Native", "RowBinary"})
-# Without colours of the engine's, which `visible` would take away, and no wider than needed.
-_SHOWN = {
-    "output_format_pretty_color": "0",
-    "output_format_pretty_max_value_width": "40",
-}
+# Of ClickHouse's own tables: without colours, which `visible` would take away.
+_SHOWN = {"output_format_pretty_color": "0"}
+# An object a row, each value as text: rows of a table for people.
+_ROWS = "JSONStringsEachRow"
+_NULL = "ᴺᵁᴸᴸ"  # how ClickHouse writes it in that format
+_SHOWN_MAX = 1_000  # rows
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?|-?inf|nan")
 _LOOK_EVERY_S = 1.0
 _WAY_IN = """\
 serving {folder} at http://{host}:{port}/
@@ -40,19 +47,19 @@ ready; Ctrl-C ends it"""
 
 def sql(arguments: argparse.Namespace) -> int:
     """Send each statement in turn and print what the store answers, as it comes."""
-    script = _script(arguments.statement)
+    text = _text(arguments.statement)
     try:
-        statements = guard.split(script)
+        script = guard.split(text)
     except guard.Refused:
-        statements = [script]  # the store says what is wrong with it
-    if not statements:
+        script = [text]  # the store says what is wrong with it
+    if not script:
         raise errors.Stop("the statement is empty: polybackfill sql 'SHOW TABLES'")
     chosen = context.settings_of(arguments)
-    context.run(_sql(chosen, statements, _output(arguments.format)))
+    context.run(_sql(chosen, script, _output(arguments.format)))
     return errors.EXIT_OK
 
 
-def _script(typed: str | None) -> str:
+def _text(typed: str | None) -> str:
     """What was typed, or what standard input holds."""
     if typed not in (None, "-"):
         return str(typed)
@@ -65,10 +72,13 @@ def _script(typed: str | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Output:
-    """`readable`: for a person at a terminal, in whose way no control character may come."""
+    """`readable`: for a person at a terminal, in whose way no control character may come;
+    `as_table`: in the layout of the other commands, unless the statement has a FORMAT.
+    """
 
     format: str
     readable: bool = False
+    as_table: bool = False
 
 
 def _output(wanted: str | None) -> _Output:
@@ -76,13 +86,16 @@ def _output(wanted: str | None) -> _Output:
     if not sys.stdout.isatty():
         return _Output(wanted or "TSVWithNames")
     if wanted is None:
-        return _Output("PrettyCompactMonoBlock", readable=True)
+        return _Output(_ROWS, readable=True, as_table=True)
     return _Output(wanted, readable=wanted not in _BINARY)
 
 
-async def _sql(chosen: settings.Settings, statements: list[str], output: _Output) -> None:
+async def _sql(chosen: settings.Settings, script: list[str], output: _Output) -> None:
     async with context.open_store(chosen) as store:
-        for statement in statements:
+        for statement in script:
+            if output.as_table and not statements.output_format(statement, ""):
+                await _show_table(store, statement)
+                continue
             if output.readable:
                 await _show(store, statement, output.format)
                 continue
@@ -91,20 +104,59 @@ async def _sql(chosen: settings.Settings, statements: list[str], output: _Output
             sys.stdout.flush()
 
 
+async def _show_table(store: client.Store, statement: str) -> None:
+    """Print the first rows as a table, or as lists where that is wider than the terminal."""
+    rows: list[dict[str, str]] = []
+    async with contextlib.aclosing(_lines(store, statement, _ROWS)) as lines:
+        async for line in lines:
+            if len(rows) == _SHOWN_MAX:
+                note = f"(the first {_SHOWN_MAX:,} rows; all of them: --format TSVWithNames)"
+                print(_table(rows), note, sep="\n")
+                return
+            try:
+                rows.append(orjson.loads(line))
+            except ValueError:  # an error in the middle of the result, or another FORMAT
+                print(line, end="")
+    if rows:
+        print(_table(rows))
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    names = list(rows[0])
+    columns = [[_value(row[name]) for row in rows] for name in names]
+    if len(columns) == 1:  # lines of a text, as of SHOW CREATE and EXPLAIN
+        return "\n".join([terminal.visible_line(names[0]), *columns[0]])
+    numbers = [all(_NUMBER.fullmatch(value) or value == "NULL" for value in c) for c in columns]
+    texts = [[terminal.visible_line(value) for value in row] for row in zip(*columns, strict=True)]
+    shown = [terminal.visible_line(name) for name in names]
+    return "\n".join(tables.text_lines(shown, texts, numbers, terminal.width(sys.stdout)))
+
+
+def _value(text: str) -> str:
+    return "NULL" if text == _NULL else text
+
+
 async def _show(store: client.Store, statement: str, fmt: str) -> None:
     """Print a result for a person: texts come from a public API, anybody may have written them."""
+    async for line in _lines(store, statement, fmt):
+        _write(line)
+    sys.stdout.flush()
+
+
+async def _lines(store: client.Store, statement: str, fmt: str) -> AsyncGenerator[str, None]:
+    """The lines of a result, each with its end."""
     tail = b""
     async for piece in store.stream(statement, fmt, typed=True, settings=_SHOWN):
         lines = (tail + piece).splitlines(keepends=True)
         tail = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         for line in lines:
-            _write(line)
-    _write(tail)
-    sys.stdout.flush()
+            yield line.decode("utf-8", "replace")
+    if tail:
+        yield tail.decode("utf-8", "replace")
 
 
-def _write(line: bytes) -> None:
-    text = terminal.visible(line.decode("utf-8", "replace"))
+def _write(line: str) -> None:
+    text = terminal.visible(line)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.buffer.write(text.encode(encoding, "replace"))
 

@@ -36,7 +36,8 @@ from chdb import session  # noqa: E402
 STREAMED = frozenset(
     {
         "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "JSONEachRow", "NDJSON",
-        "JSONLines", "JSONCompactEachRow", "RowBinary", "Native", "LineAsString",
+        "JSONLines", "JSONCompactEachRow", "JSONStringsEachRow", "RowBinary", "Native",
+        "LineAsString",
     }
 )  # fmt: skip
 _FILE_FORMATS = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro"})

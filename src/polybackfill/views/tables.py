@@ -31,7 +31,17 @@ def lines(rows: Sequence[dict[str, Any]], columns: int | None = None) -> list[st
     """
     names = list(rows[0])
     texts = [[_shown(row.get(name, "")) for name in names] for row in rows]
-    table = _table(names, texts, [_is_number(rows, name) for name in names])
+    return text_lines(names, texts, [_is_number(rows, name) for name in names], columns)
+
+
+def text_lines(
+    names: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    numbers: Sequence[bool],
+    columns: int | None = None,
+) -> list[str]:
+    """The same of texts that are shown as they are; `numbers`: which columns stand on the right."""
+    table = _table(names, texts, numbers)
     if columns is None or max(map(terminal.cells, table)) <= columns:
         return table
     return _lists(names, texts)
