@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import os
 import socket
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from tests import holds
 
-from polybackfill.store import client, guard
+from polybackfill.store import client, guard, rendezvous, sandboxing
 
 PRIVATE = "the user's private key"
 
@@ -238,6 +239,52 @@ async def test_rows_that_are_expressions_open_no_file(
             async with session.post(store.url, params=literal, data=b"('my file')") as response:
                 assert response.status == 200
     assert [row["x"] for row in await store.rows("SELECT * FROM kept")] == ["my file", "my file"]
+
+
+SQL_IN_STRINGS = r"""
+SELECT arrayMap({f:Identifier}, ['$FILE'])
+SELECT * FROM door(f = 'file')
+SELECT * FROM format(Values, 'x String', '(file(\'$FILE\'))')
+SELECT * FROM format(Values, 'x String', concat('(fi', 'le(\'$FILE\'))'))
+SELECT * FROM format(JSONEachRow, 'a UInt8, x String DEFAULT file(\'$FILE\')', '{"a":1}')
+SELECT x FROM generateRandom('a UInt8, x String ALIAS file(\'$FILE\')') LIMIT 1
+INSERT INTO kept SELECT * FROM format(Values, 'x String', '(file(\'$FILE\'))')
+INSERT INTO kept SELECT x FROM input('a UInt8, x String DEFAULT file(\'$FILE\')') FORMAT JSONEachRow {"a":1}
+"""  # noqa: E501
+needs_landlock = pytest.mark.skipif(sandboxing.version() < 2, reason="this kernel has no Landlock")
+
+
+@needs_landlock
+async def test_sql_out_of_strings_opens_no_file(
+    store: client.Store, folder: Path, database: str, outside: Outside
+) -> None:
+    """What no check of words can see, the kernel refuses."""
+    await store.command("CREATE TABLE kept (x String) ENGINE = MergeTree ORDER BY x")
+    view = f"CREATE VIEW door AS SELECT arrayMap({{f:Identifier}}, ['{outside.file}'])"
+    await store.command(view)
+    params = {"database": database, "param_f": "file"}
+    async with aiohttp.ClientSession(headers=holds.login(folder)) as session:
+        for statement in map(outside.fill, statements(SQL_IN_STRINGS)):
+            async with session.post(store.url, params=params, data=statement) as response:
+                assert "Permission denied" in await response.text(), statement
+        rows = gzip.compress(f"(file('{outside.file}'))".encode())
+        async with session.post(
+            store.url,
+            params={"database": database, "query": "INSERT INTO kept VALUES"},
+            data=rows,
+            headers={"Content-Encoding": "gzip"},
+        ) as response:
+            assert "Permission denied" in await response.text()
+    assert await store.rows("SELECT * FROM kept") == []
+
+
+@needs_landlock
+def test_every_thread_of_the_engine_is_restricted(folder: Path) -> None:
+    """Also those that it starts when it is loaded."""
+    endpoint = rendezvous.read(folder)
+    assert endpoint is not None
+    threads = Path(f"/proc/{endpoint.pid}/task").glob("*/status")
+    assert {"NoNewPrivs:\t1" in status.read_text() for status in threads} == {True}
 
 
 async def test_what_people_ask_of_tables_is_served(store: client.Store) -> None:

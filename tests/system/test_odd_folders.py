@@ -16,6 +16,7 @@ NAMES = [
     "O'Brien",
     'quo"te',
     "per%20cent %s",
+    "quest?ion&mode=ro",
     "hash#tag",
     "ümläut 日本 🏁",
     "back\\slash",

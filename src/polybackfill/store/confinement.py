@@ -8,6 +8,7 @@ to be it must know the secret (`secret`), which is checked before the engine hea
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from polybackfill.store import secret
@@ -87,7 +88,15 @@ def enter(folder: Path) -> str:
     grants = "\n".join(f"      <query>GRANT {right}</query>" for right in rights)
     Path(users).write_text(_USERS.format(fixed=fixed, grants=grants, user=secret.USER))
     Path("config.xml").write_text(_CONFIG.format(users=users, none="none"))
+    _keep_scratch_inside(Path("scratch"))
     engine = Path("engine")
     if engine.exists():
         engine.chmod(0o700)  # a store of an earlier version
     return str(engine)
+
+
+def _keep_scratch_inside(scratch: Path) -> None:
+    """Loading chDB opens a store in a temporary folder, wherever that is: here it is ours."""
+    shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+    scratch.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(scratch)

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import msgspec
@@ -26,15 +27,17 @@ from polybackfill import errors
 from polybackfill.store import (
     child_log,
     confinement,
-    engine,
     failures,
     gate,
     lifetime,
     limits,
     rendezvous,
+    sandboxing,
     secret,
-    wire,
 )
+
+if TYPE_CHECKING:
+    from polybackfill.store import engine
 
 _SHUTDOWN_S = 2.0
 _STATEMENTS_S = 8.0  # for what still runs when the last user has gone
@@ -70,6 +73,14 @@ def _own(folder: Path, port: int | None) -> int:
     path = confinement.enter(folder)
     listener = _listener(before, port)
     limits.raise_open_files()
+    sandboxing.restrict(folder)
+    # The engine starts threads as soon as it is loaded, and what runs in them must be restricted.
+    try:
+        from polybackfill.store import engine  # noqa: PLC0415
+    except RuntimeError as error:
+        return _failed(
+            f"the engine cannot be loaded: {error}", passing=failures.is_passing(str(error))
+        )
     try:
         opened = engine.Engine(folder, path)
     except engine.EngineError as error:
@@ -129,6 +140,8 @@ class _Child:
         self._endpoint = endpoint
         self._users = lifetime.Users()
         assert endpoint.pid is not None  # noqa: S101 - it is ours
+        from polybackfill.store import wire  # noqa: PLC0415 - it loads the engine
+
         self._wire = wire.Wire(
             opened,
             self._users,
