@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import pandas
+import polars
+import pyarrow.parquet
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +20,13 @@ STATEMENTS = re.findall(
     (ROOT / "docs" / "sql.md").read_text(encoding="utf-8"),
     re.MULTILINE | re.DOTALL,
 )
+
+
+EXPORT, *READERS = re.search(
+    r"^```sh\n(.*?)^```$",
+    (ROOT / "docs" / "sql.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)[1].splitlines()
 
 
 def statement(*parts: str) -> str:
@@ -77,6 +88,33 @@ def test_the_trades_after_a_run(filled):
 def test_there_are_no_duplicates(filled):
     place, _ = filled
     assert ask(place, statement("HAVING copies > 1")) == []
+
+
+def test_other_tools_read_the_trades(filled):
+    place, _ = filled
+    tools = [re.search(r"import (\w+)", line)[1] for line in READERS]
+    assert tools == ["pandas", "polars", "duckdb"]
+    for line in (EXPORT, *READERS):
+        done = place.shell(line)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    path = str(place.folder / "trades.parquet")
+    sums = "count() AS n, countIf(side = 'BUY') AS bought, sum(toInt64(shares * 1e6)) AS micro"
+    (stored,) = ask(place, f"SELECT {sums} FROM external_trades_raw")
+    wanted = tuple(int(stored[name]) for name in ("n", "bought", "micro"))
+    rows = pandas.read_parquet(path)
+    micro = (rows["shares"] * 1e6).astype("int64").sum()
+    assert (len(rows), (rows["side"] == "BUY").sum(), micro) == wanted
+    assert str(rows["trade_timestamp"].dt.tz) == "UTC"
+    frame = polars.read_parquet(path)
+    assert (frame.height, (frame["side"] == "BUY").sum()) == wanted[:2]
+    assert frame.schema["wallet_address"] == polars.String
+    assert frame.schema["usdc_size"] == polars.Float64
+    counted = duckdb.read_parquet(path).aggregate("count(*), count(*) FILTER (side = 'BUY')")
+    assert counted.fetchall() == [wanted[:2]]
+    schema = pyarrow.parquet.read_schema(path)
+    described = ask(place, "DESCRIBE TABLE external_trades_raw")
+    assert schema.names == [row["name"] for row in described]
+    assert str(schema.field("external_trade_id").type) == "fixed_size_binary[16]"
 
 
 def test_both_sources_together(filled):
