@@ -431,7 +431,7 @@ class Ground:
         truth, state = sandbox.truth(wallets, conditions), self.state()
         for name in ("trades", "activity"):
             expected = {"name": name, **{key: truth[name][key] for key in ("rows", "digest")}}
-            assert state[name] == expected
+            assert state[name] == expected, f"{state[name]} {expected}"
         assert state["duplicates"]["rows"] == 0
 
     def tables(self) -> dict[str, tuple[int, str]]:
