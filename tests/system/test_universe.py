@@ -48,7 +48,7 @@ def test_a_run_from_nothing_holds_the_whole_universe(
         for kind in KINDS:
             part = picture(ended)["parts"][kind]
             assert (kind, part["error"], part["done"]) == (kind, 0, part["units"])
-        assert "time at the limit" in ended.err
+        assert "at its limit" in ended.err
         assert "ends last" in ended.err
 
 
