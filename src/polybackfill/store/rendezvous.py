@@ -51,7 +51,7 @@ def log_path(folder: Path) -> Path:
 
 def read(folder: Path) -> Endpoint | None:
     """The last written endpoint, None when there is none, or none on this machine."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = msgspec.json.decode((folder / "store.json").read_bytes(), type=Endpoint)
         return found if found.host == HOST else None
     return None

@@ -185,7 +185,7 @@ def _living(file: Path) -> Spender | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with suppress(OSError, msgspec.MsgspecError):
+        with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return msgspec.json.decode(os.read(handle, _MAX_BYTES), type=Spender)
         return None
     except OSError:

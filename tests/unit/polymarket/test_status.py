@@ -46,7 +46,17 @@ async def test_what_is_not_named_is_not_made_up(serving: object, lag_s: float | 
     assert await status.lag_s(answering(body)) == lag_s
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{"serving":[]}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"data":{"serving":[]}}',
+        b'{"data":{"serving":{"mechanisms":[{"name":"\xff"}]}}}',
+        b'{"other":' + b"[" * 100_000,
+    ],
+)
 async def test_what_is_no_status_is_asked_again(body: bytes) -> None:
     with pytest.raises(errors.Retry, match="no status"):
         await status.lag_s(answering(body))

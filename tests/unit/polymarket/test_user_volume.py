@@ -49,3 +49,9 @@ async def test_an_answer_that_is_no_volume_is_asked_again(body: bytes) -> None:
 
     with pytest.raises(errors.Retry, match="no volume"):
         await user_volume.ask(get, "1" * 40, 0, 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"\xff":1}', b'{"other":' + b"[" * 100_000])
+def test_what_is_no_volume_is_asked_again(body: bytes) -> None:
+    with pytest.raises(errors.Retry, match="no volume"):
+        user_volume.volume_of(body, "http://x/v2/user-volume")

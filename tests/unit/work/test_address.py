@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -178,3 +179,15 @@ async def test_where_no_folder_can_be_shared_everybody_is_alone(monkeypatch, tmp
     monkeypatch.setattr(address, "FOLDERS", (tmp_path / "absent" / "folder",))
     async with address.spending(HOSTS, 1.0, "run"):
         assert address.spenders(HOSTS) == []
+
+
+@pytest.mark.parametrize("content", [b'{"what":"\xff"}', b'{"other":' + b"[" * 4_000])
+def test_a_file_that_another_user_wrote_and_keeps_locked(folder, content):
+    address.spenders(HOSTS)
+    for place in address.FOLDERS:
+        file = place / address.FOLDER / f"other{address._SUFFIX}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        with file.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert address.spenders(HOSTS) == []
