@@ -13,6 +13,9 @@ from polybackfill import formats, terminal
 from polybackfill.work import window
 
 _REDRAW_S = 0.5
+# Multiplexers change what they show at once and say so up to 0.25 s later (tmux): a line that is
+# erased in between is measured by the wrong width.
+_SETTLED_S = 0.4
 _FIRST_LINE_S = 3.0
 _LONG_INSERT_S = 3.0
 _ENDS = {"finished", "stopped", "failed"}
@@ -28,11 +31,18 @@ async def show(current: Callable[[], dict[str, Any]], *, every_s: float = 60.0) 
             await asyncio.sleep(every_s)
     with terminal.bottom_line() as bottom, _resizes() as resized:
         while True:
-            resized.clear()
             columns = terminal.width(sys.stderr)
             bottom.draw(line(current(), columns and columns - 1))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(resized.wait(), _REDRAW_S)
+            await _is_set(resized, _REDRAW_S)
+            while resized.is_set():  # drawn again when the width has stayed for a while
+                resized.clear()
+                await _is_set(resized, _SETTLED_S)
+
+
+async def _is_set(event: asyncio.Event, within_s: float) -> None:
+    """Wait for it, but no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)
 
 
 @contextlib.contextmanager
