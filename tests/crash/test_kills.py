@@ -179,7 +179,9 @@ def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
 @pytest.mark.parametrize(
     "ordeal",
     [
-        pytest.param(SHORT, id="short"),
+        # Nine starts, of many seconds each on a loaded machine; what must not take long has a
+        # deadline of its own.
+        pytest.param(SHORT, id="short", marks=pytest.mark.timeout(600)),
         pytest.param(LONG, id="long", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
     indirect=True,
