@@ -92,6 +92,19 @@ async def test_many_users_share_one_child_that_ends_with_the_last(tmp_path: Path
     assert last.pid is None
 
 
+async def test_whoever_removes_the_folder_can_wait_for_the_childs_last_write(
+    tmp_path: Path,
+) -> None:
+    assert await embedded.ended(tmp_path / "never made")
+    store = await opened(tmp_path)
+    assert not await embedded.ended(tmp_path, within_s=0.3)
+    await store.close()
+    assert await embedded.ended(tmp_path)
+    last = rendezvous.read(tmp_path)
+    assert last is not None
+    assert last.pid is None
+
+
 async def test_the_kernel_ends_the_hold_of_a_killed_user(tmp_path: Path) -> None:
     async with another_user(tmp_path) as user:
         pid = pid_of(tmp_path)

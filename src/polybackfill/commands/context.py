@@ -83,9 +83,14 @@ def address_of(chosen: settings.Settings) -> client.Address:
         password=server.password,
         database=server.database,
         secure=server.secure,
-        data_dir=chosen.backfill.data_dir / "clickhouse",
+        data_dir=store_folder(chosen.backfill.data_dir),
         cluster=server.cluster,
     )
+
+
+def store_folder(data_dir: Path) -> Path:
+    """Where the embedded store of a data folder lies."""
+    return data_dir / "clickhouse"
 
 
 def budgets(chosen: settings.Settings) -> dict[str, endpoints.Budget]:

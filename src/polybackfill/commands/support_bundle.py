@@ -29,6 +29,7 @@ from polybackfill.commands import (
     setup,
     status,
 )
+from polybackfill.store import rendezvous
 from polybackfill.views import pseudonyms, snapshot
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock
@@ -234,7 +235,7 @@ class _Bundle:
         return await asyncio.to_thread(archives.last_lines, file, _LOG_LINES)
 
     async def _store_log(self) -> list[str]:
-        file = self._chosen.backfill.data_dir / "clickhouse" / "store.log"
+        file = rendezvous.log_path(context.store_folder(self._chosen.backfill.data_dir))
         return await asyncio.to_thread(archives.last_lines, file, _STORE_LOG_LINES)
 
     async def _quarantine(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
+import filelock
 import msgspec
 
 from polybackfill import clock as clocks
@@ -25,6 +26,7 @@ from polybackfill.store import child_log, rendezvous, secret
 _START_S = 60.0
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 _JOIN_S = 10.0
+_END_S = 30.0  # the child gives its statements 8 s and its engine 20 s
 _POLL_S = 0.1
 _STARTS = 3
 # Two arenas keep the allocator from giving each of the engine's threads a heap of its own.
@@ -123,6 +125,24 @@ async def join(folder: Path, port: int | None = None) -> Hold | None:
             return await _hold(endpoint, key, port)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
+
+
+async def ended(folder: Path, *, within_s: float = _END_S) -> bool:
+    """Wait until no child owns the folder: it writes there after its last user has gone, too.
+
+    Who removes the folder waits for that. False when one still does after `within_s`.
+    """
+
+    def wait() -> bool:
+        if not folder.exists():
+            return True
+        try:
+            with filelock.FileLock(rendezvous.lock_path(folder), timeout=within_s):
+                return True
+        except filelock.Timeout:
+            return False
+
+    return await asyncio.to_thread(wait)
 
 
 def _key(folder: Path) -> secret.Secret | None:
