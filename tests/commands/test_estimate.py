@@ -51,6 +51,7 @@ def test_a_list_a_limit_and_a_time_to_stop(desk: desks.Desk) -> None:
     text = desk.call("plan", "estimate", "wallets", "--until", soon).out
     assert f"{soon}" in text
     assert "40 requests, 100 % of them" in text
+    assert "the next night" not in text, "nothing is left for it"
 
 
 def test_what_nobody_knows_is_said(desk: desks.Desk) -> None:

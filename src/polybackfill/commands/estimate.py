@@ -130,10 +130,12 @@ def _done(period: Mapping[str, Any], least: str) -> str:
     """Of requests whose number is not known the share is the most it can be."""
     most = "at most " if least else ""
     rows = "" if least else f", about {period['rows']:,} rows"
-    return (
-        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them{rows}; "
-        "the largest first, and the next night goes on there"
+    done = (
+        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them{rows}"
     )
+    if period["share"] == 1:
+        return done
+    return f"{done}; the largest first, and the next night goes on there"
 
 
 async def _read(
