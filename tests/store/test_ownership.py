@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
@@ -65,6 +68,20 @@ async def test_the_second_is_refused_and_told_who_the_first_is(address):
         await store.close()
     async with ownership.owned(address, run_name="other", cluster=None, clock=clocks.SystemClock()):
         pass
+
+
+async def test_a_silent_server_holds_up_no_end(address, clickhouse_server):
+    server = clickhouse_server.process.pid
+    taking = ownership.owned(
+        address, run_name="night", cluster=None, clock=clocks.SystemClock(), release_s=0.5
+    )
+    try:
+        async with asyncio.timeout(ownership._WRITE_S), taking:
+            os.kill(server, signal.SIGSTOP)
+            left_at = time.monotonic()
+        assert 0.5 <= time.monotonic() - left_at < ownership._WRITE_S / 2
+    finally:
+        os.kill(server, signal.SIGCONT)
 
 
 async def test_of_many_that_start_at_once_one_wins(address):

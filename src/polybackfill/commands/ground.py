@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from polybackfill import clock as clocks
 from polybackfill import settings
 from polybackfill.commands import api, context, disk_space, reconcile
+from polybackfill.daemon import supervisor
 from polybackfill.store import client as stores
 from polybackfill.store import migrate, ownership
 from polybackfill.views import logs
@@ -27,8 +29,11 @@ class Ground:
 
 
 @contextlib.asynccontextmanager
-async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
-    """All of it, in the order in which a refusal costs least. Raises errors.Stop, Retry."""
+async def own(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[Ground]:
+    """All of it, in the order in which a refusal costs least. Raises errors.Stop, Retry.
+
+    Once `stop` is set, the end takes no longer than its part of the grace period.
+    """
     backfill = chosen.backfill
     await context.check_server(chosen)
     context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
@@ -64,7 +69,8 @@ async def own(chosen: settings.Settings) -> AsyncIterator[Ground]:
             yield Ground(ledger, store)
         finally:
             ledger.close()
-        await reconcile.end(store, chosen.ledger_dir, backfill.run_name)
+        within_s = backfill.grace_s * (supervisor.END_OF_GRACE if stop.is_set() else 1.0)
+        await reconcile.end(store, chosen.ledger_dir, backfill.run_name, within_s=within_s)
 
 
 def owning_data(
@@ -89,6 +95,7 @@ async def owning_database(chosen: settings.Settings) -> AsyncIterator[ownership.
         run_name=chosen.backfill.run_name,
         cluster=chosen.clickhouse.cluster,
         clock=clocks.SystemClock(),
+        release_s=chosen.backfill.grace_s * supervisor.CLAIM_OF_GRACE,
     ) as ours:
         yield ours
 

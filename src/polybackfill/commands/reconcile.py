@@ -7,6 +7,7 @@ missing is forgotten, so that the run fetches it again; the rows that are there 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -41,20 +42,21 @@ async def begin(store: client.Store, ledger: ledgers.Ledger, folder: Path) -> No
     store_state.write(folder, now)
 
 
-async def end(store: client.Store, folder: Path, run_name: str) -> None:
+async def end(store: client.Store, folder: Path, run_name: str, *, within_s: float) -> None:
     """A clean end: leave the same token in store and checkpoint.
 
-    Not where the tables are no longer those of the beginning, or the store is away: then the next
-    start compares.
+    Not where the tables are no longer those of the beginning, or the store is away or silent for
+    `within_s`: then the next start compares.
     """
     try:
-        before, now = store_state.read(folder), await inspection.inspect(store)
-        if before is None or store_state.changes(before, now):
-            return
-        token = await inspection.leave_token(store, run_name)
-        store_state.write(folder, await inspection.inspect(store, clean_stop=token))
-    except errors.BackfillError as error:
-        log.warning("run.end_not_noted", error=str(error))
+        async with asyncio.timeout(within_s):
+            before, now = store_state.read(folder), await inspection.inspect(store)
+            if before is None or store_state.changes(before, now):
+                return
+            token = await inspection.leave_token(store, run_name)
+            store_state.write(folder, await inspection.inspect(store, clean_stop=token))
+    except (errors.BackfillError, TimeoutError) as error:
+        log.warning("run.end_not_noted", error=str(error) or "timeout")
 
 
 async def emptied(store: client.Store, folder: Path) -> None:

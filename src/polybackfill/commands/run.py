@@ -113,7 +113,7 @@ async def _begin(
     stack: contextlib.AsyncExitStack,
 ) -> Run:
     """A run with everything it stands on, which `stack` lets go of."""
-    opened = grounds.own(chosen)
+    opened = grounds.own(chosen, stop)
     if asked.dry_run:
         opened = grounds.borrow(chosen, with_plan=not asked.listed)
     ground = await stack.enter_async_context(opened)

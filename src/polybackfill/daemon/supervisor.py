@@ -25,6 +25,14 @@ log = structlog.get_logger()
 TICK_S = 0.25
 _RELEASE_S = 0.05
 
+# Parts of the grace period, spent one after the other. The store may be away for each of them; what
+# is left is for the process to end.
+_CREWS_OF_GRACE = 0.35
+_ROWS_OF_GRACE = 0.3
+_PLAN_OF_GRACE = 0.15
+END_OF_GRACE = 0.1  # to note that this end was a clean one
+CLAIM_OF_GRACE = 0.05  # to give a server's database free
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -140,7 +148,7 @@ class Supervisor:
         self._notifier.stopping(self._bounds.grace_s)
         for crew in self._crews.values():
             crew.stop()
-        deadline = self._clock.monotonic() + self._bounds.grace_s * 0.4
+        deadline = self._clock.monotonic() + self._bounds.grace_s * _CREWS_OF_GRACE
         while not working.done() and self._clock.monotonic() < deadline:
             for crew in self._crews.values():
                 crew.release_waiting()
@@ -150,7 +158,7 @@ class Supervisor:
         await self._batch.close()
         # A store that is away cannot take the last rows; they are not in the ledger either and
         # are fetched again by the next run.
-        await asyncio.wait([writing], timeout=self._bounds.grace_s * 0.3)
+        await asyncio.wait([writing], timeout=self._bounds.grace_s * _ROWS_OF_GRACE)
         if not writing.done():
             log.warning("run.rows_left_behind", **self._batch.stats())
             writing.cancel()
@@ -168,7 +176,7 @@ class Supervisor:
     async def _last_plan_sync(self) -> None:
         # The plan table follows the ledger; what is missed here is made up at the next start.
         try:
-            async with asyncio.timeout(self._bounds.grace_s * 0.2):
+            async with asyncio.timeout(self._bounds.grace_s * _PLAN_OF_GRACE):
                 await self._sync_plan()
         except (errors.Retry, TimeoutError) as error:
             log.warning("plan.not_synced", error=str(error) or "timeout")

@@ -236,9 +236,17 @@ class Ownership:
 
 @contextlib.asynccontextmanager
 async def owned(
-    address: client.Address, *, run_name: str, cluster: str | None, clock: clocks.Clock
+    address: client.Address,
+    *,
+    run_name: str,
+    cluster: str | None,
+    clock: clocks.Clock,
+    release_s: float = _WRITE_S,
 ) -> AsyncIterator[Ownership]:
-    """Own a server's database inside the block. Raises errors.Stop (exit 75) when another does."""
+    """Own a server's database inside the block. Raises errors.Stop (exit 75) when another does.
+
+    A server that is silent for `release_s` at the end is left with a claim that expires.
+    """
     store = client.Store(address, clock=clock)
     try:
         await store.command(definitions.filled(_TABLE, cluster))
@@ -251,6 +259,7 @@ async def owned(
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             with contextlib.suppress(errors.BackfillError, TimeoutError):
-                await ownership.release()
+                async with asyncio.timeout(release_s):
+                    await ownership.release()
     finally:
         await store.close()
