@@ -59,9 +59,13 @@ KEYS = {
 
 
 def until(
-    met: Callable[[], Any], what: str, within_s: float = 20.0, *, every_s: float = POLL_S
+    met: Callable[[], Any], what: str, within_s: float = START_S, *, every_s: float = POLL_S
 ) -> Any:
-    """The first true value of `met`; AssertionError naming `what` when it does not come in time."""
+    """The first true value of `met`; AssertionError naming `what` when it does not come in time.
+
+    By default this is a wait and no promise: what must come soon, even on a loaded machine, names
+    its `within_s`.
+    """
     deadline = time.monotonic() + within_s
     pause = threading.Event()
     while True:
