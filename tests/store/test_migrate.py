@@ -116,3 +116,17 @@ async def test_every_column_of_our_tables_says_what_it_holds(migrated: client.St
     assert [f"{row['table']}.{row['name']}" for row in ours if not row["comment"]] == []
     assert [row["table"] for row in ours if not row["of_table"]] == []
     assert [row["table"] for row in rows if row["table"] in YOURS and row["comment"]] == []
+
+
+PEOPLE_READ = (
+    "api_markets_staging", "api_events_staging", "api_positions_staging", "api_resolutions",
+    "pm_trades_with_external", "vw_trades_unified", "vw_positions_reconciled",
+    "trade_overlap_suspects",
+)  # fmt: skip
+
+
+async def test_every_column_of_a_view_for_people_says_what_it_holds(migrated: client.Store) -> None:
+    for view in PEOPLE_READ:
+        rows = await migrated.rows(f"DESCRIBE TABLE {view}")
+        assert len(rows) > 8
+        assert [row["name"] for row in rows if not row["comment"]] == []

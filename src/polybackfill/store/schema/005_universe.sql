@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
     liquidity        Nullable(Float64) COMMENT 'USD in the order book',
     neg_risk         Bool COMMENT 'one of several markets of which exactly one pays Yes',
     category         LowCardinality(String) DEFAULT '' COMMENT 'category, as the API names it',
-    tags             Array(LowCardinality(String)) COMMENT 'tags, sorted, as slugs or labels of the API',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, as slugs or labels of the API',
     event_id         String DEFAULT '' COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
     event_slug       String DEFAULT '' COMMENT 'name of the event in its URL',
     protocol_version LowCardinality(String) DEFAULT '' COMMENT 'version of the exchange, as the API writes it',
@@ -40,7 +40,34 @@ COMMENT 'Markets as the lists deliver them: query api_markets_staging';
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
 -- fills in. Of two markets with one condition the newest shows. Tags are those of all lists.
-CREATE VIEW IF NOT EXISTS api_markets_staging {on_cluster} AS
+CREATE VIEW IF NOT EXISTS api_markets_staging {on_cluster}
+(
+    condition_id     String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_slug      String COMMENT 'name of the market in its URL',
+    question         String COMMENT 'question of the market',
+    description      String COMMENT 'rules of the market',
+    outcomes         Array(String) COMMENT 'names of the outcomes, in the order of the market',
+    active           Bool COMMENT 'the API calls it active',
+    closed           Bool COMMENT 'trading has ended',
+    resolved         Bool COMMENT 'the list says that the result is final',
+    winning_outcome  Nullable(UInt8) COMMENT 'place of the outcome that won, from 0, NULL while unknown and for a tie',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    volume           Nullable(Float64) COMMENT 'USD traded so far',
+    liquidity        Nullable(Float64) COMMENT 'USD in the order book',
+    timestamp        DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC',
+    market_id        String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    token_ids        Array(String) COMMENT 'tokens of the outcomes: decimal text, in the order of the market',
+    outcome_prices   Array(Float64) COMMENT 'USD per share of each outcome, in the order of the market',
+    event_id         String COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
+    event_slug       String COMMENT 'name of the event in its URL',
+    neg_risk         Bool COMMENT 'one of several markets of which exactly one pays Yes',
+    category         String COMMENT 'category, as the API names it',
+    tags             Array(String) COMMENT 'tags, as slugs or labels of the API',
+    protocol_version String COMMENT 'version of the exchange, as the API writes it',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    closed_at        Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was closed, UTC',
+    sources          Array(String) COMMENT 'lists that showed the market: gamma, clob (the order book)'
+) AS
 SELECT
     condition_id,
     argMaxIf(market_slug, better, market_slug != '') AS market_slug,
@@ -88,7 +115,7 @@ CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
     event_slug       String DEFAULT '' COMMENT 'name of the event in its URL',
     title            String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'title of the event',
     category         LowCardinality(String) DEFAULT '' COMMENT 'category, as the API names it',
-    tags             Array(LowCardinality(String)) COMMENT 'tags, sorted, as slugs or labels of the API',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, as slugs or labels of the API',
     active           Bool COMMENT 'the API calls it active',
     closed           Bool COMMENT 'trading has ended',
     start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
@@ -108,7 +135,26 @@ ORDER BY event_id
 SETTINGS {synced}
 COMMENT 'Events as Gamma delivers them: query api_events_staging';
 
-CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster} AS
+CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster}
+(
+    event_id         String COMMENT 'id of the event in Gamma: decimal text',
+    event_slug       String COMMENT 'name of the event in its URL',
+    title            String COMMENT 'title of the event',
+    category         LowCardinality(String) COMMENT 'category, as the API names it',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, as slugs or labels of the API',
+    active           Bool COMMENT 'the API calls it active',
+    closed           Bool COMMENT 'trading has ended',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    closed_at        Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was closed, UTC',
+    volume           Nullable(Float64) COMMENT 'USD traded so far in its markets',
+    liquidity        Nullable(Float64) COMMENT 'USD in the order books of its markets',
+    neg_risk         Bool COMMENT 'exactly one of its markets pays Yes',
+    market_ids       Array(String) COMMENT 'ids of its markets in Gamma: decimal text',
+    condition_ids    Array(String) COMMENT 'its conditions: 64 hex digits each, lower case, without 0x',
+    protocol_version LowCardinality(String) COMMENT 'version of the exchange, as the API writes it',
+    timestamp        DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
+) AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
 
 -- Positions are read wallet by wallet, and what a wallet no longer holds must go. `version` is twice
@@ -194,7 +240,28 @@ INNER JOIN
 ) AS held ON held.wallet_address = ended.wallet_address
 WHERE held.newest < ended.version;
 
-CREATE VIEW IF NOT EXISTS api_positions_staging {on_cluster} AS
+CREATE VIEW IF NOT EXISTS api_positions_staging {on_cluster}
+(
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome        Int16 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    asset_id       String COMMENT 'the token: decimal text',
+    market         String COMMENT 'name of the market in its URL',
+    status         LowCardinality(String) COMMENT 'OPEN, REDEEMABLE or CLOSED',
+    size           Float64 COMMENT 'shares held, 4 decimals',
+    entry_price    Nullable(Float64) COMMENT 'average USD paid per share, without fees, above 1 at times, NULL when unknown',
+    total_size     Nullable(Float64) COMMENT 'shares bought in all',
+    current_price  Nullable(Float64) COMMENT 'USD per share when read',
+    current_value  Nullable(Float64) COMMENT 'USD: shares held at the current price',
+    realized_pnl   Nullable(Float64) COMMENT 'profit taken, in USD',
+    unrealized_pnl Nullable(Float64) COMMENT 'profit not yet taken, in USD',
+    entry_fees     Nullable(Float64) COMMENT 'fees paid on buying, in USD',
+    outcome_label  LowCardinality(String) COMMENT 'name of the outcome',
+    last_event_at  DateTime('UTC') COMMENT 'when the position last changed, UTC, 1970 when unknown',
+    timestamp      DateTime('UTC') COMMENT 'second in which the reading of the wallet began, UTC',
+    source         LowCardinality(String) COMMENT 'always api_positions',
+    created_at     DateTime('UTC') COMMENT 'second in which the row was stored, UTC'
+) AS
 SELECT * EXCEPT (version, is_deleted) FROM api_position_rows FINAL;
 
 CREATE TABLE IF NOT EXISTS api_resolution_rows {on_cluster}
@@ -218,7 +285,20 @@ SETTINGS {synced}
 COMMENT 'Resolutions as the API delivers them: query api_resolutions';
 
 -- `payouts`: USD a share of each outcome pays, as delivered: 1 and 0, a tie 0.5 and 0.5, or between.
-CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster} AS
+CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster}
+(
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    question_id       String COMMENT 'id of the question at the oracle: hex digits, empty when unknown',
+    status            LowCardinality(String) COMMENT 'how far the resolution is, as the API says it: resolved is final',
+    payouts           Array(Float64) COMMENT 'USD that a share of each outcome pays, in the order of the market, empty while unknown',
+    resolution_source LowCardinality(String) COMMENT 'what decided, as the API names it',
+    reporter          LowCardinality(String) COMMENT 'who reported the result, as the API names it',
+    market_type       LowCardinality(String) COMMENT 'kind of the market, as the API names it',
+    was_disputed      Bool COMMENT 'somebody disputed a proposed result',
+    resolved_at       Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown',
+    tx_hash           String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    timestamp         DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
+) AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_resolution_rows FINAL;
 
 -- What a share of each outcome paid: by the resolution, else by Gamma's prices or the order book's

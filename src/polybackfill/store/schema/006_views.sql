@@ -63,11 +63,24 @@ INNER JOIN internal_copies USING (wallet_address, condition_id, fill_key);
 -- external fill is the one told, else the USD that changed hands beyond shares times price.
 CREATE OR REPLACE VIEW pm_trades_with_external {on_cluster}
 (
-    fill_id String, block_time DateTime('UTC'), block_number UInt64, tx_hash String,
-    asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
-    question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
-    side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
-    fee_amount Float64, data_source LowCardinality(String)
+    fill_id           String COMMENT 'id of the fill: that of pm_trades, or external_trade_id',
+    block_time        DateTime('UTC') COMMENT 'second of the fill, UTC',
+    block_number      UInt64 COMMENT 'block of the chain, 0 when unknown',
+    tx_hash           String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    asset_id_decimal  String COMMENT 'the token of the outcome: decimal text',
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome_index     Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    outcome_label     String COMMENT 'name of the outcome, empty when unknown',
+    question          String COMMENT 'question of the market',
+    wallet_address    String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    operator_address  String COMMENT 'the operator: 40 hex digits, lower case, without 0x, empty when unknown',
+    is_proxy_trade    UInt8 COMMENT '1: made through a proxy wallet',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    price             Float64 COMMENT 'USD per share, from 0 to 1',
+    shares            Float64 COMMENT 'size in shares',
+    collateral_amount Float64 COMMENT 'USD: shares times price, without fees',
+    fee_amount        Float64 COMMENT 'fee in USD, 0 when unknown',
+    data_source       LowCardinality(String) COMMENT 'who delivered the fill: polymarket_data_api, or a source of pm_trades'
 ) AS
 SELECT * FROM pm_fills
 UNION ALL
@@ -130,9 +143,15 @@ GROUP BY trade_key;
 -- only one side holds are no suspects: the other may lack them.
 CREATE OR REPLACE VIEW trade_overlap_suspects {on_cluster}
 (
-    wallet_address String, condition_id String, tx_hash String, side LowCardinality(String),
-    internal_fills UInt64, external_fills UInt64, matched_fills UInt64, internal_shares Float64,
-    external_shares Float64
+    wallet_address  String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id    String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    tx_hash         String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    side            LowCardinality(String) COMMENT 'BUY or SELL',
+    internal_fills  UInt64 COMMENT 'number of fills of pm_trades',
+    external_fills  UInt64 COMMENT 'number of fills of the public API',
+    matched_fills   UInt64 COMMENT 'number of fills that both have',
+    internal_shares Float64 COMMENT 'shares of the fills of pm_trades',
+    external_shares Float64 COMMENT 'shares of the fills of the public API'
 ) AS
 SELECT
     wallet_address, condition_id, tx_hash, side, sum(internal) AS internal_fills,
@@ -174,9 +193,21 @@ FROM vw_trades_canonical;
 -- token, so a trade is the same when wallet, market, transaction, outcome, side and size are.
 CREATE OR REPLACE VIEW vw_trades_unified {on_cluster}
 (
-    wallet String, market String, outcome String, shares Float64, price Float64, source String,
-    side LowCardinality(String), outcome_index Int32, token_id String, usd_value Float64,
-    timestamp DateTime('UTC'), tx_hash String, trade_id String, question String, fee_amount Float64
+    wallet        String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    market        String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome       String COMMENT 'name of the outcome, empty when unknown',
+    shares        Float64 COMMENT 'size in shares',
+    price         Float64 COMMENT 'USD per share, from 0 to 1',
+    source        String COMMENT 'who delivered the trade: blockchain, polymarket_data_api, or a source of pm_trades',
+    side          LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the trade',
+    outcome_index Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    token_id      String COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    usd_value     Float64 COMMENT 'USD: shares times price, without fees',
+    timestamp     DateTime('UTC') COMMENT 'second of the trade, UTC',
+    tx_hash       String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    trade_id      String COMMENT 'id of the fill, empty for trades of the chain',
+    question      String COMMENT 'question of the market',
+    fee_amount    Float64 COMMENT 'fee in USD, 0 when unknown'
 ) AS
 SELECT
     wallet, market, outcome, shares, if(shares > 0, usd_value / shares, 0) AS price,
@@ -279,9 +310,16 @@ WHERE markets.event_id != '' AND markets.condition_id != rivals.condition_id
 --         differs
 CREATE OR REPLACE VIEW vw_positions_reconciled {on_cluster}
 (
-    wallet_address String, condition_id String, token_id String, net_shares Float64,
-    api_shares Float64, difference Float64, status String, trades UInt64, activities UInt64,
-    is_listed UInt8
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    token_id       String COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    net_shares     Float64 COMMENT 'shares the wallet should hold by its trades and activities, 6 decimals',
+    api_shares     Float64 COMMENT 'shares the API lists, 6 decimals',
+    difference     Float64 COMMENT 'api_shares minus net_shares',
+    status         String COMMENT 'equal, unlisted, short or differs',
+    trades         UInt64 COMMENT 'number of trades',
+    activities     UInt64 COMMENT 'number of activities',
+    is_listed      UInt8 COMMENT '1: the API lists the position'
 ) AS
 SELECT
     wallet_address, condition_id, token_id,
