@@ -83,7 +83,7 @@ def test_a_folder_keeps_its_tables_however_it_was_made(tmp_path: Path) -> None:
 
 def run(folder: Path, sql: str) -> str:
     """What the engine answers after a start of its own."""
-    with closing(Engine(folder)) as engine:
+    with closing(Engine(folder, str(folder / "engine"))) as engine:
         return engine.execute(Query(sql, ""))[0].decode().strip()
 
 
