@@ -18,11 +18,11 @@ from polybackfill.store import rendezvous
 
 # What heals by asking again; the others have tests of their own.
 # Faults of one request; what concerns lists is in test_universe_faults.
-_LASTING = {"400", "bad_row", "unknown_field", "cursor_trips"}
+_LASTING = {"400", "404", "bad_row", "unknown_field", "cursor_trips"}
 _OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 # An answer of another API than the one described is nothing that asking again heals: what it
 # leaves out no walk can see. The probe finds it, tests/unit/probe.
-_CHANGED_API = set(faults.DRIFTED)
+_CHANGED_API = {*faults.DRIFTED, "empty"}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS | _CHANGED_API)
 # One of each way in which a request fails; `make crash` takes the others, and the mixed test all.
 _FIRST = {"500", "429_json", "403_html", "hang", "truncated", "wrong_rows", "cursor_refused"}
