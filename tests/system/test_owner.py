@@ -8,9 +8,12 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
 from tests import harness
 
 from polybackfill import errors
+
+pytestmark = pytest.mark.timeout(300)  # whole runs on a busy machine; each wait has its own end
 
 
 def _hold_up(sandbox: harness.Sandbox) -> None:

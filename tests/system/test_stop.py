@@ -18,6 +18,8 @@ LATENCY_MS = 60
 WORKERS = 4
 PAGES_BEFORE_STOP = 40
 
+pytestmark = pytest.mark.timeout(300)  # whole runs on a busy machine; each wait has its own end
+
 
 @pytest.fixture(scope="module")
 def slow_sandbox() -> Iterator[harness.Sandbox]:
