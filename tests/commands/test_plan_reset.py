@@ -179,6 +179,7 @@ def busy_run(
     """A run whose requests are taken and never answered."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         desk = new_desk(f"http://127.0.0.1:{silent.getsockname()[1]}", plan_refresh_s=0.1)
+        desk.move_out()  # a data folder has one run at a time, and other tests run meanwhile
         desk.set(request_deadline_s=120)
         desk.plan_keys(*shared_sandbox.wallets[:6])
         daemon = desk.start("run", "wallets", "--workers", "2")
