@@ -199,6 +199,37 @@ def test_of_a_line_that_wraps_after_a_resize_all_rows_are_erased() -> None:
     assert told.split("\x1b[J")[1:] == ["x" * 90 + "\r" + "\x1b[A" * 2, "x" * 39]
 
 
+RESIZED = """
+import asyncio, os, signal, time
+from polybackfill import terminal
+from polybackfill.views import live
+
+live._REDRAW_S, live._SETTLED_S = 0.01, 0.6
+live.line = lambda picture, columns: "line"
+drawn = []
+
+def current():
+    drawn.append(time.monotonic())
+    if len(drawn) == 1:
+        os.kill(os.getpid(), signal.SIGWINCH)
+    return {}
+
+async def main():
+    task = asyncio.create_task(live.show(current))
+    while len(drawn) < 3:
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+asyncio.run(main())
+print("settled" if drawn[1] - drawn[0] >= 0.6 else f"drawn amid a resize: {drawn}")
+"""
+
+
+def test_amid_a_resize_nothing_is_drawn() -> None:
+    """What is shown has another width by then than the one that the terminal tells."""
+    assert on_terminal(RESIZED, 60).split("\x1b[J")[-1] == "settled\n"
+
+
 def test_every_command_says_it_in_any_encoding() -> None:
     """The help of all of them has dashes, dots and quotes that ASCII lacks."""
     for words in (
