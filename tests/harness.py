@@ -375,7 +375,7 @@ class Ground:
             request = urllib.request.Request(  # noqa: S310  (loopback)
                 address, data=content, headers=self._login()
             )
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=START_S) as answer:  # noqa: S310
                 text: str = answer.read().decode()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{statement}: {error.read().decode()}") from error
