@@ -35,7 +35,7 @@ def test_a_misspelt_run_is_refused_and_those_there_are_named(
     ended = desk.call(*words.split(), "--run-name", "mian", code=errors.EXIT_CONFIG)
     for word in ("no run named mian", "--run-name", desk.run_name):
         assert word in ended.err
-    assert not (desk.folder / "EXTERNAL_COVERAGE_STATUS.md").exists()
+    assert not (desk.data / "EXTERNAL_COVERAGE_STATUS.md").exists()
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,7 @@ def test_resolutions_that_disagree_are_listed_and_impossible_ones_are_found(
     assert sorted(row["condition"] for row in report["examples"]) == expected
     filled.call("report", "coverage")
     for name in REPORTS:
-        _, _, listed = (filled.folder / name).read_text().partition("Resolutions that disagree")
+        _, _, listed = (filled.data / name).read_text().partition("Resolutions that disagree")
         assert all(condition in listed for condition in expected), name
     (market,) = filled.sql("SELECT * FROM api_resolution_rows WHERE status = 'resolved' LIMIT 1")
     pays_twice = {**market, "payouts": [1, 1], "fetched_at": "2100-01-01 00:00:00"}
