@@ -62,7 +62,8 @@ def test_conditions(done: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert _states(done, "condition").count("pending") == 1
     _delete(done, "condition_id", condition)
     done.call("run", "conditions", "wallets")
-    assert _asked(sandbox) == {"trades"}
+    # Rows that are gone are missed by the receipts of their wallets too, which are read again.
+    assert "trades" in _asked(sandbox) <= {"trades", "activity"}
     assert done.state() == before
     assert _states(done, "condition") == ["done"] * 6
 

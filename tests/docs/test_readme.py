@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"(<!-- not run by the tests: .+ -->\n)?^```sh\n(.*?)^```$", re.M | re.S)
 CONDITION = re.compile(r"0x[0-9a-f]{64}")
@@ -27,7 +25,6 @@ def test_only_the_installation_is_excused():
     assert len(blocks()) == 2
 
 
-@pytest.mark.timeout(240)
 def test_every_command_works_in_the_order_of_the_text(place):
     (condition,) = [place.known("conditions")[0]]
     for script in blocks():

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-import pytest
 from tests.store.conftest import insert, trade
 
 from polybackfill import clock as clocks
@@ -85,6 +84,3 @@ def run(folder: Path, sql: str) -> str:
     """What the engine answers after a start of its own."""
     with closing(Engine(folder, str(folder / "engine"))) as engine:
         return engine.execute(Query(sql, ""))[0].decode().strip()
-
-
-pytestmark = pytest.mark.timeout(60)

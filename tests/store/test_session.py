@@ -61,7 +61,6 @@ async def test_every_time_column_says_its_zone(migrated: client.Store) -> None:
     assert naive == []
 
 
-@pytest.mark.timeout(120)
 def test_a_run_in_another_zone_is_the_same(tmp_path: Path) -> None:
     """Store and program in Tokyo: months, plan times and reports are of UTC."""
     api = small_api.SmallApi(

@@ -69,7 +69,6 @@ def wrong(ground: harness.Ground, shift: str) -> None:
         pytest.param("+3h", False, False, marks=pytest.mark.long),
     ],
 )
-@pytest.mark.timeout(120)
 def test_what_a_clock_ahead_has_read_is_read_again(
     api: small_api.SmallApi, tmp_path: Path, shift: str, tells_time: bool, forget: bool
 ) -> None:
@@ -91,7 +90,6 @@ def test_what_a_clock_ahead_has_read_is_read_again(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(120)
 def test_a_clock_behind_costs_nothing(api: small_api.SmallApi, tmp_path: Path) -> None:
     """1970, as of a machine without a battery: the run goes through, and so does the next."""
     with harness.ground(tmp_path, api.url, reports="true") as ground:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests import harness
 
 SERVE = """
@@ -46,7 +45,6 @@ def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
             process.kill()
 
 
-@pytest.mark.timeout(240)
 def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
     """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs; Seed
     002, api_positions_staging + wallet backfill: a re-run replaces, new rows and new wallets are

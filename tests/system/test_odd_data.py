@@ -110,7 +110,6 @@ WHOLE = {
 @pytest.mark.parametrize(
     "change", [all_as_text, pytest.param(milliseconds, marks=pytest.mark.long)]
 )
-@pytest.mark.timeout(120)
 def test_types_that_drift_are_read(
     api: small_api.SmallApi, tmp_path: Path, change: Callable[[str, Row], None]
 ) -> None:
@@ -124,7 +123,6 @@ def test_types_that_drift_are_read(
         assert ground.sql(STORED) == [WHOLE]
 
 
-@pytest.mark.timeout(120)
 def test_a_unit_most_of_whose_rows_are_set_aside_is_in_error(
     api: small_api.SmallApi, tmp_path: Path
 ) -> None:
@@ -141,7 +139,6 @@ def test_a_unit_most_of_whose_rows_are_set_aside_is_in_error(
         assert ground.sql("SELECT count() AS n FROM quarantine") == [{"n": 3}]
 
 
-@pytest.mark.timeout(120)
 def test_one_bad_number_costs_itself(api: small_api.SmallApi, tmp_path: Path) -> None:
     """A volume, a value or a profit of 1e308 is unknown; everything else goes on."""
     spoil(api, poisoned)
@@ -159,7 +156,6 @@ def test_one_bad_number_costs_itself(api: small_api.SmallApi, tmp_path: Path) ->
             ground.run(*words).expect(0)
 
 
-@pytest.mark.timeout(120)
 def test_nothing_may_be_written_as_null(api: small_api.SmallApi, tmp_path: Path) -> None:
     """A wallet nobody knows: data null with a sound pagination. Done, no rows, on every route."""
 

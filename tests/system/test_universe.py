@@ -52,7 +52,6 @@ def test_a_run_from_nothing_holds_the_whole_universe(
         assert "ends last" in ended.err
 
 
-@pytest.mark.timeout(120)
 def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
     tmp_path: Path, sandbox: harness.Sandbox
 ) -> None:
@@ -84,7 +83,6 @@ LEFT_BEHIND = (
 )
 
 
-@pytest.mark.timeout(120)
 def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.Sandbox) -> None:
     """Dimensions, P&L by category, the watchlist where it is switched on, and what is proven; a
     stop signal in the middle costs a report, and no row, and a kill does not pass for the end.

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests import harness
 
 from polybackfill.views import digest
@@ -48,7 +47,6 @@ CLOSINGS = (
 )
 
 
-@pytest.mark.timeout(240)
 def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
     """Every route answers another question now and then, pages are clamped, an event list dies
     halfway; then markets close and positions move while a second run reads them.
@@ -117,7 +115,6 @@ def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:
     return {condition.removeprefix("0x"): known for condition, (_, _, known) in closings}
 
 
-@pytest.mark.timeout(240)
 def test_cursors_that_trip_the_edge_are_walked_around(tmp_path: Path) -> None:
     """A list that is too full for one cursor is cut by dates until no cursor is needed."""
     settings = {"host_pause_s": 0.3, "backoff_cap_s": 1}
