@@ -63,7 +63,7 @@ except SystemExit:
 sys.stdout.flush()
 """
     narrow = {"COLUMNS": str(COLUMNS), "PYTHONIOENCODING": "ascii"}
-    shown = on_terminal(program, COLUMNS, **place.environment, **narrow)
+    shown = on_terminal(program, COLUMNS, **{**place.environment, **narrow})
     assert "Traceback" not in shown
     told = piped.stdout + piped.stderr
     words = set(told.replace("\ufffd", "?").encode("ascii", "replace").decode().split())
