@@ -257,7 +257,7 @@ class Daemon:
         self.process.kill()
         self.process.wait(timeout=10)
 
-    def end(self, within_s: float = 60.0) -> Finished:
+    def end(self, within_s: float = 200.0) -> Finished:
         """Wait for its end; AssertionError with its stacks when it does not come."""
         try:
             code = self.process.wait(timeout=within_s)
@@ -355,7 +355,7 @@ class Ground:
         self._daemons.append(daemon)
         return daemon
 
-    def run(self, *words: str, driver: Path | None = None, within_s: float = 60.0) -> Finished:
+    def run(self, *words: str, driver: Path | None = None, within_s: float = 200.0) -> Finished:
         """Start the command and wait for its end."""
         return self.start(*words, driver=driver).end(within_s)
 
