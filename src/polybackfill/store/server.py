@@ -81,9 +81,12 @@ def _own(folder: Path, port: int | None) -> int:
         return _failed(
             f"the engine cannot be loaded: {error}", passing=failures.is_passing(str(error))
         )
+    said_before = rendezvous.log_path(folder).stat().st_size
     try:
         opened = engine.Engine(folder, path)
     except engine.EngineError as error:
+        if why := _unresolved(folder, str(error), said_before):
+            return _failed(why)
         return _failed(
             f"the engine cannot open {folder}: {error}",
             locked=error.code == 76,
@@ -102,6 +105,14 @@ def _own(folder: Path, port: int | None) -> int:
         _end_within(_CLOSE_S)
         opened.close()
     return 0
+
+
+def _unresolved(folder: Path, error: str, said_before: int) -> str | None:
+    """A definition that stands in the way of the start. Some the engine names in its log alone."""
+    with rendezvous.log_path(folder).open("rb") as log:
+        log.seek(said_before)
+        said = log.read().decode(errors="replace")
+    return failures.unresolved_definition(f"{error}\n{said}", folder / "engine")
 
 
 def _end_within(seconds: float) -> None:
