@@ -241,9 +241,48 @@ async def test_rows_that_are_expressions_open_no_file(
     assert [row["x"] for row in await store.rows("SELECT * FROM kept")] == ["my file", "my file"]
 
 
-SQL_IN_STRINGS = r"""
+NAMED_BY_PARAMETERS = r"""
 SELECT arrayMap({f:Identifier}, ['$FILE'])
+SELECT arrayMap({ f /* x */ : Identifier }, ['$FILE'])
+SELECT arrayMap({"f":Identifier}, ['$FILE'])
+SELECT arrayMap({`f`:`Identifier`}, ['$FILE'])
+SELECT arrayMap({g:Identifier}, ['$FILE'])
+SELECT arrayMap({h:Identifier}, ['$FILE'])
+SELECT arrayMap({i:Identifier}, ['$FILE']) SETTINGS param_i = 'file'
+SELECT {f:Identifier}('$FILE')
+SELECT * FROM {f:Identifier}('$FILE', LineAsString)
+SELECT * FROM {u:Identifier}('$URL', LineAsString)
+INSERT INTO kept SELECT arrayJoin(arrayMap({f:Identifier}, ['$FILE']))
+ALTER TABLE kept ADD COLUMN y Array(String) DEFAULT arrayMap({f:Identifier}, ['$FILE'])
+CREATE VIEW door AS SELECT arrayMap({i:Identifier}, ['$FILE'])
+CREATE OR REPLACE VIEW door AS SELECT arrayMap({f:Identifier}, ['$FILE'])
+CREATE MATERIALIZED VIEW door TO kept AS SELECT arrayJoin(arrayMap({f:Identifier}, [x])) AS x FROM kept
 SELECT * FROM door(f = 'file')
+"""  # noqa: E501
+
+
+async def test_a_parameter_names_no_function_of_files(
+    store: client.Store, folder: Path, database: str, outside: Outside
+) -> None:
+    """Also where the kernel has no Landlock; one that names a column or a table is served."""
+    await store.command("CREATE TABLE kept (x String) ENGINE = MergeTree ORDER BY x")
+    named = {"f": "file", "g": "`File`", "h": r"fil\x65", "u": "url"}
+    params = {"database": database, **{f"param_{name}": value for name, value in named.items()}}
+    async with aiohttp.ClientSession(headers=holds.login(folder)) as session:
+        for statement in map(outside.fill, statements(NAMED_BY_PARAMETERS)):
+            async with session.post(store.url, params=params, data=statement) as response:
+                said = await response.text()
+            assert response.status >= 400, statement
+            assert "Permission denied" not in said, f"only the kernel refused {statement}"
+            assert PRIVATE not in said, statement
+        params = {"database": database, "param_column": "x", "param_table": "kept"}
+        good = "SELECT count({column:Identifier}) FROM {table:Identifier}"
+        async with session.post(store.url, params=params, data=good) as response:
+            assert await response.text() == "0\n"
+    assert outside.visits == []
+
+
+SQL_IN_STRINGS = r"""
 SELECT * FROM format(Values, 'x String', '(file(\'$FILE\'))')
 SELECT * FROM format(Values, 'x String', concat('(fi', 'le(\'$FILE\'))'))
 SELECT * FROM format(JSONEachRow, 'a UInt8, x String DEFAULT file(\'$FILE\')', '{"a":1}')
@@ -260,9 +299,7 @@ async def test_sql_out_of_strings_opens_no_file(
 ) -> None:
     """What no check of words can see, the kernel refuses."""
     await store.command("CREATE TABLE kept (x String) ENGINE = MergeTree ORDER BY x")
-    view = f"CREATE VIEW door AS SELECT arrayMap({{f:Identifier}}, ['{outside.file}'])"
-    await store.command(view)
-    params = {"database": database, "param_f": "file"}
+    params = {"database": database}
     async with aiohttp.ClientSession(headers=holds.login(folder)) as session:
         for statement in map(outside.fill, statements(SQL_IN_STRINGS)):
             async with session.post(store.url, params=params, data=statement) as response:

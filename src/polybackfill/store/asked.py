@@ -101,7 +101,8 @@ class _Reader:
 
     def query(self, sql: str) -> engine.Query:
         """The statement as the engine gets it; raises guard.Refused."""
-        guard.check(sql)
+        parameters = statements.query_parameters(self.params)
+        guard.check(sql, parameters)
         headers = self.request.headers
         named = statements.settings(self.params)
         if not self.own:
@@ -119,7 +120,7 @@ class _Reader:
             or headers.get("X-ClickHouse-Format")
             or "TabSeparated",
             settings=named,
-            parameters=statements.query_parameters(self.params),
+            parameters=parameters,
         )
 
 

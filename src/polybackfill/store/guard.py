@@ -12,7 +12,7 @@ the price is a `file` that must be written `t.file`, never an opened door.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from polybackfill.store import statements
@@ -45,7 +45,7 @@ _AFTER_COLUMN = frozenset(
 )  # fmt: skip
 _NAMES = "|".join(sorted(_FUNCTIONS))
 _WORTH_A_LOOK = re.compile(
-    rf"outfile|infile|engine|disk|{MARK}|;|\\|[^\x00-\x7f]|{_NAMES}", re.IGNORECASE
+    rf"outfile|infile|engine|disk|identifier|{MARK}|;|\\|[^\x00-\x7f]|{_NAMES}", re.IGNORECASE
 )
 _FUNCTION_BYTES = re.compile(_NAMES.encode(), re.IGNORECASE)
 # As ClickHouse's Lexer.cpp cuts a statement, seen at version 26.9.
@@ -79,10 +79,15 @@ class Token(NamedTuple):
     name: str = ""
 
 
-def check(sql: str) -> None:
-    """Raise Refused for a statement that reaches beyond the store, or that is more than one."""
+def check(sql: str, parameters: Mapping[str, str]) -> None:
+    """Raise Refused for a statement that reaches beyond the store, or that is more than one.
+
+    `parameters`: the values of its `{name:Type}`.
+    """
     if _WORTH_A_LOOK.search(sql):
-        _check_tokens([*_tokens(sql)])
+        tokens = [*_tokens(sql)]
+        _check_tokens(tokens)
+        _check_identifiers(tokens, parameters)
 
 
 def names_function(text: memoryview) -> bool:
@@ -141,6 +146,26 @@ def _check_tokens(tokens: list[Token]) -> None:
         if makes and token.name == "engine":
             following = tokens[at + 2] if behind.text == "=" and at + 2 < len(tokens) else behind
             _check_engine(following, named=behind.text == "=")
+
+
+def _check_identifiers(tokens: list[Token], parameters: Mapping[str, str]) -> None:
+    """A `{name:Identifier}` may become a function. In a view it does so later, with the value of
+    whoever reads the view.
+    """
+    texts = [token.text for token in tokens]
+    named = [
+        texts[at + 1]
+        for at, token in enumerate(tokens[:-3])
+        if (token.text, texts[at + 2], tokens[at + 3].name) == ("{", ":", "identifier")
+    ]
+    words = {token.name for token in tokens}
+    if named and "view" in words and words & {"create", "attach", "replace", "alter"}:
+        raise _closed(f"{{{named[0]}:Identifier}} in a view")
+    for name in (text.strip('"`') for text in named):
+        value = parameters.get(name, "")
+        is_plain = name.isidentifier() and "\\" not in value
+        if not is_plain or value.strip(' "`').lower() in _FUNCTIONS:
+            raise _closed(f"{{{name}:Identifier}} = {value}")
 
 
 def _is_column(before: Token, behind: Token) -> bool:
