@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -12,6 +13,7 @@ from tests import harness
 from tests.commands import desk as desks
 
 from polybackfill import errors
+from polybackfill.commands import status
 
 from .conftest import NewDesk
 
@@ -135,6 +137,30 @@ def test_a_status_file_that_cannot_be_read_is_named(desk: desks.Desk) -> None:
     file.write_text("{")
     told = desk.call("status", code=errors.EXIT_CONFIG)
     assert f"{file.name} cannot be read" in told.err
+
+
+def test_a_flipped_bit_of_the_status_file_is_told(
+    desk: desks.Desk, sandbox: harness.Sandbox
+) -> None:
+    """Also where it stays JSON: a digit, a letter of a state, the name of a field."""
+    desk.call("run", "--wallet", sandbox.wallets[0])
+    file = desk.data / "status" / f"{desk.run_name}.json"
+    written, shown = file.read_bytes(), status.picture_of(file) or {}
+    for at in range(len(written)):
+        changed = bytearray(written)
+        changed[at] ^= 1 << at % 7
+        file.write_bytes(changed)
+        with contextlib.suppress(errors.Stop):
+            found = status.picture_of(file) or {}
+            assert shown | found == found, f"byte {at}: {bytes(changed)!r}"
+    state = written.index(b'"finished"') + 1
+    file.write_bytes(written[:state] + b"g" + written[state + 1 :])
+    for words in (("status",), ("status", "--json"), ("status", "--health")):
+        told = desk.call(*words, code=errors.EXIT_CONFIG)
+        assert f"{file.name} is damaged: delete it" in told.err
+    file.write_text("{}")
+    assert "was not written by a run" in desk.call("status", code=errors.EXIT_CONFIG).err
+    file.write_bytes(written)
 
 
 def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) -> None:

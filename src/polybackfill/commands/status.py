@@ -13,7 +13,7 @@ import orjson
 from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import context, plan, starting
 from polybackfill.views import digest, live, run_state, snapshot, tables
-from polybackfill.work import lock
+from polybackfill.work import journal, lock
 
 _START_S = starting.START_MAX_S
 _FRESH_S = run_state.FRESH_S
@@ -132,7 +132,10 @@ def _budget_line(name: str, budget: dict[str, Any]) -> str:
 def picture_of(file: Path) -> dict[str, Any] | None:
     """What the run last wrote of itself, None when there is none; errors.Stop for a broken file."""
     try:
-        found = orjson.loads(file.read_bytes())
+        line = file.read_bytes().removesuffix(b"\n")
+        if journal.is_sealed(line) and not journal.intact(line):
+            raise errors.Stop(f"status file {file} is damaged: delete it, a run writes it anew")
+        found = orjson.loads(line)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -142,7 +145,10 @@ def picture_of(file: Path) -> dict[str, Any] | None:
         ) from error
     except orjson.JSONDecodeError as error:
         raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error
-    return {"paths": {}, **found} if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not {"pid", "now"} <= found.keys():
+        raise errors.Stop(f"status file {file} was not written by a run: delete it")
+    found.pop("crc", None)
+    return {"paths": {}, **found}
 
 
 def check_plan(arguments: argparse.Namespace) -> int:

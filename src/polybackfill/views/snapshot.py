@@ -26,8 +26,8 @@ from polybackfill.daemon import (
 )
 from polybackfill.polymarket import endpoints, http
 from polybackfill.polymarket import limits as rate_limits
+from polybackfill.work import journal, lock, units
 from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock, units
 from polybackfill.work import queue as queues
 
 log = structlog.get_logger()
@@ -172,7 +172,7 @@ class Snapshots:
                 # A part that waits for others to find something is not slow.
                 self._busy_s[kind] += passed_s if self._has_work(kind) else 0.0
         if self._file is not None:
-            _replace(self._file, orjson.dumps(self.current(), default=str))
+            _replace(self._file, journal.seal(orjson.dumps(self.current(), default=str)))
 
     def current(self) -> dict[str, Any]:
         """The picture: parts, rows, rates, budgets; share and ETA in seconds, both None until every

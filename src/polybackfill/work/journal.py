@@ -53,7 +53,11 @@ class Content:
 
 def encode(record: msgspec.Struct) -> bytes:
     """One line with its checksum."""
-    payload = _encoder.encode(record)
+    return seal(_encoder.encode(record))
+
+
+def seal(payload: bytes) -> bytes:
+    """An object of JSON as a line with its checksum, which is one more field."""
     return b'%s,"crc":"%08x"}\n' % (payload[:-1], zlib.crc32(payload))
 
 
@@ -61,6 +65,11 @@ def intact(line: bytes) -> bool:
     """Is this a whole line (without its newline) with the right checksum?"""
     payload, check = line[:-_CHECK_BYTES] + b"}", line[-_CHECK_BYTES:]
     return check == b',"crc":"%08x"}' % zlib.crc32(payload)
+
+
+def is_sealed(line: bytes) -> bool:
+    """Does the line (without its newline) end in a checksum, right or wrong?"""
+    return line[-_CHECK_BYTES:].startswith(b',"crc":"')
 
 
 def check_format(name: object, version: object, path: Path) -> None:
