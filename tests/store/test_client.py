@@ -183,6 +183,11 @@ def test_ports_and_tls_follow_clickhouse() -> None:
         ("Code: 159, e.displayText() = DB::Exception: Timeout exceeded", errors.Retry),
         ("<html>502 Bad Gateway</html>", errors.Retry),
         ("Code: 27. DB::Exception: Cannot parse input", errors.GiveUp),
+        ("Code: 201. DB::Exception: Quota for user has been exceeded", errors.Retry),
+        ("Code: 452. DB::Exception: Setting final should not be changed", errors.Stop),
+        ("Code: 392. DB::Exception: DDL queries are prohibited", errors.Stop),
+        ("Code: 1001. DB::Exception: std::filesystem: Input/output error", errors.Retry),
+        ("Code: 74. DB::ErrnoException: Cannot read: , errno: 5, strerror: …", errors.Retry),
     ],
 )
 def test_the_code_in_the_text_decides_the_class(

@@ -171,6 +171,18 @@ async def test_a_failure_behind_the_landing_table_is_no_acknowledgement(
     assert await count(store, "held") == 0
 
 
+async def test_trouble_of_the_store_is_no_fault_of_a_row(store: client.Store) -> None:
+    """Rows are only set aside for what may be wrong with a row."""
+    await store.command("CREATE TABLE held (id UInt64) ENGINE = MergeTree ORDER BY id")
+    await store.command("CREATE TABLE gate (id UInt64) ENGINE = Null")
+    await store.command(
+        "CREATE MATERIALIZED VIEW passage TO held AS SELECT id FROM gate WHERE sleep(4) = 0"
+    )
+    with pytest.raises(errors.Retry, match="maximum sleep time"):
+        await store.insert("gate", BODY, rows=len(ROWS))
+    assert await count(store, "held") == 0
+
+
 async def test_a_violated_constraint_is_no_acknowledgement(store: client.Store) -> None:
     await store.command(
         "CREATE TABLE held (id UInt64, CONSTRAINT odd CHECK id != 77) "

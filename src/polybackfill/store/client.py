@@ -14,7 +14,7 @@ import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.store import connection, landing, secret, statements
+from polybackfill.store import connection, failures, landing, secret, statements
 
 Address = connection.Address
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
@@ -33,6 +33,7 @@ _INSERT_S = 300.0
 _PING_S = 60.0  # a server that is frozen accepts connections, and never answers
 _SETTLE_S = 120.0
 _POLL_S = 0.5
+_ODD_S = 10.0  # between attempts of an insert that fails for no reason of its rows
 _ATTEMPTS = 3
 _WAIT_S = 0.25
 _QUERY_ID = "polybackfill-insert-"
@@ -62,6 +63,14 @@ _SESSION = {
     "empty_result_for_aggregation_by_empty_set": "0",
     "cast_keep_nullable": "0",
     "final": "0",
+    "use_query_cache": "0",  # an answer may be a minute old
+    "count_distinct_implementation": "uniqExact",
+    "union_default_mode": "",
+    "asterisk_include_materialized_columns": "0",
+    "asterisk_include_alias_columns": "0",
+    "enable_positional_arguments": "1",
+    "extremes": "0",
+    "skip_unavailable_shards": "0",
     "limit": "0",
     "offset": "0",
     "max_result_rows": "0",
@@ -89,6 +98,8 @@ _INSERT_SETTINGS = {
     "materialized_views_ignore_errors": "0",
     "input_format_skip_unknown_fields": "0",
     "input_format_parallel_parsing": "0",
+    "input_format_allow_errors_num": "0",
+    "input_format_allow_errors_ratio": "0",
     "max_insert_threads": "1",
     "max_block_size": "1048576",
     "max_insert_block_size": "1048576",
@@ -268,9 +279,11 @@ class Store:
         self._unsettled[table].append(query_id)
         try:
             await self._connection.run(send)
-        except (errors.Stop, errors.GiveUp):
+        except (errors.Stop, errors.GiveUp) as error:
             self._unsettled[table].remove(query_id)  # refused, so it has ended
             await self._landings.verify(table)  # a table that is gone is the reason
+            if isinstance(error, errors.GiveUp) and not failures.blames_row(str(error)):
+                raise errors.Retry(str(error), after_s=_ODD_S) from error
             raise
         self._unsettled[table].remove(query_id)
 

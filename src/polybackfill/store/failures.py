@@ -19,7 +19,8 @@ _PASSING = re.compile(
 
 # Codes of src/Common/ErrorCodes.cpp of ClickHouse, read 2026-11.
 _CREDENTIALS = frozenset({192, 193, 194, 516})  # user unknown, password wrong, required, refused
-_RIGHTS = frozenset({164, 497})  # READONLY, ACCESS_DENIED
+_RIGHTS = frozenset({392, 497})  # QUERY_IS_PROHIBITED, ACCESS_DENIED
+_PROFILE = frozenset({164, 452})  # READONLY, SETTING_CONSTRAINT_VIOLATION
 _UNKNOWN_DATABASE = 81
 _UNKNOWN_TABLE = 60
 _NOT_ENOUGH_SPACE = 243
@@ -31,6 +32,7 @@ _BUSY_S = {
     209: 5.0,  # SOCKET_TIMEOUT
     210: 5.0,  # NETWORK_ERROR
     216: 2.0,  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
+    201: 60.0,  # QUOTA_EXCEEDED: by the hour, say
     241: 10.0,  # MEMORY_LIMIT_EXCEEDED
     242: 30.0,  # TABLE_IS_READ_ONLY: a replica that lost its keeper
     252: 10.0,  # TOO_MANY_PARTS
@@ -49,6 +51,16 @@ _BUSY_S = {
     745: 5.0,  # SERVER_OVERLOADED
     999: 10.0,  # KEEPER_EXCEPTION
 }
+# What may be wrong with a row of an insert. All else is no row's fault: CANNOT_PARSE_* of text,
+# escapes, strings, input, dates, times, numbers, arrays, UUIDs and booleans, TYPE_MISMATCH,
+# ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, INCORRECT_DATA, TOO_LARGE_ARRAY_SIZE, _STRING_SIZE,
+# SIZES_OF_ARRAYS_DONT_MATCH, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE,
+# CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, DECIMAL_OVERFLOW,
+# VIOLATED_CONSTRAINT.
+_OF_ROWS = frozenset(
+    {6, 25, 26, 27, 38, 41, 72, 130, 376, 467, 53, 69, 70, 117, 128, 131, 190, 321, 349, 395, 407}
+    | {469}
+)
 _TEXT_MAX = 600
 _UNATTACHED = re.compile(
     r"DB::Exception: (?P<cause>(?:(?!DB::Exception: ).)*?):? "
@@ -61,6 +73,11 @@ def code(text: str) -> int | None:
     """ClickHouse's number of the error, None when the text is no error of ClickHouse."""
     found = _CODE.search(text)
     return int(found.group(1)) if found else None
+
+
+def blames_row(text: str) -> bool:
+    """Whether an error text of an insert may be about one of its rows."""
+    return code(text) in _OF_ROWS
 
 
 def is_passing(text: str) -> bool:
@@ -100,6 +117,12 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
     if number in _RIGHTS:
         return errors.Stop(
             f"User {user!r} may not do this in database {database!r} at {place}. Grant the right. "
+            f"It said: {short}"
+        )
+    if number in _PROFILE:
+        return errors.Stop(
+            f"The profile of user {user!r} at {place} forbids what this program needs: it must "
+            "write (readonly = 0) and say what its statements mean (no constraints on settings). "
             f"It said: {short}"
         )
     if number == _UNKNOWN_DATABASE:
