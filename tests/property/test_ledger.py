@@ -175,6 +175,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.failed[unit] = (self.model.seq + 1, message)
         self.noted()
 
+    @precondition(lambda self: self.model.failed)
+    @rule(data=st.data())
+    def reopen(self, data: st.DataObject) -> None:
+        unit = data.draw(st.sampled_from(sorted(self.model.failed, key=lambda unit: unit.id)))
+        self.book.reopen(unit.id)
+        assert self.book.failed_unit(unit.kind, unit.keys[0], unit.window) is None
+        del self.model.failed[unit]
+        self.noted()
+
     @precondition(lambda self: any(len(unit.keys) > 1 for unit in self.model.open))
     @rule(data=st.data())
     def split(self, data: st.DataObject) -> None:

@@ -120,6 +120,31 @@ def test_a_permanent_refusal_ends_one_unit_in_error_and_the_others_finish(
     assert ground.statuses() == {"done": len(others), "error": 1}
 
 
+@pytest.mark.parametrize("window", [(), ("--since", "2015-01-01")])
+def test_what_passing_trouble_ended_is_taken_up_by_the_next_run(
+    window: tuple[str, ...], ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    failing, refused, *others = sandbox.wallets[:5]
+    sandbox.faults(
+        {"kind": "503", "route": "activity", "match": failing},
+        {"kind": "400", "route": "activity", "match": refused},
+    )
+    ground.set(max_attempts=2, page_attempts=2)
+    wallets = ground.folder / "wallets.txt"
+    wallets.write_text("\n".join([failing, refused, *others]))
+    ground.run("plan", "build", "--from", str(wallets)).expect(0)
+    ground.run("run", "wallets", *window).expect(errors.EXIT_UNITS_IN_ERROR)
+    ground.prove(sandbox, wallets=others, conditions=[])
+    if not window:
+        assert ground.statuses() == {"done": len(others), "error": 2}
+    sandbox.faults({"kind": "400", "route": "activity", "match": refused})
+    ground.run("run", "wallets", *window).expect(errors.EXIT_UNITS_IN_ERROR)
+    assert sandbox.fired() == {"400": 0}, "what the API refused is not asked again"
+    ground.prove(sandbox, wallets=[failing, *others], conditions=[])
+    if not window:
+        assert ground.statuses() == {"done": len(others) + 1, "error": 1}
+
+
 def test_one_bad_condition_does_not_fail_its_neighbours(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

@@ -191,6 +191,8 @@ class Run:
             self._clock.start_above(await versions.newest(self._ground.store))
         if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
             await self._plan_sync.begin()
+        if self._plan_sync is not None:
+            await self._plan_sync.reopen(self._asked.kinds, self._asked.window)
         if self._memory is not None:
             await self._memory.refresh()
         await self._discoveries.begin()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -347,6 +347,33 @@ class PlanSync:
             released = await self._plan.release(kind)
             if released:
                 log.info("plan.released", kind=kind, keys=released)
+
+    async def reopen(self, kinds_of_run: Iterable[str], window: units.Window) -> None:
+        """What passing trouble of an earlier run ended in error is pending again, in the plan
+        first: killed in between, the row looks set back by a person. A run over everything takes
+        up every window, one over a window that one.
+        """
+        for kind in kinds_of_run:
+            failed = [
+                held
+                for held in self._ledger.failed_units()
+                if held.passing
+                and held.unit.kind == kind
+                and window in (units.FULL_HISTORY, held.unit.window)
+            ]
+            if not failed:
+                continue
+            if kind in plan_table.TABLES:
+                pending = [
+                    plan_table.PlanUpdate(key, "pending", attempts=held.attempts)
+                    for held in failed
+                    if held.unit.window == units.FULL_HISTORY
+                    for key in held.unit.keys
+                ]
+                await self._plan.apply(kind, pending, now=int(self._clock.now()))
+            for held in failed:
+                self._ledger.reopen(held.unit.id)
+            log.info("units.reopened", kind=kind, units=len(failed), first=failed[0].unit.id)
 
     async def run(self) -> None:
         """Write what changed since the last time; raises errors.Retry when the store is away."""

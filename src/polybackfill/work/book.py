@@ -74,6 +74,7 @@ class Book:
             transitions.Interrupted: self._interrupted,
             transitions.Finish: self._finish,
             transitions.Fail: self._fail,
+            transitions.Reopen: self._reopen,
             transitions.Split: self._split,
             transitions.Forget: self._forget,
             transitions.PlanSynced: self._plan_synced,
@@ -244,9 +245,14 @@ class Book:
             error=line.error,
             counts=held.counts,
             at=line.at,
+            passing=line.passing,
         )
         self._put_failed(failed)
         self.add_unsynced(failed)
+
+    def _reopen(self, line: transitions.Reopen) -> None:
+        self._attempts_before[line.id] = self.failed[line.id].attempts
+        self._drop_failed(line.id)
 
     def _split(self, line: transitions.Split) -> None:
         self._drop_open(line.id)

@@ -274,15 +274,23 @@ class Ledger:
         )
         return self._book.open[unit_id]
 
-    def fail(self, unit_id: str, attempt: int, message: str) -> bool:
-        """The unit ends in error."""
+    def fail(self, unit_id: str, attempt: int, message: str, *, passing: bool = False) -> bool:
+        """The unit ends in error; `passing`: by trouble of the kind that passes."""
         if self._current(unit_id, attempt) is None:
             return False
         error = message[:_MESSAGE_CHARS]
         self._durable.append(
-            transitions.Fail(id=unit_id, attempt=attempt, error=error, **self._stamp())
+            transitions.Fail(
+                id=unit_id, attempt=attempt, error=error, passing=passing, **self._stamp()
+            )
         )
         return True
+
+    def reopen(self, unit_id: str) -> None:
+        """A unit in error is fetched again when a feed names it. Raises KeyError for another."""
+        if unit_id not in self._book.failed:
+            raise KeyError(unit_id)
+        self._durable.append(transitions.Reopen(id=unit_id, **self._stamp()))
 
     def split(self, unit_id: str, attempt: int) -> tuple[units.Unit, units.Unit] | None:
         """Two halves take the unit's place. Raises ValueError for a unit with one key."""

@@ -21,9 +21,13 @@ class Patience:
     max_attempts: int = MAX_ATTEMPTS
     max_interruptions: int = MAX_INTERRUPTIONS
 
+    def is_deadly(self, held: transitions.OpenUnit) -> bool:
+        """Did the program die under it so often that it must be suspected?"""
+        return held.interruptions >= self.max_interruptions
+
     def spent(self, held: transitions.OpenUnit) -> str:
         """Why the unit has no attempt left; empty while it has."""
-        if held.interruptions >= self.max_interruptions:
+        if self.is_deadly(held):
             return f"the program died {held.interruptions} times while it worked on this"
         if held.errors >= self.max_attempts or held.errors_total >= self.max_attempts * _IN_ALL:
             return f"{held.errors_total} attempts failed, the last: {held.error}"

@@ -240,10 +240,9 @@ class Queue:
         """Take in a unit that an earlier process left open, at where it stood."""
         if held.unit.kind != self.kind:
             return
-        spent = self._patience.spent(held)
-        if spent:
+        if self._patience.spent(held):
             self._name_keys(held.unit)
-            self._give_up(held.unit, held.attempt, spent)
+            self._give_up_spent(held)
             return
         wait_s = min(held.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
         self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s if wait_s > 0 else None)
@@ -306,9 +305,8 @@ class Queue:
         if held is None:
             self._settle(lease.unit, "gone")
             return False
-        spent = self._patience.spent(held) if counted else ""
-        if spent:
-            self._give_up(held.unit, held.attempt, spent)
+        if counted and self._patience.spent(held):
+            self._give_up_spent(held)
         else:
             self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s)
         return True
@@ -319,11 +317,17 @@ class Queue:
         del self._leases[lease.unit.id]
         return True
 
-    def _give_up(self, unit: units.Unit, attempt: int, message: str) -> None:
+    def _give_up_spent(self, held: transitions.OpenUnit) -> None:
+        passing = not self._patience.is_deadly(held)
+        self._give_up(held.unit, held.attempt, self._patience.spent(held), passing=passing)
+
+    def _give_up(
+        self, unit: units.Unit, attempt: int, message: str, *, passing: bool = False
+    ) -> None:
         if len(unit.keys) > 1:
             self._split(unit, attempt)
             return
-        if self._ledger.fail(unit.id, attempt, message):
+        if self._ledger.fail(unit.id, attempt, message, passing=passing):
             log.error("unit.failed", unit=unit.id, attempt=attempt, error=message)
         self._settle(unit, "error")
 

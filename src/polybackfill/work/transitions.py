@@ -74,7 +74,9 @@ class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedUnit(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit that ended in error, with the message."""
+    """A unit that ended in error, with the message. `passing`: its attempts were used up by trouble
+    of the kind that passes, so a later run may try again.
+    """
 
     seq: int
     unit: units.Unit
@@ -82,6 +84,7 @@ class FailedUnit(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     counts: Counts
     at: str
+    passing: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,11 +160,18 @@ class Finish(Transition, frozen=True, kw_only=True, tag="finish"):
 
 
 class Fail(Transition, frozen=True, kw_only=True, tag="fail"):
-    """The unit ended in error."""
+    """The unit ended in error; `passing`: by trouble of the kind that passes."""
 
     id: str
     attempt: int
     error: str
+    passing: bool = False
+
+
+class Reopen(Transition, frozen=True, kw_only=True, tag="reopen"):
+    """A unit in error is as if never seen, but for the number of its attempts."""
+
+    id: str
 
 
 class Split(Transition, frozen=True, kw_only=True, tag="split"):
@@ -186,6 +196,16 @@ class PlanSynced(Transition, frozen=True, kw_only=True, tag="plan_synced"):
 
 
 AnyTransition = (
-    Begin | Advance | Restart | GiveBack | Interrupted | Finish | Fail | Split | Forget | PlanSynced
+    Begin
+    | Advance
+    | Restart
+    | GiveBack
+    | Interrupted
+    | Finish
+    | Fail
+    | Reopen
+    | Split
+    | Forget
+    | PlanSynced
 )
 End = Receipt | FailedUnit

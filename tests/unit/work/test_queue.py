@@ -285,6 +285,7 @@ async def test_attempts_end_in_error_with_the_last_message(
     assert await lined_up.take("w") is None
     (failed,) = book.failed_units()
     assert failed.error == "3 attempts failed, the last: reset 2"
+    assert failed.passing, "what passes may be tried again another night"
     assert lined_up.stats()["error"] == 1
 
 
@@ -318,7 +319,9 @@ async def test_a_permanent_refusal_of_a_batch_is_narrowed_down_to_its_key(
             lined_up.fail(lease, "400 bad key")
         else:
             lined_up.finish(lease)
-    assert [failed.unit.keys for failed in book.failed_units()] == [("c",)]
+    assert [(failed.unit.keys, failed.passing) for failed in book.failed_units()] == [
+        (("c",), False)
+    ]
     assert all(book.is_done(units.WALLETS, key) for key in ("a", "b", "d"))
     assert lined_up.stats()["done"] == 3
     assert lined_up.stats()["error"] == 1
