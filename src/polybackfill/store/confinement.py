@@ -40,16 +40,24 @@ _FIXED = (
     "rename_files_after_processing", "s3_base", "select", "sort", "url_base",
 )  # fmt: skip
 
-# Each thread of the engine keeps three files of /proc open, so idle ones are not kept by the
-# hundred, as by default.
+# Each thread of the engine keeps three files of /proc open: 10,000 may run by default, of which a
+# thousand stay when they are idle. Its caches may take gigabytes by default; the marks of a billion
+# rows need 40 MB.
 _CONFIG = """<clickhouse>
   <users_config>{users}</users_config>
   <user_files_path>{none}/</user_files_path>
   <user_scripts_path>{none}/</user_scripts_path>
   <format_schema_path>{none}/</format_schema_path>
   <custom_local_disks_base_directory>{none}/</custom_local_disks_base_directory>
+  <max_thread_pool_size>400</max_thread_pool_size>
   <max_thread_pool_free_size>32</max_thread_pool_free_size>
+  <max_io_thread_pool_size>32</max_io_thread_pool_size>
   <max_io_thread_pool_free_size>8</max_io_thread_pool_free_size>
+  <mark_cache_size>268435456</mark_cache_size>
+  <index_mark_cache_size>67108864</index_mark_cache_size>
+  <primary_index_cache_size>134217728</primary_index_cache_size>
+  <query_condition_cache_size>33554432</query_condition_cache_size>
+  <compiled_expression_cache_size>33554432</compiled_expression_cache_size>
 </clickhouse>
 """
 _USERS = """<clickhouse>
