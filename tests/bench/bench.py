@@ -5,13 +5,13 @@
 Without words all parts but the last two. `whole`: processor and rows a second of a run without
 limits, bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts
 into a table of 20 million rows. `durable`: what syncing every acknowledged row costs. `limits`: use
-of the published limits, and of limits that change. `side`: all parts of a run side by side at the
-published limits. `estimate`: the plan with hours over the whole exchange. `proof`: the checks of
-five million trades. `markets`: the lists of a million markets. `headline`: the seed's jobs at the
-published limits, half an hour; one of them alone is `headline-markets`, `headline-positions`,
-`headline-lookups` or `headline-wallets`. `eta`: the time left that runs tell, beside the truth.
-`soak --minutes 30`: memory, open files and logs of a run under faults. Exit 1 when a target
-is missed.
+of the published limits, and of limits that change. `shares`: two runs that share them. `side`: all
+parts of a run side by side at the published limits. `estimate`: the plan with hours over the whole
+exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
+`headline`: the seed's jobs at the published limits, half an hour; one of them alone is
+`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta`: the time
+left that runs tell, beside the truth. `soak --minutes 30`: memory, open files and logs of a run
+under faults. Exit 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "grown": lambda: bench_grown.inserts(existing=20_000_000),
     "durable": bench_durable.durable,
     "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
+    "shares": lambda: bench_budgets.shares(seconds=60.0),
     "side": lambda: bench_side.all_parts(seconds=60.0),
     "estimate": lambda: bench_estimate.plan(conditions=1_500_000, wallets=1_000_000),
     "proof": lambda: bench_proof.proof(trades=5_000_000, shared=0.1),

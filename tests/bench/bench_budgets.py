@@ -4,8 +4,10 @@ when they change without a word.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ ROUTES = {"activity": 200, "trades": 300}
 # for nearly as long counted its own delay.
 EXACT_MS = 150.0
 TRIES = 3
+SHARES = (0.7, 0.3)
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,42 @@ def plan_of_many_requests(ground: harness.Ground, sandbox: harness.Sandbox) -> N
     ground.run("plan", "build", "--from", str(file)).expect(0)
 
 
+def _sandbox() -> AbstractContextManager[harness.Sandbox]:
+    return harness.sandbox(trades=120_000, wallets=2_600, markets=3_800, latency_ms=LATENCY_MS)
+
+
+def shares(seconds: float) -> list[Figure]:
+    """Use of the published limits by two runs that share them, each with a store of its own."""
+    with contextlib.ExitStack() as stack:
+        sandbox = stack.enter_context(_sandbox())
+        grounds = []
+        for share in SHARES:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+            ground = stack.enter_context(bench_whole.as_shipped(folder, sandbox))
+            ground.set(limits="{}", share=share)
+            plan_of_many_requests(ground, sandbox)
+            grounds.append(ground)
+        sandbox.ask("limits", {"factor": 1.0})
+        sandbox.reset()
+        daemons = [ground.start("run", "conditions", "wallets") for ground in grounds]
+        harness.until(lambda: sandbox.requests() > 0, "a request", 60.0)
+        wait_s(2 * WARM_UP_S, daemons[0])
+        meter = Meter(sandbox, daemons[0])
+        with figures.noise() as noise:
+            before, after = meter.span(seconds)
+        counted = meter.figures()
+        running = [daemon.running for daemon in daemons]
+        for daemon in daemons:
+            daemon.kill()
+    assert all(running), "a daemon ran out of work"
+    return [*_published(before, after), *counted, *_noise(noise)]
+
+
 def whole_daemon(seconds: float) -> list[Figure]:
     """Use of the published limits over `seconds`, then of half of them."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        harness.sandbox(
-            trades=120_000, wallets=2_600, markets=3_800, latency_ms=LATENCY_MS
-        ) as sandbox,
+        _sandbox() as sandbox,
         bench_whole.as_shipped(folder, sandbox) as ground,
         bench_whole.held_store(ground),
     ):
