@@ -10,14 +10,24 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from polybackfill.sandbox import genesis, list_truth, options, positions, rows, truth, universe
+from polybackfill.sandbox import (
+    genesis,
+    list_truth,
+    official,
+    options,
+    positions,
+    rows,
+    truth,
+    universe,
+)
 
 YEAR = 365 * 86_400
 PRINT_TRUTH = (
     "import json\n"
-    "from polybackfill.sandbox import genesis, list_truth, options, positions, truth\n"
+    "from polybackfill.sandbox import genesis, list_truth, official, options, positions, truth\n"
     "world = genesis.build(options.SandboxOptions(seed=5, trades=9_000))\n"
-    "held = truth.Truth(world, positions.Positions(world, 5))\n"
+    "held = positions.Positions(world, 5)\n"
+    "held = truth.Truth(world, held, official.Official(world, held, lambda: world.now))\n"
     "print(json.dumps(held.everything(world.now)))\n"
 )
 
@@ -27,7 +37,9 @@ def world_of(**asked: int) -> universe.Universe:
 
 
 def truth_of(world: universe.Universe) -> dict[str, object]:
-    return truth.Truth(world, positions.Positions(world, 1)).everything(world.now)
+    held = positions.Positions(world, 1)
+    said = official.Official(world, held, lambda: world.now)
+    return truth.Truth(world, held, said).everything(world.now)
 
 
 def wallet_rows(world: universe.Universe, name: str) -> rows.SmallInts:

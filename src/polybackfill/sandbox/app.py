@@ -25,6 +25,7 @@ from polybackfill.sandbox import (
     gamma,
     genesis,
     minting,
+    official,
     options,
     positions,
     query,
@@ -81,7 +82,8 @@ def build(asked: options.SandboxOptions) -> web.Application:
     counted, table = stats.Stats(), routes.Routes()
     if asked.faults is not None:
         _read_faults(rules, Path(asked.faults))
-    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held)
+    said = official.Official(world, held, now)
+    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held, said)
     _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
     table.add(
         "/public-search",
@@ -92,7 +94,8 @@ def build(asked: options.SandboxOptions) -> web.Application:
     app = web.Application()
     app[WORLD] = world
     app.cleanup_ctx.append(partial(_watched, counted))
-    switches = control.Control(world, now, truth.Truth(world, held), limits, rules, counted, front)
+    known = truth.Truth(world, held, said)
+    switches = control.Control(world, now, known, said, limits, rules, counted, front)
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
@@ -178,7 +181,10 @@ def _read_faults(rules: faults.Faults, path: Path) -> None:
 
 
 def _add_data_routes(
-    table: routes.Routes, api: data_api.DataApi, held: positions.Positions
+    table: routes.Routes,
+    api: data_api.DataApi,
+    held: positions.Positions,
+    said: official.Official,
 ) -> None:
     answers: dict[str, Callable[[query.Query], replies.Reply]] = {
         "trades": api.trades,
@@ -187,6 +193,8 @@ def _add_data_routes(
         "resolutions": api.resolutions,
         "user-volume": api.user_volume,
         "live-volume": api.live_volume,
+        "user-stats": said.stats,
+        "user-pnl": said.curve,
         "status": api.status,
     }
     for name, answer in answers.items():
@@ -215,7 +223,8 @@ def _add_gamma_routes(table: routes.Routes, api: gamma.Gamma) -> None:
 def _add_clob_routes(table: routes.Routes, api: clob.Clob) -> None:
     budgets = ("all", "clob")
     table.add("/markets", routes.Route("clob-markets", "clob", budgets, api.markets))
-    table.add("/markets/", routes.Route("clob-market", "clob", budgets, api.market))
+    for path in ("/markets/", "/clob-markets/"):
+        table.add(path, routes.Route("clob-market", "clob", budgets, api.market))
 
 
 def _parsed(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from polybackfill.sandbox import tokens
 
 Json = dict[str, object]
+NO_ROW = ""  # a `resolution_status`
 
 
 @dataclass(slots=True)
@@ -19,7 +20,9 @@ class Market:
 
     `listed`: shown by the Gamma lists; an unlisted one answers on its slug alone. `token_ids`: None
     for those that follow from the condition. `said_by_gamma`, `said_by_clob`: payouts these lists
-    show where they contradict the resolution.
+    show where they contradict the resolution. `fee_subject`: see `fees`. `neg_risk_market_id`:
+    shared by the markets of a negative-risk event, "" for none. `resolution_status`: what
+    `/v2/resolutions` says instead of the truth; "" where it has no row of the market.
     """
 
     id: int
@@ -47,6 +50,9 @@ class Market:
     uma_status: str = ""
     volume: float = 0.0
     liquidity: float = 0.0
+    fee_subject: int = 0
+    neg_risk_market_id: str = ""
+    resolution_status: str | None = None
     said_by_gamma: tuple[int, ...] | None = None
     said_by_clob: tuple[int, ...] | None = None
 

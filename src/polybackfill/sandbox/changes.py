@@ -40,7 +40,9 @@ class Changes:
         elif rule.kind == "market_appears":
             self._world.lists.show(self._market(rule))
         else:
-            portfolio.move(self._positions.book, self._wallet(rule), self._now())
+            wallet = self._wallet(rule)
+            portfolio.move(self._positions.book, wallet, self._now())
+            self._positions.transferred.add(wallet)
 
     def _close(self, rule: faults.Rule) -> None:
         lists, place = self._world.lists, self._market(rule)

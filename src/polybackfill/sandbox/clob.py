@@ -67,7 +67,7 @@ class Clob:
             "taker_base_fee": 0,
             "notifications_enabled": True,
             "neg_risk": market.neg_risk,
-            "neg_risk_market_id": "",
+            "neg_risk_market_id": market.neg_risk_market_id,
             "neg_risk_request_id": "",
             "icon": market.icon,
             "image": market.icon,
@@ -89,10 +89,12 @@ def _tokens(market: catalog.Market) -> list[catalog.Json]:
     """Token ids, labels and winner; an unprepared market has empty ids."""
     ids = market.tokens or ("",) * len(market.outcomes)
     payouts = market.clob_payouts
+    quotes = listings.outcome_prices(market) if market.body is None else ()
     listed: list[catalog.Json] = []
     for place, (token, label) in enumerate(zip(ids, market.outcomes, strict=False)):
         payout = payouts[place] if place < len(payouts) else None
-        price = 0.5 if payout is None else payout / 1e6
+        quote = float(quotes[place]) if place < len(quotes) else 0.5
+        price = quote if payout is None else payout / 1e6
         row: catalog.Json = {"token_id": token, "outcome": label, "price": price}
         row["winner"] = payout == 1_000_000
         listed.append(row)

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from polybackfill.sandbox import edge, exports, faults, stats, throttle, truth, universe
+from polybackfill.sandbox import (
+    edge,
+    exports,
+    faults,
+    official,
+    profit_lines,
+    stats,
+    throttle,
+    truth,
+    universe,
+)
 
 PREFIX = "/_sandbox"
 DEFAULT_TOP = 100
@@ -22,6 +32,7 @@ class Control:
     world: universe.Universe
     now: Callable[[], int]
     truth: truth.Truth
+    official: official.Official
     throttle: throttle.Throttle
     faults: faults.Faults
     stats: stats.Stats
@@ -41,6 +52,9 @@ class Control:
         router.add_get(f"{PREFIX}/universe", self.describe)
         router.add_get(f"{PREFIX}/ledger", self.ledger)
         router.add_get(f"{PREFIX}/markets", self.markets)
+        router.add_get(f"{PREFIX}/profit", self.profit)
+        router.add_get(f"{PREFIX}/profit/markets", self.profit_by_market)
+        router.add_post(f"{PREFIX}/official", self.change_official)
 
     async def whole_truth(self, _request: web.Request) -> web.Response:
         """GET truth: everything reachable. Hashing a million rows takes seconds, hence a thread."""
@@ -108,16 +122,39 @@ class Control:
         kind = request.query.get("type", "TRADE")
         if kind not in {"TRADE", "all"}:
             raise _bad_request("type must be TRADE or all")
-        wallet = request.query.get("wallet")
-        number = None
-        if wallet is not None:
-            number = self.world.wallet_number.get(truth.with_0x(wallet), -1)
+        number = self._asked_wallet(request)
         chosen = exports.chosen_rows(self.world, number, trades_only=kind == "TRADE")
         return await _stream(request, exports.ledger(self.world, chosen))
 
     async def markets(self, request: web.Request) -> web.StreamResponse:
         """GET markets: all markets with event, tags and payouts as NDJSON."""
         return await _stream(request, exports.markets(self.world.lists))
+
+    async def profit(self, request: web.Request) -> web.StreamResponse:
+        """GET profit?wallet=: what every wallet earned, as NDJSON."""
+        books = await asyncio.to_thread(lambda: self.official.books)
+        wallet = self._asked_wallet(request)
+        return await _stream(
+            request, profit_lines.wallets(self.world, books, self.official, wallet)
+        )
+
+    async def profit_by_market(self, request: web.Request) -> web.StreamResponse:
+        """GET profit/markets?wallet=: the same by wallet and market, with what is held."""
+        books = await asyncio.to_thread(lambda: self.official.books)
+        wallet = self._asked_wallet(request)
+        return await _stream(request, profit_lines.markets(self.world, books, wallet))
+
+    async def change_official(self, request: web.Request) -> web.Response:
+        """POST official {"wallet": "0x...", "usd": 2}: add USD to what the wallet's official figure
+        says; the truth stays."""
+        asked = await _body(request)
+        if not isinstance(asked, dict) or not isinstance(asked.get("usd"), (int, float)):
+            raise _bad_request("official must be {wallet, usd}, usd a number")
+        try:
+            self.official.change(truth.with_0x(str(asked.get("wallet"))), float(asked["usd"]))
+        except KeyError as unknown:
+            raise _bad_request(f"official: unknown wallet {unknown}") from unknown
+        return _json({"changed": len(self.official.changed)})
 
     async def describe(self, _request: web.Request) -> web.Response:
         """GET universe: its size, its present, and the names of what was made on purpose."""
@@ -135,6 +172,11 @@ class Control:
                 "special": dict(world.special),
             }
         )
+
+    def _asked_wallet(self, request: web.Request) -> int | None:
+        """The number of `?wallet=`, -1 for an unknown one, None for all."""
+        wallet = request.query.get("wallet")
+        return None if wallet is None else self.world.wallet_number.get(truth.with_0x(wallet), -1)
 
     def _ranking(self, request: web.Request, kind: str) -> list[dict[str, object]]:
         top = request.query.get("top", str(DEFAULT_TOP))

@@ -12,6 +12,7 @@ import orjson
 from polybackfill.sandbox import catalog, cursors, feeds, options, query, replies, rows, universe
 
 DAY = 86_400
+_PADDED = 66  # 0x and 64 digits
 
 
 class DataApi:
@@ -74,7 +75,10 @@ class DataApi:
             raise replies.refused("provide exactly one of question_id, condition, event_id")
         lists = self._world.lists
         if given == ["condition"]:
-            places = [lists.by_condition.get(condition) for condition in asked.conditions()]
+            conditions = asked.conditions()
+            if any(len(condition) < _PADDED for condition in conditions):
+                raise replies.refused("invalid resolution condition id", parameter="condition")
+            places = [lists.by_condition.get(condition) for condition in conditions]
         elif given == ["event_id"]:
             events = [lists.event_by_id.get(event) for event in asked.events()]
             members = [lists.events[place].market_ids for place in events if place is not None]
@@ -82,7 +86,7 @@ class DataApi:
         else:
             places = [self._question_places.get(asked.text("question_id") or "")]
         found = [lists.markets[place] for place in sorted({p for p in places if p is not None})]
-        known = [market for market in found if market.condition_id]
+        known = [m for m in found if m.condition_id and m.resolution_status != catalog.NO_ROW]
         return replies.as_json({"data": [_resolution(market) for market in known]})
 
     @cached_property
@@ -110,8 +114,9 @@ class DataApi:
         return replies.as_json({"data": totals})
 
     def live_volume(self, asked: query.Query) -> replies.Reply:
-        """GET /v2/live-volume: shares of all fills, each counted once, by condition of an event."""
-        wanted = asked.events()
+        """GET /v2/live-volume: shares of all fills, each counted once, by condition of up to 20
+        events; ids that are no numbers are passed over unless all are."""
+        wanted = asked.readable_events()
         if not wanted:
             raise replies.refused(
                 "required query param 'event_id' not provided", parameter="event_id"
@@ -122,7 +127,7 @@ class DataApi:
         ]
         markets = [lists.market(number) for event in events for number in event.market_ids]
         listed = [
-            {"condition_id": market.condition_id, "taker_volume": market.volume}
+            {"condition_id": market.condition_id, "taker_volume": round(market.volume, 6)}
             for market in markets
             if market.condition_id
         ]
@@ -230,9 +235,15 @@ def _side(asked: query.Query) -> int | None:
     return None if side is None else rows.SIDES.index(side)
 
 
+def _status(market: catalog.Market) -> str:
+    if market.payouts:
+        return "resolved"
+    return "proposed" if market.closed else "active"
+
+
 def _resolution(market: catalog.Market) -> dict[str, object]:
     """One row of /v2/resolutions, settled or still open."""
-    is_settled = bool(market.payouts)
+    is_settled = market.resolution_status is None and bool(market.payouts)
     moment = market.closed_at if is_settled else market.created
     stamp = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     is_question = market.id % 3 == 0
@@ -241,11 +252,11 @@ def _resolution(market: catalog.Market) -> dict[str, object]:
     return {
         "question_id": market.question_id if is_question else None,
         "condition_id": market.condition_id,
-        "status": "resolved" if is_settled else ("proposed" if market.closed else "active"),
+        "status": market.resolution_status or _status(market),
         "extended_review": False,
         "expected_settlement_time": None,
         "settlement_time_basis": None,
-        "was_disputed": False,
+        "was_disputed": market.resolution_status == "disputed",
         "new_version_q": False,
         "proposed_price": price if is_question else None,
         "reproposed_price": "69" if is_question else None,
@@ -254,7 +265,7 @@ def _resolution(market: catalog.Market) -> dict[str, object]:
         "log_index": str(market.id % 900) if is_settled else "",
         "last_update_timestamp": str(moment) if is_question else stamp,
         "market_type": "INCREMENTAL_NEGRISK" if market.neg_risk else "BINARY",
-        "payouts": market.shown_payouts,
+        "payouts": market.shown_payouts if is_settled else None,
         "resolution_source": "reported" if is_settled else None,
         "reporter": ("UMA_OO" if is_question else "CHAINLINK") if is_settled else None,
         "was_arbitrated": False if is_settled else None,

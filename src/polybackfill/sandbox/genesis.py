@@ -12,6 +12,7 @@ import numpy as np
 
 from polybackfill.sandbox import (
     catalog,
+    fees,
     fragments,
     holdings,
     lifecycle,
@@ -97,8 +98,8 @@ def _build(
     layout = _Layout.of(len(tables.tokens), len(tables.conditions))
     rng = np.random.default_rng(seed)
     ground = _Ground(rng, crowd, scene, traded, venue, tables, layout)
-    parts, transactions = _parts(ground, trades)
-    columns = rows.assemble(parts)
+    parts = _parts(ground, trades)
+    columns = rows.assemble(parts.blocks)
     _mark_variants(ground, columns)
     _mark_late(rng, columns, late_rows)
     volumes = universe.taker_volumes(columns, len(tables.conditions))
@@ -106,7 +107,7 @@ def _build(
         market.volume = float(volumes[number])
     shown, columns.display[:] = np.unique(columns.display, return_inverse=True)
     displays = _Displays(scene, traded, tables, layout).of(shown.tolist())
-    tx_hex = rng.bytes(32 * transactions).hex().encode()
+    tx_hex = rng.bytes(32 * parts.transactions).hex().encode()
     return universe.Universe(
         now=now,
         table=columns,
@@ -116,6 +117,7 @@ def _build(
         lists=markets.finish(scene),
         special=_special_names(crowd, scene),
         contracts=frozenset(crowd.contracts),
+        effects=parts.effects,
     )
 
 
@@ -268,8 +270,16 @@ def _display(
     )
 
 
-def _parts(ground: _Ground, trades: int) -> tuple[list[trading.Columns], int]:
-    """All rows in unsorted blocks, and how many transactions they use."""
+@dataclass(frozen=True, repr=False)
+class _Parts:
+    """All rows in unsorted blocks, how many transactions they use, and what these moved unsaid."""
+
+    blocks: list[trading.Columns]
+    transactions: int
+    effects: dict[int, universe.Effect]
+
+
+def _parts(ground: _Ground, trades: int) -> _Parts:
     rng, crowd, venue, now = ground.rng, ground.crowd, ground.venue, ground.scene.now
     place_of = {market.id: place for place, market in enumerate(ground.traded)}
     named = {name: place_of[i] for name, i in ground.scene.special.items() if i in place_of}
@@ -290,7 +300,11 @@ def _parts(ground: _Ground, trades: int) -> tuple[list[trading.Columns], int]:
     numbered = enumerate(ground.tables.token_condition.tolist())
     combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
     lifecycle.write_combos(writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now)
-    return [fills, writer.columns()], writer.first_tx + writer.txs
+    blocks = [fills, writer.columns()]
+    subjects = np.array([market.fee_subject for market in ground.traded])
+    for block in blocks:
+        fees.fill_in(block, subjects)
+    return _Parts(blocks, writer.first_tx + writer.txs, writer.effects)
 
 
 def _joined(*blocks: trading.Columns) -> trading.Columns:
@@ -298,6 +312,9 @@ def _joined(*blocks: trading.Columns) -> trading.Columns:
 
 
 def _balances(fills: trading.Columns) -> holdings.Balances:
+    """What the listed fills leave: dust is in no feed, so it is nobody's to split or redeem."""
+    listed = fills["micro"] >= rows.DUST_MICRO
+    fills = {name: column[listed] for name, column in fills.items()}
     return holdings.from_trades(
         wallet=fills["wallet"],
         token=fills["token"],

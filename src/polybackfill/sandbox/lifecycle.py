@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polybackfill.sandbox import holdings, people, rows, trading
+from polybackfill.sandbox import holdings, people, rows, trading, universe
 
 DAY = 86_400
 
 # REDEEM rows carry one row per outcome, with its token, since this day (live, August 2026).
 REDEEM_PER_OUTCOME_SINCE = 1_786_320_000
+# Rows of September 2026 list losing tokens too, with their size and usdc 0 (live).
+LOSERS_LISTED_SINCE = 1_788_220_800
 
 _CREDITS = (
     ("REWARD", 0.34),
@@ -43,13 +45,15 @@ class Settlement:
 @dataclass
 class Writer:
     """Collects rows that are no trades. `tokenless`: display number of a condition without
-    outcome; `blank`: display of a row about no market at all."""
+    outcome; `blank`: display of a row about no market at all; `effects`: what was moved by the
+    transactions whose rows do not say it."""
 
     first_tx: int
     tokenless: int
     blank: int
     txs: int = 0
     written: list[tuple[float, ...]] = field(default_factory=list)
+    effects: dict[int, universe.Effect] = field(default_factory=dict)
 
     def add(
         self,
@@ -199,8 +203,10 @@ def _merges(writer: Writer, end: _End) -> None:
 
 
 def _conversions(writer: Writer, end: _End) -> None:
-    """A few holders of No in an open neg-risk event turn it into Yes of all the rivals."""
+    """A few holders of No in an open neg-risk event turn it into Yes of all the rivals: one No is
+    worth as much as these together, so no money moves."""
     pairs, since = end.pairs, end.settlement.since
+    group_of = {number: group for group in end.settlement.rivals for number in group}
     open_groups = [g for g in end.settlement.rivals if not any(since[rival] for rival in g)]
     open_rivals = [number for group in open_groups for number in group]
     possible = np.isin(pairs.condition, open_rivals) & (pairs.held[:, 1] > 5_000_000)
@@ -210,14 +216,16 @@ def _conversions(writer: Writer, end: _End) -> None:
         ts = min(int(pairs.last_ts[place]) + 90, end.now - 10)
         micro = int(pairs.held[place, 1]) // 2
         condition = int(pairs.condition[place])
-        writer.add("CONVERSION", ts, int(pairs.wallet[place]), micro, condition=condition)
+        wallet = int(pairs.wallet[place])
+        tx = writer.add("CONVERSION", ts, wallet, micro, condition=condition, payout=0)
+        tokens = end.venue.tokens
+        gained = [(int(tokens[r, 0]), micro, 0.0) for r in group_of[condition] if r != condition]
+        writer.effects[tx] = ((int(tokens[condition, 1]), -micro, 0.0), *gained)
 
 
 def _redemptions(writer: Writer, end: _End) -> None:
-    """Winners redeem within three days: per outcome since August 2026, combined before.
-
-    A loser's redemption has size 0 and v2 drops such rows, so it leaves no trace here.
-    """
+    """Winners redeem within three days: per outcome since August 2026, combined before. On chain
+    the losing tokens go with them; rows of size 0, which v2 drops, leave no trace here."""
     pairs = end.pairs
     since = end.settlement.since[pairs.condition]
     payouts = end.settlement.payouts[pairs.condition]
@@ -228,39 +236,50 @@ def _redemptions(writer: Writer, end: _End) -> None:
     threshold = min(REDEEM_PER_OUTCOME_SINCE, end.now - 60 * DAY)
     for place in np.flatnonzero(chosen & (ts < threshold)).tolist():
         _redeem_combined(writer, end, place, int(ts[place]))
+    listed = min(LOSERS_LISTED_SINCE, end.now - 45 * DAY)
     for place in np.flatnonzero(chosen & (ts >= threshold)).tolist():
-        _redeem_per_outcome(writer, end, place, int(ts[place]))
+        _redeem_per_outcome(writer, end, place, int(ts[place]), losers=int(ts[place]) >= listed)
+    # A generator of its own: the draws of everything else stay what they were.
+    vain = end.rng.spawn(1)[0].random(len(pairs)) < 0.1
+    vain &= end.free & ~winning & in_time & (pairs.held > 0).any(axis=1) & (ts >= listed)
+    for place in np.flatnonzero(vain).tolist():
+        _redeem_per_outcome(writer, end, place, int(ts[place]), losers=True)
 
 
-def _winners(end: _End, place: int) -> list[tuple[int, int, int]]:
-    """(outcome, micro-shares, payout in micro-USDC a share) of what is worth redeeming."""
+def _holdings(end: _End, place: int) -> list[tuple[int, int, int]]:
+    """(token, micro-shares, payout in micro-USDC a share) of what is held."""
+    condition = int(end.pairs.condition[place])
     held = end.pairs.held[place].tolist()
-    payouts = end.settlement.payouts[end.pairs.condition[place]].tolist()
-    both = zip(range(len(held)), held, payouts, strict=True)
-    return [(outcome, micro, payout) for outcome, micro, payout in both if micro > 0 < payout]
+    payouts = end.settlement.payouts[condition].tolist()
+    tokens = end.venue.tokens[condition].tolist()
+    return [(t, m, p) for t, m, p in zip(tokens, held, payouts, strict=True) if m > 0]
+
+
+def _effect(held: Sequence[tuple[int, int, int]]) -> universe.Effect:
+    return tuple((token, -micro, payout / 1e6) for token, micro, payout in held)
 
 
 def _redeem_combined(writer: Writer, end: _End, place: int, ts: int) -> None:
-    worth = sum(micro * payout // 1_000_000 for _, micro, payout in _winners(end, place))
+    held = _holdings(end, place)
+    worth = sum(micro * payout // 1_000_000 for _, micro, payout in held)
     if worth:
         wallet, condition = int(end.pairs.wallet[place]), int(end.pairs.condition[place])
-        writer.add("REDEEM", ts, wallet, worth, condition=condition)
+        tx = writer.add("REDEEM", ts, wallet, worth, condition=condition)
+        writer.effects[tx] = _effect(held)
 
 
-def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int) -> None:
+def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int, *, losers: bool) -> None:
+    """A row for each winner, and for each loser too when these are listed."""
     wallet, condition = int(end.pairs.wallet[place]), int(end.pairs.condition[place])
+    held = _holdings(end, place)
     tx: int | None = None
-    for outcome, micro, payout in _winners(end, place):
-        tx = writer.add(
-            "REDEEM",
-            ts,
-            wallet,
-            micro,
-            condition=condition,
-            token=int(end.venue.tokens[condition, outcome]),
-            payout=payout,
-            tx=tx,
-        )
+    for token, micro, payout in held:
+        if payout > 0 or losers:
+            tx = writer.add(
+                "REDEEM", ts, wallet, micro, condition=condition, token=token, payout=payout, tx=tx
+            )
+    if tx is not None:
+        writer.effects[tx] = _effect(held)
 
 
 def write_credits(

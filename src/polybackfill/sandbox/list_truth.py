@@ -55,7 +55,9 @@ def resolutions(lists: catalog.Catalog, asked: Collection[str] | None) -> dict[s
         if asked is None or condition in asked
     ]
     found = digests.summary(
-        f"{market.condition_id[2:]}|{_payouts(market)}" for market in chosen if market.payouts
+        f"{market.condition_id[2:]}|{_payouts(market)}"
+        for market in chosen
+        if market.payouts and market.resolution_status is None
     )
     differing = [market.condition_id for market in chosen if disagrees(market)]
     return {**found.report(), "disagreements": sorted(differing)}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from polybackfill.sandbox import catalog
+from polybackfill.sandbox import catalog, fees
 
 
 def rfc3339(epoch_s: int) -> str:
@@ -111,7 +111,7 @@ def _numbers(market: catalog.Market) -> catalog.Json:
         "bestAsk": 0.51,
         "lastTradePrice": 0.5,
         "spread": 0.02,
-        "feesEnabled": market.id % 3 == 0,
+        **fees.shown(market.fee_subject, market.closed_at),
     }
 
 
@@ -126,7 +126,7 @@ def _states(market: catalog.Market) -> catalog.Json:
         "enableOrderBook": True,
         "acceptingOrders": not market.closed,
         "negRisk": market.neg_risk,
-        "negRiskMarketID": "",
+        "negRiskMarketID": market.neg_risk_market_id,
         "negRiskRequestID": "",
         "umaResolutionStatus": market.uma_status if market.id % 2 else market.uma_status or None,
         "umaResolutionStatuses": "[]",
@@ -190,6 +190,7 @@ def event_body(event: catalog.Event, members: Sequence[catalog.Market]) -> catal
         "commentCount": event.id % 60,
         "negRisk": neg_risk,
         "enableNegRisk": neg_risk,
+        "negRiskMarketID": members[0].neg_risk_market_id,
         "version": event.version,
     }
     if event.end:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from polybackfill.sandbox import catalog, listings, tokens, wording
+from polybackfill.sandbox import catalog, fees, listings, tokens, wording
 
 # UMA CTF adapter and neg-risk adapter on Polygon, the oracles behind real condition ids.
 UMA_ORACLE = "0x6a9d222616c90fca5754cd1333cfd9b7fb6a4f74"
@@ -195,6 +195,7 @@ def new_event(
     for market in members:
         market.event_ids = (event_id,)
         market.tags = tag_ids if market.id % 3 else ()
+        market.fee_subject = fees.subject(tags)
     scene.events.append(
         catalog.Event(
             id=event_id,
@@ -259,6 +260,13 @@ def _add_match(scene: Scene, _room: int) -> None:
     new_event(scene, market.question, [market], tags=scene.rng.choice(wording.MATCH_TAGS))
 
 
+def share_neg_risk_id(members: Sequence[catalog.Market]) -> None:
+    """Give the markets of a negative-risk event their common id, whose last byte is zero."""
+    common = tokens.keccak256(f"negative risk {members[0].condition_id}".encode()).hex()
+    for market in members:
+        market.neg_risk_market_id = f"0x{common[:62]}00"
+
+
 def _add_neg_risk(scene: Scene, size: int) -> None:
     title = f"Who wins {scene.rng.choice(wording.PLACES)} {scene.rng.randint(2026, 2029)}?"
     first = _moment(scene)
@@ -271,5 +279,6 @@ def _add_neg_risk(scene: Scene, size: int) -> None:
         place(scene, market, first, last)
         if market.closed:
             market.payouts = WON_FIRST if rank == 0 else WON_SECOND
+    share_neg_risk_id(members)
     scene.neg_risk_groups.append(tuple(market.id for market in members))
     new_event(scene, title, members, tags=wording.ELECTION_TAGS)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from polybackfill.sandbox import holdings, rows, universe
+from polybackfill.sandbox import holdings, moves, rows, universe
 
 DUST_SHARES = 0.1  # Data API v2, /v2/positions: the default floor
-_SPLIT_PRICE = 0.5  # a split pays one USD for a pair
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,39 +33,37 @@ class Book:
 
 def book(world: universe.Universe) -> Book:
     """All positions of a universe; a quarter second of work for a million rows."""
-    moves = _moves(world)
-    balances = holdings.from_trades(**moves)
-    tables = world.tables
-    condition = tables.token_condition[balances.token].astype(np.int64)
-    keys = balances.wallet * len(tables.conditions) + condition
-    redeemed_keys, redeemed_at = _redemptions(world)
-    place = np.clip(np.searchsorted(redeemed_keys, keys), 0, max(len(redeemed_keys) - 1, 0))
-    redeemed = np.zeros(len(keys), dtype=np.bool_)
-    if len(redeemed_keys):
-        redeemed = redeemed_keys[place] == keys
-    held = np.where(redeemed, 0, np.maximum(balances.net, 0)) / 1e6
+    changes = moves.all_moves(world)
+    balances = holdings.from_trades(
+        wallet=changes.wallet,
+        token=changes.token,
+        ts=changes.ts,
+        buying=changes.buying,
+        micro=changes.micro,
+        price=changes.price,
+    )
+    held = np.maximum(balances.net, 0) / 1e6
     bought, sold = balances.bought / 1e6, balances.sold / 1e6
     average = np.divide(balances.cost, bought, out=np.zeros_like(bought), where=bought > 0)
-    price, settled, hidden, archived = _markets(world, balances.token)
-    paid_out = np.where(redeemed, np.maximum(balances.net, 0) / 1e6 * (price - average), 0.0)
-    last_at = balances.last_ts.copy()
-    if len(redeemed_keys):
-        last_at = np.where(redeemed, np.maximum(last_at, redeemed_at[place]), last_at)
-    owners = np.bincount(np.unique(keys, return_inverse=True)[1], weights=held > 0)
+    prices = markets(world, balances.token)
+    condition = world.tables.token_condition[balances.token].astype(np.int64)
+    place = np.unique(
+        balances.wallet * len(world.tables.conditions) + condition, return_inverse=True
+    )[1]
     return Book(
         wallet=balances.wallet,
         token=balances.token,
         size=held,
         bought=bought,
         average=average,
-        price=price,
-        realized=balances.proceeds - average * sold + paid_out,
-        settled=settled,
-        paired=(owners[np.unique(keys, return_inverse=True)[1]] > 1) & (held > 0),
-        hidden=hidden,
-        archived=archived,
+        price=prices.price[balances.token],
+        realized=balances.proceeds - average * sold,
+        settled=prices.settled[balances.token],
+        paired=(np.bincount(place, weights=held > 0)[place] > 1) & (held > 0),
+        hidden=prices.hidden[balances.token],
+        archived=prices.archived[balances.token],
         first_at=balances.first_ts,
-        last_at=last_at,
+        last_at=balances.last_ts,
     )
 
 
@@ -96,83 +93,33 @@ def move(held: Book, wallet: int, moment: int) -> None:
     held.last_at[largest] = held.last_at[least] = moment
 
 
-def _moves(world: universe.Universe) -> dict[str, np.ndarray]:
-    """Every change of a balance as a purchase or a sale, in the order of the rows."""
-    table = world.table
-    trades = np.flatnonzero(table.is_trade & table.listed)
-    numbers = [trades]
-    token = [table.token[trades]]
-    buying = [table.side[trades] == rows.BUY]
-    price = [table.price[trades]]
-    for kind, gains in (("SPLIT", True), ("MERGE", False)):
-        chosen = np.flatnonzero((table.kind == rows.KIND[kind]) & (table.condition >= 0))
-        for outcome in range(world.condition_tokens.shape[1]):
-            held = world.condition_tokens[table.condition[chosen], outcome]
-            numbers.append(chosen[held >= 0])
-            token.append(held[held >= 0])
-            buying.append(np.full(len(token[-1]), gains))
-            price.append(np.full(len(token[-1]), _SPLIT_PRICE))
-    for number, changed, gains in _conversions(world):
-        numbers.append(np.array([number]))
-        token.append(np.array([changed], dtype=np.int32))
-        buying.append(np.array([gains]))
-        price.append(np.zeros(1))
-    chosen = np.concatenate(numbers)
-    return {
-        "wallet": table.wallet[chosen],
-        "token": np.concatenate(token),
-        "ts": table.ts[chosen],
-        "buying": np.concatenate(buying),
-        "micro": table.micro[chosen],
-        "price": np.concatenate(price),
-    }
+@dataclass(frozen=True, repr=False)
+class Prices:
+    """By token number; `known` is false where no list has the market."""
+
+    price: rows.Floats
+    known: rows.Flags
+    settled: rows.Flags
+    hidden: rows.Flags
+    archived: rows.Flags
 
 
-def _conversions(world: universe.Universe) -> list[tuple[int, int, bool]]:
-    """(row, token, gained): No of the converted market is burnt, Yes of each rival appears."""
-    table, tokens = world.table, world.condition_tokens
-    changes: list[tuple[int, int, bool]] = []
-    for number in np.flatnonzero(table.kind == rows.KIND["CONVERSION"]).tolist():
-        condition = int(table.condition[number])
-        market = world.market_of(condition) if condition >= 0 else None
-        if market is None or not market.event_ids:
-            continue
-        changes.append((number, int(tokens[condition, 1]), False))
-        rivals = world.conditions_of_event[market.event_ids[0]]
-        changes += [(number, int(tokens[r, 0]), True) for r in rivals if r != condition]
-    return changes
-
-
-def _redemptions(world: universe.Universe) -> tuple[rows.Ints, rows.Ints]:
-    """Sorted keys (wallet, condition) that were redeemed, and when."""
-    table = world.table
-    chosen = np.flatnonzero((table.kind == rows.KIND["REDEEM"]) & (table.condition >= 0))
-    keys = table.wallet[chosen].astype(np.int64) * len(world.tables.conditions)
-    keys += table.condition[chosen]
-    distinct, place = np.unique(keys, return_inverse=True)
-    when = np.zeros(len(distinct), dtype=np.int64)
-    np.maximum.at(when, place, table.ts[chosen])
-    return distinct, when
-
-
-def _markets(
-    world: universe.Universe, token: rows.Ints
-) -> tuple[rows.Floats, rows.Flags, rows.Flags, rows.Flags]:
-    """Price, settled, inactive and archived, by entry."""
+def markets(world: universe.Universe, token: rows.Ints) -> Prices:
+    """What the markets of these tokens say of them: payout, or Gamma's price while open."""
     size = len(world.tables.tokens)
     price = np.full(size, 0.5)
-    settled, hidden, archived = (np.zeros(size, dtype=np.bool_) for _ in range(3))
+    known, settled, hidden, archived = (np.zeros(size, dtype=np.bool_) for _ in range(4))
     for number in np.unique(token).tolist():
         market = world.market_of(int(world.tables.token_condition[number]))
         outcome = int(world.tables.token_outcome[number])
         if market is None or outcome < 0:
             continue
         if market.payouts:
-            price[number] = market.payouts[outcome] / 1e6
+            price[number], known[number] = market.payouts[outcome] / 1e6, True
         else:
             prices = orjson.loads(str(world.lists.market_body(market).get("outcomePrices") or "[]"))
             if outcome < len(prices):
-                price[number] = float(prices[outcome])
+                price[number], known[number] = float(prices[outcome]), True
         settled[number] = bool(market.payouts)
         hidden[number], archived[number] = not market.active, market.archived
-    return price[token], settled[token], hidden[token], archived[token]
+    return Prices(price, known, settled, hidden, archived)

@@ -44,11 +44,13 @@ class _Place:
 
 
 class Positions:
-    """The route; `book` is made on first use, a quarter second for a million rows."""
+    """The route; `book` is made on first use, a second for a million rows. `transferred`: wallets
+    whose positions were moved on request."""
 
     def __init__(self, world: universe.Universe, seed: int) -> None:
         self._world = world
         self._signer = cursors.Signer(seed)
+        self.transferred: set[int] = set()
 
     def answer(self, asked: query.Query) -> replies.Reply:
         """GET /v2/positions."""
@@ -94,6 +96,21 @@ class Positions:
             ids = f"{wallet}|{tables.conditions[condition][2:]}|{outcome}|{tables.tokens[token]}"
             micro = round(round(float(book.size[entry]), SHOWN_DECIMALS) * 1e6)
             yield f"{ids}|{'CLOSED' if is_closed[entry] else 'OPEN'}|{micro}"
+
+    def differing(self, is_wallet: rows.Flags) -> list[dict[str, str]]:
+        """Positions that the feeds do not explain: their shares came or went by a transfer."""
+        tables = self._world.tables
+        moved = dict.fromkeys((wallet, token) for wallet, token, _, _ in self._world.transfers)
+        return [
+            {
+                "wallet": tables.wallets[wallet],
+                "condition_id": tables.conditions[int(tables.token_condition[token])],
+                "token_id": tables.tokens[token],
+                "reason": "transfer",
+            }
+            for wallet, token in moved
+            if is_wallet[wallet]
+        ]
 
     @cached_property
     def _markets(self) -> list[catalog.Market | None]:

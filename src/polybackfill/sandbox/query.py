@@ -56,14 +56,15 @@ class Query:
         return value.lower()
 
     def conditions(self) -> tuple[str, ...]:
-        """Distinct condition ids in their 64-digit lower-case form."""
+        """Distinct condition ids in lower case. A structural id of 62 digits stays as it is: every
+        feed answers it as one that nobody knows (live, October 2026)."""
         found: dict[str, None] = {}
         for value in self._list("condition"):
             if not _CONDITION.fullmatch(value):
                 raise replies.refused(
                     f"condition: '{value}' is not a valid condition id", parameter="condition"
                 )
-            found.setdefault(normal_condition(value))
+            found.setdefault(value.lower())
         return self._capped("condition", tuple(found))
 
     def events(self) -> tuple[int, ...]:
@@ -76,6 +77,16 @@ class Query:
                 )
             found.setdefault(int(value))
         return self._capped("event_id", tuple(found))
+
+    def readable_events(self) -> tuple[int, ...]:
+        """Distinct positive event ids, those that are none left out unless all are."""
+        values = self._list("event_id")
+        readable = [v for v in values if v.isdecimal() and 0 < int(v) <= MAX_EVENT_ID]
+        if values and not readable:
+            raise replies.refused(
+                f"event_id: '{values[0]}' is not a positive 32-bit integer", parameter="event_id"
+            )
+        return self._capped("event_id", tuple(dict.fromkeys(map(int, readable))))
 
     def selectors(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
         """Conditions and events, of which only one may be given."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polybackfill.sandbox import catalog, markets, wording
+from polybackfill.sandbox import catalog, fees, markets, wording
 from polybackfill.sandbox.markets import DAY, WON_FIRST, WON_SECOND, YEAR, YES_NO
 
 BINARY_MODULE, NEG_RISK_MODULE = 1, 2
@@ -109,6 +109,7 @@ def _disfigure(scene: markets.Scene, name: str, market: catalog.Market) -> None:
     elif name == "market_unlisted":
         market.listed, market.active = False, False
         market.tags = (scene.tag_ids["Crypto"],)
+        market.fee_subject = fees.CRYPTO
     elif name == "market_end_in_past":
         market.end = scene.now - 30 * DAY
     elif name == "market_no_end":

@@ -2,7 +2,8 @@
 
 A maker either takes the other side of the same token (swap) or the same side of the opposite token
 (mint when both buy, merge when both sell). The makers' sizes sum to the taker's, so both sides of a
-market add to twice the taker total.
+market add to twice the taker total. What a fill costs in USD (`usdc`) is left open (NaN) until the
+fees are known.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ MAKERS = np.array([1, 2, 3, 4, 5, 6])
 MAKER_CHANCES = np.array([0.58, 0.22, 0.10, 0.06, 0.03, 0.01])
 BUYING_TAKERS = 0.8
 COMPLEMENTARY = 0.72
-FEE_RATE = 0.016
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Ledger:
             "display": token,
             "micro": micro,
             "price": ticks / 1000,
-            "usdc": round(micro * ticks / 1e9, 6),
+            "usdc": np.nan,
             "taker": False,
             "combo": False,
         }
@@ -157,7 +157,7 @@ def random_fills(
         "display": token,
         "micro": micro,
         "price": price,
-        "usdc": _usdc(rng, micro, price, is_taker, fills.buying[fill_of]),
+        "usdc": np.full(len(fill_of), np.nan),
         "tx": fills.tx[fill_of],
         "taker": is_taker,
         "combo": np.zeros(len(fill_of), dtype=np.bool_),
@@ -307,17 +307,3 @@ def _wallets(
     firsts = np.flatnonzero(fills.twins[fill_of] & ~is_taker)[0::2]
     wallet[firsts + 1] = wallet[firsts]
     return wallet
-
-
-def _usdc(
-    rng: np.random.Generator,
-    micro: rows.Ints,
-    price: rows.Floats,
-    is_taker: rows.Flags,
-    buying: rows.Flags,
-) -> rows.Floats:
-    """Size x price; a third of the takers pay a fee, on top when buying, out of it when selling."""
-    fee = np.where(is_taker & (rng.random(len(micro)) < 0.33), FEE_RATE, 0.0)
-    factor = 1 + np.where(buying, fee, -fee)
-    paid: rows.Floats = np.round(micro / 1e6 * price * factor, 6)
-    return paid

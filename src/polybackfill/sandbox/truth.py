@@ -20,6 +20,10 @@ the default dust floor of 0.1 share shows, archived markets left out.
 `user_volume` is what `/v2/user-volume` counts per wallet and UTC day (`day`: days since 1970) with
 trades: shares of both sides and number of rows, dust left out.
 
+`differing` beside them names the positions that the feeds do not explain, with the reason.
+`profit` sums what the wallets earned (see `profit`): the economic profit of the exact ones, the
+profit held to resolution and the fees of all.
+
 A question about some wallets and conditions limits trades, activity, positions, user volume and
 resolutions to them; markets and events are lists and always whole.
 """
@@ -31,7 +35,17 @@ from functools import cached_property
 
 import numpy as np
 
-from polybackfill.sandbox import digests, feeds, list_truth, positions, query, rows, universe
+from polybackfill.sandbox import (
+    digests,
+    feeds,
+    list_truth,
+    official,
+    positions,
+    profit_lines,
+    query,
+    rows,
+    universe,
+)
 
 DAY = 86_400
 
@@ -39,9 +53,12 @@ DAY = 86_400
 class Truth:
     """The answers about one universe; the per-row digests are made once, on the first question."""
 
-    def __init__(self, world: universe.Universe, held: positions.Positions) -> None:
+    def __init__(
+        self, world: universe.Universe, held: positions.Positions, said: official.Official
+    ) -> None:
         self._world = world
         self._positions = held
+        self._official = said
 
     def everything(self, now: int) -> dict[str, object]:
         """All that wallet walks (full history) and condition walks (three years) can reach."""
@@ -114,12 +131,14 @@ class Truth:
             "positions": {
                 **digests.summary(self._positions.lines(is_wallet)).report(),
                 **self._positions.count(is_wallet),
+                "differing": self._positions.differing(is_wallet),
             },
             "resolutions": {
                 **list_truth.resolutions(lists, asked),
                 "resolved": sum(bool(m.payouts) for m in lists.markets),
             },
             "user_volume": self._volumes(is_wallet),
+            "profit": profit_lines.total(self._world, self._official.books, is_wallet),
         }
 
     def _volumes(self, is_wallet: rows.Flags) -> dict[str, object]:

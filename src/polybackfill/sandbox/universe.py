@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from polybackfill.sandbox import catalog, fragments, rows
+
+# (token number, change in micro-shares, USD a share) of everything one transaction moves.
+Effect = tuple[tuple[int, int, float], ...]
+# (wallet number, token number, epoch second, change in micro-shares) of a direct transfer.
+Transfer = tuple[int, int, int, int]
 
 
 # No repr: a failing test or a task name would print a million rows.
@@ -28,7 +33,9 @@ class Tables:
 @dataclass(frozen=True, repr=False)
 class Universe:
     """Immutable after it was built; `special` names the wallets and markets made on purpose,
-    `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number."""
+    `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number.
+    `effects`: what a transaction moved whose rows do not say it, by number of the transaction;
+    `transfers`: what no feed shows."""
 
     now: int
     table: rows.Rows
@@ -38,6 +45,8 @@ class Universe:
     lists: catalog.Catalog
     special: Mapping[str, str]
     contracts: frozenset[int]
+    effects: Mapping[int, Effect] = field(default_factory=dict)
+    transfers: Sequence[Transfer] = ()
 
     @cached_property
     def wallet_number(self) -> Mapping[str, int]:
@@ -99,10 +108,10 @@ class Universe:
 
 
 def taker_volumes(columns: rows.Rows, conditions: int) -> rows.Floats:
-    """Shares by condition, each fill counted once, dust included: Gamma's `volumeNum`."""
-    taken = columns.is_trade & columns.taker
+    """Shares by condition, half the sizes of both sides, dust included: Gamma's `volumeNum`."""
+    traded = columns.is_trade
     micro = np.bincount(
-        columns.condition[taken], weights=columns.micro[taken], minlength=conditions
+        columns.condition[traded], weights=columns.micro[traded], minlength=conditions
     )
-    volumes: rows.Floats = np.round(micro / 1e6, 6)
+    volumes: rows.Floats = np.round(micro / 2e6, 6)
     return volumes

@@ -1,0 +1,173 @@
+"""The truth of profit, worked out a second time from nothing but the answers of the routes."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from .conftest import Open, Row, Visitor
+
+IN = {"MERGE", "REDEEM", "REWARD", "REFERRAL_REWARD", "MAKER_REBATE", "TAKER_REBATE", "YIELD"}
+
+
+async def lines(visitor: Visitor, path: str, **params: Any) -> list[Row]:
+    async with visitor.session.get(visitor.running.url + path, params=params) as reply:
+        assert reply.status == 200
+        return [json.loads(line) async for line in reply.content]
+
+
+def cash(rows: list[Row]) -> float:
+    """Money in less money out; a conversion pays for all No but one, once per transaction."""
+    total, converted = 0.0, {}
+    for row in rows:
+        kind, usdc = row["type"], row["usdc_size"]
+        if kind == "TRADE":
+            total += -usdc if row["side"] == "BUY" else usdc
+        elif kind == "CONVERSION":
+            converted[row["transaction_hash"]] = usdc
+        else:
+            total += usdc if kind in IN else -usdc if kind == "SPLIT" else 0.0
+    return total + sum(converted.values())
+
+
+async def worth(visitor: Visitor, wallet: str) -> tuple[float, float]:
+    """Value of the positions, and how far rounding to 4 decimals may move it."""
+    asked = {"user": wallet, "filter_amount": 0, "include_archived": "true", "limit": 1000}
+    held = await visitor.walk("/data/v2/positions", status="OPEN", **asked)
+    value = sum(row["current_size"] * row["current_price"] for row in held)
+    return value, 5e-5 * len(held)
+
+
+async def check_wallets(visitor: Visitor, told: list[Row]) -> int:
+    """Compare the economic profit of the exact wallets; returns how many there were."""
+    unseen = visitor.special["market_inactive"]
+    checked = 0
+    for truth in told:
+        rows = await visitor.wallet(truth["wallet"])
+        if not truth["exact"] or any(row["condition_id"] == unseen for row in rows):
+            continue
+        value, rounding = await worth(visitor, truth["wallet"])
+        found = cash(rows) + value
+        assert truth["economic_pnl_usd"] == pytest.approx(found, abs=0.005 + rounding)
+        fees = sum(
+            abs(row["usdc_size"] - row["size"] * row["price"])
+            for row in rows
+            if row["type"] == "TRADE"
+        )
+        assert truth["fees_usd"] == pytest.approx(fees, abs=0.005)
+        checked += 1
+    return checked
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_economic_profit_is_cash_and_what_is_held(open_sandbox: Open, seed: int) -> None:
+    visitor = await open_sandbox(seed=seed, trades=8_000, wallets=60)
+    told = await lines(visitor, "/_sandbox/profit")
+    assert await check_wallets(visitor, told) > 15
+    parts = await lines(visitor, "/_sandbox/profit/markets")
+    summed: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        summed[part["wallet"]] += part["economic_pnl_usd"]
+    for truth in told:
+        income = truth["reward_usd"] + truth["rebate_usd"] + truth["yield_usd"]
+        assert truth["official_pnl_usd"] == pytest.approx(summed[truth["wallet"]] + income)
+    total = (await visitor.ok("/_sandbox/truth"))["profit"]
+    exact = [truth["economic_pnl_usd"] for truth in told if truth["exact"]]
+    assert (total["wallets"], total["exact"]) == (len(told), len(exact))
+    assert total["economic_pnl_usd"] == pytest.approx(sum(exact), abs=1e-4)
+
+
+async def test_profit_held_to_resolution_is_the_contract(visitor: Visitor) -> None:
+    """Resolved markets, trades alone, before fees: net shares at their payout, less their cost."""
+    wallet = visitor.special["wallet_big"]
+    payouts = {
+        token: payout / 1e6
+        for market in await lines(visitor, "/_sandbox/markets")
+        for token, payout in zip(market["token_ids"], market["payouts"], strict=False)
+    }
+    profit: defaultdict[str, float] = defaultdict(float)
+    for row in await visitor.wallet(wallet):
+        if row["type"] == "TRADE" and row["token_id"] in payouts:
+            sign = 1 if row["side"] == "BUY" else -1
+            profit[row["condition_id"][:64]] += (
+                sign * row["size"] * (payouts[row["token_id"]] - row["price"])
+            )
+    parts = await lines(visitor, "/_sandbox/profit/markets", wallet=wallet)
+    told = {part["condition_id"][:64]: part["held_to_resolution_pnl_usd"] for part in parts}
+    resolved = {condition: usd for condition, usd in told.items() if usd is not None}
+    for condition, usd in resolved.items():
+        assert usd == pytest.approx(profit[condition], abs=1e-4)
+    whole = (await lines(visitor, "/_sandbox/profit", wallet=wallet))[0]
+    assert whole["held_to_resolution_pnl_usd"] == pytest.approx(sum(profit.values()), abs=1e-3)
+
+
+def fee_of(day: str, rate: float) -> tuple[int, float]:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()), rate
+
+
+async def test_fees_follow_their_dates_and_takers_alone_pay(visitor: Visitor) -> None:
+    """Crypto markets: nothing, then a first formula, then two rates."""
+    starts = [fee_of("2026-01-05", 0.25), fee_of("2026-03-30", 0.072), fee_of("2026-07-10", 0.07)]
+    markets = await lines(visitor, "/_sandbox/markets")
+    crypto = {m["condition_id"] for m in markets if "Crypto" in m["tags"] and m["version"] == "v1"}
+    met = set()
+    for row in await lines(visitor, "/_sandbox/ledger"):
+        if row["condition_id"] not in crypto:
+            continue
+        spread = row["price"] * (1 - row["price"])
+        rate = next((r for since, r in reversed(starts) if row["timestamp"] >= since), 0.0)
+        factor = row["price"] * spread**2 if rate == 0.25 else spread
+        due = row["shares"] * rate * factor if row["taker"] else 0.0
+        assert row["fee"] == pytest.approx(due, abs=6e-6)
+        met.add((rate, row["taker"]))
+    assert met == {(rate, taker) for rate in (0.0, 0.25, 0.072, 0.07) for taker in (True, False)}
+
+
+async def test_the_official_figure_is_the_truth_until_it_is_changed(visitor: Visitor) -> None:
+    told = [truth for truth in await lines(visitor, "/_sandbox/profit") if truth["exact"]]
+    first, other = told[0], told[-1]
+    await visitor.post("/_sandbox/official", {"wallet": first["wallet"], "usd": 2})
+    for truth, changed in ((first, 2.0), (other, 0.0)):
+        said = (await visitor.ok("/data/v2/user-stats", user=truth["wallet"]))["data"]
+        pnl = said["all_time_pnl"]
+        assert pnl["economic_pnl"] == pytest.approx(truth["economic_pnl_usd"] + changed, abs=1e-4)
+        assert pnl["fees"] == pytest.approx(truth["fees_usd"], abs=1e-5)
+        assert said["trades"] == truth["markets"]
+        curve = (await visitor.ok("/data/v2/user-pnl", user=truth["wallet"], interval="max"))[
+            "data"
+        ]
+        assert curve["points"][-1]["economic_pnl"] == pnl["economic_pnl"]
+        moments = [point["timestamp"] for point in curve["points"]]
+        assert moments == sorted(set(moments))
+    now = (await lines(visitor, "/_sandbox/profit", wallet=first["wallet"]))[0]
+    assert now["economic_pnl_usd"] == first["economic_pnl_usd"]
+    assert now["official_pnl_usd"] == pytest.approx(first["economic_pnl_usd"] + 2)
+    assert (await visitor.ok("/data/v2/user-stats", user="0x" + "ab" * 20))["data"] is None
+
+
+async def test_live_volume_of_several_events(visitor: Visitor) -> None:
+    events = (await visitor.listed("events", closed="true"))[:21]
+    ids = [event["id"] for event in events]
+    asked = ",".join([*ids[:3], "rubbish"])
+    told = (await visitor.ok("/data/v2/live-volume", event_id=asked))["data"]["conditions"]
+    volumes = {m["conditionId"]: m["volumeNum"] for event in events[:3] for m in event["markets"]}
+    assert {row["condition_id"]: row["taker_volume"] for row in told} == volumes
+    for refused in (",".join(ids), "rubbish", "rubbish,0"):
+        status, _, _ = await visitor.get("/data/v2/live-volume", event_id=refused)
+        assert status == 400, refused
+
+
+async def test_three_routes_answer_an_unpadded_id_in_three_ways(visitor: Visitor) -> None:
+    padded = visitor.special["market_v2_binary"]
+    short = padded[:64]
+    assert (await visitor.ok("/data/v2/trades", condition=padded))["data"]
+    assert (await visitor.ok("/data/v2/trades", condition=short))["data"] == []
+    status, refusal, _ = await visitor.get("/data/v2/resolutions", condition=short)
+    assert (status, refusal["error"]) == (400, "invalid resolution condition id")
+    for path in ("clob-markets", "markets"):
+        assert (await visitor.get(f"/clob/{path}/{short}"))[0] == 404
+        assert (await visitor.get(f"/clob/{path}/{padded}"))[0] == 200
