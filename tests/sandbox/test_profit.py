@@ -81,6 +81,112 @@ async def test_economic_profit_is_cash_and_what_is_held(open_sandbox: Open, seed
     assert total["economic_pnl_usd"] == pytest.approx(sum(exact), abs=1e-4)
 
 
+# What a person works out for each of these wallets, in USD.
+BY_HAND = {
+    "wallet_conv_flat_two": 30.0,  # -900 + 930, nothing left
+    "wallet_conv_flat_all": 30.0,
+    "wallet_split_sold": 65.0,  # -1000 + 1040 + 25
+    "wallet_round_trip": 3_500.0,
+    "wallet_redeem_part": 30.0,  # -70 + 40 + 60 still held
+    "wallet_redeem_bought_again": 15.07,  # 50 x 0.30 + 7 x 0.01
+    "wallet_redeem_whole": 20.0,  # 80 x 0.40 - 30 x 0.40
+    "wallet_redeem_zero": -12.0,
+    "wallet_redeem_twice": 30.0,
+    "wallet_redeem_worthless": -27.0,
+    "wallet_redeem_both": -10.5,
+    "wallet_lost": -13.5,
+    "wallet_stale_near_one": 600.0,
+    "wallet_stale_amm": 600.0,
+    "wallet_stale_still_open": 600.0,
+    "wallet_stale_disputed": -400.0,
+    "wallet_stale_no_payouts": 0.3,
+    "wallet_stale_tie": 100.0,
+    "wallet_stale_fraction": -100.0,
+}
+INEXACT = {
+    "wallet_transfer_in": "transfer",
+    "wallet_conv_unmatched": "transfer",
+    "wallet_stale_disputed_everywhere": "disputed",
+}
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+async def test_money_cases_are_worth_what_a_person_works_out(open_sandbox: Open, seed: int) -> None:
+    visitor = await open_sandbox(seed=seed, money_cases=True, trades=6_000, wallets=60)
+    told = {row["wallet"]: row for row in await lines(visitor, "/_sandbox/profit")}
+    found = {name: told[visitor.special[name]]["economic_pnl_usd"] for name in BY_HAND}
+    assert found == pytest.approx(BY_HAND)
+    reasons = {name: told[visitor.special[name]]["reasons"] for name in INEXACT}
+    assert reasons == {name: [reason] for name, reason in INEXACT.items()}
+    assert all(told[visitor.special[name]]["economic_pnl_usd"] is None for name in INEXACT)
+    mine = [told[w] for name, w in visitor.special.items() if name.startswith("wallet_conv_")]
+    assert await check_wallets(visitor, [*mine, *(told[visitor.special[n]] for n in BY_HAND)]) > 35
+    differing = (await visitor.ok("/_sandbox/truth"))["positions"]["differing"]
+    assert {row["wallet"] for row in differing} == {
+        visitor.special[name] for name, reason in INEXACT.items() if reason == "transfer"
+    }
+
+
+async def held(visitor: Visitor, name: str) -> dict[str, float]:
+    """Open positions of a wallet by the end of their market's name and the outcome."""
+    asked = {"user": visitor.special[name], "filter_amount": 0, "limit": 100}
+    rows = await visitor.walk("/data/v2/positions", status="OPEN", **asked)
+    return {f"{row['title'].split()[-1]} {row['outcome']}": row["current_size"] for row in rows}
+
+
+async def test_conversions_in_every_shape_leave_the_same_positions(open_sandbox: Open) -> None:
+    visitor = await open_sandbox(money_cases=True, trades=6_000, wallets=60)
+    yes = {f"{letter} Yes": 100.0 for letter in "BCDEF"}
+    for key in ("member", "event"):
+        left = await held(visitor, f"wallet_conv_{key}_1_two")
+        assert left == {"A No": 20.0, **yes, "F Yes": 60.0}
+    for key in ("member", "each", "event"):
+        left = await held(visitor, f"wallet_conv_{key}_3_two")
+        nos = {"A No": 20.0, "C No": 20.0, "D No": 20.0}
+        assert left == {**nos, "B Yes": 100.0, "E Yes": 100.0, "F Yes": 60.0}
+        rows = await visitor.wallet(visitor.special[f"wallet_conv_{key}_3_two"], type="CONVERSION")
+        assert len(rows) == {"member": 1, "each": 3, "event": 1}[key]
+        assert len({row["transaction_hash"] for row in rows}) == 1
+        assert {row["usdc_size"] for row in rows} == {200.0}
+    for key in ("member", "event"):
+        assert await held(visitor, f"wallet_conv_later_{key}") == {"B Yes": 100.0, "C Yes": 100.0}
+    assert "D Yes" in await held(visitor, "wallet_conv_later_both")
+    row = (await visitor.wallet(visitor.special["wallet_conv_event_1_two"], type="CONVERSION"))[0]
+    events = await visitor.listed("events", closed="false")
+    event = next(e for e in events if e["negRiskMarketID"] == row["condition_id"])
+    assert {m["negRiskMarketID"] for m in event["markets"]} == {row["condition_id"]}
+
+
+async def test_lists_contradict_the_chain_where_they_are_meant_to(open_sandbox: Open) -> None:
+    visitor = await open_sandbox(money_cases=True, trades=6_000, wallets=60)
+    special = visitor.special
+    said = {}
+    for name in ("near_one", "amm", "still_open", "disputed", "disputed_everywhere"):
+        condition = special[f"market_money_stale_{name}"]
+        gamma = [
+            row
+            for closed in ("true", "false")
+            for row in (
+                await visitor.ok("/gamma/markets/keyset", condition_ids=condition, closed=closed)
+            )["markets"]
+        ]
+        status, clob, _ = await visitor.get(f"/clob/markets/{condition}")
+        rows = (await visitor.ok("/data/v2/resolutions", condition=condition))["data"]
+        winners = [token["winner"] for token in clob["tokens"]] if status == 200 else None
+        prices = [float(price) for price in json.loads(gamma[0]["outcomePrices"])]
+        told = (gamma[0]["closed"], gamma[0]["umaResolutionStatus"] or "", winners)
+        said[name] = (*told, [row["status"] for row in rows], prices)
+    quotes = said["still_open"][-1]
+    assert 0 < quotes[0] < 1
+    assert said == {
+        "near_one": (True, "resolved", [True, False], [], [0.9995, 0.0005]),
+        "amm": (True, "", None, [], [0.0, 0.999999]),
+        "still_open": (False, "", [True, False], [], quotes),
+        "disputed": (True, "disputed", [False, True], [], [0.97, 0.03]),
+        "disputed_everywhere": (True, "disputed", [False, True], ["disputed"], [0.97, 0.03]),
+    }
+
+
 async def test_profit_held_to_resolution_is_the_contract(visitor: Visitor) -> None:
     """Resolved markets, trades alone, before fees: net shares at their payout, less their cost."""
     wallet = visitor.special["wallet_big"]

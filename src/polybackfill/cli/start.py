@@ -126,6 +126,9 @@ def add_sandbox(commands: menu.Menu) -> None:
     )
     sandbox.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of faults")
     sandbox.add_argument("--replay", type=Path, metavar="DIR", help="serve recorded rows instead")
+    sandbox.add_argument(
+        "--money-cases", action="store_true", help="add markets and wallets made for profit"
+    )
     sandbox.add_argument("--cache", action="store_true", help="first pages up to 300 s old")
     sandbox.add_argument(
         "--late-rows", type=int, default=0, metavar="N", help="rows that appear a while after start"

@@ -36,6 +36,7 @@ def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
         faults=arguments.faults,
         replay=arguments.replay,
         cache=arguments.cache,
+        money_cases=arguments.money_cases,
         late_rows=arguments.late_rows,
         now=arguments.now,
     )

@@ -23,6 +23,8 @@ class Market:
     show where they contradict the resolution. `fee_subject`: see `fees`. `neg_risk_market_id`:
     shared by the markets of a negative-risk event, "" for none. `resolution_status`: what
     `/v2/resolutions` says instead of the truth; "" where it has no row of the market.
+    `closed_by_clob`: None where the order book says the same as Gamma; `in_clob`: whether it has
+    the market.
     """
 
     id: int
@@ -53,6 +55,8 @@ class Market:
     fee_subject: int = 0
     neg_risk_market_id: str = ""
     resolution_status: str | None = None
+    closed_by_clob: bool | None = None
+    in_clob: bool = True
     said_by_gamma: tuple[int, ...] | None = None
     said_by_clob: tuple[int, ...] | None = None
 
@@ -76,6 +80,11 @@ class Market:
     def clob_payouts(self) -> tuple[int, ...]:
         """What CLOB's winner flags are made of, () while unresolved."""
         return self.payouts if self.said_by_clob is None else self.said_by_clob
+
+    @property
+    def clob_closed(self) -> bool:
+        """Whether CLOB shows the market as closed."""
+        return self.closed if self.closed_by_clob is None else self.closed_by_clob
 
     @property
     def shown_payouts(self) -> tuple[int, ...] | None:

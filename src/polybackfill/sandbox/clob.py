@@ -36,7 +36,7 @@ class Clob:
     def market(self, argument: str, _raw: str) -> replies.Reply:
         """GET /markets/{condition_id}."""
         position = self._lists.by_condition.get(argument.lower())
-        if position is None:
+        if position is None or not self._lists.markets[position].in_clob:
             return replies.as_json({"error": "market not found"}, status=404)
         return replies.as_json(self._market(self._lists.markets[position]))
 
@@ -44,13 +44,13 @@ class Clob:
         labels = [self._lists.tag_by_id[number].label for number in self._lists.tags_of(market)]
         end = listings.rfc3339(market.end) if market.end else None
         return {
-            "enable_order_book": not market.closed,
+            "enable_order_book": not market.clob_closed,
             "active": market.active,
-            "closed": market.closed,
+            "closed": market.clob_closed,
             "archived": market.archived,
-            "accepting_orders": not market.closed,
+            "accepting_orders": not market.clob_closed,
             "accepting_order_timestamp": None
-            if market.closed
+            if market.clob_closed
             else listings.rfc3339(market.created),
             "minimum_order_size": 15,
             "minimum_tick_size": 0.01,

@@ -10,7 +10,9 @@ Markets, one per line: `condition_id` ("" for none), `market_id`, `slug`, `quest
 `own_tags` (labels Gamma shows on the market itself), `outcomes`, `token_ids`, `payouts`
 (micro-USDC a share as `/v2/resolutions` means them, empty while unresolved), `gamma_payouts` and
 `clob_payouts` (what those lists show), `closed`, `closed_at`, `start`, `end` (epoch seconds, 0 for
-none), `neg_risk`, `version`, `volume` (shares, each fill once), `listed`.
+none), `neg_risk`, `neg_risk_market_id`, `resolution_status` (what `/v2/resolutions` says instead
+of the truth, "" for no row, null where it is the truth), `version`, `volume` (shares, each fill
+once), `listed`.
 """
 
 from __future__ import annotations
@@ -99,6 +101,8 @@ def _market(lists: catalog.Catalog, market: catalog.Market) -> dict[str, object]
         "start": market.start,
         "end": market.end,
         "neg_risk": market.neg_risk,
+        "neg_risk_market_id": market.neg_risk_market_id,
+        "resolution_status": market.resolution_status,
         "version": market.version,
         "volume": market.volume,
         "listed": market.listed,

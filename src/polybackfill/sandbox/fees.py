@@ -9,7 +9,7 @@ subjects that were never recorded are stand-ins of the same size.
 Only `usdc_size` of activity rows tells a fee: a buyer's is size x price plus the fee, a seller's
 size x price less the fee. In spring 2026 a buyer's fee was kept back in shares: he paid
 ordered x price and got less than he ordered, so that the difference to size x price is the fee
-here too. Drawn fills have it on top; `markets_of_money` has fills of the other form.
+here too. Drawn fills have it on top; `money_rows` has fills of the other form.
 """
 
 from __future__ import annotations
@@ -49,6 +49,12 @@ def charged(
     rate = np.where(ts >= FORMULA_SINCE, rates * spread, early)
     fee: rows.Floats = np.maximum(np.where(ts >= SINCE, micro / 1e6 * rate, 0.0), 0.0)
     return fee.round(5)
+
+
+def one(ts: int, subjects: int, shares: float, price: float) -> float:
+    """The fee in USD of one fill of a taker."""
+    micro = np.array([round(shares * 1e6)])
+    return float(charged(np.array([ts]), np.array([subjects]), micro, np.array([price]))[0])
 
 
 def fill_in(columns: Mapping[str, np.ndarray], subjects: rows.Ints) -> None:

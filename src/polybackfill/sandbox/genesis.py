@@ -17,6 +17,8 @@ from polybackfill.sandbox import (
     holdings,
     lifecycle,
     markets,
+    money_markets,
+    money_rows,
     options,
     people,
     purpose,
@@ -62,6 +64,8 @@ class _Ground:
     venue: trading.Venue
     tables: universe.Tables
     layout: _Layout
+    seed: int
+    money: money_markets.MoneyMarkets | None
 
 
 def build(asked: options.SandboxOptions) -> universe.Universe:
@@ -74,6 +78,7 @@ def build(asked: options.SandboxOptions) -> universe.Universe:
         trades=asked.trades,
         late_rows=asked.late_rows,
         events=asked.events,
+        money_cases=asked.money_cases,
     )
 
 
@@ -87,17 +92,20 @@ def _build(
     trades: int,
     late_rows: int,
     events: int | None,
+    money_cases: bool,
 ) -> universe.Universe:
     crowd = people.generate(seed=seed, count=wallets_asked, trades=trades)
     scene = markets.scene_of(now=now, seed=seed)
     specials.add(scene)
     markets.fill(scene, count=markets_asked, events=events)
+    money = money_markets.add(scene) if money_cases else None
     traded = [market for market in scene.markets if market.condition_id]
-    venue = _venue(scene, traded)
-    tables = _tables(crowd, traded, venue, _combos(seed))
+    venue = _venue(scene, traded, money.ids if money else ())
+    groups = dict.fromkeys(market.neg_risk_market_id for market in traded) if money else {}
+    tables = _tables(crowd, traded, venue, _combos(seed), [text for text in groups if text])
     layout = _Layout.of(len(tables.tokens), len(tables.conditions))
     rng = np.random.default_rng(seed)
-    ground = _Ground(rng, crowd, scene, traded, venue, tables, layout)
+    ground = _Ground(rng, crowd, scene, traded, venue, tables, layout, seed, money)
     parts = _parts(ground, trades)
     columns = rows.assemble(parts.blocks)
     _mark_variants(ground, columns)
@@ -118,10 +126,13 @@ def _build(
         special=_special_names(crowd, scene),
         contracts=frozenset(crowd.contracts),
         effects=parts.effects,
+        transfers=parts.transfers,
     )
 
 
-def _venue(scene: markets.Scene, traded: Sequence[catalog.Market]) -> trading.Venue:
+def _venue(
+    scene: markets.Scene, traded: Sequence[catalog.Market], reserved: Sequence[int]
+) -> trading.Venue:
     token_numbers = np.full((len(traded), WIDEST), -1, dtype=np.int32)
     number = 0
     for place, market in enumerate(traded):
@@ -129,7 +140,7 @@ def _venue(scene: markets.Scene, traded: Sequence[catalog.Market]) -> trading.Ve
             token_numbers[place, outcome] = number
             number += 1
     windows = [scene.windows[market.id] for market in traded]
-    apart = {scene.special[name] for name in purpose.APART_MARKETS}
+    apart = {*(scene.special[name] for name in purpose.APART_MARKETS), *reserved}
     weights = np.array(
         [
             0.0 if market.id in apart else 1 / (place % 4_000 + 3) ** 0.8
@@ -185,12 +196,14 @@ def _tables(
     traded: Sequence[catalog.Market],
     venue: trading.Venue,
     combos: Sequence[tuple[str, str]],
+    groups: Sequence[str],
 ) -> universe.Tables:
+    """`groups`: ids of negative-risk markets that stand on rows in the place of a condition."""
     places, outcomes = np.nonzero(venue.tokens >= 0)
     combo_numbers = np.arange(len(combos)) + len(traded)
     return universe.Tables(
         wallets=crowd.addresses,
-        conditions=[*(market.condition_id for market in traded), *(c for c, _ in combos)],
+        conditions=[*(m.condition_id for m in traded), *(c for c, _ in combos), *groups],
         tokens=_Tokens(traded, places.tolist(), outcomes.tolist(), [token for _, token in combos]),
         token_condition=np.concatenate((places, combo_numbers)).astype(np.int32),
         token_outcome=np.concatenate((outcomes, np.full(len(combos), -1))).astype(np.int32),
@@ -228,7 +241,8 @@ class _Displays:
             return self._of_token(number, "normal")
         place = number - layout.tokenless
         if place >= len(self._traded):
-            return fragments.Display(self._tables.conditions[place], "", "Combo of 3 legs")
+            title = "Combo of 3 legs" if place < len(self._traded) + COMBOS else ""
+            return fragments.Display(self._tables.conditions[place], "", title)
         m = self._traded[place]
         return fragments.Display(m.condition_id, "", m.question, m.slug, m.icon, self._slug(m))
 
@@ -277,6 +291,7 @@ class _Parts:
     blocks: list[trading.Columns]
     transactions: int
     effects: dict[int, universe.Effect]
+    transfers: list[universe.Transfer]
 
 
 def _parts(ground: _Ground, trades: int) -> _Parts:
@@ -300,11 +315,31 @@ def _parts(ground: _Ground, trades: int) -> _Parts:
     numbered = enumerate(ground.tables.token_condition.tolist())
     combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
     lifecycle.write_combos(writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now)
+    transfers = _money_rows(ground, writer, place_of) if ground.money else []
     blocks = [fills, writer.columns()]
     subjects = np.array([market.fee_subject for market in ground.traded])
     for block in blocks:
         fees.fill_in(block, subjects)
-    return _Parts(blocks, writer.first_tx + writer.txs, writer.effects)
+    return _Parts(blocks, writer.first_tx + writer.txs, writer.effects, transfers)
+
+
+def _money_rows(
+    ground: _Ground, writer: lifecycle.Writer, place_of: dict[int, int]
+) -> list[universe.Transfer]:
+    """The rows of the money cases; returns the transfers that no row shows."""
+    stage = money_rows.Stage(
+        writer=writer,
+        crowd=ground.crowd,
+        venue=ground.venue,
+        traded=ground.traded,
+        place_of=place_of,
+        groups={text: place for place, text in enumerate(ground.tables.conditions)},
+        now=ground.scene.now,
+        seed=ground.seed,
+    )
+    if ground.money is not None:
+        money_rows.write(stage, ground.money)
+    return stage.transfers
 
 
 def _joined(*blocks: trading.Columns) -> trading.Columns:

@@ -6,6 +6,7 @@ so that no balance is ever negative. The rest follows from what is held at the e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -83,6 +84,28 @@ class Writer:
         # In the order of rows.COLUMN_TYPES.
         place = (ts, rows.KIND[kind], side, wallet, wallet, condition, token, display)
         self.written.append((*place, micro, price, usdc, tx, False, combo))
+        return tx
+
+    def trade(
+        self,
+        ts: int,
+        wallet: int,
+        micro: int,
+        *,
+        condition: int,
+        token: int,
+        side: int,
+        price: float,
+        taker: bool,
+        tx: int | None = None,
+        usdc: float = math.nan,
+    ) -> int:
+        """One side of a fill; `usdc` is left open for the fees. Returns its transaction."""
+        if tx is None:
+            tx = self.first_tx + self.txs
+            self.txs += 1
+        place = (ts, rows.TRADE, side, wallet, wallet, condition, token, token)
+        self.written.append((*place, micro, price, usdc, tx, taker, False))
         return tx
 
     def columns(self) -> trading.Columns:

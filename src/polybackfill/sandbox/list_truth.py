@@ -12,7 +12,8 @@ condition the one with the higher id. `without_condition` are the others: same l
 empty. `resolved` and `winning outcome` are what the two lists say of a market, not
 `/v2/resolutions`:
 
-1. Gamma's prices of a closed market are one 1 and otherwise 0: resolved, and that outcome won;
+1. Gamma's prices of a closed market, whose question is not under way, give all to one outcome (a
+   thousandth apart): resolved, and that outcome won;
 2. else CLOB names a winner: resolved, and that outcome won;
 3. else a closed market whose `umaResolutionStatus` is resolved or settled, or whose
    `resolutionStatus` is resolved: resolved without a winner (ties and fractions), field empty;
@@ -33,6 +34,7 @@ from polybackfill.sandbox import catalog, digests
 
 WHOLE = 1_000_000  # micro-USDC: what a share of the only winner pays
 _SETTLED = ("resolved", "settled")
+_NEARLY = 999_000  # Gamma shows the winner of some settled markets at 0.9995
 
 
 def markets(lists: catalog.Catalog) -> dict[str, object]:
@@ -65,9 +67,14 @@ def resolutions(lists: catalog.Catalog, asked: Collection[str] | None) -> dict[s
 
 def listed_outcome(market: catalog.Market) -> tuple[bool, int | None]:
     """Whether the lists show a market as resolved, and the index of its only winner."""
-    for said in (market.gamma_payouts, market.clob_payouts):
-        if market.closed and said.count(WHOLE) == 1 and sum(said) == WHOLE:
-            return True, said.index(WHOLE)
+    by_clob = market.clob_payouts if market.in_clob else ()
+    under_way = market.uma_status not in (*_SETTLED, "")
+    for closed, said in (
+        (market.closed and not under_way, market.gamma_payouts),
+        (market.clob_closed, by_clob),
+    ):
+        if closed and max(said, default=0) >= _NEARLY and WHOLE - sum(said) <= WHOLE - _NEARLY:
+            return True, said.index(max(said))
     status = market.uma_status in _SETTLED or (market.version == "v2" and bool(market.payouts))
     return market.closed and status, None
 
@@ -77,7 +84,11 @@ def disagrees(market: catalog.Market) -> bool:
     if not market.payouts:
         return False
     by_gamma, by_clob = market.gamma_payouts, market.clob_payouts
-    if any(by_gamma) and by_gamma != market.payouts:
+    is_said = market.closed and any(by_gamma) and market.uma_status in (*_SETTLED, "")
+    if is_said and any(
+        abs(said - paid) > WHOLE - _NEARLY
+        for said, paid in zip(by_gamma, market.payouts, strict=False)
+    ):
         return True
     winners = [index for index, payout in enumerate(by_clob) if payout == WHOLE]
     return bool(winners) and market.payouts[winners[0]] != max(market.payouts)

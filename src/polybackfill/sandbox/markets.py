@@ -83,7 +83,8 @@ def finish(scene: Scene) -> catalog.Catalog:
         members = [by_id[number] for number in event.market_ids]
         event.volume = round(sum(market.volume for market in members), 6)
         event.liquidity = round(sum(market.liquidity for market in members), 6)
-    oldest_first = sorted(range(len(scene.markets)), key=lambda i: scene.markets[i].created)
+    known = [place for place, market in enumerate(scene.markets) if market.in_clob]
+    oldest_first = sorted(known, key=lambda i: scene.markets[i].created)
     repeated = [oldest_first[3], oldest_first[7]]
     return catalog.Catalog(
         scene.markets,

@@ -30,6 +30,7 @@ class SandboxOptions:
     `markets`, `wallets`, `trades`: size of the universe; `trades` counts listed trade rows of both
     sides, the rows made on purpose included (about 6,000 of them are always there). `events`: in
     about how many events the markets are grouped, None for mostly one market an event.
+    `money_cases` adds markets and wallets, each made for one case of profit.
     `latency_ms`: milliseconds a data page takes, None for the realistic default; the other routes
     take a share of it. `limits`: "published", "off", a factor, or the path of a JSON file with
     requests per 10 s by budget name. `faults`: a JSON list of fault rules. `replay`: a folder of
@@ -52,6 +53,7 @@ class SandboxOptions:
     cache: bool = False
     now: int | None = None
     type_csv: Literal["honoured", "ignored"] = "honoured"
+    money_cases: bool = False
     late_rows: int = 0
     late_after_s: float = 20.0
     max_delay_s: float = 8.0

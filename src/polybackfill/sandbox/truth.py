@@ -246,6 +246,7 @@ def ranking(world: universe.Universe, kind: str, *, by: str, top: int) -> list[d
     order = np.argsort(counts if by == "rows" else notional, kind="stable")[::-1]
     if not is_wallets:
         order = order[~world.is_combo[order]]
+        order = order[[counts[n] > 0 or world.market_of(n) is not None for n in order.tolist()]]
     listed = []
     for number in order[:top].tolist():
         row: dict[str, object] = {
