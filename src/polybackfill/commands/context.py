@@ -18,6 +18,7 @@ from polybackfill import errors, redaction, settings
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import child_log, client
 from polybackfill.store import migrate as migrations
+from polybackfill.work import files
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def print_json(document: object) -> None:
 def make_folder(folder: Path, setting: str) -> None:
     """Create a folder; raises errors.Stop naming it and the setting when that is impossible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         probe = folder / f".writable-{os.getpid()}"  # another run may try the folder right now
         probe.write_bytes(b"")
         probe.unlink()

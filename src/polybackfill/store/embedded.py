@@ -22,6 +22,7 @@ import msgspec
 from polybackfill import clock as clocks
 from polybackfill import errors
 from polybackfill.store import child_log, rendezvous, secret
+from polybackfill.work import files
 
 _START_S = 60.0
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
@@ -102,7 +103,7 @@ def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
 
 def _prepare(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         rendezvous.log_path(folder).touch()
     except OSError as error:
         raise errors.Stop(

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polybackfill.store import guard, statements
+from polybackfill.work import files
 
 # chDB loads pyarrow when it finds it, for result types that are not used here: 1 s and 60 MB.
 sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
@@ -42,6 +43,7 @@ STREAMED = frozenset(
 )  # fmt: skip
 _FILE_FORMATS = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro"})
 _FILE_CHUNK_BYTES = 1 << 20
+_DEFINING = frozenset({"ALTER", "CREATE", "DROP", "EXCHANGE", "RENAME", "UNDROP"})
 _CODE = re.compile(r"Code: (\d+)\.")
 
 
@@ -132,6 +134,7 @@ class Engine:
         Raises EngineError when the folder cannot be opened.
         """
         self._path = path
+        self._metadata = folder / "engine" / "metadata"
         self._spool = folder / "spool"
         memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self._defaults = {
@@ -140,7 +143,7 @@ class Engine:
         }
         with _reported():
             self._spare = session.Session(self._path)
-            self._uncover(folder / "engine" / "metadata" / "default.sql")
+            self._uncover(self._metadata / "default.sql")
             self._spool.mkdir(exist_ok=True)
             for left_over in self._spool.iterdir():
                 left_over.unlink()
@@ -152,11 +155,10 @@ class Engine:
         uuid = bytes(found.bytes()).decode().strip()
         definition.parent.mkdir(exist_ok=True)
         draft = definition.with_suffix(".draft")
-        with draft.open("w") as file:
-            file.write(f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n")
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave a definition of no bytes
+        content = f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n"
+        files.write_synced(draft, content.encode())  # or a power cut may leave one of no bytes
         draft.replace(definition)
+        files.sync_folder(definition.parent)
         self._spare.query("DETACH DATABASE default")
         self._spare.query("ATTACH DATABASE default")
 
@@ -168,7 +170,15 @@ class Engine:
         """Run any statement to its end and return its whole result."""
         with self._session(query) as opened, _reported():
             result = opened.query(query.sql, query.format, params=dict(query.parameters))
-            return _output(result)
+        if statements.first_word(query.sql) in _DEFINING:
+            self._sync_definitions()
+        return _output(result)
+
+    def _sync_definitions(self) -> None:
+        """The engine syncs the file of a definition, but not the folder that names it."""
+        for database in self._metadata.iterdir():
+            if database.is_dir():
+                files.sync_folder(database)
 
     def select(self, query: Query, emit: Callable[[bytes], None]) -> Counts:
         """Run a statement and hand its result to `emit` piece by piece, as it comes."""

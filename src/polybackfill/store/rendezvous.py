@@ -9,6 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from polybackfill.work import files
+
 HOST = "127.0.0.1"
 
 
@@ -60,6 +62,7 @@ def read(folder: Path) -> Endpoint | None:
 def write(folder: Path, endpoint: Endpoint) -> None:
     """Replace the endpoint in one step, so that nobody reads half of it."""
     scratch = folder / f"store.json.{os.getpid()}"
-    scratch.write_bytes(msgspec.json.encode(endpoint) + b"\n")
+    files.write_synced(scratch, msgspec.json.encode(endpoint) + b"\n")  # a kept port is a promise
     scratch.chmod(0o644)  # no secret: the folder's own rights say who may see it
     scratch.replace(folder / "store.json")
+    files.sync_folder(folder)

@@ -64,7 +64,7 @@ class Disk:
         """Everything durable, as a book. Raises errors.Stop; see the module `journal`."""
         with files.stopping("open", self._folder):
             if self._writable:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                files.make_folder(self._folder)
                 return self._load()
         for _ in range(_READ_ATTEMPTS - 1):
             # The owner may fold between our reads; what was missing is there the next time.

@@ -52,6 +52,31 @@ def writing_atomic(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, in a way that survives a power cut. Raises OSError."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Add whole lines, down to the disk; a line that a crash has torn is closed first. The file and
+    its folder are made when missing. Raises OSError.
+    """
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        write_whole(descriptor, b"\n" * torn + lines)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if size == 0:
+        sync_folder(path.parent)
+
+
 def write_synced(path: Path, content: bytes, step: Step = no_step) -> None:
     """Write a file that nobody reads yet, down to the disk. Raises OSError."""
     step(f"write {path.name}")

@@ -77,7 +77,7 @@ def held(
     """
     lock = _lock(folder, place)
     with files.stopping("lock", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         try:
             lock.acquire(timeout=_PROBE_S, poll_interval=0.02)
         except filelock.Timeout as error:

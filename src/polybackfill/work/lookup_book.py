@@ -14,7 +14,6 @@ ingestion plan, to `runtime/failed_market_id_lookups.jsonl`, for a monitor that 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -261,18 +260,9 @@ def _rows(path: Path) -> Iterator[object]:
 def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
-    content = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
     with files.stopping("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                content = b"\n" + content  # a killed writer's torn line ends here
-            files.write_whole(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        lines = (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+        files.append_lines(path, b"".join(lines))
 
 
 def _hit_row(hit: Hit, moment: str) -> dict[str, Any]:

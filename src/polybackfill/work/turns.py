@@ -24,7 +24,7 @@ def turn(file: Path, what: str, *, within_s: float = 60.0) -> Iterator[None]:
     # One file for all: a soft lock would outlive a killed holder, so there is no falling back.
     lock = filelock.FileLock(file, fallback_to_soft=False)
     with files.stopping("lock", file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(file.parent)
         try:
             lock.acquire(timeout=within_s, poll_interval=_POLL_S)
         except filelock.Timeout as error:

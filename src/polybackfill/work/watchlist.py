@@ -8,7 +8,6 @@ line too many, and the next run adds the entry again.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -122,7 +121,7 @@ class Watchlist:
             for entry in changed
         )
         with files.stopping("write", self.log):
-            _append(self.log, lines)
+            files.append_lines(self.log, lines)
         content = msgspec.json.format(msgspec.json.encode(_Content(_VERSION, left)), indent=2)
         with files.stopping("write", self.path):
             files.write_atomic(self.path, content + b"\n")
@@ -166,16 +165,3 @@ def audit_line(action: str, entry: Entry, at: str) -> dict[str, Any]:
         "coverage_pct": coverage,
         "pnl_rank": rank,
     }
-
-
-def _append(path: Path, lines: bytes) -> None:
-    """Add whole lines, down to the disk; a line that a crash has torn is closed first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        files.write_whole(descriptor, b"\n" * torn + lines)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
