@@ -165,7 +165,9 @@ def test_nothing_may_be_written_as_null(api: small_api.SmallApi, tmp_path: Path)
     api.spoil = nothing
     with harness.ground(tmp_path, api.url) as ground:
         unknown = small_api.wallet_of("nobody")
-        ground.run("run", "wallets", "positions", "--wallet", unknown).expect(0)
+        ended = ground.run("run", "wallets", "positions", "--wallet", unknown)
+        ended.expect(0)
+        assert ": 0 rows acknowledged" in ended.out
         ground.run("run").expect(0)
         assert ground.sql(STORED) == [WHOLE]
 

@@ -24,7 +24,7 @@ class Parcel:
     `resume`: where a restart goes on once these rows are acknowledged.
     `last`: the feed said it ended with this page; `end`: when, and what the source said of itself.
     `restarted`: the walk began anew with it.
-    `marks`: how many of the rows are no data but tell the store that something is complete.
+    `marks`: how many of the rows are no data but tell the store that positions are complete.
     `set_aside`: how many of the rows could not be read.
     """
 
@@ -64,6 +64,11 @@ class Cut:
     def rows(self, table: str) -> int:
         """Number of rows of one table."""
         return sum(parcel.rows.get(table, 0) for parcel in self.parcels)
+
+    @property
+    def marks(self) -> int:
+        """How many rows only tell the store that a wallet's positions are complete."""
+        return sum(parcel.marks for parcel in self.parcels)
 
 
 class Batch:

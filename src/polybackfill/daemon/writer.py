@@ -29,14 +29,15 @@ log = structlog.get_logger()
 TRADES = "external_trades_landing"
 ACTIVITY = "wallet_activity_landing"
 QUARANTINE = "quarantine_landing"
+POSITIONS = "api_positions_landing"
 _TABLE_OF: dict[type[records.Row], str] = {
     records.Trade: TRADES,
     records.Activity: ACTIVITY,
     records.Rejected: QUARANTINE,
     records.Market: "api_market_rows",
     records.Event: "api_event_rows",
-    records.Position: "api_positions_landing",
-    records.PositionsEnd: "api_positions_landing",
+    records.Position: POSITIONS,
+    records.PositionsEnd: POSITIONS,
     records.Resolution: "api_resolution_rows",
 }
 TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
@@ -106,6 +107,8 @@ class Writer:
             for table in TABLES:
                 if cut.rows(table):
                     await self._insert(table, cut.lines(table), cut.rows(table))
+                if table == POSITIONS:
+                    self.rows[table] -= cut.marks  # no rows to a person
             await self._record(cut)
             self.cuts += 1
             self.progress.mark("cut recorded")
