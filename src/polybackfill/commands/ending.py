@@ -9,6 +9,7 @@ import structlog
 
 from polybackfill import errors
 from polybackfill.commands import context, words
+from polybackfill.polymarket import lookups
 from polybackfill.store import client as stores
 from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledger as ledgers
@@ -55,6 +56,21 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         print(f"  {text}: polybackfill report coverage")
     for text in picture.get("left_behind", ()):
         print(f"  {text}")
+
+
+async def quarantined(store: stores.Store | None) -> int | None:
+    """Rows that all runs have set aside; None without a store, or when it is away. A condition
+    that nobody knows is noted beside them, and is no row.
+    """
+    if store is None:
+        return None
+    count = "SELECT uniqExact(quarantine_id) AS n FROM quarantine WHERE reason != {unknown:String}"
+    try:
+        rows = await store.rows(count, parameters={"unknown": lookups.UNKNOWN})
+    except errors.Retry as error:
+        log.warning("run.quarantine_unknown", error=str(error))
+        return None
+    return int(rows[0]["n"])
 
 
 async def disagreements(store: stores.Store) -> dict[str, int]:

@@ -164,6 +164,7 @@ class Run:
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
+        self._quarantined: int | None = None
         self._plan_sync: feed.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._memory: memories.Memory | None = None
@@ -196,6 +197,8 @@ class Run:
         if self._memory is not None:
             await self._memory.refresh()
         await self._discoveries.begin()
+        if not self._asked.dry_run:
+            self._quarantined = await ending.quarantined(self._ground.store)
         self._preflight = await preflight.before_run(
             self._chosen, self._asked, self._client, self._clock
         )
@@ -236,8 +239,9 @@ class Run:
         failed = ending.failed(self._ground.ledger, self._asked, self._parts)
         picture = {**pictures.current(), **told, "failed": failed}
         in_error = any(part["error"] for part in picture["parts"].values())
-        in_error = in_error or bool(live.set_aside(picture))
-        if watch.state == "finished" and (in_error or picture["held_back"]):
+        # Rows that were set aside before are no news; that they are again must not end each night.
+        aside = live.set_aside(picture) and picture.get("newly_set_aside") != 0
+        if watch.state == "finished" and (in_error or aside or picture["held_back"]):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         if watch.state == "stopped" and self._space.shortage is not None:
             code = self._space.shortage.exit_code
@@ -258,6 +262,7 @@ class Run:
         await self._catch_up(alive)
         told: dict[str, Any] = {"disagreements": await self._disagreements()}
         told |= await self._discoveries.told()
+        told["newly_set_aside"] = await self._newly_set_aside()
         return {**told, "left_behind": await self._leave_behind(alive)}
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
@@ -267,6 +272,13 @@ class Run:
         done = await last_steps.step("market ids", filling, stop=self._stop, alive=alive)
         if done is not None:
             log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
+
+    async def _newly_set_aside(self) -> int | None:
+        """Rows that no earlier run had set aside; None when that is not known."""
+        if self._quarantined is None:
+            return None
+        now = await ending.quarantined(self._ground.store)
+        return None if now is None else max(0, now - self._quarantined)
 
     async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
         store = self._ground.store

@@ -148,7 +148,10 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
         ]
         lines.append("  all: polybackfill plan show    again: polybackfill plan reset --errors")
     if count := set_aside(picture):
-        lines.append(f"  {rows_of(count)} set aside, not proven: polybackfill quarantine list")
+        again = " as by earlier runs" if picture.get("newly_set_aside") == 0 else ""
+        lines.append(
+            f"  {rows_of(count)} set aside{again}, not proven: polybackfill quarantine list"
+        )
     if state == "stopped" and picture.get("stop_at"):
         lines.append(f"  it was to run {until(picture)}")
     if state != "finished":
