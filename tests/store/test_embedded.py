@@ -110,6 +110,7 @@ async def test_the_kernel_ends_the_hold_of_a_killed_user(tmp_path: Path) -> None
         pid = pid_of(tmp_path)
         user.kill()
         await until(lambda: gone(pid))
+    assert gone(pid)
 
 
 async def test_ctrl_c_and_sigterm_do_not_take_the_store_from_its_users(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ async def made(
     return store, claim
 
 
+async def holder(store: client.Store) -> str:
+    """The run whose sign of life is the newest."""
+    newest = "SELECT run_name FROM backfill_owners ORDER BY beat_at DESC LIMIT 1"
+    return (await store.text(newest)).decode().strip()
+
+
 async def test_the_second_is_refused_and_told_who_the_first_is(address):
     async with ownership.owned(
         address, run_name="night", cluster=None, clock=clocks.SystemClock()
@@ -115,6 +121,7 @@ async def test_a_dead_owner_on_another_host_is_outlived(address, monkeypatch):
     await first_store.close()
     store, second = await made(address, "near")
     await second.take()
+    assert await holder(store) == "near"
     await second.confirm()
     await store.close()
 
@@ -134,6 +141,7 @@ async def test_an_owner_whose_process_has_ended_here_is_no_owner(address):
         with pytest.raises(errors.Stop, match=f"process {child.pid} on"):
             await second.take()
     await second.take()
+    assert await holder(store) == "other"
     await store.close()
     await second_store.close()
 
@@ -164,5 +172,9 @@ async def test_who_was_suspended_alone_goes_on(address):
     store, only = await made(address, "asleep", awake)
     await only.take()
     awake.ahead_s = 3_600.0
-    await only.confirm()
+    writing = client.Store(address, clock=clocks.SystemClock())
+    writing.before_write = only.confirm
+    await writing.command("CREATE TABLE kept (a UInt8) ENGINE = Memory")
+    assert await writing.text("EXISTS TABLE kept") == b"1\n"
+    await writing.close()
     await store.close()

@@ -208,6 +208,7 @@ async def test_a_client_that_leaves_ends_its_query(curl: Curl) -> None:
         return not await running(curl, "leaves")
 
     await wait_for(ended)
+    assert await ended()
 
 
 async def test_an_id_can_be_used_again_but_not_twice_at_once(curl: Curl) -> None:

@@ -36,7 +36,7 @@ NAMES = [
 INSERT = 'INSERT INTO pm_trades (fill_id, condition_id) FORMAT JSONEachRow {"fill_id":"1"}'
 
 
-def _works(ground: harness.Ground, folder: Path) -> None:
+def _assert_works(ground: harness.Ground, folder: Path) -> None:
     """Everything that has to do with folders, in one that is named relatively."""
     folder.mkdir()
     ground.set(data_dir=f"./{folder.name}", checkpoint_dir=f"./{folder.name}/checkpoints")
@@ -51,13 +51,13 @@ def _works(ground: harness.Ground, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_a_folder_of_that_name(ground: harness.Ground, name: str) -> None:
-    _works(ground, ground.folder / name)
+    _assert_works(ground, ground.folder / name)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES[3:])
 def test_a_folder_of_that_name_too(ground: harness.Ground, name: str) -> None:
-    _works(ground, ground.folder / name)
+    _assert_works(ground, ground.folder / name)
 
 
 @pytest.mark.long

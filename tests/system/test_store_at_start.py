@@ -91,12 +91,14 @@ def test_a_name_that_does_not_resolve_yet(ground: harness.Ground) -> None:
 
 def test_a_server_that_hangs_up(ground: harness.Ground) -> None:
     with listening() as port:
-        start(ground, "127.0.0.1", port, errors.EXIT_UNAVAILABLE)
+        said = start(ground, "127.0.0.1", port, errors.EXIT_UNAVAILABLE)
+    assert f"127.0.0.1:{port}" in said
 
 
 def test_tls_is_not_ready(ground: harness.Ground) -> None:
     with listening() as port:
-        start(ground, "127.0.0.1", port, errors.EXIT_UNAVAILABLE, secure="true")
+        said = start(ground, "127.0.0.1", port, errors.EXIT_UNAVAILABLE, secure="true")
+    assert f"127.0.0.1:{port}" in said
 
 
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="needs faketime")
