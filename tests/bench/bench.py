@@ -9,9 +9,10 @@ of the published limits, and of limits that change. `shares`: two runs that shar
 parts of a run side by side at the published limits. `estimate`: the plan with hours over the whole
 exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
 `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
-`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta`: the time
-left that runs tell, beside the truth. `soak --minutes 30`: memory, open files and logs of a run
-under faults. Exit 1 when a target is missed.
+`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta-whole`,
+`eta-chosen`: the time left that runs tell, beside the truth, in another universe with `--seed 2`.
+`soak --minutes 30`: memory, open files and logs of a run under faults. Exit 1 when a target is
+missed.
 """
 
 from __future__ import annotations
@@ -56,16 +57,20 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
 LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "headline": bench_headline.headline,
     **bench_headline.JOBS,
-    "eta": bench_eta.eta,
 }
+
+NAMES = (*PARTS, *LONG, "eta-whole", "eta-chosen", "soak")
 
 
 def main() -> int:
-    known = PARTS | LONG
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="how long `soak` takes")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*known, "soak"]))
+    parser.add_argument("--seed", type=int, default=1, help="the universe of `eta-…`")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(NAMES))
     arguments = parser.parse_args()
+    known = PARTS | LONG
+    known["eta-whole"] = lambda: bench_eta.whole(arguments.seed)
+    known["eta-chosen"] = lambda: bench_eta.chosen(arguments.seed)
     known["soak"] = lambda: bench_soak.soak(arguments.minutes)
     asked = arguments.parts or list(PARTS)
     unknown = set(asked) - set(known)

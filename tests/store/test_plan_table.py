@@ -100,6 +100,31 @@ async def test_a_select_never_shows_a_key_twice_or_not_at_all(
     assert (await plans.counts("wallets"))["done"] == 2000
 
 
+async def test_new_keys_stand_behind_and_new_figures_count(
+    plans: plan_table.PlanTable, migrated: client.Store
+) -> None:
+    await plans.add("wallets", [plan_table.PlanRow(wallet(1), 1, 10, 5.0, source="list")])
+    await plans.apply("wallets", [done(1)], now=NOW)
+    more = [
+        plan_table.PlanRow(wallet(2), 1, 7, 0.0, source="more"),
+        plan_table.PlanRow(wallet(1), 2, 12, 0.0, source="more"),
+        plan_table.PlanRow(wallet(3), 3, source="more"),
+    ]
+    for _ in range(2):
+        await plans.add("wallets", more)
+        rows = await migrated.rows(
+            "SELECT wallet_address, priority_rank, trade_count, notional, toString(status) "
+            "FROM wallet_backfill_plan ORDER BY priority_rank"
+        )
+        assert [tuple(row.values()) for row in rows] == [
+            (wallet(1), 1, 12, 5, "done"),
+            (wallet(2), 2, 7, 0, "pending"),
+            (wallet(3), 3, 0, 0, "pending"),
+        ]
+    (listed,) = [rows async for rows in plans.load("wallets")]
+    assert [row.expected_rows for row in listed] == [7, None], "0 is said of no key"
+
+
 async def test_adding_known_keys_changes_nothing(plans: plan_table.PlanTable) -> None:
     await plans.add("wallets", planned(1, 2))
     await plans.apply("wallets", [done(1)], now=NOW)

@@ -35,11 +35,11 @@ SELECT toString(status) AS status, count() AS keys FROM {table} WHERE {which} GR
 """
 # `more_pages`: of keys that are asked for one by one, the full pages before the last one.
 _BEHIND = f"""
-SELECT count() AS keys, sum(trade_count) AS rows,
+SELECT count() AS keys, sum(trade_count) AS rows, countIf(is_unsized) AS unsized,
     sum(intDiv(trade_count, {endpoints.PAGE_ROWS})) AS more_pages
 FROM
 (
-    SELECT trade_count FROM {{table}}
+    SELECT trade_count, {plan_table.IS_UNSIZED} AS is_unsized FROM {{table}}
     WHERE toString(status) IN {{{{statuses:Array(String)}}}} AND {{which}}
         AND (priority_rank, {{key}}) > ({{{{rank:UInt32}}}}, {{{{last:String}}}})
     {{choice}}
@@ -52,7 +52,8 @@ LeasedUnits = Callable[[], list[units.Unit]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a part has before it: keys in all, requests of those not yet handed out.
+    """What a part has before it: keys in all, requests of those not yet handed out, `unsized` keys
+    among these of which nobody knows the size.
 
     `done_before`, `failed_before`: of the keys, those that earlier runs ended and this one is not
     even shown. `again`: of those done before, the ones that this run reads again.
@@ -63,15 +64,21 @@ class Expected:
     done_before: int = 0
     failed_before: int = 0
     again: int = 0
+    unsized: int = 0
 
     def without(self, unit: units.Unit) -> Expected:
         """When this unit was handed out."""
         requests = kinds.KINDS[unit.kind].requests(len(unit.keys), unit.expected_rows)
-        return dataclasses.replace(self, requests=max(0, self.requests - requests))
+        unsized = len(unit.keys) if unit.expected_rows is None else 0
+        return dataclasses.replace(
+            self,
+            requests=max(0, self.requests - requests),
+            unsized=max(0, self.unsized - unsized),
+        )
 
     def handed_out(self) -> Expected:
         """When every unit was."""
-        return dataclasses.replace(self, requests=0)
+        return dataclasses.replace(self, requests=0, unsized=0)
 
 
 @dataclass(frozen=True)
@@ -147,17 +154,18 @@ class Typed:
         self.known = Expected()
 
     async def expected(self) -> Expected:
-        """Nothing is known of their size: a request each, or each batch."""
+        """Nothing is known of their size: a request each, or each batch, at least."""
         keys, window = await self._chosen(), self._choice.window
         done = sum(self._ledger.is_done(self._kind, key, window) for key in keys)
-        requests = kinds.KINDS[self._kind].requests(len(keys) - done)
-        self.known = Expected(len(keys), requests)
+        left = len(keys) - done
+        requests = kinds.KINDS[self._kind].requests(left)
+        self.known = Expected(len(keys), requests, unsized=left)
         return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
         keys, window = await self._chosen(), self._choice.window
-        for unit in _units(self._kind, [(key, 0) for key in keys], window):
+        for unit in _units(self._kind, [(key, None) for key in keys], window):
             if not has_ended(self._ledger, unit):
                 self.known = self.known.without(unit)
             yield unit
@@ -212,17 +220,18 @@ class Planned:
         """Counted by the store: keys of all rows, requests of those behind the last one listed."""
         keys = await self._by_status()
         listed = sum(keys.get(status, 0) for status in self._statuses)
-        requests = await self._requests_behind()
+        requests, unsized = await self._behind()
         ended = 0
         if not self._choice.full_history:
             ended = min(listed, self._ledger.count_ended(self._kind, self._choice.window))
             requests = round(requests * (listed - ended) / listed) if listed else 0
         taken = self._choice.cut(listed - ended)
         if not (self._choice.whole and self._choice.full_history):
-            self.known = Expected(taken + (ended if self._choice.whole else 0), requests)
+            in_all = taken + (ended if self._choice.whole else 0)
+            self.known = Expected(in_all, requests, unsized=unsized)
             return self.known
         done, failed = keys.get("done", 0), keys.get("error", 0)
-        self.known = Expected(taken + done + failed, requests, done, failed)
+        self.known = Expected(taken + done + failed, requests, done, failed, unsized=unsized)
         return self.known
 
     async def _by_status(self) -> dict[str, int]:
@@ -231,8 +240,11 @@ class Planned:
         rows = await self._store.rows(_BY_STATUS.format(table=table, which=which))
         return {row["status"]: row["keys"] for row in rows}
 
-    async def _requests_behind(self) -> int:
-        """Every wallet costs a request at least; twenty small conditions share one."""
+    async def _behind(self) -> tuple[int, int]:
+        """Requests of the keys not yet listed, and how many of these have no known size.
+
+        Every wallet costs a request at least; twenty small conditions share one.
+        """
         table, key = plan_table.TABLES[self._kind]
         kind, last = kinds.KINDS[self._kind], self._last
         choice = "" if self._choice.whole else _CHOICE.format(key=key)
@@ -252,9 +264,10 @@ class Planned:
                 "skip": max(0, self._choice.skip - self._seen),
             },
         )
+        unsized = int(row["unsized"])
         if kind.keys_per_request > 1:
-            return kind.requests(row["keys"], row["rows"])
-        return kind.requests(row["keys"]) + int(row["more_pages"])
+            return kind.requests(row["keys"], row["rows"]), unsized
+        return kind.requests(row["keys"]) + int(row["more_pages"]), unsized
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in rank order; the table is read a few thousand rows at a time.
@@ -270,7 +283,7 @@ class Planned:
             first = max(0, self._choice.skip - self._seen)
             chosen = rows[first : None if end is None else max(0, end - self._seen)]
             self._seen += len(rows)
-            wanted = [(row.key, row.trade_count) for row in chosen]
+            wanted = [(row.key, row.expected_rows) for row in chosen]
             for unit in _units(self._kind, wanted, self._choice.window):
                 if not has_ended(self._ledger, unit):
                     self.known = self.known.without(unit)
@@ -466,7 +479,7 @@ def _second(end: transitions.End) -> int:
 
 
 def _units(
-    kind: str, keys: Sequence[tuple[str, int]], window: units.Window
+    kind: str, keys: Sequence[tuple[str, int | None]], window: units.Window
 ) -> Iterator[units.Unit]:
     if kind == units.CONDITIONS:
         yield from units.pack(keys, kind=kind, window=window)

@@ -58,9 +58,11 @@ class Kind:
         """What the route answers at once, with or without rows, as long as it works at all."""
         return controls.CONTROLS[self.route].params
 
-    def requests(self, keys: int, rows: int = 0) -> int:
-        """How many are expected for so many keys with so many rows together."""
-        return self.lists * -(-keys // self.keys_per_request) + rows // endpoints.PAGE_ROWS
+    def requests(self, keys: int, rows: int | None = 0) -> int:
+        """How many are expected for so many keys with so many rows together; of keys whose rows
+        nobody knows the fewest that there can be.
+        """
+        return self.lists * -(-keys // self.keys_per_request) + (rows or 0) // endpoints.PAGE_ROWS
 
 
 def _wallets(

@@ -5,46 +5,103 @@ Pages count once the store has acknowledged them and the checkpoint has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from polybackfill.daemon import kinds
 from polybackfill.work import units
 
 _TRUST = 20  # requests whose worth the plan's word has beside what was seen
+_SAMPLE = 20  # finished units of unknown size, from which on they tell of the others
+_DOUBT_MAX = 0.25  # of what is left, in units of unknown size that are under way
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a part has before it: units that are `begun` with the pages of each that are stored,
+    `waiting` ones of which there are none, and of those yet unnamed the `requests` that they take
+    at least, with `unsized` keys of unknown size among them.
+    """
+
+    begun: Sequence[tuple[units.Unit, int]] = ()
+    waiting: Sequence[units.Unit] = ()
+    requests: int = 0
+    unsized: int = 0
+
+
+@dataclass
+class _Seen:
+    """Units that ended: how many, requests that were expected of them, pages that they took.
+    `trust`: requests whose worth the expectation has beside what was seen.
+    """
+
+    trust: int
+    units: int = 0
+    expected: int = 0
+    pages: int = 0
+
+    @property
+    def ratio(self) -> float:
+        expected = self.expected + self.trust
+        return (self.pages + self.trust) / expected if expected else 1.0
 
 
 class RequestEstimate:
     """Pages of the units that ended, beside the requests that were expected of them.
 
     A unit under way says little of the others: of some hundred that began together the large ones
-    are seen last.
+    are seen last. Units of unknown size are told by finished ones of their kind, or not at all.
     """
 
     def __init__(self, kind: kinds.Kind) -> None:
         self._kind = kind
-        self._expected = 0
-        self.pages = 0  # of the units that ended
+        self._sized = _Seen(_TRUST)
+        self._unsized = _Seen(0)
+
+    @property
+    def pages(self) -> int:
+        """Of the units that ended."""
+        return self._sized.pages + self._unsized.pages
 
     def unit_ended(self, unit: units.Unit, pages: int) -> None:
         """Learn from a unit that took so many pages."""
-        self._expected += self._requests(unit)
-        self.pages += pages
+        seen = self._seen(unit)
+        seen.units += 1
+        seen.expected += self._requests(unit)
+        seen.pages += pages
 
     def of_unit(self, unit: units.Unit, pages: int = 0) -> float:
         """Requests that a unit still takes of which so many pages are stored, at least one.
 
         One that has taken more than was expected is as likely to be long as it has been already.
         """
-        expected = self._requests(unit) * self._ratio
+        expected = self._requests(unit) * self._seen(unit).ratio
         return max(1.0, abs(expected - pages)) if pages else expected
 
-    def of_units(self, waiting: Iterable[units.Unit], requests: int) -> float:
-        """Requests of units that nobody has begun, `requests` of them in units yet unnamed."""
-        return (sum(map(self._requests, waiting)) + requests) * self._ratio
+    def left(self, backlog: Backlog) -> float:
+        """Requests of all of it."""
+        begun = sum(self.of_unit(unit, pages) for unit, pages in backlog.begun)
+        return begun + self._not_begun(backlog)
+
+    def is_known(self, backlog: Backlog) -> bool:
+        """Whether that can be told. How long a unit of unknown size is shows at its end alone, so
+        what is in those under way must be little beside what finished ones tell of the others.
+        """
+        named = [*(unit for unit, _ in backlog.begun), *backlog.waiting]
+        if not backlog.unsized and all(unit.expected_rows is not None for unit in named):
+            return True
+        doubtful = sum(
+            self.of_unit(unit, pages) for unit, pages in backlog.begun if unit.expected_rows is None
+        )
+        return self._unsized.units >= _SAMPLE and doubtful <= _DOUBT_MAX * self.left(backlog)
+
+    def _not_begun(self, backlog: Backlog) -> float:
+        unsized = min(backlog.requests, self._kind.requests(backlog.unsized))
+        unnamed = (backlog.requests - unsized) * self._sized.ratio + unsized * self._unsized.ratio
+        return unnamed + sum(map(self.of_unit, backlog.waiting))
+
+    def _seen(self, unit: units.Unit) -> _Seen:
+        return self._unsized if unit.expected_rows is None else self._sized
 
     def _requests(self, unit: units.Unit) -> int:
         return self._kind.requests(len(unit.keys), unit.expected_rows)
-
-    @property
-    def _ratio(self) -> float:
-        return (self.pages + _TRUST) / (self._expected + _TRUST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from polybackfill import errors, records
+from polybackfill import errors, formats, records
 from polybackfill.polymarket import lookups, walk
 from polybackfill.work import transitions
 
@@ -44,6 +44,7 @@ class SetAside:
         if self._aside and self._aside >= ERROR_SHARE * self._rows:
             why = ", ".join(f"{reason} ({n:,})" for reason, n in self._reasons.most_common(3))
             raise errors.GiveUp(
-                f"{self._aside:,} of {self._rows:,} rows set aside: {why}; see polybackfill "
+                f"{self._aside:,} of {formats.counted(self._rows, 'row')} set aside: "
+                f"{why}; see polybackfill "
                 "quarantine list"
             )

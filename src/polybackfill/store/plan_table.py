@@ -23,6 +23,8 @@ TABLES = {
 FOUND = "found in "
 # Keys of a list that somebody planned.
 IS_LISTED = f"NOT startsWith(source, '{FOUND}')"
+# Nobody knows how much a listed key has that came without a figure.
+IS_UNSIZED = f"(trade_count = 0 AND {IS_LISTED})"
 # What a run sets. People may also set `skip`: such a key takes part in no run.
 STATUSES = ("pending", "in_progress", "done", "error")
 # Enum8 from text: a status that is no status is refused by the store.
@@ -57,6 +59,30 @@ WHERE {key} IN {{keys:Array(String)}} AND status = 'done'
     AND toUInt32(ifNull(read_until, toDateTime(0))) >=
         transform({key}, {{keys:Array(String)}}, {{since:Array(UInt32)}}, toUInt32(0))
 """
+# New keys stand behind those that are there, in their own order: no rank occurs twice.
+_ADD = """
+INSERT INTO {table} ({columns})
+SELECT {key}, trade_count, notional,
+    (SELECT max(priority_rank) FROM {table}) + row_number() OVER (ORDER BY priority_rank, {key}),
+    status, attempts, source
+FROM (SELECT * FROM {staging} LIMIT 1 BY {key})
+WHERE {key} NOT IN (SELECT {key} FROM {table})
+"""
+# Figures that a new list has and that are not those of the plan.
+_NEW_FIGURES = """
+SELECT new.{key} AS key,
+    if(new.trade_count = 0, old.trade_count, new.trade_count) AS trades,
+    if(new.notional = 0, old.notional, new.notional) AS usd
+FROM (SELECT * FROM {staging} LIMIT 1 BY {key}) AS new
+INNER JOIN {table} AS old ON new.{key} = old.{key}
+WHERE trades != old.trade_count OR usd != old.notional
+"""
+_CORRECT = """
+ALTER TABLE {table} UPDATE
+    trade_count = transform({key}, {{keys:Array(String)}}, {{trades:Array(UInt64)}}, trade_count),
+    notional = transform({key}, {{keys:Array(String)}}, {{usd:Array(Float64)}}, notional)
+WHERE {key} IN {{keys:Array(String)}}
+"""
 _MESSAGE_MAX_CHARS = 300
 # The values of one UPDATE travel in a URL, which ClickHouse takes up to 1 MB.
 _UPDATES_MAX = 500
@@ -75,6 +101,11 @@ class PlanRow:
     status: str = "pending"
     attempts: int = 0
     source: str = ""
+
+    @property
+    def expected_rows(self) -> int | None:
+        """None where nobody knows; of what a run has found, none is a figure."""
+        return self.trade_count or (0 if self.source.startswith(FOUND) else None)
 
 
 @dataclass(frozen=True)
@@ -255,17 +286,31 @@ class PlanTable:
         return pending
 
     async def add(self, kind: str, rows: Iterable[PlanRow]) -> None:
-        """Add the keys the plan does not hold yet. Of the others only this changes: one that a run
-        has found belongs to the list from now on.
+        """Add the keys the plan does not hold yet, behind the others. Of those only this changes:
+        figures that the list has, and one that a run has found belongs to the list from now on.
         """
         table, key = TABLES[kind]
         staging = await self._stage(table, key, rows)
         await self._adopt(table, key, staging)
+        await self._correct(table, key, staging)
         await self._store.command(
-            f"INSERT INTO {table} ({_columns(key)}) SELECT {_columns(key)} FROM {staging} "
-            f"WHERE {key} NOT IN (SELECT {key} FROM {table}) LIMIT 1 BY {key}"
+            _ADD.format(table=table, key=key, staging=staging, columns=_columns(key))
         )
         await self._store.command(f"DROP TABLE {staging}")
+
+    async def _correct(self, table: str, key: str, staging: str) -> None:
+        named = {"table": table, "key": key, "staging": staging}
+        found = await self._store.rows(_NEW_FIGURES.format(**named))
+        for first in range(0, len(found), _UPDATES_MAX):
+            chunk = found[first : first + _UPDATES_MAX]
+            await self._store.command(
+                _CORRECT.format(**named),
+                parameters={
+                    "keys": [row["key"] for row in chunk],
+                    "trades": [row["trades"] for row in chunk],
+                    "usd": [row["usd"] for row in chunk],
+                },
+            )
 
     async def _adopt(self, table: str, key: str, staging: str) -> None:
         found = await self._store.rows(

@@ -95,12 +95,11 @@ def requests(
 
 @dataclass(frozen=True)
 class _Outlook:
-    """When the run will end by what was acknowledged `at`: both monotonic; the share until then."""
+    """When the run will end by what was acknowledged `at`: both monotonic."""
 
     mark: tuple[int, ...]
     at: float
     end: float
-    share: float
 
 
 class Snapshots:
@@ -155,6 +154,7 @@ class Snapshots:
         self._paths = {name: str(path.absolute()) for name, path in (paths or {}).items()}
         self._owner = lock.this_process(self._started_at)
         self._outlook: _Outlook | None = None
+        self._share: float | None = None
         self._post_run_s = post_run_s
         self._post_run_began: float | None = None
         scribe.on_done(self._unit_done)
@@ -175,8 +175,8 @@ class Snapshots:
             _replace(self._file, journal.seal(orjson.dumps(self.current(), default=str)))
 
     def current(self) -> dict[str, Any]:
-        """The picture: parts, rows, rates, budgets; share and ETA in seconds, both None until every
-        part is counted.
+        """The picture: parts, rows, rates, budgets; share and ETA in seconds, None where nobody can
+        tell.
         """
         budgets = self._limits.stats()
         rows_per_s, pages_per_s = self._rates()
@@ -221,7 +221,8 @@ class Snapshots:
     def _time_left(
         self, loads: Mapping[str, time_left.Load | None], budgets: Mapping[str, Mapping[str, Any]]
     ) -> tuple[float | None, float | None]:
-        """Seconds to the end and the share that is done, both None when a part is not counted.
+        """Seconds to the end, None when of some part nobody can tell; the share that is done, None
+        until all could be told once.
 
         The share never falls: what is found on the way makes the rest longer, not the past shorter.
         """
@@ -230,17 +231,17 @@ class Snapshots:
         known = [load for load in loads.values() if load is not None]
         if len(known) < len(loads):
             self._outlook = None
-            return None, None
+            return None, self._share
         now, mark = self._clock.monotonic(), self._acknowledged()
         last = self._outlook
         if last is None or last.mark != mark or now - last.at > _ACKNOWLEDGED_WITHIN_S:
             allowed = {name: float(budget["allowed_per_s"]) for name, budget in budgets.items()}
             tail_s = self._listing_s() + self._post_run_s
-            share = time_left.share(known, tail_s)
+            share = round(time_left.share(known, tail_s), 6)
+            self._share = max(share, self._share or 0.0)
             end = now + time_left.seconds(known, allowed) + tail_s
-            last = _Outlook(mark, now, end, max(share, last.share if last else 0.0))
-            self._outlook = last
-        return round(max(0.0, last.end - now), 1), round(last.share, 6)
+            self._outlook = last = _Outlook(mark, now, end)
+        return round(max(0.0, last.end - now), 1), self._share
 
     def _post_run_left(
         self, loads: Mapping[str, time_left.Load | None]
@@ -253,8 +254,7 @@ class Snapshots:
         if self._post_run_began is None:
             self._post_run_began = now
         left_s = max(0.0, self._post_run_s - (now - self._post_run_began))
-        share = self._outlook.share if self._outlook else 1.0
-        return round(left_s, 1), share if left_s else 1.0
+        return round(left_s, 1), self._share if left_s else 1.0
 
     def _acknowledged(self) -> tuple[int, ...]:
         """Changes with everything that is acknowledged, or given up."""
@@ -271,30 +271,37 @@ class Snapshots:
     ) -> time_left.Load | None:
         """What a part has done and has left, in requests; None while nobody knows."""
         kind, known, stats = part.queue.kind, part.source.known, part.queue.stats()
-        estimate, pages = self._estimates[kind], self._ledger.pages
+        estimate, backlog = self._estimates[kind], self._backlog(part)
         leased = [lease.unit for lease in part.queue.leases()]
-        begun = [unit for unit in part.queue.waiting_units() if pages(unit)]
-        fresh = [unit for unit in part.queue.waiting_units() if not pages(unit)]
-        left = [estimate.of_unit(unit, pages(unit)) for unit in leased]
-        rest = sum(estimate.of_unit(unit, pages(unit)) for unit in begun)
-        rest += estimate.of_units(fresh, known.requests)
+        longest = max(
+            (estimate.of_unit(unit, self._ledger.pages(unit)) for unit in leased), default=0.0
+        )
+        left = estimate.left(backlog)
         before = known.done_before - known.again + stats["skipped_done"]
-        done = estimate.pages + sum(map(pages, leased)) + sum(map(pages, begun))
+        done = estimate.pages + sum(pages for _, pages in backlog.begun)
         if part.queue.complete:
-            left, rest = [], 0.0
-        elif not part.source.counted or (self._client.out_s(part.route) and (left or rest)):
+            longest, left = 0.0, 0.0
+        elif not part.source.counted or not estimate.is_known(backlog):
             return None
         narrow = part.route.budgets[0]
         rate_per_s = self._expected_rate(part, float(budgets[narrow]["allowed_per_s"]), pages_per_s)
-        if rate_per_s <= 0 and (left or rest):
+        if left and (rate_per_s <= 0 or self._client.out_s(part.route)):
             return None
         return time_left.Load(
             done=done + max(0, before) * self._pages_per_key[kind],
-            left=sum(left) + rest,
+            left=left,
             rate_per_s=rate_per_s,
             budgets=part.route.budgets,
-            chain_s=max(left, default=0.0) * (self._limits.latency_s(narrow) or 0.0),
+            chain_s=longest * (self._limits.latency_s(narrow) or 0.0),
         )
+
+    def _backlog(self, part: Part) -> request_estimate.Backlog:
+        pages, known = self._ledger.pages, part.source.known
+        leased = [lease.unit for lease in part.queue.leases()]
+        waiting = [(unit, pages(unit)) for unit in part.queue.waiting_units()]
+        begun = [(unit, pages(unit)) for unit in leased] + [each for each in waiting if each[1]]
+        fresh = [unit for unit, count in waiting if not count]
+        return request_estimate.Backlog(begun, fresh, known.requests, known.unsized)
 
     def _unit_done(self, unit: units.Unit, pages: int) -> None:
         """Learn from it; a line of progress whenever so many more keys of a part have ended."""

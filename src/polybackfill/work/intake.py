@@ -49,7 +49,8 @@ class Intake:
         if len(fresh) == len(unit.keys):
             yield unit
         elif fresh:
-            rows = unit.expected_rows * len(fresh) // len(unit.keys)
+            rows = unit.expected_rows
+            rows = None if rows is None else rows * len(fresh) // len(unit.keys)
             yield units.Unit(unit.kind, tuple(fresh), unit.since, unit.until, rows)
 
     def _is_known(self, unit: units.Unit, key: str) -> bool:

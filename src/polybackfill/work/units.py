@@ -36,15 +36,15 @@ class Unit:
 
     `keys`: wallets (40 hex), condition ids (64 hex, a few 62) or other stable names, unique.
     `since`, `until`: epoch seconds, both inclusive, None = open. `expected_rows` is a hint for
-    packing and progress; it is no part of the identity. Raises ValueError on a unit without
-    keys, with a repeated key, or with `since` after `until`.
+    packing and progress, None when nobody knows; it is no part of the identity. Raises ValueError
+    on a unit without keys, with a repeated key, or with `since` after `until`.
     """
 
     kind: str
     keys: tuple[str, ...]
     since: int | None = None
     until: int | None = None
-    expected_rows: int = field(default=0, compare=False)
+    expected_rows: int | None = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not self.kind or not self.keys or not all(self.keys):
@@ -81,7 +81,7 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
     if not can_split(unit):
         raise ValueError(f"{unit.id} has one key and cannot be split")
     middle = len(unit.keys) // 2
-    expected_rows = unit.expected_rows // 2
+    expected_rows = None if unit.expected_rows is None else unit.expected_rows // 2
     parts = (unit.keys[:middle], unit.keys[middle:])
     if middle == 0:
         earlier, later = slices.split(unit.keys[0])
@@ -103,7 +103,7 @@ def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
 
 
 def pack(
-    expected: Iterable[tuple[str, int]],
+    expected: Iterable[tuple[str, int | None]],
     *,
     kind: str = CONDITIONS,
     window: Window = FULL_HISTORY,
@@ -111,16 +111,17 @@ def pack(
     max_rows: int = BATCH_ROWS,
     big_rows: int = BIG_MARKET_ROWS,
 ) -> Iterator[Unit]:
-    """Condition ids with their expected rows, in order → batches; big markets alone.
+    """Condition ids with their expected rows (None: unknown), in order → batches; big ones alone.
 
     Lazy, and holds one batch at a time. A key that repeats inside a batch is taken once.
     """
-    batch: dict[str, int] = {}
+    batch: dict[str, int | None] = {}
     for key, rows in expected:
-        if rows >= big_rows:
+        if rows is not None and rows >= big_rows:
             yield _batch_unit(kind, {key: rows}, window)
             continue
-        if batch and (len(batch) >= max_keys or sum(batch.values()) + rows > max_rows):
+        taken = sum(each or 0 for each in batch.values())
+        if batch and (len(batch) >= max_keys or taken + (rows or 0) > max_rows):
             yield _batch_unit(kind, batch, window)
             batch = {}
         batch[key] = rows
@@ -128,8 +129,10 @@ def pack(
         yield _batch_unit(kind, batch, window)
 
 
-def _batch_unit(kind: str, batch: dict[str, int], window: Window) -> Unit:
-    return Unit(kind, tuple(batch), window[0], window[1], sum(batch.values()))
+def _batch_unit(kind: str, batch: dict[str, int | None], window: Window) -> Unit:
+    known = [rows for rows in batch.values() if rows is not None]
+    expected_rows = sum(known) if len(known) == len(batch) else None
+    return Unit(kind, tuple(batch), window[0], window[1], expected_rows)
 
 
 def _digest(keys: tuple[str, ...]) -> str:

@@ -27,8 +27,12 @@ def test_a_plan_that_is_right_is_believed(sizes: list[int], data: st.DataObject)
     for unit, pages in zip(ranked[:ended], sorted(sizes, reverse=True), strict=False):
         estimate.unit_ended(unit, pages)
     left = sum(sorted(sizes, reverse=True)[ended:])
-    assert estimate.of_units(ranked[ended:], 0) == pytest.approx(left)
-    assert estimate.of_units([], left) == pytest.approx(left)
+    waiting = request_estimate.Backlog(waiting=ranked[ended:])
+    assert estimate.left(waiting) == pytest.approx(left)
+    unnamed = request_estimate.Backlog(requests=left)
+    assert estimate.left(unnamed) == pytest.approx(left)
+    assert estimate.is_known(waiting)
+    assert estimate.is_known(unnamed)
     assert estimate.pages == sum(sizes) - left
 
 
@@ -46,3 +50,23 @@ def test_a_unit_under_way_has_what_is_expected_of_it_less_what_is_stored() -> No
     assert estimate.of_unit(wallet(1, pages=10), pages=7) == 3
     assert estimate.of_unit(wallet(1, pages=10), pages=10) == 1, "its end was not seen yet"
     assert estimate.of_unit(wallet(1, pages=1), pages=40) == 39, "nobody knows how long it is"
+
+
+def test_units_of_unknown_size_are_told_by_finished_ones_or_not_at_all() -> None:
+    estimate = request_estimate.RequestEstimate(WALLETS)
+
+    def unsized(number: int) -> units.Unit:
+        return units.Unit(units.WALLETS, (f"{number:040x}",), expected_rows=None)
+
+    few = request_estimate.Backlog(begun=[(unsized(1), 0), (unsized(2), 3)])
+    many = request_estimate.Backlog(begun=[(unsized(1), 0)], requests=100, unsized=100)
+    for number in range(19):
+        estimate.unit_ended(unsized(number), 5)
+        assert not estimate.is_known(many)
+    estimate.unit_ended(unsized(19), 5)
+    assert estimate.is_known(many)
+    assert estimate.left(many) == pytest.approx(505)
+    assert not estimate.is_known(few), "what is under way shows its size at its end alone"
+    sized = request_estimate.Backlog(begun=[(wallet(1, pages=10), 7)])
+    assert estimate.is_known(sized)
+    assert estimate.left(sized) == 3, "what has a size is not told by what has none"
