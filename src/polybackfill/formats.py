@@ -63,6 +63,11 @@ def count(number: float) -> str:
     return f"{number:.4g}" if abs(number) < 1 else f"{number:,.2f}"
 
 
+def counted(number: int, thing: str, several: str | None = None) -> str:
+    """`1 row`, `2,000 rows`; `several` where more than one is not said by an s."""
+    return f"{number:,} {thing if number == 1 else several or f'{thing}s'}"
+
+
 def per_second(rate: float) -> str:
     """Events a second: `0.3`, `48.7`, `2,575`."""
     return f"{rate:,.0f}" if rate >= 1_000 else f"{rate:,.1f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -207,6 +208,8 @@ def test_show(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
         assert wallets[1] in text
         assert text.count("expected trades") == 4, "by status and what is next, of both plans"
         assert "trade_count" not in text
+        assert re.search(r"^pending +2 +unknown +unknown$", text, re.M), "of the conditions"
+        assert desk.json(*words)["condition_backfill_plan"]["next"][0]["trade_count"] is None
     one = desk.json("plan", "show", "--top", 1)["wallet_backfill_plan"]
     assert [row["key"] for row in one["next"]] == wallets[2:3]
     desk.call("plan", "show", "--top", 0, code=errors.EXIT_CONFIG)

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from polybackfill import errors
+from polybackfill import errors, formats
 from polybackfill.commands import context, words
 from polybackfill.polymarket import lookups
 from polybackfill.store import client as stores
@@ -49,7 +49,10 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
     for text in live.ending(picture, dry_run=dry_run):
         print(text)
     if picture.get("new_wallets"):
-        print(f"  {picture['new_wallets']:,} wallets traded there that nobody had seen before")
+        print(
+            f"  {formats.counted(picture['new_wallets'], 'wallet')} traded there that "
+            "nobody had seen before"
+        )
     for condition in picture.get("unknown_conditions", ()):
         print(f"  warning: no trade of condition {condition}, and no list knows it")
     for text in resolution_checks.told(picture.get("disagreements", {})):

@@ -111,7 +111,8 @@ def _told(document: Mapping[str, Any]) -> Iterator[str]:
     is_known = document["bytes"] or not least
     size = f"{least}{formats.size(document['bytes'])}" if is_known else "unknown"
     yield (
-        f"{least}{document['requests']:,} requests, {least}{duration} on one address, "
+        f"{least}{formats.counted(document['requests'], 'request')}, {least}{duration} on "
+        "one address, "
         f"{size} on disk; {document['ends_last']} ends last"
     )
     if until := document["until"]:
@@ -129,9 +130,10 @@ def _told(document: Mapping[str, Any]) -> Iterator[str]:
 def _done(period: Mapping[str, Any], least: str) -> str:
     """Of requests whose number is not known the share is the most it can be."""
     most = "at most " if least else ""
-    rows = "" if least else f", about {period['rows']:,} rows"
+    rows = "" if least else f", about {formats.counted(period['rows'], 'row')}"
     done = (
-        f"{period['requests']:,} requests, {most}{formats.percent(period['share'])} of them{rows}"
+        f"{formats.counted(period['requests'], 'request')}, "
+        f"{most}{formats.percent(period['share'])} of them{rows}"
     )
     if period["share"] == 1:
         return done

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, market_ids, report
 from polybackfill.views import breakdown, dimension_files, tables
 from polybackfill.work import lookup_book, seeds
@@ -85,8 +85,8 @@ def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:
         context.print_json({"stopped_at": "market-ids finalize", "market_ids": lookups})
     else:
         print(
-            f"stopped at market-ids finalize: {lookups['conflicts']:,} conditions have several "
-            "markets; polybackfill market-ids finalize names them"
+            "stopped at market-ids finalize: conditions with several markets: "
+            f"{lookups['conflicts']:,}; polybackfill market-ids finalize names them"
         )
     return errors.EXIT_UNITS_IN_ERROR
 
@@ -98,7 +98,10 @@ async def _distribution(chosen: settings.Settings) -> dict[str, int]:
 
 def _print(document: dict[str, Any]) -> None:
     told = document["market_ids"]
-    print(f"market ids: {told['valid_mappings']:,} of {told['total_lookups']:,} conditions")
+    print(
+        f"market ids: {told['valid_mappings']:,} of "
+        f"{formats.counted(told['total_lookups'], 'condition')}"
+    )
     tables.show("files", document["files"])
     held = document["coverage"]
     if not held["wallets"]:

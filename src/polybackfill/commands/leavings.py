@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from polybackfill import settings
+from polybackfill import formats, settings
 from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.daemon import last_steps
 from polybackfill.store import client as stores
@@ -37,14 +37,18 @@ async def make(
 
     if made := await step("dims build", dims.made(store, chosen)):
         count = made["markets_in_markets_dim"]
-        told.append(f"dimensions of {count:,} markets: {folder / seeds.MARKETS_FILE}")
+        told.append(
+            f"dimensions of {formats.counted(count, 'market')}: {folder / seeds.MARKETS_FILE}"
+        )
     if made := await step("report categories", report.made(store, chosen)):
         count = made["num_wallets"]
-        told.append(f"profit and loss of {count:,} wallets: {folder / breakdown.FILE}")
+        told.append(
+            f"profit and loss of {formats.counted(count, 'wallet')}: {folder / breakdown.FILE}"
+        )
     if watchlist.is_enabled(chosen) and (
         made := await step("watchlist auto", watchlist.made(store, chosen))
     ):
-        told.append(f"{len(made['added']):,} markets added to the watchlist")
+        told.append(f"{formats.counted(len(made['added']), 'market')} added to the watchlist")
     file = folder / coverage.FILE
     if made := await step("report coverage", coverage.made(store, ledger, chosen, file)):
         told.append(f"{made['verdict']} {file}")

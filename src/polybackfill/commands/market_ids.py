@@ -176,21 +176,23 @@ def progress_line(tally: lookups.Tally, per_s: float) -> str:
     left_s = tally.left / per_s if per_s > 0 else None
     eta = "time left unknown" if left_s is None else f"{formats.duration(left_s)} left"
     return (
-        f"  {tally.asked - tally.left:,} of {tally.asked:,} conditions, {tally.found:,} found, "
-        f"{tally.missed:,} missed, {tally.requests:,} requests, {per_s:,.0f} a second, {eta}"
+        f"  {tally.asked - tally.left:,} of {formats.counted(tally.asked, 'condition')}, "
+        f"{tally.found:,} found, "
+        f"{tally.missed:,} missed, {formats.counted(tally.requests, 'request')}, "
+        f"{per_s:,.0f} a second, {eta}"
     )
 
 
 def _print_lookup(found: dict[str, Any]) -> None:
     print(
-        f"{found['found'] + found['found_without_asking']:,} market ids found "
+        f"{formats.counted(found['found'] + found['found_without_asking'], 'market id')} found "
         f"({found['found_without_asking']:,} in the stored lists, {found['found']:,} at Gamma "
-        f"with {found['requests']:,} requests), {found['missed']:,} missed"
+        f"with {formats.counted(found['requests'], 'request')}), {found['missed']:,} missed"
     )
     for reason, count in sorted(found["reasons"].items(), key=lambda one: -one[1]):
         print(f"  {reason}: {count:,}")
     if found["lookup_failed"]:
-        given_up = f"{found['lookup_failed']:,} of them are given up"
+        given_up = f"given up among them: {found['lookup_failed']:,}"
         print(f"  {given_up} after tries on {lookup_book.MAX_TRIES} days")
     if found["foreign_answers"]:
         print(
@@ -198,10 +200,10 @@ def _print_lookup(found: dict[str, Any]) -> None:
             f"{questions.FILTER}. Such answers were not believed; see the API's changelog"
         )
     if found["known_before"]:
-        print(f"  {found['known_before']:,} more were known, from a run or an apply before")
+        print(f"  known before, from a run or an apply: {found['known_before']:,}")
     if not found["asked"]:
         print("  nothing had to be asked for")
-    print(f"  in {found['took_s']} s; {found['mappings']:,} conditions with a market are now in")
+    print(f"  in {found['took_s']} s; conditions with a market: {found['mappings']:,}, all in")
     print(f"  {found['file']}")
     for line in id_coverage.lines(found["coverage"]):
         print(line)
@@ -221,9 +223,11 @@ def finalize(arguments: argparse.Namespace) -> int:
     else:
         rate = "n/a" if told["success_rate"] is None else f"{told['success_rate']:.2f} %"
         print(
-            f"{told['valid_mappings']:,} of {told['total_lookups']:,} conditions have a market "
-            f"({rate}); {told['parse_errors']:,} lines could not be read, "
-            f"{told['repeated_lines']:,} repeated, {told['conflicts']:,} conditions with several "
+            f"a market for {told['valid_mappings']:,} of "
+            f"{formats.counted(told['total_lookups'], 'condition')} "
+            f"({rate}); {formats.counted(told['parse_errors'], 'line')} unreadable, "
+            f"{told['repeated_lines']:,} repeated, "
+            f"{formats.counted(told['conflicts'], 'condition')} with several "
             f"markets; {chosen.backfill.data_dir / RESULT}"
         )
         for conflict in document["conflicts"][:5]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from polybackfill import errors, records, settings
+from polybackfill import errors, formats, records, settings
 from polybackfill.commands import context
 from polybackfill.commands import market_ids as shared
 from polybackfill.polymarket import market_ids as questions
@@ -150,7 +150,9 @@ def _refuse_foreign_tokens(hits: Iterable[lookup_book.Hit], path: Path) -> None:
             f"{records.show(hit.condition_id)} → {hit.market_id}" for hit in wrong[:_NAMED]
         )
         raise _refused(
-            path, f"the tokens of {len(wrong):,} markets are not those of the condition: {shown}"
+            path,
+            f"the tokens of {formats.counted(len(wrong), 'market')} are not those of the "
+            f"condition: {shown}",
         )
 
 
@@ -174,7 +176,13 @@ async def _refuse_foreign_markets(
             f"{records.show(by_market[market])}"
             for market in wrong[:_NAMED]
         )
-        raise _refused(path, f"{len(wrong):,} markets belong to other conditions: {shown}")
+        raise _refused(
+            path,
+            (
+                f"{formats.counted(len(wrong), 'market belongs', 'markets belong')} to "
+                f"other conditions: {shown}"
+            ),
+        )
 
 
 def _refused(path: Path, why: str) -> errors.Stop:
@@ -236,15 +244,17 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
         print("trades_raw is yours and stays as it is: join condition_market_ids to it")
     if revert:
         print(
-            f"{'took' if document['written'] else 'would take'} back {document['mappings']:,} "
-            f"mappings and the ids of {document['trades']:,} trades"
+            f"{'took' if document['written'] else 'would take'} back "
+            f"{formats.counted(document['mappings'], 'mapping')} and the ids of "
+            f"{formats.counted(document['trades'], 'trade')}"
         )
     else:
         fills = document["fills"]
         verb = "wrote" if document["asked_to_write"] else "would write"
         print(
-            f"{verb} {document['new_mappings']:,} new mappings and the ids of "
-            f"{fills['trades']:,} trades in {fills['conditions']:,} conditions"
+            f"{verb} {formats.counted(document['new_mappings'], 'new mapping')} and the ids of "
+            f"{formats.counted(fills['trades'], 'trade')} in "
+            f"{formats.counted(fills['conditions'], 'condition')}"
         )
     for condition in document.get("changed", [])[:_NAMED]:
         print(f"  {condition} is in force with another market and stays so")

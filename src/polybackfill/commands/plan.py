@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polybackfill import errors, guess, settings
+from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import context, name_resolution, scopes, words
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
@@ -40,9 +40,24 @@ WHERE match(wallet, '^[0-9a-f]{{40}}$') AND wallet NOT IN ({contracts})
 GROUP BY wallet ORDER BY notional DESC, wallet {limit}
 """
 
+# A listed key without a figure has 0 in the table, which says nothing.
+_BY_STATUS = f"""
+SELECT status, count() AS keys, countIf(is_unsized) AS unsized, countIf(is_unpriced) AS unpriced,
+    if(unsized = keys, NULL, sum(trade_count)) AS trades,
+    if(unpriced = keys, NULL, round(sum(usd), 2)) AS notional
+FROM
+(
+    SELECT toString(status) AS status, trade_count, notional AS usd,
+        {plan_table.IS_UNSIZED} AS is_unsized,
+        notional = 0 AND {plan_table.IS_LISTED} AS is_unpriced
+    FROM {{table}}
+)
+GROUP BY status ORDER BY status
+"""
+
 
 def build(arguments: argparse.Namespace) -> int:
-    """Fill an empty plan, or add to one that is there; known keys keep everything."""
+    """Fill an empty plan, or add to one that is there; known keys keep rank and status."""
     chosen = context.settings_of(arguments)
     return _build(chosen, arguments)
 
@@ -199,14 +214,18 @@ def show(arguments: argparse.Namespace) -> int:
             {
                 "status": row["status"],
                 "keys": row["keys"],
-                "expected trades": row["trades"],
-                "expected notional": row["notional"],
+                "expected trades": _expected(row["trades"], row["unsized"]),
+                "expected notional": _expected(row["notional"], row["unpriced"]),
             }
             for row in part["by_status"]
         ]
         tables.show(name, counts, "empty: polybackfill plan build --from FILE")
         first = [
-            {"rank": row["priority_rank"], "key": row["key"], "expected trades": row["trade_count"]}
+            {
+                "rank": row["priority_rank"],
+                "key": row["key"],
+                "expected trades": _expected(row["trade_count"]),
+            }
             for row in part["next"]
         ]
         tables.show("next", first, "nothing is pending" if counts else None)
@@ -214,18 +233,24 @@ def show(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
+def _expected(figure: float | None, unknown: int = 0) -> float | str:
+    """A figure for a person, who must see that nobody knows it, or not that of so many keys."""
+    if figure is None:
+        return "unknown"
+    return f"at least {formats.count(figure)}" if unknown else figure
+
+
 async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
-    """Both plans: rows by status, the first `top` pending, the newest `top` errors."""
+    """Both plans: rows by status, the first `top` pending, the newest `top` errors. Figures that
+    nobody knows are None; `unsized`, `unpriced`: how many keys a sum is without.
+    """
     async with context.open_store(chosen, migrate=True) as store:
         return {
             table: {
-                "by_status": await store.rows(
-                    "SELECT toString(status) AS status, count() AS keys, "
-                    "sum(trade_count) AS trades, round(sum(notional), 2) AS notional "
-                    f"FROM {table} GROUP BY status ORDER BY status"
-                ),
+                "by_status": await store.rows(_BY_STATUS.format(table=table)),
                 "next": await store.rows(
-                    f"SELECT priority_rank, concat('0x', {key}) AS key, trade_count FROM {table} "
+                    f"SELECT priority_rank, concat('0x', {key}) AS key, "
+                    f"if({plan_table.IS_UNSIZED}, NULL, trade_count) AS trade_count FROM {table} "
                     f"WHERE status = 'pending' ORDER BY priority_rank, {key} LIMIT {top}"
                 ),
                 "errors": await store.rows(

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from polybackfill import errors, records, settings
+from polybackfill import errors, formats, records, settings
 from polybackfill.commands import context
 from polybackfill.daemon import writer
 from polybackfill.polymarket import answers, parse
@@ -58,7 +58,10 @@ def replay(arguments: argparse.Namespace) -> int:
     if arguments.json:
         context.print_json(counts)
     else:
-        print(f"{counts['understood']:,} rows moved to their tables, {counts['left']:,} left")
+        print(
+            f"{formats.counted(counts['understood'], 'row')} moved to their tables, "
+            f"{counts['left']:,} left"
+        )
     return errors.EXIT_UNITS_IN_ERROR if counts["left"] else errors.EXIT_OK
 
 

@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from polybackfill import errors, guess
+from polybackfill import errors, formats, guess
 from polybackfill.commands import context, validate, words
 from polybackfill.daemon import kinds
 from polybackfill.views import receipts, tables
@@ -35,7 +35,7 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         rows = [_row(one) for one in found["receipts"]]
         tables.show(
-            f"newest of {found['found']:,} units, the newest last",
+            f"newest of {formats.counted(found['found'], 'unit')}, the newest last",
             rows,
             "no such unit was begun yet",
         )

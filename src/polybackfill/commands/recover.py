@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, ground, plan, reconcile, run, words
 from polybackfill.store import backups, client, migrate
 from polybackfill.views import tables
@@ -86,7 +86,8 @@ def _refuse_loss(found: list[backups.Difference], name: str, *, named: bool) -> 
     for one in found:
         if one.not_in_backup:
             raise errors.Stop(
-                f"{one.not_in_backup:,} rows of {one.table} are not in backup {name}, so nothing "
+                f"backup {name} lacks {formats.counted(one.not_in_backup, 'row')} of "
+                f"{one.table}, so nothing "
                 "was emptied: polybackfill recover --make-backup --write"
             )
         if one.unreadable and not named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polybackfill import formats
 from polybackfill.commands import words
 from polybackfill.store import client, plan_table
 
@@ -33,9 +34,11 @@ async def next_step(store: client.Store) -> str:
     to_fetch = sum(_open(count) for count in listed.values())
     failed = sum(count.get("error", 0) for count in listed.values())
     if to_fetch:
-        return f"polybackfill run, which fetches the planned list: {to_fetch:,} keys are open"
+        are_open = formats.counted(to_fetch, "key is open", "keys are open")
+        return f"polybackfill run, which fetches the planned list: {are_open}"
     if failed:
-        return f"polybackfill plan reset --errors, then polybackfill run: {failed:,} keys failed"
+        have_failed = f"{formats.counted(failed, 'key')} failed"
+        return f"polybackfill plan reset --errors, then polybackfill run: {have_failed}"
     if any(listed.values()):
         return "the planned list is done; polybackfill run --everything fetches the rest"
     return "polybackfill run, which fetches everything, and what is new since the last time"

@@ -102,7 +102,7 @@ def _lines(picture: dict[str, Any] | None, found: run_state.RunState) -> list[st
     for kind, part in picture["parts"].items():
         lines += _part_lines(kind, part)
     if count := live.set_aside(picture):
-        lines.append(f"  {live.rows_of(count)} set aside: polybackfill quarantine list")
+        lines.append(f"  {formats.counted(count, 'row')} set aside: polybackfill quarantine list")
     lines += [
         _budget_line(name, budget) for name, budget in picture["budgets"].items() if budget["sent"]
     ]
@@ -117,7 +117,8 @@ def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
         f"  {kind:<11} {formats.percent(part['share'])}, {part['done']:,} of {part['units']:,}, "
         f"{part['error']:,} in error, {rate} of {allowed} requests/s, "
         f"{live.remaining(part['eta_s'])}",
-        f"  {'':<11} {part['workers']} workers{waits}, {part['stalls']} stalls",
+        f"  {'':<11} {formats.counted(part['workers'], 'worker')}{waits}, "
+        f"{formats.counted(part['stalls'], 'stall')}",
     ]
 
 
@@ -125,7 +126,7 @@ def _budget_line(name: str, budget: dict[str, Any]) -> str:
     rate, allowed = (formats.per_second(budget[f"{one}_per_s"]) for one in ("rate", "allowed"))
     return (
         f"  {name:<14} {rate} of {allowed} requests/s, {budget['sent']:,} sent, "
-        f"{budget['refusals']} refused, {budget['cuts']} cuts"
+        f"{budget['refusals']} refused, {formats.counted(budget['cuts'], 'cut')}"
     )
 
 

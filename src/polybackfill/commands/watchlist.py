@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context, name_resolution
 from polybackfill.polymarket import names
 from polybackfill.store import client as stores
@@ -84,7 +84,8 @@ async def _added(
         wanted = _fallback(chosen, strategy, dimensions, at)
     if counts["resolved_markets"] < signals.FEW_RESOLVED:
         print(
-            f"warning: only {counts['resolved_markets']:,} markets have a resolution, fewer than "
+            f"warning: only {formats.counted(counts['resolved_markets'], 'market')} with a "
+            "resolution, fewer than "
             f"{signals.FEW_RESOLVED:,}: the figures of the wallets rest on little",
             file=sys.stderr,
         )
@@ -133,7 +134,8 @@ def show(arguments: argparse.Namespace) -> int:
     _show("watched", _plain(entries), "nothing is watched")
     print(
         f"{counts['total']:,} entries, {counts['autoAdded']:,} added by themselves and "
-        f"{counts['manualAdded']:,} by hand, {len(counts['triggeredByWallets']):,} wallets"
+        f"{counts['manualAdded']:,} by hand, "
+        f"{formats.counted(len(counts['triggeredByWallets']), 'wallet')}"
     )
     return errors.EXIT_OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from polybackfill import formats
 from polybackfill.polymarket import (
     contracts,
     endpoints,
@@ -55,7 +56,9 @@ async def _user(evidence: Evidence) -> str:
     feed, page = await samples.wallet_feed(evidence), await _page(evidence)
     pages.require(bool(page.rows), "no row of a wallet that has just traded")
     others = {pages.wallet_of(row) for row in page.rows} - {feed.wallet}
-    return pages.require(not others, f"{pages.rows_text(len(page.rows))}, {len(others)} others")
+    return pages.require(
+        not others, f"{formats.counted(len(page.rows), 'row')}, {len(others)} others"
+    )
 
 
 async def _order(evidence: Evidence) -> str:
@@ -100,7 +103,7 @@ async def _window(evidence: Evidence) -> str:
     second = pages.second_of(fills[0])
     outside = sum(pages.second_of(row) != second for row in page.rows)
     missing = len(page.rows) - outside < len(fills)
-    seen = f"{pages.rows_text(len(page.rows))} of one second, {outside:,} outside of it"
+    seen = f"{formats.counted(len(page.rows), 'row')} of one second, {outside:,} outside of it"
     return pages.require(not (outside or missing), seen)
 
 
@@ -108,7 +111,7 @@ def _compare(expected: Sequence[Json], answered: Sequence[Json], what: str) -> s
     """Both hold the same rows. Raises Broken."""
     known, shown = Counter(map(fill_of, expected)), Counter(map(fill_of, answered))
     missing, others = sum((known - shown).values()), sum((shown - known).values())
-    seen = f"{pages.rows_text(len(answered))} {what}: {missing:,} missing, {others:,} others"
+    seen = f"{formats.counted(len(answered), 'row')} {what}: {missing:,} missing, {others:,} others"
     return pages.require(not (missing or others), seen)
 
 
@@ -161,7 +164,7 @@ async def _transfers(evidence: Evidence) -> str:
             moment = trade_feeds.feed_of_wallet(wallet, second, second)
             page = await samples.first_page(evidence, moment)
             deposits = sum(row.get("type") == "DEPOSIT" for row in page.rows)
-            seen = f"{pages.rows_text(deposits, 'deposit')} in a second known to have one"
+            seen = f"{formats.counted(deposits, 'deposit')} in a second known to have one"
             return pages.require(deposits > 0, seen)
     raise Unseen(f"no deposit of {samples.MAX_WALLETS} wallets")
 

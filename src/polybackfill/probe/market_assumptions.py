@@ -6,6 +6,7 @@ import itertools
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 
+from polybackfill import formats
 from polybackfill.polymarket import (
     endpoints,
     fields,
@@ -48,8 +49,10 @@ async def _envelope(evidence: Evidence, route: endpoints.Route) -> str:
         cursor = answer.fields.get("next_cursor")
         is_full = len(rows) >= gamma_feeds.PAGE_ROWS
         fits = (isinstance(cursor, str) and cursor != "") if is_full else cursor != ""
-        seen.append(f"{len(rows)} rows {'with' if cursor else 'without'} a cursor")
-        pages.require(fits, f"{len(rows)} rows with next_cursor {cursor!r}")
+        seen.append(
+            f"{formats.counted(len(rows), 'row')} {'with' if cursor else 'without'} a cursor"
+        )
+        pages.require(fits, f"{formats.counted(len(rows), 'row')} with next_cursor {cursor!r}")
     return ", ".join(seen)
 
 
@@ -116,7 +119,7 @@ async def _dates(evidence: Evidence, route: endpoints.Route) -> str:
         if since <= (_start_of(row) or 0) <= until and (last is None or _id_of(row) <= last)
     }
     missing = len(expected - set(map(_id_of, answered.rows)))
-    seen = f"{pages.rows_text(len(answered.rows))}: {missing} missing, {outside} outside"
+    seen = f"{formats.counted(len(answered.rows), 'row')}: {missing} missing, {outside} outside"
     return pages.require(not (missing or outside), seen)
 
 
@@ -158,7 +161,10 @@ async def _lookup(evidence: Evidence) -> str:
     page = await samples.list_page(evidence, feed)
     answered = {pages.condition_of(row) for row in page.rows} - {""}
     missing, others = len(set(listed) - answered), len(answered - set(listed))
-    seen = f"{len(listed)} ids, {len(answered)} answered: {missing} missing, {others} others"
+    seen = (
+        f"{formats.counted(len(listed), 'id')}, {len(answered)} answered: {missing} "
+        f"missing, {others} others"
+    )
     return pages.require(not (missing or others), seen)
 
 
@@ -168,7 +174,10 @@ async def _end(evidence: Evidence) -> str:
     page = await samples.list_page(evidence, feed)
     if len(page.rows) >= gamma_feeds.PAGE_ROWS:
         raise Unseen("no list that ends on its first page")
-    return pages.require(page.cursor is None, f"{len(page.rows)} rows, next_cursor {page.cursor!r}")
+    return pages.require(
+        page.cursor is None,
+        f"{formats.counted(len(page.rows), 'row')}, next_cursor {page.cursor!r}",
+    )
 
 
 async def _tags(evidence: Evidence, route: endpoints.Route) -> str:
@@ -176,7 +185,9 @@ async def _tags(evidence: Evidence, route: endpoints.Route) -> str:
     if not page.rows:
         raise Unseen("the list is empty")
     tagged = sum(bool(fields.labels(row.get("tags"))) for row in page.rows)
-    return pages.require(tagged > 0, f"{tagged} of {pages.rows_text(len(page.rows))} have tags")
+    return pages.require(
+        tagged > 0, f"{tagged} of {formats.counted(len(page.rows), 'row')} have tags"
+    )
 
 
 async def _tokens(evidence: Evidence) -> str:
@@ -211,7 +222,10 @@ async def _members(evidence: Evidence, route: endpoints.Route) -> str:
     if not page.rows:
         raise Unseen("the list is empty")
     named = sum(bool(fields.text(market.get("id"))) for market in members)
-    return pages.require(named > 0, f"{len(members)} markets in {len(page.rows)} events")
+    return pages.require(
+        named > 0,
+        f"{formats.counted(len(members), 'market')} in {formats.counted(len(page.rows), 'event')}",
+    )
 
 
 def _of(route: endpoints.Route, look: _Look) -> Callable[[Evidence], Awaitable[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polybackfill import formats
 from polybackfill.polymarket import clob, endpoints, listing
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -33,7 +34,9 @@ async def _envelope(evidence: Evidence) -> str:
     rows, count = pages.list_of(answer, "data"), answer.fields.get("count")
     cursor = answer.fields.get("next_cursor")
     pages.require(isinstance(cursor, str), f"next_cursor {cursor!r}")
-    return pages.require(count in (None, len(rows)), f"{len(rows):,} rows, count {count!r}")
+    return pages.require(
+        count in (None, len(rows)), f"{formats.counted(len(rows), 'row')}, count {count!r}"
+    )
 
 
 async def _fields(evidence: Evidence) -> str:
@@ -45,7 +48,7 @@ async def _fields(evidence: Evidence) -> str:
 async def _cursor(evidence: Evidence) -> str:
     page = _page(await _at(evidence, 0))
     expected = (clob.encode(len(page.rows)), clob.END_CURSOR)
-    seen = f"{page.cursor} behind {pages.rows_text(len(page.rows))}"
+    seen = f"{page.cursor} behind {formats.counted(len(page.rows), 'row')}"
     return pages.require(page.cursor in expected, seen)
 
 
@@ -58,20 +61,23 @@ async def _offsets(evidence: Evidence) -> str:
     expected = [_market_of(row) for row in page.rows[middle:]]
     shown = [_market_of(row) for row in later.rows[: len(expected)]]
     same = sum(one == other for one, other in zip(expected, shown, strict=False))
-    seen = f"{same:,} of {len(expected):,} rows from offset {middle:,} on are the same"
+    seen = (
+        f"{same:,} of {formats.counted(len(expected), 'row')} from offset {middle:,} on "
+        "are the same"
+    )
     return pages.require(same == len(expected), seen)
 
 
 async def _page_size(evidence: Evidence) -> str:
     page = _page(await _at(evidence, 0))
     fits = len(page.rows) == clob.PAGE_ROWS or page.cursor == clob.END_CURSOR
-    seen = f"{pages.rows_text(len(page.rows))}, next_cursor {page.cursor}"
+    seen = f"{formats.counted(len(page.rows), 'row')}, next_cursor {page.cursor}"
     return pages.require(fits and len(page.rows) <= clob.PAGE_ROWS, seen)
 
 
 async def _end(evidence: Evidence) -> str:
     page = _page(await _at(evidence, _BEYOND))
-    seen = f"{pages.rows_text(len(page.rows))} at {_BEYOND:,}, next_cursor {page.cursor}"
+    seen = f"{formats.counted(len(page.rows), 'row')} at {_BEYOND:,}, next_cursor {page.cursor}"
     return pages.require(not page.rows and page.cursor == clob.END_CURSOR, seen)
 
 

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
-from polybackfill import errors, records
+from polybackfill import errors, formats, records
 from polybackfill.polymarket import endpoints, walk
 from polybackfill.probe.evidence import Answer, Broken, Evidence, Json, Page, Refused, Unseen
 
@@ -20,11 +20,6 @@ _REFUSALS = (400, 422)
 _NOT_FOUND = 404
 
 Identity = Callable[[Json], Hashable]
-
-
-def rows_text(count: int, what: str = "row") -> str:
-    """`1 row`, `1,000 rows`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def require(is_met: bool, seen: str) -> str:
@@ -75,7 +70,7 @@ def check_envelope(answers: Sequence[Answer]) -> str:
         is_cursor = cursor is None or (isinstance(cursor, str) and cursor not in {"", "missing"})
         agree = isinstance(more, bool) and is_cursor and more == (cursor is not None)
         require(agree, f"has_more {more!r} with next_cursor {_short(cursor)}")
-    return rows_text(len(answers), "page") + " of that shape"
+    return formats.counted(len(answers), "page") + " of that shape"
 
 
 def check_usable(rows: int, reasons: Sequence[str]) -> str:
@@ -83,9 +78,9 @@ def check_usable(rows: int, reasons: Sequence[str]) -> str:
     if not rows:
         raise Unseen("no row to read")
     if not reasons:
-        return f"{rows_text(rows)}, all readable"
+        return f"{formats.counted(rows, 'row')}, all readable"
     reason, _ = Counter(reasons).most_common(1)[0]
-    seen = f"{len(reasons):,} of {rows_text(rows)} not readable: {reason}"
+    seen = f"{len(reasons):,} of {formats.counted(rows, 'row')} not readable: {reason}"
     return require(len(reasons) <= max(1, rows * _ODD_SHARE) and len(reasons) < rows, seen)
 
 
@@ -100,7 +95,7 @@ def check_types(rows: Sequence[Json], expected: dict[str, type | tuple[type, ...
         if not _is_of(row.get(name), kinds)
     }
     shown = ", ".join(f"{name} is {kind}" for name, kind in sorted(drifted.items()))
-    return require(not drifted, shown or f"{rows_text(len(rows))} with these types")
+    return require(not drifted, shown or f"{formats.counted(len(rows), 'row')} with these types")
 
 
 def check_sorted(seconds: Sequence[float], *, descending: bool) -> str:
@@ -111,7 +106,7 @@ def check_sorted(seconds: Sequence[float], *, descending: bool) -> str:
         (later > earlier) if descending else (later < earlier)
         for earlier, later in itertools.pairwise(seconds)
     )
-    return require(not turns, f"{rows_text(len(seconds))}, {turns:,} out of order")
+    return require(not turns, f"{formats.counted(len(seconds), 'row')}, {turns:,} out of order")
 
 
 def small_size(rows: int) -> int:
@@ -129,7 +124,9 @@ def check_continues(whole: Page, first: Page, second: Page, identity: Identity) 
     require(first.cursor != second.cursor or second.cursor is None, "the same cursor once more")
     expected = [identity(row) for row in whole.rows]
     walked = [identity(row) for row in (*first.rows, *second.rows)]
-    shown = f"{len(first.rows):,} and {len(second.rows):,} of {rows_text(len(expected))}"
+    shown = (
+        f"{len(first.rows):,} and {len(second.rows):,} of {formats.counted(len(expected), 'row')}"
+    )
     if walked == expected[: len(walked)]:
         return f"{shown}, in one line"
     begins = expected.index(walked[0]) if walked[0] in expected else -1
@@ -146,7 +143,7 @@ def check_continues(whole: Page, first: Page, second: Page, identity: Identity) 
 
 async def second_page(evidence: Evidence, feed: walk.Feed, first: Page, size: int) -> Answer:
     """What follows a small page. Raises Broken when it names nothing that follows."""
-    rows = rows_text(len(first.rows))
+    rows = formats.counted(len(first.rows), "row")
     if first.cursor is None:
         raise Broken(f"{rows}, more known, and no cursor")
     require(len(first.rows) <= size, f"{rows} where {size:,} were asked for")
@@ -160,8 +157,14 @@ def check_page_size(page: Page, small: Page, asked: int, small_asked: int) -> st
         (len(small.rows), small_asked, small.cursor),
     ):
         fits = rows == wanted if cursor is not None else rows <= wanted
-        require(fits, f"{rows_text(rows)} where {wanted:,} were asked for, and more follows")
-    return f"{rows_text(len(page.rows))} of {asked:,}, {len(small.rows):,} of {small_asked:,}"
+        require(
+            fits,
+            f"{formats.counted(rows, 'row')} where {wanted:,} were asked for, and more follows",
+        )
+    return (
+        f"{formats.counted(len(page.rows), 'row')} of {asked:,}, {len(small.rows):,} of "
+        f"{small_asked:,}"
+    )
 
 
 async def check_bad_cursor(evidence: Evidence, feed: walk.Feed, cursor: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 
+from polybackfill import formats
 from polybackfill.polymarket import endpoints, position_rows, positions, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -70,7 +71,9 @@ async def _types(evidence: Evidence) -> str:
 async def _user(evidence: Evidence) -> str:
     feed, page = await _list(evidence, positions.OPEN)
     others = {pages.wallet_of(row) for row in page.rows} - {feed.wallet}
-    return pages.require(not others, f"{pages.rows_text(len(page.rows))}, {len(others)} others")
+    return pages.require(
+        not others, f"{formats.counted(len(page.rows), 'row')}, {len(others)} others"
+    )
 
 
 async def _status(evidence: Evidence) -> str:
@@ -129,7 +132,10 @@ async def _dust(evidence: Evidence) -> str:
         (name, _ANY_SIZE if name == "filter_amount" else said) for name, said in feed.params
     )
     largest = pages.data_page(await evidence.answer(feed.route, asked))
-    seen = f"{pages.rows_text(len(page.rows))} from 0 shares on, {len(largest.rows):,} from 10^12"
+    seen = (
+        f"{formats.counted(len(page.rows), 'row')} from 0 shares on, "
+        f"{len(largest.rows):,} from 10^12"
+    )
     return pages.require(len(largest.rows) < len(page.rows), seen)
 
 
@@ -144,7 +150,7 @@ async def _since(evidence: Evidence) -> str:
     expected = Counter(_position_of(row) for row in page.rows if _moment(row) >= since)
     missing = sum((expected - Counter(map(_position_of, answered.rows))).values())
     early = sum(_moment(row) < since for row in answered.rows)
-    seen = f"{pages.rows_text(len(answered.rows))}: {missing:,} missing, {early:,} too early"
+    seen = f"{formats.counted(len(answered.rows), 'row')}: {missing:,} missing, {early:,} too early"
     return pages.require(not (missing or early), seen)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polybackfill import formats
 from polybackfill.polymarket import resolutions
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -46,7 +47,7 @@ async def _condition(evidence: Evidence) -> str:
     listed, rows = await _rows(evidence)
     others = {pages.condition_of(row) for row in rows} - set(listed)
     pages.require(bool(rows), f"no row for {len(listed)} closed conditions")
-    return pages.require(not others, f"{pages.rows_text(len(rows))}, {len(others)} others")
+    return pages.require(not others, f"{formats.counted(len(rows), 'row')}, {len(others)} others")
 
 
 async def _several(evidence: Evidence) -> str:
@@ -82,7 +83,7 @@ def _list(row: Json) -> list[object]:
 async def _unknown(evidence: Evidence) -> str:
     _, rows = await _rows(evidence)
     made_up = sum(pages.condition_of(row) == samples.NOTHING for row in rows)
-    return pages.require(not made_up, f"{pages.rows_text(made_up)} for an unknown id")
+    return pages.require(not made_up, f"{formats.counted(made_up, 'row')} for an unknown id")
 
 
 ASSUMPTIONS = (

@@ -6,6 +6,7 @@ import email.utils
 import re
 from collections.abc import Mapping
 
+from polybackfill import formats
 from polybackfill.polymarket import (
     endpoints,
     fields,
@@ -77,7 +78,7 @@ async def _live_volume(evidence: Evidence) -> str:
     groups = fields.objects(content if isinstance(content, list) else [content])
     listed = [row for group in groups for row in fields.objects(group.get("conditions"))]
     named = [row for row in listed if pages.condition_of(row) and "taker_volume" in row]
-    return pages.require(bool(named), f"{len(named)} conditions of an event")
+    return pages.require(bool(named), f"{formats.counted(len(named), 'condition')} of an event")
 
 
 async def _limits(evidence: Evidence) -> str:

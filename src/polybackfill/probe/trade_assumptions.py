@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
+from polybackfill import formats
 from polybackfill.polymarket import endpoints, parse, tokens, trade_feeds, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -37,7 +38,7 @@ async def _page(evidence: Evidence) -> Page:
 async def _newest(evidence: Evidence) -> str:
     answer = await evidence.first(samples.NEWEST)
     page = pages.data_page(answer)
-    return pages.require(bool(page.rows), pages.rows_text(len(page.rows)))
+    return pages.require(bool(page.rows), formats.counted(len(page.rows), "row"))
 
 
 async def _envelope(evidence: Evidence) -> str:
@@ -65,7 +66,9 @@ async def _condition(evidence: Evidence) -> str:
     feed, page = await samples.market_feed(evidence), await _page(evidence)
     pages.require(bool(page.rows), "no row of a condition that was just traded")
     others = {pages.condition_of(row) for row in page.rows} - feed.conditions
-    return pages.require(not others, f"{pages.rows_text(len(page.rows))}, {len(others)} others")
+    return pages.require(
+        not others, f"{formats.counted(len(page.rows), 'row')}, {len(others)} others"
+    )
 
 
 async def _order(evidence: Evidence) -> str:
@@ -98,7 +101,9 @@ async def _largest_page(evidence: Evidence) -> str:
         page = pages.data_page(await evidence.answer(feed.route, feed.params))
     except Refused as refusal:
         return f"refused with {refusal.status}"
-    seen = f"{pages.rows_text(len(page.rows))} where {endpoints.PAGE_ROWS + 1:,} were asked for"
+    seen = (
+        f"{formats.counted(len(page.rows), 'row')} where {endpoints.PAGE_ROWS + 1:,} were asked for"
+    )
     return pages.require(False, f"not refused, {seen}")
 
 
@@ -134,13 +139,13 @@ async def _several(evidence: Evidence) -> str:
         if pages.condition_of(row) in listed and pages.second_of(row) > oldest
     ]
     missing = Counter(known) - Counter(map(fill_of, page.rows))
-    seen = f"{len(listed)} ids, {pages.rows_text(len(page.rows))}, "
+    seen = f"{formats.counted(len(listed), 'id')}, {formats.counted(len(page.rows), 'row')}, "
     return pages.require(not missing, f"{seen}{sum(missing.values()):,} known ones missing")
 
 
 async def _batch_size(evidence: Evidence) -> str:
     listed, page = await _batch(evidence, units.MAX_KEYS_PER_BATCH)
-    return f"{len(listed)} ids, {pages.rows_text(len(page.rows))}"
+    return f"{formats.counted(len(listed), 'id')}, {formats.counted(len(page.rows), 'row')}"
 
 
 async def _both_sides(evidence: Evidence) -> str:
@@ -149,7 +154,9 @@ async def _both_sides(evidence: Evidence) -> str:
     if not shared:
         newest = await samples.newest_fills(evidence)
         shared = _shared_transactions(newest.rows)
-        pages.require(bool(shared), f"{pages.rows_text(len(newest.rows))}, none with two wallets")
+        pages.require(
+            bool(shared), f"{formats.counted(len(newest.rows), 'row')}, none with two wallets"
+        )
         condition = Counter(map(pages.condition_of, shared)).most_common(1)[0][0]
         feed = trade_feeds.feed_of_conditions([condition])
         both = await samples.first_page(evidence, feed)
@@ -193,7 +200,7 @@ def _shares(rows: Iterable[Json]) -> dict[str, float]:
 async def _micro(evidence: Evidence) -> str:
     sizes = [pages.number_of(row.get("size")) for row in (await _page(evidence)).rows]
     odd = [size for size in sizes if not abs(size * 1e6 - round(size * 1e6)) < _MICRO_NOISE]
-    seen = f"{len(odd):,} of {pages.rows_text(len(sizes))} with finer shares"
+    seen = f"{len(odd):,} of {formats.counted(len(sizes), 'row')} with finer shares"
     return pages.require(not odd, f"{seen}, such as {odd[0]!r}" if odd else seen)
 
 
@@ -233,7 +240,7 @@ async def _padded(evidence: Evidence) -> str:
             if traded and samples.is_structural(condition):
                 feed = trade_feeds.feed_of_conditions([condition])
                 page = await samples.first_page(evidence, feed)
-                seen = f"{pages.rows_text(len(page.rows))} of a market of Protocol V2"
+                seen = f"{formats.counted(len(page.rows), 'row')} of a market of Protocol V2"
                 return pages.require(bool(page.rows), seen)
     raise Unseen("no traded market of Protocol V2 is listed")
 

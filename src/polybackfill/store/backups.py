@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybackfill import errors
+from polybackfill import errors, formats
 from polybackfill.store import client
 
 # Table → the column that tells its rows apart.
@@ -87,7 +87,8 @@ class Backups:
             found = await self._compare(table, copy)
             if found.not_in_backup or found.not_in_table:
                 raise errors.Stop(
-                    f"the copy of {table} lacks {found.not_in_backup:,} rows: does another program "
+                    f"the copy of {table} lacks "
+                    f"{formats.counted(found.not_in_backup, 'row')}: does another program "
                     "write to this database? Stop it and try again; nothing was changed"
                 )
         renamed = (f"{table}{_COPYING}{name} TO {table}{_BACKUP}{name}" for table in TABLES)

@@ -156,7 +156,8 @@ def _wallets(figures: dict[str, Any]) -> str:
         bar = charts.stack(plan, title="Planned wallets by status", description=told)
         chart = f'<div class="card"><h3>Planned wallets by status</h3>{bar}</div>'
     return (
-        f'<h2>Wallet-Level Coverage</h2><p class="quiet">{totals["wallets"]:,} wallets, the '
+        '<h2>Wallet-Level Coverage</h2><p class="quiet">'
+        f"{formats.counted(totals['wallets'], 'wallet')}, the "
         f"{len(rows)} largest by notional below.</p>{chart}"
         f'<div class="card">{_table(heads, rows)}</div>'
     )
@@ -172,13 +173,18 @@ def _markets(figures: dict[str, Any]) -> str:
     told = ", ".join(f"{label} {count:,}" for label, count, _ in pieces)
     where = charts.stack(pieces, title="Markets by the sources that show them", description=told)
     months = [
-        (row["month"][:7], row["trades"], f"{row['month'][:7]}: {row['trades']:,} trades")
+        (
+            row["month"][:7],
+            row["trades"],
+            f"{row['month'][:7]}: {formats.counted(row['trades'], 'trade')}",
+        )
         for row in figures["months"]
     ]
     over = charts.columns(
         months,
         title="External trades by month",
-        description=f"{len(months)} months, {sum(count for _, count, _ in months):,} trades",
+        description=f"{formats.counted(len(months), 'month')}, "
+        f"{formats.counted(sum(count for _, count, _ in months), 'trade')}",
     )
     rows = [
         (
@@ -210,7 +216,7 @@ def _union(figures: dict[str, Any]) -> str:
         f"{union['internal']:,} + {union['external']:,} - {union['overlap']:,} = "
         f"{union['expected']:,} {sign} {union['view']:,}"
     )
-    ids = f"{repeated['ids']:,} trade ids stored more than once"
+    ids = f"{formats.counted(repeated['ids'], 'trade id')} stored more than once"
     return (
         f'<h2>UNION View Validation</h2><div class="card">{_table(("Rows", "Count"), rows)}'
         f"<p><br>{equation} {_mark(union['holds'])}</p>"

@@ -88,7 +88,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
             ],
         ),
         "",
-        f"Volume is that of all {totals['wallets']:,} wallets; a fill both sources hold is counted "
+        f"Volume is that of all {formats.counted(totals['wallets'], 'wallet')}; a fill "
+        "both sources hold is counted "
         "as internal.",
     ]
 
@@ -203,7 +204,8 @@ def _wallets(figures: dict[str, Any]) -> list[str]:
     return [
         "## Wallet-Level Coverage",
         "",
-        f"{totals['wallets']:,} wallets, {totals['wallets_with_external']:,} with external trades, "
+        f"{formats.counted(totals['wallets'], 'wallet')}, "
+        f"{totals['wallets_with_external']:,} with external trades, "
         f"{totals['wallets_external_only']:,} with nothing else. "
         f"The {len(rows)} largest by notional:",
         "",
@@ -252,7 +254,7 @@ def _union(figures: dict[str, Any]) -> list[str]:
     sign = "=" if union["holds"] else "≠"
     twice = "PASS: no trade id is stored twice."
     if repeated["ids"]:
-        twice = f"FAIL: {repeated['ids']:,} trade ids are stored more than once."
+        twice = f"FAIL: trade ids stored more than once: {repeated['ids']:,}."
     return [
         "## UNION View Validation",
         "",
@@ -284,7 +286,8 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
         "",
         "### Fully backfilled wallets",
         "",
-        f"{done:,} of {sum(figures['plan'].values()):,} planned wallets are fetched whole.",
+        f"{done:,} of {formats.counted(sum(figures['plan'].values()), 'planned wallet')} "
+        "fetched whole.",
     ]
     if rows:
         heads = ("Wallet", "Planned Trades", "Planned Notional", "Fetched")
@@ -298,7 +301,7 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
         "",
         "### External-only markets",
         "",
-        f"{figures['markets']['external_only']:,} markets have trades that no other source shows:",
+        f"Markets with trades that no other source shows: {figures['markets']['external_only']:,}",
         "",
         *_sql(GHOSTS_QUERY),
     ]

@@ -75,7 +75,8 @@ def lines(found: dict[str, Any]) -> list[str]:
             continue
         how = "" if table == "external_trades_raw" else " (its own, or by condition_market_ids)"
         told.append(
-            f"{table}: {held['with_id']:,} of {held['trades']:,} trades have a market id "
+            f"{table}: {held['with_id']:,} of "
+            f"{formats.counted(held['trades'], 'trade has', 'trades have')} a market id "
             f"({formats.percent(held['share'])}){how}, "
             f"{formats.percent(held['projected_share'])} when all that is found is applied"
         )
@@ -83,7 +84,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         return ["no trades are stored yet"]
     for state, conditions in found["conditions"].items():
         trades = found["trades"][state] + found["user_trades"][state]
-        told.append(f"  {state}: {conditions:,} conditions, {trades:,} trades")
+        told.append(
+            f"  {state}: {formats.counted(conditions, 'condition')}, "
+            f"{formats.counted(trades, 'trade')}"
+        )
     return told + [f"  ALERT: {alert}" for alert in found["alerts"]]
 
 

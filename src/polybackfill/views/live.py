@@ -92,8 +92,8 @@ def _pieces(picture: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
         if failed or not part.get("complete"):
             yield f"{kind} {part['done']:,}/{part['units']:,}{failed}"
     if finished:
-        yield f"{finished} part{'s' if finished > 1 else ''} done"
-    yield f"{rows(picture):,} rows"
+        yield f"{formats.counted(finished, 'part')} done"
+    yield formats.counted(rows(picture), "row")
 
 
 def rows(picture: dict[str, Any]) -> int:
@@ -105,11 +105,6 @@ def set_aside(picture: dict[str, Any]) -> int:
     """Rows of this run that could not be read, or that the store refused."""
     unread = sum(part.get("set_aside", 0) for part in picture["parts"].values())
     return int(unread + picture.get("refused_rows", 0))
-
-
-def rows_of(count: int) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def remaining(eta_s: float | None) -> str:
@@ -139,7 +134,7 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     took = formats.duration(picture.get("took_s", picture["now"] - picture["started_at"]))
     stored = "would be stored" if dry_run else "acknowledged"
     state = picture["state"] if picture["state"] in _ENDS else "ended without notice"
-    lines = [f"{state} after {took}: {rows(picture):,} rows {stored}"]
+    lines = [f"{state} after {took}: {formats.counted(rows(picture), 'row')} {stored}"]
     lines += [_proven(kind, part) for kind, part in picture["parts"].items()]
     if any(part["error"] for part in picture["parts"].values()):
         lines += [
@@ -150,7 +145,8 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     if count := set_aside(picture):
         again = " as by earlier runs" if picture.get("newly_set_aside") == 0 else ""
         lines.append(
-            f"  {rows_of(count)} set aside{again}, not proven: polybackfill quarantine list"
+            f"  {formats.counted(count, 'row')} set aside{again}, not proven: "
+            "polybackfill quarantine list"
         )
     if state == "stopped" and picture.get("stop_at"):
         lines.append(f"  it was to run {until(picture)}")
@@ -181,7 +177,11 @@ def _proven(kind: str, part: dict[str, Any]) -> str:
     if not part["units"] and not part.get("complete"):
         return f"  {kind:<11} not begun"
     aside = part.get("set_aside", 0)
-    state = f"complete but for {rows_of(aside)} set aside" if aside else "proven complete"
+    state = (
+        f"complete but for {formats.counted(aside, 'row')} set aside"
+        if aside
+        else "proven complete"
+    )
     text = f"  {kind:<11} {part['done']:,} of {part['units']:,} {state}"
     text += f", {part['error']:,} in error" if part["error"] else ""
     return text + (f", {open_units:,} to go" if open_units else "")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from polybackfill import terminal
+from polybackfill import formats, terminal
 from polybackfill.probe.assumption import Assumption, Finding, Verdict
 
 _INDENT = 8
@@ -27,7 +27,10 @@ def lines(seen: Seen, requests: int, took_s: float, columns: int | None) -> Iter
                 yield from _entry(assumption, finding, columns)
     counted = Counter(finding.verdict for _, finding in seen)
     counts = ", ".join(f"{counted[one]} {_word(one)}" for one in _ORDER if counted[one])
-    yield f"{len(seen)} assumptions: {counts}; {requests} requests, {took_s:.1f} s"
+    yield (
+        f"{formats.counted(len(seen), 'assumption')}: {counts}; "
+        f"{formats.counted(requests, 'request')}, {took_s:.1f} s"
+    )
     stopped = held_back(seen)
     if stopped:
         yield from _wrapped("a run does not fetch: " + ", ".join(stopped), 0, columns)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from polybackfill import formats
 from polybackfill.work import checked_file
 
 FILE = "store_state.json"
@@ -85,7 +86,9 @@ def changes(before: StoreState, now: StoreState) -> dict[str, str]:
         if left is None or left.uuid != table.uuid:
             found[name] = "was made anew"
         elif left.least_rows < table.least_rows:
-            found[name] = f"has {table.least_rows - left.least_rows:,} rows less than before"
+            found[name] = (
+                f"has {formats.counted(table.least_rows - left.least_rows, 'row')} less than before"
+            )
         elif left.broken_parts > table.broken_parts:
             found[name] = f"has {left.broken_parts - table.broken_parts} parts that are broken"
     return found
