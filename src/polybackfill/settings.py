@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pydantic
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -32,6 +33,22 @@ DEFAULT_FILE = Path("config/backfill.toml")
 ENV_FILES = (".env", ".env.local")
 
 S = TypeVar("S", bound=BaseSettings)
+
+# Type of an error of pydantic → what the value must be instead.
+_DEMANDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "of the pattern {pattern}",
+}
 
 
 class ClickHouse(BaseSettings):
@@ -85,10 +102,10 @@ class Backfill(BaseSettings):
     )
     checkpoint_dir: Path = pydantic.Field(
         Path("checkpoints"),
-        description="Where the ledgers of all runs lie; in `data_dir` where only that is set.",
+        description="Where the checkpoints of all runs lie; in `data_dir` where only that is set.",
     )
     run_name: str = pydantic.Field(
-        "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's ledger."
+        "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's checkpoint."
     )
     workers: int | Literal["auto"] = pydantic.Field(
         "auto", description="Workers for each part; auto: the budget times the observed latency."
@@ -233,7 +250,7 @@ class Settings(pydantic.BaseModel):
 
     @property
     def ledger_dir(self) -> Path:
-        """Folder of this run's ledger."""
+        """Folder of this run's checkpoint."""
         return self.backfill.checkpoint_dir / self.backfill.run_name
 
 
@@ -374,11 +391,23 @@ def _explain(error: pydantic.ValidationError, prefix: str, origins: dict[str, st
         name = prefix + str(problem["loc"][0]).upper()
         shown = _shown(name, problem["input"])
         known = re.findall(r"'([^']*)'", str(problem.get("ctx", {}).get("expected", "")))
+        origin = origins.get(name, "default")
+        option = str(problem["loc"][0]).replace("_", "-")
+        what, remedy = (f"--{option} ", "; or leave it out") if origin == "flag" else ("", "")
         problems.append(
-            f"{name} = {shown} (from {origins.get(name, 'default')}): {problem['msg']}"
+            f"{name} = {shown} (from {origin}): {what}{_demand(problem)}{remedy}"
             f"{guess.near(str(problem['input']), known)}"
         )
     return "; ".join(problems)
+
+
+def _demand(problem: ErrorDetails) -> str:
+    """What the value must be, in words that say nothing of the library that checks it."""
+    bounds = problem.get("ctx", {})
+    demand = _DEMANDS.get(problem["type"])
+    if demand is not None:
+        return f"must be {demand.format(**bounds)}"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _shown(name: str, given: object) -> str:

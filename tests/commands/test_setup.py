@@ -61,7 +61,7 @@ def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.call("init")
     findings = _findings(desk, 0)
     assert list(findings) == [
-        *("versions", "folders", "disk", "store", "ledger"),
+        *("versions", "folders", "disk", "store", "checkpoint"),
         *("upstream data", "upstream gamma", "upstream clob"),
     ]
     assert {one["exit_code"] for one in findings.values()} == {0}
@@ -136,10 +136,10 @@ def test_the_owner_of_the_ledger_is_named(new_desk: NewDesk, sandbox: harness.Sa
     daemon = desk.start("run", "--wallet", sandbox.wallets[0])
     harness.until(lambda: sandbox.fired()["hang"], "the run at work")
     findings = _findings(desk, 0)
-    assert f"held by process {daemon.pid}" in str(findings["ledger"]["text"])
+    assert f"held by process {daemon.pid}" in str(findings["checkpoint"]["text"])
     assert "not asked, a run spends the limits" in str(findings["upstream"]["text"])
     daemon.kill()
-    assert "free" in str(_findings(desk, 0)["ledger"]["text"])
+    assert "free" in str(_findings(desk, 0)["checkpoint"]["text"])
 
 
 def test_passwords_are_not_shown(desk: desks.Desk) -> None:

@@ -82,13 +82,13 @@ def test_an_unknown_setting_in_the_file(ground: harness.Ground) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("limit", "-5", "greater than or equal to 1"),
-        ("skip", "-1", "greater than or equal to 0"),
-        ("sleep_ms", "-1", "greater than or equal to 0"),
+        ("limit", "-5", "must be at least 1"),
+        ("skip", "-1", "must be at least 0"),
+        ("sleep_ms", "-1", "must be at least 0"),
         ("workers", "-2", "must be at least 1"),
         ("limits", '{"/v2/trades": -1}', "a limit must be at least 1"),
         ("limits", '{"/v3/trades": 5}', "known limits"),
-        ("batch_rows", "0", "greater than or equal to 1"),
+        ("batch_rows", "0", "must be at least 1"),
     ],
 )
 def test_a_limit_that_makes_no_sense(
@@ -101,7 +101,7 @@ def test_a_limit_that_makes_no_sense(
 
 def test_a_negative_limit_on_the_command_line(ground: harness.Ground) -> None:
     said = _refused(ground, "run", "--wallet", WALLET, "--limit", "-5")
-    assert "BACKFILL_LIMIT = -5 (from flag)" in said
+    assert "BACKFILL_LIMIT = -5 (from flag): --limit must be at least 1; or leave it out" in said
 
 
 def test_a_limit_above_the_published_one_of_a_server_that_is_not_ours(

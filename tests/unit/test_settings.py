@@ -149,8 +149,8 @@ def test_a_file_that_is_not_toml_is_refused():
         ("limits", {"/v2/trades": -3}, "/v2/trades = -3"),
         ("data_url", "data-api.polymarket.com", "https://"),
         ("run_name", "../up", "pattern"),
-        ("grace_s", 0, "greater than 0"),
-        ("share", 1.5, "less than or equal to 1"),
+        ("grace_s", 0, "must be more than 0"),
+        ("share", 1.5, "must be at most 1"),
         ("log_level", "loud", "'warning'"),
     ],
 )

@@ -68,7 +68,7 @@ class Menu:
         where.add_argument(
             "--checkpoint-dir", type=Path, metavar="DIR", help="BACKFILL_CHECKPOINT_DIR"
         )
-        where.add_argument("--run-name", metavar="NAME", help="BACKFILL_RUN_NAME: whose ledger")
+        where.add_argument("--run-name", metavar="NAME", help="BACKFILL_RUN_NAME: whose checkpoint")
         return parser
 
     def group(self, name: str, help_text: str, example: str) -> Menu:

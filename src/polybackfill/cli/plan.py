@@ -60,7 +60,7 @@ def _add_reset(actions: menu.Menu) -> None:
     reset = actions.command(
         "reset",
         "plan.reset",
-        "set units back to pending, in the plan and in the ledger",
+        "set units back to pending, in the plan and in the checkpoint",
         "--errors",
     )
     which = reset.add_mutually_exclusive_group(required=True)

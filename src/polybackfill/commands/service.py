@@ -87,7 +87,8 @@ def show(arguments: argparse.Namespace) -> int:
     """The files as they are installed, secrets masked."""
     place = _place(arguments, reads=True)
     if not place.unit_files[0].is_file():
-        raise errors.Stop(f"no service is installed ({place.unit_files[0]}): {_typed('install')}")
+        print(f"no service is installed ({place.unit_files[0]}): {_typed('install')}")
+        return errors.EXIT_OK
     for path in (*place.unit_files, *_environment_files(place)):
         with contextlib.suppress(FileNotFoundError), _named(path):
             print(f"==> {path}\n{_masked(path.read_text(encoding='utf-8'))}")

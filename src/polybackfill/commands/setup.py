@@ -98,7 +98,7 @@ async def look_at(
         _folders(chosen),
         await _checked("disk", lambda: _disk(chosen, make=make_store)),
         await _checked("store", lambda: _store(chosen, make=make_store)),
-        await _checked("ledger", lambda: _ledger(chosen)),
+        await _checked("checkpoint", lambda: _checkpoint(chosen)),
         *(await _upstream(chosen) if ask_api else ()),
     ]
 
@@ -154,14 +154,14 @@ async def _store(chosen: settings.Settings, *, make: bool) -> str:
     return f"ClickHouse {version} ({kind}) at {store.address.place}, all tables there"
 
 
-async def _ledger(chosen: settings.Settings) -> str:
+async def _checkpoint(chosen: settings.Settings) -> str:
     owner = lock.holder(chosen.ledger_dir)
     state = f"held by {owner}" if owner else "free"
     if not chosen.ledger_dir.exists():
         return f"{chosen.ledger_dir}: none yet"
     stats = (await asyncio.to_thread(ledgers.Ledger.view, chosen.ledger_dir)).stats()
     done = ", ".join(f"{count:,} {kind}" for kind, count in stats["done_keys"].items())
-    return f"{chosen.ledger_dir}: {state}; readings done: {done or 'none yet'}"
+    return f"{chosen.ledger_dir}: {state}; finished: {done or 'none yet'}"
 
 
 async def _upstream(chosen: settings.Settings) -> list[Finding]:

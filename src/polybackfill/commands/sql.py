@@ -14,7 +14,7 @@ import orjson
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings, terminal
-from polybackfill.commands import context
+from polybackfill.commands import context, starting
 from polybackfill.daemon import signals
 from polybackfill.store import client, guard, rendezvous, secret, statements
 from polybackfill.views import tables
@@ -176,17 +176,21 @@ def serve(arguments: argparse.Namespace) -> int:
 
 async def _serve(address: client.Address) -> None:
     stop = asyncio.Event()
-    store = await client.open(address, clock=clocks.SystemClock())
-    try:
-        with signals.watched(stop):
+    # From the first moment on: a script's `db serve &` begins with SIGINT ignored.
+    with signals.watched(stop):
+        opening = client.open(address, clock=clocks.SystemClock())
+        store = await starting.unless_stopped(stop, opening)
+        if store is None:
+            return
+        try:
             print(_way_in(address), flush=True)
             while not stop.is_set():
                 await store.ping()  # a child that died is started again, on the same port
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await stop.wait()
-    finally:
-        await store.close()
+        finally:
+            await store.close()
 
 
 def _way_in(address: client.Address) -> str:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from polybackfill import formats
 from polybackfill.store import client
 from polybackfill.views import verdicts
 
 LISTED = 20
 QUERY = "SELECT * FROM resolution_disagreements"
-# What differs, by the name the view gives it.
+# What differs, by the name the view gives it: of one, of several, and what it means.
 MEANINGS = {
-    "payouts": "resolutions pay otherwise than Gamma's prices or the order book's winner say",
-    "open": "markets are resolved that the lists still showed open (read again by the next run)",
-    "unresolved": "markets had a winner before their resolution came (asked for by the next run)",
+    "payouts": ("resolution disagrees", "resolutions disagree", "with Gamma or the order book"),
+    "open": (
+        "market is",
+        "markets are",
+        "resolved, but open in the lists (read again by the next run)",
+    ),
+    "unresolved": (
+        "market has",
+        "markets have",
+        "a winner, but no resolution yet (asked for by the next run)",
+    ),
 }
 
 _COUNTS = "SELECT disagreement, count() AS markets FROM resolution_disagreements GROUP BY 1"
@@ -47,8 +56,11 @@ async def disagreements(store: client.Store, *, limit: int = LISTED) -> dict[str
 
 def told(counts: dict[str, int]) -> list[str]:
     """One line for each way in which markets disagree: how many do."""
-    found = {meaning: counts.get(name, 0) for name, meaning in MEANINGS.items()}
-    return [f"{count:,} {meaning}" for meaning, count in found.items() if count]
+    return [
+        f"{formats.counted(count, one, several)} {what}"
+        for name, (one, several, what) in MEANINGS.items()
+        if (count := counts.get(name, 0))
+    ]
 
 
 async def resolutions(scene: verdicts.Scene) -> verdicts.Verdict:

@@ -74,9 +74,9 @@ class DurableBook:
         if self._stop is not None:
             raise self._stopped()
         if not self._writable:
-            raise errors.Stop(f"the ledger in {self._folder} was opened for reading only")
+            raise errors.Stop(f"the checkpoint in {self._folder} was opened for reading only")
         if self._closed:
-            raise errors.Stop(f"the ledger in {self._folder} is closed")
+            raise errors.Stop(f"the checkpoint in {self._folder} is closed")
 
     def folded(self) -> tuple[tuple[archive.Segment, ...], archive.Archive]:
         """Segments of finished units, and what reads them."""
@@ -181,5 +181,5 @@ class DurableBook:
         self.durable_seq = self._book.seq
 
     def _stopped(self) -> errors.Stop:
-        stop = self._stop or errors.Stop(f"the ledger in {self._folder} cannot be read")
+        stop = self._stop or errors.Stop(f"the checkpoint in {self._folder} cannot be read")
         return errors.Stop(str(stop), exit_code=stop.exit_code)
