@@ -9,6 +9,7 @@ from polybackfill import clock as clocks
 from polybackfill import errors, formats, settings
 from polybackfill.commands import context, starting, status, validate
 from polybackfill.views import live, run_state, standing, tables
+from polybackfill.work import store_state
 
 _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
 
@@ -29,14 +30,16 @@ async def _read(chosen: settings.Settings) -> dict[str, Any]:
     picture, holder = status.seen(chosen)
     now = clocks.SystemClock().now()
     found = run_state.of(picture, holder, now=now, starting_s=starting.START_MAX_S)
+    in_doubt = not found.is_running and store_state.awaits_comparison(chosen.ledger_dir)
     async with context.open_store(chosen, migrate=True) as store:
-        return await standing.read(
+        report = await standing.read(
             store,
             validate.ledger_of(chosen),
             picture,
             running=bool(found.is_running),
             now=now,
         )
+    return {**report, "receipts_compared": not in_doubt}
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -65,7 +68,9 @@ def _print(report: dict[str, Any]) -> None:
             f"finished {found['part']} hold {formats.percent(found['now'])} of the expected "
             f"trades, {formats.percent(found['projected'])} when all finish that are not in error"
         )
-    if report["parts"]:
+    if not report["receipts_compared"]:
+        print(status.NOT_COMPARED)
+    elif report["parts"]:
         print("complete" if _complete(report) else live.remaining(report["eta_s"]))
 
 

@@ -13,28 +13,37 @@ import orjson
 from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import context, plan, starting
 from polybackfill.views import digest, live, run_state, snapshot, tables
-from polybackfill.work import journal, lock
+from polybackfill.work import journal, lock, store_state
 
 _START_S = starting.START_MAX_S
 _FRESH_S = run_state.FRESH_S
+NOT_COMPARED = (
+    "the last run did not end in order: the next one compares its receipts with the tables, and "
+    "only then is anything proven"
+)
 
 
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
     chosen = context.settings_of(arguments)
     picture, holder = seen(chosen)
+    folder = _checkpoint_of(chosen, picture)
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
         require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
     found = run_state.of(picture, holder, now=time.time(), starting_s=_START_S)
+    in_doubt = found.is_running is False and store_state.awaits_comparison(folder)
     if arguments.json:
         told = {**(picture or {}), "running": found.is_running, "state": found.name}
-        context.print_json(told | {"said": str(found), "seen_s_ago": found.age_s})
+        told |= {"said": str(found), "seen_s_ago": found.age_s, "receipts_compared": not in_doubt}
+        context.print_json(told)
         return errors.EXIT_OK
     for text in _lines(picture, found):
         print(text)
+    if in_doubt:
+        print(f"  {NOT_COMPARED}")
     return errors.EXIT_OK
 
 
@@ -44,11 +53,15 @@ def seen(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.Owner |
     Where the folder is not where the settings of this command have it, the picture knows better.
     """
     picture = picture_of(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    return picture, lock.holder(_checkpoint_of(chosen, picture))
+
+
+def _checkpoint_of(chosen: settings.Settings, picture: dict[str, Any] | None) -> Path:
     folder = chosen.ledger_dir
     with contextlib.suppress(OSError):
         if not folder.is_dir() and picture is not None and "checkpoint" in picture["paths"]:
-            folder = Path(picture["paths"]["checkpoint"])
-    return picture, lock.holder(folder)
+            return Path(picture["paths"]["checkpoint"])
+    return folder
 
 
 def require_run(chosen: settings.Settings) -> None:

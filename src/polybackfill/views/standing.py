@@ -15,9 +15,12 @@ from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers
 
 _COUNTS = """
-SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades
+SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades,
+    countIf({unsized}) AS unsized
 FROM {table} GROUP BY status
 """
+
+_LEFT = ("pending", "in_progress")
 
 Picture = dict[str, Any]
 
@@ -58,7 +61,7 @@ async def read(
     return {
         "running": running,
         "state": (picture or {}).get("state"),
-        "seen_s_ago": round(now - picture["now"], 1) if picture else None,
+        "seen_s_ago": round(max(0.0, now - picture["now"]), 1) if picture else None,
         "rows_per_s": picture["rows_per_s"] if picture and running else 0.0,
         "requests_per_s": picture["requests_per_s"] if picture and running else 0.0,
         "eta_s": _last([part["eta_s"] for part in parts.values()]),
@@ -71,12 +74,19 @@ async def read(
 async def _planned(store: client.Store, kind: str) -> dict[str, Any]:
     """A plan's keys and expected trades by status."""
     table, _ = plan_table.TABLES[kind]
-    rows = {row["status"]: row for row in await store.rows(_COUNTS.format(table=table))}
+    statement = _COUNTS.format(table=table, unsized=plan_table.IS_UNSIZED)
+    rows = {row["status"]: row for row in await store.rows(statement)}
     keys = {status: rows[status]["keys"] if status in rows else 0 for status in plan_table.STATUSES}
     trades = {
         status: rows[status]["trades"] if status in rows else 0 for status in plan_table.STATUSES
     }
-    return {"keys": sum(keys.values()), "by_status": keys, "trades": trades}
+    unsized = sum(rows[status]["unsized"] for status in _LEFT if status in rows)
+    return {
+        "keys": sum(keys.values()),
+        "by_status": keys,
+        "trades": trades,
+        "is_size_known": not unsized,
+    }
 
 
 def _merged(
@@ -84,11 +94,12 @@ def _merged(
 ) -> dict[str, Any]:
     """What the plan counts, with the rates of the picture."""
     keys, trades = planned["by_status"], planned["trades"]
-    left = keys["pending"] + keys["in_progress"]
+    left = sum(keys[status] for status in _LEFT)
     all_trades = sum(trades.values())
     eta_s: float | None = 0.0
     if left:
-        at_limit = _at_limit(kind, left, trades["pending"] + trades["in_progress"])
+        rows_left = sum(trades[status] for status in _LEFT)
+        at_limit = _at_limit(kind, left, rows_left) if planned["is_size_known"] else None
         eta_s = seen["eta_s"] if seen and running else at_limit
     return {
         **(seen or _part()),

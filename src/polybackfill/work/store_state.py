@@ -6,6 +6,7 @@ is lost without harm: then the receipts are compared with the tables.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,16 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 def read(folder: Path) -> StoreState | None:
     """What the last run wrote; None when there is nothing that can be believed."""
     return checked_file.read(folder / FILE, StoreState)
+
+
+def awaits_comparison(folder: Path) -> bool:
+    """Whether the last run of this checkpoint did not end cleanly, so that the next one compares
+    its receipts with the tables. While a run is going on it has not ended.
+    """
+    if not os.access(folder / FILE, os.R_OK):  # of another user: not ours to say
+        return False
+    left = read(folder)
+    return left is not None and not left.clean_stop
 
 
 def write(folder: Path, state: StoreState) -> None:
