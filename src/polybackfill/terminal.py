@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterator
 from typing import Any, ClassVar, TextIO, cast
 
@@ -21,8 +20,10 @@ from polybackfill import redaction
 
 _WIDTH = 80
 # Control characters, what turns the direction of writing, and what is a line end to some readers.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_UNSAFE_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+_TEXT_MAX = 400  # characters of one fetched text among others
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PIECES = re.compile(r"\s*\S+")
 _REPLACEMENT = "\ufffd"
@@ -35,14 +36,19 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(_REPLACEMENT, text)
 
 
-def visible_bytes(content: bytes) -> bytes:
-    """The same of UTF-8 that is passed on piece by piece, as a store's answer."""
-    return _UNSAFE_BYTES.sub(b"?", content)
-
-
 def visible_line(text: str) -> str:
     """The same in one line, for texts that come from elsewhere."""
     return visible(" ".join(text.split("\n")).replace("\t", " "))
+
+
+def excerpt(text: str, most: int = _TEXT_MAX) -> str:
+    """The same, with the end left out of what is longer than anybody means."""
+    return visible_line(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def visible_json(document: str) -> str:
+    """A JSON document that says the same, and holds nothing that a terminal would obey."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def is_interactive(stream: TextIO) -> bool:
@@ -68,22 +74,20 @@ def width(stream: TextIO) -> int | None:
 def cells(text: str) -> int:
     """Columns that a text takes; colours take none."""
     plain = _COLOUR.sub("", text) if "\x1b" in text else text
-    return len(plain) if plain.isascii() else sum(map(_cells_of, plain))
+    if plain.isascii():
+        return len(plain)
+    import wcwidth  # noqa: PLC0415  (a tenth of a second, which most commands do without)
 
-
-def _cells_of(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Cf", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return wcwidth.width(plain)
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of the text as fits into so many columns."""
-    if cells(text) <= columns:
-        return text
-    while cells(text) > columns:
-        text = text[:-1]
-    return text
+    """As much of the text, which has no colours, as fits into so many columns."""
+    if text.isascii():
+        return text[:columns]
+    import wcwidth  # noqa: PLC0415
+
+    return wcwidth.clip(text, 0, columns, fillchar="")
 
 
 def wrapped(text: str, columns: int) -> str:

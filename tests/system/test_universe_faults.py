@@ -65,7 +65,9 @@ def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
         sandbox.reset()
         ended.expect(0)
         ground.prove_everything(sandbox)
-        assert "3 resolutions disagree with Gamma or the order book" in ended.out, "what no source can settle is said"
+        assert "3 resolutions disagree with Gamma or the order book" in ended.out, (
+            "what no source can settle is said"
+        )
 
         closing = change_universe(sandbox)
         ground.run("run", within_s=60).expect(0)

@@ -12,6 +12,7 @@ import sys
 import termios
 from collections.abc import Iterator, Mapping
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,12 +66,31 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     assert "\n" not in terminal.visible_line(text)
 
 
-@given(st.text())
-def test_bytes_are_made_safe_like_texts(text: str) -> None:
-    content = text.encode("utf-8", "replace")
-    shown = terminal.visible_bytes(content).decode()
-    assert len(shown) == len(content.decode())
-    assert not set(shown) & {*map(chr, range(9)), "\r", "\x1b", *map(chr, range(0x7F, 0xA0))}
+@given(st.text(st.characters(codec="utf-8")))
+def test_json_says_the_same_and_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+    shown = terminal.visible_json(orjson.dumps({"text": text}).decode())
+    assert orjson.loads(shown) == {"text": text}
+    assert shown == terminal.visible(shown)
+
+
+@given(st.text(), st.integers(1, 80))
+def test_a_text_among_others_takes_one_line_and_no_more_than_so_much(text: str, most: int) -> None:
+    shown = terminal.excerpt(text, most)
+    assert len(shown) == min(len(text), most)
+    assert shown == terminal.visible_line(shown)
+
+
+@given(st.text(st.sampled_from("ab日🏁e\u0301")), st.integers(1, 20))
+def test_a_text_is_cut_to_columns(text: str, columns: int) -> None:
+    cut = terminal.cut(text, columns)
+    assert text.startswith(cut)
+    assert terminal.cells(cut) <= columns
+    assert cut == text or terminal.cells(cut) >= columns - 1
+
+
+def test_marks_that_turn_the_direction_are_no_text() -> None:
+    for mark in "\u200e\u200f\u061c\u202e\u2066":
+        assert terminal.visible(f"a{mark}b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])

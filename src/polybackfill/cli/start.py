@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from polybackfill.cli import menu
@@ -15,14 +16,21 @@ def add_demo(commands: menu.Menu) -> None:
         "a local Polymarket, all of it loaded and compared with the truth, in about a minute",
         "--trades 100000",
     )
-    demo.add_argument(
-        "--trades", type=int, default=301_000, help="trade rows (default %(default)s)"
-    )
-    demo.add_argument("--markets", type=int, default=5_050, help="markets (default %(default)s)")
-    demo.add_argument("--wallets", type=int, default=2_050, help="wallets (default %(default)s)")
-    demo.add_argument("--seed", type=int, default=1, help="another universe (default %(default)s)")
+    _add_sizes(demo, trades=301_000, markets=5_050, wallets=2_050)
     demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
     menu.takes_json(demo)
+
+
+def _add_sizes(parser: argparse.ArgumentParser, *, trades: int, markets: int, wallets: int) -> None:
+    """How large a universe is made, and which."""
+    parser.add_argument(
+        "--trades", type=int, default=trades, help="trade rows (default %(default)s)"
+    )
+    parser.add_argument("--markets", type=int, default=markets, help="default %(default)s")
+    parser.add_argument("--wallets", type=int, default=wallets, help="default %(default)s")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="another universe (default %(default)s)"
+    )
 
 
 def add_setup(commands: menu.Menu) -> None:
@@ -110,13 +118,10 @@ def add_sandbox(commands: menu.Menu) -> None:
         "--port 8700 --trades 300000 --latency-ms 0",
     )
     sandbox.add_argument("--port", type=int, default=8700, help="default %(default)s; 0 takes any")
-    sandbox.add_argument("--seed", type=int, default=1, help="default %(default)s")
-    sandbox.add_argument("--markets", type=int, default=200, help="default %(default)s")
+    _add_sizes(sandbox, trades=20_000, markets=200, wallets=300)
     sandbox.add_argument(
         "--events", type=int, default=None, help="default: mostly one market an event"
     )
-    sandbox.add_argument("--wallets", type=int, default=300, help="default %(default)s")
-    sandbox.add_argument("--trades", type=int, default=20_000, help="default %(default)s")
     sandbox.add_argument("--latency-ms", type=float, default=None, help="default: 600 a data page")
     sandbox.add_argument(
         "--limits",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import orjson
 
 from polybackfill import clock as clocks
-from polybackfill import errors, redaction, settings
+from polybackfill import errors, redaction, settings, terminal
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import child_log, client
 from polybackfill.store import migrate as migrations
@@ -46,7 +46,7 @@ def print_json(document: object) -> None:
     """One JSON document on stdout, for a script."""
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     text = orjson.dumps(document, default=str, option=option).decode()
-    sys.stdout.buffer.write(redaction.redact(text).encode())
+    sys.stdout.buffer.write(terminal.visible_json(redaction.redact(text)).encode())
     sys.stdout.flush()
 
 

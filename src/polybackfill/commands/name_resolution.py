@@ -17,6 +17,7 @@ from polybackfill.work import plan
 _AT_ONCE = 8
 _A = {kind: f"a{'n' * (kind is names.Kind.EVENT)} {kind.value}" for kind in names.Kind}
 _SHOWN = 5
+_LABEL_MAX = 80  # characters
 _TRIES = 4
 _TRY_S = 20.0
 
@@ -115,7 +116,7 @@ async def _at_gamma(name: names.Name, where: str, get: replies.Get) -> Candidate
         found = _one_meaning(name, sides)
     if found:
         return found
-    shown = ", ".join(f"@{terminal.visible_line(one)}" for one in similar[:_SHOWN])
+    shown = ", ".join(f"@{terminal.excerpt(one, _LABEL_MAX)}" for one in similar[:_SHOWN])
     near = f"; similar: {shown}" if similar else ""
     raise errors.Stop(
         f"{where}: neither the store nor Gamma knows {_A[name.kind]} {name.text}{near}"
@@ -135,7 +136,7 @@ def _one_meaning(name: names.Name, sides: Sequence[Candidates]) -> Candidates:
 
 def _ambiguous(name: names.Name, where: str, candidates: Candidates) -> errors.Stop:
     shown = ", ".join(
-        f"0x{one.key} ({terminal.visible_line(one.label)})" for one in candidates[:_SHOWN]
+        f"0x{one.key} ({terminal.excerpt(one.label, _LABEL_MAX)})" for one in candidates[:_SHOWN]
     )
     more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     return errors.Stop(

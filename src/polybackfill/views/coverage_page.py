@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from polybackfill import formats
+from polybackfill import formats, terminal
 from polybackfill.views import charts, coverage_text, resolution_checks
 
 _TEXT = "text"  # class of a column that is no figure
@@ -101,7 +101,11 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
 
 def _unproven(part: dict[str, Any]) -> str:
     rows = [
-        (f"<code>{html.escape(one['key'])}</code>", one["state"], html.escape(one["error"] or ""))
+        (
+            f"<code>{html.escape(one['key'])}</code>",
+            one["state"],
+            html.escape(terminal.excerpt(one["error"] or "")),
+        )
         for one in part["unproven"]
     ]
     left = part["keys"] - part["proven"]
@@ -189,7 +193,7 @@ def _markets(figures: dict[str, Any]) -> str:
     rows = [
         (
             f"<code>{html.escape(row['condition'][:10])}…{html.escape(row['condition'][-6:])}</code>",
-            html.escape(row["question"]),
+            html.escape(terminal.excerpt(row["question"])),
             f"{row['internal']:,} / {row['external']:,}",
             f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from polybackfill import formats
+from polybackfill import formats, terminal
 from polybackfill.views import resolution_checks
 
 WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
@@ -333,8 +333,8 @@ def _part_of(part: float, rest: float) -> float | None:
 
 def _cell(text: str) -> str:
     """Fetched text inside a table: no bar, no line break, no markup of its own."""
-    plain = " ".join(text.split())
-    for special in "\\`*_[]<>|":
+    plain = " ".join(terminal.excerpt(text).split())
+    for special in "\\`*_[]<>|~&$":
         plain = plain.replace(special, "\\" + special)
     return plain
 

@@ -138,7 +138,7 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     lines += [_proven(kind, part) for kind, part in picture["parts"].items()]
     if any(part["error"] for part in picture["parts"].values()):
         lines += [
-            f"  {failed['unit']}: {terminal.visible_line(failed['error'])}"
+            f"  {failed['unit']}: {terminal.excerpt(failed['error'])}"
             for failed in picture.get("failed", ())
         ]
         lines.append("  all: polybackfill plan show    again: polybackfill plan reset --errors")
@@ -158,8 +158,7 @@ def ending(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
 def held_back(reasons: Mapping[str, str]) -> list[str]:
     """The kinds of units that were not fetched since the API has changed, and what to do."""
     lines = [
-        f"  {kind:<11} held back: {terminal.visible_line(reason)}"
-        for kind, reason in reasons.items()
+        f"  {kind:<11} held back: {terminal.excerpt(reason)}" for kind, reason in reasons.items()
     ]
     if lines:
         lines.append("  the API has changed: polybackfill doctor --probe, docs/probe.md")

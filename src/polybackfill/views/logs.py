@@ -23,6 +23,7 @@ from polybackfill import errors, redaction, rotation, terminal
 from polybackfill.work import files as disk
 
 _SHOWN = {"warning", "error", "critical"}
+_TEXT_MAX = 20_000  # characters of one value
 
 Event = MutableMapping[str, Any]
 
@@ -107,14 +108,15 @@ class Sinks:
 
     def msg(self, event: Event) -> None:
         """Write one event to every sink that wants it."""
+        event = {name: _bounded(value) for name, value in event.items()}
         text = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode()
-        line = redaction.redact(text).encode()
+        line = terminal.visible_json(redaction.redact(text)).encode()
         if self._file is not None:
             self._file.write(line)
         if self._journal:
             _show(line.decode())
         elif event["level"] in _SHOWN or str(event["event"]).startswith(("run.", "route.")):
-            shown = {name: _safe(value) for name, value in event.items()}
+            shown = {name: _safe(name, value) for name, value in event.items()}
             _show(f"{self._console(None, '', shown)}\n")
 
     debug = info = warning = error = critical = exception = msg
@@ -170,9 +172,20 @@ def _show(text: str) -> None:
         sys.stderr.flush()
 
 
-def _safe(value: Any) -> Any:
-    """Texts of the API reach a terminal without what it would obey; a traceback keeps its lines."""
-    return terminal.visible(value) if isinstance(value, str) else value
+def _bounded(value: Any) -> Any:
+    """A text that nobody means to read whole must not fill a log."""
+    if isinstance(value, str) and len(value) > _TEXT_MAX:
+        return f"{value[:_TEXT_MAX]}… ({len(value):,} characters)"
+    return value
+
+
+def _safe(name: str, value: Any) -> Any:
+    """Texts of the API reach a terminal without what it would obey, and look like no second line;
+    a traceback keeps its lines.
+    """
+    if not isinstance(value, str):
+        return value
+    return terminal.visible(value) if name == "exception" else terminal.visible_line(value)
 
 
 def _to_sink(_logger: object, _method: str, event: Event) -> tuple[tuple[Event], dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from polybackfill import formats, terminal
 
 _GAP = "  "
+_CELL_MAX = 4_000  # characters; what is longer is whole in --json
 
 
 def show(title: str, rows: Sequence[dict[str, Any]], empty: str | None = None) -> None:
@@ -89,4 +90,4 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return formats.count(value)
-    return terminal.visible_line(str(value))
+    return terminal.excerpt(str(value), _CELL_MAX)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,12 +60,17 @@ def wallets(given: Iterable[str]) -> list[Entry]:
 
     Raises errors.Stop (exit 78) naming the bad one, and its file and line.
     """
-    return [_wallet(text, where) for text, where in _given(given, list_files.WALLET)]
+    return [
+        _entry(text, where, list_files.WALLET) for text, where in _given(given, list_files.WALLET)
+    ]
 
 
 def conditions(given: Iterable[str]) -> list[Entry]:
     """Markets of `--condition-id`, given like wallets; errors.Stop likewise."""
-    return [_condition(text, where) for text, where in _given(given, list_files.CONDITION)]
+    return [
+        _entry(text, where, list_files.CONDITION)
+        for text, where in _given(given, list_files.CONDITION)
+    ]
 
 
 def from_file(path: Path) -> list[Entry]:
@@ -81,13 +86,13 @@ def from_file(path: Path) -> list[Entry]:
         # Of a line with both, as of a table of trades, the size is neither's.
         sizes = (row.trade_count, row.notional) if len(held) == 1 else ()
         for role, text in held.items():
-            entries.append(Entry(_READ[role](text, row.where).name, row.where, *sizes))
+            entries.append(Entry(_entry(text, row.where, role).name, row.where, *sizes))
     return entries
 
 
 def typed(text: str) -> list[Entry]:
     """Names in a comma list, wallets and markets; errors.Stop for what names nothing."""
-    return [_either(one.strip(), _TYPED) for one in text.split(",") if one.strip()]
+    return [_entry(one.strip(), _TYPED, list_files.ANY) for one in text.split(",") if one.strip()]
 
 
 def keys_of(entries: Iterable[Entry], found: Found) -> list[str]:
@@ -126,45 +131,38 @@ def _keys(entry: Entry, found: Found) -> Sequence[str]:
     return found[entry.name] if entry.key is None else (entry.key,)
 
 
-def _wallet(text: str, where: str) -> Entry:
+def _entry(text: str, where: str, role: str) -> Entry:
+    """What a text names. Raises errors.Stop where that is nothing, or nothing of this role."""
     name = names.read(text)
-    if name is None or name.kind not in names.WALLETS:
-        _refuse(text, where, records.parse_wallet, "@NAME, or the address of a profile's page")
-    assert name is not None  # noqa: S101  (refused above)
-    return Entry(name, where)
-
-
-def _condition(text: str, where: str) -> Entry:
-    name = names.read(text)
-    if name is None or name.kind not in names.CONDITIONS:
-        _refuse(text, where, records.parse_condition, "a market's number, slug or page")
-    assert name is not None  # noqa: S101  (refused above)
-    return Entry(name, where)
-
-
-def _either(text: str, where: str) -> Entry:
-    name = names.read(text)
-    if name is None:
+    if name is not None and (role == list_files.ANY or name.kind in _ROLES[role][0]):
+        return Entry(name, where)
+    if role == list_files.ANY:
         raise errors.Stop(
             f"{where}: {text!r} names no wallet and no market: give 0x and 40 digits, @NAME, "
             "0x and 64 digits, a number, a slug, or a page of polymarket.com"
         )
-    return Entry(name, where)
-
-
-_READ = {
-    list_files.WALLET: _wallet,
-    list_files.CONDITION: _condition,
-    list_files.ANY: _either,
-}
-
-
-def _refuse(text: str, where: str, parse: Callable[[str], str], others: str) -> None:
+    _, parse, others = _ROLES[role]
     try:
         parse(text)
     except errors.Stop as error:
         raise errors.Stop(f"{where}: {error}; or {others}") from error
     raise errors.Stop(f"{where}: {text!r} is not what is asked for here")
+
+
+# What names a key of a role, who says what is wrong with another text, and what else may stand
+# there.
+_ROLES = {
+    list_files.WALLET: (
+        names.WALLETS,
+        records.parse_wallet,
+        "@NAME, or the address of a profile's page",
+    ),
+    list_files.CONDITION: (
+        names.CONDITIONS,
+        records.parse_condition,
+        "a market's number, slug or page",
+    ),
+}
 
 
 def _given(given: Iterable[str], role: str) -> Iterator[tuple[str, str]]:
