@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TextIO, cast
 
 from polybackfill import redaction
 
-_WIDTH = 80
+WIDTH = 80  # columns, where nobody says how many there are
 # Control characters, what turns the direction of writing, and what is a line end to some readers.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
@@ -68,7 +68,7 @@ def width(stream: TextIO) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         if columns := os.get_terminal_size(stream.fileno()).columns:
             return columns
-    return shutil.get_terminal_size((_WIDTH, 24)).columns
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 def cells(text: str) -> int:
@@ -90,18 +90,19 @@ def cut(text: str, columns: int) -> str:
     return wcwidth.clip(text, 0, columns, fillchar="")
 
 
-def wrapped(text: str, columns: int) -> str:
-    """Each line broken between words, the rest of it indented; a word that is too long stays
-    whole.
+def wrapped(text: str, columns: int, *, indent: int | None = None) -> str:
+    """Each line broken between words, the rest of it behind `indent`, by default two more than its
+    beginning; a word that is too long stays whole.
     """
-    return "\n".join(_broken(line, columns) for line in text.split("\n"))
+    return "\n".join(_broken(line, columns, indent) for line in text.split("\n"))
 
 
-def _broken(line: str, columns: int) -> str:
+def _broken(line: str, columns: int, indent: int | None) -> str:
     if cells(line) <= columns:
         return line
-    indent = len(line) - len(line.lstrip(" "))
-    hanging = " " * (indent + 2 if indent + 2 < columns // 2 else 0)
+    if indent is None:
+        indent = len(line) - len(line.lstrip(" ")) + 2
+    hanging = " " * (indent if indent < columns // 2 else 0)
     lines, taken = [""], 0
     for piece in _PIECES.findall(line):
         size = cells(piece)
@@ -127,7 +128,7 @@ class BottomLine:
 
     def draw(self, text: str) -> None:
         """Show this text in place of the one before; what does not fit is left out."""
-        columns = width(self._stream) or _WIDTH
+        columns = width(self._stream) or WIDTH
         shown = cut(visible_line(text), columns - 1)
         self._write(self._erasing() + shown)
         self._taken = cells(shown)
@@ -139,7 +140,7 @@ class BottomLine:
             self._taken = 0
 
     def _erasing(self) -> str:
-        columns = width(self._stream) or _WIDTH
+        columns = width(self._stream) or WIDTH
         rows = max(1, -(-self._taken // columns))
         return "\r" + _UP * (rows - 1) + _ERASE_TO_END
 

@@ -74,7 +74,7 @@ def test_it_fits_the_terminal(columns: int) -> None:
         (one, Finding(one.name, Verdict.BROKEN, "an answer of many words " * 9, ("data /v2",)))
         for one in assumption_list.ASSUMPTIONS
     ]
-    lines = list(probe_report.lines(seen, 55, 3.0, columns))
+    lines = "\n".join(probe_report.lines(seen, 55, 3.0, columns)).splitlines()
     words_of = {word for line in lines for word in line.split()}
     assert all(len(line) <= columns for line in lines if " " in line.strip())
     assert {"answer", "BROKEN", "trades.order"} <= words_of

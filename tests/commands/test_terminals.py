@@ -51,6 +51,9 @@ def test_no_word_is_broken_and_no_character_too_much(command: str, place: harnes
     )
     assert "Traceback" not in piped.stderr
     assert "\x1b" not in piped.stdout + piped.stderr
+    if command == "doctor":  # for people, wherever they read it
+        for line in piped.stdout.splitlines():
+            assert len(line) <= COLUMNS or len(line.split()) <= 2, line
     program = f"""
 import os, sys
 from polybackfill import cli, terminal

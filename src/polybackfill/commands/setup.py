@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import platform
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from importlib import metadata
 import pydantic
 
 from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings
+from polybackfill import errors, progress, settings, terminal
 from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints, proxies
@@ -208,11 +209,14 @@ def effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:
 
 def _print(findings: list[Finding], chosen: settings.Settings) -> None:
     longest = max(len(finding.check) for finding in findings)
+    columns = terminal.width(sys.stdout) or terminal.WIDTH
     for finding in findings:
         verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
-        print(f"{verdict:<5}  {finding.check:<{longest}}  {finding.text}")
+        head = f"{verdict:<5}  {finding.check:<{longest}}  "
+        print(terminal.wrapped(head + finding.text, columns, indent=len(head)))
     changed = {
         name: entry for name, entry in effective(chosen).items() if entry["origin"] != "default"
     }
     for name, entry in changed.items():
-        print(f"  {name} = {entry['value']}  ({entry['origin']})")
+        line = f"  {name} = {entry['value']}  ({entry['origin']})"
+        print(terminal.wrapped(line, columns))

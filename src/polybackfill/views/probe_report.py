@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from polybackfill import formats, terminal
 from polybackfill.probe.assumption import Assumption, Finding, Verdict
 
 _INDENT = 8
+_TEXT_MAX = 2_000  # characters: a request names up to twenty conditions
 # The worst stands last, above the prompt.
 _ORDER = (Verdict.HOLDS, Verdict.UNSEEN, Verdict.UNKNOWN, Verdict.BROKEN)
 _WORDS = {Verdict.BROKEN: "BROKEN"}
@@ -33,7 +33,7 @@ def lines(seen: Seen, requests: int, took_s: float, columns: int | None) -> Iter
     )
     stopped = held_back(seen)
     if stopped:
-        yield from _wrapped("a run does not fetch: " + ", ".join(stopped), 0, columns)
+        yield _wrapped("a run does not fetch: " + ", ".join(stopped), columns)
 
 
 def document(seen: Seen, requests: int, took_s: float) -> dict[str, Any]:
@@ -81,21 +81,13 @@ def _entry(assumption: Assumption, finding: Finding, columns: int | None) -> Ite
     if finding.verdict in {Verdict.BROKEN, Verdict.UNKNOWN}:
         told.insert(0, ("request", assumption.request))
     for name, text in told:
-        yield from _wrapped(f"{name:<10}{terminal.visible_line(text)}", _INDENT, columns)
+        line = f"{'':<{_INDENT}}{name:<10}{terminal.excerpt(text, _TEXT_MAX)}"
+        yield _wrapped(line, columns, indent=_INDENT + 10)
 
 
-def _wrapped(text: str, indent: int, columns: int | None) -> list[str]:
-    """Lines within the terminal, behind an indent; a file has no width to keep to."""
-    if columns is None:
-        return [" " * indent + text]
-    return textwrap.wrap(
-        text,
-        width=columns,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + 10),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _wrapped(line: str, columns: int | None, indent: int = 0) -> str:
+    """A file has no width to keep to: somebody may search it for an expectation."""
+    return line if columns is None else terminal.wrapped(line, columns, indent=indent)
 
 
 def _word(verdict: Verdict) -> str:
