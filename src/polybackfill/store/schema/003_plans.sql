@@ -56,6 +56,9 @@ COMMENT 'Runs that ended cleanly';
 
 -- The store's name, by which a checkpoint knows it: ClickHouse gives it to the table above when that
 -- is made, once, however many programs begin at the same time.
-CREATE VIEW IF NOT EXISTS backfill_meta {on_cluster} AS
+CREATE VIEW IF NOT EXISTS backfill_meta {on_cluster}
+(
+    store_id UUID COMMENT 'the store''s name, by which a checkpoint knows it'
+) AS
 SELECT uuid AS store_id FROM system.tables
 WHERE database = currentDatabase() AND name = 'clean_stops';

@@ -104,7 +104,34 @@ GROUP BY condition_id;
 
 -- Drafts and relics: kept apart, since nothing else can be joined to them. Both lists may show one;
 -- its slug is the same in both.
-CREATE VIEW IF NOT EXISTS api_markets_without_condition {on_cluster} AS
+CREATE VIEW IF NOT EXISTS api_markets_without_condition {on_cluster}
+(
+    source           LowCardinality(String) COMMENT 'list that delivered the row: gamma or clob (the order book)',
+    market_id        String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    market_slug      String COMMENT 'name of the market in its URL',
+    question         String COMMENT 'question of the market',
+    description      String COMMENT 'rules of the market',
+    outcomes         Array(String) COMMENT 'names of the outcomes, in the order of the market',
+    outcome_prices   Array(Float64) COMMENT 'USD per share of each outcome, in the order of the market',
+    token_ids        Array(String) COMMENT 'tokens of the outcomes: decimal text, in the order of the market',
+    active           Bool COMMENT 'the API calls it active',
+    closed           Bool COMMENT 'trading has ended',
+    archived         Bool COMMENT 'the API hides it',
+    resolved         Bool COMMENT 'the list says that the result is final',
+    winning_outcome  Nullable(UInt8) COMMENT 'place of the outcome that won, from 0, NULL while unknown and for a tie',
+    start_date       Nullable(DateTime64(0, 'UTC')) COMMENT 'begin, as the API says it, UTC',
+    end_date         Nullable(DateTime64(0, 'UTC')) COMMENT 'planned end, UTC',
+    closed_at        Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was closed, UTC',
+    volume           Nullable(Float64) COMMENT 'USD traded so far',
+    liquidity        Nullable(Float64) COMMENT 'USD in the order book',
+    neg_risk         Bool COMMENT 'one of several markets of which exactly one pays Yes',
+    category         LowCardinality(String) COMMENT 'category, as the API names it',
+    tags             Array(LowCardinality(String)) COMMENT 'tags, as slugs or labels of the API',
+    event_id         String COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
+    event_slug       String COMMENT 'name of the event in its URL',
+    protocol_version LowCardinality(String) COMMENT 'version of the exchange, as the API writes it',
+    fetched_at       DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
+) AS
 SELECT * EXCEPT (condition_id, version) FROM api_market_rows FINAL WHERE condition_id = ''
 ORDER BY source = 'gamma' DESC, market_id DESC
 LIMIT 1 BY if(market_slug = '', concat('id ', market_id), market_slug);
@@ -304,7 +331,13 @@ SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_resoluti
 -- What a share of each outcome paid: by the resolution, else by Gamma's prices or the order book's
 -- winner of a market that is resolved. One row per condition, resolved ones only. Prices that are
 -- all zero, as some settled markets show them, say nothing: no condition can pay nothing to all.
-CREATE VIEW IF NOT EXISTS market_payouts {on_cluster} AS
+CREATE VIEW IF NOT EXISTS market_payouts {on_cluster}
+(
+    condition_id  String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    payouts       Array(Float64) COMMENT 'USD that a share of each outcome paid, in the order of the market',
+    payout_source String COMMENT 'resolutions, or markets where only the lists tell it',
+    resolved_at   Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown'
+) AS
 SELECT
     condition_id,
     multiIf(
@@ -332,7 +365,14 @@ WHERE notEmpty(payouts);
 --   open        it is resolved, and both lists still showed the market open when they were read
 --   unresolved  a list names a winner, and the resolution was still to come when it was read
 -- The last two pass by themselves when the lists and resolutions are read again.
-CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster} AS
+CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster}
+(
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    disagreement   String COMMENT 'what differs: payouts, open or unresolved',
+    by_resolutions Array(Float64) COMMENT 'USD that a share of each outcome pays by the resolution, empty while unknown',
+    by_gamma       Array(Float64) COMMENT 'USD per share of each outcome by Gamma, empty when it tells no result',
+    by_order_book  Nullable(UInt8) COMMENT 'place of the winner by the order book, from 0, NULL when it names none'
+) AS
 SELECT
     condition_id,
     multiIf(

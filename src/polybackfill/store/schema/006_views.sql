@@ -5,11 +5,24 @@
 -- Fills of the user's own pipeline, in the columns it is known for, ids in the form of this schema.
 CREATE OR REPLACE VIEW pm_fills {on_cluster}
 (
-    fill_id String, block_time DateTime('UTC'), block_number UInt64, tx_hash String,
-    asset_id_decimal String, condition_id String, outcome_index Int32, outcome_label String,
-    question String, wallet_address String, operator_address String, is_proxy_trade UInt8,
-    side LowCardinality(String), price Float64, shares Float64, collateral_amount Float64,
-    fee_amount Float64, data_source LowCardinality(String)
+    fill_id           String COMMENT 'id of the fill: that of pm_trades, or external_trade_id',
+    block_time        DateTime('UTC') COMMENT 'second of the fill, UTC',
+    block_number      UInt64 COMMENT 'block of the chain, 0 when unknown',
+    tx_hash           String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    asset_id_decimal  String COMMENT 'the token of the outcome: decimal text',
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome_index     Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    outcome_label     String COMMENT 'name of the outcome, empty when unknown',
+    question          String COMMENT 'question of the market',
+    wallet_address    String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    operator_address  String COMMENT 'the operator: 40 hex digits, lower case, without 0x, empty when unknown',
+    is_proxy_trade    UInt8 COMMENT '1: made through a proxy wallet',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    price             Float64 COMMENT 'USD per share, from 0 to 1',
+    shares            Float64 COMMENT 'size in shares, up to 6 decimals',
+    collateral_amount Float64 COMMENT 'USD: shares times price, without fees',
+    fee_amount        Float64 COMMENT 'fee in USD, 0 when unknown',
+    data_source       LowCardinality(String) COMMENT 'who delivered the fill: polymarket_data_api, or a source of pm_trades'
 ) AS
 SELECT
     toString(fill_id) AS fill_id,
@@ -36,12 +49,41 @@ FROM pm_trades;
 -- transaction, token, side and size in millionths of a share. A hash, because joins and groups over
 -- all fills would else hold 250 bytes for each; wallet and market stand beside it, so that a question
 -- about one of them reads nothing else.
-CREATE OR REPLACE VIEW external_fills {on_cluster} AS
+CREATE OR REPLACE VIEW external_fills {on_cluster}
+(
+    source            LowCardinality(String) COMMENT 'who delivered the fill',
+    ingested_at       DateTime('UTC') COMMENT 'second in which the row was stored, UTC',
+    external_trade_id UUID COMMENT 'id of the fill: a hash of transaction, wallet, token, side, size and second, and of its number among equal ones',
+    wallet_address    String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_question   String COMMENT 'question of the market, as the API says it',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    outcome_index     Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    shares            Float64 COMMENT 'size in shares, up to 6 decimals',
+    price             Float64 COMMENT 'USD per share, from 0 to 1',
+    cash_value        Float64 COMMENT 'USD: shares times price, without fees',
+    fees              Float64 COMMENT 'fee in USD, 0 when the API does not tell it',
+    trade_timestamp   DateTime('UTC') COMMENT 'second of the fill, UTC',
+    tx_hash           String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    token_id          String COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    outcome           LowCardinality(String) COMMENT 'name of the outcome, empty when unknown',
+    market_id         String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    usdc_size         Nullable(Float64) COMMENT 'USD that changed hands as the wallet feed says, NULL from other feeds',
+    source_route      LowCardinality(String) COMMENT 'path of the API that delivered the row',
+    fetched_at        DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC',
+    fill_key          UInt64 COMMENT 'hash of transaction, token, side and size in millionths of a share'
+) AS
 SELECT *, cityHash64(tx_hash, token_id, side, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key
 FROM external_trades_raw;
 
 -- How often pm_trades holds a fill.
-CREATE OR REPLACE VIEW internal_copies {on_cluster} AS
+CREATE OR REPLACE VIEW internal_copies {on_cluster}
+(
+    wallet_address  String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id    String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    fill_key        UInt64 COMMENT 'hash of transaction, token, side and size in millionths of a share',
+    internal_copies UInt64 COMMENT 'how often pm_trades holds the fill'
+) AS
 SELECT wallet_address, condition_id,
     cityHash64(tx_hash, asset_id_decimal, side, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key,
     count() AS internal_copies
@@ -50,7 +92,32 @@ GROUP BY wallet_address, condition_id, fill_key;
 
 -- External fills that pm_trades holds too. `copy` numbers equal ones from 1: the copies up to the
 -- number `internal_copies` are the overlap.
-CREATE OR REPLACE VIEW external_trades_shared {on_cluster} AS
+CREATE OR REPLACE VIEW external_trades_shared {on_cluster}
+(
+    wallet_address    String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    fill_key          UInt64 COMMENT 'hash of transaction, token, side and size in millionths of a share',
+    source            LowCardinality(String) COMMENT 'who delivered the fill',
+    ingested_at       DateTime('UTC') COMMENT 'second in which the row was stored, UTC',
+    external_trade_id UUID COMMENT 'id of the fill: a hash of transaction, wallet, token, side, size and second, and of its number among equal ones',
+    market_question   String COMMENT 'question of the market, as the API says it',
+    side              LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    outcome_index     Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    shares            Float64 COMMENT 'size in shares, up to 6 decimals',
+    price             Float64 COMMENT 'USD per share, from 0 to 1',
+    cash_value        Float64 COMMENT 'USD: shares times price, without fees',
+    fees              Float64 COMMENT 'fee in USD, 0 when the API does not tell it',
+    trade_timestamp   DateTime('UTC') COMMENT 'second of the fill, UTC',
+    tx_hash           String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    token_id          String COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    outcome           LowCardinality(String) COMMENT 'name of the outcome, empty when unknown',
+    market_id         String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    usdc_size         Nullable(Float64) COMMENT 'USD that changed hands as the wallet feed says, NULL from other feeds',
+    source_route      LowCardinality(String) COMMENT 'path of the API that delivered the row',
+    fetched_at        DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC',
+    internal_copies   UInt64 COMMENT 'how often pm_trades holds the fill',
+    copy              UInt64 COMMENT 'number among equal fills, from 1'
+) AS
 SELECT
     *,
     row_number() OVER (
@@ -110,7 +177,17 @@ WHERE copy > internal_copies;
 
 -- Fills of both sources in transactions that pm_trades knows. `trade_key` is a transaction's wallet,
 -- market and side, `fill_key` a token and size in it.
-CREATE OR REPLACE VIEW fills_compared {on_cluster} AS
+CREATE OR REPLACE VIEW fills_compared {on_cluster}
+(
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    tx_hash        String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    side           LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the fill',
+    shares         Float64 COMMENT 'size in shares, up to 6 decimals',
+    is_internal    Bool COMMENT 'the fill is of pm_trades, else of the public API',
+    trade_key      FixedString(16) COMMENT 'hash of wallet, condition, transaction and side',
+    fill_key       UInt64 COMMENT 'hash of token and size in millionths of a share'
+) AS
 SELECT wallet_address, condition_id, tx_hash, toString(side) AS side, shares, true AS is_internal,
     sipHash128(wallet_address, condition_id, tx_hash, side) AS trade_key,
     cityHash64(asset_id_decimal, toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6))) AS fill_key
@@ -124,7 +201,15 @@ WHERE cityHash64(tx_hash) IN (SELECT cityHash64(tx_hash) FROM pm_fills);
 
 -- How many fills of a wallet, market and side each source holds in one transaction, and how many of
 -- these are the same. `condition_key` is a hash of the market.
-CREATE OR REPLACE VIEW trade_overlap {on_cluster} AS
+CREATE OR REPLACE VIEW trade_overlap {on_cluster}
+(
+    trade_key      FixedString(16) COMMENT 'hash of wallet, condition, transaction and side',
+    condition_key  UInt64 COMMENT 'hash of the condition',
+    internal_fills UInt64 COMMENT 'number of fills of pm_trades',
+    external_fills UInt64 COMMENT 'number of fills of the public API',
+    matched_fills  UInt64 COMMENT 'number of fills that both have',
+    is_suspect     UInt8 COMMENT '1: both sources hold fills that the other lacks'
+) AS
 SELECT
     trade_key, any(condition_key) AS condition_key, sum(internal) AS internal_fills,
     sum(external) AS external_fills, sum(least(internal, external)) AS matched_fills,
@@ -171,9 +256,16 @@ GROUP BY wallet_address, condition_id, tx_hash, side;
 -- Trades read from the chain by the user's own pipeline.
 CREATE OR REPLACE VIEW chain_trades {on_cluster}
 (
-    wallet String, market String, tx_hash String, outcome_index Int32, outcome String,
-    side LowCardinality(String), shares Float64, usd_value Float64, timestamp DateTime('UTC'),
-    question String
+    wallet        String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    market        String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    tx_hash       String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown',
+    outcome_index Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    outcome       String COMMENT 'name of the outcome, empty when unknown',
+    side          LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the trade',
+    shares        Float64 COMMENT 'size in shares, up to 6 decimals',
+    usd_value     Float64 COMMENT 'USD: shares times price, without fees',
+    timestamp     DateTime('UTC') COMMENT 'second of the trade, UTC',
+    question      String COMMENT 'question of the market'
 ) AS
 SELECT
     replaceRegexpOne(lower(wallet_address), '^0x', '') AS wallet,
@@ -260,7 +352,11 @@ SETTINGS join_use_nulls = 0;
 -- markets of its event. Only markets in which one of these happened are read.
 CREATE OR REPLACE VIEW token_changes {on_cluster}
 (
-    activity_type String, condition_id String, token_condition String, token_id String, sign Int16
+    activity_type   String COMMENT 'SPLIT, MERGE or CONVERSION',
+    condition_id    String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    token_condition String COMMENT 'the condition of the token: 64 hex digits, lower case, without 0x',
+    token_id        String COMMENT 'the token: decimal text',
+    sign            Int16 COMMENT '1: the wallet gets a token per share, -1: it gives one'
 ) AS
 WITH
     markets AS

@@ -61,7 +61,19 @@ COMMENT 'Market and event of each condition, made by dims build';
 
 -- The trades that profit and loss is made of: this view alone says which. `usd` is shares times
 -- price, without fees.
-CREATE VIEW IF NOT EXISTS trades_for_pnl {on_cluster} AS
+CREATE VIEW IF NOT EXISTS trades_for_pnl {on_cluster}
+(
+    source          String COMMENT 'who delivered the trade: blockchain, polymarket_data_api, or a source of pm_trades',
+    wallet_address  String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id    String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    outcome_index   Int32 COMMENT 'place of the outcome in the market, from 0, and -1 when unknown',
+    token_id        String COMMENT 'the token of the outcome: decimal text, empty when unknown',
+    side            LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the trade',
+    shares          Float64 COMMENT 'size in shares, up to 6 decimals',
+    usd             Float64 COMMENT 'USD: shares times price, without fees',
+    fees            Float64 COMMENT 'fee in USD, 0 when unknown',
+    trade_timestamp DateTime('UTC') COMMENT 'second of the trade, UTC'
+) AS
 SELECT
     source, wallet AS wallet_address, market AS condition_id, outcome_index, token_id, side, shares,
     usd_value AS usd, fee_amount AS fees, timestamp AS trade_timestamp
@@ -94,7 +106,17 @@ COMMENT 'Profit and loss per wallet and category, made by report categories';
 
 -- One row per wallet: the sum of its categories. `rank` by profit, from 1, among the wallets whose
 -- figure may be shown (band not 'none'); 0 for the others.
-CREATE VIEW IF NOT EXISTS wallet_pnl {on_cluster} AS
+CREATE VIEW IF NOT EXISTS wallet_pnl {on_cluster}
+(
+    wallet_address       String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    realized_pnl_usd     Decimal(38, 6) COMMENT 'profit in USD over resolved markets, held to resolution, without fees',
+    coverage_pct         Float64 COMMENT 'percent of the markets traded that are resolved',
+    band                 String COMMENT 'how far the figure may be trusted: high, medium, low or none, by the coverage',
+    fees_usd             Decimal(38, 6) COMMENT 'fees in USD on resolved markets',
+    num_markets          UInt64 COMMENT 'markets traded, resolved or not',
+    num_resolved_markets UInt64 COMMENT 'resolved markets traded',
+    rank                 UInt64 COMMENT 'place by profit, from 1, among wallets whose band is not none, 0 for the others'
+) AS
 SELECT
     *,
     if(band = 'none', 0, row_number() OVER (

@@ -15,7 +15,13 @@ ORDER BY condition_id
 SETTINGS {synced}, index_granularity = 512
 COMMENT 'Market ids that were applied: query condition_market_ids';
 
-CREATE VIEW IF NOT EXISTS condition_market_ids {on_cluster} AS
+CREATE VIEW IF NOT EXISTS condition_market_ids {on_cluster}
+(
+    condition_id String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    market_id    String COMMENT 'id of the market in Gamma: decimal text, empty when unknown',
+    source       LowCardinality(String) COMMENT 'who knew the mapping',
+    verified_at  DateTime('UTC') COMMENT 'when the mapping was looked up, UTC'
+) AS
 SELECT condition_id, market_id, source, verified_at FROM condition_market_id_rows FINAL;
 
 -- What an apply filled in, written before it fills: enough to take it back. `trade_ids` names the
