@@ -135,12 +135,17 @@ def killed(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
 
 
 def test_stuck_ones_go_on_where_they_stood(killed: desks.Desk, sandbox: harness.Sandbox) -> None:
+    for words in (("status",), ("check", "progress")):  # nobody has looked at the tables yet
+        told = " ".join(killed.call(*words).out.split())
+        assert "the next one compares its receipts with the tables" in told
+        assert killed.json(*words)["receipts_compared"] is False
     stuck = killed.statuses()["in_progress"]
     acknowledged = killed.acknowledged_pages()
     assert killed.json("plan", "reset", "--stuck") == {"wallets": stuck, "conditions": 0}
     assert "in_progress" not in killed.statuses()
     assert killed.acknowledged_pages() == acknowledged
     killed.call("run", "wallets")
+    assert "compares" not in killed.call("status").out + killed.call("check", "progress").out
     wallets = ["0x" + key for key in killed.plan_of()]
     killed.prove(sandbox, wallets, [])
 

@@ -22,6 +22,12 @@ def _lines(unit: Path, name: str) -> list[str]:
     return [line.partition("=")[2] for line in found if line.startswith(f"{name}=")]
 
 
+def test_nothing_is_installed(desk: desks.Desk) -> None:
+    said = desk.call("service", "show", "--root", desk.folder / "root").out
+    assert "no service is installed" in said
+    assert "polybackfill service install" in said
+
+
 def test_a_service_of_the_machine(desk: desks.Desk) -> None:
     root = desk.folder / "root"
     desk.environment |= {"CLICKHOUSE_PASSWORD": "open $sesame", "HTTPS_PROXY": "http://u:key@proxy"}

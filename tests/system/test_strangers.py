@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import os
 import pty
+import shlex
 import shutil
 import signal
 import socket
@@ -379,6 +380,20 @@ def test_texts_of_strangers_do_not_command_the_terminal(served: harness.Ground) 
     assert text.count("[2J") == 3
     for unwanted in ("\x1b", "\x07", "\x9b"):
         assert unwanted not in text
+
+
+def test_a_script_can_interrupt_what_it_began_in_the_background(tmp_path: Path) -> None:
+    """Shells start such programs with SIGINT ignored; also before the store is ready."""
+    with harness.ground(tmp_path, "http://127.0.0.1:9") as ground:
+        program = f"trap '' INT; exec {shlex.join([*harness.COMMAND, 'db', 'serve'])}"
+        with subprocess.Popen(
+            ["sh", "-c", program], cwd=ground.folder, env=ground.environment
+        ) as serving:
+            lists = psutil.Process(serving.pid).children
+            harness.until(lists, "the beginning of the store", 60.0, every_s=0.02)
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(60) == 0
+        harness.until(lambda: ground.store_pid() is None, "the end of the store", 60.0)
 
 
 def test_the_port_that_was_asked_for_is_kept(tmp_path: Path, unused_tcp_port: int) -> None:

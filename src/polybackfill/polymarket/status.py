@@ -55,4 +55,5 @@ def lag_of(body: bytes, url: str) -> float | None:
         return None
     ages = {one.name: one.age_seconds for one in serving.mechanisms or ()}
     age_s = ages.get(_ACTIVITY)
-    return serving.lag_seconds if age_s is None else age_s
+    told_s = serving.lag_seconds if age_s is None else age_s
+    return told_s if told_s is None or told_s >= 0 else None  # nothing is younger than now

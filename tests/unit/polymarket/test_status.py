@@ -37,6 +37,7 @@ def answering(body: bytes) -> replies.Get:
         ({"lag_seconds": 9, "mechanisms": [{"name": "activity_feed", "age_seconds": 2.5}]}, 2.5),
         ({"lag_seconds": 9, "mechanisms": [{"name": "pnl", "age_seconds": 1}]}, 9),
         ({"lag_seconds": 9, "mechanisms": None}, 9),
+        ({"lag_seconds": -3}, None),
         ({}, None),
         (None, None),
     ],
