@@ -143,9 +143,9 @@ def test_a_file_that_is_not_toml_is_refused():
     [
         ("workers", 0, "at least 1"),
         ("workers", "many", "auto"),
-        ("limit", -5, "greater than or equal to 1"),
-        ("skip", -1, "greater than or equal to 0"),
-        ("sleep_ms", -1, "greater than or equal to 0"),
+        ("limit", -5, "must be at least 1"),
+        ("skip", -1, "must be at least 0"),
+        ("sleep_ms", -1, "must be at least 0"),
         ("limits", {"/v2/trades": -3}, "/v2/trades = -3"),
         ("data_url", "data-api.polymarket.com", "https://"),
         ("run_name", "../up", "pattern"),
