@@ -154,22 +154,28 @@ class Typed:
         self.known = Expected()
 
     async def expected(self) -> Expected:
-        """Nothing is known of their size: a request each, or each batch, at least."""
+        """A request for each, or each batch; of those with trades that is the least it can be."""
         keys, window = await self._chosen(), self._choice.window
         done = sum(self._ledger.is_done(self._kind, key, window) for key in keys)
         left = len(keys) - done
         requests = kinds.KINDS[self._kind].requests(left)
-        self.known = Expected(len(keys), requests, unsized=left)
+        self.known = Expected(len(keys), requests, unsized=left if self._is_weighed else 0)
         return self.known
 
     async def units(self) -> AsyncIterator[units.Unit]:
         """Units in the order given."""
         keys, window = await self._chosen(), self._choice.window
-        for unit in _units(self._kind, [(key, None) for key in keys], window):
+        rows = None if self._is_weighed else 0
+        for unit in _units(self._kind, [(key, rows) for key in keys], window):
             if not has_ended(self._ledger, unit):
                 self.known = self.known.without(unit)
             yield unit
         self.known = self.known.handed_out()
+
+    @property
+    def _is_weighed(self) -> bool:
+        """A plan would tell rows of such keys; where there is none, nobody does."""
+        return self._kind in plan_table.TABLES
 
     async def _chosen(self) -> Sequence[str]:
         if self._keys is not None:
