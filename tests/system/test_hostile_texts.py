@@ -95,8 +95,8 @@ def test_what_commands_print(command: str, place: harness.Ground) -> None:
 
 @pytest.mark.parametrize("statement", PRINTED.values(), ids=PRINTED)
 def test_tables(statement: str, place: harness.Ground) -> None:
-    ended = place.run("sql", statement, "--format", "PrettyCompact")
-    harmless(ended.out.replace("\x1b[1m", "").replace("\x1b[0m", ""), statement)
+    for layout in ("PrettyCompact", "Vertical"):
+        harmless(place.run("sql", statement, "--format", layout).out, statement)
 
 
 def test_what_a_run_writes(place: harness.Ground) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from polybackfill import errors
+from polybackfill import errors, terminal
 
 _OWNER_ONLY = 0o600
 _LONGEST_LINE = 8_192
@@ -42,14 +42,15 @@ def _generation(file: Path) -> tuple[int, str]:
 
 
 def encode(name: str, content: Any) -> bytes:
-    """A file's bytes: lines for logs, JSON for all else."""
+    """A file's bytes: lines for logs, JSON for all else; nothing in it that a terminal obeys."""
     if not isinstance(content, list) or name.endswith(".json"):
-        return orjson.dumps(content, default=str, option=_PRETTY)
-    lines = (
-        held if isinstance(held, str) else orjson.dumps(held, default=str).decode()
-        for held in content
-    )
+        return _json(content, _PRETTY).encode()
+    lines = (terminal.visible(held) if isinstance(held, str) else _json(held) for held in content)
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+
+
+def _json(content: Any, option: int = 0) -> str:
+    return terminal.visible_json(orjson.dumps(content, default=str, option=option).decode())
 
 
 def write(path: Path, files: Mapping[str, bytes]) -> None:

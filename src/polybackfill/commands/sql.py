@@ -20,6 +20,7 @@ from polybackfill.store import client, guard, rendezvous, secret, statements
 from polybackfill.views import tables
 
 _BINARY = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro", "Native", "RowBinary"})
+_FOR_PEOPLE = ("Pretty", "Vertical")  # also in a pipe, behind which is a pager
 # Of ClickHouse's own tables: without colours, which `visible` would take away.
 _SHOWN = {"output_format_pretty_color": "0"}
 # An object a row, each value as text: rows of a table for people.
@@ -96,7 +97,8 @@ async def _sql(chosen: settings.Settings, script: list[str], output: _Output) ->
             if output.as_table and not statements.output_format(statement, ""):
                 await _show_table(store, statement)
                 continue
-            if output.readable:
+            is_table = statements.output_format(statement, output.format).startswith(_FOR_PEOPLE)
+            if output.readable or is_table:
                 await _show(store, statement, output.format)
                 continue
             async for piece in store.stream(statement, output.format, typed=True):
