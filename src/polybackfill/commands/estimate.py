@@ -150,7 +150,9 @@ async def _read(
         return {"scope": scope, **document}, found
 
 
-async def bytes_ahead(chosen: settings.Settings) -> int:
-    """What `run` without further words would bring, on disk; raises what the store raises."""
+async def bytes_ahead(chosen: settings.Settings) -> tuple[int, bool]:
+    """What `run` without further words would bring at least, on disk, and whether that is all;
+    raises what the store raises.
+    """
     document, _ = await _read(chosen, words.Asked(plan_decides=True), migrate=False)
-    return int(document["bytes"])
+    return int(document["bytes"]), not document["unknown_rows"]

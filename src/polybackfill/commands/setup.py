@@ -135,8 +135,9 @@ async def _disk(chosen: settings.Settings, *, make: bool) -> str:
     with contextlib.suppress(errors.BackfillError):  # the next line says what is wrong with it
         if not make:
             context.require_store(chosen)
-        bytes_ahead = await estimate.bytes_ahead(chosen)
-        return f"{free}; {disk_space.warning(chosen, bytes_ahead) or 'what is ahead fits in'}"
+        bytes_ahead, is_all = await estimate.bytes_ahead(chosen)
+        fits = "what is ahead fits in" if is_all else "how much is ahead is unknown"
+        return f"{free}; {disk_space.warning(chosen, bytes_ahead) or fits}"
     return free
 
 

@@ -12,8 +12,8 @@ from polybackfill.daemon import kinds
 from polybackfill.work import units
 
 _TRUST = 20  # requests whose worth the plan's word has beside what was seen
-_SAMPLE = 20  # finished units of unknown size, from which on they tell of the others
-_DOUBT_MAX = 0.25  # of what is left, in units of unknown size that are under way
+_SAMPLE = 5  # finished units of unknown size, from which on they tell of the others
+_DOUBT_MAX = 0.5  # of what is left, in units of unknown size that are under way
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ class Load:
     """One part. `done`, `left`: requests; `rate_per_s`: what it may or can send by itself.
 
     `chain_s`: seconds the longest unit under way takes, whose pages come one after another.
+    `is_known`: what is left is more than the least that it can be.
     """
 
     done: float
@@ -23,6 +24,7 @@ class Load:
     rate_per_s: float
     budgets: tuple[str, ...]
     chain_s: float = 0.0
+    is_known: bool = True
 
     @property
     def all(self) -> float:

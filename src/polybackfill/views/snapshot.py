@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,7 +222,7 @@ class Snapshots:
         self, loads: Mapping[str, time_left.Load | None], budgets: Mapping[str, Mapping[str, Any]]
     ) -> tuple[float | None, float | None]:
         """Seconds to the end, None when of some part nobody can tell; the share that is done, None
-        until all could be told once.
+        until every part was counted once.
 
         The share never falls: what is found on the way makes the rest longer, not the past shorter.
         """
@@ -232,16 +232,22 @@ class Snapshots:
         if len(known) < len(loads):
             self._outlook = None
             return None, self._share
+        if not all(load.is_known for load in known):
+            self._outlook = None
+            return None, self._share_of(known)
         now, mark = self._clock.monotonic(), self._acknowledged()
         last = self._outlook
         if last is None or last.mark != mark or now - last.at > _ACKNOWLEDGED_WITHIN_S:
             allowed = {name: float(budget["allowed_per_s"]) for name, budget in budgets.items()}
-            tail_s = self._listing_s() + self._post_run_s
-            share = round(time_left.share(known, tail_s), 6)
-            self._share = max(share, self._share or 0.0)
-            end = now + time_left.seconds(known, allowed) + tail_s
+            self._share_of(known)
+            end = now + time_left.seconds(known, allowed) + self._tail_s()
             self._outlook = last = _Outlook(mark, now, end)
         return round(max(0.0, last.end - now), 1), self._share
+
+    def _share_of(self, loads: Sequence[time_left.Load]) -> float:
+        share = round(time_left.share(loads, self._tail_s()), 6)
+        self._share = max(share, self._share or 0.0)
+        return self._share
 
     def _post_run_left(
         self, loads: Mapping[str, time_left.Load | None]
@@ -261,10 +267,12 @@ class Snapshots:
         ended = (part.queue.stats() for part in self._parts.values())
         return (self._scribe.cuts, *(stats["done"] + stats["error"] for stats in ended))
 
-    def _listing_s(self) -> float:
-        """What finds its keys in the work of others looks once more when these have ended."""
+    def _tail_s(self) -> float:
+        """What finds its keys in the work of others looks once more when these have ended; then
+        come the post-run steps.
+        """
         open_parts = [part for part in self._parts.values() if not part.queue.complete]
-        return sum(part.source.took_s for part in open_parts)
+        return sum(part.source.took_s for part in open_parts) + self._post_run_s
 
     def _load(
         self, part: Part, budgets: Mapping[str, Mapping[str, Any]], pages_per_s: float
@@ -281,7 +289,7 @@ class Snapshots:
         done = estimate.pages + sum(pages for _, pages in backlog.begun)
         if part.queue.complete:
             longest, left = 0.0, 0.0
-        elif not part.source.counted or not estimate.is_known(backlog):
+        elif not part.source.counted:
             return None
         narrow = part.route.budgets[0]
         rate_per_s = self._expected_rate(part, float(budgets[narrow]["allowed_per_s"]), pages_per_s)
@@ -293,6 +301,7 @@ class Snapshots:
             rate_per_s=rate_per_s,
             budgets=part.route.budgets,
             chain_s=longest * (self._limits.latency_s(narrow) or 0.0),
+            is_known=part.queue.complete or estimate.is_known(backlog),
         )
 
     def _backlog(self, part: Part) -> request_estimate.Backlog:
@@ -337,6 +346,7 @@ class Snapshots:
         # What an earlier run left open comes back, also where the store has its rows by now.
         met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
         keys = max(known.keys, met)
+        left = load if load is not None and load.is_known else None
         return {
             "units": keys,
             "done": done,
@@ -346,10 +356,10 @@ class Snapshots:
             "share": (done + failed) / keys if keys else 1.0,
             "pages": part.walker.pages,
             "set_aside": part.walker.set_aside,
-            "requests_left": None if load is None else round(load.left),
+            "requests_left": None if left is None else round(left.left),
             "requests_per_s": round(pages_per_s, 2),
             "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),
-            "eta_s": None if load is None else round(load.left_s, 1),
+            "eta_s": None if left is None else round(left.left_s, 1),
             "unknown_fields": dict(part.walker.unknown_fields),
             **part.crew.stats(),
         }
