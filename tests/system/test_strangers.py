@@ -411,6 +411,9 @@ def test_the_port_that_was_asked_for_is_kept(tmp_path: Path, unused_tcp_port: in
         os.kill(pid, signal.SIGKILL)
         harness.until(lambda: ground.store_pid() not in (None, pid), "the next child")
         assert url_of(ground) == f"http://127.0.0.1:{unused_tcp_port}/"
+        none = ground.run("db", "serve", "--port", "99999")
+        none.expect(errors.EXIT_CONFIG)
+        assert "--port 99999: give one from 1 to 65535" in none.err
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = str(other.getsockname()[1])
             told = ground.run("db", "serve", "--port", taken)

@@ -29,6 +29,7 @@ _NULL = "ᴺᵁᴸᴸ"  # how ClickHouse writes it in that format
 _SHOWN_MAX = 1_000  # rows
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?|-?inf|nan")
 _LOOK_EVERY_S = 1.0
+_PORTS = range(1, 65_536)
 _WAY_IN = """\
 serving {folder} at http://{host}:{port}/
 host      {host}
@@ -165,6 +166,9 @@ def _write(line: str) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Keep the embedded store open until Ctrl-C; print where it listens."""
+    port = arguments.port
+    if port is not None and port not in _PORTS:
+        raise errors.Stop(f"--port {port}: give one from {_PORTS[0]} to {_PORTS[-1]}")
     chosen = context.settings_of(arguments)
     address = context.address_of(chosen)
     if not address.embedded:
@@ -172,7 +176,7 @@ def serve(arguments: argparse.Namespace) -> int:
             f"CLICKHOUSE_HOST is {address.host}: that server serves itself; unset it to use the "
             "embedded store"
         )
-    context.run(_serve(dataclasses.replace(address, port=arguments.port)))
+    context.run(_serve(dataclasses.replace(address, port=port)))
     return errors.EXIT_OK
 
 
