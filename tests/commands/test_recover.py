@@ -40,7 +40,7 @@ def test_without_a_backup_nothing_is_emptied(
         f"(SELECT min(external_trade_id) FROM {TRADES})",
     )
     refused = done.call("recover", "--write", code=errors.EXIT_CONFIG)
-    assert f"1 rows of {TRADES} are not in backup {name}" in refused.err
+    assert f"1 row of {TRADES} is not in backup {name}" in refused.err
     refused = done.call("recover", "--backup", "other", code=errors.EXIT_CONFIG)
     assert f"there is no backup other; there are {name}" in refused.err
     done.call("sql", f"DROP TABLE wallet_activity_raw_backup_{name}")

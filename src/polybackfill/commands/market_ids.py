@@ -203,7 +203,11 @@ def _print_lookup(found: dict[str, Any]) -> None:
         print(f"  known before, from a run or an apply: {found['known_before']:,}")
     if not found["asked"]:
         print("  nothing had to be asked for")
-    print(f"  in {found['took_s']} s; conditions with a market: {found['mappings']:,}, all in")
+    print(
+        f"  in {found['took_s']} s; "
+        f"{formats.counted(found['mappings'], 'condition')} with a market "
+        f"{'is' if found['mappings'] == 1 else 'are'} now in"
+    )
     print(f"  {found['file']}")
     for line in id_coverage.lines(found["coverage"]):
         print(line)

@@ -86,8 +86,8 @@ def _refuse_loss(found: list[backups.Difference], name: str, *, named: bool) -> 
     for one in found:
         if one.not_in_backup:
             raise errors.Stop(
-                f"backup {name} lacks {formats.counted(one.not_in_backup, 'row')} of "
-                f"{one.table}, so nothing "
+                f"{formats.counted(one.not_in_backup, 'row')} of {one.table} "
+                f"{'is' if one.not_in_backup == 1 else 'are'} not in backup {name}, so nothing "
                 "was emptied: polybackfill recover --make-backup --write"
             )
         if one.unreadable and not named:

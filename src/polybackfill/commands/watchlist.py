@@ -84,8 +84,9 @@ async def _added(
         wanted = _fallback(chosen, strategy, dimensions, at)
     if counts["resolved_markets"] < signals.FEW_RESOLVED:
         print(
-            f"warning: only {formats.counted(counts['resolved_markets'], 'market')} with a "
-            "resolution, fewer than "
+            "warning: only "
+            f"{formats.counted(counts['resolved_markets'], 'market has', 'markets have')} "
+            "a resolution, fewer than "
             f"{signals.FEW_RESOLVED:,}: the figures of the wallets rest on little",
             file=sys.stderr,
         )

@@ -277,6 +277,8 @@ def _union(figures: dict[str, Any]) -> list[str]:
 
 def _consumer(figures: dict[str, Any]) -> list[str]:
     done = figures["plan"].get("done", 0)
+    in_all = sum(figures["plan"].values())
+    planned = formats.counted(in_all, "planned wallet is", "planned wallets are")
     rows = [
         (f"`{row['wallet']}`", f"{row['trade_count']:,}", usd(row["notional"]), row["last_run_at"])
         for row in figures["backfilled"]
@@ -286,8 +288,7 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
         "",
         "### Fully backfilled wallets",
         "",
-        f"{done:,} of {formats.counted(sum(figures['plan'].values()), 'planned wallet')} "
-        "fetched whole.",
+        f"{done:,} of {planned} fetched whole.",
     ]
     if rows:
         heads = ("Wallet", "Planned Trades", "Planned Notional", "Fetched")
