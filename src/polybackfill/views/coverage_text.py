@@ -280,7 +280,12 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
     in_all = sum(figures["plan"].values())
     planned = formats.counted(in_all, "planned wallet is", "planned wallets are")
     rows = [
-        (f"`{row['wallet']}`", f"{row['trade_count']:,}", usd(row["notional"]), row["last_run_at"])
+        (
+            f"`{row['wallet']}`",
+            f"{row['trade_count']:,}" if row["trade_count"] else "unknown",
+            usd(row["notional"] or None),
+            row["last_run_at"],
+        )
         for row in figures["backfilled"]
     ]
     lines = [
