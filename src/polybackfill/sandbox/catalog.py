@@ -24,7 +24,7 @@ class Market:
     shared by the markets of a negative-risk event, "" for none. `resolution_status`: what
     `/v2/resolutions` says instead of the truth; "" where it has no row of the market.
     `closed_by_clob`: None where the order book says the same as Gamma; `in_clob`: whether it has
-    the market.
+    the market, `clob_body` its recorded row.
     """
 
     id: int
@@ -57,6 +57,7 @@ class Market:
     resolution_status: str | None = None
     closed_by_clob: bool | None = None
     in_clob: bool = True
+    clob_body: Json | None = None
     said_by_gamma: tuple[int, ...] | None = None
     said_by_clob: tuple[int, ...] | None = None
 

@@ -41,6 +41,8 @@ class Clob:
         return replies.as_json(self._market(self._lists.markets[position]))
 
     def _market(self, market: catalog.Market) -> catalog.Json:
+        if market.clob_body is not None:
+            return market.clob_body
         labels = [self._lists.tag_by_id[number].label for number in self._lists.tags_of(market)]
         end = listings.rfc3339(market.end) if market.end else None
         return {

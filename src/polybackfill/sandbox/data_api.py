@@ -74,11 +74,13 @@ class DataApi:
         if len(given) != 1:
             raise replies.refused("provide exactly one of question_id, condition, event_id")
         lists = self._world.lists
+        unlisted: list[catalog.Market | None] = []
         if given == ["condition"]:
             conditions = asked.conditions()
             if any(len(condition) < _PADDED for condition in conditions):
                 raise replies.refused("invalid resolution condition id", parameter="condition")
             places = [lists.by_condition.get(condition) for condition in conditions]
+            unlisted = [self._settled_alone(condition) for condition in conditions]
         elif given == ["event_id"]:
             events = [lists.event_by_id.get(event) for event in asked.events()]
             members = [lists.events[place].market_ids for place in events if place is not None]
@@ -87,7 +89,37 @@ class DataApi:
             places = [self._question_places.get(asked.text("question_id") or "")]
         found = [lists.markets[place] for place in sorted({p for p in places if p is not None})]
         known = [m for m in found if m.condition_id and m.resolution_status != catalog.NO_ROW]
+        known = [m for m in known if m.payouts or m.condition_id not in self._settled_ids]
+        known += [market for market in unlisted if market is not None]
         return replies.as_json({"data": [_resolution(market) for market in known]})
+
+    @cached_property
+    def _settled_ids(self) -> dict[str, tuple[int, ...]]:
+        conditions = self._world.tables.conditions
+        return {conditions[number]: paid for number, paid in self._world.settled.items()}
+
+    def _settled_alone(self, condition: str) -> catalog.Market | None:
+        """A market whose end only recorded rows tell."""
+        place = self._world.lists.by_condition.get(condition)
+        payouts = self._settled_ids.get(condition)
+        if payouts is None or (place is not None and self._world.lists.markets[place].payouts):
+            return None
+        return catalog.Market(
+            id=1,
+            slug="",
+            condition_id=condition,
+            question_id="",
+            question="",
+            outcomes=("", ""),
+            version="v1",
+            neg_risk=False,
+            start=0,
+            end=0,
+            created=self._world.now,
+            closed=True,
+            closed_at=self._world.now,
+            payouts=payouts,
+        )
 
     @cached_property
     def _question_places(self) -> dict[str, int]:

@@ -28,7 +28,7 @@ prices that are all 0 say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from polybackfill.sandbox import catalog, digests
 
@@ -49,18 +49,27 @@ def events(lists: catalog.Catalog) -> dict[str, object]:
     return digests.summary(_event_line(lists, event) for event in lists.events).report()
 
 
-def resolutions(lists: catalog.Catalog, asked: Collection[str] | None) -> dict[str, object]:
-    """Count and digest of the resolved conditions, of all or of those `asked` (with 0x)."""
+def resolutions(
+    lists: catalog.Catalog,
+    asked: Collection[str] | None,
+    settled: Mapping[str, tuple[int, ...]],
+) -> dict[str, object]:
+    """Count and digest of the resolved conditions, of all or of those `asked` (with 0x); `settled`:
+    payouts of those that no list shows as resolved."""
     chosen = [
         lists.markets[place]
         for condition, place in lists.by_condition.items()
         if asked is None or condition in asked
     ]
-    found = digests.summary(
-        f"{market.condition_id[2:]}|{_payouts(market)}"
+    shown = {
+        market.condition_id: _payouts(market)
         for market in chosen
-        if market.payouts and market.resolution_status is None
-    )
+        if market.payouts and market.resolution_status in {None, "resolved"}
+    }
+    for condition, paid in settled.items():
+        if asked is None or condition in asked:
+            shown.setdefault(condition, ",".join(map(str, paid)))
+    found = digests.summary(f"{condition[2:]}|{paid}" for condition, paid in shown.items())
     differing = [market.condition_id for market in chosen if disagrees(market)]
     return {**found.report(), "disagreements": sorted(differing)}
 
@@ -98,7 +107,8 @@ def _market_line(market: catalog.Market) -> str:
     is_resolved, winner = listed_outcome(market)
     shown = "" if winner is None else str(winner)
     head = f"{market.condition_id[2:]}|{market.id}|{market.slug}"
-    return f"{head}|{market.closed:d}|{is_resolved:d}|{shown}"
+    closed = market.closed or (market.in_clob and market.clob_closed)
+    return f"{head}|{closed:d}|{is_resolved:d}|{shown}"
 
 
 def _event_line(lists: catalog.Catalog, event: catalog.Event) -> str:
@@ -111,4 +121,5 @@ def _shown(lists: catalog.Catalog, event: catalog.Event) -> Iterator[int]:
 
 
 def _payouts(market: catalog.Market) -> str:
-    return ",".join(map(str, market.shown_payouts or ()))
+    shown = market.shown_payouts if market.resolution_status is None else None
+    return ",".join(map(str, shown or ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import orjson
@@ -67,6 +67,44 @@ def book(world: universe.Universe) -> Book:
     )
 
 
+def with_recorded(held: Book, world: universe.Universe) -> Book:
+    """The book in which wallets with recorded positions have these and no others."""
+    if not world.recorded_positions:
+        return held
+    keys = sorted(world.recorded_positions)
+    listed = [world.recorded_positions[key] for key in keys]
+
+    def numbers(name: str, default: float = 0.0) -> rows.Floats:
+        return np.array([float(str(row.get(name, default))) for row in listed])
+
+    def flags(name: str) -> rows.Flags:
+        return np.array([bool(row.get(name)) for row in listed], dtype=np.bool_)
+
+    moment = numbers("last_event_at").astype(np.int64)
+    recorded = {
+        "wallet": np.array([wallet for wallet, _ in keys], dtype=np.int64),
+        "token": np.array([token for _, token in keys], dtype=np.int64),
+        "size": numbers("current_size"),
+        "bought": numbers("total_size"),
+        "average": numbers("avg_price"),
+        "price": numbers("current_price"),
+        "realized": numbers("realized_pnl"),
+        "settled": flags("redeemable"),
+        "paired": flags("mergeable"),
+        "hidden": np.zeros(len(keys), dtype=np.bool_),
+        "archived": flags("archived"),
+        "first_at": moment,
+        "last_at": moment,
+    }
+    stay = ~np.isin(held.wallet, recorded["wallet"])
+    joined = {
+        each.name: np.concatenate((getattr(held, each.name)[stay], recorded[each.name]))
+        for each in fields(held)
+    }
+    order = np.lexsort((joined["token"], joined["wallet"]))
+    return Book(**{name: column[order] for name, column in joined.items()})
+
+
 def settle(held: Book, tables: universe.Tables, condition: int, payouts: tuple[int, ...]) -> None:
     """The market of a condition number is settled: its positions have a price for good."""
     for outcome, payout in enumerate(payouts):
@@ -110,16 +148,17 @@ def markets(world: universe.Universe, token: rows.Ints) -> Prices:
     price = np.full(size, 0.5)
     known, settled, hidden, archived = (np.zeros(size, dtype=np.bool_) for _ in range(4))
     for number in np.unique(token).tolist():
-        market = world.market_of(int(world.tables.token_condition[number]))
+        condition = int(world.tables.token_condition[number])
+        market, payouts = world.market_of(condition), world.payouts_of(condition)
         outcome = int(world.tables.token_outcome[number])
+        if 0 <= outcome < len(payouts):
+            price[number], known[number] = payouts[outcome] / 1e6, True
+            settled[number] = True
         if market is None or outcome < 0:
             continue
-        if market.payouts:
-            price[number], known[number] = market.payouts[outcome] / 1e6, True
-        else:
+        if not payouts:
             prices = orjson.loads(str(world.lists.market_body(market).get("outcomePrices") or "[]"))
             if outcome < len(prices):
                 price[number], known[number] = float(prices[outcome]), True
-        settled[number] = bool(market.payouts)
         hidden[number], archived[number] = not market.active, market.archived
     return Prices(price, known, settled, hidden, archived)

@@ -122,7 +122,7 @@ class Positions:
     @cached_property
     def book(self) -> portfolio.Book:
         """All positions, from trades, splits, merges, conversions and redemptions."""
-        return portfolio.book(self._world)
+        return portfolio.with_recorded(portfolio.book(self._world), self._world)
 
     def _selected(
         self,
@@ -271,9 +271,15 @@ class Positions:
                 "verified": False,
                 "last_event_at": last_at,
                 "first_entry_at": first_at,
+                **self._recorded(entry),
             }
             for entry, money, state, paired, archived, last_at, first_at in columns
         ]
+
+    def _recorded(self, entry: int) -> dict[str, object]:
+        """What a recorded row says of a position, {} for one that follows from activity."""
+        key = (int(self.book.wallet[entry]), int(self.book.token[entry]))
+        return dict(self._world.recorded_positions.get(key, {}))
 
     def _identity(self, entry: int, market: catalog.Market | None) -> dict[str, object]:
         tables, token = self._world.tables, int(self.book.token[entry])

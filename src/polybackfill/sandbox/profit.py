@@ -9,8 +9,8 @@ net shares at their payout, less purchases, plus sales; it does not exist in an 
 A wallet is inexact when its rows do not close its books. Its reasons: `transfer` (shares came or
 went by a direct transfer, which no feed shows), `migration` (shares of an older account),
 `combos` (left out of all figures), `disputed` (held in a market whose sources contradict each
-other over whether it is resolved), `no_price` (held in a market that no list knows). Its economic
-profit is None.
+other over whether it is resolved), `short` (more went than ever came), `no_price` (held in a market
+that no list knows). Its economic profit is None.
 """
 
 from __future__ import annotations
@@ -177,8 +177,7 @@ def conversion_cash(world: universe.Universe) -> tuple[rows.Ints, rows.Floats]:
 
 
 def _is_resolved(world: universe.Universe, condition: int) -> bool:
-    market = world.market_of(condition)
-    return bool(market and market.payouts)
+    return bool(world.payouts_of(condition))
 
 
 def _income(world: universe.Universe) -> dict[str, rows.Floats]:
@@ -203,6 +202,7 @@ def _reasons(
         "migration": table.wallet[table.kind == rows.KIND["MIGRATION"]],
         "combos": table.wallet[table.combo],
         "disputed": held.wallet[np.isin(held.token, _disputed(world)) & (held.micro != 0)],
+        "short": held.wallet[held.micro < 0],
         "no_price": held.wallet[~pays.known[held.token] & (held.micro != 0)],
     }
     found: dict[int, tuple[str, ...]] = {}

@@ -36,15 +36,15 @@ TWIN_TX = "0xc12bff78413d75398bafabdaa5f69b37065579bc6e30fa43c5bf00e5c25eba9b"
 _TWIN_ROLE = "maker"
 
 
-def feed_rows(folder: Path) -> list[Row]:
-    """All recorded activity and trade rows, oldest first, each real one once. Raises OptionsError
-    when the folder holds none."""
+def feed_rows(folder: Path, *, with_empty: bool = False) -> list[Row]:
+    """All recorded activity and trade rows, oldest first, each real one once; redemptions of size 0
+    only `with_empty`. Raises OptionsError when the folder holds none."""
     sources = [list(source) for source in _sources(folder)]
     kept: dict[tuple[object, ...], list[Row]] = {}
     for source in sources:
         grouped: dict[tuple[object, ...], list[Row]] = {}
         for row in source:
-            if not _is_dropped(row):
+            if with_empty or not _is_dropped(row):
                 grouped.setdefault(identity(row), []).append(row)
         for key, rows in grouped.items():
             if len(rows) > len(kept.get(key, ())):

@@ -9,7 +9,7 @@ from typing import cast
 
 import orjson
 
-from polybackfill.sandbox import catalog, recorded, wording
+from polybackfill.sandbox import catalog, recorded, recorded_ends, wording
 
 Json = catalog.Json
 
@@ -34,8 +34,11 @@ def read(folder: Path) -> catalog.Catalog:
             markets.setdefault(str(body["id"]), {**body, "events": [stub]})
     labels = _add_trimmed(folder, markets)
     _add_seeds(folder, markets)
+    book = recorded_ends.order_book(folder)
     tag_ids = _tags(events, labels, tags)
     built = [_market(body, labels, tag_ids) for body in markets.values()]
+    for market in built:
+        _add_book_row(market, book.get(market.condition_id))
     built.sort(key=lambda market: market.id)
     listed = [catalog.Tag(int(n), _text(b, "label"), _text(b, "slug"), b) for n, b in tags.items()]
     order = sorted(range(len(built)), key=lambda place: built[place].created)
@@ -230,6 +233,19 @@ def _market(body: Json, labels: dict[str, list[str]], tag_ids: dict[str, int]) -
         volume=_number(body, "volumeNum"),
         liquidity=_number(body, "liquidity"),
     )
+
+
+def _add_book_row(market: catalog.Market, row: Json | None) -> None:
+    """Serve a recorded row of the order book, and know what it says of the end."""
+    if row is None:
+        return
+    market.clob_body, market.closed_by_clob = row, bool(row.get("closed"))
+    winners = {
+        str(token["token_id"]): bool(token.get("winner"))
+        for token in cast(list[Json], row.get("tokens") or [])
+    }
+    paid = tuple(recorded_ends.WHOLE * winners.get(token, False) for token in market.tokens)
+    market.said_by_clob = paid if any(paid) else ()
 
 
 def _payouts(body: Json) -> tuple[int, ...]:

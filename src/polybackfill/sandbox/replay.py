@@ -15,6 +15,7 @@ from polybackfill.sandbox import (
     people,
     query,
     recorded,
+    recorded_ends,
     recorded_lists,
     rows,
     tokens,
@@ -62,6 +63,8 @@ def _build(folder: Path) -> universe.Universe:
     found = recorded.feed_rows(folder)
     books = _Books()
     columns = rows.assemble([_columns(found, books)])
+    held = {_position(row, books): row for row in recorded_ends.positions(folder)}
+    ends = recorded_ends.payouts(folder)
     tables = universe.Tables(
         wallets=[str(wallet) for wallet in books.wallets.known],
         conditions=[str(condition) for condition in books.conditions.known],
@@ -82,6 +85,8 @@ def _build(folder: Path) -> universe.Universe:
         lists=recorded_lists.read(folder),
         special={"transaction_twins": recorded.TWIN_TX},
         contracts=frozenset(contracts - {-1}),
+        settled={books.conditions.known[c]: ends[c] for c in ends if c in books.conditions.known},
+        recorded_positions=held,
     )
 
 
@@ -118,6 +123,16 @@ def _numbered(row: Row, books: _Books) -> dict[str, float]:
         "taker": bool(row.get("taker", True)),
         "combo": bool(row.get("is_combo", False)),
     }
+
+
+def _position(row: Row, books: _Books) -> tuple[int, int]:
+    """Wallet and token number of a recorded position; enters its ids into the books."""
+    profile = _profile(row)
+    wallet = books.wallets.of(profile.wallet)
+    books.profile_of.setdefault(wallet, profile)
+    display = _display(row)
+    condition = books.conditions.of(query.normal_condition(display.condition_id))
+    return wallet, _token(display, condition, books)
 
 
 def _token(display: fragments.Display, condition: int, books: _Books) -> int:

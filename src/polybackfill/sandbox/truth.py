@@ -134,12 +134,16 @@ class Truth:
                 "differing": self._positions.differing(is_wallet),
             },
             "resolutions": {
-                **list_truth.resolutions(lists, asked),
+                **list_truth.resolutions(lists, asked, self._settled()),
                 "resolved": sum(bool(m.payouts) for m in lists.markets),
             },
             "user_volume": self._volumes(is_wallet),
             "profit": profit_lines.total(self._world, self._official.books, is_wallet),
         }
+
+    def _settled(self) -> dict[str, tuple[int, ...]]:
+        conditions = self._world.tables.conditions
+        return {conditions[number]: paid for number, paid in self._world.settled.items()}
 
     def _volumes(self, is_wallet: rows.Flags) -> dict[str, object]:
         """What /v2/user-volume counts, summed and per wallet and UTC day."""

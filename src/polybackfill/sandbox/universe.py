@@ -35,7 +35,8 @@ class Universe:
     """Immutable after it was built; `special` names the wallets and markets made on purpose,
     `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number.
     `effects`: what a transaction moved whose rows do not say it, by number of the transaction;
-    `transfers`: what no feed shows."""
+    `transfers`: what no feed shows; `settled`: payouts of recorded markets that no list tells, in
+    micro-USDC a share by condition number; `recorded_positions`: rows by (wallet, token) number."""
 
     now: int
     table: rows.Rows
@@ -47,6 +48,8 @@ class Universe:
     contracts: frozenset[int]
     effects: Mapping[int, Effect] = field(default_factory=dict)
     transfers: Sequence[Transfer] = ()
+    settled: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    recorded_positions: Mapping[tuple[int, int], Mapping[str, object]] = field(default_factory=dict)
 
     @cached_property
     def wallet_number(self) -> Mapping[str, int]:
@@ -100,6 +103,12 @@ class Universe:
         forked = copy.copy(self)
         object.__setattr__(forked, "lists", self.lists.fork())
         return forked
+
+    def payouts_of(self, condition: int) -> tuple[int, ...]:
+        """Payouts of a condition number in micro-USDC a share, () while it is not resolved."""
+        market = self.market_of(condition)
+        listed = market.payouts if market else ()
+        return listed or self.settled.get(condition, ())
 
     def market_of(self, condition: int) -> catalog.Market | None:
         """The catalog's market of a condition number, None when only trades know it."""
