@@ -218,7 +218,7 @@ def test_payouts_take_all_shapes_and_some_lists_disagree() -> None:
     world = world_of(markets=2_000, trades=0)
     shapes = {tuple(sorted(market.payouts)) for market in world.lists.markets}
     assert {(), (0, 1_000_000), (500_000, 500_000), (300_000, 700_000)} <= shapes
-    differing = list_truth.resolutions(world.lists, None)["disagreements"]
+    differing = list_truth.resolutions(world.lists, None, {})["disagreements"]
     names = [f"market_{who}_disagrees" for who in ("gamma", "clob", "resolution")]
     assert differing == sorted(world.special[name] for name in names)
 
