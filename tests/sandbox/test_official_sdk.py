@@ -106,6 +106,25 @@ async def test_positions_to_the_end(visitor: Visitor, sdk: polymarket.AsyncPubli
     assert found == {"OPEN": truth["positions"]["open"], "CLOSED": truth["positions"]["closed"]}
 
 
+async def test_official_figures_are_read(
+    visitor: Visitor, sdk: polymarket.AsyncPublicClient
+) -> None:
+    wallet = visitor.special["wallet_tx_cut"]
+    stats = await sdk.get_user_stats(user=wallet)
+    series = await sdk.get_user_pnl(user=wallet, interval="max", fidelity="1d")
+    assert stats is not None
+    assert stats.all_time_pnl is not None
+    assert series is not None
+    assert len(series.points) > 3
+    assert series.points[-1].economic_pnl == stats.all_time_pnl.economic_pnl
+    unknown = await sdk.get_user_pnl(user="0x" + "ab" * 20)
+    assert unknown.points == ()
+    listed = (await visitor.ok("/gamma/events/keyset", closed="true", limit=20))["events"]
+    volume = await sdk.get_event_live_volume(event_ids=[int(event["id"]) for event in listed])
+    assert len(volume.markets) >= 20
+    assert volume.taker_volume_total == sum(market.taker_volume for market in volume.markets)
+
+
 async def test_markets_and_events_to_the_end(
     visitor: Visitor, sdk: polymarket.AsyncPublicClient
 ) -> None:

@@ -95,6 +95,21 @@ async def test_sorting_and_the_dust_floor(visitor: Visitor) -> None:
     assert len(large) == sum(size >= 50 for size in sizes)
 
 
+async def test_entry_fees_are_those_of_the_purchases(visitor: Visitor) -> None:
+    wallet = visitor.special["wallet_big"]
+    paid: dict[str, float] = defaultdict(float)
+    for row in await visitor.wallet(wallet, type="TRADE"):
+        if row["side"] == "BUY" and not row.get("is_combo"):
+            paid[row["token_id"]] += row["usdc_size"] - row["size"] * row["price"]
+    rows = await positions(visitor, user=wallet)
+    assert sum(row["entry_fees_usdc"] for row in rows) > 10
+    for row in rows:
+        assert row["entry_fees_usdc"] == pytest.approx(paid[row["token_id"]], abs=1e-4)
+        assert row["total_cost_usdc"] == pytest.approx(
+            row["entry_cost_usdc"] + row["entry_fees_usdc"], abs=1e-3
+        )
+
+
 async def test_a_market_anchor_lists_its_holders(visitor: Visitor) -> None:
     condition = visitor.special["market_no_end"]
     rows = await positions(visitor, condition=condition)

@@ -255,6 +255,29 @@ async def test_the_official_figure_is_the_truth_until_it_is_changed(visitor: Vis
     assert (await visitor.ok("/data/v2/user-stats", user="0x" + "ab" * 20))["data"] is None
 
 
+async def test_a_market_that_closes_changes_the_books(visitor: Visitor) -> None:
+    condition = visitor.special["market_no_end"]
+
+    async def told() -> list[Row]:
+        parts = await lines(visitor, "/_sandbox/profit/markets")
+        return [part for part in parts if part["condition_id"] == condition]
+
+    before = await told()
+    assert all(part["held_to_resolution_pnl_usd"] is None for part in before)
+    rule = {"kind": "market_closes", "route": "gamma", "target": condition}
+    await visitor.post("/_sandbox/faults", rule)
+    await visitor.ok("/gamma/markets/keyset", limit=1)
+    after = await told()
+    assert len(after) == len(before) > 5
+    for part in after:
+        first = sum(each["shares"] for each in part["held"] if each["outcome_index"] == 0)
+        assert part["resolved"]
+        assert part["value_usd"] == pytest.approx(first)
+    moved = next(truth for truth in await lines(visitor, "/_sandbox/profit") if truth["exact"])
+    said = (await visitor.ok("/data/v2/user-stats", user=moved["wallet"]))["data"]["all_time_pnl"]
+    assert said["economic_pnl"] == pytest.approx(moved["economic_pnl_usd"], abs=1e-4)
+
+
 async def test_live_volume_of_several_events(visitor: Visitor) -> None:
     events = (await visitor.listed("events", closed="true"))[:21]
     ids = [event["id"] for event in events]

@@ -83,6 +83,7 @@ def build(asked: options.SandboxOptions) -> web.Application:
     if asked.faults is not None:
         _read_faults(rules, Path(asked.faults))
     said = official.Official(world, held, now)
+    said.prepare()
     _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held, said)
     _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
     table.add(

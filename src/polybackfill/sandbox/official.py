@@ -61,8 +61,13 @@ class Official:
         """The books as the universe is now, made again after a change."""
         state = (self._world.lists.version, frozenset(self._positions.transferred))
         if self._made is None or self._made[0] != state:
-            self._made = (state, profit.books(self._world, self._positions.transferred))
+            changes, moved = self._positions.changes, self._positions.transferred
+            self._made = (state, profit.books(self._world, changes, moved))
         return self._made[1]
+
+    def prepare(self) -> None:
+        """Make now what would hold up the first answers."""
+        _ = (self.books, self._changes, self._converted)
 
     def change(self, wallet: str, usd: float) -> None:
         """Add USD to the official figure of a wallet. Raises KeyError for an unknown one."""
@@ -90,19 +95,19 @@ class Official:
         return replies.as_json({"data": data})
 
     def curve(self, asked: query.Query) -> replies.Reply:
-        """GET /v2/user-pnl: cumulative figures at every step of the interval."""
+        """GET /v2/user-pnl: cumulative figures at every step of the interval; none of a wallet that
+        never did anything."""
         user = self._user(asked)
         interval = asked.choice("interval", tuple(_INTERVALS), "1d") or "1d"
         fidelity = asked.choice("fidelity", tuple(_STEPS), "1h") or "1h"
-        if user < 0:
-            return replies.as_json({"data": None})
-        mine, end, step = self._world.by_wallet.of(user), self._now(), _STEPS[fidelity]
+        mine = self._world.by_wallet.of(user) if user >= 0 else rows.nothing()
+        end, step = self._now(), _STEPS[fidelity]
         oldest = int(self._world.table.ts[mine[0]]) if len(mine) else end
         span = _INTERVALS[interval]
         begin = oldest if span is None else max(oldest, end - span)
         moments = [*range(begin // step * step + step, end, step), end]
         data = {
-            "proxy_wallet": self._world.tables.wallets[user],
+            "proxy_wallet": asked.wallet(),
             "interval": interval,
             "fidelity": fidelity,
             "source_fidelity": fidelity,
@@ -175,7 +180,7 @@ class Official:
     @cached_property
     def _changes(self) -> moves.Moves:
         """All moves by wallet, and oldest first."""
-        changes = moves.all_moves(self._world)
+        changes = self._positions.changes
         return changes.taken(np.lexsort((changes.ts, changes.wallet)))
 
     def _value(self, user: int, moments: list[int]) -> rows.Floats:

@@ -9,7 +9,17 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from polybackfill.sandbox import catalog, cursors, feeds, portfolio, query, replies, rows, universe
+from polybackfill.sandbox import (
+    catalog,
+    cursors,
+    feeds,
+    moves,
+    portfolio,
+    query,
+    replies,
+    rows,
+    universe,
+)
 
 STATUSES = ("OPEN", "REDEEMABLE", "REDEEMABLE_LOST", "MERGEABLE", "CLOSED")
 SORTS = (
@@ -122,7 +132,12 @@ class Positions:
     @cached_property
     def book(self) -> portfolio.Book:
         """All positions, from trades, splits, merges, conversions and redemptions."""
-        return portfolio.with_recorded(portfolio.book(self._world), self._world)
+        return portfolio.with_recorded(portfolio.book(self._world, self.changes), self._world)
+
+    @cached_property
+    def changes(self) -> moves.Moves:
+        """Every change of a balance; it never changes itself."""
+        return moves.all_moves(self._world)
 
     def _selected(
         self,
@@ -322,8 +337,8 @@ class Positions:
             "current_size": size,
             "avg_price": average,
             "entry_cost_usdc": cost,
-            "entry_fees_usdc": np.zeros(len(page)),
-            "total_cost_usdc": cost,
+            "entry_fees_usdc": book.fees[page],
+            "total_cost_usdc": cost + book.fees[page],
             "current_price": price,
             "current_value": size * price,
             "total_size": bought,
