@@ -45,8 +45,8 @@ docs: $(STAMP) ## write the generated references anew
 bench: $(STAMP) ## speed, memory and start-up, measured here
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
-crash: $(STAMP) ## the long kill tests, and the rest of the faults
-	$(BIN)/pytest -m long tests/crash tests/system $(ARGS)
+crash: $(STAMP) ## the long tests: kills, power cuts, and the rest of the faults
+	$(BIN)/pytest -m long $(ARGS)
 
 clean: ## everything a chore made, your data excepted
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

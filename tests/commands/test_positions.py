@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
@@ -29,6 +30,7 @@ def checkpoint(desk: desks.Desk) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_progress_and_checkpoint_survive_a_kill(
     new_desk: NewDesk, sandbox: harness.Sandbox
 ) -> None:

@@ -36,7 +36,7 @@ FROM api_markets_staging WHERE NOT closed AND market_id NOT IN ({fuller})
 # Small files show some of the same markets later, or with more fields.
 FULLER = ("gamma-event-*.json", "gamma-market-*.json", "mixed-*.json")
 
-pytestmark = pytest.mark.recorded
+pytestmark = [pytest.mark.recorded, pytest.mark.long]
 Row = dict[str, Any]
 
 

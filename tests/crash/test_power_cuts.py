@@ -132,7 +132,7 @@ def test_the_power_goes_before_anything_was_fetched(site: Site, early: str) -> N
 @pytest.mark.parametrize(
     ("cuts", "moment"),
     [
-        (1, "lists"),
+        pytest.param(1, "lists", marks=pytest.mark.long),
         pytest.param(6, "lists", marks=LONG, id="long-lists"),
         pytest.param(6, "last steps", marks=LONG, id="long-last-steps"),
     ],

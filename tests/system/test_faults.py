@@ -25,7 +25,7 @@ _OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 _CHANGED_API = {*faults.DRIFTED, "empty"}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS | _CHANGED_API)
 # One of each way in which a request fails; `make crash` takes the others, and the mixed test all.
-_FIRST = {"500", "429_json", "403_html", "hang", "truncated", "wrong_rows", "cursor_refused"}
+_FIRST = {"429_json", "hang", "wrong_rows"}
 _BY_KIND = [
     kind if kind in _FIRST else pytest.param(kind, marks=pytest.mark.long) for kind in PASSING
 ]
@@ -78,49 +78,42 @@ def test_a_fault_that_passes_leaves_no_trace(
     ground.prove(sandbox)
 
 
-def test_bad_rows_are_set_aside_and_the_good_ones_stored(
+def test_what_cannot_be_used_or_had_costs_itself_alone(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
-    sandbox.faults({"kind": "bad_row", "route": "activity", "count": 8})
-    ended = ground.run("run", *ground.write_keys(sandbox))
-    ended.expect(3)
-    ground.prove(sandbox)
-    set_aside = ground.sql("SELECT reason, request, raw FROM quarantine")
-    assert len(set_aside) == 8
-    assert all(row["reason"] and "/v2/activity" in row["request"] for row in set_aside)
+    """Bad rows, fields nobody knows, a wallet and a condition that are refused for good.
 
-
-def test_unknown_fields_are_counted_and_the_rows_stored(
-    ground: harness.Ground, sandbox: harness.Sandbox
-) -> None:
-    sandbox.faults({"kind": "unknown_field", "route": "activity", "count": 5})
-    ended = ground.run("run", *ground.write_keys(sandbox))
-    ended.expect(0)
-    ground.prove(sandbox)
-    picture = ground.status()
-    assert picture is not None
-    assert picture["parts"]["wallets"]["unknown_fields"]["sandbox_extra"] > 0
-
-
-def test_a_permanent_refusal_ends_one_unit_in_error_and_the_others_finish(
-    ground: harness.Ground, sandbox: harness.Sandbox
-) -> None:
-    """Seed 001, connector: an error is never reported as 0 trades."""
-    refused, others = sandbox.wallets[0], sandbox.wallets[1:]
-    sandbox.faults({"kind": "400", "route": "activity", "match": refused})
+    Seed 001, connector: an error is never reported as 0 trades.
+    """
+    refused, *wallets = sandbox.wallets
+    conditions = [*sandbox.conditions[:3], *sandbox.conditions[4:]]
+    sandbox.faults(
+        {"kind": "400", "route": "activity", "match": refused},
+        {"kind": "400", "route": "trades", "match": sandbox.conditions[3]},
+        {"kind": "bad_row", "route": "activity", "count": 8},
+        {"kind": "unknown_field", "route": "activity", "count": 5},
+    )
     ground.plan(sandbox)
     ended = ground.run("run", "conditions", "wallets")
     ended.expect(errors.EXIT_UNITS_IN_ERROR)
-    ground.prove(sandbox, wallets=others)
+    ground.prove(sandbox, wallets, conditions)
+    set_aside = ground.sql("SELECT reason, request, raw FROM quarantine")
+    assert len(set_aside) == 8
+    assert all(row["reason"] and "/v2/activity" in row["request"] for row in set_aside)
+    picture = ground.status()
+    assert picture is not None
+    assert picture["parts"]["wallets"]["unknown_fields"]["sandbox_extra"] > 0
     [in_error] = ground.sql(
         "SELECT wallet_address, error_message FROM wallet_backfill_plan WHERE status = 'error'"
     )
     assert in_error["wallet_address"] == refused.removeprefix("0x")
     assert "this question cannot be answered" in in_error["error_message"]
-    assert ground.statuses() == {"done": len(others), "error": 1}
+    assert ground.statuses() == {"done": len(wallets), "error": 1}
 
 
-@pytest.mark.parametrize("window", [(), ("--since", "2015-01-01")])
+@pytest.mark.parametrize(
+    "window", [(), pytest.param(("--since", "2015-01-01"), marks=pytest.mark.long)]
+)
 def test_what_passing_trouble_ended_is_taken_up_by_the_next_run(
     window: tuple[str, ...], ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
@@ -143,17 +136,6 @@ def test_what_passing_trouble_ended_is_taken_up_by_the_next_run(
     ground.prove(sandbox, wallets=[failing, *others], conditions=[])
     if not window:
         assert ground.statuses() == {"done": len(others) + 1, "error": 1}
-
-
-def test_one_bad_condition_does_not_fail_its_neighbours(
-    ground: harness.Ground, sandbox: harness.Sandbox
-) -> None:
-    refused, others = sandbox.conditions[3], [*sandbox.conditions[:3], *sandbox.conditions[4:]]
-    sandbox.faults({"kind": "400", "route": "trades", "match": refused})
-    ground.plan(sandbox)
-    ended = ground.run("run", "conditions")
-    ended.expect(errors.EXIT_UNITS_IN_ERROR)
-    ground.prove(sandbox, wallets=[], conditions=others)
 
 
 # Everything at once, often enough that no page comes through untouched for long.

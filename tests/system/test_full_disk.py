@@ -42,6 +42,7 @@ def _said(ended: harness.Finished) -> str:
     return " ".join(ended.err.split())
 
 
+@pytest.mark.long
 def test_the_checkpoint_cannot_grow(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
     ground.set(batch_rows=500, batch_bytes=200_000)  # many small batches, so that one is recorded
     keys = ground.write_keys(sandbox)

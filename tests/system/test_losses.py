@@ -112,7 +112,7 @@ def _tear_a_part(ground: harness.Ground) -> None:
         pytest.param(_truncate, marks=pytest.mark.long),
         pytest.param(_delete_rows, marks=pytest.mark.long),
         pytest.param(_lose_a_part, marks=pytest.mark.long),
-        _tear_a_part,
+        pytest.param(_tear_a_part, marks=pytest.mark.long),
     ],
 )
 def test_what_a_table_lost_is_fetched_again(
@@ -133,6 +133,7 @@ def test_what_a_table_lost_is_fetched_again(
     assert sandbox.pages() == 0
 
 
+@pytest.mark.long
 def test_a_torn_projection_is_made_anew_and_costs_no_request(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
@@ -147,7 +148,8 @@ def test_a_torn_projection_is_made_anew_and_costs_no_request(
     ground.prove(sandbox)
 
 
-@pytest.mark.parametrize("known", [pytest.param(True, marks=pytest.mark.long, id="unclean"), False])
+@pytest.mark.long
+@pytest.mark.parametrize("known", [pytest.param(True, id="unclean"), False])
 def test_rows_that_later_rows_stand_for_are_missed(
     ground: harness.Ground, sandbox: harness.Sandbox, known: bool
 ) -> None:
@@ -227,7 +229,10 @@ def test_an_older_data_folder_under_a_newer_checkpoint(
 @pytest.mark.parametrize(
     "tables",
     [
-        ("api_market_rows", "api_position_rows", "api_resolution_rows", "api_event_rows"),
+        pytest.param(
+            ("api_market_rows", "api_position_rows", "api_resolution_rows", "api_event_rows"),
+            marks=pytest.mark.long,
+        ),
         pytest.param(("landed_keys", "landed_positions", "quarantine"), marks=pytest.mark.long),
         pytest.param(("api_market_rows", "landed_keys"), marks=pytest.mark.long),
         pytest.param(("api_position_rows", "landed_positions"), marks=pytest.mark.long),

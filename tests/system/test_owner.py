@@ -39,6 +39,7 @@ def test_a_second_daemon_leaves_at_once_and_names_the_first(
     ground.prove(sandbox)
 
 
+@pytest.mark.long
 def test_a_killed_owner_is_no_owner(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
     _hold_up(sandbox)
     keys = ground.write_keys(sandbox)
@@ -51,6 +52,7 @@ def test_a_killed_owner_is_no_owner(ground: harness.Ground, sandbox: harness.San
     ground.prove(sandbox)
 
 
+@pytest.mark.long
 def test_another_run_name_does_not_open_the_same_store_to_a_second_run(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

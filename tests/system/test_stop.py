@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)  # whole runs on a busy machine; each wait
 @pytest.fixture(scope="module")
 def slow_sandbox() -> Iterator[harness.Sandbox]:
     """A sandbox whose pages take long enough to stop a run in the middle."""
-    with harness.sandbox(trades=20_000, latency_ms=LATENCY_MS) as running:
+    with harness.sandbox(trades=10_000, latency_ms=LATENCY_MS) as running:
         yield running
 
 
@@ -112,6 +112,7 @@ def test_while_the_store_is_away(
     _continue(ground, slow_sandbox, pages_of_one_run)
 
 
+@pytest.mark.long
 def test_during_a_back_off(
     ground: harness.Ground, slow_sandbox: harness.Sandbox, pages_of_one_run: int
 ) -> None:
@@ -143,6 +144,7 @@ def test_during_the_start(
     _continue(ground, slow_sandbox, pages_of_one_run)
 
 
+@pytest.mark.long
 def test_during_a_start_that_waits_for_the_store(
     ground: harness.Ground, slow_sandbox: harness.Sandbox
 ) -> None:

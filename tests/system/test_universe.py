@@ -20,7 +20,7 @@ KINDS = (*KINDS, "resolutions")
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[harness.Sandbox]:
     """A small universe with everything in it."""
-    with harness.sandbox(trades=10_000, wallets=60, markets=60) as running:
+    with harness.sandbox(trades=6_000, wallets=60, markets=60) as running:
         yield running
 
 
@@ -52,6 +52,7 @@ def test_a_run_from_nothing_holds_the_whole_universe(
         assert "ends last" in ended.err
 
 
+@pytest.mark.long
 def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
     tmp_path: Path, sandbox: harness.Sandbox
 ) -> None:

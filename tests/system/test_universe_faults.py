@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests import harness
 
 from polybackfill.views import digest
@@ -47,6 +48,7 @@ CLOSINGS = (
 )
 
 
+@pytest.mark.long
 def test_a_run_of_everything_ends_right(tmp_path: Path) -> None:
     """Every route answers another question now and then, pages are clamped, an event list dies
     halfway; then markets close and positions move while a second run reads them.

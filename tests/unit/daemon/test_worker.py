@@ -101,7 +101,10 @@ async def test_a_walk_that_began_anew_counts_its_rows_once(
     assert counts[1] == msgspec.structs.replace(counts[0], pages=3)
 
 
-@pytest.mark.parametrize("trips", [1, 2, 4, 5])
+@pytest.mark.parametrize(
+    "trips",
+    [1, 2, pytest.param(4, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)],
+)
 async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
     trips: int,
     new_rig: conftest.NewRig,

@@ -230,7 +230,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
     assert fullest(sent, WINDOW_S * 1.005) <= limit
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     limit=st.integers(1, 300),
     lives=st.lists(st.tuples(st.integers(0, 200), st.floats(0.0, 3.0)), min_size=2, max_size=8),
