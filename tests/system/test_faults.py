@@ -98,7 +98,8 @@ def test_what_cannot_be_used_or_had_costs_itself_alone(
     ended.expect(errors.EXIT_UNITS_IN_ERROR)
     ground.prove(sandbox, wallets, conditions)
     set_aside = ground.sql("SELECT reason, request, raw FROM quarantine")
-    assert len(set_aside) == 8
+    assert sandbox.fired()["bad_row"] == 8
+    assert 4 < len(set_aside) <= 8  # a page that is read again has the same bad row
     assert all(row["reason"] and "/v2/activity" in row["request"] for row in set_aside)
     picture = ground.status()
     assert picture is not None

@@ -27,9 +27,9 @@ NEVER_S = 1e6
 def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
     """The same universe every time, but for the moment in which its newest rows appear."""
     asked = {
-        "trades": 4_000,
-        "wallets": 40,
-        "markets": 50,
+        "trades": 8_000,
+        "wallets": 60,
+        "markets": 80,
         "latency_ms": 0,
         "limits": "off",
         "now": now,
