@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,10 @@ def test_no_secret_is_left_anywhere_by_a_run_with_failures(
         ("run", "markets"),
     ):
         ground.start(*words).end()
+    archive = ground.folder / "bundle.tar.gz"
+    ground.run("support-bundle", "--output", str(archive), "--yes").expect(0)
+    with tarfile.open(archive) as packed:
+        packed.extractall(ground.folder / "bundle", filter="data")
     assert list(_held(ground.folder)) == []
 
 
