@@ -189,14 +189,13 @@ def test_what_is_stored_already_breaks_nothing(api: small_api.SmallApi, tmp_path
             "AND type NOT LIKE '%Array%' GROUP BY table"
         )
         for table in with_numbers:
+            rows = []
             for number in AMOUNTS:
                 poison = f"toFloat64('{number}')"
                 changed = ", ".join(f"{poison} AS {name}" for name in table["names"])
-                statement = (
-                    f"INSERT INTO {table['table']} SELECT * REPLACE ({changed}) "
-                    f"FROM {table['table']} LIMIT 1"
-                )
-                ground.run("sql", statement).expect(0)
+                rows.append(f"SELECT * REPLACE ({changed}) FROM {table['table']} LIMIT 1")
+            statement = f"INSERT INTO {table['table']} {' UNION ALL '.join(rows)}"
+            ground.run("sql", statement).expect(0)
         for words in (
             ("run",),
             ("report", "categories"),
