@@ -8,9 +8,11 @@ so that the tests see the worst a file system may do.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +21,8 @@ from pathlib import Path
 _IMAGE_MB = 600
 _COPIES = 20
 _UMOUNT_S = 20.0
+# fs/ext4/ext4.h of Linux, read 2026-11
+_EXT4_IOC_SHUTDOWN, _LOG_FLUSHED = 0x8004587D, 1
 
 
 class Disk:
@@ -35,7 +39,7 @@ class Disk:
         with self._image.open("wb") as image:
             image.truncate(_IMAGE_MB << 20)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
-        self._attach()
+        self.attach()
 
     def cut(self, pids: Iterable[int]) -> None:
         """The power goes while these processes work; the disk is there again, they are not."""
@@ -51,7 +55,7 @@ class Disk:
             _signal(pid, signal.SIGKILL)
         self.detach()
         self._after.replace(self._image)
-        self._attach()
+        self.attach()
 
     def keep(self, name: str) -> Path:
         """A copy of all that was written, down to the disk; for `put_back`."""
@@ -64,7 +68,7 @@ class Disk:
         """The disk as it was when `keep` copied it."""
         self.detach()
         _copy(kept, self._image)
-        self._attach()
+        self.attach()
 
     def detach(self) -> None:
         """Unmount, once the last process that uses it has gone."""
@@ -74,7 +78,16 @@ class Disk:
                 assert time.monotonic() < deadline, f"{self.mount} is in use"
                 time.sleep(0.1)
 
-    def _attach(self) -> None:
+    def fail(self) -> None:
+        """Every access is answered with EIO from now on, until it is detached and attached."""
+        folder = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, _EXT4_IOC_SHUTDOWN, struct.pack("I", _LOG_FLUSHED))
+        finally:
+            os.close(folder)
+
+    def attach(self) -> None:
+        """Mount it."""
         # `commit`: seconds after which the journal is written by itself, 5 where nobody says more.
         _run("mount", "-o", "loop,noatime,commit=900", str(self._image), str(self.mount))
 
