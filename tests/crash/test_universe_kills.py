@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import random
-import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests import harness
 
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+
+
+def _so_far(
+    daemon: harness.Daemon,
+    ground: harness.Ground,
+    sandbox: harness.Sandbox,
+    share: float,
+    requests: int,
+) -> bool:
+    """The run shows that share, and has asked so much since it began; or it has ended."""
+    shown = (ground.status() or {}).get("share") or 0.0
+    return not daemon.running or (shown >= share and sandbox.requests() >= requests)
 
 
 @pytest.mark.parametrize(
@@ -25,14 +37,19 @@ def test_a_run_of_everything_survives_its_kills(tmp_path: Path, kills: int, trad
     complete.
     """
     print("CRASH_SEED =", SEED)
-    rng, pause = random.Random(SEED), threading.Event()
+    rng = random.Random(SEED)
+    shares = sorted(rng.uniform(0.0, 0.8) for _ in range(kills))
     with (
         harness.sandbox(trades=trades, wallets=80, markets=80, latency_ms=40) as sandbox,
         harness.ground(tmp_path, sandbox.url, batch_rows=2_000, reports="true") as ground,
     ):
-        for _ in range(kills):
+        for share in shares:
+            requests = sandbox.requests() + rng.randint(1, 40)
             daemon = ground.start("run")
-            pause.wait(rng.uniform(0.8, 3.0))
+            harness.until(
+                partial(_so_far, daemon, ground, sandbox, share, requests), f"share {share}", 120
+            )
+            assert daemon.running, daemon.err()[-3_000:]
             daemon.kill()
         ground.run("run", within_s=200).expect(0)
         ground.prove_everything(sandbox)
