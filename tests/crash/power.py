@@ -59,7 +59,7 @@ class Disk:
 
     def keep(self, name: str) -> Path:
         """A copy of all that was written, down to the disk; for `put_back`."""
-        os.sync()
+        _run("sync", "--file-system", str(self.mount))  # of this disk alone: others may be busy
         kept = self._image.with_name(name)
         _copy(self._image, kept)
         return kept
