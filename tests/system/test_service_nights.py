@@ -115,13 +115,14 @@ def test_a_store_that_comes_late_and_an_outage_of_the_api(
     """Five minutes of refused connections at boot, more starts than systemd's limit allows; then 40
     minutes without an answer, with a bound of 30: ends with 75, comes back, and finishes.
     """
-    port = real_server.free_port()
-    ground.use_server(port, "default")  # the one database that is there from the first moment
+    folder = tmp_path_factory.mktemp("server")
+    with real_server.running(folder) as server:
+        ground.use_server(server.port, server.database("night"))
     ground.set(no_progress_s=3)
     service = night("RestartSec=200ms")
     harness.until(lambda: len(service.events("ended")) > 5, "more ends than five", 60)
     assert set(service.codes()) == {errors.EXIT_UNAVAILABLE}
-    with real_server.running(tmp_path_factory.mktemp("server"), port=port):
+    with real_server.running(folder, port=server.port):
         harness.until(lambda: sandbox.pages() > 20, "trades being fetched", 60)
         sandbox.faults(OUTAGE)
         late = len(service.events("ended"))
