@@ -29,7 +29,10 @@ _STRUCTURAL_PREFIXES = ("01", "02", "03")
 
 
 class Trade(msgspec.Struct, gc=False):
-    """One row of `external_trades_raw`. `shares` in shares, `price` and values in USD."""
+    """One row of `external_trades_raw`. `shares` in shares, `price` and values in USD.
+
+    `usdc_size`, `fees`: None where the feed does not tell them.
+    """
 
     source: str
     external_trade_id: str
@@ -45,7 +48,7 @@ class Trade(msgspec.Struct, gc=False):
     price: float
     cash_value: float
     usdc_size: float | None
-    fees: float
+    fees: float | None
     trade_timestamp: int
     tx_hash: str
     source_route: str

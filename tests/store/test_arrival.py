@@ -33,6 +33,7 @@ def test_every_view_that_carries_rows_on_is_known_by_its_source() -> None:
     found = {source: [one.name for one in views] for source, views in definitions.views().items()}
     assert found == {
         "external_trades_landing": [TRADES_VIEW],
+        "external_trades_checked": ["external_trades_new_mv", "fill_costs_mv"],
         "wallet_activity_landing": ["wallet_activity_landing_mv"],
         "quarantine_landing": ["quarantine_landing_mv"],
         "api_positions_landing": [
@@ -55,7 +56,13 @@ async def test_views_are_fed_by_the_tables_named_as_their_source(migrated: clien
         assert sorted(row["feeds"]) == sorted(view.name for view in views)
 
 
-@pytest.mark.parametrize("lost", [TRADES_VIEW, "external_trades_landing"])
+PATH = [
+    TRADES_VIEW, "external_trades_landing", "external_trades_checked", "external_trades_new_mv",
+    "fill_costs_mv",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", PATH)
 async def test_a_path_that_is_missing_before_the_first_insert_is_made_anew(
     migrated: client.Store, lost: str
 ) -> None:
@@ -64,7 +71,7 @@ async def test_a_path_that_is_missing_before_the_first_insert_is_made_anew(
     assert await _count(migrated) == 5
 
 
-@pytest.mark.parametrize("lost", [TRADES_VIEW, "external_trades_landing"])
+@pytest.mark.parametrize("lost", PATH)
 async def test_a_path_that_goes_in_the_middle_costs_no_row(
     migrated: client.Store, lost: str
 ) -> None:

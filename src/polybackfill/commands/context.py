@@ -16,7 +16,7 @@ import orjson
 from polybackfill import clock as clocks
 from polybackfill import errors, redaction, settings, terminal
 from polybackfill.polymarket import endpoints, proxies
-from polybackfill.store import child_log, client
+from polybackfill.store import child_log, client, inflation
 from polybackfill.store import migrate as migrations
 from polybackfill.work import files
 
@@ -142,6 +142,12 @@ def _unreachable(error: errors.Retry) -> errors.Stop:
     )
 
 
+async def declare_inflated(chosen: settings.Settings, store: client.Store) -> None:
+    """Tell the store's views which sources are inflated, as the settings say now."""
+    sources, cluster = chosen.backfill.inflated_sources, chosen.clickhouse.cluster
+    await inflation.declare(store, sources, cluster=cluster)
+
+
 @asynccontextmanager
 async def open_store(
     chosen: settings.Settings, *, migrate: bool = False
@@ -160,6 +166,7 @@ async def open_store(
     try:
         if migrate:
             await migrations.up(store, cluster=chosen.clickhouse.cluster)
+            await declare_inflated(chosen, store)
         yield store
     finally:
         await store.close()

@@ -59,6 +59,7 @@ async def own(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[G
         await store.settle_leftovers()
         await migrate.up(store, cluster=chosen.clickhouse.cluster)
         await migrate.restore(store, cluster=chosen.clickhouse.cluster)
+        await context.declare_inflated(chosen, store)
         store_id = await migrate.store_id(store)
         # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
         ledger = ledgers.Ledger.open(

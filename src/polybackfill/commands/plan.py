@@ -153,6 +153,7 @@ def _typed(source: str) -> list[plan.Entry]:
 
 async def _ranked(store: client.Store, source: str, top: int | None) -> list[plan.Planned]:
     wallet, value = _SOURCES[source]
+    value = await _uninflated(store, source, value)
     listed = ", ".join(f"'{contract}'" for contract in contracts.CONTRACTS)
     rows = await store.rows(
         _RANKING.format(
@@ -169,6 +170,17 @@ async def _ranked(store: client.Store, source: str, top: int | None) -> list[pla
             "with --from FILE, one wallet or condition id a line"
         )
     return [plan.Planned(row["key"], row["trade_count"], row["notional"]) for row in rows]
+
+
+async def _uninflated(store: client.Store, source: str, value: str) -> str:
+    """The value, divided where pm_trades says of a row that its source is inflated."""
+    rows = await store.rows(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() "
+        "AND table = 'pm_trades' AND name = 'data_source'"
+    )
+    if source != "pm_trades" or not rows:
+        return value
+    return f"{value} / if(toString(data_source) IN (SELECT source FROM inflated_sources), 128, 1)"
 
 
 def _row(rank: int, planned: plan.Planned, source: str) -> plan_table.PlanRow:

@@ -30,6 +30,8 @@ def categories(arguments: argparse.Namespace) -> int:
     tables.show("by category, all wallets", report["by_category"])
     bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
     print(f"wallets by coverage: {bands}")
+    if (known := report["fees_known_pct"]) is not None:
+        print(f"fees known for {known:g} % of the fills in resolved markets")
     for text in report["samples"]:
         print(text)
     print(f"written: {folder / breakdown.FILE}")

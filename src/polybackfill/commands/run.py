@@ -47,7 +47,7 @@ from polybackfill.daemon import (
 )
 from polybackfill.daemon import lag as lags
 from polybackfill.daemon import market_ids as memories
-from polybackfill.store import market_ids, plan_table, versions
+from polybackfill.store import definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
 from polybackfill.work import units, window
@@ -196,6 +196,7 @@ class Run:
             await self._plan_sync.reopen(self._asked.kinds, self._asked.window)
         if self._memory is not None:
             await self._memory.refresh()
+        await self._fold_costs(self._alive)  # what a run that was stopped has left
         await self._discoveries.begin()
         if not self._asked.dry_run:
             self._quarantined = await ending.quarantined(self._ground.store)
@@ -251,6 +252,9 @@ class Run:
             ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
         return code
 
+    async def _alive(self) -> None:
+        self._notifier.alive()
+
     async def _last_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """What is made of the rows when the last unit has ended, for the last picture."""
 
@@ -259,11 +263,20 @@ class Run:
             await show()
 
         self._sources.complete()
+        await self._fold_costs(alive)
         await self._catch_up(alive)
         told: dict[str, Any] = {"disagreements": await self._disagreements()}
         told |= await self._discoveries.told()
         told["newly_set_aside"] = await self._newly_set_aside()
         return {**told, "left_behind": await self._leave_behind(alive)}
+
+    async def _fold_costs(self, alive: Callable[[], Awaitable[None]]) -> None:
+        """Give fills that came from a market's feed the USD and fee that their wallets told."""
+        if self._ground.store is None or self._asked.dry_run:
+            return
+        where = definitions.on_cluster(self._chosen.clickhouse.cluster)
+        folding = fill_costs.fold(self._ground.store, on_cluster=where)
+        await last_steps.step("fees of fills", folding, stop=self._stop, alive=alive)
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._market_ids is None or not self._asked.everything:

@@ -68,6 +68,7 @@ async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], s
     async with context.open_store(chosen) as store:
         applied = await migrate.up(store, cluster=cluster)
         restored = await migrate.restore(store, cluster=cluster)
+        await context.declare_inflated(chosen, store)
         return store.address.place, applied, restored, await scopes.next_step(store)
 
 

@@ -68,6 +68,9 @@ _NEEDED = ("size", "price", "timestamp")
 _OUTCOME_SLOTS = 256
 # No block of a chain is older; a smaller number is a date written as digits, or no time at all.
 _EARLIEST = 1_230_768_000  # 2009-01-01
+# The feed rounds USD to the unit of the token and prices to ten decimals (recorded rows, 2026).
+_USDC_UNIT = 1e-6
+_PRICE_UNIT = 1e-10
 _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
 
@@ -270,12 +273,27 @@ def _trade(row: _Row, source: answers.Source) -> records.Trade:
         row.price,
         shares * row.price,
         row.usdc_size,
-        0.0,
+        _fee(side, shares * row.price, shares, row.usdc_size),
         second,
         tx_hash,
         source.route,
         source.fetched_at,
     )
+
+
+def _fee(side: str, value: float, shares: float, usdc: float | None) -> float | None:
+    """USD of fee: what a buyer paid beyond shares x price, or a seller got less; 0 for a maker.
+
+    None when the feed does not tell the USD that changed hands, or tells an amount that no fee
+    explains: none at all, or one on the wrong side of shares x price by more than rounding.
+    """
+    if usdc is None:
+        return None
+    fee = usdc - value if side == "BUY" else value - usdc
+    rounding = _USDC_UNIT + shares * _PRICE_UNIT
+    if fee < -rounding or (usdc <= 0.0 and value > rounding):
+        return None
+    return max(0.0, round(fee, 6)) if fee > rounding else 0.0
 
 
 def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records.Activity:

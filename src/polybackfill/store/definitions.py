@@ -31,7 +31,9 @@ _VIEW = re.compile(
     r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+)\s+(?:ON CLUSTER `[^`]*`\s+)?TO (\w+) AS\s+(.*)",
     re.DOTALL,
 )
-_SOURCE = re.compile(r"\bFROM (\w+)")
+# A view is fed by its leftmost table; what else it reads, it reads as it stands.
+_OUTER_SOURCE = re.compile(r"^FROM (\w+)", re.MULTILINE)
+_INNER_SOURCE = re.compile(r"\bFROM (\w+)")
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,7 @@ def views(cluster: str | None = None) -> Mapping[str, tuple[View, ...]]:
             if (parts := _VIEW.fullmatch(statement)) is None:
                 continue
             name, target, select = parts.groups()
-            # A view is fed by its leftmost table; what else it reads, it reads as it stands.
-            source = _SOURCE.findall(select)[0]
+            source = (_OUTER_SOURCE.findall(select) or _INNER_SOURCE.findall(select))[0]
             found[source] = (*found.get(source, ()), View(name, source, target, select, statement))
     return found
 

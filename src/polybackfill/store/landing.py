@@ -21,7 +21,7 @@ from polybackfill.store import definitions
 
 log = structlog.get_logger()
 
-_LANDING = "_landing"  # how the tables without storage are called
+_STATELESS = ("_landing", "_checked")  # how the names of tables without storage end
 _PATH = """
 SELECT name, toString(uuid) AS uuid, engine, as_select, create_table_query AS created,
     dependencies_table AS feeds
@@ -106,14 +106,14 @@ class Landings:
         """Make a landing table and views that are gone, and views that do something else."""
         rows = await self._rows(_PATH, parameters={"names": _names(table)})
         found = {row["name"]: row for row in rows}
-        source = found.get(table)
-        if source is None and table not in _targets(table):
-            for statement in definitions.creating(table, self._cluster):
-                await self._command(statement)
-        feeds = [] if source is None else source["feeds"]
-        for view in definitions.views(self._cluster)[table]:
-            row = found.get(view.name)
-            if row is not None and view.name in feeds and await self._as_defined(view, row):
+        for name in _stateless(table):
+            if name not in found:
+                for statement in definitions.creating(name, self._cluster):
+                    await self._command(statement)
+        for view in _views(table, self._cluster):
+            row, source = found.get(view.name), found.get(view.source)
+            fed = source is not None and view.name in source["feeds"]
+            if row is not None and fed and await self._as_defined(view, row):
                 continue
             log.warning("store.view_made_anew", view=view.name, was_there=row is not None)
             where = definitions.on_cluster(self._cluster)
@@ -143,12 +143,28 @@ class Landings:
         )
 
 
+def _views(table: str, cluster: str | None = None) -> list[definitions.View]:
+    """The views on the path, those of a table without storage after the one that feeds it."""
+    found = []
+    for view in definitions.views(cluster).get(table, ()):
+        found.append(view)
+        if view.target.endswith(_STATELESS):
+            found += _views(view.target, cluster)
+    return found
+
+
+def _stateless(table: str) -> list[str]:
+    """The tables on the path that hold no rows."""
+    tables = [table, *(view.target for view in _views(table))]
+    return [name for name in tables if name.endswith(_STATELESS)]
+
+
 def _targets(table: str) -> set[str]:
     """The tables on the path that hold rows."""
-    stored = set() if table.endswith(_LANDING) else {table}
-    return stored | {view.target for view in definitions.views()[table]}
+    tables = {table, *(view.target for view in _views(table))}
+    return tables.difference(_stateless(table))
 
 
 def _names(table: str) -> list[str]:
-    views = definitions.views()[table]
-    return sorted({table, *(view.name for view in views), *_targets(table)})
+    views = _views(table)
+    return sorted({table, *(name for view in views for name in (view.name, view.target))})

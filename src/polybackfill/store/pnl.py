@@ -17,8 +17,6 @@ from polybackfill import errors, records
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, rebuild, statements, taxonomy
 
-# Shares of tables derived from Goldsky's subgraph are 128 times too large (seed 004, contract 1).
-INFLATION = 128
 _CHAIN = "blockchain"  # the source of chain trades in vw_trades_unified
 EARLY, LATE = 0.25, 0.75  # of a market's life, from its start to its resolution or planned end
 
@@ -28,7 +26,9 @@ _BY_CATEGORY = """
 SELECT
     wallet_address, category,
     {pnl} AS realized_pnl_usd,
-    {fees} AS fees_usd,
+    sumIf(fills, resolved) AS num_fills,
+    sumIf(fills_with_fee, resolved) AS num_fills_with_fee,
+    if(num_fills > 0 AND num_fills_with_fee = 0, NULL, {fees}) AS fees_usd,
     {spent} AS total_position_size_usd,
     count() AS num_markets,
     countIf(resolved) AS num_resolved_markets,
@@ -52,7 +52,7 @@ FROM
             + arraySum(one -> toInt128(one.2) * market.rates[one.1 + 1], held.others)
         ) / 1e12)) AS pnl_micro,
         toInt64(round(held.spent_nano / 1e3)) AS spent_micro,
-        held.fee_micro AS fee_micro,
+        held.fee_micro AS fee_micro, held.fills AS fills, held.fills_with_fee AS fills_with_fee,
         multiIf(
             held.net_yes > held.net_no, 'YES', held.net_yes < held.net_no, 'NO',
             held.bought_lean > 0, 'YES', held.bought_lean < 0, 'NO', '') AS side,
@@ -76,7 +76,7 @@ SELECT
     wallet_address, condition_id,
     -sum(sign * usd_nano) AS cash_nano,
     sumIf(usd_nano, sign > 0) AS spent_nano,
-    sum(fee) AS fee_micro,
+    sum(fee) AS fee_micro, count() AS fills, count(fee) AS fills_with_fee,
     sumIf(sign * share_micro, outcome = 0) AS net_yes,
     sumIf(sign * share_micro, outcome = 1) AS net_no,
     sumIf(if(outcome = 0, share_micro, -share_micro), sign > 0 AND outcome < 2) AS bought_lean,
@@ -90,10 +90,9 @@ FROM
         if(outcome_index >= 0, toInt32(outcome_index), transform(token_id, token.1, token.2, -1))
             AS outcome,
         if(side = 'BUY', 1, -1) AS sign,
-        if(source IN {{inflated:Array(String)}}, {inflation}, 1) AS divisor,
-        toInt64(round(if(abs(shares) < 1e12, shares, 0) / divisor * 1e6)) AS share_micro,
-        toInt64(round(if(abs(usd) < 9e9, usd, 0) / divisor * 1e9)) AS usd_nano,
-        toInt64(round(if(abs(fees) < 9e9, fees, 0) / divisor * 1e6)) AS fee
+        toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)) AS share_micro,
+        toInt64(round(if(abs(usd) < 9e9, usd, 0) * 1e9)) AS usd_nano,
+        toInt64(round(if(abs(fees) < 9e9, fees, NULL) * 1e6)) AS fee
     FROM trades_for_pnl
     WHERE wallet_address NOT IN ({contracts}) AND condition_id != ''
 )
@@ -131,9 +130,8 @@ async def compute(
 ) -> None:
     """Make `wallet_category_pnl` anew from the trades as they are stored now.
 
-    `inflated`: values of `source` whose shares, and the USD made of them, are 128 times too large.
-    Raises errors.Stop when that is said of a source of external trades or of the chain, whose
-    figures are right.
+    `inflated`: the sources that are said to be inflated (`store.inflation`). Raises errors.Stop
+    when that is said of a source of external trades or of the chain, whose figures are right.
     """
     external = await store.rows(
         "SELECT DISTINCT toString(source) AS source FROM external_trades_raw"
@@ -146,14 +144,13 @@ async def compute(
         )
     select = _BY_CATEGORY.format(
         pnl=_USD.format(micro="sumIf(pnl_micro, resolved)"),
-        fees=_USD.format(micro="sumIf(fee_micro, resolved)"),
+        fees=_USD.format(micro="sumIf(ifNull(fee_micro, 0), resolved)"),
         spent=_USD.format(micro="sumIf(spent_micro, resolved)"),
         early=EARLY,
         late=LATE,
         uncategorized=statements.quoted(taxonomy.UNCATEGORIZED),
         held=_HELD.format(
             tokens=_TOKENS,
-            inflation=INFLATION,
             contracts=", ".join(statements.quoted(wallet) for wallet in contracts.CONTRACTS),
         ),
         markets=_MARKETS,
@@ -162,5 +159,4 @@ async def compute(
         store,
         {"wallet_category_pnl": select},
         cluster=cluster,
-        parameters={"inflated": list(inflated)},
     )

@@ -30,6 +30,8 @@ SELECT
     c.num_winning_markets AS num_winning_markets, c.num_losing_markets AS num_losing_markets,
     c.yes_count AS yes_count, c.no_count AS no_count, c.dated_markets AS dated_markets,
     c.early_entries AS early_entries, c.late_entries AS late_entries,
+    c.num_fills AS num_fills, c.num_fills_with_fee AS num_fills_with_fee,
+    w.num_fills AS wallet_fills, w.num_fills_with_fee AS wallet_fills_with_fee,
     w.realized_pnl_usd AS wallet_pnl_usd, w.fees_usd AS wallet_fees_usd, w.band AS band,
     w.coverage_pct AS coverage_pct, w.rank AS rank,
     w.num_markets AS wallet_markets, w.num_resolved_markets AS wallet_resolved_markets
@@ -42,7 +44,9 @@ _COUNTS = """
 SELECT
     (SELECT count() FROM wallet_pnl) AS num_wallets,
     (SELECT countIf(category != {none:String}) FROM markets_dim) AS markets_with_category,
-    (SELECT groupUniqArray(source) FROM trades_for_pnl) AS sources
+    (SELECT groupUniqArray(source) FROM trades_for_pnl) AS sources,
+    (SELECT sum(num_fills) FROM wallet_category_pnl) AS fills,
+    (SELECT sum(num_fills_with_fee) FROM wallet_category_pnl) AS fills_with_fee
 """
 
 
@@ -59,6 +63,7 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
         "markets_with_category": counts["markets_with_category"],
         "data_source": ", ".join(sorted(counts["sources"])) or None,
         "basis": "trades, held to resolution, resolved markets only; fees apart",
+        "fees_known_pct": _known_pct(counts["fills_with_fee"], counts["fills"]),
     }
     bands = dict.fromkeys(("high", "medium", "low", "none"), 0)
     path = folder / FILE
@@ -99,6 +104,7 @@ def wallet(rows: Sequence[dict[str, Any]]) -> Wallet:
         "num_resolved_markets": first["wallet_resolved_markets"],
         "num_markets": first["wallet_markets"],
         "fees_usd": first["wallet_fees_usd"],
+        "fees_known_pct": _known_pct(first["wallet_fills_with_fee"], first["wallet_fills"]),
     }
     address = f"0x{first['wallet_address']}"
     by_category = [_category(row) for row in rows]
@@ -125,6 +131,7 @@ def _category(row: dict[str, Any]) -> Category:
         "avg_pnl_per_market": round(row["realized_pnl_usd"] / resolved, 6) if resolved else None,
         "total_position_size_usd": row["total_position_size_usd"],
         "fees_usd": row["fees_usd"],
+        "fees_known_pct": _known_pct(row["num_fills_with_fee"], row["num_fills"]),
         "predominant_side": predominant(yes, no),
         "yes_count": yes,
         "no_count": no,
@@ -179,6 +186,11 @@ def _where(pnl: float, by_category: Sequence[Category]) -> Iterator[str]:
 def _shown_pct(percent: float) -> float:
     """Two decimals, cut off: 99.999 is not 100, and 1.999 not 2."""
     return math.floor(percent * 100 + 1e-9) / 100
+
+
+def _known_pct(known: int, fills: int) -> float | None:
+    """Of how many fills the fee is known; None where there are no fills."""
+    return _shown_pct(100 * known / fills) if fills else None
 
 
 def samples(path: Path, count: int) -> list[str]:

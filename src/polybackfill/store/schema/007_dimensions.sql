@@ -86,7 +86,9 @@ CREATE TABLE IF NOT EXISTS wallet_category_pnl {on_cluster}
     wallet_address          String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
     category                LowCardinality(String) COMMENT 'category of the markets',
     realized_pnl_usd        Decimal(38, 6) COMMENT 'profit in USD over resolved markets, held to resolution, without fees',
-    fees_usd                Decimal(38, 6) COMMENT 'fees in USD on resolved markets',
+    fees_usd                Nullable(Decimal(38, 6)) COMMENT 'fees in USD on resolved markets as far as they are known, NULL when none is',
+    num_fills               UInt64 COMMENT 'fills in resolved markets',
+    num_fills_with_fee      UInt64 COMMENT 'fills in resolved markets whose fee is known',
     total_position_size_usd Decimal(38, 6) COMMENT 'USD paid for shares of resolved markets',
     num_markets             UInt64 COMMENT 'markets traded, resolved or not',
     num_resolved_markets    UInt64 COMMENT 'resolved markets traded',
@@ -129,7 +131,10 @@ FROM
         100 * sum(c.num_resolved_markets) / sum(c.num_markets) AS coverage_pct,
         multiIf(coverage_pct >= 10, 'high', coverage_pct >= 5, 'medium', coverage_pct >= 2, 'low',
             'none') AS band,
-        sum(c.fees_usd) AS fees_usd,
+        if(num_fills > 0 AND num_fills_with_fee = 0, NULL, ifNull(sum(c.fees_usd), 0)) AS fees_usd,
+        100 * sum(c.num_fills_with_fee) / sum(c.num_fills) AS fees_known_pct,
+        sum(c.num_fills) AS num_fills,
+        sum(c.num_fills_with_fee) AS num_fills_with_fee,
         sum(c.num_markets) AS num_markets,
         sum(c.num_resolved_markets) AS num_resolved_markets
     FROM wallet_category_pnl AS c
