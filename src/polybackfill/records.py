@@ -358,9 +358,22 @@ def show(digits: str) -> str:
     return f"0x{digits}"
 
 
-def show_all(digits: Iterable[str]) -> str:
-    """Several ids as one comma-separated API parameter."""
-    return ",".join(map(show, digits))
+def padded(condition: str) -> str:
+    """A condition id as every request must name it: 64 hex digits.
+
+    The feed of trades answers one of 62 with an empty page and 200, which would look like a market
+    without trades (seen 2026-10-05). Raises GiveUp for what cannot be padded, so that no such
+    question is asked.
+    """
+    try:
+        return normalise_condition(condition)
+    except errors.Reject as problem:
+        raise errors.GiveUp(f"{_shown(condition)} is no condition id: {problem}") from problem
+
+
+def show_conditions(conditions: Iterable[str]) -> str:
+    """Condition ids as one comma-separated API parameter. Raises GiveUp."""
+    return ",".join(show(padded(condition)) for condition in conditions)
 
 
 def _numbered(plain_id: str, ordinal: int) -> str:

@@ -38,6 +38,8 @@ _UNITS = (1, 10**3, 10**6, 10**9)
 # ClickHouse reads a bare number of four digits as a year, and keeps dates up to 2299.
 _FIRST_SECOND = 100_000
 _LAST_SECOND = 9_999_999_999
+# Protocol V1 and V2, as Gamma's `version` names them.
+ORDINARY, STRUCTURAL = "v1", "v2"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,80}", re.ASCII)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -206,6 +208,22 @@ def tokens(value: object) -> list[str]:
         return [records.normalise_token(item) for item in texts(value)]
     except errors.Reject:
         return []
+
+
+def version(row: Json) -> str:
+    """The protocol of a market of Gamma's: as it says, else by the ids it lists."""
+    if said := text(row.get("version")):
+        return said
+    has_positions_only = tokens(row.get("positionIds")) and not tokens(row.get("clobTokenIds"))
+    return STRUCTURAL if has_positions_only else ORDINARY
+
+
+def outcome_tokens(row: Json, version: str) -> list[str]:
+    """The token ids of a market of Gamma's: positions for `version` v2, else those of the order
+    book, since both may be filled; the others only where these are missing.
+    """
+    listed, positions = tokens(row.get("clobTokenIds")), tokens(row.get("positionIds"))
+    return (positions or listed) if version == STRUCTURAL else (listed or positions)
 
 
 def or_none(read: Callable[[object], Made | None], value: object) -> Made | None:

@@ -64,11 +64,12 @@ def feed_of(route: endpoints.Route, span: spans.Span, order: Order = Order.BY_ID
 def feed_of_conditions(conditions: Sequence[str], *, closed: bool) -> Feed:
     """The markets of one state of these conditions (normalised)."""
     params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
-    params += [("condition_ids", records.show(condition)) for condition in conditions]
+    asked = [records.padded(condition) for condition in conditions]
+    params += [("condition_ids", records.show(condition)) for condition in asked]
     return Feed(
         route=endpoints.MARKETS,
         params=tuple(params),
-        conditions=frozenset(conditions),
+        conditions=frozenset(asked),
         span=spans.Span(closed),
     )
 

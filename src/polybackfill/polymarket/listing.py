@@ -15,7 +15,6 @@ from polybackfill import errors, records
 from polybackfill.polymarket import answers, fields, verdicts
 
 GAMMA, CLOB = "gamma", "clob"
-_ORDINARY, _STRUCTURAL = "v1", "v2"
 Row = TypeVar("Row", records.Market, records.Event)
 
 
@@ -90,11 +89,7 @@ def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
     _check_named(condition, market_id, slug)
     events = fields.objects(row.get("events"))
     event = events[0] if events else {}
-    tokens = fields.tokens(row.get("clobTokenIds"))
-    positions = fields.tokens(row.get("positionIds"))
-    version = fields.text(row.get("version")) or (
-        _STRUCTURAL if positions and not tokens else _ORDINARY
-    )
+    version = fields.version(row)
     closed = _flag(row, "closed")
     status = fields.text(row.get("resolutionStatus")) or fields.text(row.get("umaResolutionStatus"))
     prices = verdicts.known_prices(fields.prices(row.get("outcomePrices")))
@@ -108,7 +103,7 @@ def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
         description=fields.text(row.get("description")),
         outcomes=fields.texts(row.get("outcomes")),
         outcome_prices=prices,
-        token_ids=(positions or tokens) if version == _STRUCTURAL else (tokens or positions),
+        token_ids=fields.outcome_tokens(row, version),
         active=_flag(row, "active"),
         closed=closed,
         archived=_flag(row, "archived"),
@@ -153,7 +148,7 @@ def gamma_event(row: fields.Json, source: answers.Source) -> records.Event:
         neg_risk=_flag(row, "negRisk"),
         market_ids=list(filter(None, (fields.text(member.get("id")) for member in members))),
         condition_ids=list(filter(None, conditions)),
-        protocol_version=fields.text(row.get("version")) or _ORDINARY,
+        protocol_version=fields.text(row.get("version")) or fields.ORDINARY,
         fetched_at=source.fetched_at,
         version=source.version,
     )

@@ -45,7 +45,7 @@ async def walk_unit(
         return
     if len(keys) > MAX_CONDITIONS:
         raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
-    conditions = [records.normalise_condition(key.partition("@")[0]) for key in keys]
+    conditions = [records.padded(key.partition("@")[0]) for key in keys]
     search = _Search(fetch, persist, clock, unit)
     missing = dict.fromkeys(conditions)
     for closed in (False, True):  # a market that closes between the two is seen
@@ -84,7 +84,7 @@ class _Search:
 
     async def alone(self, condition: str) -> listing.Listed:
         """What the order book knows, and Gamma under the slug that it names."""
-        shown = records.show(condition)
+        shown = records.show(records.padded(condition))
         route = endpoints.CLOB_MARKETS.at(shown)
         listed = await self._one(
             route, listing.clob_markets, lambda row: row.condition_id == condition

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, http, tokens
+from polybackfill.polymarket import endpoints, fields, http, tokens
 
 ROUTE = endpoints.MARKETS
 FILTER = "condition_ids"
@@ -63,7 +63,7 @@ class Answer:
 
 def query(conditions: Sequence[str], *, closed: bool) -> list[tuple[str, str]]:
     """The parameters that ask for these conditions (64 hex digits), at most `MAX_BATCH`."""
-    asked = [(FILTER, records.show(condition)) for condition in conditions]
+    asked = [(FILTER, records.show(records.padded(condition))) for condition in conditions]
     flag = "true" if closed else "false"
     return [*asked, ("closed", flag), ("version", "v1"), ("version", "v2"), ("limit", _PAGE)]
 
@@ -101,18 +101,14 @@ def accept(
     if not (market_id.isascii() and market_id.isdigit() and len(market_id) <= 20):
         return NO_NUMBER
     listed = tuple(token for token in token_ids if token)
-    if tokens.fit(condition, listed):
+    fit = tokens.fit(condition, listed)
+    if fit:
         return Found(market_id, listed, TOKENS_FIT)
-    if listed and not structural(condition):
+    if fit is False:
         return TOKENS_DIFFER
     if not listed or not traded:
         return Found(market_id, listed, TOKENS_UNKNOWN)
     return Found(market_id, listed, TOKENS_TRADED) if set(traded) & set(listed) else TOKENS_DIFFER
-
-
-def structural(condition: str) -> bool:
-    """A condition of Protocol V2: 31 bytes that begin with the module, then 00."""
-    return condition[:2] in {"01", "02", "03"} and condition.endswith("00")
 
 
 def reason_of(error: errors.Retry | errors.GiveUp) -> str:
@@ -128,7 +124,7 @@ def _verdict(row: dict[str, Any], traded: Sequence[str], condition: str) -> Foun
         market_id = str(market_id)
     if not isinstance(market_id, str):
         return NO_NUMBER
-    listed = _token_ids(row.get("clobTokenIds")) or _token_ids(row.get("positionIds"))
+    listed = fields.outcome_tokens(row, fields.version(row))
     return accept(condition, market_id, listed, traded)
 
 
@@ -157,15 +153,3 @@ def _condition(row: dict[str, Any]) -> str:
         return records.normalise_condition(named)
     except errors.Reject:
         return ""
-
-
-def _token_ids(held: object) -> tuple[str, ...]:
-    """Token ids: a JSON array, or a text that holds one; () when there are none."""
-    if isinstance(held, str):
-        try:
-            held = orjson.loads(held)
-        except orjson.JSONDecodeError:
-            return ()
-    if not isinstance(held, list):
-        return ()
-    return tuple(str(token) for token in held if isinstance(token, str | int) and token)

@@ -104,8 +104,8 @@ async def walk_unit(
 
 def feed_of(conditions: Iterable[str]) -> walk.Feed:
     """The question about some conditions (normalised)."""
-    keys = sorted(set(conditions))
-    params = (("condition", records.show_all(keys)),)
+    keys = sorted(set(map(records.padded, conditions)))
+    params = (("condition", records.show_conditions(keys)),)
     return walk.Feed(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 

@@ -3,6 +3,10 @@
 A position's token id is a pure function of (collateral, condition id, outcome slot), so an unknown
 outcome index can be found, and a wrong condition recognised, without asking anybody. Source:
 gnosis/conditional-tokens-contracts, CTHelpers.sol (`getCollectionId`, `getPositionId`).
+
+A position of Protocol V2 says so without any hash: its id is the 31 bytes of the condition and one
+byte for the outcome. The first byte of the condition is its module, and bits 40 to 103 of the
+position are zero (public sources, read 2026-11).
 """
 
 from __future__ import annotations
@@ -28,11 +32,39 @@ _USUAL_OUTCOMES = 2
 _MAX_OUTCOMES = 8
 
 
+# The modules of Protocol V2: binary, negative risk, combo.
+_MODULES = frozenset((1, 2, 3))
+_OUTCOME_BITS = 8
+_POSITION_BITS = 256
+_ZERO_BITS = ((1 << 64) - 1) << 40
+_STRUCTURAL_END = "00"  # pads the 31 bytes of a condition to 32
+
+
+def is_structural(condition_id: str) -> bool:
+    """Whether this is a condition of Protocol V2: 31 bytes that begin with a module, then 00."""
+    return int(condition_id[:2], 16) in _MODULES and condition_id.endswith(_STRUCTURAL_END)
+
+
+def structural_outcome(condition_id: str, token_id: str) -> int | None:
+    """The outcome of a Protocol V2 position, None when it is none of this condition's."""
+    number = int(token_id)
+    condition = f"{number >> _OUTCOME_BITS:062x}{_STRUCTURAL_END}"
+    return number % (1 << _OUTCOME_BITS) if condition == condition_id else None
+
+
+def is_position(token_id: str) -> bool:
+    """Whether the id has the form of a Protocol V2 position, which a hash has in 1 of 2^70."""
+    number = int(token_id)
+    return number >> (_POSITION_BITS - 8) in _MODULES and not number & _ZERO_BITS
+
+
 def outcome_index_of(condition_id: str, token_id: str) -> int | None:
     """The outcome a token stands for, None when it does not belong to the condition.
 
     condition_id: 64 hex digits without 0x; token_id: decimal digits.
     """
+    if is_structural(condition_id):
+        return structural_outcome(condition_id, token_id)
     for slots in (range(_USUAL_OUTCOMES), range(_USUAL_OUTCOMES, _MAX_OUTCOMES)):
         for slot in slots:
             if token_id in token_ids(condition_id, slot):
@@ -43,11 +75,16 @@ def outcome_index_of(condition_id: str, token_id: str) -> int | None:
 def fit(condition_id: str, listed: Sequence[str]) -> bool | None:
     """Whether the token ids a market lists are those of the condition, whatever their order.
 
-    One that is not decides. None: it lists none, as markets from before the order book and those
-    of Protocol V2 do, whose ids cannot be derived.
+    One that is not decides. None: it lists none, as markets from before the order book do, or one
+    of Protocol V2 lists ids in another form than its positions have.
     """
     found = [token for token in listed if token]
     if not found:
+        return None
+    follow = [structural_outcome(condition_id, token) is not None for token in found]
+    if any(follow) or any(map(is_position, found)):
+        return all(follow)
+    if is_structural(condition_id):
         return None
     usual = {token for slot in range(_USUAL_OUTCOMES) for token in token_ids(condition_id, slot)}
     return all(

@@ -38,11 +38,11 @@ def feed_of_conditions(
 
     A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
     """
-    keys = sorted(set(conditions))
+    keys = sorted(set(map(records.padded, conditions)))
     return walk.Feed(
         route=endpoints.TRADES,
         params=(
-            ("condition", records.show_all(keys)),
+            ("condition", records.show_conditions(keys)),
             ("taker_only", "false"),
             ("limit", str(endpoints.PAGE_ROWS)),
         ),
