@@ -63,8 +63,9 @@ def outcome_index_of(condition_id: str, token_id: str) -> int | None:
 
     condition_id: 64 hex digits without 0x; token_id: decimal digits.
     """
-    if is_structural(condition_id):
-        return structural_outcome(condition_id, token_id)
+    outcome = structural_outcome(condition_id, token_id)
+    if outcome is not None or is_position(token_id):
+        return outcome
     for slots in (range(_USUAL_OUTCOMES), range(_USUAL_OUTCOMES, _MAX_OUTCOMES)):
         for slot in slots:
             if token_id in token_ids(condition_id, slot):
@@ -84,12 +85,12 @@ def fit(condition_id: str, listed: Sequence[str]) -> bool | None:
     follow = [structural_outcome(condition_id, token) is not None for token in found]
     if any(follow) or any(map(is_position, found)):
         return all(follow)
-    if is_structural(condition_id):
-        return None
     usual = {token for slot in range(_USUAL_OUTCOMES) for token in token_ids(condition_id, slot)}
-    return all(
+    derived = all(
         token in usual or outcome_index_of(condition_id, token) is not None for token in found
     )
+    # One in 20,000 ordinary conditions looks like one of Protocol V2.
+    return derived or (None if is_structural(condition_id) else False)
 
 
 @lru_cache(maxsize=20_000)

@@ -103,6 +103,10 @@ def test_protocol_v2_names_its_outcomes_by_positions() -> None:
     assert (market.token_ids, market.protocol_version) == (TOKENS, "v2")
     assert gamma(version=..., clobTokenIds="", positionIds=TOKENS).protocol_version == "v2"
     assert gamma(version=...).protocol_version == "v1"
+    both = {"clobTokenIds": ["5", "6"], "positionIds": TOKENS}
+    assert gamma(version="v2", **both).token_ids == TOKENS
+    assert gamma(version="v1", **both).token_ids == ["5", "6"]
+    assert gamma(version=..., **both).token_ids == ["5", "6"]
     assert (
         gamma(version="v2", resolutionStatus="active", outcomePrices='["1","0"]').resolved is False
     )

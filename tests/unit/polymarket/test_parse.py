@@ -429,3 +429,38 @@ def test_the_same_fill_in_v1_and_v2_has_one_id(recorded_dir: Path) -> None:
     ids = [row.external_trade_id for row in parsed(*first, source=TRADES).trades]
     assert ids == [row.external_trade_id for row in second.trades]
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "fee"),
+    [
+        # Recorded shapes of spring 2026: a buyer pays more, a seller gets less than size x price.
+        ({"side": "BUY", "size": 40.54798, "price": 0.3, "usdc_size": 12.3}, 0.135606),
+        ({"side": "SELL", "size": 10, "price": 0.12, "usdc_size": 1.19665}, 0.00335),
+        ({"side": "BUY", "size": 41, "price": 0.7, "usdc_size": 28.7}, 0.0),
+        ({"side": "BUY", "size": 0.45652, "price": 0.540000438096907, "usdc_size": 0.246521}, 0.0),
+        ({"side": "BUY", "size": 10, "price": 0.5, "usdc_size": 4.0}, None),
+        ({"side": "SELL", "size": 10, "price": 0.5, "usdc_size": 0.0}, None),
+        ({"usdc_size": None}, None),
+        ({"usdc_size": ...}, None),
+    ],
+)
+def test_a_fee_is_what_changed_hands_beyond_size_times_price(
+    changes: dict[str, Any], fee: float | None
+) -> None:
+    row = trade(**changes)
+    assert row.fees == (None if fee is None else pytest.approx(fee, abs=1e-9))
+    assert trade(**changes).fees == row.fees
+
+
+def test_a_feed_of_a_market_knows_no_fee() -> None:
+    (row,) = parsed(fill(usdc_size=..., type=...), source=TRADES).trades
+    assert (row.usdc_size, row.fees) == (None, None)
+
+
+@pytest.mark.parametrize("index", [None, 999, ...])
+def test_an_unknown_outcome_is_read_off_a_position_of_protocol_v2(index: Any) -> None:
+    structural = "01" + "5a" * 18 + "00" * 8 + "c3" * 4
+    token = str(int(structural, 16) << 8 | 1)
+    row = trade(condition_id="0x" + structural, token_id=token, outcome_index=index)
+    assert (row.condition_id, row.outcome_index) == (structural + "00", 1)

@@ -77,3 +77,23 @@ def test_recorded_negative_risk_markets_list_their_tokens_in_outcome_order(
             assert found == [0, 1], market
             checked[bool(market.get("negRisk"))] += 1
     assert min(checked.values()) > 10
+
+
+@pytest.mark.parametrize("module", ["01", "02", "03"])
+def test_a_position_of_protocol_v2_names_its_condition_and_outcome(module: str) -> None:
+    """Issue text, condition ids: 31-byte condition << 8 | outcome, used offline."""
+    condition = f"{module}{'5a' * 18}{'00' * 8}{'c3' * 4}"
+    positions = [str(int(condition, 16) << 8 | outcome) for outcome in range(2)]
+    padded = condition + "00"
+    assert [tokens.outcome_index_of(padded, position) for position in positions] == [0, 1]
+    assert tokens.fit(padded, positions) is True
+    foreign = str((int(condition, 16) ^ 1 << 20) << 8)
+    assert tokens.outcome_index_of(padded, foreign) is None
+    assert tokens.fit(padded, [positions[0], foreign]) is False
+    assert tokens.fit(padded, [foreign]) is False
+    assert tokens.fit(padded, ["777000111"]) is None, "in a form nobody documented"
+
+
+def test_a_position_of_protocol_v2_belongs_to_no_ordinary_condition() -> None:
+    position = str(int(f"01{'5a' * 18}{'00' * 8}{'c3' * 4}", 16) << 8)
+    assert tokens.fit("ab" * 32, [position]) is False
