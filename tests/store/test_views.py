@@ -8,7 +8,7 @@ import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 
-from polybackfill.store import client, definitions, migrate
+from polybackfill.store import client, definitions, inflation, migrate
 from polybackfill.views import scratch, slices, union
 
 TX = "cd" * 32
@@ -331,3 +331,117 @@ async def test_scratch_tables_go_and_leftovers_with_them(migrated: client.Store)
         assert await migrated.rows(f"SELECT * FROM {second}") == []
     rows = await migrated.rows("SELECT name FROM system.tables WHERE startsWith(name, 'scratch')")
     assert rows == []
+
+
+@pytest.mark.parametrize(
+    ("in_chain", "beside", "shown"),
+    [
+        # One fill; the outcome is known to the chain, to the API, or to neither.
+        ([0], [-1], [0]),
+        ([999], [0], [0]),
+        ([-1], [-1], [-1]),
+        # Two equal fills of one transaction, of one outcome or of two.
+        ([0, 0], [0, -1], [0, 0]),
+        ([0, 1], [-1, 0], [0, 1]),
+        ([0, 1], [-1, -1], [0, 1]),
+        ([1, 999], [0, 1], [0, 1]),
+        # One side lacks a fill.
+        ([0], [-1, -1], [-1, 0]),
+        ([0], [0, -1], [-1, 0]),
+        ([0, 0, 1], [-1], [0, 0, 1]),
+        ([999], [0, 1], [0, 1]),
+        ([], [0, -1], [-1, 0]),
+    ],
+)
+async def test_the_chain_matches_where_an_outcome_is_unknown(
+    migrated: client.Store, in_chain: list[int], beside: list[int], shown: list[int]
+) -> None:
+    """Case chain-unknown-outcome: each fill once, by transaction, side and size."""
+    if in_chain:
+        await put(migrated, "vw_trades_canonical", *(chain(outcome_index=one) for one in in_chain))
+    fills = [fill(number, outcome_index=one) for number, one in enumerate(beside)]
+    await insert(migrated, fills)
+    rows = await migrated.rows(
+        "SELECT source, outcome_index FROM vw_trades_unified ORDER BY outcome_index"
+    )
+    assert [row["outcome_index"] for row in rows] == shown
+    assert sum(row["source"] == "blockchain" for row in rows) == len(in_chain)
+    assert await suspects(migrated) == 0
+
+
+async def test_a_token_shows_which_fill_of_the_chain_is_meant(migrated: client.Store) -> None:
+    """The market's list of tokens knows what the feed did not know yet."""
+    await put(
+        migrated, "api_market_rows", market("gamma", condition_id=CONDITION, token_ids=["6", "7"])
+    )
+    await put(migrated, "vw_trades_canonical", chain(outcome_index=1))
+    await insert(migrated, [fill(0, outcome_index=-1), fill(1, outcome_index=-1, token_id="6")])
+    rows = await migrated.rows(
+        "SELECT source, outcome_index, token_id FROM vw_trades_unified ORDER BY source"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("blockchain", 1, "7"),
+        ("polymarket_data_api", 0, "6"),
+    ]
+
+
+async def test_the_chain_takes_the_fee_of_the_same_fill(migrated: client.Store) -> None:
+    await put(migrated, "vw_trades_canonical", chain(), chain(shares=9, usd_value=3))
+    await insert(migrated, [fill(0, usdc_size=1.1, fees=0.1)])
+    rows = await migrated.rows("SELECT shares, fee_amount FROM vw_trades_unified ORDER BY shares")
+    assert [row["fee_amount"] for row in rows] == [0.1, None]
+
+
+async def test_maker_and_taker_of_a_transaction_are_two(migrated: client.Store) -> None:
+    maker = {"wallet_address": "34" * 20, "side": "SELL"}
+    await put(migrated, "vw_trades_canonical", chain(), chain(**maker))
+    await insert(migrated, [fill(0), fill(1, **maker), fill(2, wallet_address="56" * 20)])
+    assert await unified(migrated) == {"blockchain": 2, "polymarket_data_api": 1}
+
+
+async def test_a_condition_of_62_digits_in_the_users_tables(migrated: client.Store) -> None:
+    short = "01" + "ab" * 30
+    await put(migrated, "vw_trades_canonical", chain(condition_id_norm="0x" + short))
+    await put(migrated, "pm_trades", internal(0, condition_id=short))
+    await insert(migrated, [fill(0, condition_id=short + "00")])
+    assert await unified(migrated) == {"blockchain": 1}
+    assert await sources(migrated) == {"clob_fills": 1}
+
+
+INFLATED = {"shares": 320.0, "collateral_amount": 128.0, "fee_amount": 12.8}
+
+
+async def test_inflated_shares_are_divided_before_anything_matches(migrated: client.Store) -> None:
+    """Case inflated-overlap: one fill, of 2.5 shares; a row of another source stays as it is."""
+    other = internal(1, tx_hash="ef" * 32, **INFLATED)
+    await put(migrated, "pm_trades", internal(0, data_source="goldsky", **INFLATED), other)
+    await insert(migrated, [fill(0)])
+    rows = await migrated.rows(
+        "SELECT shares, collateral_amount, round(fee_amount, 6) AS fee "
+        "FROM pm_trades_with_external ORDER BY shares"
+    )
+    assert [tuple(row.values()) for row in rows] == [(2.5, 1.0, 0.1), (320.0, 128.0, 12.8)]
+    assert await suspects(migrated) == 0
+    await put(migrated, "vw_trades_canonical", chain())
+    assert await unified(migrated) == {"blockchain": 1, "clob_fills": 1}
+
+
+async def test_the_setting_says_which_sources_are_inflated(migrated: client.Store) -> None:
+    await put(migrated, "pm_trades", internal(0, data_source="it's mine", **INFLATED))
+    await insert(migrated, [fill(0)])
+    assert await suspects(migrated) == 1, "so far this looks like another fill"
+    await inflation.declare(migrated, ["it's mine", "goldsky"])
+    assert await suspects(migrated) == 0
+    assert await sources(migrated) == {"it's mine": 1}
+    await inflation.declare(migrated, [])
+    assert await sources(migrated) == {"it's mine": 1, "polymarket_data_api": 1}
+
+
+async def test_the_overlap_check_covers_the_chain(migrated: client.Store) -> None:
+    """Sizes rounded to two decimals in the chain's table: each fill would count twice."""
+    await put(migrated, "vw_trades_canonical", chain(shares=2.49))
+    await insert(migrated, [fill(0)])
+    (row,) = await migrated.rows("SELECT * FROM trade_overlap_suspects")
+    assert (row["internal_source"], row["internal_shares"], row["external_shares"]) == (
+        "blockchain", 2.49, 2.5,
+    )  # fmt: skip

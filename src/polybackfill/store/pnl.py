@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from polybackfill import errors, records
 from polybackfill.polymarket import contracts
-from polybackfill.store import client, rebuild, statements, taxonomy
+from polybackfill.store import client, inflation, rebuild, statements, taxonomy
 
 _CHAIN = "blockchain"  # the source of chain trades in vw_trades_unified
 EARLY, LATE = 0.25, 0.75  # of a market's life, from its start to its resolution or planned end
@@ -130,7 +130,7 @@ async def compute(
 ) -> None:
     """Make `wallet_category_pnl` anew from the trades as they are stored now.
 
-    `inflated`: the sources that are said to be inflated (`store.inflation`). Raises errors.Stop
+    `inflated`: the sources to be divided, for all views (`store.inflation`). Raises errors.Stop
     when that is said of a source of external trades or of the chain, whose figures are right.
     """
     external = await store.rows(
@@ -142,6 +142,7 @@ async def compute(
             f"BACKFILL_INFLATED_SOURCES names {', '.join(wrong)}: the shares of external trades "
             "and of the chain are right as they are; take it off the list"
         )
+    await inflation.declare(store, inflated, cluster=cluster)
     select = _BY_CATEGORY.format(
         pnl=_USD.format(micro="sumIf(pnl_micro, resolved)"),
         fees=_USD.format(micro="sumIf(ifNull(fee_micro, 0), resolved)"),
