@@ -66,16 +66,16 @@ async def test_mixed_batches_repeated_batches_and_a_fold_in_between(
 ) -> None:
     chance = random.Random(12)
     told: set[int] = set()
-    for _ in range(12):
+    for round_ in range(6):
         market, wallet = (chance.sample(range(1, 300), 60) for _ in range(2))
         told.update(wallet)
         batch = [*map(of_market, market), *map(of_wallet, wallet)]
         chance.shuffle(batch)
         for _ in range(chance.choice((1, 1, 2))):  # a batch whose answer was lost comes again
             await insert(migrated, batch)
-        if chance.random() < 0.25:
-            await fill_costs.fold(migrated, slice_fills=25)
-    await fill_costs.fold(migrated, slice_fills=25)
+        if round_ == 3:
+            await fill_costs.fold(migrated, slice_fills=90)
+    await fill_costs.fold(migrated, slice_fills=90)
     for row in await known(migrated):
         number = int(row["id"].replace("-", ""), 16)
         expected = of_wallet(number) if number in told else of_market(number)
@@ -117,7 +117,10 @@ def _parsed(route: str) -> list[records.Trade]:
     source = answers.Source(route, f"http://x{route}", "unit", 1_790_000_000)
     left_out = ("usdc_size", "type") if route == "/v2/trades" else ()
     rows = [{k: v for k, v in row.items() if k not in left_out} for row in ACTIVITY]
-    body = {"data": rows, "pagination": {"limit": 9, "offset": 0, "has_more": False}}
+    body = {
+        "data": rows,
+        "pagination": {"limit": 9, "offset": 0, "has_more": False, "next_cursor": None},
+    }
     return parse.page(msgspec.json.encode(body), source).trades
 
 

@@ -144,6 +144,6 @@ LIMIT 1 BY external_trade_id;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS fill_costs_mv {on_cluster}
 TO fill_costs AS
-SELECT external_trade_id, assumeNotNull(usdc_size) AS usdc_size, fees
-FROM external_trades_checked
-WHERE is_stored AND isNotNull(usdc_size);
+SELECT external_trade_id, assumeNotNull(told.usdc_size) AS usdc_size, fees
+FROM external_trades_checked AS told
+WHERE is_stored AND isNotNull(told.usdc_size);
