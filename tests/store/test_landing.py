@@ -24,7 +24,7 @@ COLUMNS = {
     "shares": "Float64",
     "price": "Float64",
     "cash_value": "Float64",
-    "fees": "Float64",
+    "fees": "Nullable(Float64)",  # unknown is no 0
     "trade_timestamp": "DateTime('UTC')",
     "tx_hash": "String",
     "token_id": "String",

@@ -78,7 +78,7 @@ async def test_hold_to_resolution(migrated: client.Store) -> None:
         [
             # 60 of 100 Yes kept: 60 - 40 + 40 * 0.7 = 48, in three trades that are one win
             fill(1, "won", 60, 0.4),
-            fill(2, "won", 40, 0.4, usdc_size=16.5),
+            fill(2, "won", 40, 0.4, usdc_size=16.5, fees=0.5),
             fill(3, "won", -40, 0.7),
             fill(4, "lost", 10, 0.35),  # -3.5
             fill(5, "tied", 10, 0.3, outcome_index=1),  # +2

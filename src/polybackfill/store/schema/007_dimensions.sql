@@ -71,7 +71,7 @@ CREATE VIEW IF NOT EXISTS trades_for_pnl {on_cluster}
     side            LowCardinality(String) COMMENT 'BUY or SELL, as this wallet sees the trade',
     shares          Float64 COMMENT 'size in shares, up to 6 decimals',
     usd             Float64 COMMENT 'USD: shares times price, without fees',
-    fees            Float64 COMMENT 'fee in USD, 0 when unknown',
+    fees            Nullable(Float64) COMMENT 'fee in USD, NULL when unknown',
     trade_timestamp DateTime('UTC') COMMENT 'second of the trade, UTC'
 ) AS
 SELECT
@@ -114,7 +114,10 @@ CREATE VIEW IF NOT EXISTS wallet_pnl {on_cluster}
     realized_pnl_usd     Decimal(38, 6) COMMENT 'profit in USD over resolved markets, held to resolution, without fees',
     coverage_pct         Float64 COMMENT 'percent of the markets traded that are resolved',
     band                 String COMMENT 'how far the figure may be trusted: high, medium, low or none, by the coverage',
-    fees_usd             Decimal(38, 6) COMMENT 'fees in USD on resolved markets',
+    fees_usd             Nullable(Decimal(38, 6)) COMMENT 'fees in USD on resolved markets as far as they are known, NULL when none is',
+    fees_known_pct       Nullable(Float64) COMMENT 'percent of the fills in resolved markets whose fee is known, NULL without fills',
+    num_fills            UInt64 COMMENT 'fills in resolved markets',
+    num_fills_with_fee   UInt64 COMMENT 'fills in resolved markets whose fee is known',
     num_markets          UInt64 COMMENT 'markets traded, resolved or not',
     num_resolved_markets UInt64 COMMENT 'resolved markets traded',
     rank                 UInt64 COMMENT 'place by profit, from 1, among wallets whose band is not none, 0 for the others'
@@ -132,7 +135,7 @@ FROM
         multiIf(coverage_pct >= 10, 'high', coverage_pct >= 5, 'medium', coverage_pct >= 2, 'low',
             'none') AS band,
         if(num_fills > 0 AND num_fills_with_fee = 0, NULL, ifNull(sum(c.fees_usd), 0)) AS fees_usd,
-        100 * sum(c.num_fills_with_fee) / sum(c.num_fills) AS fees_known_pct,
+        if(num_fills > 0, 100 * num_fills_with_fee / num_fills, NULL) AS fees_known_pct,
         sum(c.num_fills) AS num_fills,
         sum(c.num_fills_with_fee) AS num_fills_with_fee,
         sum(c.num_markets) AS num_markets,
