@@ -31,14 +31,16 @@ CREATE OR REPLACE VIEW pm_fills {on_cluster}
     fee_amount        Nullable(Float64) COMMENT 'fee in USD, NULL when unknown',
     data_source       LowCardinality(String) COMMENT 'who delivered the fill: polymarket_data_api, or a source of pm_trades'
 ) AS
-WITH if(toString(pm_trades.data_source) IN (SELECT source FROM inflated_sources), 128, 1) AS divisor
+WITH
+    if(toString(pm_trades.data_source) IN (SELECT source FROM inflated_sources), 128, 1) AS divisor,
+    replaceRegexpOne(lower(pm_trades.condition_id), '^0x', '') AS bare_condition
 SELECT
     toString(fill_id) AS fill_id,
     toDateTime(block_time, 'UTC') AS block_time,
     toUInt64(block_number) AS block_number,
     replaceRegexpOne(lower(tx_hash), '^0x', '') AS tx_hash,
     toString(asset_id_decimal) AS asset_id_decimal,
-    replaceRegexpOne(replaceRegexpOne(lower(condition_id), '^0x', ''), '^(0[123].{60})$', '\\100') AS condition_id,
+    if(length(bare_condition) = 62 AND match(bare_condition, '^0[123]'), concat(bare_condition, '00'), bare_condition) AS condition_id,
     toInt32(outcome_index) AS outcome_index,
     toString(outcome_label) AS outcome_label,
     toString(question) AS question,
@@ -192,10 +194,12 @@ CREATE OR REPLACE VIEW chain_trades {on_cluster}
     timestamp      DateTime('UTC') COMMENT 'second of the fill, UTC',
     question       String COMMENT 'question of the market'
 ) AS
-WITH if(toInt32(c.outcome_index) BETWEEN 0 AND 255, toInt32(c.outcome_index), -1) AS place
+WITH
+    if(toInt32(c.outcome_index) BETWEEN 0 AND 255, toInt32(c.outcome_index), -1) AS place,
+    replaceRegexpOne(lower(c.condition_id_norm), '^0x', '') AS bare_condition
 SELECT
     replaceRegexpOne(lower(c.wallet_address), '^0x', '') AS wallet_address,
-    replaceRegexpOne(replaceRegexpOne(lower(c.condition_id_norm), '^0x', ''), '^(0[123].{60})$', '\\100') AS condition_id,
+    if(length(bare_condition) = 62 AND match(bare_condition, '^0[123]'), concat(bare_condition, '00'), bare_condition) AS condition_id,
     replaceRegexpOne(lower(c.transaction_hash), '^0x', '') AS tx_hash,
     place AS outcome_index,
     if(place < 0, '', arrayElement(c.outcomes, place + 1)) AS outcome,
