@@ -117,12 +117,40 @@ def position(
     }
 
 
-def resolution(market: str, payouts: list[int] | None) -> Row:
+def book_row(
+    name: str, winner: int | None, *, closed: bool, order: tuple[int, ...] = (0, 1), **more: Any
+) -> Row:
+    """A row of the order book's list; `order`: outcome indexes as it lists them."""
+    tokens_shown = [
+        {
+            "token_id": token_of(name, index),
+            "outcome": ("Yes", "No")[index],
+            "price": 0.5 if winner is None else float(index == winner),
+            "winner": index == winner,
+        }
+        for index in order
+    ]
+    return {
+        "condition_id": condition_of(name),
+        "question": f"Will {name}?",
+        "market_slug": name,
+        "closed": closed,
+        "active": True,
+        "archived": False,
+        "neg_risk": False,
+        "end_date_iso": _text(int(time.time())),
+        "tokens": tokens_shown,
+        "tags": [],
+        **more,
+    }
+
+
+def resolution(market: str, payouts: list[int] | None, status: str = "") -> Row:
     """A row of /v2/resolutions."""
     return {
         "condition_id": condition_of(market),
         "question_id": None,
-        "status": "active" if payouts is None else "resolved",
+        "status": status or ("active" if payouts is None else "resolved"),
         "payouts": payouts,
         "resolution_source": "reported",
         "resolved_at": None if payouts is None else _text(int(time.time()) - 60),

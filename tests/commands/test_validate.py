@@ -368,7 +368,8 @@ def test_resolutions_that_disagree_are_listed_and_impossible_ones_are_found(
     assert len(expected) == 3
     assert all(condition in told for condition in expected)
     report = filled.json("report", "coverage")["disagreements"]
-    assert report["counts"] == {"payouts": 3, "open": 0, "unresolved": 0}
+    assert {name for name, count in report["counts"].items() if count} == {"payouts"}
+    assert report["counts"]["payouts"] == 3
     assert sorted(row["condition"] for row in report["examples"]) == expected
     filled.call("report", "coverage")
     for name in REPORTS:

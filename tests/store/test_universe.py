@@ -124,7 +124,7 @@ async def test_payouts_and_disagreements(migrated: client.Store) -> None:
     )
     assert [(row["payouts"], row["payout_source"]) for row in found] == [
         ([0.5, 0.5], "resolutions"),
-        ([1.0, 0.0], "markets"),
+        ([1.0, 0.0], "gamma"),
     ]
     (differing,) = await migrated.rows("SELECT * FROM resolution_disagreements")
     assert differing["condition_id"] == CONDITION

@@ -106,7 +106,7 @@ SELECT (arrayConcat([''], groupArray(token)), arrayConcat([toInt32(-1)], groupAr
 FROM
 (
     SELECT token, toInt32(number - 1) AS place
-    FROM api_markets_staging ARRAY JOIN token_ids AS token, arrayEnumerate(token_ids) AS number
+    FROM market_tokens ARRAY JOIN token_ids AS token, arrayEnumerate(token_ids) AS number
     WHERE condition_id IN (SELECT condition_id FROM external_trades_raw WHERE outcome_index < 0)
 )
 """

@@ -170,9 +170,10 @@ def disagreement_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
         (
             row["condition"],
             row["disagreement"],
-            ", ".join(f"{payout:g}" for payout in row["by_resolutions"]),
-            ", ".join(f"{price:g}" for price in row["by_gamma"]),
-            "" if row["by_order_book"] is None else f"outcome {row['by_order_book']}",
+            *(
+                ", ".join(f"{payout:g}" for payout in row[source])
+                for source in ("by_resolutions", "by_gamma", "by_order_book")
+            ),
         )
         for row in found["examples"]
     ]

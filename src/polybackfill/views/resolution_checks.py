@@ -12,16 +12,26 @@ LISTED = 20
 QUERY = "SELECT * FROM resolution_disagreements"
 # What differs, by the name the view gives it: of one, of several, and what it means.
 MEANINGS = {
+    "impossible": (
+        "market pays",
+        "markets pay",
+        "what is not one dollar in all, by one of the sources",
+    ),
+    "token": (
+        "order book winner is",
+        "order book winners are",
+        "a token that no list knows",
+    ),
     "payouts": ("resolution disagrees", "resolutions disagree", "with Gamma or the order book"),
     "open": (
         "market is",
         "markets are",
-        "resolved, but open in the lists (read again by the next run)",
+        "resolved, but open in a list (read again by the next run)",
     ),
     "unresolved": (
-        "market has",
-        "markets have",
-        "a winner, but no resolution yet (asked for by the next run)",
+        "market is",
+        "markets are",
+        "resolved by one source and undecided by another (asked for by the next run)",
     ),
 }
 
@@ -30,19 +40,17 @@ _EXAMPLES = """
 SELECT concat('0x', condition_id) AS condition, disagreement, by_resolutions, by_gamma,
     by_order_book
 FROM resolution_disagreements
-ORDER BY disagreement = 'payouts' DESC, disagreement, condition_id LIMIT {limit}
+ORDER BY disagreement IN ('open', 'unresolved'), disagreement, condition_id LIMIT {limit}
 """
-# Payouts are shares of one dollar; rounding of Gamma's prices aside.
 _IMPOSSIBLE = """
-SELECT concat('0x', condition_id) AS condition, 'impossible' AS disagreement,
-    payouts AS by_resolutions, [] AS by_gamma, NULL AS by_order_book
-FROM market_payouts
-WHERE abs(arraySum(payouts) - 1) > 0.01 OR arrayMin(payouts) < 0
+SELECT concat('0x', condition_id) AS condition, * EXCEPT condition_id
+FROM resolution_disagreements WHERE disagreement = 'impossible'
 """
 _RESOLVED = """
 SELECT
     (SELECT count() FROM api_resolutions WHERE status = 'resolved') AS resolved,
-    (SELECT count() FROM market_payouts WHERE payout_source = 'markets') AS resolved_in_lists_only
+    (SELECT count() FROM market_payouts WHERE payout_source != 'resolutions')
+        AS resolved_in_lists_only
 """
 
 
@@ -80,6 +88,6 @@ async def resolutions(scene: verdicts.Scene) -> verdicts.Verdict:
         claim,
         holds=not impossible,
         evidence={**resolved, **differing, "impossible_payouts": len(impossible)},
-        examples=[*impossible[: verdicts.EXAMPLES], *found["examples"]],
+        examples=found["examples"],
         advice=f"compare with the market's page; {QUERY} lists all that differ",
     )

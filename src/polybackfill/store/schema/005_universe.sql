@@ -39,7 +39,8 @@ SETTINGS {synced}
 COMMENT 'Markets as the lists deliver them: query api_markets_staging';
 
 -- Gamma knows texts, volumes and ids better, the order book the tokens; what one lacks the other
--- fills in. Of two markets with one condition the newest shows. Tags are those of all lists.
+-- fills in. Of two markets with one condition the newest shows. Tags are those of all lists. The
+-- winner is found by its token, since the order book may list outcomes in another order.
 CREATE VIEW IF NOT EXISTS api_markets_staging {on_cluster}
 (
     condition_id     String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
@@ -69,38 +70,46 @@ CREATE VIEW IF NOT EXISTS api_markets_staging {on_cluster}
     sources          Array(String) COMMENT 'lists that showed the market: gamma, clob (the order book)'
 ) AS
 SELECT
-    condition_id,
-    argMaxIf(market_slug, better, market_slug != '') AS market_slug,
-    argMaxIf(question, better, question != '') AS question,
-    argMaxIf(description, better, description != '') AS description,
-    argMaxIf(outcomes, better, notEmpty(outcomes)) AS outcomes,
-    argMax(active, better) AS active,
-    max(closed) AS closed,
-    max(resolved) AS resolved,
-    argMaxIf(winning_outcome, better, isNotNull(winning_outcome)) AS winning_outcome,
-    argMaxIf(end_date, better, isNotNull(end_date)) AS end_date,
-    max(volume) AS volume,
-    max(liquidity) AS liquidity,
-    max(fetched_at) AS timestamp,
-    argMaxIf(market_id, better, market_id != '') AS market_id,
-    argMaxIf(token_ids, better, notEmpty(token_ids)) AS token_ids,
-    argMaxIf(outcome_prices, better, notEmpty(outcome_prices)) AS outcome_prices,
-    argMaxIf(event_id, better, event_id != '') AS event_id,
-    argMaxIf(event_slug, better, event_slug != '') AS event_slug,
-    max(neg_risk) AS neg_risk,
-    argMaxIf(category, better, category != '') AS category,
-    arraySort(groupUniqArrayArray(tags)) AS tags,
-    argMaxIf(protocol_version, better, protocol_version != '') AS protocol_version,
-    argMaxIf(start_date, better, isNotNull(start_date)) AS start_date,
-    argMaxIf(closed_at, better, isNotNull(closed_at)) AS closed_at,
-    groupUniqArray(source) AS sources
+    * EXCEPT winner,
+    if(has(token_ids, winner.2) AND winner.2 != '', toUInt8(indexOf(token_ids, winner.2) - 1), winner.1)
+        AS winning_outcome
 FROM
 (
-    SELECT *, (source = 'gamma', version, toUInt64OrZero(market_id)) AS better
-    FROM api_market_rows FINAL
-    WHERE condition_id != ''
-)
-GROUP BY condition_id;
+    SELECT
+        condition_id,
+        argMaxIf(market_slug, better, market_slug != '') AS market_slug,
+        argMaxIf(question, better, question != '') AS question,
+        argMaxIf(description, better, description != '') AS description,
+        argMaxIf(outcomes, better, notEmpty(outcomes)) AS outcomes,
+        argMax(active, better) AS active,
+        max(closed) AS closed,
+        max(resolved) AS resolved,
+        argMaxIf((winning_outcome, winning_token), better, isNotNull(winning_outcome)) AS winner,
+        argMaxIf(end_date, better, isNotNull(end_date)) AS end_date,
+        max(volume) AS volume,
+        max(liquidity) AS liquidity,
+        max(fetched_at) AS timestamp,
+        argMaxIf(market_id, better, market_id != '') AS market_id,
+        argMaxIf(token_ids, better, notEmpty(token_ids)) AS token_ids,
+        argMaxIf(outcome_prices, better, notEmpty(outcome_prices)) AS outcome_prices,
+        argMaxIf(event_id, better, event_id != '') AS event_id,
+        argMaxIf(event_slug, better, event_slug != '') AS event_slug,
+        max(neg_risk) AS neg_risk,
+        argMaxIf(category, better, category != '') AS category,
+        arraySort(groupUniqArrayArray(tags)) AS tags,
+        argMaxIf(protocol_version, better, protocol_version != '') AS protocol_version,
+        argMaxIf(start_date, better, isNotNull(start_date)) AS start_date,
+        argMaxIf(closed_at, better, isNotNull(closed_at)) AS closed_at,
+        groupUniqArray(source) AS sources
+    FROM
+    (
+        SELECT *, (source = 'gamma', version, toUInt64OrZero(market_id)) AS better,
+            token_ids[ifNull(winning_outcome, 0) + 1] AS winning_token
+        FROM api_market_rows FINAL
+        WHERE condition_id != ''
+    )
+    GROUP BY condition_id
+);
 
 -- Drafts and relics: kept apart, since nothing else can be joined to them. Both lists may show one;
 -- its slug is the same in both.
@@ -327,80 +336,3 @@ CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster}
     timestamp         DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
 ) AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_resolution_rows FINAL;
-
--- What a share of each outcome paid: by the resolution, else by Gamma's prices or the order book's
--- winner of a market that is resolved. One row per condition, resolved ones only. Prices that are
--- all zero, as some settled markets show them, say nothing: no condition can pay nothing to all.
-CREATE VIEW IF NOT EXISTS market_payouts {on_cluster}
-(
-    condition_id  String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
-    payouts       Array(Float64) COMMENT 'USD that a share of each outcome paid, in the order of the market',
-    payout_source String COMMENT 'resolutions, or markets where only the lists tell it',
-    resolved_at   Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown'
-) AS
-SELECT
-    condition_id,
-    multiIf(
-        arraySum(r.payouts) > 0, r.payouts,
-        NOT m.resolved, [],
-        arraySum(m.outcome_prices) > 0, m.outcome_prices,
-        isNull(m.winning_outcome), [],
-        arrayMap(i -> toFloat64(i = assumeNotNull(m.winning_outcome)), range(greatest(length(m.outcomes), 2)))
-    ) AS payouts,
-    if(arraySum(r.payouts) > 0, 'resolutions', 'markets') AS payout_source,
-    coalesce(r.resolved_at, m.closed_at) AS resolved_at
-FROM
-(
-    SELECT condition_id, resolved, outcomes, outcome_prices, winning_outcome, closed_at
-    FROM api_markets_staging
-) AS m
-FULL OUTER JOIN
-(
-    SELECT condition_id, payouts, resolved_at FROM api_resolutions WHERE status = 'resolved'
-) AS r USING (condition_id)
-WHERE notEmpty(payouts);
-
--- Markets of which the sources do not say the same, each with what differs:
---   payouts     the resolution pays otherwise than Gamma's prices or the order book's winner say
---   open        it is resolved, and both lists still showed the market open when they were read
---   unresolved  a list names a winner, and the resolution was still to come when it was read
--- The last two pass by themselves when the lists and resolutions are read again.
-CREATE VIEW IF NOT EXISTS resolution_disagreements {on_cluster}
-(
-    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
-    disagreement   String COMMENT 'what differs: payouts, open or unresolved',
-    by_resolutions Array(Float64) COMMENT 'USD that a share of each outcome pays by the resolution, empty while unknown',
-    by_gamma       Array(Float64) COMMENT 'USD per share of each outcome by Gamma, empty when it tells no result',
-    by_order_book  Nullable(UInt8) COMMENT 'place of the winner by the order book, from 0, NULL when it names none'
-) AS
-SELECT
-    condition_id,
-    multiIf(
-        status != 'resolved', 'unresolved',
-        NOT closed, 'open',
-        'payouts'
-    ) AS disagreement,
-    by_resolutions, by_gamma, by_order_book
-FROM
-(
-    SELECT condition_id, status, payouts AS by_resolutions FROM api_resolutions
-) AS r
-INNER JOIN
-(
-    SELECT condition_id, max(closed) AS closed,
-        argMaxIf(outcome_prices, (version, toUInt64OrZero(market_id)),
-            source = 'gamma' AND resolved AND notEmpty(outcome_prices)) AS by_gamma,
-        argMaxIf(winning_outcome, version,
-            source = 'clob' AND isNotNull(winning_outcome)) AS by_order_book
-    FROM api_market_rows FINAL WHERE condition_id != ''
-    GROUP BY condition_id
-) AS m USING (condition_id)
-WHERE multiIf(
-    status != 'resolved', arrayMax(arrayPushBack(by_gamma, 0)) >= 0.999 OR isNotNull(by_order_book),
-    NOT closed, true,
-    empty(by_resolutions), false,
-    (notEmpty(by_gamma) AND arraySum(x -> abs(x), arrayMap((a, b) -> a - b,
-            arrayResize(by_resolutions, 2), arrayResize(by_gamma, 2))) > 0.001)
-        OR (isNotNull(by_order_book)
-            AND indexOf(by_resolutions, arrayMax(by_resolutions)) - 1 != by_order_book)
-);
