@@ -83,7 +83,7 @@ class Market(msgspec.Struct, gc=False):
 
     Volume and liquidity in USD, None where they cannot be read; prices in USD a share by outcome,
     dates in epoch seconds.
-    `condition_id`: '' for drafts and relics without one. `version`: of two rows of a key the one
+    `condition_id`: '' for drafts and relics without one, `neg_risk_market_id`: '' outside of one. `version`: of two rows of a key the one
     with the higher is newer (`Clock.tick`); times are for people.
     """
 
@@ -112,6 +112,8 @@ class Market(msgspec.Struct, gc=False):
     event_id: str
     event_slug: str
     protocol_version: str
+    neg_risk_market_id: str
+    created_at: int | None
     fetched_at: int
     version: int
 
@@ -135,6 +137,7 @@ class Event(msgspec.Struct, gc=False):
     market_ids: list[str]
     condition_ids: list[str]
     protocol_version: str
+    neg_risk_market_id: str
     fetched_at: int
     version: int
 

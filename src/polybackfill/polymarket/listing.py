@@ -120,6 +120,8 @@ def gamma_market(row: fields.Json, source: answers.Source) -> records.Market:
         event_id=fields.text(event.get("id")),
         event_slug=fields.text(event.get("slug")),
         protocol_version=version,
+        neg_risk_market_id=_condition_or_none(row.get("negRiskMarketID")),
+        created_at=fields.second(row.get("createdAt")),
         fetched_at=source.fetched_at,
         version=source.version,
     )
@@ -149,6 +151,7 @@ def gamma_event(row: fields.Json, source: answers.Source) -> records.Event:
         market_ids=list(filter(None, (fields.text(member.get("id")) for member in members))),
         condition_ids=list(filter(None, conditions)),
         protocol_version=fields.text(row.get("version")) or fields.ORDINARY,
+        neg_risk_market_id=_condition_or_none(row.get("negRiskMarketID")),
         fetched_at=source.fetched_at,
         version=source.version,
     )
@@ -188,6 +191,8 @@ def clob_market(row: fields.Json, source: answers.Source) -> records.Market:
         event_id="",
         event_slug="",
         protocol_version=fields.text(row.get("version")),
+        neg_risk_market_id=_condition_or_none(row.get("neg_risk_market_id")),
+        created_at=None,
         fetched_at=source.fetched_at,
         version=source.version,
     )

@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS api_market_rows {on_cluster}
     event_id         String DEFAULT '' COMMENT 'id of the event in Gamma: decimal text, empty when unknown',
     event_slug       String DEFAULT '' COMMENT 'name of the event in its URL',
     protocol_version LowCardinality(String) DEFAULT '' COMMENT 'version of the exchange, as the API writes it',
+    neg_risk_market_id String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'negative-risk market that it is part of: 64 hex digits, lower case, without 0x, empty when it is of none',
+    created_at       Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was created, UTC, NULL when unknown',
     fetched_at       DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
     version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
 )
@@ -163,6 +165,7 @@ CREATE TABLE IF NOT EXISTS api_event_rows {on_cluster}
     market_ids       Array(String) CODEC(ZSTD(1)) COMMENT 'ids of its markets in Gamma: decimal text',
     condition_ids    Array(String) CODEC(ZSTD(1)) COMMENT 'its conditions: 64 hex digits each, lower case, without 0x',
     protocol_version LowCardinality(String) DEFAULT '' COMMENT 'version of the exchange, as the API writes it',
+    neg_risk_market_id String DEFAULT '' COMMENT 'negative-risk market of the event: 64 hex digits, lower case, without 0x, empty when it has none',
     fetched_at       DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
     version          UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
 )
@@ -191,7 +194,7 @@ CREATE VIEW IF NOT EXISTS api_events_staging {on_cluster}
     protocol_version LowCardinality(String) COMMENT 'version of the exchange, as the API writes it',
     timestamp        DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
 ) AS
-SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
+SELECT * EXCEPT (neg_risk_market_id, fetched_at, version), fetched_at AS timestamp FROM api_event_rows FINAL;
 
 -- Positions are read wallet by wallet, and what a wallet no longer holds must go. `version` is twice
 -- the tick (a number that only grows) of the request that brought the row, and one more. When a reading is complete,

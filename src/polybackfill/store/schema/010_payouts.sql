@@ -70,6 +70,7 @@ SETTINGS join_use_nulls = 0;
 CREATE OR REPLACE VIEW market_verdicts {on_cluster} AS
 SELECT
     listed.condition_id != '' ? listed.condition_id : resolution.condition_id AS condition_id,
+    token_ids,
     resolution.status AS status,
     resolution.status IN ('challenged', 'disputed', 'reproposed', 'arbitration') AS is_disputed,
     resolution.status = 'resolved' ? resolution.payouts : CAST([] AS Array(Float64)) AS resolution_told,
@@ -101,7 +102,16 @@ SELECT
         OR arraySum(gamma_told) > 0 AND empty(by_gamma) AS is_impossible,
     in_gamma AND NOT gamma.5 OR NOT in_gamma AND in_book AND NOT book.4 AS is_open,
     in_gamma AND gamma.5 AND NOT gamma.4 AND arraySum(gamma.3) > 0 AS is_pending,
-    coalesce(resolution.resolved_at, gamma.6) AS resolved_at
+    coalesce(resolution.resolved_at, gamma.6) AS resolved_at,
+    -- The precedence: see market_payouts.
+    multiIf(
+        notEmpty(by_resolutions), by_resolutions,
+        is_disputed, [],
+        notEmpty(by_order_book) AND notEmpty(by_gamma),
+            by_gamma[winning_slot + 1] > 0.5 ? by_order_book : CAST([] AS Array(Float64)),
+        notEmpty(by_order_book), by_order_book,
+        by_gamma
+    ) AS payouts
 FROM market_tokens AS listed
 FULL OUTER JOIN
 (
@@ -120,15 +130,7 @@ CREATE OR REPLACE VIEW market_payouts {on_cluster}
     resolved_at   Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown'
 ) AS
 SELECT
-    condition_id,
-    multiIf(
-        notEmpty(by_resolutions), by_resolutions,
-        is_disputed, [],
-        notEmpty(by_order_book) AND notEmpty(by_gamma),
-            by_gamma[winning_slot + 1] > 0.5 ? by_order_book : CAST([] AS Array(Float64)),
-        notEmpty(by_order_book), by_order_book,
-        by_gamma
-    ) AS payouts,
+    condition_id, payouts,
     multiIf(notEmpty(by_resolutions), 'resolutions', notEmpty(by_order_book), 'order book', 'gamma')
         AS payout_source,
     resolved_at
