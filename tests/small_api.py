@@ -83,9 +83,9 @@ def market(number: int, name: str, prices: list[str], *, closed: bool, start: in
         "closed": closed,
         "archived": False,
         "umaResolutionStatus": "resolved" if closed else None,
-        "startDate": _text(start),
-        "endDate": _text(start + 30 * DAY_S),
-        "closedTime": _text(start + 2 * DAY_S) if closed else None,
+        "startDate": text_of(start),
+        "endDate": text_of(start + 30 * DAY_S),
+        "closedTime": text_of(start + 2 * DAY_S) if closed else None,
         "volumeNum": 80.0,
         "liquidityNum": 10.0,
         "negRisk": False,
@@ -138,7 +138,7 @@ def book_row(
         "active": True,
         "archived": False,
         "neg_risk": False,
-        "end_date_iso": _text(int(time.time())),
+        "end_date_iso": text_of(int(time.time())),
         "tokens": tokens_shown,
         "tags": [],
         **more,
@@ -153,8 +153,32 @@ def resolution(market: str, payouts: list[int] | None, status: str = "") -> Row:
         "status": status or ("active" if payouts is None else "resolved"),
         "payouts": payouts,
         "resolution_source": "reported",
-        "resolved_at": None if payouts is None else _text(int(time.time()) - 60),
-        "last_update_timestamp": _text(int(time.time()) - 60),
+        "resolved_at": None if payouts is None else text_of(int(time.time()) - 60),
+        "last_update_timestamp": text_of(int(time.time()) - 60),
+    }
+
+
+def activity(  # noqa: PLR0917  (an activity has so many parts)
+    kind: str, wallet: str, condition: str, size: float, usd: float, second: int, tx: str = ""
+) -> Row:
+    """A row of /v2/activity without a token; `condition`: with 0x, '' for income of no market."""
+    named = tx or f"{kind} {wallet} {condition} {size} {second}"
+    return {
+        "proxy_wallet": wallet_of(wallet),
+        "timestamp": second,
+        "condition_id": condition,
+        "type": kind,
+        "size": size,
+        "usdc_size": usd,
+        "transaction_hash": "0x" + hashlib.sha256(named.encode()).hexdigest(),
+        "price": 0.0,
+        "token_id": "",
+        "side": "",
+        "outcome_index": 999,
+        "title": "",
+        "slug": "",
+        "event_slug": "",
+        "outcome": "",
     }
 
 
@@ -267,7 +291,7 @@ def _flag(value: Any) -> bool:
     return str(value).lower() in {"true", "1"}
 
 
-def _text(second: int) -> str:
+def text_of(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

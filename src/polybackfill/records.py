@@ -83,8 +83,9 @@ class Market(msgspec.Struct, gc=False):
 
     Volume and liquidity in USD, None where they cannot be read; prices in USD a share by outcome,
     dates in epoch seconds.
-    `condition_id`: '' for drafts and relics without one, `neg_risk_market_id`: '' outside of one. `version`: of two rows of a key the one
-    with the higher is newer (`Clock.tick`); times are for people.
+    `condition_id`: '' for drafts and relics without one, `neg_risk_market_id`: '' outside of one.
+    `version`: of two rows of a key the one with the higher is newer (`Clock.tick`); times are for
+    people.
     """
 
     source: str

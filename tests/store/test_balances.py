@@ -70,7 +70,7 @@ async def statuses(store: client.Store) -> set[str]:
 
 
 async def test_conversions_of_every_shape(migrated: client.Store) -> None:
-    """The set of two No gives one Yes of each other market and 1 USD a share, however it is keyed."""
+    """Two No give one Yes of each other market and 1 USD a share, however rows are keyed."""
     await family(migrated)
     await insert(migrated, [buys_no(1, "A", 100), buys_no(2, "B", 100)])
     one = {"tx_hash": "ee" * 32}

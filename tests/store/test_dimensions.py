@@ -148,6 +148,82 @@ async def test_categories(migrated: client.Store, tags: list[str], category: str
     assert row["category"] == taxonomy.category_of(tags) == category
 
 
+# Tag lists of real kinds, labelled by hand: what a trader would call the market.
+LABELLED = [
+    ("Pop Culture / Media", "Culture|google|Tech|Google Search|Best of 2025"),
+    ("Pop Culture / Media", "Celebrities|Culture|google|Tech|Google Search|Best of 2025"),
+    ("Pop Culture / Media", "Culture|google|TV|Reality TV|Google Search|Best of 2025"),
+    ("Pop Culture / Media", "Culture|Tech|Google Search|Best of 2025"),
+    ("Macro / Economy", "Politics|Fed|Fed Rates|Economy|fomc|Jerome Powell|Economic Policy"),
+    ("Earnings / Business", "AI|google|Tech|Big Tech|Gemini 3"),
+    ("Earnings / Business", "Business|Culture|Tech|Big Tech|Gemini 3"),
+    ("Earnings / Business", "Finance|Earnings|NVDA|Hide From New"),
+    ("Politics / Geopolitics", "Trump|Congress|Culture|Trump Presidency|Gov Shutdown"),
+    ("Pop Culture / Media", "Politics|Culture|Tweet Markets"),
+    ("Politics / Geopolitics", "Politics|Trump|Epstein"),
+    ("Politics / Geopolitics", "Politics|Trump|China|Geopolitics|Trump-Xi"),
+    ("Politics / Geopolitics", "Politics|Elections|NYC Mayor|Nov 4 Elections"),
+    ("Weather / Disaster", "Science|Weather|Natural Disasters|Earthquakes"),
+    (
+        "Weather / Disaster",
+        "science|weather|space|parlays|hurricane|astroid|earthquake|nasa|"
+        "natural-disaster|climate|natural-disasters|climate-science",
+    ),
+    ("Weather / Disaster", "weather|recurring|hide-from-new|new-york-city"),
+    ("Weather / Disaster", "weather|science|climate-science"),
+    ("Crypto / DeFi", "Crypto|Bitcoin|Crypto Prices|Recurring|Up or Down|Hide From New|1H"),
+    ("Crypto / DeFi", "crypto|pop-culture|celebrities|ftx"),
+    ("Sports", "Sports|NHL|Games"),
+    ("Sports", "Sports|Soccer|Games|UEF Qualifiers"),
+    ("Sports", "Sports|Tennis|Games"),
+    ("Pop Culture / Media", "world|awards|celebrities"),
+    ("Pop Culture / Media", "awards|celebrities|world"),
+    (
+        "Pop Culture / Media",
+        "pop-culture|nfl|youtube|views|sports|music|super-bowl|halftime|superbowl|big-game",
+    ),
+    ("Pop Culture / Media", "pop-culture|eurovision|music|finland"),
+    ("Pop Culture / Media", "court|celebrities|pop-culture|music|combs|diddy|courts|breaking-news"),
+    ("Pop Culture / Media", "pop-culture|2025-predictions|business|tech|celebrities|facebook"),
+    ("Pop Culture / Media", "music|spotify|pop-culture"),
+    ("Earnings / Business", "TikTok|Tech"),
+    ("Uncategorized", "recurring|hide-from-new|rewards-20-4pt5-50"),
+    ("Sports", "Sports|World|Brazil|Soccer|Games"),
+    ("Sports", "Politics|Trump|Sports|NFL|Super Bowl"),
+    ("Macro / Economy", "Politics|Trump|World|Tariffs|Trade War|Business"),
+    ("Macro / Economy", "Politics|Jerome Powell|Fed|Trump Presidency"),
+    ("Macro / Economy", "Finance|Commodities|Gold|Hide From New"),
+    ("Politics / Geopolitics", "Geopolitics|World|Middle East|Iran|Israel x Iran|Oil"),
+    ("Politics / Geopolitics", "politics|world|mention-markets|breaking-news|trump"),
+    ("Politics / Geopolitics", "courts|trump|politics|crypto"),
+    ("Politics / Geopolitics", "tech|world|china|taiwan|elon-musk"),
+    ("Earnings / Business", "Tech|AI|OpenAI|Elon Musk|Courts"),
+    ("Earnings / Business", "Tech|Culture|Apple|App Store"),
+    ("Earnings / Business", "Business|Tech|World|IPOs"),
+    ("Crypto / DeFi", "Politics|Crypto|Bitcoin|Trump"),
+    ("Crypto / DeFi", "Crypto|Business|MicroStrategy|Finance"),
+    ("Crypto / DeFi", "Crypto|Airdrops|Pre-Market|Tech"),
+    ("Pop Culture / Media", "Culture|Elon Musk|Tweet Markets|Tech"),
+    ("Pop Culture / Media", "Politics|Culture|Celebrities|Trump"),
+    ("Pop Culture / Media", "Culture|Tech|Video Games|GTA VI"),
+    ("Weather / Disaster", "World|Science|Hurricane|Politics"),
+    ("Weather / Disaster", "Weather|Recurring|Daily Temperature|Highest temperature"),
+    ("Sports", "Esports|Counter Strike 2|Games|Sports|Tech"),
+    ("Uncategorized", "Mentions|All|Recurring"),
+]
+
+
+async def test_a_market_is_what_its_tags_are_about(migrated: client.Store) -> None:
+    """A specific tag beats generic ones, several that agree beat one; SQL says the same."""
+    lists = [tags.split("|") for _, tags in LABELLED]
+    assert [taxonomy.category_of(tags) for tags in lists] == [name for name, _ in LABELLED]
+    rows = await migrated.rows(
+        f"SELECT {taxonomy.category_sql('tags')} AS category FROM "
+        f"(SELECT arrayJoin({lists}) AS tags)"
+    )
+    assert [row["category"] for row in rows] == [name for name, _ in LABELLED]
+
+
 async def test_every_listed_tag_means_what_it_says(migrated: client.Store) -> None:
     listed = [(tag, name) for name, tags in taxonomy.CATEGORIES.items() for tag in tags]
     assert len({tag for tag, _ in listed}) == len(listed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import harness, small_api
-from tests.small_api import book_row, market, resolution, trade
+from tests.small_api import activity, book_row, condition_of, market, position, resolution, trade
 
 BEGAN = int(time.time()) - 30 * small_api.DAY_S
 MARKETS_BEGAN = BEGAN - small_api.DAY_S
@@ -84,3 +84,67 @@ def profits(ground: harness.Ground, wallets: Any) -> dict[str, float | None]:
     )
     by_wallet = {row["wallet_address"]: row["profit"] for row in rows}
     return {name: by_wallet[small_api.wallet_of(name)[2:]] for name in wallets}
+
+
+FAMILY = "0x" + "fa" * 31 + "00"
+
+
+def member(number: int, name: str, created: int, **more: Any) -> small_api.Row:
+    """A market of a negative-risk event, open unless `more` says otherwise."""
+    row = market(number, name, ["0.3", "0.7"], closed=False, start=MARKETS_BEGAN)
+    event = [{"id": "77", "slug": "who"}]
+    shown = {"negRisk": True, "negRiskMarketID": FAMILY, "events": event}
+    return {**row, **shown, "createdAt": small_api.text_of(created), **more}
+
+
+def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> None:
+    """Wallets that convert two No by the negative-risk market or by each member, or one No before a
+    market joined; that redeem in part, or once more after a late fill; and that hold what lost."""
+    won = {"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": '["1", "0"]'}
+    rows = [
+        *(trade(who, name, 1, "BUY", 100.0, 0.6, BEGAN) for who in "em" for name in "AB"),
+        activity("CONVERSION", "e", FAMILY, 100.0, 100.0, BEGAN + 20),
+        activity("CONVERSION", "m", condition_of("A"), 100.0, 100.0, BEGAN + 20, "both"),
+        activity("CONVERSION", "m", condition_of("B"), 100.0, 100.0, BEGAN + 20, "both"),
+        trade("l", "A", 1, "BUY", 100.0, 0.6, BEGAN),
+        activity("CONVERSION", "l", condition_of("A"), 100.0, 0.0, BEGAN + 20),
+        trade("w", "P", 0, "BUY", 100.0, 0.7, BEGAN),
+        activity("REDEEM", "w", condition_of("P"), 40.0, 40.0, BEGAN + 100),
+        trade("v", "P", 0, "BUY", 50.0, 0.7, BEGAN),
+        activity("REDEEM", "v", condition_of("P"), 50.0, 50.0, BEGAN + 100),
+        trade("v", "P", 0, "BUY", 7.0, 0.99, BEGAN + 200),
+        trade("x", "P", 1, "BUY", 9.0, 0.3, BEGAN),
+    ]
+    held = [("e", "C", 100.0), ("m", "C", 100.0), ("l", "B", 100.0), ("l", "C", 100.0)]
+    held += [("w", "P", 60.0), ("v", "P", 7.0)]
+    early, late = BEGAN - 1000, BEGAN + 86_400
+    api = small_api.SmallApi(
+        activity=rows,
+        markets=[
+            *(member(number, name, early) for number, name in enumerate("ABC", 200)),
+            member(209, "D", late),
+            {**member(300, "P", early, **won), "negRiskMarketID": None, "events": []},
+        ],
+        positions=[position(who, name, 0, size, BEGAN + 20) for who, name, size in held],
+        resolutions=[resolution("P", [1_000_000, 0])],
+        events=[{"id": "77", "slug": "who", "closed": False, "tags": [{"label": "Soccer"}]}],
+    )
+    with small_api.serving(api), harness.ground(tmp_path, api.url) as ground:
+        ground.run("run").expect(0)
+        found = ground.sql(
+            "SELECT wallet_address AS wallet, condition_id AS market, token_id, net_shares, status "
+            "FROM vw_positions_reconciled WHERE net_shares != 0 OR status != 'equal'"
+        )
+        tokens = {
+            small_api.token_of(name, index): (name, index) for name in "ABCP" for index in (0, 1)
+        }
+        wallets = {small_api.wallet_of(who)[2:]: who for who in "emlwvx"}
+        shown = {
+            (wallets[row["wallet"]], *tokens[row["token_id"]]): (row["net_shares"], row["status"])
+            for row in found
+        }
+        expected = {(who, name, 0): (size, "equal") for who, name, size in held}
+        assert shown == {**expected, ("x", "P", 1): (9.0, "lost")}
+        explained = ground.run("dims", "explain", condition_of("A"))
+        explained.expect(0)
+        assert "category: Sports" in explained.out

@@ -59,14 +59,22 @@ def add_finalize_all(commands: menu.Menu) -> None:
 
 
 def add_dims(commands: menu.Menu) -> None:
-    """`dims` and its action."""
+    """`dims` and its actions."""
     actions = commands.group(
         "dims", "what markets and events are: category, tags, payouts", "build"
     )
-    menu.takes_json(
-        actions.command(
-            "build",
-            "dims.build",
-            "make markets_dim, events_dim and condition_market_map anew, and the seed files",
-        )
+    build = actions.command(
+        "build",
+        "dims.build",
+        "make markets_dim, events_dim and condition_market_map anew, and the seed files",
     )
+    explain = actions.command(
+        "explain",
+        "dims.explain",
+        "which tags put a market into its category",
+        "0x0000000000000000000000000000000000000000000000000000000000000001",
+    )
+    explain.add_argument(
+        "condition", nargs="+", help="condition id, market id, slug or URL; several at once"
+    )
+    menu.takes_json(build, explain)

@@ -1,4 +1,4 @@
-"""`polybackfill dims build`."""
+"""`polybackfill dims build` and `dims explain`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill.commands import context, name_resolution
 from polybackfill.store import client as stores
-from polybackfill.store import dimensions
+from polybackfill.store import dimensions, taxonomy
 from polybackfill.views import dimension_files, tables
-from polybackfill.work import seeds, turns
+from polybackfill.work import plan, seeds, turns
 
 LOCK_FILE = "dims.lock"
 
@@ -47,6 +47,52 @@ def build(arguments: argparse.Namespace) -> int:
     names = (seeds.MARKETS_FILE, seeds.EVENTS_FILE, dimension_files.COVERAGE_FILE)
     print(f"written: {', '.join(str(folder / name) for name in names)}")
     return errors.EXIT_OK
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Show which tags put each market into its category."""
+    chosen = context.settings_of(arguments)
+    context.require_store(chosen)
+    conditions = name_resolution.keys(chosen, plan.conditions(arguments.condition))
+    found = [_explanation(row) for row in context.run(_tagged(chosen, conditions))]
+    unknown = set(conditions) - {row["condition"].removeprefix("0x") for row in found}
+    if unknown:
+        raise errors.Stop(
+            f"no list has shown the market 0x{min(unknown)}: polybackfill run markets events"
+        )
+    if arguments.json:
+        context.print_json(found)
+        return errors.EXIT_OK
+    for market in found:
+        tables.show(f"{market['question']} ({market['condition']})", market["tags"])
+        points = ", ".join(f"{name} {count:,}" for name, count in market["points"].items())
+        print(f"points: {points or 'none'}; category: {market['category']}")
+    return errors.EXIT_OK
+
+
+def _explanation(row: dict[str, Any]) -> dict[str, Any]:
+    words = taxonomy.explain(row["tags"])
+    points = taxonomy.points(words)
+    return {
+        "condition": f"0x{row['condition_id']}",
+        "question": row["question"],
+        "category": taxonomy.category_of(row["tags"]),
+        "points": dict(sorted(points.items(), key=lambda one: (-one[1], one[0]))),
+        "tags": [
+            {
+                "tag": word.tag,
+                "says": word.category,
+                "kind": word.kind or "says nothing",
+                "points": word.points,
+            }
+            for word in words
+        ],
+    }
+
+
+async def _tagged(chosen: settings.Settings, conditions: list[str]) -> list[dict[str, Any]]:
+    async with context.open_store(chosen) as store:
+        return await dimensions.tags(store, conditions)
 
 
 async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from polybackfill.store import client, rebuild, taxonomy
 
 # An event's own market list is asked where a market names no event, and the accepted look-ups where
 # it names no market id: the lists are fetched apart.
-_MARKETS = """
-SELECT
-    m.condition_id AS condition_id,
-    m.market_id AS market_id,
-    m.event AS event_id,
-    if(e.event_slug != '', e.event_slug, m.event_slug) AS event_slug,
-    m.market_slug AS market_slug,
-    m.question AS question,
-    m.outcomes AS outcomes,
-    {category} AS category,
-    arraySort(arrayDistinct(arrayConcat(m.tags, e.tags))) AS tags,
-    multiIf(length(p.payouts) != 2, NULL,
-        p.payouts[1] > p.payouts[2], 'YES',
-        p.payouts[1] < p.payouts[2], 'NO', NULL) AS resolved_outcome,
-    if(length(p.payouts) = 2, p.payouts[1], NULL) AS payout_yes,
-    if(length(p.payouts) = 2, p.payouts[2], NULL) AS payout_no,
-    p.payouts AS payouts,
-    p.resolved_at AS resolved_at,
-    m.start_date AS start_date,
-    m.end_date AS end_date
-FROM
+# A market `m` with its event `e`.
+_MARKETS_AND_EVENTS = """FROM
 (
     SELECT
         market.condition_id AS condition_id, market.market_slug AS market_slug,
@@ -60,6 +42,29 @@ LEFT JOIN
     SELECT event_id, event_slug, category, CAST(tags AS Array(String)) AS tags
     FROM api_events_staging
 ) AS e ON e.event_id = m.event
+"""
+
+_MARKETS = """
+SELECT
+    m.condition_id AS condition_id,
+    m.market_id AS market_id,
+    m.event AS event_id,
+    if(e.event_slug != '', e.event_slug, m.event_slug) AS event_slug,
+    m.market_slug AS market_slug,
+    m.question AS question,
+    m.outcomes AS outcomes,
+    {category} AS category,
+    arraySort(arrayDistinct(arrayConcat(m.tags, e.tags))) AS tags,
+    multiIf(length(p.payouts) != 2, NULL,
+        p.payouts[1] > p.payouts[2], 'YES',
+        p.payouts[1] < p.payouts[2], 'NO', NULL) AS resolved_outcome,
+    if(length(p.payouts) = 2, p.payouts[1], NULL) AS payout_yes,
+    if(length(p.payouts) = 2, p.payouts[2], NULL) AS payout_no,
+    p.payouts AS payouts,
+    p.resolved_at AS resolved_at,
+    m.start_date AS start_date,
+    m.end_date AS end_date
+{source}
 LEFT JOIN market_payouts AS p ON p.condition_id = m.condition_id
 SETTINGS join_use_nulls = 0
 """
@@ -71,6 +76,11 @@ SELECT
     multiIf(closed, 'closed', active, 'active', 'inactive') AS status,
     end_date AS ends_at
 FROM api_events_staging AS e
+"""
+
+_TAGS = """
+SELECT m.condition_id AS condition_id, m.question AS question, {tags} AS tags
+{source}
 """
 
 _MAP = """
@@ -107,11 +117,23 @@ async def build(store: client.Store, *, cluster: str | None = None) -> None:
     await rebuild.rebuild(
         store,
         {
-            "markets_dim": _MARKETS.format(category=taxonomy.category_sql(_ALL_TAGS)),
+            "markets_dim": _MARKETS.format(
+                category=taxonomy.category_sql(_ALL_TAGS), source=_MARKETS_AND_EVENTS
+            ),
             "events_dim": _EVENTS.format(category=taxonomy.category_sql(_EVENT_TAGS)),
             "condition_market_map": _MAP.format(markets=rebuild.fresh("markets_dim")),
         },
         cluster=cluster,
+    )
+
+
+async def tags(store: client.Store, conditions: Sequence[str]) -> list[dict[str, Any]]:
+    """What the category of these markets is made of: `condition_id`, `question`, `tags`."""
+    select = _TAGS.format(tags=_ALL_TAGS, source=_MARKETS_AND_EVENTS)
+    return await store.rows(
+        f"{select} WHERE m.condition_id IN {{conditions:Array(String)}} "
+        "ORDER BY condition_id SETTINGS join_use_nulls = 0",
+        parameters={"conditions": list(conditions)},
     )
 
 
