@@ -1,11 +1,11 @@
 """Eight categories from tags: what a market is about.
 
 Modern markets carry no category, only tags, several of them, and most of these say little: many
-are "Tech", "Culture" or "World" on the side. So each tag listed here speaks for one category, either
-as a specific one ("Fed Rates", "NBA") or as a generic one ("Politics", "Sports"), and the category
-with the most specific tags wins; of several the one with the most generic tags, where those that
-stand on nearly everything (`FAINT`) count half; then the upper one here. A market none of whose
-tags is listed is Uncategorized. The old `category` field of Gamma is one more tag.
+are "Tech", "Culture" or "World" on the side. So each tag listed here speaks for one category, as a
+specific one ("Fed Rates", "NBA") or as a generic one ("Politics", "Sports"), and the category with
+the most specific tags wins; of several the one with the most generic tags, where those that stand
+on nearly everything (`FAINT`) count half; then the upper one here. A market none of whose tags is
+listed is Uncategorized. The old `category` field of Gamma is one more tag.
 
 Tags are compared by their letters and digits alone, without a final s: "Fed Rates" and "fed-rates",
 "Super Bowl" and "superbowl", "earthquake" and "earthquakes" are one tag, and count once.
