@@ -30,8 +30,12 @@ WITH
             SELECT condition_id, token_id, any(outcome_index) AS slot
             FROM external_trades_raw
             WHERE token_id != '' AND outcome_index BETWEEN 0 AND 255 AND condition_id IN (
-                SELECT condition_id FROM lists
-                WHERE book.3 > 0 AND notEmpty(book.1) AND book.1 != gamma.1)
+                SELECT condition_id FROM api_market_rows
+                WHERE condition_id != ''
+                GROUP BY condition_id
+                HAVING countIf(source = 'clob' AND isNotNull(winning_outcome)) > 0
+                    AND (countIf(source = 'gamma') = 0
+                        OR min(cityHash64(token_ids)) != max(cityHash64(token_ids))))
             GROUP BY condition_id, token_id
             HAVING uniqExact(outcome_index) = 1
         )
