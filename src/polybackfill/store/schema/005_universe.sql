@@ -143,7 +143,8 @@ CREATE VIEW IF NOT EXISTS api_markets_without_condition {on_cluster}
     protocol_version LowCardinality(String) COMMENT 'version of the exchange, as the API writes it',
     fetched_at       DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
 ) AS
-SELECT * EXCEPT (condition_id, version) FROM api_market_rows FINAL WHERE condition_id = ''
+SELECT * EXCEPT (condition_id, neg_risk_market_id, created_at, version)
+FROM api_market_rows FINAL WHERE condition_id = ''
 ORDER BY source = 'gamma' DESC, market_id DESC
 LIMIT 1 BY if(market_slug = '', concat('id ', market_id), market_slug);
 

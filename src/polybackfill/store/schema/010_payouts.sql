@@ -7,7 +7,22 @@
 -- Gamma lists outcomes by slot; the order book mostly does. Where Gamma does not confirm its order,
 -- and it decides who won, the trades do, each with its token and its slot, else the names: Yes is 0,
 -- and the others stand as Gamma has them.
-CREATE OR REPLACE VIEW market_tokens {on_cluster} AS
+CREATE OR REPLACE VIEW market_tokens {on_cluster}
+(
+    condition_id      String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    gamma             Tuple(Array(String), Array(String), Array(Float64), Bool, Bool, Nullable(DateTime64(0, 'UTC'))) COMMENT 'newest row of Gamma: tokens, outcomes, prices, whether resolved, whether closed, when',
+    book              Tuple(Array(String), Array(String), UInt32, Bool) COMMENT 'newest row of the order book: tokens, outcomes, number of the winner from 1 (0: none), whether closed',
+    in_gamma          UInt8 COMMENT '1: Gamma lists the market',
+    in_book           UInt8 COMMENT '1: the order book lists the market',
+    listed            Array(String) COMMENT 'tokens in the order of the list that has them',
+    listed_names      Array(String) COMMENT 'outcomes of that list',
+    known_slots       Array(Int32) COMMENT 'slot of each listed token by trades, -1 when none tells it',
+    traded_slots      Array(Int32) COMMENT 'the same, the last token by what is left',
+    is_told_by_trades UInt8 COMMENT '1: trades tell the slot of each token',
+    listed_slots      Array(Int64) COMMENT 'slot of each listed token',
+    token_ids         Array(String) COMMENT 'tokens by slot: decimal text',
+    gamma_slots       Array(Int64) COMMENT 'slot of each price of Gamma'
+) AS
 WITH
     lists AS
     (
@@ -71,7 +86,29 @@ SETTINGS join_use_nulls = 0;
 -- resolved, or pays what is impossible (payouts are shares of one dollar). A price of 0.999 and more
 -- is that of the winner, who is paid exactly 1. The order book's winner is found by its token, or by
 -- its name where no list knows the token: `winning_slot` is -1 without a winner, -2 when not found.
-CREATE OR REPLACE VIEW market_verdicts {on_cluster} AS
+CREATE OR REPLACE VIEW market_verdicts {on_cluster}
+(
+    condition_id    String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    token_ids       Array(String) COMMENT 'tokens by slot: decimal text',
+    status          LowCardinality(String) COMMENT 'status of the resolution, empty when it is unknown',
+    is_disputed     UInt8 COMMENT '1: the resolution is under dispute',
+    resolution_told Array(Float64) COMMENT 'payouts of a resolution that is final, as delivered',
+    gamma_prices    Array(Float64) COMMENT 'prices of Gamma by slot',
+    gamma_told      Array(Float64) COMMENT 'the same of a market that Gamma calls resolved',
+    names           Array(String) COMMENT 'outcomes as the list shows them',
+    names_by_slot   Array(String) COMMENT 'outcomes by slot',
+    winning_slot    Int64 COMMENT 'slot of the winner of the order book, -1 without one, -2 when its token is unknown',
+    sort_names      Array(String) COMMENT 'outcomes in order of the alphabet',
+    possible        Array(Array(Float64)) COMMENT 'payouts of the resolution and of Gamma, empty where they are not one dollar in all',
+    by_resolutions  Array(Float64) COMMENT 'USD a share of each outcome pays by the resolution, empty when it does not say',
+    by_gamma        Array(Float64) COMMENT 'the same by the prices of Gamma',
+    by_order_book   Array(Float64) COMMENT 'the same by the winner of the order book',
+    is_impossible   UInt8 COMMENT '1: a source pays what is not one dollar in all',
+    is_open         Bool COMMENT 'the list still showed the market open',
+    is_pending      Bool COMMENT 'Gamma shows it closed, and its result to come',
+    resolved_at     Nullable(DateTime64(0, 'UTC')) COMMENT 'when it was resolved, UTC, NULL when unknown',
+    payouts         Array(Float64) COMMENT 'what counts: USD that a share of each outcome pays, empty while unresolved'
+) AS
 SELECT
     listed.condition_id != '' ? listed.condition_id : resolution.condition_id AS condition_id,
     token_ids,

@@ -3,7 +3,11 @@
 
 -- Markets of which exactly one pays Yes, in one order: `family` is their negative-risk market, else
 -- their event; members are (condition, Yes, No, when it joined: epoch second, 0 when unknown).
-CREATE OR REPLACE VIEW market_families {on_cluster} AS
+CREATE OR REPLACE VIEW market_families {on_cluster}
+(
+    family  String COMMENT 'negative-risk market, else the event with its name before it, empty when unknown',
+    members Array(Tuple(String, String, String, Int64)) COMMENT 'markets of the family in order: condition, Yes, No, epoch second in which it joined (0: unknown)'
+) AS
 SELECT
     multiIf(neg_risk_market != '', neg_risk_market, event.neg_risk_market_id != '',
         event.neg_risk_market_id, event_id != '', concat('event ', event_id), '') AS family,
@@ -37,7 +41,21 @@ SETTINGS join_use_nulls = 0;
 -- or by each market of the set; rows of one transaction and size are one conversion. `named` are the
 -- places of the markets that rows name, `size` how many the set has by the cash told, 0 when nothing
 -- tells it.
-CREATE OR REPLACE VIEW conversions_told {on_cluster} AS
+CREATE OR REPLACE VIEW conversions_told {on_cluster}
+(
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    family         String COMMENT 'negative-risk market, else the event with its name before it, empty when unknown',
+    transaction    String COMMENT 'the transaction, or id of the row where that is unknown',
+    at             Int64 COMMENT 'epoch second',
+    key            String COMMENT 'condition that the row names',
+    members        Array(Tuple(String, String, String, Int64)) COMMENT 'markets of the family in order: condition, Yes, No, epoch second in which it joined (0: unknown)',
+    named          Array(UInt64) COMMENT 'places in the family, from 1, of the markets that rows name',
+    times          UInt64 COMMENT 'how often the transaction does it',
+    micro          Int64 COMMENT 'shares of each No, in millionths',
+    rate           Nullable(Float64) COMMENT 'most USD a share that a row tells, NULL when none does',
+    whole_rate     Nullable(Float64) COMMENT 'USD a share of all its rows',
+    size           UInt64 COMMENT 'number of No by the cash told, 0 when nothing tells it'
+) AS
 SELECT
     wallet_address, family, transaction, any(at) AS at, any(key) AS key, any(members) AS members,
     arraySort(groupUniqArrayIf(place, place > 0)) AS named,
@@ -80,7 +98,17 @@ SETTINGS join_use_nulls = 0;
 -- else it stays empty, an unmatched conversion. That is followed step by step for the wallets and
 -- families that need it: (second, 0 before the conversions of the second, place, micro-shares,
 -- transaction, size of the set, named).
-CREATE OR REPLACE VIEW wallet_conversions {on_cluster} AS
+CREATE OR REPLACE VIEW wallet_conversions {on_cluster}
+(
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    family         String COMMENT 'negative-risk market, else the event with its name before it, empty when unknown',
+    members        Array(Tuple(String, String, String, Int64)) COMMENT 'markets of the family in order: condition, Yes, No, epoch second in which it joined (0: unknown)',
+    transaction    String COMMENT 'the transaction, or id of the row where that is unknown',
+    at             Int64 COMMENT 'epoch second',
+    key            String COMMENT 'condition that the row names',
+    micro          Int64 COMMENT 'shares of each No, in millionths',
+    burnt          Array(UInt64) COMMENT 'places in the family, from 1, of the markets whose No left, empty when unmatched'
+) AS
 SELECT
     wallet_address, family, members, told.1 AS transaction, told.2 AS at, told.3 AS key, told.4 AS micro,
     if(is_open, arrayFirst(one -> one.1 = told.1 AND one.2 = told.4, sets).3, told.6) AS burnt
