@@ -127,7 +127,15 @@ def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> No
         ],
         positions=[position(who, name, 0, size, BEGAN + 20) for who, name, size in held],
         resolutions=[resolution("P", [1_000_000, 0])],
-        events=[{"id": "77", "slug": "who", "closed": False, "tags": [{"label": "Soccer"}]}],
+        events=[
+            {
+                "id": "77",
+                "slug": "who",
+                "closed": False,
+                "startDate": small_api.text_of(MARKETS_BEGAN),
+                "tags": [{"id": "1", "label": "Soccer", "slug": "soccer"}],
+            }
+        ],
     )
     with small_api.serving(api), harness.ground(tmp_path, api.url) as ground:
         ground.run("run").expect(0)
@@ -147,4 +155,5 @@ def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> No
         assert shown == {**expected, ("x", "P", 1): (9.0, "lost")}
         explained = ground.run("dims", "explain", condition_of("A"))
         explained.expect(0)
-        assert "category: Sports" in explained.out
+        assert f"({condition_of('A')}): Sports" in explained.out
+        assert "soccer" in explained.out.lower()

@@ -64,9 +64,10 @@ def explain(arguments: argparse.Namespace) -> int:
         context.print_json(found)
         return errors.EXIT_OK
     for market in found:
-        tables.show(f"{market['question']} ({market['condition']})", market["tags"])
+        tables.show("tags", market["tags"])
         points = ", ".join(f"{name} {count:,}" for name, count in market["points"].items())
-        print(f"points: {points or 'none'}; category: {market['category']}")
+        print(f"{market['question']} ({market['condition']}): {market['category']}")
+        print(f"points: {points or 'none'}")
     return errors.EXIT_OK
 
 
