@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import errors, formats, settings
 from polybackfill.commands import context
 from polybackfill.store import client as stores
 from polybackfill.store import pnl
@@ -17,6 +17,16 @@ from polybackfill.work import turns
 
 LOCK_FILE = "report.lock"
 _SAMPLES = 5
+
+# `inexact_reasons`: the reasons, and the number of wallets of each.
+_ECONOMIC = """
+SELECT
+    count() AS wallets, countIf(is_exact) AS exact_wallets,
+    toFloat64(ifNull(sum(economic_pnl_usd), 0)) AS economic_pnl_usd,
+    sumMap(arrayMap(reason -> toString(reason), w.inexact_reasons),
+        arrayMap(reason -> 1, w.inexact_reasons)) AS inexact_reasons
+FROM wallet_pnl AS w
+"""
 
 
 def categories(arguments: argparse.Namespace) -> int:
@@ -27,15 +37,29 @@ def categories(arguments: argparse.Namespace) -> int:
     if arguments.json:
         context.print_json(report)
         return errors.EXIT_OK
-    tables.show("by category, all wallets", report["by_category"])
+    tables.show(
+        "by category, all wallets: held to resolution, before fees", report["by_category"]
+    )
     bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
     print(f"wallets by coverage: {bands}")
     if (known := report["fees_known_pct"]) is not None:
         print(f"fees known for {known:g} % of the fills in resolved markets")
+    print(_economic(report["economic"]))
     for text in report["samples"]:
         print(text)
     print(f"written: {folder / breakdown.FILE}")
     return errors.EXIT_OK
+
+
+def _economic(total: dict[str, Any]) -> str:
+    """The economic profit of all wallets where it is known, and why it is unknown of the others."""
+    wallets, exact = total["wallets"], total["exact_wallets"]
+    text = f"economic profit, after fees: ${total['economic_pnl_usd']:,.2f} of {exact:,}"
+    text += f" of {formats.counted(wallets, 'wallet')}"
+    if wallets == exact:
+        return text
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in total["inexact_reasons"].items())
+    return f"{text}; unknown of the others: {reasons}"
 
 
 def written(chosen: settings.Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -84,14 +108,17 @@ async def _made(
     report = await breakdown.write(
         store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
     )
+    (economic,) = await store.rows(_ECONOMIC)
+    economic["inexact_reasons"] = dict(zip(*economic["inexact_reasons"], strict=True))
     return {
         **report,
+        "economic": economic,
         "by_category": await store.rows(
             "SELECT toString(category) AS category, count() AS wallets, "
             "toFloat64(sum(realized_pnl_usd)) AS realized_pnl_usd, "
             "round(100 * sum(num_resolved_markets) / sum(num_markets), 1) AS coverage_pct, "
             "sum(num_resolved_markets) AS resolved_positions "
-            "FROM wallet_category_pnl GROUP BY category ORDER BY category"
+            "FROM wallet_category_pnl WHERE num_markets > 0 GROUP BY category ORDER BY category"
         ),
         "samples": breakdown.samples(chosen.backfill.data_dir / breakdown.FILE, _SAMPLES),
     }

@@ -35,6 +35,7 @@ _KNOWN_TYPES = (
 _SELECT = """
 WITH
     arrayExists((micro, rate) -> micro != 0 AND rate < 0, held, rates) AS is_unpriced,
+    arrayMin(held) < -10000 AS is_short,
     arraySum((micro, rate) -> toInt128(micro) * greatest(rate, 0), held, rates) AS value_atto,
     toInt64(round(toFloat64(value_atto + toInt128(
         sold_nano - bought_nano - split_nano + merge_nano + redemption_nano + conversion_nano
@@ -56,7 +57,7 @@ SELECT
     {reward} AS reward_usd, {rebate} AS rebate_usd, {yield} AS yield_usd,
     arrayMap(micro -> micro / 1e6, held) AS shares_held,
     arrayMap(rate -> if(rate < 0, NULL, toFloat64(rate) / 1e12), rates) AS prices,
-    if(is_unpriced, NULL, {value}) AS value_usd,
+    if(is_unpriced OR is_short, NULL, {value}) AS value_usd,
     if(is_exact, {economic}, NULL) AS economic_pnl_usd,
     if(is_counted, {pnl}, NULL) AS held_to_resolution_pnl_usd,
     empty(inexact_reasons) AS is_exact,
@@ -67,7 +68,7 @@ SELECT
         unknown_amounts > 0 ? 'unknown amount' : '',
         is_unpriced ? 'unknown price' : '',
         is_disputed AND arrayExists(micro -> micro != 0, held) ? 'disputed result' : '',
-        arrayMin(held) < -10000 ? 'transfer' : '',
+        is_short ? 'transfer' : '',
         is_watched AND arrayExists((micro, listed, rate) ->
             abs(micro - listed) > greatest(1000, 1e-6 * listed)
             AND NOT (is_resolved AND rate = 0 AND micro >= 0)

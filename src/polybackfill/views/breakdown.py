@@ -1,4 +1,7 @@
-"""`wallet_category_breakdown.json`: every wallet's profit by category, with a sentence each."""
+"""`wallet_category_breakdown.json`: every wallet's profit by category, with a sentence each.
+
+All its figures are held to resolution, before fees; the sentence ends with the economic profit.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,17 @@ SELECT
     w.num_fills AS wallet_fills, w.num_fills_with_fee AS wallet_fills_with_fee,
     w.realized_pnl_usd AS wallet_pnl_usd, w.fees_usd AS wallet_fees_usd, w.band AS band,
     w.coverage_pct AS coverage_pct, w.rank AS rank,
+    w.economic_pnl_usd AS economic_pnl_usd, w.inexact_reasons AS inexact_reasons,
     w.num_markets AS wallet_markets, w.num_resolved_markets AS wallet_resolved_markets
 FROM wallet_category_pnl AS c
 INNER JOIN wallet_pnl AS w ON w.wallet_address = c.wallet_address
+WHERE c.num_markets > 0
 ORDER BY w.rank = 0, w.rank, c.wallet_address, c.realized_pnl_usd DESC, c.category
 """
 
 _COUNTS = """
 SELECT
-    (SELECT count() FROM wallet_pnl) AS num_wallets,
+    (SELECT countIf(num_markets > 0) FROM wallet_pnl) AS num_wallets,
     (SELECT countIf(category != {none:String}) FROM markets_dim) AS markets_with_category,
     (SELECT groupUniqArray(source) FROM trades_for_pnl) AS sources,
     (SELECT sum(num_fills) FROM wallet_category_pnl) AS fills,
@@ -112,7 +117,12 @@ def wallet(rows: Sequence[dict[str, Any]]) -> Wallet:
         "address": address,
         "overall_stats": overall,
         "by_category": by_category,
-        "summary_text": summary(address, overall, by_category),
+        "summary_text": " ".join(
+            [
+                summary(address, overall, by_category),
+                economic(first, is_beside=overall["coverage_band"] != "none"),
+            ]
+        ),
     }
 
 
@@ -148,7 +158,7 @@ def predominant(yes: int, no: int) -> Side:
 
 
 def summary(address: str, overall: dict[str, Any], by_category: Sequence[Category]) -> str:
-    """The wallet in a sentence or two; no figure without its coverage.
+    """The wallet held to resolution in a sentence or two; no figure without its coverage.
 
     The categories named are the two that weigh most in the direction of the whole: the largest
     profits of a profit, the largest losses of a loss. The side is that of those categories.
@@ -165,6 +175,19 @@ def summary(address: str, overall: dict[str, Any], by_category: Sequence[Categor
     if overall["coverage_pct"] < CAREFUL_BELOW_PCT:
         text = f"{text[:-1]}, which is little."
     return " ".join([text, *_where(pnl, by_category)])
+
+
+def economic(row: dict[str, Any], *, is_beside: bool) -> str:
+    """The sentence of the economic profit, or of why it is unknown.
+
+    `is_beside`: another figure stands before it, which is named.
+    """
+    begin = "That is held to resolution, before fees; the" if is_beside else "The"
+    pnl = row["economic_pnl_usd"]
+    if pnl is None:
+        return f"{begin} economic profit is unknown: {', '.join(row['inexact_reasons'])}."
+    word = "loss" if pnl < 0 else "profit"
+    return f"{begin} economic {word}, after fees, is ${abs(pnl):,.0f}."
 
 
 def _where(pnl: float, by_category: Sequence[Category]) -> Iterator[str]:
