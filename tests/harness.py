@@ -182,19 +182,22 @@ def sandbox(
     half: bool = False,
     now: int | None = None,
     replay: Path | None = None,
+    money_cases: bool = False,
 ) -> Iterator[Sandbox]:
     """A sandbox without limits on a free port, ended afterwards.
 
     `half`: every other of its wallets and conditions is there to be asked for, so that a row one
     walk lost is not made up by another, and one that two walks deliver must be stored once.
     `now`: where what happens on request must be news to the program, which has the real clock.
-    `replay`: a folder of recorded answers to serve instead.
+    `replay`: a folder of recorded answers to serve instead. `money_cases`: with the wallets made
+    for profit.
     """
     command = [*COMMAND, "sandbox", "--port", "0", "--limits", "off"]
     command += ["--trades", str(trades), "--wallets", str(wallets), "--markets", str(markets)]
     command += ["--seed", str(seed), "--latency-ms", str(latency_ms)]
     command += [] if now is None else ["--now", str(now)]
     command += [] if replay is None else ["--replay", str(replay)]
+    command += ["--money-cases"] if money_cases else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

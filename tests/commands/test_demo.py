@@ -12,7 +12,7 @@ def test_the_proof_as_json(desk: desks.Desk) -> None:
     desk.environment["TMPDIR"] = str(desk.folder / "tmp")
     desk.set(limit=1, skip=2, sleep_ms=60_000)  # bounds of the user's own runs
     report = desk.json("demo", "--trades", 3000, "--wallets", 50, "--markets", 50)
-    assert len(report["proof"]) == 22
+    assert len(report["proof"]) == 25
     assert [line["claim"] for line in report["proof"] if not line["holds"]] == []
     assert report["seconds"] < 90
     assert set(desks.tree(desk.folder)) == {"tmp"}

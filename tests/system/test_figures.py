@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests import harness, small_api
 from tests.small_api import activity, book_row, condition_of, market, position, resolution, trade
 
@@ -157,3 +159,92 @@ def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> No
         explained.expect(0)
         assert f"({condition_of('A')}): Sports" in explained.out
         assert "soccer" in explained.out.lower()
+
+
+def paid(  # noqa: PLR0917  (a trade has so many parts)
+    who: str, name: str, outcome: int, shares: float, price: float, second: int
+) -> small_api.Row:
+    """A purchase, or a sale of negative shares, by a maker, who pays no fee."""
+    row = trade(who, name, outcome, "BUY" if shares > 0 else "SELL", abs(shares), price, second)
+    return {**row, "usdc_size": round(abs(shares) * price, 6)}
+
+
+def test_two_profits_each_named_for_what_it_is(tmp_path: Path) -> None:
+    """What four wallets earned in an event of six markets of which two have resolved, both No: one
+    converts and sells, one splits and sells, one makes a round trip, one holds."""
+    names = [f"p{number}" for number in range(6)]
+    ended = {"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": '["0", "1"]'}
+    priced = {"outcomePrices": '["0.05", "0.95"]'}
+    early = BEGAN - 1000
+    with_fee = {**paid("holds", "p0", 1, 1000, 0.8, BEGAN), "usdc_size": 804.0}
+    sales = zip(names[1:], (0.40, 0.25, 0.15, 0.08, 0.05), strict=True)
+    api = small_api.SmallApi(
+        activity=[
+            paid("converts", "p0", 1, 1000, 0.9, BEGAN),
+            activity("CONVERSION", "converts", condition_of("p0"), 1000.0, 0.0, BEGAN + 10),
+            *(paid("converts", name, 0, -1000, price, BEGAN + 20) for name, price in sales),
+            activity("SPLIT", "splits", condition_of("p2"), 1000.0, 1000.0, BEGAN),
+            paid("splits", "p2", 0, -1000, 0.28, BEGAN + 10),
+            paid("splits", "p2", 1, -1000, 0.76, BEGAN + 20),
+            activity("REWARD", "splits", "", 25.0, 25.0, BEGAN + 30),
+            paid("trips", "p3", 0, 10_000, 0.10, BEGAN),
+            paid("trips", "p3", 0, -10_000, 0.45, BEGAN + 10),
+            with_fee,
+            paid("holds", "p5", 0, 1000, 0.5, BEGAN),
+        ],
+        markets=[
+            member(number, name, early, **(ended if name in {"p0", "p4"} else priced))
+            for number, name in enumerate(names, 200)
+        ],
+        positions=[
+            position("holds", "p0", 1, 1000.0, BEGAN, status="REDEEMABLE"),
+            position("holds", "p5", 0, 1000.0, BEGAN),
+        ],
+        resolutions=[resolution(name, [0, 1_000_000]) for name in ("p0", "p4")],
+        events=[
+            {
+                "id": "77",
+                "slug": "who",
+                "closed": False,
+                "startDate": small_api.text_of(MARKETS_BEGAN),
+                "tags": [{"id": "1", "label": "Soccer", "slug": "soccer"}],
+            }
+        ],
+    )
+    with small_api.serving(api), harness.ground(tmp_path, api.url, reports="true") as ground:
+        ground.run("run").expect(0)
+        columns = (
+            "economic_pnl_usd, held_to_resolution_pnl_usd, fees_usd, coverage_money_pct, "
+            "coverage_pct, is_exact"
+        )
+        rows = ground.sql(f"SELECT wallet_address, {columns} FROM wallet_pnl")
+        named = {
+            small_api.wallet_of(who)[2:]: who for who in ("converts", "splits", "trips", "holds")
+        }
+        found = {named[row.pop("wallet_address")]: row for row in rows}
+        shown = {who: [row[column] for column in columns.split(", ")] for who, row in found.items()}
+        assert shown == {
+            "converts": [30, 180, 0, 100, pytest.approx(100 / 3), True],
+            "splits": [65, None, 0, None, 0, True],
+            "trips": [3500, None, 0, 0, 0, True],
+            "holds": [-254, 200, 4, pytest.approx(100 * 800 / 1300), 50, True],
+        }
+        markets = ground.sql(
+            "SELECT condition_id, economic_pnl_usd, shares_held, value_usd FROM wallet_market_pnl "
+            f"WHERE wallet_address = '{small_api.wallet_of('holds')[2:]}'"
+        )
+        by_market = {row.pop("condition_id"): list(row.values()) for row in markets}
+        assert by_market == {
+            condition_of("p0")[2:]: [196, [0, 1000], 1000],
+            condition_of("p5")[2:]: [-450, [1000, 0], 50],
+        }
+        report = ground.run("report", "categories")
+        report.expect(0)
+        assert "held to resolution, before fees" in report.out
+        assert "economic profit, after fees: $3,341.00 of 4 of 4 wallets" in report.out
+        said = json.loads((ground.data / "wallet_category_breakdown.json").read_bytes())["wallets"]
+        (holds,) = (one for one in said if one["address"] == small_api.wallet_of("holds"))
+        assert holds["summary_text"].endswith(
+            "That is held to resolution, before fees; the economic loss, after fees, is $254."
+        )
+        assert holds["overall_stats"]["realized_pnl_usd"] == 200

@@ -28,6 +28,11 @@ from polybackfill.work import ledger as ledgers
 _START_S = 60.0
 _FASTER = 8  # at the published limits this universe takes four minutes
 _LATENCY_MS = 300
+_HALF_A_CENT = 0.005
+_PROFITS = """
+SELECT concat('0x', wallet_address) AS wallet, economic_pnl_usd, all_fees_usd AS fees_usd
+FROM wallet_pnl
+"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings
         "limit": None,
         "skip": 0,
         "sleep_ms": 0,
+        "reports": True,
         "limits": {name: budget.requests * _FASTER for name, budget in endpoints.PUBLISHED.items()},
     }
     chosen = settings.load(flags, arguments.config)
@@ -132,6 +138,7 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
         wallets = await store.rows(
             "SELECT concat('0x', wallet_address) AS wallet FROM wallet_backfill_plan"
         )
+        profits = await store.rows(_PROFITS)
     # A wallet that never traded is in no feed of trades: nobody can find it.
     listed = [row["condition_id"] for row in _ask(f"{url}/_sandbox/conditions?top=10000000")]
     asked = {"wallets": [row["wallet"] for row in wallets], "conditions": listed}
@@ -145,6 +152,7 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
         ]
     return [
         *lines,
+        *_profit_lines(profits, _ask_lines(f"{url}/_sandbox/profit")),
         _line("duplicates", len(duplicates), 0),
         _line("rows in quarantine", quarantined, 0),
         _line("requests over a limit", sum(b["violations"] for b in budgets.values()), 0),
@@ -155,6 +163,30 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
 def _line(claim: str, found: Any, truth: Any) -> Line:
     texts = [f"{value:,}" if isinstance(value, int) else str(value) for value in (found, truth)]
     return Line(claim, texts[0], texts[1], texts[0] == texts[1])
+
+
+def _profit_lines(found: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Iterator[Line]:
+    """Of all wallets that were found: each must agree to the cent, and so must the unknown ones."""
+    true = {row["wallet"]: row for row in truth}
+    pairs = [(row, true.get(row["wallet"], {})) for row in found]
+    yield _line(
+        "wallets whose history is closed",
+        sum(mine["economic_pnl_usd"] is not None for mine, _ in pairs),
+        sum(known.get("exact", False) for _, known in pairs),
+    )
+    for claim, name in (("economic profit", "economic_pnl_usd"), ("fees", "fees_usd")):
+        figures = [(mine[name], known.get(name)) for mine, known in pairs]
+        sums = [
+            f"{sum(figure or 0 for figure in side):,.2f}" for side in zip(*figures, strict=True)
+        ]
+        holds = all(_is_same(mine, known) for mine, known in figures)
+        yield Line(f"{claim} of all wallets, USD", sums[0], sums[1], holds)
+
+
+def _is_same(mine: float | None, known: float | None) -> bool:
+    if mine is None or known is None:
+        return mine is known
+    return abs(mine - known) < _HALF_A_CENT
 
 
 def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
@@ -178,7 +210,15 @@ def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
 
 
 def _ask(url: str, body: object = None) -> Any:
+    return json.loads(_fetch(url, body))
+
+
+def _ask_lines(url: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _fetch(url).splitlines()]
+
+
+def _fetch(url: str, body: object = None) -> bytes:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data)  # noqa: S310  (our own sandbox)
     with urllib.request.urlopen(request, timeout=_START_S) as answer:  # noqa: S310
-        return json.load(answer)
+        return bytes(answer.read())

@@ -37,9 +37,7 @@ def categories(arguments: argparse.Namespace) -> int:
     if arguments.json:
         context.print_json(report)
         return errors.EXIT_OK
-    tables.show(
-        "by category, all wallets: held to resolution, before fees", report["by_category"]
-    )
+    tables.show("by category, all wallets: held to resolution, before fees", report["by_category"])
     bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
     print(f"wallets by coverage: {bands}")
     if (known := report["fees_known_pct"]) is not None:

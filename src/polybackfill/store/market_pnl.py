@@ -1,12 +1,12 @@
-"""What every wallet did in every market, in SQL: `wallet_market_pnl`, of which all profits are sums.
+"""What every wallet did in every market, in SQL: `wallet_market_pnl`, whose sums all profits are.
 
 One stream of changes (fills, every other activity, positions as the API lists them) is grouped by
 wallet and market once. Cash is added up in billionths of a USD and shares in millionths, as
 integers; a profit is rounded once, to millionths: no order of rows changes a figure.
 
 Held to resolution counts fills of resolved markets alone: net shares times payout, minus what was
-paid net. Net shares below zero count as they are: a split made them, whose pair costs 1 USD and pays
-1 USD. The economic profit is all cash in and out, and what is held; see docs/analytics.md.
+paid net. Net shares below zero count as they are: a split made them, whose pair costs 1 USD and
+pays 1 USD. The economic profit is all cash in and out, and what is held; see docs/analytics.md.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ FROM api_positions_staging
 WHERE size > 0
 UNION ALL
 SELECT
-    wallet_address, if(activity_type = 'MIGRATION' AND NOT is_combo, condition_id, '') AS condition_id,
+    wallet_address,
+    if(activity_type = 'MIGRATION' AND NOT is_combo, condition_id, '') AS condition_id,
     toInt64(0) AS at, toInt32(-2) AS outcome,
     CAST(multiIf(is_combo, 'combos', activity_type = 'MIGRATION', 'migration', 'unknown activity'),
         '{kinds}') AS kind,
@@ -245,8 +246,8 @@ FROM
 )
 """
 
-# What a share of each outcome pays and costs, in 10^-12 USD; empty while a market is unresolved, and
-# where Gamma shows no price.
+# What a share of each outcome pays and costs, in 10^-12 USD; empty while a market is unresolved,
+# and where Gamma shows no price.
 _MARKETS = """
 SELECT
     condition_id, toString(d.category) AS category, d.start_date AS start_date,

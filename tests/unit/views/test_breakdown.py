@@ -18,6 +18,10 @@ def rows(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> list[dict[st
         "wallet_fees_usd": 0.0,
         "wallet_markets": 10 * len(pnls),
         "wallet_resolved_markets": 8 * len(pnls),
+        "wallet_fills": 20 * len(pnls),
+        "wallet_fills_with_fee": 15 * len(pnls),
+        "economic_pnl_usd": -254.4,
+        "inexact_reasons": [],
         "coverage_pct": 80.0,
         "band": "high",
         "rank": 7,
@@ -30,6 +34,8 @@ def rows(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> list[dict[st
             "realized_pnl_usd": pnl,
             "fees_usd": 0.25,
             "total_position_size_usd": 100.0,
+            "num_fills": 20,
+            "num_fills_with_fee": 15,
             "num_markets": 10,
             "num_resolved_markets": 8,
             "num_winning_markets": 6,
@@ -45,9 +51,16 @@ def rows(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> list[dict[st
     ]
 
 
-def sentence(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> str:
+def text_of(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> str:
     text: str = breakdown.wallet(rows(pnls, **wallet))["summary_text"]
     return text
+
+
+def sentence(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> str:
+    """What is said of the profit held to resolution: the text without its last sentence."""
+    text = text_of(pnls, **wallet)
+    assert "economic loss, after fees, is $254." in text
+    return text[: text.rindex(". T") + 1]
 
 
 def test_the_sentence_of_the_issue() -> None:
@@ -121,6 +134,26 @@ def test_coverage(wallet: dict[str, Any], said: str) -> None:
     assert sentence({"Sports": (30.0, 3, 1)}, **wallet) == f"Wallet 0xb744…c3f2 {said}"
 
 
+@pytest.mark.parametrize(
+    ("wallet", "said"),
+    [
+        (
+            {"economic_pnl_usd": 3_555.57},
+            "That is held to resolution, before fees; the economic profit, after fees, is $3,556.",
+        ),
+        ({"economic_pnl_usd": 65.0, "band": "none"}, "The economic profit, after fees, is $65."),
+        (
+            {"economic_pnl_usd": None, "inexact_reasons": ["transfer", "unknown fees"]},
+            "That is held to resolution, before fees; "
+            "the economic profit is unknown: transfer, unknown fees.",
+        ),
+    ],
+)
+def test_the_economic_profit_ends_the_text(wallet: dict[str, Any], said: str) -> None:
+    """It names what the figure before it is, and says why it is unknown."""
+    assert text_of({"Sports": (30.0, 3, 1)}, **wallet).endswith(f". {said}")
+
+
 def test_fields() -> None:
     """Seed 004, wallet category breakdown: the fields; win rate 0 to 1, with 0 markets null."""
     first, second = rows({"Sports": (30.0, 3, 1), "Crypto": (0.0, 0, 0)}, rank=0, band="none")
@@ -142,6 +175,7 @@ def test_fields() -> None:
         "avg_pnl_per_market": 3.75,
         "total_position_size_usd": 100.0,
         "fees_usd": 0.25,
+        "fees_known_pct": 75.0,
         "predominant_side": "YES",
         "yes_count": 3,
         "no_count": 1,
