@@ -1,8 +1,8 @@
 """Profit and loss of every wallet by market and by category, in SQL.
 
 `wallet_market_pnl` says what a wallet did in a market; `wallet_category_pnl` adds it up, and the
-view `wallet_pnl` that. docs/analytics.md has the contract in full. Sums are of decimals: categories add
-up to the whole exactly.
+view `wallet_pnl` that. docs/analytics.md has the contract in full. Sums are of decimals: categories
+add up to the whole exactly.
 """
 
 from __future__ import annotations
