@@ -290,4 +290,7 @@ def test_without_dimensions_everything_is_uncategorized(
     assert record["win_rate"] is record["avg_pnl_per_market"] is None
     assert record["coverage_pct"] == one["overall_stats"]["coverage_pct"] == 0
     short = f"{one['address'][:6]}…{one['address'][-4:]}"
-    assert one["summary_text"] == f"Wallet {short} has no resolved market and 0% coverage."
+    assert one["summary_text"] == (
+        f"Wallet {short} has no resolved market and 0% coverage. "
+        "The economic profit is unknown: unknown price, unread history."
+    )
