@@ -134,6 +134,19 @@ def test_both_sources_together(filled):
     assert len(ask(place, statement("vw_positions_reconciled"))) == 20  # no position is read here
 
 
+def test_what_a_wallet_earned(filled):
+    place, _ = filled
+    place.program("report", "categories")
+    (busiest,) = ask(
+        place,
+        "SELECT wallet_address AS wallet FROM wallet_market_pnl "
+        "GROUP BY wallet ORDER BY count() DESC LIMIT 1",
+    )
+    rows = ask(place, statement("wallet_market_pnl").replace(f"{1:040d}", busiest["wallet"]))
+    assert len(rows) > 3
+    assert all(bool(row["inexact_reasons"]) == (row["economic_pnl_usd"] is None) for row in rows)
+
+
 def test_a_wallet_set_back_by_hand_is_fetched_by_the_next_run(filled):
     place, planned = filled
     before = ask(place, "SELECT count() AS n FROM external_trades_raw")
@@ -166,4 +179,4 @@ def test_starting_over_gives_the_same_trades(filled):
 
 def test_no_statement_is_left_out():
     """Each is executed above; a new one needs its test."""
-    assert len(STATEMENTS) == 19
+    assert len(STATEMENTS) == 20
