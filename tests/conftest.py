@@ -100,8 +100,8 @@ def no_blocking_calls() -> Iterator[blockbuster.BlockBuster]:
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[harness.Sandbox]:
-    """About 5,000 trade rows of 45 wallets in 45 markets, all hard cases included."""
-    with harness.sandbox(trades=5_000, wallets=45, markets=45) as running:
+    """About 8,000 trade rows of 60 wallets in 60 markets, all hard cases included."""
+    with harness.sandbox(trades=8_000) as running:
         yield running
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.commands import desk as desks
 
 from polybackfill import errors
 
 
+@pytest.mark.long
 def test_the_proof_as_json(desk: desks.Desk) -> None:
     (desk.folder / "tmp").mkdir()
     desk.environment["TMPDIR"] = str(desk.folder / "tmp")

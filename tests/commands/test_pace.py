@@ -94,6 +94,7 @@ def test_starts_keep_their_distance(
     assert min(watch.gaps()) < LATE_S, "and only when asked to"
 
 
+@pytest.mark.long
 def test_presets_of_12_30_and_60_wallets_a_minute(
     new_desk: NewDesk, watches: list[Watch], small: list[str]
 ) -> None:

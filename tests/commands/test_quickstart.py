@@ -27,6 +27,7 @@ def _names(sandbox: harness.Sandbox) -> dict[str, str]:
     return {"EVENT": harness.ask(page)["events"][0]["slug"], "NAME": plain[0]}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_command_works_in_the_order_of_the_text(
     new_desk: NewDesk, sandbox: harness.Sandbox

@@ -107,7 +107,10 @@ def test_a_second_run_asks_for_nothing(filled: desks.Desk, replayed: harness.San
     assert filled.ids() == ids
 
 
-@pytest.mark.parametrize("order", [("conditions", "wallets"), ("wallets", "conditions")])
+@pytest.mark.parametrize(
+    "order",
+    [pytest.param(("conditions", "wallets"), marks=pytest.mark.long), ("wallets", "conditions")],
+)
 def test_either_order_in_runs_of_their_own_gives_the_same_ids(
     order: tuple[str, str], filled: desks.Desk, new_desk: NewDesk, replayed: harness.Sandbox
 ) -> None:

@@ -62,6 +62,7 @@ def test_limit_takes_the_first_by_rank(
     assert sandbox.asked() == {"activity": 5}
 
 
+@pytest.mark.long
 def test_the_environment_limits_and_a_flag_wins(desk: desks.Desk, busy: list[str]) -> None:
     """Seed 001, worker: BACKFILL_LIMIT works, a flag wins."""
     desk.plan_keys(*busy[:4])
@@ -82,6 +83,7 @@ def test_wallet_alone_restricts_nothing_else(
     assert set(sandbox.asked()) == {"activity"}
 
 
+@pytest.mark.long
 def test_condition_alone_restricts_nothing_else(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     largest = sandbox.conditions[0]
     desk.call("run", "--condition-id", largest)
@@ -110,6 +112,7 @@ def test_every_way_to_give_ids(desk: desks.Desk, sandbox: harness.Sandbox, busy:
     assert desk.plan_of() == {}, "what is typed does not enter the plan"
 
 
+@pytest.mark.long
 def test_typed_ids_leave_the_plan_alone(desk: desks.Desk, busy: list[str]) -> None:
     desk.plan_keys(*busy[:3])
     desk.call("run", "--wallet", busy[5])
@@ -155,6 +158,7 @@ def test_new_wallets_are_those_nobody_had_seen_before(
     assert desk.json("run", "--condition-id", second)["new_wallets"] == 0
 
 
+@pytest.mark.long
 def test_a_wallet_without_rows_is_done(desk: desks.Desk) -> None:
     desk.plan_keys("0x" + "cd" * 20)
     desk.call("run", "wallets")
@@ -188,7 +192,7 @@ def _bounds(whole: desks.Desk, column: str, key: str) -> tuple[int, int]:
     return seconds[len(seconds) // 5], seconds[-len(seconds) // 5]
 
 
-@pytest.mark.parametrize("kind", ["wallet", "condition"])
+@pytest.mark.parametrize("kind", ["wallet", pytest.param("condition", marks=pytest.mark.long)])
 def test_since_and_until_are_inclusive(
     kind: str, whole: desks.Desk, new_desk: NewDesk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
@@ -204,6 +208,7 @@ def test_since_and_until_are_inclusive(
         assert desk.ids() == whole.ids(f"{mine} BETWEEN {first} AND {last}")
 
 
+@pytest.mark.long
 def test_days_mean_their_first_and_last_second(
     whole: desks.Desk, desk: desks.Desk, busy: list[str]
 ) -> None:
@@ -231,7 +236,14 @@ def test_parts_of_time_add_up_to_the_whole(
     assert desk.ids() == everything
 
 
-@pytest.mark.parametrize("words", [("wallets",), ("conditions",), ("conditions", "wallets")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("wallets",),
+        pytest.param(("conditions",), marks=pytest.mark.long),
+        pytest.param(("conditions", "wallets"), marks=pytest.mark.long),
+    ],
+)
 def test_parts(
     words: tuple[str, ...], desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]
 ) -> None:
@@ -292,7 +304,10 @@ def test_a_wallet_that_cannot_be_had_is_tried_so_often_and_holds_up_nobody(
     assert "500" in plan[1]["error_message"]
 
 
-@pytest.mark.parametrize("workers", ["1", "5", "auto"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param("1", marks=pytest.mark.long), pytest.param("5", marks=pytest.mark.long), "auto"],
+)
 def test_workers(workers: str, desk: desks.Desk, sandbox: harness.Sandbox, busy: list[str]) -> None:
     del desk.environment["BACKFILL_WORKERS"]
     desk.set(request_deadline_s=30)

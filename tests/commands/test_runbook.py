@@ -141,6 +141,7 @@ def test_a_backup_holds_every_row(order_by: str, done: desks.Desk) -> None:
     assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.long
 def test_truncate_reset_and_rebuild(done: desks.Desk, shared_sandbox: harness.Sandbox) -> None:
     before, ids = done.state(), done.ids()
     done.call("sql", "TRUNCATE TABLE external_trades_raw")
@@ -193,6 +194,7 @@ def test_stuck_wallets_set_back_by_hand_are_taken_by_the_next_run(
     killed.prove(sandbox, conditions=[])
 
 
+@pytest.mark.long
 def test_stuck_wallets_need_no_hand(killed: desks.Desk, sandbox: harness.Sandbox) -> None:
     """Seed 001, recovery: scenario A needs no manual SQL. Seed 001, worker: stuck in_progress
     recovered.
@@ -202,6 +204,7 @@ def test_stuck_wallets_need_no_hand(killed: desks.Desk, sandbox: harness.Sandbox
     killed.prove(sandbox, conditions=[])
 
 
+@pytest.mark.long
 def test_statements_answer_while_a_run_is_going_on(
     new_desk: NewDesk, sandbox: harness.Sandbox
 ) -> None:

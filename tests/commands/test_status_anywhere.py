@@ -72,6 +72,7 @@ def test_the_state_from_anywhere(place: harness.Ground, sandbox: harness.Sandbox
         assert (found["running"], found["state"]) == (False, "finished")
 
 
+@pytest.mark.long
 def test_a_crashed_run_from_anywhere(place: harness.Ground, sandbox: harness.Sandbox) -> None:
     sandbox.faults({"kind": "429_json", "route": "data", "after": 10, "retry_after_s": 60})
     daemon = place.start("run", "wallets", *place.write_keys(sandbox)[:2])

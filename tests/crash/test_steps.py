@@ -24,6 +24,13 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
+def shared_sandbox() -> Iterator[harness.Sandbox]:
+    """Small: each step is killed twice, and then all of it is fetched."""
+    with harness.sandbox(trades=2_500, wallets=30, markets=30) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Server]:
     """A ClickHouse server that survives all these deaths; each test has a database of its own."""
     with harness.ground(tmp_path_factory.mktemp("server"), "http://127.0.0.1:9") as ground:

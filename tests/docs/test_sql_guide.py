@@ -163,6 +163,7 @@ def test_a_wallet_set_back_by_hand_is_fetched_by_the_next_run(filled):
     assert ask(place, "SELECT count() AS n FROM external_trades_raw") == before
 
 
+@pytest.mark.long
 def test_starting_over_gives_the_same_trades(filled):
     place, _ = filled
     ask(place, statement("CREATE TABLE external_trades_backup"))

@@ -310,5 +310,5 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+LedgerMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 test_ledger_against_a_model = LedgerMachine.TestCase

@@ -93,6 +93,7 @@ async def test_the_same_fill_by_another_route_adds_nothing(migrated: client.Stor
     assert rows == [{"price": 0.4}, {"price": 0.4}]
 
 
+@pytest.mark.long
 async def test_the_largest_batch_is_checked_as_one(migrated: client.Store) -> None:
     many = client.MAX_BATCH_ROWS
     body = lines([trade(number) for number in range(many // 2)])

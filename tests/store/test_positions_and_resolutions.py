@@ -24,7 +24,7 @@ RESOLUTIONS = "SELECT condition_id, payouts FROM api_resolutions WHERE status = 
 @pytest.fixture(scope="module")
 def universe() -> Iterator[harness.Sandbox]:
     """Large enough for positions below the default dust floor."""
-    with harness.sandbox(trades=40_000, wallets=300, markets=200) as running:
+    with harness.sandbox(trades=20_000, wallets=200, markets=150) as running:
         yield running
 
 

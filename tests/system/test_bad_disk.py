@@ -28,7 +28,7 @@ def _said(ended: harness.Finished) -> str:
     return " ".join(ended.err.split())
 
 
-@pytest.mark.parametrize("on_it", ["data", "checkpoints"])
+@pytest.mark.parametrize("on_it", ["data", pytest.param("checkpoints", marks=pytest.mark.long)])
 def test_a_disk_that_fails_amid_a_run(
     on_it: str, disk: power.Disk, ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

@@ -25,7 +25,7 @@ _OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 _CHANGED_API = {*faults.DRIFTED, "empty"}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS | _CHANGED_API)
 # One of each way in which a request fails; `make crash` takes the others, and the mixed test all.
-_FIRST = {"429_json", "hang", "wrong_rows"}
+_FIRST = {"hang"}
 _BY_KIND = [
     kind if kind in _FIRST else pytest.param(kind, marks=pytest.mark.long) for kind in PASSING
 ]
@@ -170,6 +170,7 @@ def test_all_faults_mixed_and_the_store_away_in_the_middle(
     assert own_store.events("worker.stalled") == []
 
 
+@pytest.mark.long
 def test_the_store_dies_and_cannot_come_back_at_once(
     own_store: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

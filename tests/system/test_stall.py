@@ -49,6 +49,7 @@ def test_requests_without_an_end_are_noticed_and_other_workers_finish_the_units(
     assert sorted(bodies) == [False, False, True]
 
 
+@pytest.mark.long
 def test_a_worker_in_a_long_retry_after_is_left_alone(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

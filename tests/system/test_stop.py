@@ -164,6 +164,7 @@ def test_during_a_start_that_waits_for_the_store(
     ground.prove(slow_sandbox)
 
 
+@pytest.mark.long
 def test_twice_leaves_at_once_and_loses_nothing(
     ground: harness.Ground, slow_sandbox: harness.Sandbox, pages_of_one_run: int
 ) -> None:

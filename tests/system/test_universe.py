@@ -20,7 +20,7 @@ KINDS = (*KINDS, "resolutions")
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[harness.Sandbox]:
     """A small universe with everything in it."""
-    with harness.sandbox(trades=6_000, wallets=60, markets=60) as running:
+    with harness.sandbox(trades=10_000, wallets=60, markets=60) as running:
         yield running
 
 

@@ -119,6 +119,7 @@ def change_universe(sandbox: harness.Sandbox) -> dict[str, bool]:
     return {condition.removeprefix("0x"): known for condition, (_, _, known) in closings}
 
 
+@pytest.mark.long
 def test_cursors_that_trip_the_edge_are_walked_around(tmp_path: Path) -> None:
     """A list that is too full for one cursor is cut by dates until no cursor is needed."""
     settings = {"host_pause_s": 0.3, "backoff_cap_s": 1}

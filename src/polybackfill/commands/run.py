@@ -196,7 +196,7 @@ class Run:
             await self._plan_sync.reopen(self._asked.kinds, self._asked.window)
         if self._memory is not None:
             await self._memory.refresh()
-        await self._fold_costs(self._alive)  # what a run that was stopped has left
+        await self._fold_left()
         await self._discoveries.begin()
         if not self._asked.dry_run:
             self._quarantined = await ending.quarantined(self._ground.store)
@@ -252,9 +252,6 @@ class Run:
             ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
         return code
 
-    async def _alive(self) -> None:
-        self._notifier.alive()
-
     async def _last_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """What is made of the rows when the last unit has ended, for the last picture."""
 
@@ -271,12 +268,25 @@ class Run:
         return {**told, "left_behind": await self._leave_behind(alive)}
 
     async def _fold_costs(self, alive: Callable[[], Awaitable[None]]) -> None:
-        """Give fills that came from a market's feed the USD and fee that their wallets told."""
+        if self._ground.store is not None and not self._asked.dry_run:
+            folding = self._folding(self._ground.store)
+            await last_steps.step("fees of fills", folding, stop=self._stop, alive=alive)
+
+    async def _fold_left(self) -> None:
+        """What a run that was stopped has left to fold: else one that is stopped every night by
+        --until would never come to it.
+        """
         if self._ground.store is None or self._asked.dry_run:
             return
+        try:
+            await self._folding(self._ground.store)
+        except errors.Retry as error:
+            log.warning("run.fees_left", error=str(error))
+
+    async def _folding(self, store: stores.Store) -> int:
+        """Give fills that came from a market's feed the USD and fee that their wallets told."""
         where = definitions.on_cluster(self._chosen.clickhouse.cluster)
-        folding = fill_costs.fold(self._ground.store, on_cluster=where)
-        await last_steps.step("fees of fills", folding, stop=self._stop, alive=alive)
+        return await fill_costs.fold(store, on_cluster=where)
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._market_ids is None or not self._asked.everything:

@@ -16,6 +16,8 @@ def rows(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> list[dict[st
     whole = {
         "wallet_pnl_usd": round(sum(pnl for pnl, _, _ in pnls.values()), 6),
         "wallet_fees_usd": 0.0,
+        "wallet_fills": 40 * len(pnls),
+        "wallet_fills_with_fee": 30 * len(pnls),
         "wallet_markets": 10 * len(pnls),
         "wallet_resolved_markets": 8 * len(pnls),
         "wallet_fills": 20 * len(pnls),
@@ -33,6 +35,8 @@ def rows(pnls: dict[str, tuple[float, int, int]], **wallet: Any) -> list[dict[st
             "category": category,
             "realized_pnl_usd": pnl,
             "fees_usd": 0.25,
+            "num_fills": 40,
+            "num_fills_with_fee": 30,
             "total_position_size_usd": 100.0,
             "num_fills": 20,
             "num_fills_with_fee": 15,
