@@ -89,8 +89,8 @@ def assert_each_loss_is_missed(ground: harness.Ground) -> None:
         lost = (
             "external_trade_id = (SELECT external_trade_id FROM kept WHERE condition_id IN ("
             "SELECT condition_id FROM kept ORDER BY ingested_at DESC LIMIT 1) "
-            # A fill that its market showed late, inside the time its wallet was read for, stands for
-            # one that is gone: counts alone cannot tell them apart.
+            # A fill that its market showed late, inside the time its wallet was read for, stands
+            # for one that is gone: counts alone cannot tell them apart.
             "AND wallet_address NOT IN (SELECT wallet_address FROM kept WHERE isNull(usdc_size)) "
             f"ORDER BY {order}, external_trade_id LIMIT 1)"
         )

@@ -47,6 +47,7 @@ from polybackfill.daemon import (
 )
 from polybackfill.daemon import lag as lags
 from polybackfill.daemon import market_ids as memories
+from polybackfill.store import client as stores
 from polybackfill.store import definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
 from polybackfill.work import queue as queues
