@@ -47,7 +47,10 @@ def ground(stored: Path, sandbox: harness.Sandbox, tmp_path: Path) -> Iterator[h
 
 
 def _until_stopped(ground: harness.Ground) -> None:
+    """The child says that it ends before its engine has closed its files."""
     harness.until(lambda: ground.store_pid() is None, "the end of the store")
+    status = ground.store / "engine" / "status"
+    harness.until(lambda: not status.exists(), "the end of the engine")
 
 
 def _sql(ground: harness.Ground, statement: str) -> None:
