@@ -129,6 +129,7 @@ def killed(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
     harness.until(lambda: sandbox.fired()["429_json"], "its second page")
     harness.until(lambda: made.acknowledged_pages() == 1, "its first page in the ledger")
     harness.until(lambda: made.statuses().get("in_progress"), "a wallet in progress")
+    harness.until(lambda: made.json("status").get("parts"), "a first picture", every_s=0.2)
     daemon.kill()
     sandbox.reset()
     return made

@@ -26,7 +26,7 @@ CALLS = {
 @pytest.fixture(scope="module")
 def shared_sandbox() -> Iterator[harness.Sandbox]:
     """Small: each step is killed twice, and then all of it is fetched."""
-    with harness.sandbox(trades=2_500, wallets=30, markets=30) as running:
+    with harness.sandbox(trades=3_000, wallets=40, markets=40) as running:
         yield running
 
 
