@@ -36,10 +36,10 @@ from polybackfill.commands import ground as grounds
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import (
-    feed,
     kinds,
     last_steps,
     notify,
+    plan_sync,
     signals,
     supervisor,
     worker,
@@ -166,13 +166,13 @@ class Run:
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
         self._quarantined: int | None = None
-        self._plan_sync: feed.PlanSync | None = None
+        self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._memory: memories.Memory | None = None
         if ground.store is not None and not asked.dry_run:
             self._market_ids = market_ids.MarketIds(ground.store)
             self._memory = memories.Memory(self._market_ids, clock=clock)
-            self._plan_sync = feed.PlanSync(
+            self._plan_sync = plan_sync.PlanSync(
                 plan=plan_table.PlanTable(ground.store),
                 ledger=ground.ledger,
                 leased={

@@ -12,7 +12,7 @@ import structlog
 
 from polybackfill import clock as clocks
 from polybackfill import errors
-from polybackfill.daemon import feed
+from polybackfill.daemon import feed, plan_sync
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.work import ledger, transitions, units
 
@@ -75,10 +75,10 @@ def done(book: ledger.Ledger, number: int, window: units.Window = units.FULL_HIS
     book.finish(unit.id, book.begin(unit), PAGE)
 
 
-async def synced(book: ledger.Ledger, table: plan_table.PlanTable) -> feed.PlanSync:
+async def synced(book: ledger.Ledger, table: plan_table.PlanTable) -> plan_sync.PlanSync:
     """The plan hears of everything the ledger knows."""
     await book.sync()
-    sync = feed.PlanSync(
+    sync = plan_sync.PlanSync(
         plan=table, ledger=book, leased={"wallets": list}, clock=clocks.SystemClock()
     )
     await sync.begin()
@@ -147,7 +147,7 @@ async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
     store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
 ) -> None:
     held = [units.Unit("wallets", (key(number),)) for number in (1, 2)]
-    sync = feed.PlanSync(
+    sync = plan_sync.PlanSync(
         plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     await sync.run()
@@ -254,7 +254,7 @@ async def test_two_syncs_at_once_write_one_after_the_other(
     book: ledger.Ledger, ten: plan_table.PlanTable
 ) -> None:
     held: list[units.Unit] = [units.Unit("wallets", (key(1),))]
-    sync = feed.PlanSync(
+    sync = plan_sync.PlanSync(
         plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     first = asyncio.create_task(sync.run())
@@ -282,7 +282,7 @@ async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_wait
     store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
 ) -> None:
     unit, held = units.Unit("wallets", (key(1),)), []
-    sync = feed.PlanSync(
+    sync = plan_sync.PlanSync(
         plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     shown = []
