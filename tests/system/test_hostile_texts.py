@@ -41,8 +41,8 @@ COMMANDS = (
     "support-bundle --offline --yes",
 )
 PRINTED = {
-    "sql": "SELECT question, slug FROM api_markets_staging",
-    "events": "SELECT title, slug FROM api_events_staging",
+    "sql": "SELECT question, market_slug FROM api_markets_staging",
+    "events": "SELECT title, event_slug FROM api_events_staging",
     "fills": "SELECT market_question, outcome FROM external_trades_raw",
     "errors": "SELECT error_message FROM wallet_backfill_plan",
 }
@@ -96,7 +96,10 @@ def test_what_commands_print(command: str, place: harness.Ground) -> None:
 @pytest.mark.parametrize("statement", PRINTED.values(), ids=PRINTED)
 def test_tables(statement: str, place: harness.Ground) -> None:
     for layout in ("PrettyCompact", "Vertical"):
-        harmless(place.run("sql", statement, "--format", layout).out, statement)
+        ended = place.run("sql", statement, "--format", layout)
+        ended.expect(0)
+        assert ended.out.strip(), "a table without rows shows nothing"
+        harmless(ended.out, statement)
 
 
 def test_what_a_run_writes(place: harness.Ground) -> None:

@@ -281,7 +281,7 @@ class Run:
             return
         try:
             await self._folding(self._ground.store)
-        except errors.Retry as error:
+        except errors.BackfillError as error:  # as at the end: it must not cost the night
             log.warning("run.fees_left", error=str(error))
 
     async def _folding(self, store: stores.Store) -> int:
