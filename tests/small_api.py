@@ -6,12 +6,10 @@ history is known to the cent, rows in forms nobody documented, servers that tell
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
-from tests import harness
+from tests import loopback
 
 from polybackfill.polymarket import tokens
 
@@ -298,27 +296,9 @@ def text_of(second: int) -> str:
 @contextlib.contextmanager
 def serving(api: SmallApi) -> Iterator[SmallApi]:
     """Serve it on a free port of this machine."""
-    loop, ready, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", api.answer)
-        app.on_response_prepare.append(api.tell_time)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        ready.set()
-        await ended.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    try:
-        assert ready.wait(harness.START_S), "the small API did not start"
+    app = web.Application()
+    app.router.add_get("/{path:.*}", api.answer)
+    app.on_response_prepare.append(api.tell_time)
+    with loopback.serving(app) as port:
+        api.url = f"http://127.0.0.1:{port}"
         yield api
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
-        loop.close()

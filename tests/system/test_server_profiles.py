@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
-import threading
 from collections.abc import Iterator, Mapping
 
 import aiohttp
 import pytest
 from aiohttp import web
-from tests import harness, real_server
+from tests import harness, loopback, real_server
 
 from polybackfill import errors
 
@@ -21,8 +19,6 @@ def behind(server: real_server.Server, profile: Mapping[str, str]) -> Iterator[i
     """A port at which the server answers as for a user with that profile: what a request says of a
     setting itself counts more.
     """
-    loop, ready, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    port = 0
 
     async def pass_on(request: web.Request) -> web.Response:
         params = {**profile, **request.query}
@@ -37,27 +33,10 @@ def behind(server: real_server.Server, profile: Mapping[str, str]) -> Iterator[i
             headers = {name: answer.headers[name] for name in kept if name in answer.headers}
             return web.Response(status=answer.status, body=body, headers=headers)
 
-    async def serve() -> None:
-        nonlocal port
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_route("*", "/{path:.*}", pass_on)
-        runner = web.AppRunner(app, access_log=None, max_line_size=1 << 20, max_field_size=1 << 20)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
-        ready.set()
-        await ended.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    try:
-        assert ready.wait(harness.START_S), "the proxy did not start"
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{path:.*}", pass_on)
+    with loopback.serving(app, max_line_size=1 << 20, max_field_size=1 << 20) as port:
         yield port
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture(scope="module")
