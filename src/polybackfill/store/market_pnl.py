@@ -224,19 +224,7 @@ FROM
 (
     SELECT redeemed.wallet_address AS wallet_address, redeemed.condition_id AS condition_id,
         redemptions, payouts, empty(token_ids) ? ['0', '1'] : token_ids AS tokens
-    FROM
-    (
-        SELECT wallet_address, condition_id, groupArray((at, tokens)) AS redemptions
-        FROM
-        (
-            SELECT wallet_address, condition_id, groupUniqArray(token_id) AS tokens,
-                toInt64(toUnixTimestamp(activity_timestamp)) AS at
-            FROM wallet_activity_raw
-            WHERE activity_type = 'REDEEM' AND NOT is_combo
-            GROUP BY wallet_address, condition_id, tx_hash, activity_timestamp
-        )
-        GROUP BY wallet_address, condition_id
-    ) AS redeemed
+    FROM redemptions_told AS redeemed
     LEFT JOIN
     (
         SELECT condition_id, token_ids, payouts FROM market_verdicts

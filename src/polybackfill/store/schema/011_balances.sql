@@ -242,6 +242,24 @@ ARRAY JOIN if(empty(burnt),
         [(members[burnt[1]].1, '', 0., (length(burnt) - 1) * micro / 1e6)])) AS change
 SETTINGS join_use_nulls = 0;
 
+-- When a wallet redeemed in a market, and which of its tokens each redemption names.
+CREATE OR REPLACE VIEW redemptions_told {on_cluster}
+(
+    wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x',
+    redemptions    Array(Tuple(Int64, Array(String))) COMMENT 'second of each redemption, UTC, and its tokens, decimal text, empty when unknown'
+) AS
+SELECT wallet_address, condition_id, groupArray((at, tokens)) AS redemptions
+FROM
+(
+    SELECT wallet_address, condition_id, groupUniqArray(token_id) AS tokens,
+        toInt64(toUnixTimestamp(activity_timestamp)) AS at
+    FROM wallet_activity_raw
+    WHERE activity_type = 'REDEEM' AND NOT is_combo
+    GROUP BY wallet_address, condition_id, tx_hash, activity_timestamp
+)
+GROUP BY wallet_address, condition_id;
+
 -- Shares a wallet should hold by its trades, splits, merges, conversions and redemptions, beside what
 -- the API says it holds. A redemption takes what it says of the winner, or of the tokens it names;
 -- what lost or is not named is burnt with it, and so is everything while no winner is known.
@@ -316,19 +334,7 @@ FROM
                     size, 'position' AS origin
                 FROM api_positions_staging
             ) AS changes
-            LEFT JOIN
-            (
-                SELECT wallet_address, condition_id, groupArray((at, tokens)) AS redemptions
-                FROM
-                (
-                    SELECT wallet_address, condition_id, groupUniqArray(token_id) AS tokens,
-                        toInt64(toUnixTimestamp(activity_timestamp)) AS at
-                    FROM wallet_activity_raw
-                    WHERE activity_type = 'REDEEM' AND NOT is_combo
-                    GROUP BY wallet_address, condition_id, tx_hash, activity_timestamp
-                )
-                GROUP BY wallet_address, condition_id
-            ) AS redeemed USING (wallet_address, condition_id)
+            LEFT JOIN redemptions_told AS redeemed USING (wallet_address, condition_id)
             GROUP BY wallet_address, condition_id, token_id
         )
     ) AS held
