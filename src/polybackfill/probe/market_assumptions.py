@@ -235,66 +235,70 @@ def _of(route: endpoints.Route, look: _Look) -> Callable[[Evidence], Awaitable[s
     return check
 
 
+# What both lists must do alike: name, request, what is expected, what needs it, whether rows may be
+# lost without it, and who looks.
+_SHARED: tuple[tuple[str, str, str, str, bool, _Look], ...] = (
+    (
+        "envelope",
+        "?closed=false, and true",
+        "a list, and a cursor on a page that is full",
+        "the proven end of a span of the list",
+        True,
+        _envelope,
+    ),
+    (
+        "fields",
+        "?closed=true",
+        "every row has an id, a slug or a condition",
+        "every stored row of the list",
+        True,
+        _fields,
+    ),
+    (
+        "closed",
+        "?closed=false, and true",
+        "open and closed ones are two lists",
+        "reading both lists; a row that moves is seen in one of them",
+        True,
+        _closed,
+    ),
+    (
+        "order",
+        "?order=id&ascending=true",
+        "by id, ascending",
+        "the one order that never changes while the list is read",
+        True,
+        _order,
+    ),
+    (
+        "cursor",
+        "?limit=…&after_cursor=…",
+        "the next page goes on where the first ended: no gap, no overlap",
+        "every page but the first",
+        True,
+        _cursor,
+    ),
+    (
+        "page_size",
+        "?limit=100, and a smaller one",
+        "pages are as long as asked for",
+        "requests: a page of 100 rows is the largest there is",
+        False,
+        _page_size,
+    ),
+    (
+        "dates",
+        "?start_date_min=…&start_date_max=…",
+        "what starts within these dates, and nothing else",
+        "reading the list in spans side by side",
+        True,
+        _dates,
+    ),
+)
+
+
 def _lists() -> Sequence[Assumption]:
-    """What both lists must do alike."""
-    shared: tuple[tuple[str, str, str, str, bool, _Look], ...] = (
-        (
-            "envelope",
-            "?closed=false, and true",
-            "a list, and a cursor on a page that is full",
-            "the proven end of a span of the list",
-            True,
-            _envelope,
-        ),
-        (
-            "fields",
-            "?closed=true",
-            "every row has an id, a slug or a condition",
-            "every stored row of the list",
-            True,
-            _fields,
-        ),
-        (
-            "closed",
-            "?closed=false, and true",
-            "open and closed ones are two lists",
-            "reading both lists; a row that moves is seen in one of them",
-            True,
-            _closed,
-        ),
-        (
-            "order",
-            "?order=id&ascending=true",
-            "by id, ascending",
-            "the one order that never changes while the list is read",
-            True,
-            _order,
-        ),
-        (
-            "cursor",
-            "?limit=…&after_cursor=…",
-            "the next page goes on where the first ended: no gap, no overlap",
-            "every page but the first",
-            True,
-            _cursor,
-        ),
-        (
-            "page_size",
-            "?limit=100, and a smaller one",
-            "pages are as long as asked for",
-            "requests: a page of 100 rows is the largest there is",
-            False,
-            _page_size,
-        ),
-        (
-            "dates",
-            "?start_date_min=…&start_date_max=…",
-            "what starts within these dates, and nothing else",
-            "reading the list in spans side by side",
-            True,
-            _dates,
-        ),
-    )
+    """What is shared, of either list."""
     return [
         Assumption(
             f"{kind}.{name}",
@@ -306,7 +310,7 @@ def _lists() -> Sequence[Assumption]:
             _of(route, look),
         )
         for kind, route in (("markets", endpoints.MARKETS), ("events", endpoints.EVENTS))
-        for name, request, expected, needed_for, loses_rows, look in shared
+        for name, request, expected, needed_for, loses_rows, look in _SHARED
     ]
 
 
