@@ -219,11 +219,11 @@ def _take(
 
 def _take_undated(listed: Listed, event: fields.Json, source: answers.Source) -> None:
     """Markets without a start date, which their event knows."""
-    stub = {"id": event.get("id"), "slug": event.get("slug")}
+    shown_event = {"id": event.get("id"), "slug": event.get("slug")}
     for member in fields.objects(event.get("markets")):
         if _start(member) is not None:
             continue
-        known = {"tags": event.get("tags"), **member, "events": [stub]}
+        known = {"tags": event.get("tags"), **member, "events": [shown_event]}
         try:
             listed.markets.append(gamma_market(known, source))
         except errors.Reject as problem:

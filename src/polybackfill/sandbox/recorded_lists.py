@@ -30,8 +30,8 @@ def read(folder: Path) -> catalog.Catalog:
     for event in _event_objects(folder):
         events[str(event["id"])] = event
         for body in cast(list[Json], event.get("markets") or []):
-            stub = {name: event.get(name) for name in ("id", "slug", "title")}
-            markets.setdefault(str(body["id"]), {**body, "events": [stub]})
+            shown_event = {name: event.get(name) for name in ("id", "slug", "title")}
+            markets.setdefault(str(body["id"]), {**body, "events": [shown_event]})
     labels = _add_trimmed(folder, markets)
     _add_seeds(folder, markets)
     book = recorded_ends.order_book(folder)
@@ -125,24 +125,24 @@ def _add_seeds(folder: Path, markets: dict[str, Json]) -> None:
     """Add what the seed alone knows, as closed markets: none of them was open when the whole open
     universe was recorded. Tokens and times are not in the seed and are left out."""
     conditions = {_text(body, "conditionId") for body in markets.values()}
-    stubs = {
-        _text(stub, "slug"): stub
+    shown_events = {
+        _text(shown_event, "slug"): shown_event
         for body in markets.values()
-        for stub in cast(list[Json], body.get("events") or [])
+        for shown_event in cast(list[Json], body.get("events") or [])
     }
     for seed in _seeds(folder):
         condition, number = _text(seed, "condition_id"), _text(seed, "market_id")
         if condition in conditions or number in markets:
             continue
         slug = _text(seed, "event_id")
-        if slug and slug not in stubs:
-            event_id = FIRST_STAND_IN_EVENT + len(stubs)
+        if slug and slug not in shown_events:
+            event_id = FIRST_STAND_IN_EVENT + len(shown_events)
             title = slug.replace("-", " ").capitalize()
-            stubs[slug] = {"id": str(event_id), "slug": slug, "ticker": slug, "title": title}
-        markets[number] = _from_seed(seed, stubs.get(slug))
+            shown_events[slug] = {"id": str(event_id), "slug": slug, "ticker": slug, "title": title}
+        markets[number] = _from_seed(seed, shown_events.get(slug))
 
 
-def _from_seed(seed: Json, stub: Json | None) -> Json:
+def _from_seed(seed: Json, shown_event: Json | None) -> Json:
     number, question = _text(seed, "market_id"), _text(seed, "question")
     body: Json = {
         "id": number,
@@ -158,8 +158,8 @@ def _from_seed(seed: Json, stub: Json | None) -> Json:
         won = _text(seed, "resolved_outcome") == "YES"
         body.update(outcomePrices='["1", "0"]' if won else '["0", "1"]')
         body.update(closedTime=seed.get("resolved_at"), umaResolutionStatus="resolved")
-    if stub is not None:
-        body["events"] = [stub]
+    if shown_event is not None:
+        body["events"] = [shown_event]
     return body
 
 
@@ -207,7 +207,7 @@ def _strings(body: Json, name: str) -> tuple[str, ...]:
 
 def _market(body: Json, labels: dict[str, list[str]], tag_ids: dict[str, int]) -> catalog.Market:
     condition = _text(body, "conditionId").lower()
-    stubs = cast(list[Json] | None, body.get("events"))
+    shown_events = cast(list[Json] | None, body.get("events"))
     closed = bool(body.get("closed"))
     return catalog.Market(
         id=int(str(body["id"])),
@@ -227,7 +227,9 @@ def _market(body: Json, labels: dict[str, list[str]], tag_ids: dict[str, int]) -
         payouts=_payouts(body) if closed else (),
         body={name: value for name, value in body.items() if name not in {"events", "tags"}},
         tags=tuple(sorted(tag_ids[slug] for slug in labels.get(condition or str(body["id"]), ()))),
-        event_ids=None if stubs is None else tuple(int(str(stub["id"])) for stub in stubs),
+        event_ids=None
+        if shown_events is None
+        else tuple(int(str(shown_event["id"])) for shown_event in shown_events),
         icon=_text(body, "icon"),
         uma_status=_text(body, "umaResolutionStatus"),
         volume=_number(body, "volumeNum"),
@@ -262,10 +264,10 @@ def _events(
     members: dict[int, list[catalog.Market]] = {}
     bodies: dict[int, Json] = {int(number): body for number, body in full.items()}
     for market in built:
-        for stub in cast(list[Json], markets[str(market.id)].get("events") or []):
-            number = int(str(stub["id"]))
+        for shown_event in cast(list[Json], markets[str(market.id)].get("events") or []):
+            number = int(str(shown_event["id"]))
             members.setdefault(number, []).append(market)
-            bodies.setdefault(number, stub)
+            bodies.setdefault(number, shown_event)
     return [_event(number, bodies[number], members[number]) for number in sorted(members)]
 
 
