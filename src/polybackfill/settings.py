@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import orjson
 import pydantic
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -377,9 +378,19 @@ def _unknown_names() -> Iterator[str]:
 def _known(model: type[BaseSettings], source: PydanticBaseSettingsSource) -> dict[str, Any]:
     try:
         values = source()
-    except SettingsError as error:  # a value that is not the JSON it should be
-        raise errors.Stop(f"{model.model_config.get('env_prefix')}*: {error}") from error
+    except SettingsError as error:
+        raise errors.Stop(_not_json(model, error)) from error
     return {name: value for name, value in values.items() if name in model.model_fields}
+
+
+def _not_json(model: type[BaseSettings], error: SettingsError) -> str:
+    """A list or a mapping in the environment is JSON; the error names its field in words alone."""
+    prefix = str(model.model_config.get("env_prefix"))
+    name = next((name for name in model.model_fields if f'"{name}"' in str(error)), None)
+    if name is None:
+        return f"{prefix}*: {error}"
+    as_is = orjson.dumps(model.model_fields[name].get_default(call_default_factory=True)).decode()
+    return f"{prefix}{name.upper()} is not the JSON it has to be; its default is {as_is}"
 
 
 def _explain(error: pydantic.ValidationError, prefix: str, origins: dict[str, str]) -> str:

@@ -171,8 +171,13 @@ def test_every_bad_value_is_named_at_once(monkeypatch):
 
 
 def test_json_that_is_none_is_refused_by_name(monkeypatch):
-    monkeypatch.setenv("BACKFILL_LIMITS", "{broken")
-    assert "limits" in refusal()
+    monkeypatch.setenv("BACKFILL_LIMITS", "not json")
+    with pytest.raises(errors.Stop, match="BACKFILL_LIMITS is not the JSON"):
+        settings.load({})
+    monkeypatch.delenv("BACKFILL_LIMITS")
+    monkeypatch.setenv("BACKFILL_INFLATED_SOURCES", "goldsky,other")
+    with pytest.raises(errors.Stop, match=r'its default is \["goldsky"\]'):
+        settings.load({})
 
 
 def test_the_password_is_shown_nowhere(monkeypatch):
