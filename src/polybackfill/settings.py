@@ -164,6 +164,11 @@ class Backfill(BaseSettings):
         True,
         description="A whole run ends with dimensions, P&L, watchlist and coverage report.",
     )
+    official_wallets: int = pydantic.Field(
+        1000,
+        ge=0,
+        description="Of so many wallets, the first of the plan, Polymarket's own figure is read.",
+    )
     probe: Literal["daily", "always", "never"] = pydantic.Field(
         "daily",
         description="Look at the API before a run: once a day where it is not on this machine, "

@@ -118,6 +118,7 @@ def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
         "wallets",
         "positions",
         "resolutions",
+        "user-stats",
     ]
     plan = filled.plan_of()
     assert parts["wallets"]["keys"] == len(plan)
@@ -168,10 +169,10 @@ def test_every_unit_leaves_a_receipt(whole: desks.Desk) -> None:
         assert part["ends_seen"] == part["units"]
     (wallet,) = whole.json("check", "receipts", "wallets", "--limit", 1)["receipts"][0]["keys"]
     told = whole.json("check", "receipts", "--wallet", wallet)
-    assert {one["kind"] for one in told["receipts"]} == {"wallets", "positions"}
+    assert {one["kind"] for one in told["receipts"]} == {"wallets", "positions", "user-stats"}
     assert all(one["keys"] == [wallet] for one in told["receipts"])
     shown = whole.call("check", "receipts", "--wallet", wallet.upper().removeprefix("0X")).out
-    assert shown.count(wallet) == 2
+    assert shown.count(wallet) == 3
     assert "4 s" in shown
     refused = whole.call("check", "receipts", "trades", code=78)
     assert "no kind trades: the kinds are clob, markets" in refused.err
@@ -182,7 +183,16 @@ def test_after_a_run_of_everything_every_part_is_proven(whole: desks.Desk) -> No
     desk = whole
     found = desk.json("report", "coverage")
     assert {part["name"]: part["share"] for part in found["parts"]} == dict.fromkeys(
-        ("markets", "events", "conditions", "wallets", "positions", "resolutions"), 1
+        (
+            "markets",
+            "events",
+            "conditions",
+            "wallets",
+            "positions",
+            "resolutions",
+            "user-stats",
+        ),
+        1,
     ), found["parts"]
     assert "Every part is proven complete." in report(desk)
     progress = desk.json("check", "progress")

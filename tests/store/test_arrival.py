@@ -42,6 +42,7 @@ def test_every_view_that_carries_rows_on_is_known_by_its_source() -> None:
         "api_market_rows": ["landed_markets_mv"],
         "api_event_rows": ["landed_events_mv"],
         "api_resolution_rows": ["landed_resolutions_mv"],
+        "api_user_stat_rows": ["landed_user_stats_mv"],
     }  # fmt: skip
     assert definitions.views("main")["quarantine_landing"][0].target == "quarantine"
 

@@ -14,7 +14,7 @@ from tests import harness
 from polybackfill.work import ledger, units
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
-KINDS = (*KINDS, "resolutions")
+KINDS = (*KINDS, "resolutions", "user-stats")
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ def add_run(commands: menu.Menu) -> None:
         "parts",
         nargs="*",
         metavar="PART",
-        help="markets, events, conditions, wallets, positions, resolutions (default: those of the "
-        "planned list; all of them where there is none)",
+        help="markets, events, conditions, wallets, positions, resolutions, user-stats (default: "
+        "those of the planned list; all of them where there is none)",
     )
     content = run.add_argument_group("what")
     content.add_argument(

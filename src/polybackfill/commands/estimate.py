@@ -55,6 +55,7 @@ async def of(
         skip=backfill.skip,
         listed_only=asked.listed_only,
         windowed=asked.window != units.FULL_HISTORY,
+        official=backfill.official_wallets,
     )
     ahead = await outlook.of(store, everything=asked.everything, bounds=bounds)
     found = estimates.lines(asked.kinds, ahead, budgets, backfill.share)

@@ -27,6 +27,8 @@ _FIRST = {
     units.LOOKUPS: (units.CLOB, units.MARKETS, units.EVENTS),
     units.CONDITIONS: (units.CLOB, units.MARKETS, units.EVENTS),
     units.RESOLUTIONS: (units.CLOB, units.MARKETS, units.EVENTS),
+    # When a wallet and what it holds were read, so that both figures speak of the same time.
+    units.USER_STATS: (units.CONDITIONS, units.WALLETS, units.POSITIONS),
 }
 _LAST = {
     units.LOOKUPS: (units.CONDITIONS, units.WALLETS, units.RESOLUTIONS),
@@ -37,12 +39,14 @@ _LAST = {
 }
 # What is read anew in every reading, whose name is part of each key.
 _LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
-_READINGS = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS)
+_READINGS = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS, units.USER_STATS)
+_OF_PLANNED_WALLETS = (units.POSITIONS, units.USER_STATS)
 _AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
 _COUNTS: dict[str, Callable[[stores.Store], Awaitable[int]]] = {
     units.LOOKUPS: discovery.count_unlisted,
     units.RESOLUTIONS: discovery.count_unresolved,
     units.POSITIONS: discovery.count_planned_wallets,
+    units.USER_STATS: discovery.count_planned_wallets,
 }
 
 
@@ -63,6 +67,8 @@ class Parts:
         self._store = ground.store
         self._client = client
         self._clock = clock
+        # Of how many wallets of the plan a kind reads; of the others of all.
+        self._most = {units.USER_STATS: backfill.official_wallets}
         self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip, asked.listed_only)
         self._sweeps = sweeps.Sweeps(chosen.ledger_dir)
         self._named = sweeps.name(clock.now())
@@ -230,22 +236,24 @@ class Parts:
             has_ended=partial(self._ledger.has_ended, kind),
         )
         ended = 0
-        if kind == units.POSITIONS and not self._choice.whole:
+        if kind in _OF_PLANNED_WALLETS and not self._choice.whole:
             # A portion is chosen among what earlier runs have left of the reading.
             ended = self._ledger.count_ended(kind, units.FULL_HISTORY)
 
         before = self._read_before(kind)
 
         async def count() -> feed.Expected:
-            keys = self._choice.cut(max(0, await _COUNTS[kind](store) - ended))
+            known = await _COUNTS[kind](store)
+            known = min(known, self._most.get(kind, known))
+            keys = self._choice.cut(max(0, known - ended))
             seen = max(before, self._choice.cut(batches.seen))
             # Of wallets all are counted each time, of conditions those that lack something.
-            first_or_all = kind == units.POSITIONS or not batches.seen
+            first_or_all = kind in _OF_PLANNED_WALLETS or not batches.seen
             left = max(0, keys - seen) if first_or_all else 0
             return feed.Expected(keys, kinds.KINDS[kind].requests(left))
 
         prepare: sources.Step = sources.no_step
-        if kind == units.POSITIONS and self._asked.everything and not self._asked.dry_run:
+        if kind in _OF_PLANNED_WALLETS and self._asked.everything and not self._asked.dry_run:
             prepare = partial(self._add_wallets, store)
         return sources.Following(
             kind,
@@ -261,8 +269,8 @@ class Parts:
         self, kind: str, store: stores.Store
     ) -> tuple[sources.Listing, sources.Listing | None]:
         """What the first listing of a kind asks for, and what every further one."""
-        if kind == units.POSITIONS:
-            return discovery.PlannedWallets(store), None
+        if kind in _OF_PLANNED_WALLETS:
+            return discovery.PlannedWallets(store, first=self._most.get(kind)), None
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
             since = partial(discovery.closed_since, store)
@@ -272,7 +280,7 @@ class Parts:
         return first, partial(traded, unknown_to="api_resolution_rows")
 
     async def _add_wallets(self, store: stores.Store) -> None:
-        """Two kinds feed on the wallets that are found; one at a time may add them."""
+        """Three kinds feed on the wallets that are found; one at a time may add them."""
         async with self._adding:
             await discovery.add_wallets(store, tuple(contracts.CONTRACTS))
 

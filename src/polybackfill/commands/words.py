@@ -21,8 +21,9 @@ PARTS: dict[str, tuple[str, ...]] = {
     "wallets": (units.WALLETS,),
     "positions": (units.POSITIONS,),
     "resolutions": (units.RESOLUTIONS,),
+    "user-stats": (units.USER_STATS,),
 }
-_OF_WALLETS = ("wallets", "positions")
+_OF_WALLETS = ("wallets", "positions", "user-stats")
 _OF_CONDITIONS = ("conditions", "resolutions")
 _FLAGS = {"wallets": "--wallet", "conditions": "--condition-id"}
 

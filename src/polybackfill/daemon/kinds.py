@@ -17,6 +17,7 @@ from polybackfill.polymarket import (
     positions,
     resolutions,
     trade_feeds,
+    user_stats,
     walk,
 )
 from polybackfill.work import units
@@ -152,5 +153,6 @@ _ALL = (
         _by_keys(resolutions.walk_unit),
         keys_per_request=units.MAX_KEYS_PER_BATCH,
     ),
+    Kind(units.USER_STATS, endpoints.USER_STATS, _by_keys(user_stats.walk_unit)),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -39,6 +39,7 @@ _TABLE_OF: dict[type[records.Row], str] = {
     records.Position: POSITIONS,
     records.PositionsEnd: POSITIONS,
     records.Resolution: "api_resolution_rows",
+    records.UserStats: "api_user_stat_rows",
 }
 TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
 _RETRY_CAP_S = 10.0

@@ -58,7 +58,12 @@ CONTROLS: Mapping[endpoints.Route, Control] = MappingProxyType(
 )
 # Asked in place of a route that has no question of its own that always works.
 _STAND_INS: Mapping[endpoints.Route, endpoints.Route] = MappingProxyType(
-    {endpoints.MARKET_BY_SLUG: endpoints.MARKETS}
+    {
+        endpoints.MARKET_BY_SLUG: endpoints.MARKETS,
+        # Whether it is served at all is part of the question.
+        endpoints.USER_STATS: endpoints.POSITIONS,
+        endpoints.USER_PNL: endpoints.POSITIONS,
+    }
 )
 
 

@@ -66,6 +66,8 @@ PUBLISHED: Mapping[str, Budget] = MappingProxyType(
         "/v2/tokens": Budget(800),
         "/v2/user-volume": Budget(800),
         "/v2/live-volume": Budget(800),
+        "/v2/user-stats": Budget(800),
+        "/v2/user-pnl": Budget(800),
         "gamma/*": Budget(4000),
         # The keyset routes have no figures; they are taken to count as the listings they replace.
         "gamma/markets": Budget(300),
@@ -83,6 +85,8 @@ RESOLUTIONS = Route("data", "/v2/resolutions", ("/v2/resolutions", "/v2/*"))
 TOKENS = Route("data", "/v2/tokens", ("/v2/tokens", "/v2/*"))
 USER_VOLUME = Route("data", "/v2/user-volume", ("/v2/user-volume", "/v2/*"))
 LIVE_VOLUME = Route("data", "/v2/live-volume", ("/v2/live-volume", "/v2/*"))
+USER_STATS = Route("data", "/v2/user-stats", ("/v2/user-stats", "/v2/*"))
+USER_PNL = Route("data", "/v2/user-pnl", ("/v2/user-pnl", "/v2/*"))
 STATUS = Route("data", "/v2/status", ("/v2/status", "/v2/*"))
 MARKETS = Route("gamma", "/markets/keyset", ("gamma/markets", "gamma/listings", "gamma/*"))
 EVENTS = Route("gamma", "/events/keyset", ("gamma/events", "gamma/listings", "gamma/*"))
@@ -101,6 +105,8 @@ ROUTES = (
     TOKENS,
     USER_VOLUME,
     LIVE_VOLUME,
+    USER_STATS,
+    USER_PNL,
     STATUS,
     MARKETS,
     EVENTS,

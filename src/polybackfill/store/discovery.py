@@ -126,24 +126,29 @@ async def closed_since(store: client.Store) -> AsyncIterator[list[str]]:
 
 
 class PlannedWallets:
-    """All wallets of the plan in order of rank, whatever their status, but those to skip.
+    """All wallets of the plan in order of rank, whatever their status, but those to skip; with
+    `first` so many at most.
 
     Asked again it goes on behind the last one: what is found later is ranked later.
     """
 
-    def __init__(self, store: client.Store) -> None:
+    def __init__(self, store: client.Store, *, first: int | None = None) -> None:
         self._store = store
         self._rank, self._after = 0, ""
+        self._left = first
 
     async def __call__(self) -> AsyncIterator[list[str]]:
         """Some thousand at a time."""
         while True:
+            chunk = _CHUNK if self._left is None else min(_CHUNK, self._left)
             rows = await self._store.rows(
                 _PLANNED_WALLETS,
-                parameters={"rank": self._rank, "after": self._after, "chunk": _CHUNK},
+                parameters={"rank": self._rank, "after": self._after, "chunk": chunk},
             )
             if not rows:
                 return
+            if self._left is not None:
+                self._left -= len(rows)
             yield [row["wallet_address"] for row in rows]
             self._rank, self._after = rows[-1]["priority_rank"], rows[-1]["wallet_address"]
 

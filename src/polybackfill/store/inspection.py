@@ -18,6 +18,7 @@ TABLES = (
     "api_event_rows",
     "api_position_rows",
     "api_resolution_rows",
+    "api_user_stat_rows",
     "landed_keys",
     "landed_positions",
 )

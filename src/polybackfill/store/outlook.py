@@ -37,13 +37,15 @@ _OPEN = ("pending", "in_progress")
 @dataclass(frozen=True)
 class Bounds:
     """What of it a run shall take: `limit` keys of each part behind the first `skip`, of the plans
-    only what somebody listed (`listed_only`), `windowed`: not the whole history.
+    only what somebody listed (`listed_only`), `windowed`: not the whole history. `official`: of how
+    many wallets Polymarket's own figure is read.
     """
 
     limit: int | None = None
     skip: int = 0
     listed_only: bool = False
     windowed: bool = False
+    official: int = 0
 
     def cut(self, count: int) -> int:
         """How many of `count` keys are taken."""
@@ -76,6 +78,7 @@ class Outlook:
     wallets: int
     wallet_rows: int | None
     holders: int
+    official: int
     published: tuple[str, ...]
 
 
@@ -113,6 +116,7 @@ async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHI
         wallets=wallets,
         wallet_rows=wallet_rows,
         holders=holders,
+        official=min(holders, bounds.official),
         published=tuple(published),
     )
 

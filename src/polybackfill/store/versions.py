@@ -14,6 +14,7 @@ SELECT greatest(
     (SELECT max(version) FROM api_market_rows),
     (SELECT max(version) FROM api_event_rows),
     (SELECT max(version) FROM api_resolution_rows),
+    (SELECT max(version) FROM api_user_stat_rows),
     (SELECT intDiv(max(version), 2) FROM api_position_rows)) AS newest
 """
 # A row written by hand with a version beyond stays above all others; the rest must go on.
@@ -21,6 +22,6 @@ _LIMIT = 2**61
 
 
 async def newest(store: client.Store) -> int:
-    """The highest tick among the rows of markets, events, resolutions and positions; 0 for none."""
+    """The highest tick among the rows of all lists and readings; 0 for none."""
     (row,) = await store.rows(_NEWEST)
     return min(int(row["newest"]), _LIMIT)

@@ -19,6 +19,7 @@ _KEYS = {
     "api_events_staging": "event_id",
     "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
     "api_resolutions": "condition_id",
+    "api_user_stats": "wallet_address",
 }
 _MOST_FILLS = 1_000_000  # equal fills compared in one part of the table
 # Fills that are equal in all their identity is made of. First by what costs little to read, then,

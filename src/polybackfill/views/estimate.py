@@ -17,6 +17,7 @@ _TRADE_BYTES = 124
 _MARKET_BYTES = 400
 _POSITION_BYTES = 90
 _RESOLUTION_BYTES = 60
+_STATS_BYTES = 150
 # Positions of a wallet: 9 at the median (published data set of 2.9 million wallets, mid-2026).
 _POSITIONS_PER_WALLET = 20
 
@@ -142,4 +143,5 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]]
         a.unresolved,
         _RESOLUTION_BYTES,
     ),
+    units.USER_STATS: lambda a: (a.official, a.official, a.official, _STATS_BYTES),
 }

@@ -11,6 +11,7 @@ SELECT concat('market ', source, ' ', condition_id, ' ', market_id, ' ', market_
 FROM api_market_rows
 UNION ALL SELECT concat('event ', event_id) AS key FROM api_event_rows
 UNION ALL SELECT concat('resolution ', condition_id) AS key FROM api_resolution_rows
+UNION ALL SELECT concat('user-stats ', wallet_address) AS key FROM api_user_stat_rows
 """
 # Compared by hashes: two million keys of a hundred bytes each would fill the memory.
 LOST = f"""
@@ -56,5 +57,5 @@ async def lists(scene: verdicts.Scene) -> verdicts.Verdict:
         holds=not counted["n"] and not wallets,
         evidence={**noted, "list_rows_lost": counted["n"], "positions_lost": lost},
         examples=[*examples, *wallets[: verdicts.EXAMPLES]],
-        advice="read them again: polybackfill run markets events resolutions positions",
+        advice="read them again: polybackfill run markets events resolutions positions user-stats",
     )

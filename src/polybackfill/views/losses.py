@@ -93,14 +93,15 @@ WHERE kind = 'positions' AND state = 'done'
     AND (key NOT IN (SELECT wallet_address FROM landed_positions)
         OR concat('positions of 0x', key) IN (SELECT lost FROM ({list_checks.LOST_POSITIONS})))
 """
-_BY_CONDITION = """
+_BY_KEY = """
 SELECT unit FROM {units} WHERE kind = '{kind}' AND state = 'done' AND rows > 0
 GROUP BY unit
-HAVING countIf(key IN (SELECT condition_id FROM {table})) < {least}
+HAVING countIf(key IN (SELECT {column} FROM {table})) < {least}
 """
-_FOUND_BY_CONDITION = (
-    (kinds.RESOLUTIONS, "api_resolution_rows", "least(any(rows), count())"),
-    (kinds.LOOKUPS, "api_market_rows", "1"),
+_FOUND_BY_KEY = (
+    (kinds.RESOLUTIONS, "condition_id", "api_resolution_rows", "least(any(rows), count())"),
+    (kinds.LOOKUPS, "condition_id", "api_market_rows", "1"),
+    (kinds.USER_STATS, "wallet_address", "api_user_stat_rows", "1"),
 )
 _LISTS = """
 WITH (
@@ -190,8 +191,8 @@ async def gone(
     found = {loss.unit for loss in compared}
     statements = [_POSITIONS.format(units=units)]
     statements += [
-        _BY_CONDITION.format(units=units, kind=kind, table=table, least=least)
-        for kind, table, least in _FOUND_BY_CONDITION
+        _BY_KEY.format(units=units, kind=kind, column=column, table=table, least=least)
+        for kind, column, table, least in _FOUND_BY_KEY
     ]
     if thorough:
         statements.append(_NOT_COMPARED.format(units=units))

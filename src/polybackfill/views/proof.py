@@ -21,12 +21,15 @@ _TABLES = {
     "wallets": "external_trades_raw",
     "positions": "api_positions_staging",
     "resolutions": "api_resolutions",
+    "user-stats": "api_user_stats",
 }
 # Part → the keys it is about.
 _ALL_KEYS = {
     "positions": "SELECT wallet_address AS key FROM wallet_backfill_plan WHERE status != 'skip'",
     "resolutions": "SELECT condition_id AS key FROM api_market_rows WHERE condition_id != '' "
     "UNION DISTINCT SELECT condition_id AS key FROM external_trades_raw",
+    # How many of the plan are read is a setting of the run, so what was ever begun counts.
+    "user-stats": "SELECT wallet_address AS key FROM api_user_stats",
 }
 
 # Of a list, the units of its newest reading; those that were never begun are in no ledger.
@@ -64,6 +67,7 @@ GROUP BY key
 _SETTLED = {
     "positions": "SELECT '' AS key WHERE false",
     "resolutions": "SELECT condition_id AS key FROM api_resolutions WHERE status = 'resolved'",
+    "user-stats": "SELECT '' AS key WHERE false",
 }
 _ASKED = """
 SELECT concat('0x', key) AS key, max(done) AS is_proven,
@@ -153,7 +157,8 @@ async def parts(store: client.Store, ledger: ledgers.Ledger | None) -> list[Part
         for kind, keys in _ALL_KEYS.items():
             asked = _ASKED.format(keys=keys, settled=_SETTLED[kind], units=units, kind=kind)
             found.append(await _part(store, kind, asked, (kind,), units=units))
-        return found
+        # A run may be told to leave out what Polymarket says; then there is nothing to prove.
+        return [part for part in found if part.keys or part.name != "user-stats"]
 
 
 def _slices(units: str, kinds: tuple[str, ...]) -> str:

@@ -25,6 +25,7 @@ CONDITIONS = "conditions"
 WALLETS = "wallets"
 POSITIONS = "positions"
 RESOLUTIONS = "resolutions"
+USER_STATS = "user-stats"
 
 Window = tuple[int | None, int | None]
 FULL_HISTORY: Window = (None, None)

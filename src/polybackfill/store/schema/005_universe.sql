@@ -340,3 +340,82 @@ CREATE VIEW IF NOT EXISTS api_resolutions {on_cluster}
     timestamp         DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
 ) AS
 SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_resolution_rows FINAL;
+
+-- What Polymarket itself says a wallet earned. A figure it does not tell is NULL, and `answer` says why.
+CREATE TABLE IF NOT EXISTS api_user_stat_rows {on_cluster}
+(
+    wallet_address      String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    answer              LowCardinality(String) COMMENT 'what the API answered: figures, no figures, unknown wallet, or not served',
+    markets             Nullable(UInt64) COMMENT 'number of markets the wallet traded in, as Polymarket counts',
+    trade_count         Nullable(UInt64) COMMENT 'number of fills, as Polymarket counts, some minutes behind',
+    biggest_win         Nullable(Float64) COMMENT 'largest profit in one market, in USD',
+    joined_at           Nullable(DateTime64(0, 'UTC')) COMMENT 'when the wallet came to Polymarket, UTC, NULL when unknown',
+    counted_at          Nullable(DateTime64(0, 'UTC')) COMMENT 'second up to which the figures count, UTC',
+    economic_pnl        Nullable(Float64) COMMENT 'the profit of all time in USD, after fees and with rewards, NULL when not told',
+    trade_pnl           Nullable(Float64) COMMENT 'of it: profit of trading in USD, before fees and rewards',
+    position_pnl        Nullable(Float64) COMMENT 'profit of all positions in USD',
+    settled_pnl         Nullable(Float64) COMMENT 'profit of settled positions in USD',
+    realized_pnl        Nullable(Float64) COMMENT 'profit taken so far in USD',
+    realized_market_pnl Nullable(Float64) COMMENT 'of the profit taken: of markets, in USD',
+    realized_lp_pnl     Nullable(Float64) COMMENT 'of the profit taken: of providing liquidity, in USD',
+    realized_combo_pnl  Nullable(Float64) COMMENT 'of the profit taken: of combos, in USD',
+    unrealized_pnl      Nullable(Float64) COMMENT 'profit not yet taken, of what is held now, in USD',
+    fees                Nullable(Float64) COMMENT 'fees in USD, what was given back taken off',
+    fees_paid           Nullable(Float64) COMMENT 'fees paid in USD',
+    fees_refunded       Nullable(Float64) COMMENT 'fees given back in USD',
+    wallet_income       Nullable(Float64) COMMENT 'rewards, rebates, yield and referrals together, in USD',
+    maker_rebate        Nullable(Float64) COMMENT 'rebates of makers in USD',
+    taker_rebate        Nullable(Float64) COMMENT 'rebates of takers in USD',
+    reward_income       Nullable(Float64) COMMENT 'rewards in USD',
+    yield_income        Nullable(Float64) COMMENT 'yield in USD',
+    referral_income     Nullable(Float64) COMMENT 'rewards of referrals in USD',
+    sponsored_income    Nullable(Float64) COMMENT 'sponsored rewards in USD',
+    deposits            Nullable(Float64) COMMENT 'USD paid in',
+    withdrawals         Nullable(Float64) COMMENT 'USD paid out',
+    cashflow_net        Nullable(Float64) COMMENT 'USD that came in less what went out, deposits and withdrawals apart',
+    volume              Nullable(Float64) COMMENT 'shares traded',
+    volume_usdc         Nullable(Float64) COMMENT 'USD traded',
+    fetched_at          DateTime('UTC') DEFAULT now() COMMENT 'second in which the API delivered the row, UTC',
+    version             UInt64 DEFAULT toUnixTimestamp(fetched_at) * 1000 COMMENT 'of two rows of a key the one with the higher number is newer'
+)
+ENGINE = {engine:ReplacingMergeTree(version)}
+ORDER BY wallet_address
+SETTINGS {synced}
+COMMENT 'Profits of wallets as the API delivers them: query api_user_stats';
+
+CREATE VIEW IF NOT EXISTS api_user_stats {on_cluster}
+(
+    wallet_address      String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
+    answer              LowCardinality(String) COMMENT 'what the API answered: figures, no figures, unknown wallet, or not served',
+    markets             Nullable(UInt64) COMMENT 'number of markets the wallet traded in, as Polymarket counts',
+    trade_count         Nullable(UInt64) COMMENT 'number of fills, as Polymarket counts, some minutes behind',
+    biggest_win         Nullable(Float64) COMMENT 'largest profit in one market, in USD',
+    joined_at           Nullable(DateTime64(0, 'UTC')) COMMENT 'when the wallet came to Polymarket, UTC, NULL when unknown',
+    counted_at          Nullable(DateTime64(0, 'UTC')) COMMENT 'second up to which the figures count, UTC',
+    economic_pnl        Nullable(Float64) COMMENT 'the profit of all time in USD, after fees and with rewards, NULL when not told',
+    trade_pnl           Nullable(Float64) COMMENT 'of it: profit of trading in USD, before fees and rewards',
+    position_pnl        Nullable(Float64) COMMENT 'profit of all positions in USD',
+    settled_pnl         Nullable(Float64) COMMENT 'profit of settled positions in USD',
+    realized_pnl        Nullable(Float64) COMMENT 'profit taken so far in USD',
+    realized_market_pnl Nullable(Float64) COMMENT 'of the profit taken: of markets, in USD',
+    realized_lp_pnl     Nullable(Float64) COMMENT 'of the profit taken: of providing liquidity, in USD',
+    realized_combo_pnl  Nullable(Float64) COMMENT 'of the profit taken: of combos, in USD',
+    unrealized_pnl      Nullable(Float64) COMMENT 'profit not yet taken, of what is held now, in USD',
+    fees                Nullable(Float64) COMMENT 'fees in USD, what was given back taken off',
+    fees_paid           Nullable(Float64) COMMENT 'fees paid in USD',
+    fees_refunded       Nullable(Float64) COMMENT 'fees given back in USD',
+    wallet_income       Nullable(Float64) COMMENT 'rewards, rebates, yield and referrals together, in USD',
+    maker_rebate        Nullable(Float64) COMMENT 'rebates of makers in USD',
+    taker_rebate        Nullable(Float64) COMMENT 'rebates of takers in USD',
+    reward_income       Nullable(Float64) COMMENT 'rewards in USD',
+    yield_income        Nullable(Float64) COMMENT 'yield in USD',
+    referral_income     Nullable(Float64) COMMENT 'rewards of referrals in USD',
+    sponsored_income    Nullable(Float64) COMMENT 'sponsored rewards in USD',
+    deposits            Nullable(Float64) COMMENT 'USD paid in',
+    withdrawals         Nullable(Float64) COMMENT 'USD paid out',
+    cashflow_net        Nullable(Float64) COMMENT 'USD that came in less what went out, deposits and withdrawals apart',
+    volume              Nullable(Float64) COMMENT 'shares traded',
+    volume_usdc         Nullable(Float64) COMMENT 'USD traded',
+    timestamp           DateTime('UTC') COMMENT 'second in which the API delivered the row, UTC'
+) AS
+SELECT * EXCEPT (fetched_at, version), fetched_at AS timestamp FROM api_user_stat_rows FINAL;

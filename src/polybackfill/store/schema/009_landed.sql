@@ -2,15 +2,15 @@
 -- Receipts cannot tell: lists show a row more than once while they are read, and of a position only
 -- the newest sight is kept.
 
--- The keys of all rows of markets, events and resolutions: the list's name, then the table's key.
+-- The keys of all rows of markets, events, resolutions and user-stats: the list's name, then the table's key.
 CREATE TABLE IF NOT EXISTS landed_keys {on_cluster}
 (
-    key String CODEC(ZSTD(1)) COMMENT 'market, event or resolution, then the key of the row, with spaces between'
+    key String CODEC(ZSTD(1)) COMMENT 'market, event, resolution or user-stats, then the key of the row, with spaces between'
 )
 ENGINE = {engine:ReplacingMergeTree}
 ORDER BY key
 SETTINGS {synced}
-COMMENT 'Keys of all markets, events and resolutions stored so far';
+COMMENT 'Keys of all markets, events, resolutions and user-stats stored so far';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_markets_mv {on_cluster} TO landed_keys AS
 SELECT concat('market ', source, ' ', condition_id, ' ', market_id, ' ', market_slug) AS key
@@ -21,6 +21,9 @@ SELECT concat('event ', event_id) AS key FROM api_event_rows;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landed_resolutions_mv {on_cluster} TO landed_keys AS
 SELECT concat('resolution ', condition_id) AS key FROM api_resolution_rows;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS landed_user_stats_mv {on_cluster} TO landed_keys AS
+SELECT concat('user-stats ', wallet_address) AS key FROM api_user_stat_rows;
 
 -- How many positions a wallet had at the end of its newest complete reading.
 CREATE TABLE IF NOT EXISTS landed_positions {on_cluster}

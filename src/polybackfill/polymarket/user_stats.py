@@ -1,0 +1,174 @@
+"""What Polymarket itself says a wallet earned: one request, one row per wallet.
+
+`/v2/user-stats` answers with the figure of all time and its parts, null for a wallet that nobody
+knows. The route is the newest of the API: a source that does not serve it answers 404, which it
+never does to a wallet, and then the figure is stored as not served: unknown, and not zero. Field
+meanings: docs.polymarket.com/api-reference (data-api v2, user-stats), read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
+
+FIGURES, NO_FIGURES = "figures", "no figures"
+UNKNOWN_WALLET, NOT_SERVED = "unknown wallet", "not served"
+NOT_FOUND = 404
+# Parts of the figure, in USD but for `volume` (shares): fields of the API and columns of the table.
+PARTS = (
+    "economic_pnl",
+    "trade_pnl",
+    "position_pnl",
+    "settled_pnl",
+    "realized_pnl",
+    "realized_market_pnl",
+    "realized_lp_pnl",
+    "realized_combo_pnl",
+    "unrealized_pnl",
+    "fees",
+    "fees_paid",
+    "fees_refunded",
+    "wallet_income",
+    "maker_rebate",
+    "taker_rebate",
+    "reward_income",
+    "yield_income",
+    "referral_income",
+    "sponsored_income",
+    "deposits",
+    "withdrawals",
+    "cashflow_net",
+    "volume",
+    "volume_usdc",
+)
+KNOWN_FIELDS = frozenset(
+    ("proxy_wallet", "trades", "biggest_win", "views", "join_date", "all_time_pnl")
+)
+
+
+class _Row(msgspec.Struct, gc=False):
+    proxy_wallet: str
+    trades: int | None = None
+    biggest_win: float | None = None
+    join_date: int | None = None
+    all_time_pnl: dict[str, object] | None = None
+
+
+def _object(value: object) -> fields.Json | None:
+    if fields.is_none(value) or isinstance(value, dict):
+        return value if isinstance(value, dict) else None
+    raise errors.Reject("not an object")
+
+
+_row = envelope.Reading(
+    _Row,
+    {
+        "proxy_wallet": fields.name,
+        "trades": fields.whole,
+        "biggest_win": fields.amount,
+        "join_date": fields.second,
+        "all_time_pnl": _object,
+    },
+)
+
+
+async def walk_unit(
+    unit_keys: tuple[str, ...],
+    fetch: walk.Fetch,
+    resume: walk.Resume | None = None,
+    *,
+    clock: clocks.Clock,
+    unit: str = "",
+    persist: walk.Persist = walk.once,
+) -> AsyncIterator[walk.Page]:
+    """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
+    one page.
+
+    Raises Retry for an answer about another wallet, and what `fetch` raises.
+    """
+    wallet = unit_keys[0].partition("@")[0]
+    feed = feed_of(wallet)
+    ended = walk.Resume(feed=feed.fingerprint, ended=True)
+    if resume == ended:
+        yield walk.Page((), ended, last=True, fetched_rows=0)
+        return
+
+    async def ask() -> walk.Page:
+        reply = await fetch(feed, None)
+        return _page(reply.body, wallet, walk.source_of(feed, reply, clock, unit), ended)
+
+    try:
+        yield await persist(ask)
+    except errors.GiveUp as refusal:
+        if refusal.status != NOT_FOUND:
+            raise
+        nothing = _without_figures(wallet, NOT_SERVED, int(clock.now()), clock.tick())
+        yield walk.Page(([nothing],), ended, last=True, fetched_rows=0)
+
+
+def feed_of(wallet: str) -> walk.Feed:
+    """The question about a wallet (normalised)."""
+    params = (("user", records.show(wallet)),)
+    return walk.Feed(endpoints.USER_STATS, params, wallet=wallet)
+
+
+def read(
+    body: bytes, wallet: str, source: answers.Source
+) -> tuple[list[msgspec.Raw], envelope.Taken[records.UserStats]]:
+    """The rows of an answer, raw and each used or set aside; one row in any case. Raises Retry when
+    it is no answer, or one about another wallet.
+    """
+    raw_rows = envelope.unpaged(body, source)
+    if not raw_rows:
+        nobody = _without_figures(wallet, UNKNOWN_WALLET, source.fetched_at, source.version)
+        return raw_rows, envelope.Taken([nobody], [])
+
+    def usable(row: _Row) -> records.UserStats:
+        return _stats(row, source)
+
+    taken = envelope.take(raw_rows, _row, usable, source)
+    if {row.wallet_address for row in taken.rows} - {wallet}:
+        raise errors.Retry(f"{source.route}: the figure of another wallet")
+    return raw_rows, taken
+
+
+def _page(body: bytes, wallet: str, source: answers.Source, ended: walk.Resume) -> walk.Page:
+    raw_rows, taken = read(body, wallet, source)
+    times = [row.counted_at for row in taken.rows if row.counted_at is not None]
+    return walk.Page(
+        rows=(taken.rows, taken.rejected),
+        resume=ended,
+        last=True,
+        fetched_rows=len(raw_rows),
+        first_second=min(times, default=None),
+        last_second=max(times, default=None),
+        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+    )
+
+
+def _stats(row: _Row, source: answers.Source) -> records.UserStats:
+    told: fields.Json = row.all_time_pnl or {}
+    parts = {name: fields.named(name, fields.amount, told.get(name)) for name in PARTS}
+    return records.UserStats(
+        wallet_address=records.normalise_wallet(row.proxy_wallet),
+        answer=NO_FIGURES if row.all_time_pnl is None else FIGURES,
+        markets=row.trades,
+        biggest_win=fields.named("biggest_win", fields.amount, row.biggest_win),
+        joined_at=fields.second(row.join_date),
+        counted_at=fields.second(told.get("timestamp")),
+        trade_count=fields.named("trade_count", fields.whole, told.get("trade_count")),
+        **parts,
+        fetched_at=source.fetched_at,
+        version=source.version,
+    )
+
+
+def _without_figures(wallet: str, answer: str, fetched_at: int, version: int) -> records.UserStats:
+    return records.UserStats(
+        wallet_address=wallet, answer=answer, fetched_at=fetched_at, version=version
+    )

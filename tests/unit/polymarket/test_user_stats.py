@@ -1,0 +1,112 @@
+"""What Polymarket says a wallet earned: figures as told, and what is not told is unknown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests import harness
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records
+from polybackfill.polymarket import user_stats, walk
+
+CLOCK = clocks.SystemClock()
+WALLET = "9d84ce0306f8551e02efef1680475fc0f1dc1344"
+
+
+async def read(
+    fetch: walk.Fetch, key: str = WALLET, resume: walk.Resume | None = None
+) -> walk.Page:
+    (page,) = [page async for page in user_stats.walk_unit((key,), fetch, resume, clock=CLOCK)]
+    assert page.last
+    assert page.resume.ended
+    return page
+
+
+def found(page: walk.Page) -> records.UserStats:
+    (row,) = page.of(records.UserStats)
+    return row
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes
+    url: str = "http://x/v2/user-stats"
+
+
+def answering(data: object) -> walk.Fetch:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        return Reply(json.dumps({"data": data}).encode())
+
+    return fetch
+
+
+def refusing(status: int) -> walk.Fetch:
+    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+        raise errors.GiveUp("refused", status=status)
+
+    return fetch
+
+
+def data(**figures: Any) -> dict[str, Any]:
+    return {"proxy_wallet": f"0x{WALLET}", "trades": 3, "all_time_pnl": figures}
+
+
+async def test_every_figure_as_the_source_has_it(
+    sandbox: harness.Sandbox, fetch: walk.Fetch
+) -> None:
+    wallet = sandbox.wallets[0]
+    page = await read(fetch, f"{wallet.removeprefix('0x')}@sweep-1")
+    assert not page.of(records.Rejected)
+    assert not page.unknown_fields
+    row = found(page)
+    assert (row.answer, row.wallet_address) == ("figures", wallet.removeprefix("0x"))
+    assert row.economic_pnl is not None
+    assert row.trade_pnl is not None
+    assert row.wallet_income is not None
+    assert row.fees is not None
+    parts = row.trade_pnl + row.wallet_income - row.fees
+    assert row.economic_pnl == pytest.approx(parts, abs=1e-5)
+    assert row.settled_pnl is None
+    sandbox.ask("stats/reset", {})
+    again = await read(fetch, wallet.removeprefix("0x"), page.resume)
+    assert again.rows == ()
+    assert sandbox.requests() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "unknown wallet"),
+        ({"proxy_wallet": f"0x{WALLET}", "trades": 0, "all_time_pnl": None}, "no figures"),
+        (data(economic_pnl=None), "figures"),
+    ],
+)
+async def test_what_is_not_told_is_unknown_and_not_zero(answer: object, said: str) -> None:
+    row = found(await read(answering(answer)))
+    assert (row.answer, row.wallet_address) == (said, WALLET)
+    assert {getattr(row, name) for name in user_stats.PARTS} == {None}
+
+
+async def test_a_source_without_the_route_is_said_to_serve_none() -> None:
+    """The API answers 404 to an unknown route alone; any other refusal is the unit's."""
+    assert found(await read(refusing(404))).answer == "not served"
+    with pytest.raises(errors.GiveUp):
+        await read(refusing(400))
+
+
+async def test_figures_come_in_any_form_and_what_is_none_is_set_aside() -> None:
+    row = found(await read(answering(data(economic_pnl="-12.5", fees=3, trade_count="7"))))
+    assert (row.economic_pnl, row.fees, row.trade_count) == (-12.5, 3.0, 7)
+    for broken in ("many", True, 1e300):
+        page = await read(answering(data(economic_pnl=broken)))
+        (rejected,) = page.of(records.Rejected)
+        assert rejected.reason.startswith("economic_pnl: ")
+
+
+async def test_the_figure_of_another_wallet_is_no_answer() -> None:
+    with pytest.raises(errors.Retry, match="another wallet"):
+        await read(answering(data() | {"proxy_wallet": "0x" + "ab" * 20}))
