@@ -24,6 +24,7 @@ CHECKS = [
     "positions",
     "market-ids",
     "resolutions",
+    "official-pnl",
 ]
 
 

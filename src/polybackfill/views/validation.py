@@ -9,6 +9,7 @@ from polybackfill import errors, guess
 from polybackfill.views import (
     duplicate_check,
     list_checks,
+    official,
     receipt_check,
     resolution_checks,
     set_aside_check,
@@ -30,6 +31,7 @@ CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
         "positions": table_checks.positions,
         "market-ids": table_checks.market_ids,
         "resolutions": resolution_checks.resolutions,
+        official.NAME: official.official_pnl,
     }
 )
 
