@@ -20,6 +20,7 @@ CHECKS = [
     "lists",
     "set-aside",
     "market-volume",
+    "live-volume",
     "user-volume",
     "positions",
     "market-ids",

@@ -111,4 +111,23 @@ def add_report(commands: menu.Menu) -> None:
         "profit and loss of every wallet by category, with its coverage",
         "--json",
     )
-    menu.takes_json(coverage, categories)
+    wallet = actions.command(
+        "wallet",
+        "wallet.report",
+        "what one wallet bought, sold and earned, beside Polymarket's own figure: Markdown and an "
+        "HTML page with the profit curve",
+        "0x9d84ce0306f8551e02efef1680475fc0f1dc1344",
+    )
+    wallet.add_argument(
+        "wallet", metavar="WALLET", help="an address, @name, or the URL of a profile"
+    )
+    wallet.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default WALLET_0x….md in the data folder; the page is FILE with .html",
+    )
+    wallet.add_argument(
+        "--offline", action="store_true", help="do not ask the API: the curve is unknown"
+    )
+    menu.takes_json(coverage, categories, wallet)

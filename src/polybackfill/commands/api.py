@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clock as clocks
-from polybackfill import redaction, settings
+from polybackfill import progress, redaction, settings
 from polybackfill.commands import context
-from polybackfill.polymarket import controls, http, limits
+from polybackfill.polymarket import controls, endpoints, http, limits, replies, retry
 from polybackfill.work import address
 
 
@@ -62,6 +63,32 @@ async def client(
             yield made
         finally:
             await made.close()
+
+
+@contextlib.asynccontextmanager
+async def asking(
+    chosen: settings.Settings,
+    what: str,
+    *,
+    attempts: int,
+    deadline_s: float | None = None,
+) -> AsyncIterator[replies.Get]:
+    """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
+    clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
+    mark = progress.Progress(clock)
+    async with client(chosen, clock, deadline_s=deadline_s, what=what) as made:
+
+        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+            return await retry.persist(
+                lambda: made.get(route, asked, mark),
+                mark,
+                attempts=attempts,
+                backoff_cap_s=chosen.backfill.backoff_cap_s,
+                clock=clock,
+                rng=rng,
+            )
+
+        yield get
 
 
 def hosts(chosen: settings.Settings) -> frozenset[str]:

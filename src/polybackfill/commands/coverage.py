@@ -10,10 +10,9 @@ from typing import Any
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
-from polybackfill.commands import context, validate
+from polybackfill.commands import context, report_files, validate
 from polybackfill.store import client as stores
 from polybackfill.views import coverage, coverage_page, coverage_text
-from polybackfill.work import files
 from polybackfill.work import ledger as ledgers
 
 FILE = "EXTERNAL_COVERAGE_STATUS.md"
@@ -22,16 +21,12 @@ FILE = "EXTERNAL_COVERAGE_STATUS.md"
 def report(arguments: argparse.Namespace) -> int:
     """Write both files; exit 3 when the union or the trade ids do not hold what is claimed."""
     chosen = context.settings_of(arguments)
-    named: Path | None = arguments.output
-    text_file = (named or chosen.backfill.data_dir / FILE).absolute()
-    page_file = text_file.with_suffix(".html")
-    if page_file == text_file:
-        raise errors.Stop(f"--output {text_file}: name the Markdown file; the page goes beside it")
+    text_file = report_files.text_file(arguments.output, chosen.backfill.data_dir / FILE)
     context.require_store(chosen)
-    if named is None:
+    if arguments.output is None:
         context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
-    _write_both(figures, chosen, text_file)
+    page_file = _write_both(figures, chosen, text_file)
     if arguments.json:
         context.print_json({**figures, "files": [str(text_file), str(page_file)]})
     else:
@@ -55,23 +50,15 @@ async def _figures(chosen: settings.Settings) -> dict[str, Any]:
         return await coverage.read(store, validate.ledger_of(chosen))
 
 
-def _write_both(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> None:
+def _write_both(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> Path:
     now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
     named = {
         "at": now.strftime("%Y-%m-%d %H:%M UTC"),
         "run": chosen.backfill.run_name,
         "version": metadata.version("polybackfill"),
     }
-    _write(text_file, coverage_text.markdown(figures, **named))
-    _write(text_file.with_suffix(".html"), coverage_page.page(figures, **named))
-
-
-def _write(file: Path, content: str) -> None:
-    try:
-        files.write_atomic(file, content.encode())
-    except OSError as error:
-        raise errors.Stop(
-            f"--output {file} cannot be written ({error.strerror}): name a file in a folder you "
-            "may write to",
-            exit_code=errors.exit_code_of(error),
-        ) from error
+    return report_files.write(
+        text_file,
+        text=coverage_text.markdown(figures, **named),
+        page=coverage_page.page(figures, **named),
+    )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings, terminal
+from polybackfill import errors, settings, terminal
 from polybackfill.commands import api, context
-from polybackfill.polymarket import endpoints, name_lookup, names, replies, retry
+from polybackfill.polymarket import name_lookup, names, replies
 from polybackfill.store import client, migrate, name_search
 from polybackfill.work import plan
 
@@ -18,7 +15,7 @@ _AT_ONCE = 8
 _A = {kind: f"a{'n' * (kind is names.Kind.EVENT)} {kind.value}" for kind in names.Kind}
 _SHOWN = 5
 _LABEL_MAX = 80  # characters
-_TRIES = 4
+_TRIES = 4  # somebody is waiting
 _TRY_S = 20.0
 
 Candidates = list[name_lookup.Candidate]
@@ -49,7 +46,7 @@ async def _resolve(
     left = [name for name in asked if name not in known]
     if left:
         at_once = asyncio.Semaphore(_AT_ONCE)
-        async with _asking(chosen) as get:
+        async with api.asking(chosen, "a few questions", attempts=_TRIES, deadline_s=_TRY_S) as get:
 
             async def look(name: names.Name) -> Candidates:
                 async with at_once:
@@ -143,18 +140,3 @@ def _ambiguous(name: names.Name, where: str, candidates: Candidates) -> errors.S
         f"{where}: {len(candidates)} answer to the {name.kind.value} {name.text}; give one of "
         f"{shown}{more}"
     )
-
-
-@contextlib.asynccontextmanager
-async def _asking(chosen: settings.Settings) -> AsyncIterator[replies.Get]:
-    """Asks Gamma a few times, inside the limits: somebody is waiting."""
-    clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
-    mark = progress.Progress(clock)
-    async with api.client(chosen, clock, deadline_s=_TRY_S) as asked:
-
-        async def get(route: endpoints.Route, params: Sequence[tuple[str, str]]) -> replies.Reply:
-            return await retry.persist(
-                lambda: asked.get(route, params, mark), mark, attempts=_TRIES, clock=clock, rng=rng
-            )
-
-        yield get

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings
+from polybackfill import errors, settings
 from polybackfill.commands import api, context, scopes, status
-from polybackfill.polymarket import endpoints, replies, retry
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledger as ledgers
 
@@ -50,7 +47,8 @@ async def _validate(
         if not arguments.offline:
             silent = api.spent(chosen)
         if not silent:
-            get = await stack.enter_async_context(_asking(chosen))
+            attempts = chosen.backfill.page_attempts
+            get = await stack.enter_async_context(api.asking(chosen, "validate", attempts=attempts))
         scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample, silent)
         async for verdict in validation.verdicts_of(scene, names):
             found.append(verdict)
@@ -66,26 +64,6 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
     """
     status.require_run(chosen)
     return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
-
-
-@contextlib.asynccontextmanager
-async def _asking(chosen: settings.Settings) -> AsyncIterator[replies.Get]:
-    """Asks the Data API inside the limits, as patiently as a run does."""
-    backfill, clock, rng = chosen.backfill, clocks.SystemClock(), random.Random()  # noqa: S311
-    mark = progress.Progress(clock)
-    async with api.client(chosen, clock, what="validate") as client:
-
-        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
-            return await retry.persist(
-                lambda: client.get(route, asked, mark),
-                mark,
-                attempts=backfill.page_attempts,
-                backoff_cap_s=backfill.backoff_cap_s,
-                clock=clock,
-                rng=rng,
-            )
-
-        yield get
 
 
 def _print(verdict: verdicts.Verdict) -> None:

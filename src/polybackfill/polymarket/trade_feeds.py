@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from polybackfill import records
-from polybackfill.polymarket import endpoints, walk
+from polybackfill import errors, records
+from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
 
 
 def feed_of_wallet(wallet: str, since: int | None = None, until: int | None = None) -> walk.Feed:
@@ -51,3 +51,13 @@ def feed_of_conditions(
         since=since,
         until=until,
     )
+
+
+def seconds_of(body: bytes, url: str) -> list[int]:
+    """The times of the fills of a page, in its order. Raises Retry when it is no page."""
+    try:
+        _, raw_rows = envelope.raw_page(body)
+        rows = [fields.row(bytes(raw), {"timestamp": fields.second}) for raw in raw_rows]
+    except (*answers.NOT_DECODABLE, errors.Reject) as problem:
+        raise errors.Retry(f"{url} answered no fills: {problem}") from problem
+    return [row["timestamp"] for row in rows if isinstance(row["timestamp"], int)]

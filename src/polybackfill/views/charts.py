@@ -15,6 +15,7 @@ _ROW = 34
 _BAR = 14
 _PLOT_HEIGHT = 170
 _TICK = 48  # a month written out
+_EDGE = 4  # room for half the width of a line
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,35 @@ def stack(pieces: Sequence[tuple[str, int, str]], *, title: str, description: st
         )
         left += width
     return _svg(marks, 60, title, description)
+
+
+def curve(points: Sequence[tuple[float, float]], *, title: str, description: str) -> str:
+    """A line over time, (second, amount), with the line of zero; it stretches to any width, so
+    what its axes say stands beside it and is no part of it.
+    """
+    (first, _), (last, _) = points[0], points[-1]
+    low = min(0.0, *(amount for _, amount in points))
+    high = max(0.0, *(amount for _, amount in points))
+    span, lasts = (high - low) or 1.0, (last - first) or 1.0
+
+    def place(second: float, amount: float) -> str:
+        return (
+            f"{(second - first) / lasts * _WIDTH:.1f},"
+            f"{_EDGE + (high - amount) / span * (_PLOT_HEIGHT - 2 * _EDGE):.1f}"
+        )
+
+    line = " ".join(place(second, amount) for second, amount in points)
+    if len(points) == 1:
+        line = f"{line} {place(first + 1.0, points[0][1])}"
+    zero = place(first, 0.0).split(",")[1]
+    area = f"0,{zero} {line} {_WIDTH},{zero}"
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_PLOT_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'class="curve"><title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>'
+        f'<polygon points="{area}" class="area"/>'
+        f'<line x1="0" y1="{zero}" x2="{_WIDTH}" y2="{zero}" class="axis"/>'
+        f'<polyline points="{line}" class="line"/></svg>'
+    )
 
 
 def _svg(marks: Sequence[str], height: float, title: str, description: str) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 from polybackfill import formats, terminal
-from polybackfill.views import charts, coverage_text, resolution_checks
+from polybackfill.views import charts, coverage_text, html_parts, resolution_checks
 
-_TEXT = "text"  # class of a column that is no figure
 _STATUS_COLOURS = {"done": "done", "in_progress": "second", "pending": "third", "error": "failed"}
 
 
 def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
     """The page; `at`: the time it was made, as text."""
-    style = resources.files("polybackfill.views").joinpath("coverage.css").read_text("utf-8")
     body = "\n".join(
         (
             _head(figures, at, run),
@@ -29,12 +26,8 @@ def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
             _next_steps(figures),
         )
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>External coverage status</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n<footer>Written by polybackfill {html.escape(version)}: "
-        "<code>polybackfill report coverage</code></footer>\n</main>\n</body>\n</html>\n"
+    return html_parts.page(
+        "External coverage status", body, version=version, command="report coverage"
     )
 
 
@@ -75,7 +68,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
     ]
     told = ", ".join(f"{row.label} {row.text}" for row in rows)
     chart = charts.bars(rows, title="Share of each part that is proven complete", description=told)
-    table = _table(
+    table = html_parts.table(
         ("Part", "Proven", "Keys", "In error", "By trades", "Rejected rows", "Lag", "Rows stored"),
         [
             (
@@ -110,7 +103,7 @@ def _unproven(part: dict[str, Any]) -> str:
     ]
     left = part["keys"] - part["proven"]
     more = f'<p class="quiet">… and {left - len(rows):,} more</p>' if left > len(rows) else ""
-    table = _table(("Key", "State", "Why"), rows, text=(1, 2))
+    table = html_parts.table(("Key", "State", "Why"), rows, text=(1, 2))
     heading = f"<summary>Not proven of {part['name']}: {left:,}</summary>"
     return f'<details class="card">{heading}{table}{more}</details>'
 
@@ -128,7 +121,7 @@ def _disagreements(found: dict[str, Any]) -> str:
     told = "".join(f"<li>{html.escape(text)}</li>" for text in lines)
     return (
         f'<details class="card"><summary>Resolutions that disagree: {count:,}</summary>'
-        f"<ul>{told}</ul>{_table(heads, rows, text=(1, 2, 3, 4))}</details>"
+        f"<ul>{told}</ul>{html_parts.table(heads, rows, text=(1, 2, 3, 4))}</details>"
     )
 
 
@@ -163,7 +156,7 @@ def _wallets(figures: dict[str, Any]) -> str:
         '<h2>Wallet-Level Coverage</h2><p class="quiet">'
         f"{formats.counted(totals['wallets'], 'wallet')}, the "
         f"{len(rows)} largest by notional below.</p>{chart}"
-        f'<div class="card">{_table(heads, rows)}</div>'
+        f'<div class="card">{html_parts.table(heads, rows)}</div>'
     )
 
 
@@ -203,7 +196,7 @@ def _markets(figures: dict[str, Any]) -> str:
     chart = f'<div class="card"><h3>External trades by month</h3>{over}</div>' if months else ""
     return (
         f'<h2>Market-Level Coverage</h2><div class="card"><h3>Markets by source</h3>{where}</div>'
-        f'{chart}<div class="card">{_table(heads, rows, text=(1,))}</div>'
+        f'{chart}<div class="card">{html_parts.table(heads, rows, text=(1,))}</div>'
     )
 
 
@@ -221,10 +214,11 @@ def _union(figures: dict[str, Any]) -> str:
         f"{union['expected']:,} {sign} {union['view']:,}"
     )
     ids = f"{formats.counted(repeated['ids'], 'trade id')} stored more than once"
+    counts = html_parts.table(("Rows", "Count"), rows)
     return (
-        f'<h2>UNION View Validation</h2><div class="card">{_table(("Rows", "Count"), rows)}'
-        f"<p><br>{equation} {_mark(union['holds'])}</p>"
-        f"<p>{ids} {_mark(not repeated['ids'])}</p></div>"
+        f'<h2>UNION View Validation</h2><div class="card">{counts}'
+        f"<p><br>{equation} {html_parts.mark(union['holds'])}</p>"
+        f"<p>{ids} {html_parts.mark(not repeated['ids'])}</p></div>"
     )
 
 
@@ -245,20 +239,3 @@ def _next_steps(figures: dict[str, Any]) -> str:
         for what, command in coverage_text.next_steps(figures)
     )
     return f"<h2>Next Steps</h2><ol>{steps}</ol>"
-
-
-def _mark(holds: object) -> str:
-    return f'<span class="mark {"pass" if holds else "fail"}">{"PASS" if holds else "FAIL"}</span>'
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
-    """Cells are HTML already; `text`: the columns that hold no figures."""
-    kinds = [f' class="{_TEXT}"' if column in text else "" for column in range(len(heads))]
-    top = "".join(f"<th{kind}>{head}</th>" for kind, head in zip(kinds, heads, strict=True))
-    lines = "".join(
-        "<tr>"
-        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from polybackfill import formats, terminal
-from polybackfill.views import resolution_checks
+from polybackfill import formats
+from polybackfill.views import markdown_parts, resolution_checks
 
 WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
 GHOSTS_QUERY = (
@@ -74,7 +74,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         "",
         verdict(figures),
         "",
-        *_table(
+        *markdown_parts.table(
             ("", "Count"),
             [
                 ("External trades", f"{figures['union']['external']:,}"),
@@ -128,7 +128,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
         "and lookups included) and events, wallets and conditions for the rest. Lag is how far "
         "behind the chain the source said it was, at most, when a feed ended.",
         "",
-        *_table(heads, rows),
+        *markdown_parts.table(heads, rows),
     ]
     for part in parts:
         lines += ["", *_unproven(part)]
@@ -142,9 +142,10 @@ def _unproven(part: dict[str, Any]) -> list[str]:
     if not left:
         return [f"### Not proven of {name}", "", "Nothing: all of it is proven."]
     rows = [
-        (f"`{one['key']}`", one["state"], _cell(one["error"] or "")) for one in part["unproven"]
+        (f"`{one['key']}`", one["state"], markdown_parts.cell(one["error"] or ""))
+        for one in part["unproven"]
     ]
-    lines = [f"### Not proven of {name}", "", *_table(("Key", "State", "Why"), rows)]
+    lines = [f"### Not proven of {name}", "", *markdown_parts.table(("Key", "State", "Why"), rows)]
     if left > len(rows):
         lines += ["", f"… and {left - len(rows):,} more."]
     return lines
@@ -157,7 +158,7 @@ def _disagreements(found: dict[str, Any]) -> list[str]:
     if not counted:
         return [*lines, "None: wherever a market is resolved, all sources say the same."]
     lines += [f"- {text}" for text in counted]
-    lines += ["", *_table(heads, disagreement_rows(found))]
+    lines += ["", *markdown_parts.table(heads, disagreement_rows(found))]
     left = sum(found["counts"].values()) - len(found["examples"])
     if left:
         lines += ["", f"… and {left:,} more:", "", *_sql(resolution_checks.QUERY)]
@@ -210,7 +211,7 @@ def _wallets(figures: dict[str, Any]) -> list[str]:
         f"{totals['wallets_external_only']:,} with nothing else. "
         f"The {len(rows)} largest by notional:",
         "",
-        *_table(heads, rows),
+        *markdown_parts.table(heads, rows),
     ]
 
 
@@ -219,7 +220,7 @@ def _markets(figures: dict[str, Any]) -> list[str]:
     rows = [
         (
             f"`{row['condition']}`",
-            _cell(row["question"]),
+            markdown_parts.cell(row["question"]),
             f"{row['internal']:,} / {row['external']:,}",
             f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
         )
@@ -234,7 +235,7 @@ def _markets(figures: dict[str, Any]) -> list[str]:
     return [
         "## Market-Level Coverage",
         "",
-        *_table(
+        *markdown_parts.table(
             ("Markets", "Count"),
             [
                 ("CLOB only", f"{markets['internal_only']:,}"),
@@ -246,7 +247,7 @@ def _markets(figures: dict[str, Any]) -> list[str]:
         "",
         f"The {len(rows)} largest with external trades, those without any other first:",
         "",
-        *_table(heads, rows),
+        *markdown_parts.table(heads, rows),
     ]
 
 
@@ -259,7 +260,7 @@ def _union(figures: dict[str, Any]) -> list[str]:
     return [
         "## UNION View Validation",
         "",
-        *_table(
+        *markdown_parts.table(
             ("Rows", "Count"),
             [
                 ("pm_trades", f"{union['internal']:,}"),
@@ -298,7 +299,7 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
     ]
     if rows:
         heads = ("Wallet", "Planned Trades", "Planned Notional", "Fetched")
-        lines += ["", *_table(heads, rows)]
+        lines += ["", *markdown_parts.table(heads, rows)]
     if done > len(rows):
         lines += ["", f"… and {done - len(rows):,} more."]
     return [
@@ -338,24 +339,5 @@ def _part_of(part: float, rest: float) -> float | None:
     return part / whole if whole else None
 
 
-def _cell(text: str) -> str:
-    """Fetched text inside a table: no bar, no line break, no markup of its own."""
-    plain = " ".join(terminal.excerpt(text).split())
-    for special in "\\`*_[]<>|~&$":
-        plain = plain.replace(special, "\\" + special)
-    return plain
-
-
 def _sql(statement: str) -> list[str]:
     return ["```sql", statement, "```"]
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The first column to the left, figures to the right."""
-    numbers = ["---"] + ["--:"] * (len(heads) - 1)
-    lines = [_line(heads), _line(numbers)]
-    return lines + [_line(row) for row in rows]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

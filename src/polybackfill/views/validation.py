@@ -9,6 +9,7 @@ from polybackfill import errors, guess
 from polybackfill.views import (
     duplicate_check,
     list_checks,
+    live_volume_check,
     official,
     receipt_check,
     resolution_checks,
@@ -27,6 +28,7 @@ CHECKS: Mapping[str, verdicts.Check] = MappingProxyType(
         "lists": list_checks.lists,
         "set-aside": set_aside_check.set_aside,
         "market-volume": volume_checks.market_volume,
+        live_volume_check.NAME: live_volume_check.live_volumes,
         "user-volume": volume_checks.user_days,
         "positions": table_checks.positions,
         "market-ids": table_checks.market_ids,

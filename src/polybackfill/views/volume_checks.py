@@ -14,7 +14,7 @@ from polybackfill.views import verdicts
 # (third party, mid-2026).
 VOLUME_SHARE, VOLUME_SHARES = 0.001, 1.0
 # Feeds of markets go back three years (Data API v2).
-_WINDOW = "INTERVAL 3 YEAR"
+WINDOW = "INTERVAL 3 YEAR"
 _SIZE_SHARE = 1e-6
 _DAYS_NAMED = 3
 
@@ -27,7 +27,7 @@ SELECT
     volume,
     stored,
     proven,
-    proven AND gamma AND start_date >= walked_at - {_WINDOW}
+    proven AND gamma AND start_date >= walked_at - {WINDOW}
         AND (closed OR walked_at >= read_at) AS comparable,
     abs(stored - volume) > greatest({VOLUME_SHARES}, {VOLUME_SHARE} * volume) AS differs
 FROM (

@@ -1,0 +1,88 @@
+"""`polybackfill report wallet`: what one wallet did and earned, beside what Polymarket says."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import time
+from importlib import metadata
+
+from polybackfill import clock as clocks
+from polybackfill import errors, records, settings
+from polybackfill.commands import api, context, name_resolution, report_files
+from polybackfill.polymarket import user_pnl, user_stats
+from polybackfill.views import wallet, wallet_page, wallet_text
+from polybackfill.work import plan
+
+_TRIES, _TRY_S = 3, 20.0  # somebody is waiting
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write both files."""
+    chosen = context.settings_of(arguments)
+    keys = name_resolution.keys(chosen, plan.wallets([arguments.wallet]))
+    if len(keys) != 1:
+        raise errors.Stop(f"{arguments.wallet} names {len(keys)} wallets: give one")
+    (key,) = keys
+    default = chosen.backfill.data_dir / f"WALLET_{records.show(key)}.md"
+    file = report_files.text_file(arguments.output, default)
+    context.require_store(chosen)
+    if arguments.output is None:
+        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    figures = context.run(
+        _figures(chosen, key, offline=arguments.offline), uvloop=chosen.backfill.uvloop
+    )
+    if not figures.fills and figures.totals is None:
+        shown = records.show(key)
+        raise errors.Stop(
+            f"nothing is stored of {shown}: polybackfill run wallets --wallet {shown}"
+        )
+    named = {
+        "at": clocks.utc_text(time.time()),
+        "version": metadata.version("polybackfill"),
+    }
+    page_file = report_files.write(
+        file,
+        text=wallet_text.markdown(figures, **named),
+        page=wallet_page.page(figures, **named),
+    )
+    if arguments.json:
+        document = dataclasses.asdict(figures)
+        document["wallet"] = records.show(key)
+        document["parts"] = [
+            {**dataclasses.asdict(part), "difference": part.difference} for part in figures.parts
+        ]
+        context.print_json({**document, "files": [str(file), str(page_file)]})
+    else:
+        print(wallet_text.lead(figures))
+        print(f"written: {file} and {page_file}")
+    return errors.EXIT_OK
+
+
+async def _figures(chosen: settings.Settings, key: str, *, offline: bool) -> wallet.Figures:
+    curve, reason = await _curve(chosen, key, offline=offline)
+    async with context.open_store(chosen, migrate=True) as store:
+        return await wallet.read(store, key, curve, reason)
+
+
+async def _curve(
+    chosen: settings.Settings, key: str, *, offline: bool
+) -> tuple[list[user_pnl.Point], str]:
+    """Polymarket's curve, or why it is unknown: a report is worth having without it."""
+    if offline:
+        return [], "--offline: the API was not asked"
+    if told := api.spent(chosen):
+        return [], told
+    async with contextlib.AsyncExitStack() as stack:
+        get = await stack.enter_async_context(
+            api.asking(chosen, "report wallet", attempts=_TRIES, deadline_s=_TRY_S)
+        )
+        try:
+            return await user_pnl.ask(get, key), ""
+        except errors.GiveUp as refusal:
+            if refusal.status == user_stats.NOT_FOUND:
+                return [], "the API does not serve /v2/user-pnl"
+            return [], f"the API refused: {refusal}"
+        except errors.Retry as trouble:
+            return [], f"the API does not answer: {trouble}"
