@@ -34,6 +34,7 @@ COMMANDS = (
     "validate --offline",
     "report coverage",
     "report categories",
+    f"report wallet {small_api.wallet_of('w')}",
     "dims build",
     "watchlist list",
     "market-ids status",
@@ -104,6 +105,7 @@ def test_tables(statement: str, place: harness.Ground) -> None:
 
 def test_what_a_run_writes(place: harness.Ground) -> None:
     place.run("report", "coverage").expect(0, 3)
+    place.run("report", "wallet", small_api.wallet_of("w")).expect(0)
     for file in [*place.data.glob("log/*.jsonl"), *place.data.glob("status/*.json")]:
         lines = file.read_text(encoding="utf-8").splitlines()
         assert max(map(len, lines)) < LINE_MAX, file

@@ -6,9 +6,9 @@ import argparse
 import contextlib
 import dataclasses
 import time
+from datetime import UTC, datetime
 from importlib import metadata
 
-from polybackfill import clock as clocks
 from polybackfill import errors, records, settings
 from polybackfill.commands import api, context, name_resolution, report_files
 from polybackfill.polymarket import user_pnl, user_stats
@@ -39,7 +39,7 @@ def report(arguments: argparse.Namespace) -> int:
             f"nothing is stored of {shown}: polybackfill run wallets --wallet {shown}"
         )
     named = {
-        "at": clocks.utc_text(time.time()),
+        "at": datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": metadata.version("polybackfill"),
     }
     page_file = report_files.write(

@@ -17,7 +17,7 @@ PART_NAMES = {
     "rewards": "Rewards, rebates, yield",
     "unrealized": "Of trades: not yet taken",
 }
-# Column → what it is called, and whether it came in (+1), went out (-1), or is held.
+# Column → what it is called.
 MONEY = {
     "bought_usd": "Bought",
     "sold_usd": "Sold",
@@ -91,10 +91,11 @@ def _beside(figures: wallet.Figures, profit: wallet.Part) -> str:
 def part_rows(figures: wallet.Figures) -> Iterator[tuple[str, str, str, str]]:
     """Each part: ours, Polymarket's, the difference."""
     for part in figures.parts:
+        is_signed = part.name != "fees"
         yield (
             PART_NAMES[part.name],
-            usd(part.ours, signed=True),
-            usd(part.official, signed=True),
+            usd(part.ours, signed=is_signed),
+            usd(part.official, signed=is_signed),
             usd(part.difference, signed=True),
         )
 
