@@ -38,6 +38,7 @@ def filled(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> desks.Desk:
     desk = new_desk()
     shared_sandbox.reset()
     desk.call("run", within_s=120)
+    desk.call("report", "categories")
     desk.sql("CREATE TABLE kept AS external_trades_raw")
     desk.sql("INSERT INTO kept SELECT * FROM external_trades_raw")
     return desk

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from typing import Any
 
 import pytest
 from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
-
-
-def profits(sandbox: harness.Sandbox, path: str = "") -> list[dict[str, Any]]:
-    """The sandbox's truth of profit, line by line."""
-    with urllib.request.urlopen(f"{sandbox.url}/_sandbox/profit{path}") as answer:
-        return [json.loads(line) for line in answer]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +33,7 @@ def test_the_first_wallets_of_the_plan_have_polymarkets_figure(
         "ORDER BY priority_rank, wallet LIMIT 40"
     )
     assert {row["wallet"] for row in rows} == {row["wallet"] for row in first}
-    truth = {row["wallet"]: row for row in profits(shared_sandbox)}
+    truth = {row["wallet"]: row for row in shared_sandbox.lines("profit")}
     for row in rows:
         said = truth[f"0x{row['wallet']}"]
         assert row["answer"] == "figures"
@@ -65,7 +57,7 @@ def test_official_figures_agree_and_one_that_was_changed_by_2_usd_is_found(
     """The figures that a run reads: those of wallets whose history is closed all agree."""
     before = verdict(filled, "official-pnl")
     assert before["outcome"] == "passed", before
-    exact = {row["wallet"] for row in profits(shared_sandbox) if row["exact"]}
+    exact = {row["wallet"] for row in shared_sandbox.lines("profit") if row["exact"]}
     assert before["evidence"]["differing"] == 0
     assert before["evidence"]["share_within"] == 1
     listed = {row["wallet"]: row for row in before["examples"]}
@@ -103,7 +95,8 @@ def test_the_report_of_a_wallet_tells_all_of_it(
 ) -> None:
     """Both profits, Polymarket's figure and the difference; per market and per category."""
     truth = max(
-        (row for row in profits(shared_sandbox) if row["exact"]), key=lambda row: row["markets"]
+        (row for row in shared_sandbox.lines("profit") if row["exact"]),
+        key=lambda row: row["markets"],
     )
     told = filled.json("report", "wallet", truth["wallet"])
     parts = {part["name"]: part for part in told["parts"]}
@@ -114,7 +107,7 @@ def test_the_report_of_a_wallet_tells_all_of_it(
     totals = told["totals"]
     for name in ("held_to_resolution_pnl_usd", "bought_usd", "sold_usd", "redeemed_usd"):
         assert totals[name] == pytest.approx(truth[name], abs=0.005), name
-    markets = {row["condition_id"]: row for row in profits(shared_sandbox, "/markets")
+    markets = {row["condition_id"]: row for row in shared_sandbox.lines("profit/markets")
                if row["wallet"] == truth["wallet"]}  # fmt: skip
     for row in told["markets"]:
         said = markets[row["condition"]]["economic_pnl_usd"]
@@ -133,7 +126,9 @@ def test_the_report_of_a_wallet_tells_all_of_it(
 def test_what_is_not_known_of_a_wallet_is_seen_to_be_unknown(
     filled: desks.Desk, shared_sandbox: harness.Sandbox, new_desk: NewDesk
 ) -> None:
-    inexact = next(row for row in profits(shared_sandbox) if not row["exact"] and row["markets"])
+    inexact = next(
+        row for row in shared_sandbox.lines("profit") if not row["exact"] and row["markets"]
+    )
     offline = filled.json("report", "wallet", inexact["wallet"], "--offline")
     assert offline["parts"][0]["ours"] is None
     assert offline["totals"]["inexact_reasons"]

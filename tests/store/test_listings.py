@@ -79,7 +79,12 @@ async def test_the_earliest_and_latest_dates_that_are_read_can_be_stored(
 
 
 async def test_a_record_has_exactly_the_columns_of_its_table(migrated: client.Store) -> None:
-    for record, table in ((records.Market, "api_market_rows"), (records.Event, "api_event_rows")):
+    tables: dict[type[msgspec.Struct], str] = {
+        records.Market: "api_market_rows",
+        records.Event: "api_event_rows",
+        records.UserStats: "api_user_stat_rows",
+    }
+    for record, table in tables.items():
         described = await migrated.rows(f"DESCRIBE TABLE {table}")
         columns = [row["name"] for row in described]
         assert columns == [field.name for field in msgspec.structs.fields(record)]
