@@ -118,7 +118,6 @@ def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
         "wallets",
         "positions",
         "resolutions",
-        "user-stats",
     ]
     plan = filled.plan_of()
     assert parts["wallets"]["keys"] == len(plan)

@@ -271,12 +271,14 @@ KEYS_OF_LISTS = {
     "api_market_rows": "(condition_id, source, market_id, market_slug)",
     "api_event_rows": "event_id",
     "api_resolution_rows": "condition_id",
+    "api_user_stat_rows": "wallet_address",
     "api_position_rows": "(wallet_address, condition_id, outcome, asset_id)",
 }
 LISTS = {
     "api_market_rows": "source = 'gamma' AND closed AND condition_id != ''",
     "api_event_rows": "1",
     "api_resolution_rows": "status = 'resolved'",
+    "api_user_stat_rows": "1",
     "api_position_rows": "NOT is_deleted",
 }
 
