@@ -21,6 +21,11 @@ def page(title: str, body: str, *, version: str, command: str) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """A text that is no markup, here or where a page is shown as Markdown."""
+    return html.escape(text).replace("[", "&#91;")
+
+
 def mark(holds: object) -> str:
     return f'<span class="mark {"pass" if holds else "fail"}">{"PASS" if holds else "FAIL"}</span>'
 

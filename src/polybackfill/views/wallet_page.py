@@ -95,5 +95,5 @@ def _cells(row: Iterable[str]) -> list[str]:
 
 def _shown(text: str) -> str:
     """A text as HTML; what is unknown is seen at once."""
-    plain = html.escape(text)
+    plain = html_parts.plain(text)
     return f'<span class="unknown">{plain}</span>' if text == wallet_text.UNKNOWN else plain
