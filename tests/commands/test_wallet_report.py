@@ -141,3 +141,24 @@ def test_what_is_not_known_of_a_wallet_is_seen_to_be_unknown(
     assert f"nothing is stored of {nobody}: polybackfill run wallets --wallet {nobody}" in refused
     assert "is not a wallet" in filled.call("report", "wallet", "0x12", code=78).err
     assert new_desk().call("report", "wallet", nobody, code=78).err
+
+
+def test_a_wallet_is_named_by_its_profile_too(
+    filled: desks.Desk, shared_sandbox: harness.Sandbox
+) -> None:
+    known = {row["wallet"] for row in shared_sandbox.lines("profit")}
+    search = f"{shared_sandbox.url}/gamma/public-search?search_profiles=true&limit_per_type=50&q=a"
+    found = [row for row in harness.ask(search)["profiles"] if row["name"].isalnum()]
+    names = [row["name"].casefold() for row in found]
+    rows = [
+        row
+        for row in found
+        if row["proxyWallet"] in known and names.count(row["name"].casefold()) == 1
+    ]
+    named = filled.folder / "one.md"
+    for name in (f"@{rows[0]['name']}", f"https://polymarket.com/@{rows[0]['name']}"):
+        told = filled.json("report", "wallet", name, "--output", named)
+        assert told["wallet"] == rows[0]["proxyWallet"]
+        assert told["files"] == [str(named), str(named.with_suffix(".html"))]
+    refused = filled.call("report", "wallet", name, "--output", "x.html", code=78).err
+    assert "name the Markdown file" in refused
