@@ -8,17 +8,20 @@ from collections.abc import Mapping
 
 from polybackfill import formats
 from polybackfill.polymarket import (
+    answers,
     endpoints,
     fields,
     parse,
     position_rows,
     resolutions,
+    user_stats,
     user_volume,
 )
 from polybackfill.polymarket import status as statuses
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
-from polybackfill.probe.evidence import Answer, Broken, Evidence, Unseen, sampling
+from polybackfill.probe.evidence import Answer, Broken, Evidence, Refused, Unseen, sampling
+from polybackfill.work import units
 
 _LAG_S = 120.0  # how far behind an event the source may be, as readings of positions assume
 _CLOCKS_APART_S = 120.0
@@ -64,6 +67,23 @@ async def _user_volume(evidence: Evidence) -> str:
         volume = user_volume.volume_of(answer.body, answer.url)
     seen = f"{volume.trade_count:,} fills of a day of which {known:,} are known"
     return pages.require(volume.trade_count >= known, seen)
+
+
+async def _user_stats(evidence: Evidence) -> str:
+    feed = await samples.wallet_feed(evidence)
+    wallet = feed.wallet or ""
+    asked = user_stats.feed_of(wallet)
+    try:
+        answer = await evidence.answer(asked.route, asked.params)
+    except Refused as refusal:
+        if refusal.status == user_stats.NOT_FOUND:
+            raise Unseen("the route is not served; figures stay unknown") from refusal
+        raise
+    with pages.contradicting():
+        source = answers.Source(asked.route.name, answer.url, "", 0)
+        _, taken = user_stats.read(answer.body, wallet, source)
+    figures = [row.economic_pnl for row in taken.rows if row.economic_pnl is not None]
+    return pages.require(bool(figures), f"{formats.counted(len(figures), 'profit')} of a wallet")
 
 
 async def _live_volume(evidence: Evidence) -> str:
@@ -172,10 +192,19 @@ ASSUMPTIONS = (
         _user_volume,
     ),
     Assumption(
+        "service.user_stats",
+        "/v2/user-stats?user=…",
+        "economic_pnl of the wallet that was asked for",
+        "Polymarket's own figure beside ours",
+        (units.USER_STATS,),
+        True,
+        _user_stats,
+    ),
+    Assumption(
         "service.live_volume",
         "/v2/live-volume?event_id=…",
         "taker_volume of each condition of an event",
-        "an independent figure for a market's volume; no row depends on it",
+        "validate: an independent figure for a market's volume",
         (),
         False,
         _live_volume,

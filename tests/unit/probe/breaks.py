@@ -151,6 +151,10 @@ BREAKS: dict[str, list[list[Rule]]] = {
         _rule("404", "status"),
     ],
     "service.user_volume": [_rule("field_scaled", "user-volume", fields=["trade_count"], factor=0)],
+    "service.user_stats": [
+        _gone("user-stats", "all_time_pnl"),
+        _gone("user-stats", "proxy_wallet"),
+    ],
     "service.live_volume": [_rule("404", "live-volume"), _gone("live-volume", "conditions")],
     "service.errors": [
         _rule("accepted", "trades", "cursor="),
