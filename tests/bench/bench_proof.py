@@ -1,4 +1,4 @@
-"""`validate` and `report coverage` over a store in which millions of trades are proven complete."""
+"""`validate` and reports over a store in which millions of trades are proven complete."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ TARGET_S = 30.0
 CHECKS = {
     "validate --offline": ("validate", "--offline", "--json"),
     "report coverage": ("report", "coverage", "--output", "coverage.md", "--json"),
+    "report categories": ("report", "categories", "--json"),
     "check progress": ("check", "progress", "--json"),
     "check trades": ("check", "trades", "--json"),
 }
-PROMISED = ("validate --offline", "report coverage")
+PROMISED = ("validate --offline", "report coverage", "report categories")
 
 # Everything around the trades that makes a store in which all is fetched: the lists, both plans,
-# the positions that the trades leave behind, and fills that the user's own pipeline holds too.
+# the positions that the trades leave behind, a redemption of every tenth and a split beside it, and
+# fills that the user's own pipeline holds too.
 MARKET_ID = "toString(cityHash64(condition_id) % 1000000000000)"
 AROUND = (
     "ALTER TABLE external_trades_raw UPDATE market_id = {market_id} WHERE true "
@@ -61,6 +63,21 @@ AROUND = (
     SELECT wallet_address, condition_id, any(outcome_index), token_id, 'OPEN',
         sum(if(side = 'BUY', shares, -shares)) AS held, now(), 1
     FROM external_trades_raw GROUP BY wallet_address, condition_id, token_id HAVING held > 0
+    """,
+    """
+    INSERT INTO wallet_activity_raw
+        (source, activity_id, wallet_address, condition_id, token_id, activity_type, shares, price,
+         usdc_size, activity_timestamp, tx_hash)
+    SELECT 'polymarket_data_api', generateUUIDv4(kind), wallet_address, condition_id,
+        kind = 'SPLIT' ? '' : token_id, kind, 1, 0, 1, max(trade_timestamp) + 1, any(tx_hash)
+    FROM external_trades_raw ARRAY JOIN ['SPLIT', 'REDEEM'] AS kind
+    WHERE cityHash64(wallet_address, condition_id) % 10 = 0
+    GROUP BY wallet_address, condition_id, token_id, kind
+    """,
+    """
+    INSERT INTO api_resolution_rows (condition_id, status, payouts)
+    SELECT condition_id, 'resolved', [1, 0]
+    FROM external_trades_raw WHERE cityHash64(condition_id) % 10 < 7 GROUP BY condition_id
     """,
     """
     INSERT INTO pm_trades

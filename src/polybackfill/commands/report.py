@@ -87,7 +87,7 @@ async def _made(
     store: stores.Store, chosen: settings.Settings, *, may_be_empty: bool = False
 ) -> dict[str, Any]:
     (known,) = await store.rows(
-        "SELECT (SELECT count() FROM trades_for_pnl) AS trades, "
+        "SELECT (SELECT count() FROM (SELECT 1 FROM trades_for_pnl LIMIT 1)) AS trades, "
         "(SELECT count() FROM markets_dim) AS markets"
     )
     if not known["trades"] and not may_be_empty:

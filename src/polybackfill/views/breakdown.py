@@ -49,10 +49,25 @@ _COUNTS = """
 SELECT
     (SELECT countIf(num_markets > 0) FROM wallet_pnl) AS num_wallets,
     (SELECT countIf(category != {none:String}) FROM markets_dim) AS markets_with_category,
-    (SELECT groupUniqArray(source) FROM trades_for_pnl) AS sources,
     (SELECT sum(num_fills) FROM wallet_category_pnl) AS fills,
     (SELECT sum(num_fills_with_fee) FROM wallet_category_pnl) AS fills_with_fee
 """
+
+
+# To name them all by one question reads every trade once more.
+_SOURCES = """
+SELECT DISTINCT toString(source) AS source
+FROM
+(
+    SELECT source FROM external_trades_raw
+    UNION ALL
+    SELECT data_source FROM pm_fills
+    UNION ALL
+    SELECT 'blockchain'
+)
+ORDER BY source
+"""
+_IS_SOURCE = "SELECT 1 AS found FROM trades_for_pnl WHERE source = {source:String} LIMIT 1"
 
 
 async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict[str, Any]:
@@ -66,7 +81,7 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
         "generated_at": generated_at,
         "num_wallets": counts["num_wallets"],
         "markets_with_category": counts["markets_with_category"],
-        "data_source": ", ".join(sorted(counts["sources"])) or None,
+        "data_source": ", ".join(await _sources(store)) or None,
         "basis": "trades, held to resolution, resolved markets only; fees apart",
         "fees_known_pct": _known_pct(counts["fills_with_fee"], counts["fills"]),
     }
@@ -81,6 +96,15 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
             between = b",\n"
         file.write(b"\n]}\n")
     return {**metadata, "bands": bands}
+
+
+async def _sources(store: client.Store) -> list[str]:
+    """The sources of trades_for_pnl; each is looked for until its first trade."""
+    return [
+        str(row["source"])
+        for row in await store.rows(_SOURCES)
+        if await store.rows(_IS_SOURCE, parameters={"source": row["source"]})
+    ]
 
 
 async def _by_wallet(store: client.Store) -> AsyncIterator[list[dict[str, Any]]]:
