@@ -13,7 +13,7 @@ import aioresponses
 import blockbuster
 import hypothesis
 import pytest
-from tests import harness, real_server
+from tests import forks, harness, real_server
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real responses kept beside the repository; they are too big to ship and not ours to publish.
@@ -33,6 +33,7 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("BACKFILL_", "CLICKHOUSE_", "NOTIFY_", "WATCHDOG_", "MAKE", "MFLAGS")):
             del os.environ[name]
+    harness.Daemon.forks = forks.Forks()
 
 
 def _weight(item: pytest.Item) -> int:

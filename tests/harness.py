@@ -19,10 +19,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import psutil
-from tests import holds
+from tests import forks, holds
 
 from polybackfill import redaction
 from polybackfill.polymarket import endpoints
@@ -33,6 +33,7 @@ from polybackfill.work import address, ledger, lock
 COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02
 START_S = 60.0
+SAID = ".said"  # the folder of what commands print, in a ground's own
 
 # The client's own pace is not what these tests look at; a sandbox on loopback may be asked faster.
 NO_LIMITS = json.dumps(dict.fromkeys(endpoints.PUBLISHED, 1_000_000))
@@ -237,14 +238,29 @@ def limits_spent(url: str) -> Iterator[None]:
 class Daemon:
     """One running `polybackfill` process and what it has printed so far."""
 
-    def __init__(self, command: Sequence[str], ground: Ground, number: int) -> None:
-        self._out = ground.folder / f"out-{number:03d}.txt"
-        self._err = ground.folder / f"err-{number:03d}.txt"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                command, stdout=out, stderr=err, env=ground.environment, cwd=ground.folder
-            )
+    # None: each is a start of Python, which is what a benchmark measures.
+    forks: ClassVar[forks.Forks | None] = None
+
+    def __init__(
+        self, words: Sequence[str], ground: Ground, number: int, driver: Path | None
+    ) -> None:
+        said = ground.folder / SAID
+        said.mkdir(exist_ok=True)
+        self._out, self._err = said / f"{number:03d}.out", said / f"{number:03d}.err"
+        self.process = self._begin(words, ground, driver)
         self.pid = self.process.pid
+
+    def _begin(
+        self, words: Sequence[str], ground: Ground, driver: Path | None
+    ) -> subprocess.Popen[bytes] | forks.Fork:
+        environment = ground.environment
+        if self.forks and driver is None and self.forks.takes(environment):
+            return self.forks.start(words, environment, ground.folder, self._out, self._err)
+        program = [sys.executable, str(driver)] if driver else list(COMMAND)
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            return subprocess.Popen(
+                [*program, *words], stdout=out, stderr=err, env=environment, cwd=ground.folder
+            )
 
     @property
     def running(self) -> bool:
@@ -353,8 +369,7 @@ class Ground:
 
     def start(self, *words: str, driver: Path | None = None) -> Daemon:
         """Start the command; `driver`: a script that stands in for `-m polybackfill`."""
-        program = [sys.executable, str(driver)] if driver else list(COMMAND)
-        daemon = Daemon([*program, *words], self, len(self._daemons))
+        daemon = Daemon(words, self, len(self._daemons), driver)
         self._daemons.append(daemon)
         return daemon
 

@@ -43,7 +43,7 @@ def all_parts(seconds: float) -> list[Figure]:
         sandbox.ask("limits", {"factor": 1.0})
         sandbox.reset()
         sandbox.faults(*SMALL_PAGES)
-        daemon = ground.start("run", "--json")
+        daemon = ground.start("run", "--everything", "--json")
         meter = budgets.Meter(sandbox, daemon)
         _wait_for(sandbox, daemon, *WHILE_LISTING)
         found = _window("lists and plan", WHILE_LISTING, seconds, meter)

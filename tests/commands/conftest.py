@@ -24,24 +24,16 @@ def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[desks.Store
 
 
 @pytest.fixture(scope="session")
-def commander() -> Iterator[desks.Commander]:
-    """The process that forks commands."""
-    with desks.commander() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def new_desk(
     open_store: desks.Store,
     shared_sandbox: harness.Sandbox,
-    commander: desks.Commander,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[NewDesk]:
     """Makes desks over empty databases."""
     made: list[desks.Desk] = []
 
     def make(url: str = shared_sandbox.url, **settings: object) -> desks.Desk:
-        made.append(open_store.desk(tmp_path_factory.mktemp("desk"), url, commander))
+        made.append(open_store.desk(tmp_path_factory.mktemp("desk"), url))
         made[-1].set(**settings)
         return made[-1]
 

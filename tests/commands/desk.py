@@ -1,18 +1,11 @@
-"""A place to type commands: a database and folders of its own, on a store that stays open.
-
-Each command is a process of its own, forked from a server that has imported the program already:
-what is left of its time is what the command does.
-"""
+"""A place to type commands: a database and folders of its own, on a store that stays open."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +13,11 @@ from tests import harness, holds
 
 from polybackfill.store import rendezvous
 
-_COMMANDER = Path(__file__).with_name("commander.py")
 _numbers = itertools.count(1)
-
-Commander = subprocess.Popen[str]
-
-
-@contextmanager
-def commander() -> Iterator[Commander]:
-    """The process that forks commands."""
-    with subprocess.Popen(
-        [sys.executable, str(_COMMANDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
 
 
 class Desk(harness.Ground):
-    """A ground whose commands start fast; `folder` is where they are typed."""
-
-    def __init__(self, folder: Path, url: str, commander: Commander) -> None:
-        super().__init__(folder, url)
-        self._commander = commander
-        self._said = itertools.count(1)
+    """A ground with a database of its own; `folder` is where commands are typed."""
 
     @property
     def run_name(self) -> str:
@@ -57,22 +33,7 @@ class Desk(harness.Ground):
         self, *words: object, code: int | None = 0, within_s: float = 60.0
     ) -> harness.Finished:
         """Type a command and wait for its end; `code`: the exit it must have, None for any."""
-        stem = self.folder / ".said" / f"{next(self._said):03d}"
-        stem.parent.mkdir(exist_ok=True)
-        asked = {
-            "words": [str(word) for word in words],
-            "environment": self.environment,
-            "folder": str(self.folder),
-            "stem": str(stem),
-            "within_s": within_s,
-        }
-        assert self._commander.stdin is not None
-        assert self._commander.stdout is not None
-        self._commander.stdin.write(json.dumps(asked) + "\n")
-        self._commander.stdin.flush()
-        exit_code = int(self._commander.stdout.readline())
-        out, err = (stem.with_suffix(suffix).read_text() for suffix in (".out", ".err"))
-        ended = harness.Finished(exit_code, out, err)
+        ended = self.run(*map(str, words), within_s=within_s)
         assert "Traceback" not in ended.err, ended.err
         if code is not None:
             ended.expect(code)
@@ -139,9 +100,9 @@ class Store(harness.Ground):
         super().__init__(folder, "http://127.0.0.1:9")
         self.serve()
 
-    def desk(self, folder: Path, url: str, commander: Commander) -> Desk:
+    def desk(self, folder: Path, url: str) -> Desk:
         """A new desk over an empty database."""
-        made = Desk(folder, url, commander)
+        made = Desk(folder, url)
         made.data = self.data
         name = f"desk{next(_numbers)}"
         made.set(data_dir=self.data, run_name=name)
@@ -156,7 +117,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     """
     found = {}
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in {".said", "engine"}]
+        folders[:] = [name for name in folders if name not in {harness.SAID, "engine"}]
         for path in (Path(place) / name for name in (*folders, *files)):
             found[str(path.relative_to(folder))] = (path.stat().st_size, path.stat().st_mtime_ns)
     return found

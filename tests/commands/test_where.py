@@ -37,7 +37,7 @@ def test_the_working_folder_stays_empty(new_desk: NewDesk, sandbox: harness.Sand
     desk.call("run", "markets", "events", "wallets")
     for words in COMMANDS:
         desk.call(*words.split(), code=None)
-    assert {path.name for path in desk.folder.iterdir()} == {".said"}
+    assert {path.name for path in desk.folder.iterdir()} == {harness.SAID}
     assert (desk.data / "checkpoints" / desk.run_name).is_dir()
 
     desk.folder = home / "third"
@@ -46,4 +46,4 @@ def test_the_working_folder_stays_empty(new_desk: NewDesk, sandbox: harness.Sand
     assert f"written: {desk.data}/EXTERNAL_COVERAGE_STATUS.md and {desk.data}/" in said
     assert desk.json("check", "receipts", "wallets")["found"] == 1, "the same checkpoint"
     assert "/" in desk.json("report", "coverage", "--output", "mine.md")["files"][0]
-    assert {path.name for path in desk.folder.iterdir()} == {".said", "mine.md", "mine.html"}
+    assert {path.name for path in desk.folder.iterdir()} == {harness.SAID, "mine.md", "mine.html"}
