@@ -11,14 +11,16 @@ from tests import harness
 from polybackfill.polymarket import contracts
 
 CENT = 0.005
-FIRST = {1: ("wallets",), 2: ("markets", "events", "conditions")}
+# seed → what is read before everything; nothing: all at once, killed on the way.
+FIRST: dict[int, tuple[str, ...]] = {1: ("wallets",), 2: ("markets", "events", "conditions"), 3: ()}
+KILLED_AFTER_PAGES = (20, 60, 120)
 
 
-@pytest.fixture(scope="module", params=FIRST)
+@pytest.fixture(scope="module", params=[1, 2, pytest.param(3, marks=pytest.mark.long)])
 def told(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[harness.Sandbox, harness.Ground]]:
-    """A universe of every shape, read wallets first or markets first, with its reports."""
+    """A universe of every shape with its reports: read wallets first, markets first, or mixed."""
     seed, folder = request.param, tmp_path_factory.mktemp("profit")
     size = {"trades": 5_000, "wallets": 40, "markets": 50}
     with (
@@ -26,9 +28,20 @@ def told(
         harness.ground(folder, sandbox.url, reports="true") as ground,
     ):
         ground.plan(sandbox)
-        ground.run("run", *FIRST[seed]).expect(0)
+        if FIRST[seed]:
+            ground.run("run", *FIRST[seed]).expect(0)
+        else:
+            _killed_on_the_way(ground)
         ground.run("run", "--everything").expect(0)
         yield sandbox, ground
+
+
+def _killed_on_the_way(ground: harness.Ground) -> None:
+    for pages in KILLED_AFTER_PAGES:
+        daemon = ground.start("run", "--everything")
+        harness.until(lambda pages=pages: ground.acknowledged_pages() >= pages, f"{pages} pages")
+        assert daemon.running, daemon.err()[-3000:]
+        daemon.kill()
 
 
 def by_wallet(ground: harness.Ground) -> dict[str, dict[str, Any]]:

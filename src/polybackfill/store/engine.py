@@ -21,6 +21,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ _DEFINING = frozenset({"ALTER", "CREATE", "DROP", "EXCHANGE", "RENAME", "UNDROP"
 _CODE = re.compile(r"Code: (\d+)\.")
 
 
+_TICK_NS = 1_000_000_000  # a kernel's clock of file times advances at least so often
 _MEMORY_PART = 0.4  # of the machine, for one query; beyond half of that, sorting goes to disk
 CANCELLED = 394  # QUERY_WAS_CANCELLED
 
@@ -136,6 +138,7 @@ class Engine:
         self._path = path
         self._metadata = folder / "engine" / "metadata"
         self._spool = folder / "spool"
+        self._synced: dict[str, int] = {}  # database → when its folder was changed last
         memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self._defaults = {
             "implicit_select": "0",  # `hello` is a syntax error, as on a server
@@ -177,8 +180,15 @@ class Engine:
     def _sync_definitions(self) -> None:
         """The engine syncs the file of a definition, but not the folder that names it."""
         for database in self._metadata.iterdir():
-            if database.is_dir():
-                files.sync_folder(database)
+            if not database.is_dir():
+                continue
+            changed_ns = database.stat().st_mtime_ns
+            if changed_ns == self._synced.get(database.name):
+                continue
+            files.sync_folder(database)
+            # Of two changes within a tick of the kernel's clock the folder shows one time.
+            if changed_ns + _TICK_NS < time.time_ns():
+                self._synced[database.name] = changed_ns
 
     def select(self, query: Query, emit: Callable[[bytes], None]) -> Counts:
         """Run a statement and hand its result to `emit` piece by piece, as it comes."""
