@@ -8,7 +8,7 @@ from tests.store.conftest import insert
 from tests.store.test_universe import end, market, position, put
 from tests.store.test_views import activity, fill
 
-from polybackfill.store import client
+from polybackfill.store import client, pnl
 
 BEGAN = 1_700_000_000  # of `activity` and `fill`: their number is added
 FAMILY = "fa" * 31 + "00"
@@ -163,6 +163,24 @@ async def test_partial_and_repeated_redemptions(migrated: client.Store) -> None:
         end(1),
     )
     assert await statuses(migrated) == {"equal"}
+
+
+async def test_of_a_tie_only_the_token_that_is_named_is_redeemed(migrated: client.Store) -> None:
+    tie = {"closed": True, "resolved": True, "outcome_prices": [0.5, 0.5]}
+    await family(migrated, "A", A=tie)
+    bought = fill(1, shares=100, condition_id=MARKETS["A"], token_id=yes("A"))
+    await insert(migrated, [bought, buys_no(2, "A", 40)])
+    redeemed = {"condition_id": MARKETS["A"], "token_id": yes("A")}
+    row = activity(10, "REDEEM", shares=30, usdc_size=15, tx_hash="01" * 32, **redeemed)
+    await put(migrated, "wallet_activity_raw", row)
+    assert await balances(migrated) == {"Yes A": 70, "No A": 40}
+    await put(
+        migrated, "wallet_backfill_plan",
+        {"wallet_address": row["wallet_address"], "priority_rank": 1, "status": "done"},
+    )  # fmt: skip
+    await pnl.compute(migrated)
+    lines = await migrated.rows("SELECT shares_held, value_usd FROM wallet_market_pnl")
+    assert lines == [{"shares_held": [70, 40], "value_usd": 55}]
 
 
 async def test_what_lost_is_lost(migrated: client.Store) -> None:

@@ -211,14 +211,15 @@ FROM
 )
 """
 
-# By outcome the last redemption that ended its holding, epoch second: what lost or is not named is
-# burnt with what is redeemed, and so is everything while no winner is known. A redemption takes of
-# the winner what it says.
+# By outcome the last redemption that ended its holding, epoch second, as in vw_positions_reconciled:
+# what lost is burnt with what is redeemed, and everything by a redemption that names no token while
+# no single winner is known. A redemption takes of the winner what it says.
 _GONE = """
 SELECT wallet_address, condition_id,
     arrayMap((token, payout) -> payout = 1 AND countEqual(payouts, 1) = 1 ? toInt64(0)
         : arrayMax(arrayPushBack(arrayMap(one -> one.1,
-            arrayFilter(one -> NOT has(one.2, token), redemptions)), 0)),
+            arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, '') OR NOT payout > 0),
+                redemptions)), 0)),
         tokens, arrayResize(payouts, length(tokens))) AS ended
 FROM
 (

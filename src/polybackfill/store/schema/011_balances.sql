@@ -262,7 +262,8 @@ GROUP BY wallet_address, condition_id;
 
 -- Shares a wallet should hold by its trades, splits, merges, conversions and redemptions, beside what
 -- the API says it holds. A redemption takes what it says of the winner, or of the tokens it names;
--- what lost or is not named is burnt with it, and so is everything while no winner is known.
+-- what lost is burnt with it. One that names no token burns everything while no single winner is
+-- known; one that names a token leaves others that pay.
 -- status  equal: within 0.001 share or a millionth (the API rounds to four digits)
 --         lost: it differs, and the market has paid nothing for the token
 --         unmatched conversion: the wallet converted in this family of markets, and not known what
@@ -305,9 +306,10 @@ FROM
         indexOf(token_ids, token_id) AS place,
         place > 0 AND notEmpty(payouts) AND payouts[place] = 0 AS is_lost,
         place > 0 AND countEqual(payouts, 1) = 1 AND payouts[place] = 1 AS is_winner,
+        place > 0 AND notEmpty(payouts) AND payouts[place] > 0 AS is_paid,
         -- The last redemption that ended the holding of this token, epoch second.
-        arrayMax(arrayPushBack(arrayMap(one -> one.1,
-            arrayFilter(one -> NOT has(one.2, token_id) AND NOT is_winner, redemptions)), 0)) AS ended
+        arrayMax(arrayPushBack(arrayMap(one -> one.1, arrayFilter(one -> NOT has(one.2, token_id)
+            AND NOT is_winner AND (has(one.2, '') OR NOT is_paid), redemptions)), 0)) AS ended
     FROM
     (
         SELECT *, max(unmatched) OVER (PARTITION BY wallet_address, condition_id) > 0 AS is_unmatched,
