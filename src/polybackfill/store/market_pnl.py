@@ -211,9 +211,9 @@ FROM
 )
 """
 
-# By outcome the last redemption that ended its holding, epoch second: what lost is burnt with what is
-# redeemed, and everything by a redemption that names no token while no single winner is known; one
-# that names a token leaves others that pay. A redemption takes of the winner what it says.
+# By outcome the last redemption that ended its holding, epoch second: what lost is burnt with what
+# is redeemed, and everything by a redemption that names no token while no single winner is known;
+# one that names a token leaves others that pay. A redemption takes of the winner what it says.
 _GONE = """
 SELECT wallet_address, condition_id,
     arrayMap((token, payout) -> payout = 1 AND countEqual(payouts, 1) = 1 ? toInt64(0)
