@@ -71,7 +71,8 @@ def lead(figures: wallet.Figures) -> str:
     if profit.ours is None:
         told = f"Economic profit {UNKNOWN} ({', '.join(totals['inexact_reasons'])})"
     held = totals["held_to_resolution_pnl_usd"] if totals["resolved_markets"] else None
-    told += f"; held to resolution, before fees: {usd(held, signed=True)} USD"
+    shown = UNKNOWN if held is None else f"{usd(held, signed=True)} USD"
+    told += f"; held to resolution, before fees: {shown}"
     told += f" over {totals['resolved_markets']:,} resolved of {totals['markets']:,} markets. "
     return told + _beside(figures, profit)
 
