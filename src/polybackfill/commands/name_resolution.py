@@ -21,8 +21,10 @@ _TRY_S = 20.0
 Candidates = list[name_lookup.Candidate]
 
 
-def resolve(chosen: settings.Settings, entries: Iterable[plan.Entry]) -> plan.Found:
-    """The keys of all names that are none themselves.
+def resolve(
+    chosen: settings.Settings, entries: Iterable[plan.Entry], *, offline: bool = False
+) -> plan.Found:
+    """The keys of all names that are none themselves; `offline`: by what is stored alone.
 
     Raises errors.Stop (exit 78) for one that is unknown or ambiguous, with where it was given;
     errors.Retry when nobody can be asked. Not to be called inside an event loop.
@@ -31,19 +33,26 @@ def resolve(chosen: settings.Settings, entries: Iterable[plan.Entry]) -> plan.Fo
     for entry in entries:
         if entry.key is None:
             asked.setdefault(entry.name, entry.where)
-    return context.run(_resolve(chosen, asked)) if asked else {}
+    return context.run(_resolve(chosen, asked, offline=offline)) if asked else {}
 
 
-def keys(chosen: settings.Settings, entries: Sequence[plan.Entry]) -> list[str]:
+def keys(
+    chosen: settings.Settings, entries: Sequence[plan.Entry], *, offline: bool = False
+) -> list[str]:
     """The keys of the entries, in order and once each; see `resolve`."""
-    return plan.keys_of(entries, resolve(chosen, entries))
+    return plan.keys_of(entries, resolve(chosen, entries, offline=offline))
 
 
 async def _resolve(
-    chosen: settings.Settings, asked: dict[names.Name, str]
+    chosen: settings.Settings, asked: dict[names.Name, str], *, offline: bool
 ) -> dict[names.Name, list[str]]:
     known = await _stored(chosen, list(asked))
     left = [name for name in asked if name not in known]
+    if left and offline:
+        raise errors.Stop(
+            f"{asked[left[0]]}: the store does not tell who that is, and with --offline the API "
+            "is not asked: give the address"
+        )
     if left:
         at_once = asyncio.Semaphore(_AT_ONCE)
         async with api.asking(chosen, "a few questions", attempts=_TRIES, deadline_s=_TRY_S) as get:

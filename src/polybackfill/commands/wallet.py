@@ -21,7 +21,8 @@ _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 def report(arguments: argparse.Namespace) -> int:
     """Write both files."""
     chosen = context.settings_of(arguments)
-    keys = name_resolution.keys(chosen, plan.wallets([arguments.wallet]))
+    typed = plan.wallets([arguments.wallet])
+    keys = name_resolution.keys(chosen, typed, offline=arguments.offline)
     if len(keys) != 1:
         raise errors.Stop(f"{arguments.wallet} names {len(keys)} wallets: give one")
     (key,) = keys
