@@ -150,6 +150,11 @@ async def test_categories(migrated: client.Store, tags: list[str], category: str
 
 # Tag lists of real kinds, labelled by hand: what a trader would call the market.
 LABELLED = [
+    ("Weather / Disaster", "World|Earthquakes|Japan"),
+    ("Macro / Economy", "Inflation|Argentina"),
+    ("Politics / Geopolitics", "Politics|Greenland|Acquisitions|Trump"),
+    ("Politics / Geopolitics", "Israel|Iran|Oil"),
+    ("Pop Culture / Media", "culture|elon-tweets|elon-musk"),
     ("Pop Culture / Media", "Culture|google|Tech|Google Search|Best of 2025"),
     ("Pop Culture / Media", "Celebrities|Culture|google|Tech|Google Search|Best of 2025"),
     ("Pop Culture / Media", "Culture|google|TV|Reality TV|Google Search|Best of 2025"),

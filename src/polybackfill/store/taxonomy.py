@@ -4,8 +4,9 @@ Modern markets carry no category, only tags, several of them, and most of these 
 are "Tech", "Culture" or "World" on the side. So each tag listed here speaks for one category, as a
 specific one ("Fed Rates", "NBA") or as a generic one ("Politics", "Sports"), and the category with
 the most specific tags wins; of several the one with the most generic tags, where those that stand
-on nearly everything (`FAINT`) count half; then the upper one here. A market none of whose tags is
-listed is Uncategorized. The old `category` field of Gamma is one more tag.
+on nearly everything (`FAINT`) count half; then the upper one here. A country (`COUNTRIES`) says
+where, which counts a generic tag less than what: "Japan" and "Earthquakes" are a disaster. A market
+none of whose tags is listed is Uncategorized. The old `category` field of Gamma is one more tag.
 
 Tags are compared by their letters and digits alone, without a final s: "Fed Rates" and "fed-rates",
 "Super Bowl" and "superbowl", "earthquake" and "earthquakes" are one tag, and count once.
@@ -93,7 +94,7 @@ SPECIFIC: Mapping[str, tuple[str, ...]] = {
         "influencers", "video-games", "gaming", "gta-vi", "art", "books",
         "time-person-of-the-year", "eurovision", "halftime", "google-search", "best-of-2024",
         "best-of-2025", "best-of-2026", "kanye", "drake", "diddy", "combs", "hollywood", "kpop",
-        "anime", "twitter",
+        "anime", "twitter", "elon-tweets",
     ),
     "Weather / Disaster": (
         "weather", "temperature", "daily-temperature", "highest-temperature", "climate",
@@ -104,6 +105,15 @@ SPECIFIC: Mapping[str, tuple[str, ...]] = {
         "measles",
     ),
 }  # fmt: skip
+# Specific tags that say where.
+COUNTRIES = frozenset((
+    "middle-east", "ukraine", "russia", "israel", "iran", "gaza", "palestine", "lebanon", "syria",
+    "yemen", "iraq", "saudi-arabia", "qatar", "uae", "turkey", "egypt", "afghanistan", "venezuela",
+    "china", "taiwan", "hong-kong", "north-korea", "south-korea", "japan", "india", "pakistan",
+    "thailand", "cambodia", "vietnam", "philippines", "nepal", "germany", "france", "uk",
+    "united-kingdom", "poland", "romania", "spain", "portugal", "greece", "europe", "eu", "canada",
+    "mexico", "brazil", "argentina", "chile", "cuba", "greenland", "denmark", "sudan", "somalia",
+))  # fmt: skip
 # Tags that many markets of a category have, and some of others.
 GENERIC: Mapping[str, tuple[str, ...]] = {
     "Politics / Geopolitics": (
@@ -144,7 +154,7 @@ NAMES = (*CATEGORIES, UNCATEGORIZED)
 
 _PLACES = {name: place for place, name in enumerate(CATEGORIES)}
 # Points of one tag. However many generic tags a market has, they never make up for a specific one.
-_POINTS = {"specific": 1000, "generic": 2, "faint": 1}
+_POINTS = {"specific": 1000, "country": 998, "generic": 2, "faint": 1}
 _LEVELS = {"specific": SPECIFIC, "generic": GENERIC, "faint": FAINT}
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 
@@ -155,7 +165,7 @@ def _plain(tag: str) -> str:
 
 @dataclass(frozen=True)
 class Word:
-    """What one tag says. `kind`: specific, generic or faint; '' with no category: nothing."""
+    """What one tag says. `kind`: a key of `_POINTS`; '' with no category: nothing."""
 
     tag: str
     category: str = ""
@@ -168,7 +178,7 @@ class Word:
 
 
 _WORDS = {
-    _plain(tag): Word(tag, category, kind)
+    _plain(tag): Word(tag, category, "country" if tag in COUNTRIES else kind)
     for kind, listed in _LEVELS.items()
     for category, tags in listed.items()
     for tag in tags
