@@ -114,6 +114,10 @@ async def test_every_kind_of_cash_counts_once(migrated: client.Store) -> None:
     story.fill("redeemer", WON, 50, 0.7)
     story.act("redeemer", "REDEEM", WON, 50)
     story.fill("redeemer", WON, 7, 0.9)  # -35 + 50 - 6.3 + 7
+    story.fill("dusty", OPEN, 10, 0.5)
+    story.hold("dusty", OPEN, 10)  # 10 at 0.4
+    story.fill("dusty", WON, 10, 0.5)
+    story.fill("dusty", WON, -10.005, 0.6)  # less than the API lists is short: no transfer
     story.fill("tied", TIED, 10, 0.2)
     story.act("tied", "REDEEM", TIED, 5)
     for kind in ("REWARD", "REFERRAL_REWARD", "MAKER_REBATE", "TAKER_REBATE", "YIELD"):
@@ -124,6 +128,7 @@ async def test_every_kind_of_cash_counts_once(migrated: client.Store) -> None:
         "trader": 59.5 + 2,
         "splitter": 7,
         "redeemer": 15.7,
+        "dusty": -0.002,
         "tied": 3,
         "earner": 15,
     }

@@ -72,6 +72,7 @@ SELECT
         is_watched AND arrayExists((micro, listed, rate) ->
             abs(micro - listed) > greatest(1000, 1e-6 * listed)
             AND NOT (is_resolved AND rate = 0 AND micro >= 0)
+            AND NOT (listed = 0 AND micro BETWEEN -10000 AND 0)
             AND NOT (listed = 0 AND micro > 0 AND (micro < 100000 OR is_hidden)),
             held, listed_micro, rates) ? 'position differs' : '']))) AS inexact_reasons,
     multiIf(
