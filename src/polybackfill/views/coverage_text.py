@@ -47,14 +47,25 @@ def usd(amount: float | None) -> str:
 
 
 def verdict(figures: dict[str, Any]) -> str:
-    """The whole report in one sentence."""
-    complete = [part["name"] for part in figures["parts"] if part["complete"]]
-    rest = [part["name"] for part in figures["parts"] if not part["complete"]]
-    if not rest:
+    """The whole report in a sentence or two. A part with rows set aside is not called proven."""
+    complete, lacking, rest = [], [], []
+    for part in figures["parts"]:
+        rejected = part["counts"]["rejected"] or 0
+        if not part["complete"]:
+            rest.append(part["name"])
+        elif rejected:
+            lacking.append(f"{part['name']} ({formats.counted(rejected, 'row')})")
+        else:
+            complete.append(part["name"])
+    if not rest and not lacking:
         return "Every part is proven complete."
-    if not complete:
-        return "No part is proven complete yet."
-    return f"Proven complete: {', '.join(complete)}. Not yet: {', '.join(rest)}."
+    said = f"Proven complete: {', '.join(complete)}." if complete else ""
+    said = said or "No part is proven complete yet."
+    if lacking:
+        said += f" Complete but for rows set aside: {', '.join(lacking)}."
+    if rest and (complete or lacking):
+        said += f" Not yet: {', '.join(rest)}."
+    return said
 
 
 def _header(at: str, run: str) -> list[str]:

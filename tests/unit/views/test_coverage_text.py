@@ -1,0 +1,39 @@
+"""The sentence a coverage report begins with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from polybackfill.views import coverage_text
+
+
+def part(name: str, *, complete: bool, rejected: int | None = 0) -> dict[str, Any]:
+    return {"name": name, "complete": complete, "counts": {"rejected": rejected}}
+
+
+MARKETS = part("markets", complete=True, rejected=None)
+SET_ASIDE = part("wallets", complete=True, rejected=12)
+BEGUN = part("positions", complete=False)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([MARKETS], "Every part is proven complete."),
+        ([BEGUN], "No part is proven complete yet."),
+        ([MARKETS, BEGUN], "Proven complete: markets. Not yet: positions."),
+        (
+            [MARKETS, SET_ASIDE],
+            "Proven complete: markets. Complete but for rows set aside: wallets (12 rows).",
+        ),
+        (
+            [SET_ASIDE, BEGUN],
+            "No part is proven complete yet. Complete but for rows set aside: wallets (12 rows). "
+            "Not yet: positions.",
+        ),
+    ],
+)
+def test_rows_set_aside_are_never_called_proven(parts: list[dict[str, Any]], said: str) -> None:
+    assert coverage_text.verdict({"parts": parts}) == said
