@@ -16,6 +16,7 @@ from polybackfill import clock as clocks
 from polybackfill.store import client, migrate
 
 _numbers = itertools.count(1)
+_definitions: dict[str, dict[str, tuple[str, int]]] = {}  # of databases that were migrated
 
 
 @pytest.fixture(scope="session")
@@ -26,26 +27,62 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="session")
+def emptied() -> list[str]:
+    """Databases of earlier tests with the schema and nothing in it."""
+    return []
+
+
 @pytest.fixture
-def database() -> str:
+def database(request: pytest.FixtureRequest, emptied: list[str]) -> str:
+    if "migrated" in request.fixturenames and emptied:
+        return emptied.pop()
     return f"test_{next(_numbers)}"
 
 
 @pytest_asyncio.fixture
-async def store(folder: Path, database: str) -> AsyncIterator[client.Store]:
+async def store(folder: Path, database: str, emptied: list[str]) -> AsyncIterator[client.Store]:
     """An open store over an empty database."""
     address = client.Address(data_dir=folder, database=database)
     opened = await client.open(address, clock=clocks.SystemClock())
     yield opened
-    await opened.command(f"DROP DATABASE {database} SYNC")
+    if database in _definitions and await _emptied(opened, _definitions[database]):
+        emptied.append(database)
+    else:
+        _definitions.pop(database, None)
+        await opened.command(f"DROP DATABASE {database} SYNC")
     await opened.close()
 
 
 @pytest_asyncio.fixture
-async def migrated(store: client.Store) -> client.Store:
-    """The same, with the schema."""
-    await migrate.up(store)
+async def migrated(store: client.Store, database: str) -> client.Store:
+    """The same, with the schema: one made for this test, or one that an earlier test has left."""
+    if database not in _definitions:
+        await migrate.up(store)
+        _definitions[database] = await _schema(store)
     return store
+
+
+async def _schema(store: client.Store) -> dict[str, tuple[str, int]]:
+    """By table its definition and whether it has rows."""
+    rows = await store.rows(
+        "SELECT name, create_table_query AS definition, ifNull(total_rows, 0) > 0 AS is_filled "
+        "FROM system.tables WHERE database = currentDatabase()"
+    )
+    return {row["name"]: (row["definition"], row["is_filled"]) for row in rows}
+
+
+async def _emptied(store: client.Store, before: dict[str, tuple[str, int]]) -> bool:
+    """Whether nothing is left of a test: no definition is another, no row is there that was not."""
+    after = await _schema(store)
+    if {name: found[0] for name, found in after.items()} != {
+        name: found[0] for name, found in before.items()
+    }:
+        return False
+    filled = [name for name, (_, is_filled) in after.items() if is_filled and not before[name][1]]
+    for name in filled:
+        await store.command(f"TRUNCATE TABLE `{name}` SYNC")
+    return True
 
 
 @pytest.fixture
