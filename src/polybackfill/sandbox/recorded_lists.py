@@ -9,13 +9,15 @@ from typing import cast
 
 import orjson
 
-from polybackfill.sandbox import catalog, recorded, recorded_ends, wording
+from polybackfill.sandbox import catalog, query, recorded, recorded_ends, tokens, wording
 
 Json = catalog.Json
 
 # One recording was trimmed by its author and has no ids; these stand in, far above the real ones.
 FIRST_STAND_IN_ID = 900_000_000
 FIRST_STAND_IN_EVENT = 910_000_000
+FIRST_TRADED_ID = 920_000_000
+_OPPOSITE = {"Yes": "No", "No": "Yes", "Up": "Down", "Down": "Up"}
 
 
 def read(folder: Path) -> catalog.Catalog:
@@ -34,6 +36,7 @@ def read(folder: Path) -> catalog.Catalog:
             markets.setdefault(str(body["id"]), {**body, "events": [shown_event]})
     labels = _add_trimmed(folder, markets)
     _add_seeds(folder, markets)
+    _add_traded(folder, markets)
     book = recorded_ends.order_book(folder)
     tag_ids = _tags(events, labels, tags)
     built = [_market(body, labels, tag_ids) for body in markets.values()]
@@ -121,25 +124,82 @@ def _seeds(folder: Path) -> list[Json]:
     return [row for path in paths for row in cast(list[Json], recorded.read(path))]
 
 
-def _add_seeds(folder: Path, markets: dict[str, Json]) -> None:
-    """Add what the seed alone knows, as closed markets: none of them was open when the whole open
-    universe was recorded. Tokens and times are not in the seed and are left out."""
-    conditions = {_text(body, "conditionId") for body in markets.values()}
-    shown_events = {
+def _shown_events(markets: dict[str, Json]) -> dict[str, Json]:
+    """Events that markets embed, by slug."""
+    return {
         _text(shown_event, "slug"): shown_event
         for body in markets.values()
         for shown_event in cast(list[Json], body.get("events") or [])
     }
+
+
+def _event_of(slug: str, shown_events: dict[str, Json]) -> Json | None:
+    """The event of that slug, entered if it is new; None for an empty slug."""
+    if slug and slug not in shown_events:
+        event_id = FIRST_STAND_IN_EVENT + len(shown_events)
+        title = slug.replace("-", " ").capitalize()
+        shown_events[slug] = {"id": str(event_id), "slug": slug, "ticker": slug, "title": title}
+    return shown_events.get(slug)
+
+
+def _add_traded(folder: Path, markets: dict[str, Json]) -> None:
+    """Add what no list shows, and fills or positions speak of: closed where its end is known."""
+    listed = {query.normal_condition(_text(body, "conditionId")) for body in markets.values()}
+    shown_events, ends = _shown_events(markets), recorded_ends.payouts(folder)
+    traded: dict[str, list[Json]] = {}
+    for row in (*recorded.feed_rows(folder), *recorded_ends.positions(folder)):
+        condition = query.normal_condition(_text(row, "condition_id"))
+        if _text(row, "condition_id") and condition not in listed and not row.get("is_combo"):
+            traded.setdefault(condition, []).append(row)
+    for number, (condition, rows) in enumerate(traded.items(), FIRST_TRADED_ID):
+        shown_event = _event_of(_text(rows[0], "event_slug"), shown_events)
+        markets[str(number)] = _from_rows(number, condition, rows, ends.get(condition), shown_event)
+
+
+def _from_rows(
+    number: int,
+    condition: str,
+    rows: Sequence[Json],
+    paid: tuple[int, int] | None,
+    shown_event: Json | None,
+) -> Json:
+    names = {row["outcome_index"]: _text(row, "outcome") for row in rows if row.get("outcome")}
+    first = names.get(0) or _OPPOSITE.get(names.get(1, ""), "first outcome")
+    second = names.get(1) or _OPPOSITE.get(first, "second outcome")
+    body: Json = {
+        "id": str(number),
+        "conditionId": condition,
+        "question": _text(rows[0], "title"),
+        "slug": _text(rows[0], "slug") or wording.slug_of(_text(rows[0], "title"), number),
+        "icon": _text(rows[0], "icon"),
+        "outcomes": orjson.dumps([first, second]).decode(),
+        "active": True,
+        "closed": paid is not None,
+        "archived": False,
+    }
+    if paid is not None:
+        prices = [str(micro // recorded_ends.WHOLE) for micro in paid]
+        body.update(outcomePrices=orjson.dumps(prices).decode(), umaResolutionStatus="resolved")
+    traded = {_text(row, "token_id") for row in rows}
+    for neg_risk in (False, True):
+        pair = [tokens.token_id(condition, place, neg_risk=neg_risk) for place in (0, 1)]
+        if traded & set(pair):
+            body.update(clobTokenIds=orjson.dumps(pair).decode(), negRisk=neg_risk)
+    if shown_event is not None:
+        body["events"] = [shown_event]
+    return body
+
+
+def _add_seeds(folder: Path, markets: dict[str, Json]) -> None:
+    """Add what the seed alone knows, as closed markets: none of them was open when the whole open
+    universe was recorded. Tokens and times are not in the seed and are left out."""
+    conditions = {_text(body, "conditionId") for body in markets.values()}
+    shown_events = _shown_events(markets)
     for seed in _seeds(folder):
         condition, number = _text(seed, "condition_id"), _text(seed, "market_id")
         if condition in conditions or number in markets:
             continue
-        slug = _text(seed, "event_id")
-        if slug and slug not in shown_events:
-            event_id = FIRST_STAND_IN_EVENT + len(shown_events)
-            title = slug.replace("-", " ").capitalize()
-            shown_events[slug] = {"id": str(event_id), "slug": slug, "ticker": slug, "title": title}
-        markets[number] = _from_seed(seed, shown_events.get(slug))
+        markets[number] = _from_seed(seed, _event_of(_text(seed, "event_id"), shown_events))
 
 
 def _from_seed(seed: Json, shown_event: Json | None) -> Json:
