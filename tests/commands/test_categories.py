@@ -292,5 +292,5 @@ def test_without_dimensions_everything_is_uncategorized(
     short = f"{one['address'][:6]}…{one['address'][-4:]}"
     assert one["summary_text"] == (
         f"Wallet {short} has no resolved market and 0% coverage. "
-        "The economic profit is unknown: unknown price, unread history."
+        "The economic profit is unknown: unknown price."
     )

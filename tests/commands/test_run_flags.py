@@ -109,17 +109,24 @@ def test_every_way_to_give_ids(desk: desks.Desk, sandbox: harness.Sandbox, busy:
     assert picture["parts"]["wallets"]["units"] == 7
     assert picture["parts"]["conditions"]["units"] == 6
     desk.prove(sandbox, wallets=wallets, conditions=conditions)
-    assert desk.plan_of() == {}, "what is typed does not enter the plan"
+    known = {desks.bare([key])[0] for key in (*wallets, *conditions)}
+    assert {*desk.plan_of(), *desk.plan_of("condition")} == known, "the plan knows what is read"
+    assert "fetches everything" in desk.call("validate", "--offline", code=None).out, (
+        "it is no list"
+    )
 
 
 @pytest.mark.long
-def test_typed_ids_leave_the_plan_alone(desk: desks.Desk, busy: list[str]) -> None:
+def test_typed_ids_leave_the_list_alone(desk: desks.Desk, busy: list[str]) -> None:
     desk.plan_keys(*busy[:3])
     desk.call("run", "--wallet", busy[5])
-    assert desk.statuses() == {"pending": 3}
+    assert desk.statuses() == {"pending": 3, "done": 1}
+    assert "(3 wallets, 3 of them open)" in desk.call("plan", "estimate").out
     desk.call("run", "--wallet", busy[1])
     states = [row["status"] for row in desk.plan_of().values()]
-    assert states == ["pending", "done", "pending"], "but a planned wallet that is done shows it"
+    assert states == ["pending", "done", "pending", "done"], (
+        "but a planned wallet that is done shows it"
+    )
 
 
 def test_an_unknown_condition_is_done_without_rows(

@@ -145,6 +145,26 @@ def test_what_is_not_known_of_a_wallet_is_seen_to_be_unknown(
     assert new_desk().call("report", "wallet", nobody, code=78).err
 
 
+def test_a_wallet_that_a_run_was_told_to_read_is_read(
+    shared_sandbox: harness.Sandbox, new_desk: NewDesk
+) -> None:
+    """No plan names it, and what the words of a run named is no list for the next run."""
+    desk, wallet = new_desk(shared_sandbox.url), shared_sandbox.wallets[5]
+    desk.call("run", "wallets", "--wallet", wallet)
+    desk.call("report", "categories")
+    told = desk.json("report", "wallet", wallet, "--offline")
+    assert "unread history" not in told["totals"]["inexact_reasons"]
+    (row,) = desk.plan_of().values()
+    assert (row["status"], row["source"]) == ("done", "found in the words of a run")
+    assert "fetches everything" in desk.call("validate", "--offline", code=None).out
+    shared_sandbox.reset()
+    desk.call("run", "wallets", "--wallet", wallet)
+    assert shared_sandbox.asked() == {}
+    other = shared_sandbox.wallets[6]
+    desk.call("run", "wallets", "--wallet", other, "--since", "2026-01-01")
+    assert set(desk.plan_of()) == {wallet[2:]}, "of a window nothing is known but the window"
+
+
 def test_a_wallet_is_named_by_its_profile_too(
     filled: desks.Desk, shared_sandbox: harness.Sandbox
 ) -> None:

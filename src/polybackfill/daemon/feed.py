@@ -176,6 +176,8 @@ class Typed:
         if self._keys is not None:
             return self._keys
         if self._plan is not None and self._kind in plan_table.TABLES:
+            if self._choice.full_history:
+                await self._plan.note(self._kind, self._given)
             pending = await self._plan.pending_among(self._kind, self._given)
             _forget_what_was_reset(self._kind, pending, self._ledger)
         self._keys = self._given

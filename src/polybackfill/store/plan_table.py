@@ -21,6 +21,7 @@ TABLES = {
 }
 # Of a key that nobody planned: a run of everything found it, in the table named behind this.
 FOUND = "found in "
+_NAMED = f"{FOUND}the words of a run"
 # Keys of a list that somebody planned.
 IS_LISTED = f"NOT startsWith(source, '{FOUND}')"
 # Nobody knows how much a listed key has that came without a figure.
@@ -87,6 +88,12 @@ _MESSAGE_MAX_CHARS = 300
 # The values of one UPDATE travel in a URL, which ClickHouse takes up to 1 MB.
 _UPDATES_MAX = 500
 _KEYS_MAX = 10_000
+_NOTE = f"""
+INSERT INTO {{table}} ({{key}}, priority_rank, source)
+SELECT named, (SELECT max(priority_rank) FROM {{table}}) + rowNumberInAllBlocks() + 1, '{_NAMED}'
+FROM (SELECT arrayJoin({{{{keys:Array(String)}}}}) AS named)
+WHERE named NOT IN (SELECT {{key}} FROM {{table}})
+"""
 _INSERT_MAX = 100_000
 
 
@@ -297,6 +304,17 @@ class PlanTable:
             _ADD.format(table=table, key=key, staging=staging, columns=_columns(key))
         )
         await self._store.command(f"DROP TABLE {staging}")
+
+    async def note(self, kind: str, keys: Sequence[str]) -> None:
+        """Add those that the plan does not hold yet, behind the others, as found: no list of them
+        was planned, but what is read of them shall be known.
+        """
+        table, key = TABLES[kind]
+        for first in range(0, len(keys), _UPDATES_MAX):
+            await self._store.command(
+                _NOTE.format(table=table, key=key),
+                parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
+            )
 
     async def _correct(self, table: str, key: str, staging: str) -> None:
         named = {"table": table, "key": key, "staging": staging}
