@@ -70,6 +70,15 @@ def test_the_end_of_the_run_says_so(desk: desks.Desk, sandbox: harness.Sandbox) 
     assert found["checks"][0]["evidence"]["rows_set_aside"] == 1
 
 
+def test_what_an_earlier_run_set_aside_is_not_proven_by_a_later_one(spoiled: desks.Desk) -> None:
+    """Nothing is fetched again, so only the store can tell."""
+    told = spoiled.call("run", "wallets").out
+    assert "complete but for 4 rows set aside" in told
+    assert "4 rows set aside as by earlier runs, not proven" in told
+    assert "proven complete" not in told
+    assert "complete but for 4 rows set aside" in spoiled.call("status").out
+
+
 def test_the_same_bad_row_is_set_aside_once(spoiled: desks.Desk, sandbox: harness.Sandbox) -> None:
     """It is told each time; only the first run ends with 3, or every later one would."""
     before = spoiled.sql("SELECT quarantine_id, raw FROM quarantine ORDER BY quarantine_id")

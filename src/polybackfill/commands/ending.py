@@ -9,9 +9,8 @@ import structlog
 
 from polybackfill import errors, formats
 from polybackfill.commands import context, words
-from polybackfill.polymarket import lookups
 from polybackfill.store import client as stores
-from polybackfill.views import live, resolution_checks
+from polybackfill.views import live, resolution_checks, set_aside_check
 from polybackfill.work import ledger as ledgers
 
 log = structlog.get_logger()
@@ -61,19 +60,15 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         print(f"  {text}")
 
 
-async def quarantined(store: stores.Store | None) -> int | None:
-    """Rows that all runs have set aside; None without a store, or when it is away. A condition
-    that nobody knows is noted beside them, and is no row.
-    """
+async def quarantined(store: stores.Store | None) -> dict[str, int] | None:
+    """Rows that all runs have set aside, by kind; None without a store, or when it is away."""
     if store is None:
         return None
-    count = "SELECT uniqExact(quarantine_id) AS n FROM quarantine WHERE reason != {unknown:String}"
     try:
-        rows = await store.rows(count, parameters={"unknown": lookups.UNKNOWN})
+        return await set_aside_check.by_kind(store)
     except errors.Retry as error:
         log.warning("run.quarantine_unknown", error=str(error))
         return None
-    return int(rows[0]["n"])
 
 
 async def disagreements(store: stores.Store) -> dict[str, int]:

@@ -8,7 +8,7 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ class Run:
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
-        self._quarantined: int | None = None
+        self._quarantined: dict[str, int] | None = None
         self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._memory: memories.Memory | None = None
@@ -302,7 +302,19 @@ class Run:
         if self._quarantined is None:
             return None
         now = await ending.quarantined(self._ground.store)
-        return None if now is None else max(0, now - self._quarantined)
+        if now is None:
+            return None
+        for kind, part in self._parts.items():
+            part.quarantined = self._of_all_runs(now, kind)
+        return max(0, sum(now.values()) - sum(self._quarantined.values()))
+
+    def _of_all_runs(self, quarantined: Mapping[str, int], kind: str) -> int:
+        """Rows of the kind in quarantine, where the run speaks of all its units: of chosen ones
+        nobody has counted them.
+        """
+        backfill = self._chosen.backfill
+        is_chosen = self._asked.listed or backfill.limit is not None or backfill.skip
+        return 0 if is_chosen else quarantined.get(kind, 0)
 
     async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
         store = self._ground.store
@@ -373,6 +385,7 @@ class Run:
             walker=walker,
             source=source,
             route=kinds.KINDS[kind].route,
+            quarantined=self._of_all_runs(self._quarantined or {}, kind),
         )
         self._sources.queues[kind] = queue
 

@@ -8,7 +8,15 @@ from typing import Any
 
 from polybackfill.polymarket import contracts
 from polybackfill.store import client
-from polybackfill.views import digest, proof, resolution_checks, scratch, slices, union
+from polybackfill.views import (
+    digest,
+    proof,
+    resolution_checks,
+    scratch,
+    set_aside_check,
+    slices,
+    union,
+)
 from polybackfill.work import ledger as ledgers
 
 TOP_WALLETS = 25
@@ -144,12 +152,16 @@ async def _figures(
     (repeated,) = await store.rows(
         f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({digest.DUPLICATES})"
     )
+    aside = await set_aside_check.by_kind(store)
     usd = totals["internal_usd"] + totals["external_usd"]
     # Of the external fills those are in both sources that were not counted as external.
     overlap = fills["external"] - totals["external_trades"]
     expected = fills["internal"] + fills["external"] - overlap
     return {
-        "parts": [_part(part) for part in await proof.parts(store, ledger)],
+        "parts": [
+            {**_part(part), "set_aside": aside.get(part.name, 0)}
+            for part in await proof.parts(store, ledger)
+        ],
         "disagreements": await resolution_checks.disagreements(store),
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
         "wallets": [

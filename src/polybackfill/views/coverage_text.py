@@ -50,11 +50,11 @@ def verdict(figures: dict[str, Any]) -> str:
     """The whole report in a sentence or two. A part with rows set aside is not called proven."""
     complete, lacking, rest = [], [], []
     for part in figures["parts"]:
-        rejected = part["counts"]["rejected"] or 0
+        aside = part["set_aside"]
         if not part["complete"]:
             rest.append(part["name"])
-        elif rejected:
-            lacking.append(f"{part['name']} ({formats.counted(rejected, 'row')})")
+        elif aside:
+            lacking.append(f"{part['name']} ({formats.counted(aside, 'row')})")
         else:
             complete.append(part["name"])
     if not rest and not lacking:

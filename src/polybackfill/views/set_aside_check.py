@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from polybackfill.polymarket import lookups
+from polybackfill.store import client
 from polybackfill.views import verdicts
 
 _REASONS = """
 SELECT reason, count() AS rows, toString(max(rejected_at)) AS newest FROM quarantine FINAL
 WHERE reason != {unknown:String} GROUP BY reason ORDER BY rows DESC, reason
 """
+_BY_KIND = """
+SELECT splitByChar(':', unit)[1] AS kind, count() AS rows FROM quarantine FINAL
+WHERE reason != {unknown:String} GROUP BY kind
+"""
+
+
+async def by_kind(store: client.Store) -> dict[str, int]:
+    """Rows that lie in quarantine now, by kind of unit. A condition that nobody knows is noted
+    beside them, and is no row.
+    """
+    rows = await store.rows(_BY_KIND, parameters={"unknown": lookups.UNKNOWN})
+    return {row["kind"]: row["rows"] for row in rows}
 
 
 async def set_aside(scene: verdicts.Scene) -> verdicts.Verdict:

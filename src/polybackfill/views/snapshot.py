@@ -39,15 +39,24 @@ _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allo
 _ACKNOWLEDGED_WITHIN_S = 15.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
-    """One part of the run, where its units come from, and the route that paces it."""
+    """One part of the run, where its units come from, and the route that paces it.
+
+    `quarantined`: its rows in quarantine, those of earlier runs too, when the store was last asked.
+    """
 
     crew: crews.Crew
     queue: queues.Queue
     walker: worker.Walker
     source: feed.Source
     route: endpoints.Route
+    quarantined: int = 0
+
+    @property
+    def set_aside(self) -> int:
+        """Rows that could not be read: the part is complete but for them."""
+        return max(self.quarantined, self.walker.set_aside)
 
 
 @dataclass(frozen=True)
@@ -355,7 +364,7 @@ class Snapshots:
             "complete": part.queue.complete,
             "share": (done + failed) / keys if keys else 1.0,
             "pages": part.walker.pages,
-            "set_aside": part.walker.set_aside,
+            "set_aside": part.set_aside,
             "requests_left": None if left is None else round(left.left),
             "requests_per_s": round(pages_per_s, 2),
             "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),

@@ -9,12 +9,12 @@ import pytest
 from polybackfill.views import coverage_text
 
 
-def part(name: str, *, complete: bool, rejected: int | None = 0) -> dict[str, Any]:
-    return {"name": name, "complete": complete, "counts": {"rejected": rejected}}
+def part(name: str, *, complete: bool, set_aside: int = 0) -> dict[str, Any]:
+    return {"name": name, "complete": complete, "set_aside": set_aside}
 
 
-MARKETS = part("markets", complete=True, rejected=None)
-SET_ASIDE = part("wallets", complete=True, rejected=12)
+MARKETS = part("markets", complete=True)
+SET_ASIDE = part("wallets", complete=True, set_aside=12)
 BEGUN = part("positions", complete=False)
 
 
