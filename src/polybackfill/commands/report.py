@@ -86,11 +86,9 @@ async def _categories(chosen: settings.Settings, *, may_be_empty: bool) -> dict[
 async def _made(
     store: stores.Store, chosen: settings.Settings, *, may_be_empty: bool = False
 ) -> dict[str, Any]:
-    (known,) = await store.rows(
-        "SELECT (SELECT count() FROM (SELECT 1 FROM trades_for_pnl LIMIT 1)) AS trades, "
-        "(SELECT count() FROM markets_dim) AS markets"
-    )
-    if not known["trades"] and not may_be_empty:
+    sources = await breakdown.sources(store)
+    (known,) = await store.rows("SELECT count() AS markets FROM markets_dim")
+    if not sources and not may_be_empty:
         raise errors.Stop("no trade is stored yet: polybackfill run")
     if not known["markets"]:
         print(
@@ -104,7 +102,10 @@ async def _made(
         cluster=chosen.clickhouse.cluster,
     )
     report = await breakdown.write(
-        store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
+        store,
+        chosen.backfill.data_dir,
+        generated_at=clocks.utc_text(time.time()),
+        delivered_by=sources,
     )
     (economic,) = await store.rows(_ECONOMIC)
     economic["inexact_reasons"] = dict(zip(*economic["inexact_reasons"], strict=True))

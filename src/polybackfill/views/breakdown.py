@@ -54,24 +54,11 @@ SELECT
 """
 
 
-# To name them all by one question reads every trade once more.
-_SOURCES = """
-SELECT DISTINCT toString(source) AS source
-FROM
-(
-    SELECT source FROM external_trades_raw
-    UNION ALL
-    SELECT data_source FROM pm_fills
-    UNION ALL
-    SELECT 'blockchain'
-)
-ORDER BY source
-"""
-_IS_SOURCE = "SELECT 1 AS found FROM trades_for_pnl WHERE source = {source:String} LIMIT 1"
-
-
-async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict[str, Any]:
+async def write(
+    store: client.Store, folder: Path, *, generated_at: str, delivered_by: Sequence[str]
+) -> dict[str, Any]:
     """Write the file from `wallet_category_pnl` as it is; its metadata and counts by band.
+    `delivered_by`: the sources of the trades.
 
     Streamed both ways, so a million wallets need no memory. Raises errors.Stop when the disk
     refuses; the file is the old one or the new one.
@@ -81,7 +68,7 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
         "generated_at": generated_at,
         "num_wallets": counts["num_wallets"],
         "markets_with_category": counts["markets_with_category"],
-        "data_source": ", ".join(await _sources(store)) or None,
+        "data_source": ", ".join(delivered_by) or None,
         "basis": "trades, held to resolution, resolved markets only; fees apart",
         "fees_known_pct": _known_pct(counts["fills_with_fee"], counts["fills"]),
     }
@@ -98,13 +85,10 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
     return {**metadata, "bands": bands}
 
 
-async def _sources(store: client.Store) -> list[str]:
-    """The sources of trades_for_pnl; each is looked for until its first trade."""
-    return [
-        str(row["source"])
-        for row in await store.rows(_SOURCES)
-        if await store.rows(_IS_SOURCE, parameters={"source": row["source"]})
-    ]
+async def sources(store: client.Store) -> list[str]:
+    """Who delivered the trades that profits are made of, in order."""
+    (row,) = await store.rows("SELECT groupUniqArray(source) AS sources FROM trades_for_pnl")
+    return sorted(map(str, row["sources"]))
 
 
 async def _by_wallet(store: client.Store) -> AsyncIterator[list[dict[str, Any]]]:
