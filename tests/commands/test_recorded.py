@@ -15,6 +15,11 @@ from tests.commands import desk as desks
 
 from .conftest import NewDesk
 
+# Of the two wallets with most fills: profit held to resolution before fees, and those fees, in USD.
+PROFITS = {
+    "eebde7a0e019a63e6b476eb425505b7b3e6eba30": (3_949.90, 394.33),
+    "d0d6053c3c37e727402d84c14069780d360993aa": (632.09, 42.77),
+}
 TWIN_TX = "c12bff78413d75398bafabdaa5f69b37065579bc6e30fa43c5bf00e5c25eba9b"
 # README of the recordings, section 5: index → index of the row it repeats over a page boundary.
 REPEATS = {1000: 998, 1001: 999, 1500: 1498, 1501: 1499}
@@ -123,3 +128,18 @@ def test_either_order_in_runs_of_their_own_gives_the_same_ids(
     assert rows[0] > 7_000, "the first part alone reaches nearly all"
     assert other.ids() == filled.ids()
     assert other.ids("wallet_activity_raw") == filled.ids("wallet_activity_raw")
+
+
+@pytest.mark.long
+def test_a_whole_run_without_a_plan_knows_fees_and_profits(
+    new_desk: NewDesk, replayed: harness.Sandbox
+) -> None:
+    desk = new_desk(replayed.url, reports="true")
+    desk.call("run", within_s=600)
+    assert desk.statuses() == {"done": replayed.ask("truth")["trades"]["wallets"]}
+    rows = desk.sql("SELECT * FROM wallet_pnl ORDER BY num_fills DESC LIMIT 2")
+    known = {
+        row["wallet_address"]: (row["held_to_resolution_pnl_usd"], row["fees_usd"]) for row in rows
+    }
+    assert known == {wallet: pytest.approx(pair, abs=0.01) for wallet, pair in PROFITS.items()}
+    assert {row["fees_known_pct"] for row in rows} == {100}
