@@ -180,7 +180,12 @@ def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) ->
     assert report["dry_run"] is False
     part = report["parts"]["wallets"]
     assert (part["units"], part["done"], part["error"]) == (3, 2, 1)
-    assert desk.json("run", "wallets")["parts"] == {}, "an empty plan has nothing to do"
+    later = desk.json("run", "wallets", code=errors.EXIT_UNITS_IN_ERROR)["parts"]["wallets"]
+    assert (later["units"], later["done"], later["error"]) == (3, 2, 1), "the plan knows them now"
+
+
+def test_an_empty_plan_has_nothing_to_do(desk: desks.Desk) -> None:
+    assert desk.json("run", "wallets")["parts"] == {}
 
 
 def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:

@@ -30,7 +30,7 @@ def secretive(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Groun
     ground.set(
         data_url=f"http://alice:S3cr3tPl4nted@{host}/data?apikey=QueryPl4nted",
         clob_url=f"http://{host}/K3yPl4nted/clob",
-        no_progress_s=6,
+        no_progress_s=20,  # longer than a unit waits for its next attempt
         log_level="debug",
         page_attempts=2,
         max_attempts=2,
