@@ -263,6 +263,7 @@ class Parts:
             count=count,
             has_ended=partial(feed.has_ended, self._ledger),
             clock=self._clock,
+            comes_last=kind == units.USER_STATS,
         )
 
     def _listings(

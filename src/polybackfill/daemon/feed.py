@@ -104,7 +104,8 @@ class Choice:
 class Source(Protocol):
     """Where the units of a part come from. `known`: what is known of them by now; `counted`:
     whether that says anything yet, also where it is nothing; `took_s`: seconds that one more
-    listing takes, which a source that follows others ends with.
+    listing takes, which a source that follows others ends with; `is_behind`: it begins when all
+    others have ended.
     """
 
     @property
@@ -115,6 +116,9 @@ class Source(Protocol):
 
     @property
     def took_s(self) -> float: ...
+
+    @property
+    def is_behind(self) -> bool: ...
 
     async def expected(self) -> Expected:
         """Ask what is known before the run."""
@@ -131,6 +135,7 @@ class Typed:
 
     counted = True
     took_s = 0.0
+    is_behind = False
 
     def __init__(
         self,
@@ -197,6 +202,7 @@ class Planned:
 
     counted = True
     took_s = 0.0
+    is_behind = False
 
     def __init__(
         self,

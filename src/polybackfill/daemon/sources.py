@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 _POLL_S = 0.25
 _FIRST_AGAIN_S = 2.0
+_COUNTED_AGAIN_S = 3.0  # what waits for all others is counted by the plan, which is quick
 _AGAIN_S = 60.0
 _LISTINGS_SHARE = 10  # listing takes a tenth of the time at most
 
@@ -73,8 +74,9 @@ class Following:
 
     `prepare` runs before every listing; `count` says what there is to do at that moment, with the
     requests of what no listing has named yet. `at_once`: what an earlier run has left is listed
-    before upstream is ready. `has_ended`: units that are listed though the queue will leave them
-    out. `took_s`: how long the preparation of the newest listing took.
+    before upstream is ready; `comes_last`: upstream is all other parts. `has_ended`: units that are
+    listed though the queue will leave them out. `took_s`: how long the preparation of the newest
+    listing took.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Following:
         has_ended: Callable[[units.Unit], bool],
         clock: clocks.Clock,
         at_once: bool = False,
+        comes_last: bool = False,
     ) -> None:
         self._kind = kind
         self._prepare = prepare
@@ -100,6 +103,12 @@ class Following:
         self.known = feed.Expected()
         self.took_s = 0.0
         self._is_counted = False
+        self._comes_last = comes_last
+
+    @property
+    def is_behind(self) -> bool:
+        """Its first request comes when the last one of all other parts has been answered."""
+        return self._comes_last and not self._upstream.ready()
 
     @property
     def counted(self) -> bool:
@@ -116,7 +125,7 @@ class Following:
         """Units until upstream has ended and was listed once more after that."""
         left = self.known.keys - self.known.done_before - self.known.failed_before
         if not (self._at_once and left):
-            await self._until(self._upstream.ready, float("inf"))
+            await self._until_ready()
         while True:
             last, began_at = self._upstream.ended(), self._clock.monotonic()
             await patiently(self._kind, self._prepare, self._clock)
@@ -142,6 +151,12 @@ class Following:
             done_before=self.known.done_before,
             failed_before=self.known.failed_before,
         )
+
+    async def _until_ready(self) -> None:
+        while not self._upstream.ready():
+            await self._until(self._upstream.ready, _COUNTED_AGAIN_S)
+            if self._comes_last:  # or nobody could tell how long the run takes
+                await patiently(self._kind, self._recount, self._clock)
 
     async def _until(self, condition: Callable[[], bool], within_s: float) -> None:
         deadline = self._clock.monotonic() + within_s
@@ -169,6 +184,7 @@ class Slices:
 
     counted = True
     took_s = 0.0
+    is_behind = False
 
     @property
     def known(self) -> feed.Expected:

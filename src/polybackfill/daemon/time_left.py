@@ -16,7 +16,8 @@ class Load:
     """One part. `done`, `left`: requests; `rate_per_s`: what it may or can send by itself.
 
     `chain_s`: seconds the longest unit under way takes, whose pages come one after another.
-    `is_known`: what is left is more than the least that it can be.
+    `is_known`: what is left is more than the least that it can be. `is_behind`: it begins when all
+    others have ended.
     """
 
     done: float
@@ -25,6 +26,7 @@ class Load:
     budgets: tuple[str, ...]
     chain_s: float = 0.0
     is_known: bool = True
+    is_behind: bool = False
 
     @property
     def all(self) -> float:
@@ -39,6 +41,12 @@ class Load:
 
 def seconds(loads: Sequence[Load], allowed: Mapping[str, float]) -> float:
     """Until the last part ends. `allowed`: requests/s of each budget."""
+    behind = [load for load in loads if load.is_behind]
+    beside = [load for load in loads if not load.is_behind]
+    return _side_by_side(beside, allowed) + _side_by_side(behind, allowed)
+
+
+def _side_by_side(loads: Sequence[Load], allowed: Mapping[str, float]) -> float:
     requests: dict[str, float] = {}
     for load in loads:
         for name in load.budgets:

@@ -311,6 +311,7 @@ class Snapshots:
             budgets=part.route.budgets,
             chain_s=longest * (self._limits.latency_s(narrow) or 0.0),
             is_known=part.queue.complete or estimate.is_known(backlog),
+            is_behind=part.source.is_behind,
         )
 
     def _backlog(self, part: Part) -> request_estimate.Backlog:

@@ -75,6 +75,30 @@ async def test_a_source_follows_its_upstream_to_the_end() -> None:
     assert source.known == feed.Expected(2, 0), "everything is handed out"
 
 
+async def test_what_comes_last_is_counted_while_it_waits() -> None:
+    """Or nobody could tell how long the run takes."""
+    upstream = Upstream()
+    source = sources.Following(
+        "user-stats",
+        prepare=upstream.prepare,
+        listing=upstream.listing,
+        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
+        count=upstream.count,
+        has_ended=lambda _unit: False,
+        clock=FastClock(),
+        comes_last=True,
+    )
+    await source.expected()
+    taking = asyncio.create_task(anext(source.units()))
+    upstream.found = ["a", "b"]
+    await asyncio.sleep(0.3)
+    assert source.known == feed.Expected(2, 2)
+    assert (source.counted, source.is_behind, taking.done()) == (True, True, False)
+    upstream.ready = upstream.ended = True
+    assert (await asyncio.wait_for(taking, 5)).keys == ("a",)
+    assert source.is_behind is False
+
+
 async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
     upstream = Upstream()
     upstream.found, upstream.prepared = ["left"], 1

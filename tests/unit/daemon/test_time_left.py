@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,13 @@ def test_what_shares_a_budget_adds_up_there() -> None:
 def test_a_part_may_be_slower_than_its_budget() -> None:
     assert time_left.seconds([load(100, 5, *ACTIVITY)], ALLOWED) == 20
     assert time_left.seconds([load(10, 20, *ACTIVITY, chain_s=40)], ALLOWED) == 40
+
+
+def test_what_begins_when_the_others_have_ended_takes_its_time_after_them() -> None:
+    loads = [load(300, 30, *TRADES), load(100, 20, *ACTIVITY)]
+    assert time_left.seconds([*loads, load(100, 50, "/v2/*")], ALLOWED) == 10
+    last = replace(load(100, 50, "/v2/*"), is_behind=True)
+    assert time_left.seconds([*loads, last], ALLOWED) == 12
 
 
 amounts = st.floats(0, 1e9)
