@@ -66,6 +66,11 @@ def test_the_end_of_the_run_says_so(desk: desks.Desk, sandbox: harness.Sandbox) 
     told = desk.call("run", "--wallet", sandbox.wallets[4], code=errors.EXIT_UNITS_IN_ERROR).out
     assert "1 row set aside, not proven: polybackfill quarantine list" in told
     assert "complete but for 1 row set aside" in told
+    again = desk.call("run", "--wallet", sandbox.wallets[4]).out
+    assert "complete but for 1 row set aside" in again, "what is not fetched again is not proven"
+    sandbox.faults()
+    other = desk.call("run", "--wallet", sandbox.wallets[7]).out
+    assert "1 of 1 proven complete" in other, "another wallet's row is no fault of this one"
     found = desk.json("validate", "--only", "set-aside", code=errors.EXIT_UNITS_IN_ERROR)
     assert found["checks"][0]["evidence"]["rows_set_aside"] == 1
 

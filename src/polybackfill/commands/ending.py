@@ -10,7 +10,7 @@ import structlog
 from polybackfill import errors, formats
 from polybackfill.commands import context, words
 from polybackfill.store import client as stores
-from polybackfill.views import live, resolution_checks, set_aside_check
+from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledger as ledgers
 
 log = structlog.get_logger()
@@ -58,17 +58,6 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         print(f"  {text}: polybackfill report coverage")
     for text in picture.get("left_behind", ()):
         print(f"  {text}")
-
-
-async def quarantined(store: stores.Store | None) -> dict[str, int] | None:
-    """Rows that all runs have set aside, by kind; None without a store, or when it is away."""
-    if store is None:
-        return None
-    try:
-        return await set_aside_check.by_kind(store)
-    except errors.Retry as error:
-        log.warning("run.quarantine_unknown", error=str(error))
-        return None
 
 
 async def disagreements(store: stores.Store) -> dict[str, int]:

@@ -8,7 +8,7 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from polybackfill.commands import (
     parts,
     preflight,
     scopes,
+    set_aside,
     starting,
     words,
 )
@@ -165,7 +166,8 @@ class Run:
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
-        self._quarantined: dict[str, int] | None = None
+        portion = chosen.backfill.limit is not None or bool(chosen.backfill.skip)
+        self._set_aside = set_aside.SetAside(ground.store, asked, portion=portion)
         self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._memory: memories.Memory | None = None
@@ -199,8 +201,7 @@ class Run:
             await self._memory.refresh()
         await self._fold_left()
         await self._discoveries.begin()
-        if not self._asked.dry_run:
-            self._quarantined = await ending.quarantined(self._ground.store)
+        await self._set_aside.begin()
         self._preflight = await preflight.before_run(
             self._chosen, self._asked, self._client, self._clock
         )
@@ -265,7 +266,7 @@ class Run:
         await self._catch_up(alive)
         told: dict[str, Any] = {"disagreements": await self._disagreements()}
         told |= await self._discoveries.told()
-        told["newly_set_aside"] = await self._newly_set_aside()
+        told["newly_set_aside"] = await self._set_aside.newly()
         return {**told, "left_behind": await self._leave_behind(alive)}
 
     async def _fold_costs(self, alive: Callable[[], Awaitable[None]]) -> None:
@@ -296,25 +297,6 @@ class Run:
         done = await last_steps.step("market ids", filling, stop=self._stop, alive=alive)
         if done is not None:
             log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
-
-    async def _newly_set_aside(self) -> int | None:
-        """Rows that no earlier run had set aside; None when that is not known."""
-        if self._quarantined is None:
-            return None
-        now = await ending.quarantined(self._ground.store)
-        if now is None:
-            return None
-        for kind, part in self._parts.items():
-            part.quarantined = self._of_all_runs(now, kind)
-        return max(0, sum(now.values()) - sum(self._quarantined.values()))
-
-    def _of_all_runs(self, quarantined: Mapping[str, int], kind: str) -> int:
-        """Rows of the kind in quarantine, where the run speaks of all its units: of chosen ones
-        nobody has counted them.
-        """
-        backfill = self._chosen.backfill
-        is_chosen = self._asked.listed or backfill.limit is not None or backfill.skip
-        return 0 if is_chosen else quarantined.get(kind, 0)
 
     async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
         store = self._ground.store
@@ -385,7 +367,7 @@ class Run:
             walker=walker,
             source=source,
             route=kinds.KINDS[kind].route,
-            quarantined=self._of_all_runs(self._quarantined or {}, kind),
+            quarantined=partial(self._set_aside.of, kind),
         )
         self._sources.queues[kind] = queue
 

@@ -104,7 +104,7 @@ class Choice:
 class Source(Protocol):
     """Where the units of a part come from. `known`: what is known of them by now; `counted`:
     whether that says anything yet, also where it is nothing; `took_s`: seconds that one more
-    listing takes, which a source that follows others ends with; `is_behind`: it begins when all
+    listing takes, which a source that follows others ends with; `is_behind`: it begins when
     others have ended.
     """
 
@@ -337,6 +337,11 @@ def _forget_what_was_reset(kind: str, pending: Sequence[str], ledger: ledgers.Le
     if reset:
         log.info("plan.rows_were_reset", kind=kind, keys=len(reset), first=reset[0])
         ledger.forget(kind, reset)
+
+
+def named_units(kind: str, keys: Sequence[str], window: units.Window) -> Iterator[units.Unit]:
+    """The units of keys that were typed, of which nobody knows the rows."""
+    return _units(kind, [(key, None) for key in keys], window)
 
 
 def _units(

@@ -159,7 +159,7 @@ async def _figures(
     expected = fills["internal"] + fills["external"] - overlap
     return {
         "parts": [
-            {**_part(part), "set_aside": aside.get(part.name, 0)}
+            {**_part(part), "set_aside": aside[part.name].rows if part.name in aside else 0}
             for part in await proof.parts(store, ledger)
         ],
         "disagreements": await resolution_checks.disagreements(store),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from polybackfill.polymarket import lookups
 from polybackfill.store import client
 from polybackfill.views import verdicts
@@ -11,17 +14,26 @@ SELECT reason, count() AS rows, toString(max(rejected_at)) AS newest FROM quaran
 WHERE reason != {unknown:String} GROUP BY reason ORDER BY rows DESC, reason
 """
 _BY_KIND = """
-SELECT splitByChar(':', unit)[1] AS kind, count() AS rows FROM quarantine FINAL
-WHERE reason != {unknown:String} GROUP BY kind
+SELECT splitByChar(':', unit)[1] AS kind, count() AS rows,
+    countIf(unit IN {units:Array(String)}) AS of_units
+FROM quarantine FINAL WHERE reason != {unknown:String} GROUP BY kind
 """
 
 
-async def by_kind(store: client.Store) -> dict[str, int]:
-    """Rows that lie in quarantine now, by kind of unit. A condition that nobody knows is noted
-    beside them, and is no row.
+class Aside(NamedTuple):
+    """Rows of a kind that lie in quarantine now, all of them and those of the units asked for."""
+
+    rows: int = 0
+    of_units: int = 0
+
+
+async def by_kind(store: client.Store, units: Sequence[str] = ()) -> dict[str, Aside]:
+    """What lies in quarantine, by kind of unit; `units`: ids. A condition that nobody knows is
+    noted beside the rows, and is none.
     """
-    rows = await store.rows(_BY_KIND, parameters={"unknown": lookups.UNKNOWN})
-    return {row["kind"]: row["rows"] for row in rows}
+    asked = {"unknown": lookups.UNKNOWN, "units": list(units)}
+    rows = await store.rows(_BY_KIND, parameters=asked)
+    return {row["kind"]: Aside(row["rows"], row["of_units"]) for row in rows}
 
 
 async def set_aside(scene: verdicts.Scene) -> verdicts.Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,11 @@ _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allo
 _ACKNOWLEDGED_WITHIN_S = 15.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Part:
     """One part of the run, where its units come from, and the route that paces it.
 
-    `quarantined`: its rows in quarantine, those of earlier runs too, when the store was last asked.
+    `quarantined`: its rows in quarantine, of earlier runs too, when the store was last asked.
     """
 
     crew: crews.Crew
@@ -51,12 +51,12 @@ class Part:
     walker: worker.Walker
     source: feed.Source
     route: endpoints.Route
-    quarantined: int = 0
+    quarantined: Callable[[], int]
 
     @property
     def set_aside(self) -> int:
         """Rows that could not be read: the part is complete but for them."""
-        return max(self.quarantined, self.walker.set_aside)
+        return max(self.quarantined(), self.walker.set_aside)
 
 
 @dataclass(frozen=True)

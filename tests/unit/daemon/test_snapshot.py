@@ -32,6 +32,7 @@ def pictures(
         walker=rig.walker,
         source=source,
         route=endpoints.ACTIVITY,
+        quarantined=lambda: 0,
     )
     made = snapshot.Snapshots(
         run_name="main",
