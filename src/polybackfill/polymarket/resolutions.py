@@ -8,6 +8,7 @@ docs.polymarket.com/api-reference (data-api v2, resolutions), read 2026-11.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 
 import msgspec
 
@@ -90,16 +91,11 @@ async def walk_unit(
     Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
     """
     feed = feed_of(key.partition("@")[0] for key in unit_keys)
-    ended = walk.Resume(feed=feed.fingerprint, ended=True)
-    if resume == ended:
-        yield walk.Page((), ended, last=True, fetched_rows=0)
-        return
-
-    async def ask() -> walk.Page:
-        reply = await fetch(feed, None)
-        return _page(reply.body, feed, walk.source_of(feed, reply, clock, unit), ended)
-
-    yield await persist(ask)
+    read_page = partial(_page, feed)
+    async for page in walk.one_answer(
+        feed, fetch, resume, read_page, clock=clock, unit=unit, persist=persist
+    ):
+        yield page
 
 
 def feed_of(conditions: Iterable[str]) -> walk.Feed:
@@ -121,7 +117,7 @@ def read(
     return raw_rows, envelope.take(raw_rows, _row, usable, source)
 
 
-def _page(body: bytes, feed: walk.Feed, source: answers.Source, ended: walk.Resume) -> walk.Page:
+def _page(feed: walk.Feed, body: bytes, source: answers.Source, ended: walk.Resume) -> walk.Page:
     raw_rows, taken = read(body, source)
     if {row.condition_id for row in taken.rows} - feed.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")

@@ -9,6 +9,7 @@ meanings: docs.polymarket.com/api-reference (data-api v2, user-stats), read 2026
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 
@@ -93,21 +94,17 @@ async def walk_unit(
     """
     wallet = unit_keys[0].partition("@")[0]
     feed = feed_of(wallet)
-    ended = walk.Resume(feed=feed.fingerprint, ended=True)
-    if resume == ended:
-        yield walk.Page((), ended, last=True, fetched_rows=0)
-        return
-
-    async def ask() -> walk.Page:
-        reply = await fetch(feed, None)
-        return _page(reply.body, wallet, walk.source_of(feed, reply, clock, unit), ended)
-
+    read_page = partial(_page, wallet)
     try:
-        yield await persist(ask)
+        async for page in walk.one_answer(
+            feed, fetch, resume, read_page, clock=clock, unit=unit, persist=persist
+        ):
+            yield page
     except errors.GiveUp as refusal:
         if refusal.status != NOT_FOUND:
             raise
         nothing = _without_figures(wallet, NOT_SERVED, int(clock.now()), clock.tick())
+        ended = walk.Resume(feed=feed.fingerprint, ended=True)
         yield walk.Page(([nothing],), ended, last=True, fetched_rows=0)
 
 
@@ -137,7 +134,7 @@ def read(
     return raw_rows, taken
 
 
-def _page(body: bytes, wallet: str, source: answers.Source, ended: walk.Resume) -> walk.Page:
+def _page(wallet: str, body: bytes, source: answers.Source, ended: walk.Resume) -> walk.Page:
     raw_rows, taken = read(body, wallet, source)
     times = [row.counted_at for row in taken.rows if row.counted_at is not None]
     return walk.Page(

@@ -192,6 +192,32 @@ async def once(attempt: Attempt[Answer]) -> Answer:
     return await attempt()
 
 
+async def one_answer(
+    feed: Feed,
+    fetch: Fetch,
+    resume: Resume | None,
+    read: Callable[[bytes, answers.Source, Resume], Page],
+    *,
+    clock: clocks.Clock,
+    unit: str,
+    persist: Persist,
+) -> AsyncIterator[Page]:
+    """A feed whose whole content is one answer. `read` makes the page of it, with its resume point.
+
+    Raises what `fetch` and `read` raise, when `persist` has given up.
+    """
+    ended = Resume(feed=feed.fingerprint, ended=True)
+    if resume == ended:
+        yield Page((), ended, last=True, fetched_rows=0)
+        return
+
+    async def ask() -> Page:
+        reply = await fetch(feed, None)
+        return read(reply.body, source_of(feed, reply, clock, unit), ended)
+
+    yield await persist(ask)
+
+
 async def pages(
     fetch: Fetch,
     feed: Feed,
