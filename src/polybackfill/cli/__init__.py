@@ -108,7 +108,7 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
 
 def _imported(name: str) -> ModuleType:
     """The module. What is imported lasts: to look through it for garbage, at the import and once
-    more at the exit, took a third of the time of a short command.
+    more at the exit, took a quarter of the time of a short command.
     """
     gc.disable()
     try:

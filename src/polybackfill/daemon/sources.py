@@ -74,9 +74,9 @@ class Following:
 
     `prepare` runs before every listing; `count` says what there is to do at that moment, with the
     requests of what no listing has named yet. `at_once`: what an earlier run has left is listed
-    before upstream is ready; `comes_last`: upstream is all other parts. `has_ended`: units that are
-    listed though the queue will leave them out. `took_s`: how long the preparation of the newest
-    listing took.
+    before upstream is ready; `comes_last`: it is counted while it waits. `has_ended`: units that
+    are listed though the queue will leave them out. `took_s`: how long the preparation of the
+    newest listing took.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Following:
 
     @property
     def is_behind(self) -> bool:
-        """Its first request comes when the last one of all other parts has been answered."""
+        """It has not begun, and begins when the parts it waits for have ended."""
         return self._comes_last and not self._upstream.ready()
 
     @property

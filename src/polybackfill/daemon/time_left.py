@@ -16,8 +16,8 @@ class Load:
     """One part. `done`, `left`: requests; `rate_per_s`: what it may or can send by itself.
 
     `chain_s`: seconds the longest unit under way takes, whose pages come one after another.
-    `is_known`: what is left is more than the least that it can be. `is_behind`: it begins when all
-    others have ended.
+    `is_known`: what is left is more than the least that it can be. `is_behind`: it begins when
+    others have ended; the last of all is near enough.
     """
 
     done: float

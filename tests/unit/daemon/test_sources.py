@@ -44,17 +44,23 @@ class FastClock(clocks.SystemClock):
         await super().sleep(duration_s / 100)
 
 
-async def test_a_source_follows_its_upstream_to_the_end() -> None:
-    upstream = Upstream()
-    source = sources.Following(
-        "wallets",
+def following(kind: str, upstream: Upstream, **how: bool) -> sources.Following:
+    """A source behind it."""
+    return sources.Following(
+        kind,
         prepare=upstream.prepare,
         listing=upstream.listing,
         upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
         count=upstream.count,
         has_ended=lambda _unit: False,
         clock=FastClock(),
+        **how,
     )
+
+
+async def test_a_source_follows_its_upstream_to_the_end() -> None:
+    upstream = Upstream()
+    source = following("wallets", upstream)
     assert await source.expected() == feed.Expected()
     seen: list[str] = []
 
@@ -78,16 +84,7 @@ async def test_a_source_follows_its_upstream_to_the_end() -> None:
 async def test_what_comes_last_is_counted_while_it_waits() -> None:
     """Or nobody could tell how long the run takes."""
     upstream = Upstream()
-    source = sources.Following(
-        "user-stats",
-        prepare=upstream.prepare,
-        listing=upstream.listing,
-        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
-        count=upstream.count,
-        has_ended=lambda _unit: False,
-        clock=FastClock(),
-        comes_last=True,
-    )
+    source = following("user-stats", upstream, comes_last=True)
     await source.expected()
     taking = asyncio.create_task(anext(source.units()))
     upstream.found = ["a", "b"]
@@ -102,16 +99,7 @@ async def test_what_comes_last_is_counted_while_it_waits() -> None:
 async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
     upstream = Upstream()
     upstream.found, upstream.prepared = ["left"], 1
-    source = sources.Following(
-        "conditions",
-        prepare=upstream.prepare,
-        listing=upstream.listing,
-        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
-        count=upstream.count,
-        has_ended=lambda _unit: False,
-        clock=FastClock(),
-        at_once=True,
-    )
+    source = following("conditions", upstream, at_once=True)
     await source.expected()
     listing = source.units()
     assert (await asyncio.wait_for(anext(listing), 5)).keys == ("left",)
