@@ -64,23 +64,27 @@ async def migrated(store: client.Store, database: str) -> client.Store:
 
 
 async def _schema(store: client.Store) -> dict[str, tuple[str, int]]:
-    """By table its definition and whether it has rows."""
+    """By table its definition and how many rows it has."""
     rows = await store.rows(
-        "SELECT name, create_table_query AS definition, ifNull(total_rows, 0) > 0 AS is_filled "
+        "SELECT name, create_table_query AS definition, toInt64(ifNull(total_rows, 0)) AS rows "
         "FROM system.tables WHERE database = currentDatabase()"
     )
-    return {row["name"]: (row["definition"], row["is_filled"]) for row in rows}
+    return {row["name"]: (row["definition"], row["rows"]) for row in rows}
 
 
 async def _emptied(store: client.Store, before: dict[str, tuple[str, int]]) -> bool:
-    """Whether nothing is left of a test: no definition is another, no row is there that was not."""
+    """Whether nothing is left of a test: no definition is another, and tables that held rows before
+    hold as many. The others are emptied.
+    """
     after = await _schema(store)
     if {name: found[0] for name, found in after.items()} != {
         name: found[0] for name, found in before.items()
     }:
         return False
-    filled = [name for name, (_, is_filled) in after.items() if is_filled and not before[name][1]]
-    for name in filled:
+    changed = [name for name, (_, rows) in after.items() if rows != before[name][1]]
+    if any(before[name][1] for name in changed):
+        return False
+    for name in changed:
         await store.command(f"TRUNCATE TABLE `{name}` SYNC")
     return True
 
