@@ -15,6 +15,7 @@ RECENT = 0.2  # of the window
 FEWEST_SAMPLES = 5
 USUAL_SAMPLES = 100
 FASTEST_FOR = 30.0  # windows for which the fastest answer is remembered, at least
+FEWEST_FOR_FASTEST = 100  # answers, of which the fastest is as fast as any will be, or nearly
 
 
 class Latencies:
@@ -27,12 +28,15 @@ class Latencies:
         self._recent: deque[tuple[float, float]] = deque()
         self._usual: deque[float] = deque(maxlen=USUAL_SAMPLES)
         self._fastest = (math.inf, math.inf)  # of this span of time, and of the one before
+        self._answers = (0, 0)  # that many are known of each
         self._fastest_since = -math.inf
 
     @property
     def fastest_s(self) -> float:
-        """The fastest single answer of the last five to ten minutes; inf before the first."""
-        return min(self._fastest)
+        """The fastest single answer of the last five to ten minutes; 0 while there were too few to
+        tell: the next could be much faster, and would have arrived later than it seems.
+        """
+        return min(self._fastest) if sum(self._answers) >= FEWEST_FOR_FASTEST else 0.0
 
     @property
     def quickest_s(self) -> float | None:
@@ -64,7 +68,9 @@ class Latencies:
         """A page arrived; what is no page is answered without the work."""
         if now - self._fastest_since > FASTEST_FOR * self._window_s:
             self._fastest, self._fastest_since = (math.inf, self._fastest[0]), now
+            self._answers = (0, self._answers[0])
         self._fastest = (min(self._fastest[0], latency_s), self._fastest[1])
+        self._answers = (self._answers[0] + 1, self._answers[1])
 
     def low_quarter_s(self, now: float, waiting_since: Iterable[float]) -> float | None:
         """Of the answers of the last W/5 and the ages of requests that are overdue.
@@ -94,7 +100,7 @@ class Latencies:
     def accept(self, low_s: float) -> None:
         """Answers take this long now, and it is nobody's queue."""
         self._quickest_s = self.usual_s = low_s
-        self._fastest = (low_s, low_s)
+        self._fastest, self._answers = (math.inf, math.inf), (0, 0)
         self._usual.clear()
 
     def _above(self, factor: float, least_s: float) -> float:

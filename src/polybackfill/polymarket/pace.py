@@ -14,8 +14,8 @@ tokens of the stall in the bucket afterwards and loses none of them.
 the socket and arrives at some time after that: a network that stalls, or a server that stands
 still, holds requests for seconds and lets them in together. Only the answer bounds that time from
 above. A request that was answered at time a cannot have arrived after a - q, where q is the
-fastest answer there is: way there, work and way back (`latencies` remembers it). Nor after one that
-was sent later and has arrived: what stands still is the way or the server, and holds all alike;
+fastest answer there is: way there, work and way back (`latencies` remembers it, and takes 0 until
+it has seen enough of them to know). Nor after one that was sent later and has arrived: what stands still is the way or the server, and holds all alike;
 only of a request that took far longer than usual is that not believed (`congestion`). So a request
 counts from its grant to the bound of its arrival + W + W/200, and no more than L count at once.
 While answers take what they usually take, that is about a window after it was sent, as cheap as a
@@ -24,7 +24,8 @@ without an answer is judged in `limits`.
 
 Of those that stand at a budget, a route with a figure of its own goes before one that may take
 whatever is left, for up to `PATIENCE_OF_WINDOW`: what the first kind cannot take is known, and the
-second kind would take an equal share of the whole.
+second kind would take an equal share of the whole. That is decided when a request is granted, not
+when its turn to wait begins: else routes that come in step always find the patient one ahead.
 
 A new bucket starts *full*, also in a new process: the first request waits 1/r, there is no
 initial burst, and a restart within the window is covered by r·W + B as if nothing had happened.
@@ -78,6 +79,12 @@ class Turns:
         finally:
             self._hand_on()
 
+    def is_before(self, deadline: float) -> bool:
+        """Whether anybody waits whose deadline is earlier."""
+        return any(
+            earlier < deadline and not called.done() for earlier, _, called in self._waiting
+        )
+
     def _hand_on(self) -> None:
         self._busy = False
         while self._waiting:
@@ -103,6 +110,7 @@ class Pace:
         self._turns = Turns()
         self._bucket: aiolimiter.AsyncLimiter | None = None
         self._bucket_rate = 0.0
+        self._let_go_at = -math.inf
         self._unsettled = 0
         self._free_at: list[float] = []
         self._left: deque[float] = deque()
@@ -114,10 +122,22 @@ class Pace:
         `patient`: let others go first, for a while.
         """
         patience_s = self.window_s * PATIENCE_OF_WINDOW if patient else 0.0
-        async with self._turns.turn(self._clock.monotonic() + patience_s):
-            await self._room()
+        deadline = self._clock.monotonic() + patience_s
+        while True:
+            async with self._turns.turn(deadline):
+                await self._room()
+                await self._token()
+                if not self._turns.is_before(deadline):
+                    self._unsettled += 1
+                    return
+                # Who came while this one waited for its token goes first after all.
+                self._let_go_at = self._clock.monotonic()
+
+    async def _token(self) -> None:
+        """One from the bucket, or the one that was let go a moment ago; an old one is forfeited."""
+        if self._clock.monotonic() - self._let_go_at > self.slack_s / 100:
             await (await self._current_bucket()).acquire()
-            self._unsettled += 1
+        self._let_go_at = -math.inf
 
     def sent(self) -> None:
         """The request that was granted has gone to the socket now."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from polybackfill import errors, progress
@@ -318,6 +318,7 @@ def test_a_server_that_never_answers_is_asked_for_ever_but_not_often():
     limit=st.integers(5, 120),
     seed=st.integers(0, 99),
 )
+@example(holds=[(1.0, 1.0)], answers_late=1.0, limit=5, seed=0)  # answers much faster than any yet
 def test_wherever_a_network_holds_a_request_no_window_is_over_full(
     holds, answers_late, limit, seed
 ):
