@@ -203,9 +203,9 @@ class Limits:
                     break
             paces = tuple(self._paces[name] for name in route.budgets)
             paces[0].rate = lane.allowed
-            own = paces[0].limit
+            own = paces[0]
             for budget in paces:
-                await budget.take(patient=own >= budget.limit)
+                await budget.take(patient=budget is not own and own.limit >= budget.limit)
                 granted.callback(budget.cancel)
             await self._pause_over(route.host, progress)
             granted.pop_all()

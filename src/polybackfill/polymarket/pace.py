@@ -110,7 +110,6 @@ class Pace:
         self._turns = Turns()
         self._bucket: aiolimiter.AsyncLimiter | None = None
         self._bucket_rate = 0.0
-        self._let_go_at = -math.inf
         self._unsettled = 0
         self._free_at: list[float] = []
         self._left: deque[float] = deque()
@@ -126,18 +125,19 @@ class Pace:
         while True:
             async with self._turns.turn(deadline):
                 await self._room()
-                await self._token()
-                if not self._turns.is_before(deadline):
-                    self._unsettled += 1
-                    return
-                # Who came while this one waited for its token goes first after all.
-                self._let_go_at = self._clock.monotonic()
+                bucket = await self._current_bucket()
+                if patient and await self._came_before(deadline, bucket):
+                    continue
+                await bucket.acquire()
+                self._unsettled += 1
+                return
 
-    async def _token(self) -> None:
-        """One from the bucket, or the one that was let go a moment ago; an old one is forfeited."""
-        if self._clock.monotonic() - self._let_go_at > self.slack_s / 100:
-            await (await self._current_bucket()).acquire()
-        self._let_go_at = -math.inf
+    async def _came_before(self, deadline: float, bucket: aiolimiter.AsyncLimiter) -> bool:
+        """Once the bucket has a token: whether somebody came meanwhile who goes first after all."""
+        pause_s = min(self.slack_s, 1 / self.rate) / 10
+        while not bucket.has_capacity():
+            await self._clock.sleep(pause_s)
+        return self._turns.is_before(deadline)
 
     def sent(self) -> None:
         """The request that was granted has gone to the socket now."""
