@@ -13,14 +13,14 @@ tokens of the stall in the bucket afterwards and loses none of them.
 *The log* counts what the server may still be counting. A request is stamped when its head goes to
 the socket and arrives at some time after that: a network that stalls, or a server that stands
 still, holds requests for seconds and lets them in together. Only the answer bounds that time from
-above. A request that was answered at time a cannot have arrived after a - q, where q is the
-fastest answer there is: way there, work and way back (`latencies` remembers it, and takes 0 until
-it has seen enough of them to know). Nor after one that was sent later and has arrived: what stands still is the way or the server, and holds all alike;
-only of a request that took far longer than usual is that not believed (`congestion`). So a request
-counts from its grant to the bound of its arrival + W + W/200, and no more than L count at once.
-While answers take what they usually take, that is about a window after it was sent, as cheap as a
-plain log; a request that was held for five seconds counts five seconds longer. One that ends
-without an answer is judged in `limits`.
+above. A request that was answered at time a cannot have arrived after a - q, where q is the fastest
+answer there is: way there, work and way back (`latencies` remembers it, and takes 0 until it has
+seen enough of them to know). Nor after one that was sent later and has arrived: what stands still
+is the way or the server, and holds all alike; only of a request that took far longer than usual is
+that not believed (`congestion`). So a request counts from its grant to the bound of its arrival + W
++ W/200, and no more than L count at once. While answers take what they usually take, that is about
+a window after it was sent, as cheap as a plain log; a request that was held for five seconds counts
+five seconds longer. One that ends without an answer is judged in `limits`.
 
 Of those that stand at a budget, a route with a figure of its own goes before one that may take
 whatever is left, for up to `PATIENCE_OF_WINDOW`: what the first kind cannot take is known, and the
