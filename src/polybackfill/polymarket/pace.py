@@ -81,9 +81,7 @@ class Turns:
 
     def is_before(self, deadline: float) -> bool:
         """Whether anybody waits whose deadline is earlier."""
-        return any(
-            earlier < deadline and not called.done() for earlier, _, called in self._waiting
-        )
+        return any(earlier < deadline and not called.done() for earlier, _, called in self._waiting)
 
     def _hand_on(self) -> None:
         self._busy = False
