@@ -185,7 +185,7 @@ class SmallApi:
     """What is served at the moment. `spoil`: changes a body, by the path that was asked.
 
     `ahead_s`: how wrong the servers' own clock is; None: they tell no time. `requests`: the paths
-    that were asked.
+    that were asked; `questions`: the same with what was asked there.
     """
 
     url: str = ""
@@ -198,10 +198,12 @@ class SmallApi:
     spoil: Spoil = lambda _path, body: body
     ahead_s: float | None = 0.0
     requests: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Any of the routes."""
         self.requests.append(request.path)
+        self.questions.append(request.path_qs)
         body = self._body(request.path, request)
         if body is None:
             return web.json_response({"error": "not found"}, status=404)

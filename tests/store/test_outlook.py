@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tests.store.test_universe import market, put
+from collections.abc import AsyncIterator
 
-from polybackfill.store import again, client, outlook, plan_table
+from tests.store.conftest import insert, trade
+from tests.store.test_universe import market, position, put
+from tests.store.test_views import activity
+
+from polybackfill.store import again, client, discovery, outlook, plan_table
 
 NOW = 1_790_000_000
 DAY_S = 86_400
@@ -118,3 +122,60 @@ async def test_of_the_whole_exchange_a_limit_takes_a_part(migrated: client.Store
     assert (ahead.wallets, ahead.holders, ahead.conditions) == (29_000, 29_000, 29_000)
     assert ahead.wallet_rows == outlook.PUBLISHED_ROWS // 100
     assert ahead.markets == outlook.PUBLISHED_MARKETS, "lists are read whole"
+
+
+async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: client.Store) -> None:
+    """A listed wallet, its traded, held and split markets, a listed market; beside them strangers."""
+    own, stranger = f"{1:040x}", f"{2:040x}"
+    plans = plan_table.PlanTable(migrated)
+    found = f"{plan_table.FOUND}external_trades_raw"
+    await plans.add("wallets", [plan_table.PlanRow(own, 1, source="mine.txt")])
+    await plans.add("wallets", [plan_table.PlanRow(stranger, 2, source=found)])
+    await plans.add("conditions", [plan_table.PlanRow(condition(6), 1, source="mine.txt")])
+    await plans.add("conditions", [plan_table.PlanRow(condition(9), 2, source=found)])
+    await insert(
+        migrated,
+        [
+            trade(1, wallet_address=own, condition_id=condition(1)),
+            trade(2, wallet_address=stranger, condition_id=condition(2)),
+            trade(3, wallet_address=own, condition_id=condition(5)),
+        ],
+    )
+    await put(migrated, "api_positions_landing", position(1, 0, wallet_address=own, condition_id=condition(3)))
+    rows = [
+        activity(1, "SPLIT", wallet_address=own, condition_id=condition(4)),
+        activity(2, "CONVERSION", wallet_address=own, condition_id="fa" * 32),
+    ]
+    await put(migrated, "wallet_activity_landing", *rows)
+    settled = {"closed": True, "resolved": True}
+    await put(
+        migrated,
+        "api_market_rows",
+        market("gamma", condition_id=condition(1), **settled),
+        market("gamma", condition_id=condition(2)),
+        market("gamma", condition_id=condition(3)),
+    )
+
+    async def keys(listing: AsyncIterator[list[str]]) -> list[str]:
+        return [key async for chunk in listing for key in chunk]
+
+    assert await keys(discovery.unlisted_conditions(migrated, listed_only=True)) == [
+        condition(number) for number in (3, 4, 5, 6)
+    ]
+    assert await keys(discovery.unresolved_conditions(migrated, listed_only=True)) == [
+        condition(number) for number in (1, 3, 4, 5, 6)
+    ]
+    assert await keys(discovery.PlannedWallets(migrated, listed_only=True)()) == [own]
+    bounds = outlook.Bounds(listed_only=True, official=9)
+    ahead = await outlook.of(migrated, everything=False, bounds=bounds)
+    assert (ahead.holders, ahead.official, ahead.unlisted, ahead.unresolved) == (1, 1, 4, 5)
+    assert ahead.finds_markets, "the wallet is not read yet"
+    assert await again.count(migrated, again.WALLETS, began=BEGAN, now=BEGAN, listed_only=True) == 0
+    ends = [
+        plan_table.PlanUpdate(key, "done", last_run_at=NOW, attempts=1, read_until=1)
+        for key in (own, stranger)
+    ]
+    await plans.apply("wallets", ends, now=NOW)
+    for of_list, count in ((False, 2), (True, 1)):
+        times = {"began": BEGAN, "now": BEGAN}
+        assert await again.count(migrated, again.WALLETS, **times, listed_only=of_list) == count

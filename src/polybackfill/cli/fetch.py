@@ -19,7 +19,7 @@ def add_run(commands: menu.Menu) -> None:
         nargs="*",
         metavar="PART",
         help="markets, events, conditions, wallets, positions, resolutions, user-stats (default: "
-        "those of the planned list; all of them where there is none)",
+        "what the planned list needs; all of them where there is none)",
     )
     content = run.add_argument_group("what")
     content.add_argument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ from polybackfill.commands import context, words
 from polybackfill.store import client as stores
 from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledger as ledgers
+from polybackfill.work import units
 
 log = structlog.get_logger()
 
@@ -72,13 +73,19 @@ async def disagreements(store: stores.Store) -> dict[str, int]:
 
 
 def failed(
-    ledger: ledgers.Ledger, asked: words.Asked, kinds: Collection[str]
+    ledger: ledgers.Ledger,
+    asked: words.Asked,
+    kinds: Collection[str],
+    *,
+    is_own: Callable[[units.Unit], bool],
 ) -> list[dict[str, str]]:
     """The newest units in error among what was asked, with their messages."""
     listed = {key for kind in kinds for key in asked.keys(kind)}
     found = [
         {"unit": held.unit.id, "error": held.error}
         for held in ledger.failed_units()
-        if held.unit.kind in kinds and (not listed or listed & set(held.unit.keys))
+        if held.unit.kind in kinds
+        and is_own(held.unit)
+        and (not listed or listed & set(held.unit.keys))
     ]
     return found[-_FAILED_SHOWN:]

@@ -1,5 +1,5 @@
-"""What a whole run leaves behind beside the tables: dimensions, P&L by category, the watchlist and
-the coverage report, each as the command of its own name makes it.
+"""What a run of everything or of a planned list leaves behind beside the tables: dimensions, P&L by
+category, the watchlist and the coverage report, each as the command of its own name makes it.
 """
 
 from __future__ import annotations

@@ -42,11 +42,15 @@ _LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
 _READINGS = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS, units.USER_STATS)
 _OF_PLANNED_WALLETS = (units.POSITIONS, units.USER_STATS)
 _AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
-_COUNTS: dict[str, Callable[[stores.Store], Awaitable[int]]] = {
+_COUNTS: dict[str, Callable[..., Awaitable[int]]] = {
     units.LOOKUPS: discovery.count_unlisted,
     units.RESOLUTIONS: discovery.count_unresolved,
     units.POSITIONS: discovery.count_planned_wallets,
     units.USER_STATS: discovery.count_planned_wallets,
+}
+_LACKING = {
+    units.LOOKUPS: discovery.unlisted_conditions,
+    units.RESOLUTIONS: discovery.unresolved_conditions,
 }
 
 
@@ -70,15 +74,15 @@ class Parts:
         # Of how many wallets of the plan a kind reads; of the others of all.
         self._most = {units.USER_STATS: backfill.official_wallets}
         self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip, asked.listed_only)
-        self._sweeps = sweeps.Sweeps(chosen.ledger_dir)
-        self._named = sweeps.name(clock.now())
+        self._sweeps = sweeps.Sweeps(chosen.ledger_dir, listed_only=asked.listed_only)
+        self._named = sweeps.name(clock.now(), listed_only=asked.listed_only)
         self._began = int(clock.now())
         self._began_at = clock.monotonic()
         self._is_dated = False
         self._adding = asyncio.Lock()
         self.queues: dict[str, queues.Queue] = {}
 
-    def source(self, kind: str) -> feed.Source:
+    async def source(self, kind: str) -> feed.Source:
         """Where the units of a kind come from."""
         if self._asked.listed or self._store is None:
             plan = None
@@ -86,17 +90,22 @@ class Parts:
                 plan = plan_table.PlanTable(self._store)
             return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger, plan)
         if kind in _LISTS:
-            return self._slices(kind)
+            return self._slices(kind, await self._sweep(kind, self._store))
         if kind in {units.CONDITIONS, units.WALLETS}:
             return self._planned(kind, self._store)
-        return self._found(kind, self._store)
+        return await self._found(kind, self._store)
 
-    def finishes(self, kind: str) -> bool:
+    def adopts(self, unit: units.Unit) -> bool:
         """Whether what a killed run began of the present reading is finished first, also where
         nothing names it any more: what was to be looked up may stand in a list by now.
         """
-        kept = self._choice.whole and not (self._asked.listed or self._asked.dry_run)
-        return kept and kind in _READINGS
+        is_kept = self._choice.whole and not (self._asked.listed or self._asked.dry_run)
+        return is_kept and unit.kind in _READINGS and self.is_own(unit)
+
+    def is_own(self, unit: units.Unit) -> bool:
+        """Where the planned list is read: not of a reading of everything."""
+        is_any = not self._asked.listed_only or unit.kind not in _READINGS
+        return is_any or all(map(sweeps.is_of_list, unit.keys))
 
     def complete(self) -> None:
         """Readings whose every unit has ended are complete: the next run reads anew."""
@@ -104,9 +113,7 @@ class Parts:
             if queue.complete and self._choice.whole and not self._asked.dry_run:
                 self._sweeps.complete(kind)
 
-    def _slices(self, kind: str) -> feed.Source:
-        sweep = self._sweep(kind)
-
+    def _slices(self, kind: str, sweep: str) -> feed.Source:
         async def keys() -> list[str]:
             if kind == units.CLOB:
                 return [sweeps.key(key, sweep) for key in await self._offsets()]
@@ -142,12 +149,15 @@ class Parts:
             dry_run=self._asked.dry_run,
             clock=self._clock,
         )
-        if not self._asked.everything or self._asked.dry_run:
+        if self._asked.dry_run or not (self._asked.everything or self._asked.listed_only):
             return planned
-        add = self._add_wallets if kind == units.WALLETS else self._add_markets
+        prepare: sources.Step = sources.no_step
+        if self._asked.everything:
+            add = self._add_wallets if kind == units.WALLETS else self._add_markets
+            prepare = partial(add, store)
         return sources.Following(
             kind,
-            prepare=partial(add, store),
+            prepare=prepare,
             listing=partial(self._new_and_again, kind, planned, store),
             upstream=self._upstream(kind),
             count=partial(self._count_both, kind, planned, store),
@@ -168,8 +178,14 @@ class Parts:
         if not (self._reads_again and self._upstream(kind).ended()):
             return known
         now = int(self._clock.now())
-        keys = await again.count(store, _AGAIN[kind], began=self._began, now=now)
-        keys += sum(len(unit.keys) for unit in self._begun_windows(kind))
+        keys = await again.count(
+            store,
+            _AGAIN[kind],
+            began=self._began,
+            now=now,
+            listed_only=self._asked.listed_only,
+        )
+        keys += sum(len(unit.keys) for unit in await self._begun_windows(kind, store))
         requests = known.requests + kinds.KINDS[kind].requests(keys)
         return dataclasses.replace(known, requests=requests, again=keys)
 
@@ -183,10 +199,15 @@ class Parts:
         if not (over and self._reads_again):
             return
         await sources.patiently(kind, self._learn_when_it_began, self._clock)
-        for unit in self._begun_windows(kind):
+        for unit in await self._begun_windows(kind, store):
             yield unit
-        now = int(self._clock.now())
-        async for since, keys in again.listed(store, _AGAIN[kind], began=self._began, now=now):
+        async for since, keys in again.listed(
+            store,
+            _AGAIN[kind],
+            began=self._began,
+            now=int(self._clock.now()),
+            listed_only=self._asked.listed_only,
+        ):
             size = kinds.KINDS[kind].keys_per_request
             for first in range(0, len(keys), size):
                 yield units.Unit(kind, tuple(keys[first : first + size]), since, self._began)
@@ -206,13 +227,18 @@ class Parts:
             self._began = int(clock.now() - (clock.monotonic() - self._began_at))
         self._is_dated = True
 
-    def _begun_windows(self, kind: str) -> list[units.Unit]:
+    async def _begun_windows(self, kind: str, store: stores.Store) -> list[units.Unit]:
         """Windows that a killed run began to read; what reads them again has other bounds."""
-        return [
+        begun = [
             held.unit
             for held in self._ledger.open_units()
             if held.unit.kind == kind and held.unit.window not in self._own_windows(held.unit)
         ]
+        if not (begun and self._asked.listed_only):
+            return begun
+        keys = [key for unit in begun for key in unit.keys]
+        listed = await plan_table.PlanTable(store).listed_among(kind, keys)
+        return [unit for unit in begun if listed.issuperset(unit.keys)]
 
     def _own_windows(self, unit: units.Unit) -> tuple[units.Window, ...]:
         return (units.FULL_HISTORY, (unit.since, self._began))
@@ -221,32 +247,29 @@ class Parts:
     def _reads_again(self) -> bool:
         return self._choice.whole and self._choice.full_history
 
-    def _found(self, kind: str, store: stores.Store) -> feed.Source:
-        sweep = self._sweep(kind)
-        size = kinds.KINDS[kind].keys_per_request
+    async def _found(self, kind: str, store: stores.Store) -> feed.Source:
+        sweep = await self._sweep(kind, store)
+        choice = self._choice_of(kind)
         keys, later = self._listings(kind, store)
         batches = sources.Batches(
             kind,
             sweep,
-            size,
+            kinds.KINDS[kind].keys_per_request,
             keys,
             later=later,
-            limit=self._choice.limit,
-            skip=self._choice.skip,
+            limit=choice.limit,
+            skip=choice.skip,
             has_ended=partial(self._ledger.has_ended, kind),
         )
-        ended = 0
-        if kind in _OF_PLANNED_WALLETS and not self._choice.whole:
-            # A portion is chosen among what earlier runs have left of the reading.
-            ended = self._ledger.count_ended(kind, units.FULL_HISTORY)
-
-        before = self._read_before(kind)
+        before = await self._ended_before(kind, sweep, store)
+        # A portion is chosen among what earlier runs have left of the reading.
+        ended = before if kind in _OF_PLANNED_WALLETS and not choice.whole else 0
 
         async def count() -> feed.Expected:
-            known = await _COUNTS[kind](store)
+            known = await _COUNTS[kind](store, listed_only=self._asked.listed_only)
             known = min(known, self._most.get(kind, known))
-            keys = self._choice.cut(max(0, known - ended))
-            seen = max(before, self._choice.cut(batches.seen))
+            keys = choice.cut(max(0, known - ended))
+            seen = max(before if choice.whole else 0, choice.cut(batches.seen))
             # Of wallets all are counted each time, of conditions those that lack something.
             first_or_all = kind in _OF_PLANNED_WALLETS or not batches.seen
             left = max(0, keys - seen) if first_or_all else 0
@@ -266,18 +289,29 @@ class Parts:
             comes_last=kind == units.USER_STATS,
         )
 
+    def _choice_of(self, kind: str) -> feed.Choice:
+        """`--limit` of a planned list counts what is listed, not the markets that it leads to."""
+        if self._asked.listed_only and kind not in _OF_PLANNED_WALLETS:
+            return dataclasses.replace(self._choice, limit=None, skip=0)
+        return self._choice
+
     def _listings(
         self, kind: str, store: stores.Store
     ) -> tuple[sources.Listing, sources.Listing | None]:
         """What the first listing of a kind asks for, and what every further one."""
+        of_list = self._asked.listed_only
         if kind in _OF_PLANNED_WALLETS:
-            return discovery.PlannedWallets(store, first=self._most.get(kind)), None
+            most = self._most.get(kind)
+            return discovery.PlannedWallets(store, first=most, listed_only=of_list), None
+        lacking = _LACKING[kind]
+        first = partial(lacking, store, listed_only=of_list)
+        if of_list:
+            return first, None
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
             since = partial(discovery.closed_since, store)
-            first = sources.both(partial(discovery.unlisted_conditions, store), since)
+            first = sources.both(first, since)
             return first, sources.both(partial(traded, unknown_to="api_market_rows"), since)
-        first = partial(discovery.unresolved_conditions, store)
         return first, partial(traded, unknown_to="api_resolution_rows")
 
     async def _add_wallets(self, store: stores.Store) -> None:
@@ -285,21 +319,45 @@ class Parts:
         async with self._adding:
             await discovery.add_wallets(store, tuple(contracts.CONTRACTS))
 
-    def _sweep(self, kind: str) -> str:
-        """The reading that is under way, or a new one."""
+    async def _sweep(self, kind: str, store: stores.Store) -> str:
+        """The reading that is under way, or a new one. One of everything takes the place of those
+        of the list.
+        """
         if self._asked.dry_run:
             return self._named
         name = self._sweeps.current(kind)
+        if name is None or not self._asked.listed_only:
+            await self._forget_list(kind, store)
         if name is None:
             name = self._named
-            self._ledger.forget(kind)
+            if not self._asked.listed_only:
+                self._ledger.forget(kind)
             self._sweeps.begin(kind, name)
         return name
 
-    def _read_before(self, kind: str) -> int:
-        """Keys of the present reading that earlier runs have read."""
-        totals = self._ledger.totals().get(kind)
-        return totals.keys if totals is not None and self._choice.whole else 0
+    async def _forget_list(self, kind: str, store: stores.Store) -> None:
+        """Nothing of what the planned list read counts any more."""
+        sweep = self._sweeps.of_list(kind)
+        if sweep is None:
+            return
+        async for keys in self._of_list(kind, store):
+            self._ledger.forget(kind, [sweeps.key(key, sweep) for key in keys])
+        self._sweeps.drop_of_list(kind)
+
+    async def _ended_before(self, kind: str, sweep: str, store: stores.Store) -> int:
+        """Keys of the present reading that earlier runs have ended."""
+        if not self._asked.listed_only:
+            return self._ledger.count_ended(kind, units.FULL_HISTORY)
+        ended = 0
+        async for keys in self._of_list(kind, store):
+            ended += sum(self._ledger.has_ended(kind, sweeps.key(key, sweep)) for key in keys)
+        return ended
+
+    def _of_list(self, kind: str, store: stores.Store) -> AsyncIterator[list[str]]:
+        """All keys that a reading of the planned list can have, some thousand at a time."""
+        if kind in _OF_PLANNED_WALLETS:
+            return discovery.PlannedWallets(store, listed_only=True)()
+        return discovery.listed_conditions(store)
 
     def _upstream(self, kind: str) -> sources.Upstream:
         first, last = _FIRST.get(kind, ()), _LAST.get(kind, ())

@@ -167,6 +167,8 @@ class Run:
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
         portion = chosen.backfill.limit is not None or bool(chosen.backfill.skip)
+        is_portion_of_list = asked.listed_only and portion
+        self._makes_reports = asked.whole and backfill.reports and not is_portion_of_list
         self._set_aside = set_aside.SetAside(ground.store, asked, portion=portion)
         self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
@@ -239,7 +241,9 @@ class Run:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
-        failed = ending.failed(self._ground.ledger, self._asked, self._parts)
+        failed = ending.failed(
+            self._ground.ledger, self._asked, self._parts, is_own=self._sources.is_own
+        )
         picture = {**pictures.current(), **told, "failed": failed}
         in_error = any(part["error"] for part in picture["parts"].values())
         # Rows that were set aside before are no news; that they are again must not end each night.
@@ -291,7 +295,7 @@ class Run:
         return await fill_costs.fold(store, on_cluster=where)
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
-        if self._market_ids is None or not self._asked.everything:
+        if self._market_ids is None or units.LOOKUPS not in self._asked.kinds:
             return
         filling = memories.catch_up(self._market_ids, clock=self._clock)
         done = await last_steps.step("market ids", filling, stop=self._stop, alive=alive)
@@ -300,7 +304,7 @@ class Run:
 
     async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
         store = self._ground.store
-        if store is None or not (self._asked.whole and self._chosen.backfill.reports):
+        if store is None or not self._makes_reports:
             return []
         ledger = self._ground.ledger
         return await leavings.make(self._chosen, store, ledger, stop=self._stop, alive=alive)
@@ -329,14 +333,14 @@ class Run:
 
     async def _add_part(self, kind: str) -> None:
         backfill = self._chosen.backfill
-        source = self._sources.source(kind)
+        source = await self._sources.source(kind)
         await source.expected()
         queue = queues.Queue(
             kind,
             feed=source.units(),
             ledger=self._ground.ledger,
             max_attempts=backfill.max_attempts,
-            adopt_open=self._sources.finishes(kind),
+            adopts=self._sources.adopts,
             clock=self._clock,
         )
         walker = worker.Walker(
@@ -447,7 +451,7 @@ class Run:
 
     def _post_run_s(self, file: Path | None) -> float:
         """As long as it took the last time; at first a guess of no weight beside a night."""
-        if not (self._asked.whole and self._chosen.backfill.reports):
+        if not self._makes_reports:
             return 0.0
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if file is not None and (seen := float(orjson.loads(file.read_bytes())["post_run_s"])):

@@ -19,12 +19,13 @@ async def of(store: client.Store | None, asked: words.Asked) -> tuple[words.Aske
     if not scoped.listed_only:
         return scoped, f"{_EVERYTHING}; for a list: polybackfill plan build --from FILE"
     counts = [
-        f"{sum(listed[part].values()):,} {part}, {_open(listed[part]):,} of them open"
-        for part in scoped.parts
+        f"{sum(counts.values()):,} {part}, {_open(counts):,} of them open"
+        for part, counts in listed.items()
+        if counts
     ]
     return scoped, (
-        f"scope: the planned list ({'; '.join(counts)}); for everything: "
-        "polybackfill run --everything"
+        f"scope: the planned list ({'; '.join(counts)}) and what its profits need; "
+        "for everything: polybackfill run --everything"
     )
 
 
@@ -40,7 +41,10 @@ async def next_step(store: client.Store) -> str:
         have_failed = f"{formats.counted(failed, 'key')} failed"
         return f"polybackfill plan reset --errors, then polybackfill run: {have_failed}"
     if any(listed.values()):
-        return "the planned list is done; polybackfill run --everything fetches the rest"
+        return (
+            "the planned list is done; polybackfill run brings it up to date, "
+            "polybackfill run --everything fetches the rest"
+        )
     return "polybackfill run, which fetches everything, and what is new since the last time"
 
 

@@ -26,6 +26,12 @@ PARTS: dict[str, tuple[str, ...]] = {
 _OF_WALLETS = ("wallets", "positions", "user-stats")
 _OF_CONDITIONS = ("conditions", "resolutions")
 _FLAGS = {"wallets": "--wallet", "conditions": "--condition-id"}
+# What is fetched of a planned list: all that the profit in its markets is made of.
+_OF_LIST = {
+    "wallets": ("markets", "wallets", "positions", "resolutions", "user-stats"),
+    "conditions": ("markets", "conditions", "resolutions"),
+}
+_WHOLE_LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Asked:
 
     `stop_at`: epoch seconds at which the run ends itself, as a stop signal would.
     `plan_decides`: nothing typed says what to fetch, so a planned list does, where there is one.
-    `listed_only`: of the plan only what somebody listed, not what a run of everything has found.
+    `listed_only`: of the plan only what somebody listed, not what a run of everything has found,
+    and of the market list only what is known of the markets of these keys.
     """
 
     parts: tuple[str, ...] = tuple(PARTS)
@@ -55,17 +62,25 @@ class Asked:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of units of the parts, in their order."""
-        return tuple(kind for part in PARTS if part in self.parts for kind in PARTS[part])
+        left_out = _WHOLE_LISTS if self.listed_only else ()
+        return tuple(
+            kind
+            for part in PARTS
+            if part in self.parts
+            for kind in PARTS[part]
+            if kind not in left_out
+        )
 
     @property
     def everything(self) -> bool:
         """The lists are read too, and what they and the trades show is added to the plans."""
-        return "markets" in self.parts and not self.listed
+        return "markets" in self.parts and not (self.listed or self.listed_only)
 
     @property
     def whole(self) -> bool:
-        """Everything, and nothing of it only as a rehearsal."""
-        return self.parts == tuple(PARTS) and not self.listed and not self.dry_run
+        """All that a profit is made of, of everything or of the planned list, and no rehearsal."""
+        is_all = self.parts == tuple(PARTS) or self.listed_only
+        return is_all and not self.listed and not self.dry_run
 
     @property
     def listed(self) -> bool:
@@ -102,9 +117,10 @@ def scoped(asked: Asked, listed: Mapping[str, int]) -> Asked:
 
     `listed`: how many keys somebody planned, by part.
     """
-    parts = tuple(part for part in PARTS if listed.get(part))
-    if not (asked.plan_decides and parts):
+    wanted = {part for name, parts in _OF_LIST.items() if listed.get(name) for part in parts}
+    if not (asked.plan_decides and wanted):
         return replace(asked, plan_decides=False)
+    parts = tuple(part for part in PARTS if part in wanted)
     return replace(asked, parts=parts, plan_decides=False, listed_only=True)
 
 

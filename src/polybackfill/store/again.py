@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 
-from polybackfill.store import client
+from polybackfill.store import client, plan_table
 
 _CHUNK = 5_000
 LATE_S = 3 * 86_400
@@ -26,6 +26,10 @@ def _believed(column: str, otherwise: str) -> str:
 _READ_UNTIL = _believed("held.read_until", "0")
 _RAN_AT = "toUInt32(ifNull(last_run_at, toDateTime(0)))"
 _NOT_THIS_RUN = f"({_RAN_AT} < {{began:UInt32}} OR {_RAN_AT} > {{now:UInt32}})"
+_OF_LIST = f"""({{listed_only:UInt8}} = 0 OR wallet_address IN (
+            SELECT wallet_address FROM wallet_backfill_plan WHERE {plan_table.IS_LISTED}))"""
+_IS_READ = f"""status = 'done' AND {_NOT_THIS_RUN}
+        AND ({{listed_only:UInt8}} = 0 OR {plan_table.IS_LISTED})"""
 # Rows may show days late: a market counts as open for so long after it closed. A walk that took
 # several attempts may have begun long before it ended; then its newest row counts.
 MARKETS = f"""
@@ -34,7 +38,7 @@ FROM
 (
     SELECT condition_id, {_READ_UNTIL} AS read_until,
         if(attempts > 1, read_until, {_believed("last_run_at", "read_until")}) AS seen_at
-    FROM condition_backfill_plan AS held WHERE status = 'done' AND {_NOT_THIS_RUN}
+    FROM condition_backfill_plan AS held WHERE {_IS_READ}
 ) AS plan
 INNER JOIN
 (
@@ -48,7 +52,7 @@ SELECT wallet_address AS key, read_until
 FROM
 (
     SELECT wallet_address, {_READ_UNTIL} AS read_until
-    FROM wallet_backfill_plan AS held WHERE status = 'done' AND {_NOT_THIS_RUN}
+    FROM wallet_backfill_plan AS held WHERE {_IS_READ}
 ) AS plan
 INNER JOIN
 (
@@ -56,10 +60,10 @@ INNER JOIN
     FROM
     (
         SELECT wallet_address, toUnixTimestamp(max(trade_timestamp)) AS seen_at
-        FROM external_trades_raw GROUP BY wallet_address
+        FROM external_trades_raw WHERE {_OF_LIST} GROUP BY wallet_address
         UNION ALL
         SELECT wallet_address, toUnixTimestamp(max(last_event_at)) AS seen_at
-        FROM api_position_rows GROUP BY wallet_address
+        FROM api_position_rows WHERE {_OF_LIST} GROUP BY wallet_address
     )
     GROUP BY wallet_address
 ) AS seen USING (wallet_address)
@@ -76,11 +80,11 @@ ORDER BY since, key LIMIT {{chunk:UInt32}}
 
 
 async def listed(
-    store: client.Store, found: str, *, began: int, now: int
+    store: client.Store, found: str, *, began: int, now: int, listed_only: bool = False
 ) -> AsyncIterator[tuple[int, list[str]]]:
     """Keys of `MARKETS` or `WALLETS` that were read before `began`, with the second from which on
     they are read again, the longest quiet first. `began`, `now`: epoch seconds; what the plan says
-    of a later time is not believed.
+    of a later time is not believed. `listed_only`: none but those of planned lists.
     """
     since, after = 0, ""
     while True:
@@ -89,6 +93,7 @@ async def listed(
             parameters={
                 "began": began,
                 "now": now,
+                "listed_only": int(listed_only),
                 "since": since,
                 "after": after,
                 "chunk": _CHUNK,
@@ -101,8 +106,10 @@ async def listed(
         since, after = int(rows[-1]["since"]), rows[-1]["key"]
 
 
-async def count(store: client.Store, found: str, *, began: int, now: int) -> int:
+async def count(
+    store: client.Store, found: str, *, began: int, now: int, listed_only: bool = False
+) -> int:
     """How many keys `listed` names now."""
-    times = {"began": began, "now": now}
-    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters=times)
+    bounds = {"began": began, "now": now, "listed_only": int(listed_only)}
+    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters=bounds)
     return int(rows[0]["n"])

@@ -1,10 +1,12 @@
-"""What the lists and the trades show that no plan names yet: markets, wallets, open questions."""
+"""What the lists and the trades show that no plan names yet: markets, wallets, open questions; and
+what wallets and conditions of planned lists (`listed_only`) need.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from polybackfill.store import client
+from polybackfill.store import client, plan_table
 
 # Shares in a row, for want of anything better known of a market than its volume: 12 at the median
 # and 69 at the ninth decile of the 7,613 recorded rows. Only a hint for packing and for estimates.
@@ -43,6 +45,29 @@ FROM
     GROUP BY wallet_address
 )
 """
+# Wallets of planned lists, and the conditions that these hold or traded, or that are listed
+# themselves. What else a wallet did names combos and families of markets too.
+_LISTED_WALLETS = f"""
+    SELECT wallet_address FROM wallet_backfill_plan
+    WHERE {plan_table.IS_LISTED} AND status != 'skip'
+"""
+_LISTED_CONDITIONS = f"""
+    SELECT condition_id FROM condition_backfill_plan
+    WHERE {plan_table.IS_LISTED} AND status != 'skip'
+    UNION DISTINCT
+    SELECT condition_id FROM external_trades_raw WHERE wallet_address IN ({_LISTED_WALLETS})
+    UNION DISTINCT
+    SELECT condition_id FROM api_position_rows WHERE wallet_address IN ({_LISTED_WALLETS})
+    UNION DISTINCT
+    SELECT condition_id FROM wallet_activity_raw
+    WHERE activity_type IN ('SPLIT', 'MERGE', 'REDEEM') AND NOT is_combo
+        AND wallet_address IN ({_LISTED_WALLETS})
+"""
+_LISTED = f"""
+SELECT condition_id FROM ({_LISTED_CONDITIONS})
+WHERE condition_id > {{after:String}} AND condition_id != ''
+ORDER BY condition_id LIMIT {{chunk:UInt32}}
+"""
 # Conditions that the order book, an event or a trade shows, and Gamma's lists do not.
 _UNLISTED = """
 SELECT condition_id FROM
@@ -55,16 +80,24 @@ WHERE condition_id > {after:String} AND condition_id != ''
     AND condition_id NOT IN (SELECT condition_id FROM api_market_rows WHERE source = 'gamma')
 ORDER BY condition_id LIMIT {chunk:UInt32}
 """
+# No list is read for planned keys, so what Gamma may yet say otherwise is looked up again.
+_UNSETTLED_OF_LIST = f"""
+SELECT condition_id FROM ({_LISTED_CONDITIONS})
+WHERE condition_id > {{after:String}} AND condition_id != ''
+    AND condition_id NOT IN (
+        SELECT condition_id FROM api_market_rows WHERE source = 'gamma' AND closed AND resolved)
+ORDER BY condition_id LIMIT {{chunk:UInt32}}
+"""
 _UNRESOLVED = """
-SELECT condition_id FROM
-(
-    SELECT condition_id FROM api_market_rows
-    UNION DISTINCT SELECT condition_id FROM external_trades_raw
-)
-WHERE condition_id > {after:String} AND condition_id != ''
+SELECT condition_id FROM ({shown})
+WHERE condition_id > {{after:String}} AND condition_id != ''
     AND condition_id NOT IN (
         SELECT condition_id FROM api_resolution_rows WHERE status = 'resolved')
-ORDER BY condition_id LIMIT {chunk:UInt32}
+ORDER BY condition_id LIMIT {{chunk:UInt32}}
+"""
+_SHOWN = """
+    SELECT condition_id FROM api_market_rows
+    UNION DISTINCT SELECT condition_id FROM external_trades_raw
 """
 # What only trades show, and no list: found while the lists are long read.
 _SEEN_IN_TRADES = """
@@ -80,11 +113,6 @@ WHERE disagreement = 'open' AND condition_id > {after:String}
 ORDER BY condition_id LIMIT {chunk:UInt32}
 """
 _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
-_PLANNED_WALLETS = """
-SELECT priority_rank, wallet_address, trade_count FROM wallet_backfill_plan
-WHERE status != 'skip' AND (priority_rank, wallet_address) > ({rank:UInt32}, {after:String})
-ORDER BY priority_rank, wallet_address LIMIT {chunk:UInt32}
-"""
 
 
 async def add_markets(store: client.Store) -> None:
@@ -101,15 +129,21 @@ async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
     await store.command(sql, parameters={"contracts": list(contracts)})
 
 
-async def unlisted_conditions(store: client.Store) -> AsyncIterator[list[str]]:
-    """Conditions that Gamma's lists have not shown, in order, some thousand at a time."""
-    async for chunk in _chunks(store, _UNLISTED):
+async def unlisted_conditions(
+    store: client.Store, *, listed_only: bool = False
+) -> AsyncIterator[list[str]]:
+    """Conditions that Gamma's lists have not shown, in order, some thousand at a time. Of planned
+    lists (`listed_only`) those of which it has not said that they are resolved.
+    """
+    async for chunk in _chunks(store, _UNSETTLED_OF_LIST if listed_only else _UNLISTED):
         yield chunk
 
 
-async def unresolved_conditions(store: client.Store) -> AsyncIterator[list[str]]:
+async def unresolved_conditions(
+    store: client.Store, *, listed_only: bool = False
+) -> AsyncIterator[list[str]]:
     """Conditions whose resolution is not stored yet, in order, some thousand at a time."""
-    async for chunk in _chunks(store, _UNRESOLVED):
+    async for chunk in _chunks(store, _unresolved(listed_only=listed_only)):
         yield chunk
 
 
@@ -125,24 +159,35 @@ async def closed_since(store: client.Store) -> AsyncIterator[list[str]]:
         yield chunk
 
 
+async def listed_conditions(store: client.Store) -> AsyncIterator[list[str]]:
+    """Conditions of planned lists, and those that wallets of planned lists traded or hold."""
+    async for chunk in _chunks(store, _LISTED):
+        yield chunk
+
+
 class PlannedWallets:
     """All wallets of the plan in order of rank, whatever their status, but those to skip; with
-    `first` so many at most.
+    `first` so many at most, with `listed_only` none that a run has found.
 
     Asked again it goes on behind the last one: what is found later is ranked later.
     """
 
-    def __init__(self, store: client.Store, *, first: int | None = None) -> None:
+    def __init__(
+        self, store: client.Store, *, first: int | None = None, listed_only: bool = False
+    ) -> None:
         self._store = store
         self._rank, self._after = 0, ""
         self._left = first
+        self._sql = _planned_wallets(listed_only=listed_only)
 
     async def __call__(self) -> AsyncIterator[list[str]]:
         """Some thousand at a time."""
         while True:
             chunk = _CHUNK if self._left is None else min(_CHUNK, self._left)
             rows = await self._store.rows(
-                _PLANNED_WALLETS,
+                f"{self._sql} AND (priority_rank, wallet_address) > "
+                "({rank:UInt32}, {after:String}) "
+                "ORDER BY priority_rank, wallet_address LIMIT {chunk:UInt32}",
                 parameters={"rank": self._rank, "after": self._after, "chunk": chunk},
             )
             if not rows:
@@ -153,20 +198,31 @@ class PlannedWallets:
             self._rank, self._after = rows[-1]["priority_rank"], rows[-1]["wallet_address"]
 
 
-async def count_unlisted(store: client.Store) -> int:
+async def count_unlisted(store: client.Store, *, listed_only: bool = False) -> int:
     """How many `unlisted_conditions` there are now."""
-    return await _count(store, _UNLISTED)
+    return await _count(store, _UNSETTLED_OF_LIST if listed_only else _UNLISTED)
 
 
-async def count_unresolved(store: client.Store) -> int:
+async def count_unresolved(store: client.Store, *, listed_only: bool = False) -> int:
     """How many `unresolved_conditions` there are now."""
-    return await _count(store, _UNRESOLVED)
+    return await _count(store, _unresolved(listed_only=listed_only))
 
 
-async def count_planned_wallets(store: client.Store) -> int:
-    """How many wallets the plan holds, whatever their status, but those to skip."""
-    sql = "SELECT wallet_address FROM wallet_backfill_plan WHERE status != 'skip'"
-    return await _count(store, sql)
+async def count_planned_wallets(store: client.Store, *, listed_only: bool = False) -> int:
+    """How many wallets `PlannedWallets` names now."""
+    return await _count(store, _planned_wallets(listed_only=listed_only))
+
+
+def _unresolved(*, listed_only: bool) -> str:
+    return _UNRESOLVED.format(shown=_LISTED_CONDITIONS if listed_only else _SHOWN)
+
+
+def _planned_wallets(*, listed_only: bool) -> str:
+    which = plan_table.IS_LISTED if listed_only else "true"
+    return (
+        "SELECT priority_rank, wallet_address FROM wallet_backfill_plan "
+        f"WHERE status != 'skip' AND {which}"
+    )
 
 
 async def _count(store: client.Store, sql: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybackfill.store import client, plan_table
+from polybackfill.store import client, discovery, plan_table
 
 # Sizes of the exchange in 2026, for a store that knows nothing yet: 1.5 million markets (order book
 # list, 2026-06-29), 1.09 million events (highest id, 2026-09-28), 1.2 billion fills in two rows
@@ -18,11 +18,11 @@ _COUNTS = """
 SELECT
     (SELECT uniqExact(condition_id) FROM api_market_rows) AS markets,
     (SELECT uniqExact(event_id) FROM api_event_rows) AS events,
-    (SELECT count() FROM condition_backfill_plan WHERE status = 'done'
+    (SELECT count() FROM condition_backfill_plan WHERE status = 'done' AND {which}
         AND condition_id IN (SELECT condition_id FROM api_market_rows WHERE NOT closed))
         AS open_again,
     (SELECT uniqExact(condition_id) FROM api_resolution_rows WHERE status = 'resolved') AS resolved,
-    (SELECT count() FROM wallet_backfill_plan) AS planned_wallets
+    (SELECT count() FROM wallet_backfill_plan WHERE {which}) AS planned_wallets
 """
 _PLANNED = """
 SELECT count() AS keys, sum(trade_count) AS rows FROM
@@ -64,7 +64,9 @@ EVERYTHING = Bounds()
 @dataclass(frozen=True)
 class Outlook:
     """Keys and rows still to fetch. `open_again`: markets that were read and are still open;
-    `unresolved`: markets whose resolution is not stored. `published`: names of the figures nobody
+    `unlisted`: of the markets of planned lists those to look up; `unresolved`: markets whose
+    resolution is not stored; `finds_markets`: there are more of both, which nobody has counted: what
+    listed wallets have traded that are not read yet. `published`: names of the figures nobody
     has counted here. `condition_rows`, `wallet_rows`: None when nobody knows them, as of keys that
     were listed without a size, or in a window of time.
     """
@@ -73,7 +75,9 @@ class Outlook:
     events: int
     conditions: int
     open_again: int
+    unlisted: int
     unresolved: int
+    finds_markets: bool
     condition_rows: int | None
     wallets: int
     wallet_rows: int | None
@@ -84,7 +88,8 @@ class Outlook:
 
 async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHING) -> Outlook:
     """What a run has before it; `everything`: of the whole exchange, not only of the plans."""
-    row = (await store.rows(_COUNTS))[0]
+    which = plan_table.IS_LISTED if bounds.listed_only else "true"
+    row = (await store.rows(_COUNTS.format(which=which)))[0]
     counted = {name: int(row[name]) for name in row}
     published: list[str] = []
 
@@ -106,12 +111,19 @@ async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHI
         wallets = bounds.cut(PUBLISHED_WALLETS)
         wallet_rows = _part(PUBLISHED_ROWS, wallets, PUBLISHED_WALLETS, bounds)
     markets = known("markets", PUBLISHED_MARKETS)
+    unlisted, unresolved = 0, bounds.cut(max(0, markets - counted["resolved"]))
+    if bounds.listed_only:
+        unlisted = await discovery.count_unlisted(store, listed_only=True)
+        unresolved = await discovery.count_unresolved(store, listed_only=True)
+    is_read_again = (everything or bounds.listed_only) and bounds.whole
     return Outlook(
         markets=markets,
         events=known("events", PUBLISHED_EVENTS),
         conditions=conditions,
-        open_again=counted["open_again"] if everything and bounds.whole else 0,
-        unresolved=bounds.cut(max(0, markets - counted["resolved"])),
+        open_again=counted["open_again"] if is_read_again else 0,
+        unlisted=unlisted,
+        unresolved=unresolved,
+        finds_markets=bounds.listed_only and wallets > 0,
         condition_rows=condition_rows,
         wallets=wallets,
         wallet_rows=wallet_rows,

@@ -240,6 +240,19 @@ class PlanTable:
         )
         return {row["status"]: row["keys"] for row in rows}
 
+    async def listed_among(self, kind: str, keys: Sequence[str]) -> set[str]:
+        """Those of these keys that stand in planned lists."""
+        table, key = TABLES[kind]
+        found: set[str] = set()
+        for first in range(0, len(keys), _UPDATES_MAX):
+            rows = await self._store.rows(
+                f"SELECT {key} AS key FROM {table} "
+                f"WHERE {IS_LISTED} AND {key} IN {{keys:Array(String)}}",
+                parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
+            )
+            found.update(row["key"] for row in rows)
+        return found
+
     async def release(self, kind: str) -> int:
         """Nobody works on this plan: in_progress becomes pending. Returns how many were."""
         return await self.set_back(kind, ("in_progress",))

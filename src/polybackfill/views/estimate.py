@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from polybackfill import clock as clocks
 from polybackfill.daemon import kinds
-from polybackfill.polymarket import endpoints, gamma_feeds
+from polybackfill.polymarket import endpoints, gamma_feeds, lookups
 from polybackfill.store import outlook
 from polybackfill.work import slices, units
 
@@ -115,7 +115,13 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]]
         a.events,
         _MARKET_BYTES,
     ),
-    units.LOOKUPS: lambda a: (0, 0, 0, 0),
+    units.LOOKUPS: lambda a: (
+        a.unlisted,
+        # once among the open ones, once among the closed ones
+        2 * _pages(a.unlisted, lookups.MAX_CONDITIONS),
+        None if a.finds_markets else a.unlisted,
+        _MARKET_BYTES,
+    ),
     units.CONDITIONS: lambda a: (
         a.conditions + a.open_again,
         _pages(a.conditions, _KEYS_PER_BATCH)
@@ -140,7 +146,7 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]]
     units.RESOLUTIONS: lambda a: (
         a.unresolved,
         _pages(a.unresolved, _KEYS_PER_BATCH),
-        a.unresolved,
+        None if a.finds_markets else a.unresolved,
         _RESOLUTION_BYTES,
     ),
     units.USER_STATS: lambda a: (a.official, a.official, a.official, _STATS_BYTES),

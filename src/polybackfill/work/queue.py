@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Queue:
 
     `feed` is read ahead by at most `look_ahead` units; keys that are done, in error, or already
     in the queue are skipped, so a feed may simply list everything. Units an earlier process left
-    open come first; with `adopt_open` false only those the feed names.
+    open come first, those that it `adopts`; of the others only what the feed names.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Queue:
         max_attempts: int = patience.MAX_ATTEMPTS,
         max_interruptions: int = patience.MAX_INTERRUPTIONS,
         look_ahead: int = LOOK_AHEAD,
-        adopt_open: bool = True,
+        adopts: Callable[[units.Unit], bool] = lambda _unit: True,
     ) -> None:
         self.kind = kind
         self._feed = feed
@@ -80,8 +81,8 @@ class Queue:
         self._fed = False
         self._feed_error: BaseException | None = None
         self._stopped = False
-        if adopt_open:
-            for held in ledger.open_units():
+        for held in ledger.open_units():
+            if held.unit.kind == kind and adopts(held.unit):
                 self._adopt(held)
 
     # For workers

@@ -3,6 +3,9 @@
 Lists change, so they are read again from time to time, and one reading may take several runs. Its
 name is part of every key, so that a unit done in this reading is not done in the next. When the
 file is lost the reading begins anew, which costs requests and nothing else.
+
+A run of a planned list reads for itself: its readings have names of their own, so that neither is
+taken for the other.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from polybackfill.work import checked_file
 FILE = "sweeps.json"
 _MARK = "@"
 _NAME = "%Y%m%dT%H%M%SZ"
+_LISTED = "-listed"
 
 
 class _Sweep(msgspec.Struct):
@@ -29,43 +33,62 @@ class _Sweeps(msgspec.Struct):
 
 
 class Sweeps:
-    """The readings of one checkpoint folder. Raises errors.Stop when the folder refuses."""
+    """The readings of one checkpoint folder, by kind; with `listed_only` those of the planned list,
+    else those of everything. Raises errors.Stop when the folder refuses.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, listed_only: bool = False) -> None:
         self._file = folder / FILE
+        self._mark = _LISTED if listed_only else ""
         found = checked_file.read(self._file, _Sweeps)
         self._known = found.sweeps if found is not None else {}
 
     def current(self, kind: str) -> str | None:
         """The reading of `kind` that is not complete; None when the next one begins."""
-        sweep = self._known.get(kind)
+        sweep = self._known.get(kind + self._mark)
         return None if sweep is None or sweep.complete else sweep.name
+
+    def of_list(self, kind: str) -> str | None:
+        """The newest reading of the planned list, complete or not; None of none."""
+        sweep = self._known.get(kind + _LISTED)
+        return None if sweep is None else sweep.name
 
     def begin(self, kind: str, name: str) -> None:
         """A new reading; on disk when this returns."""
-        self._known[kind] = _Sweep(name)
+        self._known[kind + self._mark] = _Sweep(name)
         self._write()
 
     def complete(self, kind: str) -> None:
         """Every unit of the reading has ended; the next run reads anew."""
-        if kind in self._known and not self._known[kind].complete:
-            self._known[kind].complete = True
+        sweep = self._known.get(kind + self._mark)
+        if sweep is not None and not sweep.complete:
+            sweep.complete = True
+            self._write()
+
+    def drop_of_list(self, kind: str) -> None:
+        """Nothing of the list's reading is left: its next run reads anew."""
+        if self._known.pop(kind + _LISTED, None) is not None:
             self._write()
 
     def _write(self) -> None:
         checked_file.write(self._file, _Sweeps(self._known))
 
 
-def name(now: float) -> str:
-    """The name of a reading that begins at `now` (epoch seconds)."""
-    return datetime.fromtimestamp(now, UTC).strftime(_NAME)
+def name(now: float, *, listed_only: bool = False) -> str:
+    """The name of a reading that begins at `now` (epoch seconds), of everything or of the list."""
+    return datetime.fromtimestamp(now, UTC).strftime(_NAME) + (_LISTED if listed_only else "")
 
 
 def began(sweep: str) -> float:
-    """When a reading began, by its name, in epoch seconds."""
+    """When a reading of everything began, by its name, in epoch seconds."""
     return datetime.strptime(sweep, _NAME).replace(tzinfo=UTC).timestamp()
 
 
 def key(bare: str, sweep: str) -> str:
     """The key of a unit within a reading."""
     return f"{bare}{_MARK}{sweep}"
+
+
+def is_of_list(key: str) -> bool:
+    """Whether a unit's key is of a reading of the planned list."""
+    return key.endswith(_LISTED)

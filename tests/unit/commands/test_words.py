@@ -68,7 +68,20 @@ def test_everything_leaves_no_choice(typed: tuple[str, ...]) -> None:
 def test_a_planned_list_is_the_scope_unless_told_otherwise() -> None:
     listed = {"wallets": 3, "conditions": 0}
     scoped = words.scoped(of(), listed)
-    assert (scoped.parts, scoped.listed_only, scoped.everything) == (("wallets",), True, False)
+    assert scoped.kinds == ("lookups", "wallets", "positions", "resolutions", "user-stats")
+    assert (scoped.listed_only, scoped.everything, scoped.whole) == (True, False, True)
+    assert not words.scoped(of("--dry-run"), listed).whole
+    of_conditions = words.scoped(of(), {"wallets": 0, "conditions": 2})
+    assert of_conditions.kinds == ("lookups", "conditions", "resolutions")
+    both = words.scoped(of(), {"wallets": 1, "conditions": 2})
+    assert both.kinds == (
+        "lookups",
+        "conditions",
+        "wallets",
+        "positions",
+        "resolutions",
+        "user-stats",
+    )
     assert words.scoped(of("--until", "07:00"), listed).listed_only
     assert words.scoped(of(), {}) == words.Asked()
     for typed in (("--everything",), ("wallets",), ("markets",), ("--wallet", WALLET)):

@@ -383,8 +383,8 @@ async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_
 ) -> None:
     book.begin(BATCH)
     book.give_back(BATCH.id, 1, counted=False)
-    assert await lined(wallets("z")[:0], adopt_open=False).take("w") is None
-    lease = await taken(lined(wallets("b"), adopt_open=False))
+    assert await lined(wallets("z")[:0], adopts=lambda _unit: False).take("w") is None
+    lease = await taken(lined(wallets("b"), adopts=lambda _unit: False))
     assert lease.unit == BATCH
     assert await taken(lined(wallets("z"))) is not None
 

@@ -22,6 +22,24 @@ def test_a_reading_goes_on_until_it_is_complete(tmp_path: Path) -> None:
     assert sweeps.Sweeps(tmp_path).current("markets") == "b"
 
 
+def test_a_list_and_everything_read_for_themselves(tmp_path: Path) -> None:
+    everything = sweeps.Sweeps(tmp_path)
+    everything.begin("positions", sweeps.name(1_795_000_000))
+    of_list = sweeps.Sweeps(tmp_path, listed_only=True)
+    assert of_list.current("positions") is None
+    name = sweeps.name(1_795_000_000, listed_only=True)
+    of_list.begin("positions", name)
+    assert sweeps.is_of_list(sweeps.key("ab", name))
+    of_list.complete("positions")
+    everything = sweeps.Sweeps(tmp_path)
+    assert everything.current("positions") == sweeps.name(1_795_000_000)
+    assert not sweeps.is_of_list(sweeps.key("ab", sweeps.name(1_795_000_000)))
+    assert everything.of_list("positions") == name, "the newest, complete or not"
+    everything.drop_of_list("positions")
+    assert sweeps.Sweeps(tmp_path).of_list("positions") is None
+    assert sweeps.Sweeps(tmp_path).current("positions") is not None
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"markets": 7}'])
 def test_a_file_that_says_nothing_begins_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / sweeps.FILE).write_bytes(content)
