@@ -57,9 +57,11 @@ def test_a_list_a_limit_and_a_time_to_stop(desk: desks.Desk) -> None:
 def test_what_nobody_knows_is_said(desk: desks.Desk) -> None:
     desk.plan_keys(*[f"{number:040x}" for number in range(1, 4)])
     text = desk.call("plan", "estimate").out
-    assert "unknown: the rows of wallets" in text
-    assert "at least 3 requests" in text
-    assert desk.json("plan", "estimate")["unknown_rows"] == ["wallets"]
+    assert "unknown: the rows of lookups, wallets, resolutions" in text
+    # The history of each, two lists of positions, Polymarket's own figure.
+    assert "at least 12 requests" in text
+    unknown = desk.json("plan", "estimate")["unknown_rows"]
+    assert unknown == ["lookups", "wallets", "resolutions"]
 
 
 @pytest.mark.parametrize("words", [["--until", "25:00"], ["--since", "x"], ["--limit", "many"]])

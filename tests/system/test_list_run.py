@@ -164,16 +164,21 @@ def sandbox() -> Iterator[harness.Sandbox]:
         yield running
 
 
-def kill_after(ground: harness.Ground, pages: int, *words: str) -> None:
-    """A run that is killed when it has stored so many pages more."""
+def kill_amid(
+    ground: harness.Ground, sandbox: harness.Sandbox, route: str, after: int, *words: str
+) -> None:
+    """A run that is killed when a route has answered so often, and some of it is stored."""
     before = ground.acknowledged_pages()
+    sandbox.faults({"kind": "hang", "route": route, "after": after})
     daemon = ground.start("run", *words)
-    harness.until(lambda: ground.acknowledged_pages() >= before + pages, f"{pages} pages")
+    harness.until(lambda: sum(sandbox.fired().values()), f"{after} answers of {route}")
+    harness.until(lambda: ground.acknowledged_pages() > before + after // 2, "pages stored")
     assert daemon.running, daemon.err()[-3000:]
     daemon.kill()
+    sandbox.reset()
 
 
-def readings(ground: harness.Ground) -> dict[str, Any]:
+def known_sweeps(ground: harness.Ground) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ground.ledger / sweeps.FILE).read_bytes())["sweeps"]
     return found
 
@@ -210,25 +215,25 @@ def assert_nothing_open(ground: harness.Ground) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_list_is_right_after_kills_and_no_reading_counts_for_the_other(
+def test_a_list_is_right_after_kills_and_no_sweep_counts_for_the_other(
     tmp_path: Path, sandbox: harness.Sandbox
 ) -> None:
     """Everything is begun and killed, then a list, twice; at last everything is complete."""
     with harness.ground(tmp_path, sandbox.url, reports="true") as ground:
-        kill_after(ground, 60, "--everything")
+        kill_amid(ground, sandbox, "positions", 30, "--everything")
         wallets = sorted(row["wallet"] for row in sandbox.lines("profit"))[::2]
         plan_list(ground, wallets)
-        kill_after(ground, 20)
-        kill_after(ground, 10)
+        kill_amid(ground, sandbox, "positions", 20)
+        kill_amid(ground, sandbox, "user-stats", 5)
         ground.run("run").expect(0)
         assert_nothing_open(ground)
         assert_profits(ground, sandbox, wallets)
-        begun = readings(ground)
+        begun = known_sweeps(ground)
         assert begun["positions-listed"]["complete"]
         assert not begun.get("positions", {}).get("complete")
         ground.run("run", "--everything").expect(0)
         ground.prove_everything(sandbox)
-        assert "positions-listed" not in readings(ground)
+        assert "positions-listed" not in known_sweeps(ground)
 
 
 @pytest.mark.timeout(300)
@@ -246,7 +251,7 @@ def test_everything_after_a_list_is_everything(tmp_path: Path, sandbox: harness.
         )
         assert stored == {"traded": 3, "markets": 3, "positions": 0}
         plan_list(ground, sandbox.wallets[:20])
-        kill_after(ground, 12)
+        kill_amid(ground, sandbox, "positions", 20)
         ground.run("run", "--everything").expect(0)
         ground.prove_everything(sandbox)
         assert "ETA unknown" not in ended.err

@@ -103,7 +103,7 @@ class Parts:
         return is_kept and unit.kind in _READINGS and self.is_own(unit)
 
     def is_own(self, unit: units.Unit) -> bool:
-        """Where the planned list is read: not of a reading of everything."""
+        """False in a run of a list for units of a sweep of everything."""
         is_any = not self._asked.listed_only or unit.kind not in _READINGS
         return is_any or all(map(sweeps.is_of_list, unit.keys))
 
@@ -320,8 +320,8 @@ class Parts:
             await discovery.add_wallets(store, tuple(contracts.CONTRACTS))
 
     async def _sweep(self, kind: str, store: stores.Store) -> str:
-        """The reading that is under way, or a new one. One of everything takes the place of those
-        of the list.
+        """The sweep that is under way, or a new one. A run of everything forgets those of the list,
+        so that it counts its own.
         """
         if self._asked.dry_run:
             return self._named
@@ -336,7 +336,7 @@ class Parts:
         return name
 
     async def _forget_list(self, kind: str, store: stores.Store) -> None:
-        """Nothing of what the planned list read counts any more."""
+        """Forget the newest sweep of the planned list."""
         sweep = self._sweeps.of_list(kind)
         if sweep is None:
             return
@@ -345,7 +345,7 @@ class Parts:
         self._sweeps.drop_of_list(kind)
 
     async def _ended_before(self, kind: str, sweep: str, store: stores.Store) -> int:
-        """Keys of the present reading that earlier runs have ended."""
+        """Keys of the present sweep that earlier runs have ended."""
         if not self._asked.listed_only:
             return self._ledger.count_ended(kind, units.FULL_HISTORY)
         ended = 0
@@ -354,7 +354,7 @@ class Parts:
         return ended
 
     def _of_list(self, kind: str, store: stores.Store) -> AsyncIterator[list[str]]:
-        """All keys that a reading of the planned list can have, some thousand at a time."""
+        """All keys that a sweep of the planned list can have, some thousand at a time."""
         if kind in _OF_PLANNED_WALLETS:
             return discovery.PlannedWallets(store, listed_only=True)()
         return discovery.listed_conditions(store)

@@ -4,8 +4,8 @@ Lists change, so they are read again from time to time, and one reading may take
 name is part of every key, so that a unit done in this reading is not done in the next. When the
 file is lost the reading begins anew, which costs requests and nothing else.
 
-A run of a planned list reads for itself: its readings have names of their own, so that neither is
-taken for the other.
+Sweeps of a planned list have names of their own: neither counts as one of everything, nor the other
+way round.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Sweeps(msgspec.Struct):
 
 
 class Sweeps:
-    """The readings of one checkpoint folder, by kind; with `listed_only` those of the planned list,
+    """The sweeps of one checkpoint folder, by kind: with `listed_only` those of the planned list,
     else those of everything. Raises errors.Stop when the folder refuses.
     """
 
@@ -49,7 +49,7 @@ class Sweeps:
         return None if sweep is None or sweep.complete else sweep.name
 
     def of_list(self, kind: str) -> str | None:
-        """The newest reading of the planned list, complete or not; None of none."""
+        """The newest sweep of the planned list, complete or not; None of none."""
         sweep = self._known.get(kind + _LISTED)
         return None if sweep is None else sweep.name
 
@@ -66,7 +66,7 @@ class Sweeps:
             self._write()
 
     def drop_of_list(self, kind: str) -> None:
-        """Nothing of the list's reading is left: its next run reads anew."""
+        """Forget the sweep of the planned list: its next run begins a new one."""
         if self._known.pop(kind + _LISTED, None) is not None:
             self._write()
 
@@ -75,12 +75,12 @@ class Sweeps:
 
 
 def name(now: float, *, listed_only: bool = False) -> str:
-    """The name of a reading that begins at `now` (epoch seconds), of everything or of the list."""
+    """The name of a sweep that begins at `now` (epoch seconds), of everything or of the list."""
     return datetime.fromtimestamp(now, UTC).strftime(_NAME) + (_LISTED if listed_only else "")
 
 
 def began(sweep: str) -> float:
-    """When a reading of everything began, by its name, in epoch seconds."""
+    """When a sweep of everything began, by its name, in epoch seconds."""
     return datetime.strptime(sweep, _NAME).replace(tzinfo=UTC).timestamp()
 
 
@@ -90,5 +90,5 @@ def key(bare: str, sweep: str) -> str:
 
 
 def is_of_list(key: str) -> bool:
-    """Whether a unit's key is of a reading of the planned list."""
+    """Whether a unit's key is of a sweep of the planned list."""
     return key.endswith(_LISTED)
