@@ -125,7 +125,7 @@ async def test_of_the_whole_exchange_a_limit_takes_a_part(migrated: client.Store
 
 
 async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: client.Store) -> None:
-    """A listed wallet, its traded, held and split markets, a listed market; beside them strangers."""
+    """A listed wallet with markets traded, held and split, a listed market, and strangers."""
     own, stranger = f"{1:040x}", f"{2:040x}"
     plans = plan_table.PlanTable(migrated)
     found = f"{plan_table.FOUND}external_trades_raw"
@@ -141,7 +141,11 @@ async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: clie
             trade(3, wallet_address=own, condition_id=condition(5)),
         ],
     )
-    await put(migrated, "api_positions_landing", position(1, 0, wallet_address=own, condition_id=condition(3)))
+    await put(
+        migrated,
+        "api_positions_landing",
+        position(1, 0, wallet_address=own, condition_id=condition(3)),
+    )
     rows = [
         activity(1, "SPLIT", wallet_address=own, condition_id=condition(4)),
         activity(2, "CONVERSION", wallet_address=own, condition_id="fa" * 32),

@@ -303,15 +303,15 @@ class Parts:
         if kind in _OF_PLANNED_WALLETS:
             most = self._most.get(kind)
             return discovery.PlannedWallets(store, first=most, listed_only=of_list), None
-        lacking = _LACKING[kind]
-        first = partial(lacking, store, listed_only=of_list)
+        first: sources.Listing = partial(_LACKING[kind], store, listed_only=of_list)
         if of_list:
             return first, None
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
             since = partial(discovery.closed_since, store)
-            first = sources.both(first, since)
-            return first, sources.both(partial(traded, unknown_to="api_market_rows"), since)
+            return sources.both(first, since), sources.both(
+                partial(traded, unknown_to="api_market_rows"), since
+            )
         return first, partial(traded, unknown_to="api_resolution_rows")
 
     async def _add_wallets(self, store: stores.Store) -> None:

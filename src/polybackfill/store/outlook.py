@@ -65,10 +65,9 @@ EVERYTHING = Bounds()
 class Outlook:
     """Keys and rows still to fetch. `open_again`: markets that were read and are still open;
     `unlisted`: of the markets of planned lists those to look up; `unresolved`: markets whose
-    resolution is not stored; `finds_markets`: there are more of both, which nobody has counted: what
-    listed wallets have traded that are not read yet. `published`: names of the figures nobody
-    has counted here. `condition_rows`, `wallet_rows`: None when nobody knows them, as of keys that
-    were listed without a size, or in a window of time.
+    resolution is not stored; `finds_markets`: listed wallets that are not read yet bring more of
+    both. `published`: names of the figures nobody has counted here. `condition_rows`,
+    `wallet_rows`: None when nobody knows them, as of keys that were listed without a size, or in a window of time.
     """
 
     markets: int
