@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests import harness
 from tests.commands import desk as desks
 
-# The routes that a list of wallets needs; of lists none but Gamma's, for markets that are named.
-OF_LIST = {"activity", "positions", "markets", "resolutions", "user-stats"}
+# What a list of wallets needs: markets are asked for by name, where no list knows them one by one.
+OF_LIST = {"activity", "positions", "markets", "resolutions", "user-stats", "market", "clob-market"}
 
 
 def _requests(sandbox: harness.Sandbox) -> dict[str, int]:

@@ -19,7 +19,8 @@ async def of(store: client.Store | None, asked: words.Asked) -> tuple[words.Aske
     if not scoped.listed_only:
         return scoped, f"{_EVERYTHING}; for a list: polybackfill plan build --from FILE"
     counts = [
-        f"{sum(counts.values()):,} {part}, {_open(counts):,} of them open"
+        f"{formats.counted(sum(counts.values()), part.removesuffix('s'))}, "
+        f"{_open(counts):,} of them open"
         for part, counts in listed.items()
         if counts
     ]

@@ -67,7 +67,8 @@ class Outlook:
     `unlisted`: of the markets of planned lists those to look up; `unresolved`: markets whose
     resolution is not stored; `finds_markets`: listed wallets that are not read yet bring more of
     both. `published`: names of the figures nobody has counted here. `condition_rows`,
-    `wallet_rows`: None when nobody knows them, as of keys that were listed without a size, or in a window of time.
+    `wallet_rows`: None when nobody knows them, as of keys that were listed without a size, or in a
+    window of time.
     """
 
     markets: int
