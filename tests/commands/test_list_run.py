@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -118,6 +119,17 @@ def test_a_list_run_asks_about_its_own_alone(new_desk: NewDesk, api: small_api.S
     assert {wallet_of(name) for name in (*OWN, *STRANGERS)} <= told
 
 
+def test_a_list_of_markets_brings_no_wallet(new_desk: NewDesk, api: small_api.SmallApi) -> None:
+    desk = new_desk(api.url)
+    desk.plan_keys(condition_of("own"))
+    desk.call("run")
+    of_wallets = ("/data/v2/activity", "/data/v2/positions", "/data/v2/user-stats")
+    assert not set(of_wallets) & set(api.requests)
+    assert not any("/clob/markets" in path or "/events/" in path for path in api.requests)
+    for table, rows in (("external_trades_raw", 4), ("api_market_rows", 1), ("api_resolutions", 1)):
+        assert desk.value(f"SELECT count() FROM {table}") == rows, table
+
+
 def test_of_a_portion_all_is_fetched_and_no_report_is_made(
     new_desk: NewDesk, api: small_api.SmallApi
 ) -> None:
@@ -139,4 +151,6 @@ def test_of_a_portion_all_is_fetched_and_no_report_is_made(
             "(SELECT uniqExact(condition_id) FROM api_market_rows) AS markets"
         )
         assert stored == {"wallets": wallets, "read": wallets, "markets": markets}
-    assert "profit and loss of 2 wallets" in desk.call("run").out
+    whole = desk.call("run").out
+    assert "profit and loss of 2 wallets" in whole
+    assert re.search(r"lookups +5 of 5 proven", whole), "each open market counts once"

@@ -250,7 +250,7 @@ class Parts:
     async def _found(self, kind: str, store: stores.Store) -> feed.Source:
         sweep = await self._sweep(kind, store)
         choice = self._choice_of(kind)
-        keys, later = self._listings(kind, store)
+        keys, later = self._listings(kind, sweep, store)
         batches = sources.Batches(
             kind,
             sweep,
@@ -296,7 +296,7 @@ class Parts:
         return self._choice
 
     def _listings(
-        self, kind: str, store: stores.Store
+        self, kind: str, sweep: str, store: stores.Store
     ) -> tuple[sources.Listing, sources.Listing | None]:
         """What the first listing of a kind asks for, and what every further one."""
         of_list = self._asked.listed_only
@@ -305,7 +305,7 @@ class Parts:
             return discovery.PlannedWallets(store, first=most, listed_only=of_list), None
         first: sources.Listing = partial(_LACKING[kind], store, listed_only=of_list)
         if of_list:
-            return first, None
+            return first, partial(self._left, kind, sweep, first)
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
             since = partial(discovery.closed_since, store)
@@ -313,6 +313,14 @@ class Parts:
                 partial(traded, unknown_to="api_market_rows"), since
             )
         return first, partial(traded, unknown_to="api_resolution_rows")
+
+    async def _left(
+        self, kind: str, sweep: str, listing: sources.Listing
+    ) -> AsyncIterator[list[str]]:
+        """What this sweep has not ended; a market that stays open is listed again and again."""
+        async for keys in listing():
+            has_ended = self._ledger.has_ended
+            yield [key for key in keys if not has_ended(kind, sweeps.key(key, sweep))]
 
     async def _add_wallets(self, store: stores.Store) -> None:
         """Three kinds feed on the wallets that are found; one at a time may add them."""
