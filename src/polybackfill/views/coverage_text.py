@@ -47,17 +47,21 @@ def usd(amount: float | None) -> str:
 
 
 def verdict(figures: dict[str, Any]) -> str:
-    """The whole report in a sentence or two. A part with rows set aside is not called proven."""
-    complete, lacking, rest = [], [], []
+    """The whole report in a sentence or two. A part with rows set aside is not called proven, and
+    one of which nothing is known, as beside a planned list, not unfinished.
+    """
+    complete, lacking, rest, unread = [], [], [], []
     for part in figures["parts"]:
         aside = part["set_aside"]
-        if not part["complete"]:
+        if not part["keys"]:
+            unread.append(part["name"])
+        elif not part["complete"]:
             rest.append(part["name"])
         elif aside:
             lacking.append(f"{part['name']} ({formats.counted(aside, 'row')})")
         else:
             complete.append(part["name"])
-    if not rest and not lacking:
+    if complete and not (rest or lacking or unread):
         return "Every part is proven complete."
     said = f"Proven complete: {', '.join(complete)}." if complete else ""
     said = said or "No part is proven complete yet."
@@ -65,6 +69,8 @@ def verdict(figures: dict[str, Any]) -> str:
         said += f" Complete but for rows set aside: {', '.join(lacking)}."
     if rest and (complete or lacking):
         said += f" Not yet: {', '.join(rest)}."
+    if unread and (complete or lacking):
+        said += f" Not read: {', '.join(unread)}."
     return said
 
 
@@ -331,7 +337,12 @@ def next_steps(figures: dict[str, Any]) -> list[tuple[str, str]]:
     steps = []
     if any(part["failed"] for part in figures["parts"]):
         steps.append(("Fetch again what ended in error", "polybackfill plan reset --errors"))
-    rest = [part["name"] for part in figures["parts"] if not part["complete"]]
+    begun = any(part["keys"] for part in figures["parts"])
+    rest = [
+        part["name"]
+        for part in figures["parts"]
+        if not part["complete"] and (part["keys"] or not begun)
+    ]
     if rest:
         steps.append((f"Go on with {', '.join(rest)}", "polybackfill run"))
     if figures["duplicates"]["ids"] or not figures["union"]["holds"]:

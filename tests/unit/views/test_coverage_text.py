@@ -9,13 +9,14 @@ import pytest
 from polybackfill.views import coverage_text
 
 
-def part(name: str, *, complete: bool, set_aside: int = 0) -> dict[str, Any]:
-    return {"name": name, "complete": complete, "set_aside": set_aside}
+def part(name: str, *, complete: bool, set_aside: int = 0, keys: int = 9) -> dict[str, Any]:
+    return {"name": name, "complete": complete, "set_aside": set_aside, "keys": keys}
 
 
 MARKETS = part("markets", complete=True)
 SET_ASIDE = part("wallets", complete=True, set_aside=12)
 BEGUN = part("positions", complete=False)
+UNREAD = part("events", complete=False, keys=0)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,12 @@ BEGUN = part("positions", complete=False)
     [
         ([MARKETS], "Every part is proven complete."),
         ([BEGUN], "No part is proven complete yet."),
+        ([UNREAD], "No part is proven complete yet."),
+        ([MARKETS, UNREAD], "Proven complete: markets. Not read: events."),
+        (
+            [MARKETS, BEGUN, UNREAD],
+            "Proven complete: markets. Not yet: positions. Not read: events.",
+        ),
         ([MARKETS, BEGUN], "Proven complete: markets. Not yet: positions."),
         (
             [MARKETS, SET_ASIDE],
