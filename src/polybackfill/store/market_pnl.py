@@ -86,21 +86,42 @@ FROM
         if(market.category = '', {uncategorized}, market.category) AS category,
         market.payouts AS payouts, market.is_disputed AS is_disputed, market.is_hidden AS is_hidden,
         notEmpty(market.payouts) AS is_resolved,
-        range(greatest(2, toInt32(length(market.payouts)), toInt32(length(market.list_rates)),
-            toInt32(1 + arrayMax(arrayPushBack(arrayMap(one -> one.1, others), 0))))) AS slots,
-        arrayMap(slot -> multiIf(slot = 0, net_yes, slot = 1, net_no,
-            arraySum(one -> one.1 = slot ? one.2 : 0, others)), slots) AS net,
-        arrayMap(slot -> multiIf(slot = 0, held_yes, slot = 1, held_no,
-            arraySum(one -> one.1 = slot ? one.3 : 0, others)), slots) AS held,
-        arrayMap(slot -> multiIf(slot = 0, listed_yes, slot = 1, listed_no,
-            arraySum(one -> one.1 = slot ? one.4 : 0, others)), slots) AS listed_micro,
+        greatest(2, length(market.payouts), length(market.list_rates),
+            toUInt64(1 + arrayMax(arrayPushBack(arrayMap(one -> one.1, others), 0)))) AS num_outcomes,
+        arrayResize([net_yes, net_no], num_outcomes) AS net_of_two,
+        arrayResize([held_yes, held_no], num_outcomes) AS held_of_two,
+        arrayResize([listed_yes, listed_no], num_outcomes) AS listed_of_two,
+        empty(others) ? net_of_two : arrayMap((micro, place) -> micro + arraySum(
+            one -> one.1 + 1 = place ? one.2 : 0, others), net_of_two, arrayEnumerate(net_of_two)) AS net,
+        -- By outcome the last redemption that ended its holding, epoch second: what lost is burnt with
+        -- what is redeemed, and everything by a redemption that names no token while no single winner
+        -- is known; one that names a token leaves others that pay. A redemption takes of the winner
+        -- what it says.
+        multiIf(empty(redemptions), CAST([], 'Array(String)'), empty(market.token_ids), ['0', '1'],
+            market.token_ids) AS tokens,
+        arrayMap((token, payout) -> payout = {whole} AND countEqual(market.payouts, {whole}) = 1 ? toInt64(0)
+            : arrayMax(arrayPushBack(arrayMap(one -> one.1,
+                arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, '') OR NOT payout > 0),
+                    redemptions)), 0)),
+            tokens, arrayResize(market.payouts, length(tokens))) AS burnt_at,
+        arrayMap((ended_at, place) -> arraySum(
+                one -> one.2 + 1 = place AND one.1 > ended_at ? one.3 : 0, dated),
+            arrayResize(burnt_at, empty(redemptions) ? 0 : num_outcomes) AS burnt_of_all,
+            arrayEnumerate(burnt_of_all)) AS held_after,
+        multiIf(
+            notEmpty(redemptions), held_after,
+            empty(others), held_of_two,
+            arrayMap((micro, place) -> micro + arraySum(one -> one.1 + 1 = place ? one.3 : 0, others),
+                held_of_two, arrayEnumerate(held_of_two))) AS held,
+        empty(others) ? listed_of_two : arrayMap((micro, place) -> micro + arraySum(
+            one -> one.1 + 1 = place ? one.4 : 0, others), listed_of_two, arrayEnumerate(listed_of_two))
+            AS listed_micro,
         -- In 10^-12 USD, -1 when unknown: the payout, else the lists' price, else the position's.
-        arrayMap(slot -> multiIf(
-            is_resolved, slot < length(market.payouts) ? market.payouts[slot + 1] : toInt128(-1),
-            slot < length(market.list_rates), market.list_rates[slot + 1],
-            slot = 0, toInt128(round(ifNull(price_yes, -1e-12) * 1e12)),
-            slot = 1, toInt128(round(ifNull(price_no, -1e-12) * 1e12)),
-            toInt128(-1)), slots) AS rates,
+        arrayResize(
+            is_resolved ? market.payouts : arrayConcat(market.list_rates, arraySlice(
+                [toInt128(round(ifNull(price_yes, -1e-12) * 1e12)), toInt128(round(ifNull(price_no, -1e-12) * 1e12))],
+                length(market.list_rates) + 1)),
+            num_outcomes, toInt128(-1)) AS rates,
         wallet_address IN (
             SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done') AS is_read,
         wallet_address IN (SELECT wallet_address FROM landed_positions) AS is_watched,
@@ -113,8 +134,8 @@ SETTINGS join_use_nulls = 0
 """
 
 # A wallet in a market. Only outcomes beyond the second, which are rare, keep their rows: (outcome,
-# micro-shares by fills, held, listed) each. `is_left`: the change came after the redemption that
-# ended its holding.
+# micro-shares by fills, held, listed) each. Where a wallet redeemed, `dated` are its changes: (epoch
+# second, outcome, micro-shares).
 _CHANGED = """
 SELECT
     wallet_address, condition_id,
@@ -126,26 +147,23 @@ SELECT
     {cash},
     sumIf(micro, is_fill AND outcome = 0) AS net_yes,
     sumIf(micro, is_fill AND outcome = 1) AS net_no,
-    sumIf(micro, is_left AND outcome = 0) AS held_yes,
-    sumIf(micro, is_left AND outcome = 1) AS held_no,
+    sumIf(micro, at > 0 AND outcome = 0) AS held_yes,
+    sumIf(micro, at > 0 AND outcome = 1) AS held_no,
     sumIf(micro, kind = 'position' AND outcome = 0) AS listed_yes,
     sumIf(micro, kind = 'position' AND outcome = 1) AS listed_no,
     maxIf(price, outcome = 0) AS price_yes, maxIf(price, outcome = 1) AS price_no,
     sumIf(if(outcome = 0, micro, -micro), kind = 'buy' AND outcome IN (0, 1)) AS bought_lean,
-    groupArrayIf((outcome, is_fill ? micro : 0, is_left ? micro : 0, kind = 'position' ? micro : 0),
+    groupArrayIf((outcome, is_fill ? micro : 0, at > 0 ? micro : 0, kind = 'position' ? micro : 0),
         outcome > 1) AS others,
+    groupArrayIf((at, outcome, micro), at > 0 AND outcome >= 0 AND (wallet_address, condition_id) IN (
+        SELECT wallet_address, condition_id FROM redemptions_told)) AS dated,
+    groupArrayArray(redemptions) AS redemptions,
     minIf(outcome, is_fill) AS first_outcome, maxIf(outcome, is_fill) AS last_outcome,
     minIf(at, is_fill) AS first_at,
     countIf(outcome = -1 AND micro != 0 AND kind != 'position') AS unplaced,
     countIf(is_unknown) AS unknown_amounts,
     CAST(groupUniqArrayIf(kind, kind IN ({left_out})), 'Array(String)') AS left_out
-FROM
-(
-    SELECT change.*,
-        kind != 'position' AND at > gone.ended[greatest(outcome, 0) + 1] AS is_left
-    FROM ({changes}) AS change
-    LEFT JOIN ({gone}) AS gone USING (wallet_address, condition_id)
-)
+FROM ({changes})
 WHERE wallet_address NOT IN ({contracts})
 GROUP BY wallet_address, condition_id
 """
@@ -162,29 +180,31 @@ SELECT
     if(side = 'BUY', 1, -1) * {micro} AS micro,
     toInt64(round(if(abs(usd) < 9e9, usd, 0) * 1e9)) AS usd_nano, false AS is_unknown,
     toInt64(round(if(abs(fees) < 9e9, fees, NULL) * 1e6)) AS fee,
-    CAST(NULL, 'Nullable(Float64)') AS price
+    CAST(NULL, 'Nullable(Float64)') AS price,
+    CAST([], 'Array(Tuple(Int64, Array(String)))') AS redemptions
 FROM trades_for_pnl
 WHERE condition_id != ''
 UNION ALL
 SELECT
     wallet_address, condition_id, toInt64(toUnixTimestamp(at)) AS at,
-    if(token_id = '', -2, toInt32(indexOf(token_ids, token_id)) - 1) AS outcome,
-    CAST(kind, '{kinds}') AS kind, false AS is_fill, {micro} AS micro,
+    outcome, CAST(kind, '{kinds}') AS kind, false AS is_fill, {micro} AS micro,
     toInt64(round(if(abs(ifNull(usd, 0)) < 9e9, abs(ifNull(usd, 0)), 0) * 1e9)) AS usd_nano,
     isNull(usd) AS is_unknown,
-    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price
+    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price, [] AS redemptions
 FROM wallet_activity_changes
-LEFT JOIN
-(
-    SELECT condition_id, token_ids FROM market_tokens
-    WHERE condition_id IN (SELECT condition_id FROM wallet_activity_changes WHERE token_id != '')
-) AS market USING (condition_id)
+UNION ALL
+SELECT
+    wallet_address, condition_id, toInt64(0) AS at, toInt32(-2) AS outcome,
+    CAST('redemption', '{kinds}') AS kind, false AS is_fill, toInt64(0) AS micro,
+    toInt64(0) AS usd_nano, false AS is_unknown, CAST(NULL, 'Nullable(Int64)') AS fee,
+    CAST(NULL, 'Nullable(Float64)') AS price, redemptions
+FROM redemptions_told
 UNION ALL
 SELECT
     wallet_address, condition_id, toInt64(0) AS at, toInt32(outcome) AS outcome,
     CAST('position', '{kinds}') AS kind, false AS is_fill, {listed} AS micro,
     toInt64(0) AS usd_nano, false AS is_unknown, CAST(NULL, 'Nullable(Int64)') AS fee,
-    current_price AS price
+    current_price AS price, [] AS redemptions
 FROM api_positions_staging
 WHERE size > 0
 UNION ALL
@@ -195,7 +215,7 @@ SELECT
     CAST(multiIf(is_combo, 'combos', activity_type = 'MIGRATION', 'migration', 'unknown activity'),
         '{kinds}') AS kind,
     false AS is_fill, toInt64(0) AS micro, toInt64(0) AS usd_nano, false AS is_unknown,
-    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price
+    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price, [] AS redemptions
 FROM wallet_activity_raw
 WHERE is_combo OR activity_type NOT IN ({known_types})
 """
@@ -212,30 +232,6 @@ FROM
 )
 """
 
-# By outcome the last redemption that ended its holding, epoch second: what lost is burnt with what
-# is redeemed, and everything by a redemption that names no token while no single winner is known;
-# one that names a token leaves others that pay. A redemption takes of the winner what it says.
-_GONE = """
-SELECT wallet_address, condition_id,
-    arrayMap((token, payout) -> payout = 1 AND countEqual(payouts, 1) = 1 ? toInt64(0)
-        : arrayMax(arrayPushBack(arrayMap(one -> one.1,
-            arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, '') OR NOT payout > 0),
-                redemptions)), 0)),
-        tokens, arrayResize(payouts, length(tokens))) AS ended
-FROM
-(
-    SELECT redeemed.wallet_address AS wallet_address, redeemed.condition_id AS condition_id,
-        redemptions, payouts, empty(token_ids) ? ['0', '1'] : token_ids AS tokens
-    FROM redemptions_told AS redeemed
-    LEFT JOIN
-    (
-        SELECT condition_id, token_ids, payouts FROM market_verdicts
-        WHERE condition_id IN (
-            SELECT condition_id FROM wallet_activity_raw WHERE activity_type = 'REDEEM')
-    ) AS verdict ON verdict.condition_id = redeemed.condition_id
-)
-"""
-
 # What a share of each outcome pays and costs, in 10^-12 USD; empty while a market is unresolved,
 # and where Gamma shows no price.
 _MARKETS = """
@@ -243,6 +239,7 @@ SELECT
     condition_id, toString(d.category) AS category, d.start_date AS start_date,
     coalesce(v.resolved_at, d.end_date) AS ended, v.is_disputed AS is_disputed,
     d.is_hidden AS is_hidden,
+    v.token_ids AS token_ids,
     arrayMap(p -> toInt128(round(if(abs(p) < 1e3, p, 0) * 1e12)), v.payouts) AS payouts,
     arrayMap(p -> toInt128(round(if(abs(p) < 1e3, p, 0) * 1e12)), v.list_prices) AS list_rates
 FROM
@@ -255,7 +252,7 @@ FROM
 ) AS d
 FULL OUTER JOIN
 (
-    SELECT condition_id, payouts, notEmpty(payouts) ? resolved_at : NULL AS resolved_at,
+    SELECT condition_id, token_ids, payouts, notEmpty(payouts) ? resolved_at : NULL AS resolved_at,
         is_disputed OR empty(payouts) AND (notEmpty(by_resolutions) OR notEmpty(by_gamma)
             OR notEmpty(by_order_book) OR is_impossible OR winning_slot = -2) AS is_disputed,
         arraySum(gamma_prices) > 0 ? gamma_prices : [] AS list_prices
@@ -280,7 +277,6 @@ def select() -> str:
         left_out=_literals(_LEFT_OUT),
         contracts=_literals(contracts.CONTRACTS),
         changes=changes,
-        gone=_GONE,
     )
     cash = {kind: _usd(f"round({kind}_nano / 1e3)") for kind in _CASH}
     return _SELECT.format(
@@ -291,6 +287,7 @@ def select() -> str:
         value=_usd("round(toFloat64(value_atto) / 1e12)"),
         economic=_usd("economic_micro"),
         pnl=_usd("pnl_micro"),
+        whole=f"toInt128({10**12})",
         uncategorized=statements.quoted(taxonomy.UNCATEGORIZED),
         changed=changed,
         markets=_MARKETS,

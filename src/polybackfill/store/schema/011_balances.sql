@@ -189,7 +189,7 @@ ARRAY JOIN conversions AS told
 SETTINGS join_use_nulls = 0;
 
 -- Changes of tokens and cash by everything that is no trade, one row per token and per payment
--- (`token_id` empty): the one place that says so. `shares` and `usd` are signed as the wallet sees
+-- (`token_id` empty, `outcome` -2): the one place that says so. `shares` and `usd` are signed as the wallet sees
 -- them. A split costs 1 USD for one of each outcome, a merge gives it back; a redemption without a
 -- token takes what was paid of the winner. Deposits and withdrawals are the wallet's own money, and
 -- not listed; an unmatched conversion changes nothing, and stands at each market it may have touched.
@@ -198,48 +198,69 @@ CREATE OR REPLACE VIEW wallet_activity_changes {on_cluster}
     wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
     condition_id   String COMMENT 'the condition (market): 64 hex digits, lower case, without 0x, empty for income of no market',
     token_id       String COMMENT 'the token that moved: decimal text, empty for cash',
+    outcome        Int32 COMMENT 'place of the token in the market, from 0, -1 when unknown, and -2 for cash',
     kind           String COMMENT 'split, merge, redemption, conversion, unmatched conversion, reward, rebate or yield',
     shares         Float64 COMMENT 'shares that came, negative when they left, 6 decimals',
     usd            Nullable(Float64) COMMENT 'USD that came, negative when they left, NULL when unknown',
     at             DateTime('UTC') COMMENT 'second of the activity, UTC',
     tx_hash        String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown'
 ) AS
-SELECT wallet_address, condition_id, change.1 AS token_id,
+SELECT wallet_address, condition_id, change.1 AS token_id, change.2 AS outcome,
     multiIf(activity_type = 'REDEEM', 'redemption', endsWith(activity_type, 'REBATE'), 'rebate',
         endsWith(activity_type, 'REWARD'), 'reward', lower(activity_type)) AS kind,
-    change.2 AS shares, change.3 AS usd, activity_timestamp AS at, tx_hash
+    change.3 AS shares, change.4 AS usd, activity_timestamp AS at, tx_hash
 FROM wallet_activity_raw AS activity
 LEFT JOIN
 (
-    SELECT condition_id, token_ids,
-        countEqual(payouts, 1) = 1 ? [token_ids[indexOf(payouts, 1)]] : CAST([] AS Array(String)) AS winner
+    SELECT condition_id, arrayMap((token, place) -> (token, toInt32(place - 1)), token_ids,
+            arrayEnumerate(token_ids)) AS tokens,
+        countEqual(payouts, 1) = 1 ? [tokens[indexOf(payouts, 1)]]
+            : CAST([] AS Array(Tuple(String, Int32))) AS winner
     FROM market_verdicts
     WHERE condition_id IN (
         SELECT condition_id FROM wallet_activity_raw WHERE activity_type IN ('SPLIT', 'MERGE', 'REDEEM'))
 ) AS market ON market.condition_id = activity.condition_id
-ARRAY JOIN multiIf(
-    activity_type = 'SPLIT', arrayPushBack(arrayMap(token -> (token, activity.shares, toNullable(0.)),
-        token_ids), ('', 0., toNullable(-activity.shares))),
-    activity_type = 'MERGE', arrayPushBack(arrayMap(token -> (token, -activity.shares, toNullable(0.)),
-        token_ids), ('', 0., toNullable(activity.shares))),
-    activity_type != 'REDEEM', [('', 0., toNullable(ifNull(usdc_size, activity.shares)))],
-    activity.token_id != '', [(activity.token_id, -activity.shares, toNullable(0.)), ('', 0., usdc_size)],
-    arrayPushBack(arrayMap(token -> (token, -ifNull(usdc_size, activity.shares), toNullable(0.)), winner),
-        ('', 0., usdc_size))) AS change
+ARRAY JOIN arrayPushBack(
+    multiIf(
+        activity_type = 'SPLIT', arrayMap(token -> (token.1, token.2, activity.shares, toNullable(0.)), tokens),
+        activity_type = 'MERGE', arrayMap(token -> (token.1, token.2, -activity.shares, toNullable(0.)), tokens),
+        activity_type != 'REDEEM', [],
+        activity.token_id != '', [(activity.token_id,
+            toInt32(indexOf(arrayMap(token -> token.1, tokens), activity.token_id)) - 1,
+            -activity.shares, toNullable(0.))],
+        arrayMap(token -> (token.1, token.2, -ifNull(usdc_size, activity.shares), toNullable(0.)), winner)),
+    ('', toInt32(-2), 0., multiIf(
+        activity_type = 'SPLIT', toNullable(-activity.shares),
+        activity_type = 'MERGE', toNullable(activity.shares),
+        activity_type = 'REDEEM', usdc_size,
+        toNullable(ifNull(usdc_size, activity.shares))))) AS change
 WHERE NOT is_combo AND activity_type IN ('SPLIT', 'MERGE', 'REDEEM', 'REWARD', 'REFERRAL_REWARD',
     'MAKER_REBATE', 'TAKER_REBATE', 'YIELD')
 UNION ALL
-SELECT wallet_address, change.1, change.2, empty(burnt) ? 'unmatched conversion' : 'conversion',
-    change.3, toNullable(change.4), toDateTime(at, 'UTC'), transaction
-FROM wallet_conversions
-ARRAY JOIN if(empty(burnt),
-    arrayMap(condition -> (condition, '', 0., 0.),
-        arrayDistinct(arrayPushBack(arrayMap(member -> member.1, members), key))),
-    arrayConcat(
-        arrayMap(place -> (members[place].1, members[place].3, -micro / 1e6, 0.), burnt),
-        arrayMap(member -> (member.1, member.2, micro / 1e6, 0.), arrayFilter((member, place) ->
-            NOT has(burnt, place) AND member.4 <= at, members, arrayEnumerate(members))),
-        [(members[burnt[1]].1, '', 0., (length(burnt) - 1) * micro / 1e6)])) AS change
+SELECT wallet_address, moved.condition_id AS condition_id, moved.token_id AS token_id,
+    moved.token_id = '' ? toInt32(-2) : toInt32(indexOf(token_ids, moved.token_id)) - 1 AS outcome,
+    kind, shares, usd, at, tx_hash
+FROM
+(
+    SELECT wallet_address, change.1 AS condition_id, change.2 AS token_id,
+        empty(burnt) ? 'unmatched conversion' : 'conversion' AS kind, change.3 AS shares,
+        toNullable(change.4) AS usd, toDateTime(at, 'UTC') AS at, transaction AS tx_hash
+    FROM wallet_conversions
+    ARRAY JOIN if(empty(burnt),
+        arrayMap(condition -> (condition, '', 0., 0.),
+            arrayDistinct(arrayPushBack(arrayMap(member -> member.1, members), key))),
+        arrayConcat(
+            arrayMap(place -> (members[place].1, members[place].3, -micro / 1e6, 0.), burnt),
+            arrayMap(member -> (member.1, member.2, micro / 1e6, 0.), arrayFilter((member, place) ->
+                NOT has(burnt, place) AND member.4 <= at, members, arrayEnumerate(members))),
+            [(members[burnt[1]].1, '', 0., (length(burnt) - 1) * micro / 1e6)])) AS change
+) AS moved
+LEFT JOIN
+(
+    SELECT condition_id, token_ids FROM market_tokens
+    WHERE condition_id IN (
+        SELECT arrayJoin(arrayMap(member -> member.1, members)) FROM conversions_told)
+) AS market ON market.condition_id = moved.condition_id
 SETTINGS join_use_nulls = 0;
 
 -- When a wallet redeemed in a market, and which of its tokens each redemption names.
