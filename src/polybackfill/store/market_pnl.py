@@ -87,41 +87,33 @@ FROM
         market.payouts AS payouts, market.is_disputed AS is_disputed, market.is_hidden AS is_hidden,
         notEmpty(market.payouts) AS is_resolved,
         greatest(2, length(market.payouts), length(market.list_rates),
-            toUInt64(1 + arrayMax(arrayPushBack(arrayMap(one -> one.1, others), 0)))) AS num_outcomes,
-        arrayResize([net_yes, net_no], num_outcomes) AS net_of_two,
-        arrayResize([held_yes, held_no], num_outcomes) AS held_of_two,
-        arrayResize([listed_yes, listed_no], num_outcomes) AS listed_of_two,
-        empty(others) ? net_of_two : arrayMap((micro, place) -> micro + arraySum(
-            one -> one.1 + 1 = place ? one.2 : 0, others), net_of_two, arrayEnumerate(net_of_two)) AS net,
-        -- By outcome the last redemption that ended its holding, epoch second: what lost is burnt with
-        -- what is redeemed, and everything by a redemption that names no token while no single winner
-        -- is known; one that names a token leaves others that pay. A redemption takes of the winner
-        -- what it says.
+            toUInt64(1 + arrayMax(arrayPushBack(arrayMap(one -> one.1, others), 0)))) AS outcomes,
+        {net} AS net,
+        {listed_by_outcome} AS listed_micro,
+        -- By outcome the last redemption that ended its holding, epoch second: what lost is burnt
+        -- with what is redeemed, and everything by a redemption that names no token while no single
+        -- winner is known; one that names a token leaves others that pay. A redemption takes of the
+        -- winner what it says.
         multiIf(empty(redemptions), CAST([], 'Array(String)'), empty(market.token_ids), ['0', '1'],
             market.token_ids) AS tokens,
-        arrayMap((token, payout) -> payout = {whole} AND countEqual(market.payouts, {whole}) = 1 ? toInt64(0)
+        arrayMap((token, payout) ->
+            payout = {whole} AND countEqual(market.payouts, {whole}) = 1 ? toInt64(0)
             : arrayMax(arrayPushBack(arrayMap(one -> one.1,
                 arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, '') OR NOT payout > 0),
                     redemptions)), 0)),
             tokens, arrayResize(market.payouts, length(tokens))) AS burnt_at,
         arrayMap((ended_at, place) -> arraySum(
                 one -> one.2 + 1 = place AND one.1 > ended_at ? one.3 : 0, dated),
-            arrayResize(burnt_at, empty(redemptions) ? 0 : num_outcomes) AS burnt_of_all,
-            arrayEnumerate(burnt_of_all)) AS held_after,
-        multiIf(
-            notEmpty(redemptions), held_after,
-            empty(others), held_of_two,
-            arrayMap((micro, place) -> micro + arraySum(one -> one.1 + 1 = place ? one.3 : 0, others),
-                held_of_two, arrayEnumerate(held_of_two))) AS held,
-        empty(others) ? listed_of_two : arrayMap((micro, place) -> micro + arraySum(
-            one -> one.1 + 1 = place ? one.4 : 0, others), listed_of_two, arrayEnumerate(listed_of_two))
-            AS listed_micro,
+            arrayResize(burnt_at, empty(redemptions) ? 0 : outcomes) AS burnt_by_outcome,
+            arrayEnumerate(burnt_by_outcome)) AS held_after,
+        if(notEmpty(redemptions), held_after, {held}) AS held,
         -- In 10^-12 USD, -1 when unknown: the payout, else the lists' price, else the position's.
+        arrayMap(price -> toInt128(round(ifNull(price, -1e-12) * 1e12)), [price_yes, price_no])
+            AS position_rates,
         arrayResize(
-            is_resolved ? market.payouts : arrayConcat(market.list_rates, arraySlice(
-                [toInt128(round(ifNull(price_yes, -1e-12) * 1e12)), toInt128(round(ifNull(price_no, -1e-12) * 1e12))],
-                length(market.list_rates) + 1)),
-            num_outcomes, toInt128(-1)) AS rates,
+            is_resolved ? market.payouts : arrayConcat(market.list_rates,
+                arraySlice(position_rates, length(market.list_rates) + 1)),
+            outcomes, toInt128(-1)) AS rates,
         wallet_address IN (
             SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done') AS is_read,
         wallet_address IN (SELECT wallet_address FROM landed_positions) AS is_watched,
@@ -134,8 +126,8 @@ SETTINGS join_use_nulls = 0
 """
 
 # A wallet in a market. Only outcomes beyond the second, which are rare, keep their rows: (outcome,
-# micro-shares by fills, held, listed) each. Where a wallet redeemed, `dated` are its changes: (epoch
-# second, outcome, micro-shares).
+# micro-shares by fills, held, listed) each. Where a wallet redeemed, `dated` are its changes:
+# (epoch second, outcome, micro-shares).
 _CHANGED = """
 SELECT
     wallet_address, condition_id,
@@ -155,8 +147,9 @@ SELECT
     sumIf(if(outcome = 0, micro, -micro), kind = 'buy' AND outcome IN (0, 1)) AS bought_lean,
     groupArrayIf((outcome, is_fill ? micro : 0, at > 0 ? micro : 0, kind = 'position' ? micro : 0),
         outcome > 1) AS others,
-    groupArrayIf((at, outcome, micro), at > 0 AND outcome >= 0 AND (wallet_address, condition_id) IN (
-        SELECT wallet_address, condition_id FROM redemptions_told)) AS dated,
+    groupArrayIf((at, outcome, micro), at > 0 AND outcome >= 0
+        AND (wallet_address, condition_id) IN (
+            SELECT wallet_address, condition_id FROM redemptions_told)) AS dated,
     groupArrayArray(redemptions) AS redemptions,
     minIf(outcome, is_fill) AS first_outcome, maxIf(outcome, is_fill) AS last_outcome,
     minIf(at, is_fill) AS first_at,
@@ -190,7 +183,8 @@ SELECT
     outcome, CAST(kind, '{kinds}') AS kind, false AS is_fill, {micro} AS micro,
     toInt64(round(if(abs(ifNull(usd, 0)) < 9e9, abs(ifNull(usd, 0)), 0) * 1e9)) AS usd_nano,
     isNull(usd) AS is_unknown,
-    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price, [] AS redemptions
+    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price,
+    [] AS redemptions
 FROM wallet_activity_changes
 UNION ALL
 SELECT
@@ -215,7 +209,8 @@ SELECT
     CAST(multiIf(is_combo, 'combos', activity_type = 'MIGRATION', 'migration', 'unknown activity'),
         '{kinds}') AS kind,
     false AS is_fill, toInt64(0) AS micro, toInt64(0) AS usd_nano, false AS is_unknown,
-    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price, [] AS redemptions
+    CAST(NULL, 'Nullable(Int64)') AS fee, CAST(NULL, 'Nullable(Float64)') AS price,
+    [] AS redemptions
 FROM wallet_activity_raw
 WHERE is_combo OR activity_type NOT IN ({known_types})
 """
@@ -230,6 +225,13 @@ FROM
     FROM market_tokens ARRAY JOIN token_ids AS token, arrayEnumerate(token_ids) AS number
     WHERE condition_id IN (SELECT condition_id FROM external_trades_raw WHERE outcome_index < 0)
 )
+"""
+
+# By outcome, of the first two and of those beyond: see _CHANGED.
+_BY_OUTCOME = """
+if(empty(others), arrayResize({two}, outcomes), arrayMap(
+    (micro, place) -> micro + arraySum(one -> one.1 + 1 = place ? one.{field} : 0, others),
+    arrayResize({two}, outcomes), range(1, 1 + outcomes)))
 """
 
 # What a share of each outcome pays and costs, in 10^-12 USD; empty while a market is unresolved,
@@ -287,6 +289,9 @@ def select() -> str:
         value=_usd("round(toFloat64(value_atto) / 1e12)"),
         economic=_usd("economic_micro"),
         pnl=_usd("pnl_micro"),
+        net=_BY_OUTCOME.format(two="[net_yes, net_no]", field=2),
+        held=_BY_OUTCOME.format(two="[held_yes, held_no]", field=3),
+        listed_by_outcome=_BY_OUTCOME.format(two="[listed_yes, listed_no]", field=4),
         whole=f"toInt128({10**12})",
         uncategorized=statements.quoted(taxonomy.UNCATEGORIZED),
         changed=changed,
