@@ -202,7 +202,7 @@ def test_the_power_goes_in_a_run_of_everything(site: Site, cuts: int, moment: st
 CHANGES = [
     ("plan", "reset", "--all"),
     ("plan", "build", "--from", "plan.txt"),
-    ("plan", "regenerate"),
+    ("plan", "regenerate", "--from", "external_trades_raw"),
     ("sql", "UPDATE wallet_backfill_plan SET status = 'pending' WHERE status = 'done'"),
 ]
 

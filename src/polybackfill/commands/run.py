@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     finally:
         if notify.Notifier.from_environment().is_heard:
-            starting.see_store_end(chosen)
+            starting.see_store_end()
 
 
 async def run_parts(

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill import errors
 from polybackfill.daemon import notify
-from polybackfill.store import rendezvous
 
 _STARTS = 5
 _START_AGAIN_S = 1.0
@@ -101,16 +100,16 @@ async def announced(notifier: notify.Notifier) -> AsyncIterator[None]:
         announcing.cancel()
 
 
-def see_store_end(chosen: settings.Settings) -> None:
-    """Return when the embedded store's child has ended, or others keep it.
+def see_store_end() -> None:
+    """Return when the embedded store's child has ended, if it is ours, or when others keep it.
 
     A service manager kills what outlives the main process, and a store that was killed is checked
-    at the next start.
+    at the next start. The child is seen to its very end: it closes its files after it has let the
+    folder go.
     """
-    address = context.address_of(chosen)
     deadline = time.monotonic() + _CHILD_ENDS_S
-    while address.embedded and time.monotonic() < deadline:
-        endpoint = rendezvous.read(address.data_dir)
-        if endpoint is None or endpoint.pid is None:
-            return
-        time.sleep(_POLL_S)
+    with contextlib.suppress(ChildProcessError):  # there is none left
+        while time.monotonic() < deadline:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                time.sleep(_POLL_S)
