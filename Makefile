@@ -24,7 +24,7 @@ setup: $(STAMP) ## the environment in .venv, exactly as locked
 demo: $(STAMP) ## a whole backfill against a local Polymarket, checked against the truth
 	$(BIN)/polybackfill demo $(ARGS)
 
-test: $(STAMP) ## all tests but the long ones; a quarter of an hour on two cores
+test: $(STAMP) ## all tests but the long ones; twenty minutes on two cores
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## style, strict types, import rule, service files
