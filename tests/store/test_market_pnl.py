@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 from tests.store.test_views import activity
@@ -144,6 +145,45 @@ async def test_every_kind_of_cash_counts_once(migrated: client.Store) -> None:
     parts = ("bought_usd", "sold_usd", "split_usd", "merged_usd", "shares_held", "value_usd")
     assert [line[part] for part in parts] == [6, 45, 100, 20, [0, 80], 48]
     assert line["held_to_resolution_pnl_usd"] is None
+
+
+async def test_of_three_outcomes_the_third_is_held_sold_and_redeemed(
+    migrated: client.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lost is burnt by the redemption, what won and was bought behind it is still held."""
+    three = "05" * 32
+    monkeypatch.setitem(TOKENS, three, ["50", "51", "52"])
+    listed = market(
+        "gamma",
+        condition_id=three,
+        token_ids=TOKENS[three],
+        outcomes=["A", "B", "C"],
+        outcome_prices=[0, 0, 1],
+        closed=True,
+        resolved=True,
+    )
+    await put(migrated, "api_market_rows", listed)
+    await dimensions.build(migrated)
+    story = Story()
+    for name in ("redeemer", "holder"):
+        story.fill(name, three, 10, 0.3, outcome_index=2)
+        story.fill(name, three, -2, 0.5, outcome_index=2)
+        story.fill(name, three, 10, 0.2, outcome_index=1)
+    story.act("redeemer", "REDEEM", three, 8)
+    story.fill("redeemer", three, 4, 0.9, outcome_index=2)
+    found = await story.store(migrated)
+    assert {name: row["economic_pnl_usd"] for name, row in found.items()} == {
+        "redeemer": 4.4,  # -3 + 1 - 2 + 8 - 3.6, 4 at 1
+        "holder": 4,  # -3 + 1 - 2, 8 at 1
+    }
+    lines = await migrated.rows(
+        "SELECT shares_held, held_to_resolution_pnl_usd AS pnl FROM wallet_market_pnl "
+        "ORDER BY wallet_address"
+    )
+    assert [(line["shares_held"], line["pnl"]) for line in lines] == [
+        ([0, 0, 4], 4.4),
+        ([0, 10, 8], 4),
+    ]
 
 
 async def test_what_is_not_known_is_null_and_says_why(migrated: client.Store) -> None:
