@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
+from typing import Protocol
 
 from polybackfill import clock as clocks
 from polybackfill import errors, settings
@@ -21,6 +22,13 @@ from polybackfill.work import queue as queues
 from polybackfill.work import slices, sweeps, units
 
 _PART_PAGES = 20
+
+
+class _Count(Protocol):
+    """How many keys of a kind the store names now; `listed_only`: for planned lists."""
+
+    async def __call__(self, store: stores.Store, *, listed_only: bool) -> int: ...
+
 
 # What a kind feeds on: `ready` when the first have ended, over when all have.
 _FIRST = {
@@ -37,12 +45,12 @@ _LAST = {
     units.POSITIONS: (units.CONDITIONS,),
     units.RESOLUTIONS: (units.CONDITIONS, units.WALLETS),
 }
-# What is read anew in every reading, whose name is part of each key.
+# What is read anew in every sweep, whose name is part of each key.
 _LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
-_READINGS = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS, units.USER_STATS)
+_SWEPT = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS, units.USER_STATS)
 _OF_PLANNED_WALLETS = (units.POSITIONS, units.USER_STATS)
 _AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
-_COUNTS: dict[str, Callable[..., Awaitable[int]]] = {
+_COUNTS: dict[str, _Count] = {
     units.LOOKUPS: discovery.count_unlisted,
     units.RESOLUTIONS: discovery.count_unresolved,
     units.POSITIONS: discovery.count_planned_wallets,
@@ -96,19 +104,19 @@ class Parts:
         return await self._found(kind, self._store)
 
     def adopts(self, unit: units.Unit) -> bool:
-        """Whether what a killed run began of the present reading is finished first, also where
+        """Whether what a killed run began of the present sweep is finished first, also where
         nothing names it any more: what was to be looked up may stand in a list by now.
         """
         is_kept = self._choice.whole and not (self._asked.listed or self._asked.dry_run)
-        return is_kept and unit.kind in _READINGS and self.is_own(unit)
+        return is_kept and unit.kind in _SWEPT and self.is_own(unit)
 
     def is_own(self, unit: units.Unit) -> bool:
         """False in a run of a list for units of a sweep of everything."""
-        is_any = not self._asked.listed_only or unit.kind not in _READINGS
+        is_any = not self._asked.listed_only or unit.kind not in _SWEPT
         return is_any or all(map(sweeps.is_of_list, unit.keys))
 
     def complete(self) -> None:
-        """Readings whose every unit has ended are complete: the next run reads anew."""
+        """Sweeps whose every unit has ended are complete: the next run begins new ones."""
         for kind, queue in self.queues.items():
             if queue.complete and self._choice.whole and not self._asked.dry_run:
                 self._sweeps.complete(kind)
@@ -262,7 +270,7 @@ class Parts:
             has_ended=partial(self._ledger.has_ended, kind),
         )
         before = await self._ended_before(kind, sweep, store)
-        # A portion is chosen among what earlier runs have left of the reading.
+        # A portion is chosen among what earlier runs have left of the sweep.
         ended = before if kind in _OF_PLANNED_WALLETS and not choice.whole else 0
 
         async def count() -> feed.Expected:

@@ -104,8 +104,8 @@ def see_store_end() -> None:
     """Return when the embedded store's child has ended, if it is ours, or when others keep it.
 
     A service manager kills what outlives the main process, and a store that was killed is checked
-    at the next start. The child is seen to its very end: it closes its files after it has let the
-    folder go.
+    at the next start. The child is seen to its very end: it closes its files after it has told
+    that it ends.
     """
     deadline = time.monotonic() + _CHILD_ENDS_S
     with contextlib.suppress(ChildProcessError):  # there is none left

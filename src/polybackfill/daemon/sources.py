@@ -210,10 +210,10 @@ class Slices:
 
 
 class Batches:
-    """Keys of the store as units of one reading, `size` keys each.
+    """Keys of the store as units of one sweep, `size` keys each.
 
     `later`: what the second and every further listing asks for instead. `skip` and `limit` count
-    the keys of which `has_ended` says that an earlier run has not ended them in this reading.
+    the keys of which `has_ended` says that an earlier run has not ended them in this sweep.
     `seen`: how many keys these counted so far.
     """
 

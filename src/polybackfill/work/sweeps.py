@@ -1,8 +1,8 @@
-"""Which reading of a list is under way.
+"""Which sweep of a list is under way.
 
-Lists change, so they are read again from time to time, and one reading may take several runs. Its
-name is part of every key, so that a unit done in this reading is not done in the next. When the
-file is lost the reading begins anew, which costs requests and nothing else.
+Lists change, so they are read again from time to time, and one sweep may take several runs. Its
+name is part of every key, so that a unit done in this sweep is not done in the next. When the
+file is lost the sweep begins anew, which costs requests and nothing else.
 
 Sweeps of a planned list have names of their own: neither counts as one of everything, nor the other
 way round.
@@ -44,7 +44,7 @@ class Sweeps:
         self._known = found.sweeps if found is not None else {}
 
     def current(self, kind: str) -> str | None:
-        """The reading of `kind` that is not complete; None when the next one begins."""
+        """The sweep of `kind` that is not complete; None when the next one begins."""
         sweep = self._known.get(kind + self._mark)
         return None if sweep is None or sweep.complete else sweep.name
 
@@ -54,12 +54,12 @@ class Sweeps:
         return None if sweep is None else sweep.name
 
     def begin(self, kind: str, name: str) -> None:
-        """A new reading; on disk when this returns."""
+        """A new sweep; on disk when this returns."""
         self._known[kind + self._mark] = _Sweep(name)
         self._write()
 
     def complete(self, kind: str) -> None:
-        """Every unit of the reading has ended; the next run reads anew."""
+        """Every unit of the sweep has ended; the next run reads anew."""
         sweep = self._known.get(kind + self._mark)
         if sweep is not None and not sweep.complete:
             sweep.complete = True
@@ -85,7 +85,7 @@ def began(sweep: str) -> float:
 
 
 def key(bare: str, sweep: str) -> str:
-    """The key of a unit within a reading."""
+    """The key of a unit within a sweep."""
     return f"{bare}{_MARK}{sweep}"
 
 

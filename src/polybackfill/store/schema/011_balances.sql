@@ -189,10 +189,11 @@ ARRAY JOIN conversions AS told
 SETTINGS join_use_nulls = 0;
 
 -- Changes of tokens and cash by everything that is no trade, one row per token and per payment
--- (`token_id` empty, `outcome` -2): the one place that says so. `shares` and `usd` are signed as the wallet sees
--- them. A split costs 1 USD for one of each outcome, a merge gives it back; a redemption without a
--- token takes what was paid of the winner. Deposits and withdrawals are the wallet's own money, and
--- not listed; an unmatched conversion changes nothing, and stands at each market it may have touched.
+-- (`token_id` empty, `outcome` -2): the one place that says so. `shares` and `usd` are signed as the
+-- wallet sees them. A split costs 1 USD for one of each outcome, a merge gives it back; a redemption
+-- without a token takes what was paid of the winner. Deposits and withdrawals are the wallet's own
+-- money, and not listed; an unmatched conversion changes nothing, and stands at each market it may
+-- have touched.
 CREATE OR REPLACE VIEW wallet_activity_changes {on_cluster}
 (
     wallet_address String COMMENT 'the wallet: 40 hex digits, lower case, without 0x',
