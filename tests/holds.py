@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate, rendezvous, secret
 
 

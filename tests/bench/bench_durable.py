@@ -15,7 +15,7 @@ import psutil
 from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate, rendezvous
 
 ROWS = (10_000, 50_000)

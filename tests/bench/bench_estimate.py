@@ -13,7 +13,7 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_whole
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate
 
 COMMAND_S = 200.0

@@ -14,7 +14,7 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate, rendezvous
 
 BATCH_ROWS = 50_000  # as the daemon cuts them

@@ -20,7 +20,7 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_store, bench_whole
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, migrate
 

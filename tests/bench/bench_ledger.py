@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from polybackfill import clock
+from polybackfill import clocks
 from polybackfill.work import ledger, queue, transitions, units
 
 ROUND = 5_000
@@ -53,7 +53,7 @@ async def feed_done_ones(book: ledger.Ledger, count: int) -> float:
         units.WALLETS,
         feed=(wallet(number) for number in range(count)),
         ledger=book,
-        clock=clock.SystemClock(),
+        clock=clocks.SystemClock(),
     )
     started = time.perf_counter()
     assert await lined_up.take("bench") is None

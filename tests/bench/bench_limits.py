@@ -25,8 +25,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import endpoints, http, limits
 
 LATENCY_S = 0.6
@@ -127,7 +126,7 @@ async def server(*, stalls: bool) -> AsyncIterator[str]:
 
 
 async def ask_for_ever(client: http.Client, route: endpoints.Route) -> None:
-    mark = progress.Progress(clocks.SystemClock())
+    mark = worker_progress.Progress(clocks.SystemClock())
     while True:
         with contextlib.suppress(errors.Retry):
             await client.get(route, {}, mark)
@@ -204,7 +203,7 @@ async def cpu(pages: int) -> None:
         clock = clocks.SystemClock()
         shared = limits.Limits({"/v2/positions": endpoints.Budget(100_000, 1.0)}, clock=clock)
         client = http.Client(base_urls={"data": url}, limits=shared, clock=clock)
-        mark = progress.Progress(clock)
+        mark = worker_progress.Progress(clock)
         await client.get(route, {}, mark)
         before = resource.getrusage(resource.RUSAGE_SELF)
         for _ in range(pages):

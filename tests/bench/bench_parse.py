@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from polybackfill import clock, records
+from polybackfill import clocks, records
 from polybackfill.polymarket import answers, parse, trade_feeds, walk
 
 PAGE_ROWS = 1000
@@ -91,7 +91,7 @@ def walk_and_encode(bodies: list[bytes]) -> int:
 
         encoded = 0
         feed = trade_feeds.feed_of_wallet(WALLET)
-        async for page in walk.pages(fetch, feed, clock=clock.SystemClock()):
+        async for page in walk.pages(fetch, feed, clock=clocks.SystemClock()):
             encoded += len(records.encode_lines(page.trades))
         return encoded
 

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import psutil
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate, rendezvous
 
 CONDITIONS, WALLETS = 200_000, 30_000

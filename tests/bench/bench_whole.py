@@ -23,7 +23,7 @@ from tests import harness
 from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.polymarket import trade_feeds, walk
 from polybackfill.store import client, migrate
 from polybackfill.work import ledger, transitions, units

@@ -13,8 +13,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybackfill import clock as clocks
-from polybackfill import records
+from polybackfill import clocks, records
 from polybackfill.polymarket import tokens, trade_feeds, walk
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]

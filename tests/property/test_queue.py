@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests import clocks
+from tests import virtual_clock
 
 from polybackfill.work import ledger, queue, units
 
@@ -31,7 +31,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize(feed=feeds(), look_ahead=st.integers(1, 4))
     def start(self, feed: list[units.Unit], look_ahead: int) -> None:
         self.runner = asyncio.Runner()
-        self.clock = clocks.Clock()
+        self.clock = virtual_clock.VirtualClock()
         self.feed = feed
         self.asked = {key for unit in feed for key in unit.keys}
         self.look_ahead = look_ahead

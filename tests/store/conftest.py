@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from tests import holds
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, migrate
 
 _numbers = itertools.count(1)

@@ -12,8 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 from tests import holds
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client, failures
 
 

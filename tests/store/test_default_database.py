@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.store.conftest import insert, trade
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import client, definitions, migrate
 from polybackfill.store.engine import Engine, Query
 

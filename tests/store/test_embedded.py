@@ -17,8 +17,7 @@ import pytest
 from tests import holds
 from tests.store.conftest import count, duplicates, insert, trade
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client, embedded, lifetime, migrate, rendezvous
 
 CLOCK = clocks.SystemClock()

@@ -13,8 +13,7 @@ import pytest_asyncio
 from tests import holds
 from tests.store.conftest import count, lines
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client
 
 ROWS = [{"id": number} for number in range(300)]

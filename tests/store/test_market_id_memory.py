@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from tests.store import conftest as stores
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.daemon import last_steps
 from polybackfill.daemon import market_ids as memories
 from polybackfill.store import client, market_ids

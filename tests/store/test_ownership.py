@@ -13,8 +13,7 @@ import msgspec
 import pytest
 from tests import real_server
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client, definitions, ownership
 from polybackfill.work import lock
 

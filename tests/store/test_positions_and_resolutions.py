@@ -9,8 +9,7 @@ import pytest
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import progress, records
+from polybackfill import clocks, records, worker_progress
 from polybackfill.polymarket import endpoints, http, limits, positions, resolutions, walk
 from polybackfill.store import client
 
@@ -38,7 +37,7 @@ async def fetch(universe: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     )
 
     async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
-        return await asker.get(feed.route, feed.query(cursor), progress.Progress(CLOCK))
+        return await asker.get(feed.route, feed.query(cursor), worker_progress.Progress(CLOCK))
 
     yield ask
     await asker.close()

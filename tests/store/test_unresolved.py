@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client, embedded
 
 MINE = """

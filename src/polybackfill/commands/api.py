@@ -6,8 +6,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 
-from polybackfill import clock as clocks
-from polybackfill import progress, redaction, settings
+from polybackfill import clocks, redaction, settings, worker_progress
 from polybackfill.commands import context
 from polybackfill.polymarket import controls, endpoints, http, limits, replies, retry
 from polybackfill.work import address
@@ -75,7 +74,7 @@ async def asking(
 ) -> AsyncIterator[replies.Get]:
     """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
     clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
-    mark = progress.Progress(clock)
+    mark = worker_progress.Progress(clock)
     async with client(chosen, clock, deadline_s=deadline_s, what=what) as made:
 
         async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:

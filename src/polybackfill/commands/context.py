@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors, redaction, settings, terminal
+from polybackfill import clocks, errors, redaction, settings, terminal
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import child_log, client, inflation
 from polybackfill.store import migrate as migrations

@@ -8,8 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import clocks, errors, settings
 from polybackfill.commands import context, report_files, validate
 from polybackfill.store import client as stores
 from polybackfill.views import coverage, coverage_page, coverage_text

@@ -6,8 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import errors, settings
+from polybackfill import clocks, errors, settings
 from polybackfill.commands import context, name_resolution
 from polybackfill.store import client as stores
 from polybackfill.store import dimensions, taxonomy

@@ -6,8 +6,7 @@ from typing import Any
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.commands import words
 from polybackfill.store import client, found
 from polybackfill.work import units

@@ -6,8 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import errors, settings, terminal
+from polybackfill import clocks, errors, settings, terminal
 from polybackfill.commands import api, preflight
 from polybackfill.probe import assumption_list
 from polybackfill.views import probe_report

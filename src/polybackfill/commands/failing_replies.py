@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import http, walk
 from polybackfill.work import transitions
@@ -40,7 +39,9 @@ class LastReply:
             raise _EnoughError
         self._pages += 1
         query = feed.query(cursor)
-        self._reply = await self._client.get(feed.route, query, progress.Progress(self.clock))
+        self._reply = await self._client.get(
+            feed.route, query, worker_progress.Progress(self.clock)
+        )
         return self._reply
 
     async def of(self, held: Failing) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from polybackfill import clock as clocks
-from polybackfill import settings
+from polybackfill import clocks, settings
 from polybackfill.commands import api, context, disk_space, reconcile
 from polybackfill.daemon import supervisor
 from polybackfill.store import client as stores

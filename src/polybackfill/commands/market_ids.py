@@ -15,8 +15,7 @@ from typing import Any
 
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import api, context
 from polybackfill.daemon import lookup as lookups
 from polybackfill.polymarket import market_ids as questions

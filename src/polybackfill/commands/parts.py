@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Protocol
 
-from polybackfill import clock as clocks
-from polybackfill import errors, settings
-from polybackfill import progress as marks
+from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.commands import ground as grounds
 from polybackfill.commands import words
 from polybackfill.daemon import feed, kinds, sources
@@ -138,7 +136,7 @@ class Parts:
 
     async def _offsets(self) -> list[str]:
         """The order book's list in parts of 20 pages, the last one open for what is added."""
-        progress = marks.Progress(self._clock)
+        progress = worker_progress.Progress(self._clock)
 
         async def fetch(asked: walk.Feed, cursor: str | None) -> http.Reply:
             return await self._client.get(asked.route, asked.query(cursor), progress)
@@ -230,7 +228,7 @@ class Parts:
             return
         if not clock.is_confirmed:
             with contextlib.suppress(errors.GiveUp):
-                await self._client.get(endpoints.STATUS, (), marks.Progress(clock))
+                await self._client.get(endpoints.STATUS, (), worker_progress.Progress(clock))
         if clock.is_confirmed:
             self._began = int(clock.now() - (clock.monotonic() - self._began_at))
         self._is_dated = True

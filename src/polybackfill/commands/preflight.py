@@ -17,8 +17,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings
+from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.commands import api, context, words
 from polybackfill.polymarket import endpoints, http
 from polybackfill.probe import assumption_list, runner
@@ -84,7 +83,7 @@ async def look(
     """The findings, and how many requests they took. Raises errors.Stop."""
 
     async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Reply:
-        return await client.get(route, query, progress.Progress(clock))
+        return await client.get(route, query, worker_progress.Progress(clock))
 
     return await runner.look(assumptions, get, clock=clock)
 

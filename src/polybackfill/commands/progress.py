@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import context, starting, status, validate
 from polybackfill.views import live, run_state, standing, tables
 from polybackfill.work import store_state

@@ -7,8 +7,7 @@ import sys
 import time
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import context
 from polybackfill.store import client as stores
 from polybackfill.store import pnl

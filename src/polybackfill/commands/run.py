@@ -16,8 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import (
     api,
     context,

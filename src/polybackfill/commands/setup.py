@@ -14,8 +14,7 @@ from importlib import metadata
 
 import pydantic
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, settings, terminal
+from polybackfill import clocks, errors, settings, terminal, worker_progress
 from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints, proxies
@@ -179,7 +178,7 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
     async with api.client(chosen, clock, deadline_s=_UPSTREAM_S, what="doctor") as client:
 
         async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
-            reply = await client.get(route, query, progress.Progress(clock))
+            reply = await client.get(route, query, worker_progress.Progress(clock))
             proxy = proxies.proxy_of(urls[route.host])
             way = f" through the proxy {proxy}" if proxy is not None else ""
             return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms{way}"

@@ -12,8 +12,7 @@ from collections.abc import AsyncGenerator
 
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors, settings, terminal
+from polybackfill import clocks, errors, settings, terminal
 from polybackfill.commands import context, starting
 from polybackfill.daemon import signals
 from polybackfill.store import client, guard, rendezvous, secret, statements

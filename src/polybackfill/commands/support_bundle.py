@@ -18,8 +18,7 @@ from typing import Any
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import (
     api,
     archives,

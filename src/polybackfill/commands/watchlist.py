@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, formats, settings
+from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import context, name_resolution
 from polybackfill.polymarket import names
 from polybackfill.store import client as stores

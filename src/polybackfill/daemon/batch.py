@@ -10,8 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from polybackfill import clock as clocks
-from polybackfill import progress as marks
+from polybackfill import clocks, worker_progress
 from polybackfill.polymarket import walk
 from polybackfill.work import queue, transitions
 
@@ -96,7 +95,7 @@ class Batch:
         self._hurried = False
         self._changed = asyncio.Condition()
 
-    async def add(self, parcel: Parcel, progress: marks.Progress) -> None:
+    async def add(self, parcel: Parcel, progress: worker_progress.Progress) -> None:
         """Hand a page over; waits, declared, while the store is behind."""
         async with self._changed:
             if not self._has_room():

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import progress as marks
+from polybackfill import clocks, worker_progress
 from polybackfill.daemon import stacks
 from polybackfill.polymarket import endpoints
 from polybackfill.work import queue as queues
@@ -29,7 +28,7 @@ _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no o
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 HIRED_AT_ONCE = 8  # every CHECK_S, so that 32 more requests a second begin: above every budget
 
-Work = Callable[[queues.Lease, marks.Progress], Awaitable[None]]
+Work = Callable[[queues.Lease, worker_progress.Progress], Awaitable[None]]
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Worker:
     """One worker: its task, what it shows, and the unit it holds."""
 
     number: int
-    progress: marks.Progress
+    progress: worker_progress.Progress
     task: asyncio.Task[None] | None = None
     lease: queues.Lease | None = None
     leaving: bool = False
@@ -140,7 +139,7 @@ class Crew:
             if len(self._workers) >= self._size() or self._stopping or self._queue.drained:
                 return
             self._hired += 1
-            worker = Worker(self._hired, marks.Progress(self._clock))
+            worker = Worker(self._hired, worker_progress.Progress(self._clock))
             name = f"{self.kind}-{worker.number}"
             worker.task = asyncio.create_task(self._loop(worker), name=name)
             self._workers.append(worker)

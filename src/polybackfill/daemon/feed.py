@@ -14,8 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.polymarket import (
     clob,
     controls,

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
-from polybackfill import progress as marks
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import endpoints, http, status
 
 log = structlog.get_logger()
@@ -28,14 +26,14 @@ class Lag:
         self._asked_at: float | None = None
         self._lag_s: float | None = None
 
-    async def of(self, route: endpoints.Route, progress: marks.Progress) -> float | None:
+    async def of(self, route: endpoints.Route, progress: worker_progress.Progress) -> float | None:
         """Seconds behind, by an answer of the last minute; None where a source does not say."""
         if route.host != endpoints.STATUS.host:
             return None
         with progress.waiting("lag"):
             return await self._fresh(progress)
 
-    async def _fresh(self, progress: marks.Progress) -> float | None:
+    async def _fresh(self, progress: worker_progress.Progress) -> float | None:
         async with self._asking:
             now = self._clock.monotonic()
             if self._asked_at is None or now - self._asked_at >= _FRESH_S:
@@ -43,7 +41,7 @@ class Lag:
                 self._asked_at = self._clock.monotonic()
             return self._lag_s
 
-    async def _ask(self, progress: marks.Progress) -> float | None:
+    async def _ask(self, progress: worker_progress.Progress) -> float | None:
         async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Reply:
             return await self._client.get(route, asked, progress)
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
-from polybackfill import progress as marks
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import http, market_ids, retry
 from polybackfill.work import lookup_book
 
@@ -122,7 +120,7 @@ class Lookup:
         return self.tally
 
     async def _work(self) -> None:
-        progress = marks.Progress(self._clock)
+        progress = worker_progress.Progress(self._clock)
         while (taken := self._take()) is not None:
             closed, conditions = taken
             await self._settle(closed, conditions, progress)
@@ -143,7 +141,7 @@ class Lookup:
         return closed, tuple(waiting.popleft() for _ in range(size))
 
     async def _settle(
-        self, closed: bool, conditions: tuple[str, ...], progress: marks.Progress
+        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
     ) -> None:
         try:
             answer = await self._ask(closed, conditions, progress)
@@ -169,7 +167,7 @@ class Lookup:
         await self._note(closed, conditions, answer)
 
     async def _ask(
-        self, closed: bool, conditions: tuple[str, ...], progress: marks.Progress
+        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
     ) -> market_ids.Answer:
         asked = {condition: self._traded[condition] for condition in conditions}
 

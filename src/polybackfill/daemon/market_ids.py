@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.store import market_ids
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.store import plan_table
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import transitions, units

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.daemon import feed
 from polybackfill.work import sweeps, units
 

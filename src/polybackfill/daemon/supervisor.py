@@ -12,8 +12,7 @@ from typing import Any
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import notify, writer

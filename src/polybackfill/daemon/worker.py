@@ -7,9 +7,7 @@ import random
 import msgspec
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
-from polybackfill import progress as marks
+from polybackfill import clocks, errors, records, worker_progress
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import kinds, market_ids, set_aside, writer
 from polybackfill.daemon import lag as lags
@@ -31,7 +29,7 @@ class Pacer:
         self._clock = clock
         self._next_at = 0.0
 
-    async def wait(self, progress: marks.Progress) -> None:
+    async def wait(self, progress: worker_progress.Progress) -> None:
         """Return when it is this unit's turn; the wait is declared."""
         now = self._clock.monotonic()
         wait_s, self._next_at = self._next_at - now, max(now, self._next_at) + self._interval_s
@@ -74,7 +72,7 @@ class Walker:
         self.set_aside = 0
         self.unknown_fields: dict[str, int] = {}
 
-    async def work(self, lease: queues.Lease, progress: marks.Progress) -> None:
+    async def work(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
         """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
         await self._pacer.wait(progress)
         try:
@@ -97,7 +95,7 @@ class Walker:
         silent = self._client.silent_s(route) > _OUTAGE_S
         return silent and self._client.answered_at(route) < lease.taken_at
 
-    async def _make_sure_of_the_host(self, progress: marks.Progress) -> None:
+    async def _make_sure_of_the_host(self, progress: worker_progress.Progress) -> None:
         """After a long silence ask what any healthy host answers; raises Retry in an outage.
 
         A unit that fails after that answer fails by itself, even if it is the last one left.
@@ -108,7 +106,7 @@ class Walker:
         progress.doing = f"asking whether {route.name} answers"
         await self._client.prove(route, progress)
 
-    async def _walk(self, lease: queues.Lease, progress: marks.Progress) -> None:
+    async def _walk(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
         ground = _Ground(self, lease, progress)
         unit = lease.unit
@@ -127,7 +125,7 @@ class Walker:
         lease: queues.Lease,
         page: walk.Page,
         tally: set_aside.SetAside,
-        progress: marks.Progress,
+        progress: worker_progress.Progress,
     ) -> None:
         """The page to the batch; raises GiveUp behind the last one of a unit that is not done."""
         refusal: errors.GiveUp | None = None
@@ -144,7 +142,7 @@ class Walker:
         if refusal is not None:
             raise refusal
 
-    async def _end(self, progress: marks.Progress) -> transitions.FeedEnd:
+    async def _end(self, progress: worker_progress.Progress) -> transitions.FeedEnd:
         """The end of the feed was seen at this moment."""
         second = int(self.clock.now())
         lag_s = await self._lag.of(self._kind.route, progress)
@@ -153,7 +151,11 @@ class Walker:
         return transitions.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)
 
     async def fetch(
-        self, feed: walk.Feed, cursor: str | None, lease: queues.Lease, progress: marks.Progress
+        self,
+        feed: walk.Feed,
+        cursor: str | None,
+        lease: queues.Lease,
+        progress: worker_progress.Progress,
     ) -> http.Reply:
         """One request of a walk."""
         progress.doing = f"{feed.route.path} {lease.unit.id}"
@@ -161,7 +163,7 @@ class Walker:
         return await self._client.get(feed.route, query, progress)
 
     async def persist(
-        self, attempt: walk.Attempt[walk.Answer], progress: marks.Progress
+        self, attempt: walk.Attempt[walk.Answer], progress: worker_progress.Progress
     ) -> walk.Answer:
         """What an attempt for one page brings, after as many tries as it may take."""
 
@@ -224,7 +226,9 @@ class Walker:
 class _Ground:
     """What one walk stands on: this worker's way to fetch, for this lease."""
 
-    def __init__(self, walker: Walker, lease: queues.Lease, progress: marks.Progress) -> None:
+    def __init__(
+        self, walker: Walker, lease: queues.Lease, progress: worker_progress.Progress
+    ) -> None:
         self._walker = walker
         self._lease = lease
         self._progress = progress

@@ -15,9 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
-from polybackfill import progress as marks
+from polybackfill import clocks, errors, records, worker_progress
 from polybackfill.daemon import batch as batches
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import queue as queues
@@ -89,7 +87,7 @@ class Writer:
         self._queues = queues_by_kind
         self._clock = clock
         self._rng = rng
-        self.progress = marks.Progress(clock)
+        self.progress = worker_progress.Progress(clock)
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.cuts = 0
         self.refused_rows = 0

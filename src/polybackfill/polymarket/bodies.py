@@ -14,7 +14,7 @@ import weakref
 
 import structlog
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 
 MOST_BYTES = 256 << 20
 _SAY_AGAIN_S = 60.0

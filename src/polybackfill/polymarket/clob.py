@@ -13,8 +13,7 @@ import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.polymarket import answers, endpoints, listing, walk
 
 PAGE_ROWS = 1000  # fixed by the server

@@ -18,8 +18,7 @@ import statistics
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.polymarket import (
     answers,
     endpoints,

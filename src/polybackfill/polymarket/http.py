@@ -20,8 +20,7 @@ import aiohttp
 import structlog
 import yarl
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, redaction
+from polybackfill import clocks, errors, redaction, worker_progress
 from polybackfill.polymarket import bodies, endpoints, limits, proxies, replies
 from polybackfill.polymarket import controls as known
 
@@ -108,7 +107,7 @@ class Client:
         self,
         route: endpoints.Route,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
-        progress: progress.Progress,
+        progress: worker_progress.Progress,
     ) -> Reply:
         """One answer, asked for when the limits allow it.
 
@@ -129,7 +128,7 @@ class Client:
             place.leaf = (route, _pairs(params))
         return verdict
 
-    async def prove(self, route: endpoints.Route, progress: progress.Progress) -> None:
+    async def prove(self, route: endpoints.Route, progress: worker_progress.Progress) -> None:
         """Ask what any healthy host answers. Raises Retry (`host_fault`) when it does not."""
         if (place := self._places.of(route)) is not None:
             await self._prove(place, self._clock.monotonic(), progress)
@@ -147,7 +146,7 @@ class Client:
         self,
         place: known.Place,
         since: float,
-        progress: progress.Progress,
+        progress: worker_progress.Progress,
         refusal: errors.GiveUp | None = None,
     ) -> None:
         """The host answered the place's control after `since`, or does so now; one asks for all."""
@@ -182,7 +181,7 @@ class Client:
         self,
         route: endpoints.Route,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
-        progress: progress.Progress,
+        progress: worker_progress.Progress,
         *,
         final: bool = True,
     ) -> Reply | errors.BackfillError:

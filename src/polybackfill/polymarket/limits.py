@@ -22,8 +22,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import congestion, endpoints, latencies, pace
 
 LONGEST_PAUSE_S = 600.0
@@ -149,7 +148,7 @@ class Limits:
         self._paused_until: dict[str, float] = {}
         self._pauses: dict[str, int] = {}
 
-    async def acquire(self, route: endpoints.Route, progress: progress.Progress) -> Turn:
+    async def acquire(self, route: endpoints.Route, progress: worker_progress.Progress) -> Turn:
         """Wait until one request to `route` may leave. The caller must release the turn.
 
         Raises `Stop` when a budget of the route was never given.
@@ -193,7 +192,9 @@ class Limits:
             for host, count in self._pauses.items()
         }
 
-    async def _first_in_queue(self, route: endpoints.Route, progress: progress.Progress) -> Turn:
+    async def _first_in_queue(
+        self, route: endpoints.Route, progress: worker_progress.Progress
+    ) -> Turn:
         lane = self._lanes[route.budgets[0]]
         freed = self._slot_freed.setdefault(route.budgets[0], asyncio.Event())
         async with contextlib.AsyncExitStack() as granted:
@@ -219,7 +220,7 @@ class Limits:
                 async with asyncio.timeout(window_s / 50):
                     await freed.wait()
 
-    async def _pause_over(self, host: str, progress: progress.Progress) -> bool:
+    async def _pause_over(self, host: str, progress: worker_progress.Progress) -> bool:
         """Sit out the pause of a host; whether there was one."""
         paused = False
         while (left_s := self.pause_left_s(host)) > 0:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import answers, endpoints, gamma, gamma_feeds, listing, walk
 
 # More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.

@@ -44,7 +44,7 @@ from contextlib import asynccontextmanager
 
 import aiolimiter
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.polymarket import endpoints
 
 SLACK_OF_WINDOW = 1 / 50  # what the bucket may bring forward

@@ -27,8 +27,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import endpoints, position_rows, walk
 
 OPEN, CLOSED = "OPEN", "CLOSED"

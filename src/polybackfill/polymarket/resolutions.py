@@ -12,8 +12,7 @@ from functools import partial
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
 
 RESOLVED = "resolved"

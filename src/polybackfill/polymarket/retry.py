@@ -11,8 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 
 FIRST_BACKOFF_S = 0.5
 
@@ -21,7 +20,7 @@ Checked = TypeVar("Checked")
 
 async def persist(
     attempt: Callable[[], Awaitable[Checked]],
-    progress: progress.Progress,
+    progress: worker_progress.Progress,
     *,
     attempts: int,
     clock: clocks.Clock,

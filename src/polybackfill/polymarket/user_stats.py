@@ -13,8 +13,7 @@ from functools import partial
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
 
 FIGURES, NO_FIGURES = "figures", "no figures"

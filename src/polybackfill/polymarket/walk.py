@@ -16,8 +16,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import answers, endpoints, parse, seconds
 
 MAX_EMPTY_PAGES = 1_000

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.polymarket import answers, endpoints, replies, walk
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.

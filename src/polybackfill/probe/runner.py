@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.polymarket import replies
 from polybackfill.probe import samples
 from polybackfill.probe.assumption import Assumption, Finding, Verdict

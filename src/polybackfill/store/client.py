@@ -12,8 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import connection, failures, landing, secret, statements
 
 Address = connection.Address

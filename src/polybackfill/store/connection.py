@@ -15,8 +15,7 @@ import orjson
 import pydantic
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import embedded, failures, secret
 
 T = TypeVar("T")

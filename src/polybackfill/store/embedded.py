@@ -19,8 +19,7 @@ from typing import NoReturn
 import filelock
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import child_log, rendezvous, secret
 from polybackfill.work import files
 

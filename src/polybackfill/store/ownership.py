@@ -20,8 +20,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.store import client, definitions
 from polybackfill.work import lock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.daemon import kinds
 from polybackfill.polymarket import endpoints, gamma_feeds, lookups
 from polybackfill.store import outlook

@@ -18,8 +18,7 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, redaction, rotation, terminal
+from polybackfill import clocks, errors, redaction, rotation, terminal
 from polybackfill.work import files as disk
 
 _SHOWN = {"warning", "error", "critical"}

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 import structlog
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.daemon import batch as batches
 from polybackfill.daemon import crew as crews
 from polybackfill.daemon import (

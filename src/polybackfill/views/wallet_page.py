@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.views import charts, html_parts, wallet, wallet_text
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from polybackfill import clock as clocks
-from polybackfill import formats, terminal
+from polybackfill import clocks, formats, terminal
 from polybackfill.views import markdown_parts, wallet
 
 UNKNOWN = "unknown"

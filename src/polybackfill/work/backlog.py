@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.work import units
 
 

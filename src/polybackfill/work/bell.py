@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 
 
 class Bell:

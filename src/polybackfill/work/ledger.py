@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.work import archive, durable, files, transitions, units
 from polybackfill.work import book as books
 

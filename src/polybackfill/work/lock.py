@@ -14,8 +14,7 @@ from typing import NamedTuple
 import filelock
 import msgspec
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.work import files
 
 # An owner on its way out is waited for.

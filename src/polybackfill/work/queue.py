@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.work import backlog, bell, intake, patience, transitions, units
 from polybackfill.work import ledger as ledgers
 

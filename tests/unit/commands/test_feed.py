@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.daemon import feed, plan_sync
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.work import ledger, transitions, units

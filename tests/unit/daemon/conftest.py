@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 from polybackfill.daemon import batch, crew, kinds, lag, notify, supervisor, worker, writer
 from polybackfill.polymarket import controls, endpoints, http, limits
 from polybackfill.work import ledger, queue, units

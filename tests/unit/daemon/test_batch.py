@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill import clock as clocks
-from polybackfill import progress
+from polybackfill import clocks, worker_progress
 from polybackfill.daemon import batch
 from polybackfill.polymarket import walk
 from polybackfill.work import queue, units
@@ -36,9 +35,9 @@ def a_batch(**changes: float) -> batch.Batch:
     return batch.Batch(**{**bounds, **changes}, clock=clocks.SystemClock())  # type: ignore[arg-type]
 
 
-def marks() -> progress.Progress:
+def marks() -> worker_progress.Progress:
     """A worker's progress."""
-    return progress.Progress(clocks.SystemClock())
+    return worker_progress.Progress(clocks.SystemClock())
 
 
 def numbers(cut: batch.Cut | None) -> list[int]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.daemon import crew
 from polybackfill.work import ledger, queue, units
 
@@ -52,7 +51,7 @@ async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
     monkeypatch.setattr(crew, "DISMISS_S", 0.2)
     line, let_go, deaf = a_queue(book, 2), asyncio.Event(), []
 
-    async def work(lease: queue.Lease, _marks: progress.Progress) -> None:
+    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1 or deaf:
             line.finish(lease)
             return
@@ -82,7 +81,7 @@ async def test_the_end_of_a_replaced_worker_is_not_lost(
 ) -> None:
     line = a_queue(book, 1)
 
-    async def work(lease: queue.Lease, _marks: progress.Progress) -> None:
+    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1:
             line.finish(lease)
             return
@@ -103,7 +102,7 @@ async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
 ) -> None:
     line = a_queue(book, 3)
 
-    async def work(lease: queue.Lease, _marks: progress.Progress) -> None:
+    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.unit.keys[0].endswith("1"):
             await asyncio.sleep(0.05)
             raise errors.Stop("the disk is full", exit_code=errors.EXIT_UNAVAILABLE)
@@ -120,7 +119,7 @@ async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
 async def test_one_too_many_leaves_and_not_all_at_once(book: ledger.Ledger) -> None:
     line, size, held = a_queue(book, 200), [6], []
 
-    async def work(lease: queue.Lease, _marks: progress.Progress) -> None:
+    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
         held.append(sum(not one.task.done() for one in running._workers if one.task))
         await asyncio.sleep(0.02)
         line.finish(lease)
@@ -139,7 +138,7 @@ async def test_one_too_many_leaves_and_not_all_at_once(book: ledger.Ledger) -> N
 async def test_only_pages_move_the_marks(book: ledger.Ledger) -> None:
     line = a_queue(book, 4)
 
-    async def work(lease: queue.Lease, marks: progress.Progress) -> None:
+    async def work(lease: queue.Lease, marks: worker_progress.Progress) -> None:
         if lease.unit.keys[0].endswith("1"):
             marks.mark("page")
             marks.mark("page")

@@ -7,8 +7,7 @@ import random
 
 import aiohttp
 
-from polybackfill import clock as clocks
-from polybackfill import progress
+from polybackfill import clocks, worker_progress
 from polybackfill.daemon import batch, kinds, lag, worker
 from polybackfill.polymarket import endpoints, http, limits, trade_feeds
 from polybackfill.sandbox import app, options
@@ -56,7 +55,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
     )  # fmt: skip
     lease = await leases.take("w")
     assert lease is not None
-    await walker.work(lease, progress.Progress(clock))
+    await walker.work(lease, worker_progress.Progress(clock))
     await parcels.close()
     cut = await parcels.cut()
     assert cut is not None

@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import errors
+from polybackfill import clocks, errors
 from polybackfill.daemon import lookup
 from polybackfill.polymarket import endpoints, http, limits, market_ids
 from polybackfill.work import lookup_book

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from polybackfill import clock as clocks
-from polybackfill import records
+from polybackfill import clocks, records
 from polybackfill.daemon import batch, writer
 from polybackfill.polymarket import walk
 from polybackfill.store import client, migrate

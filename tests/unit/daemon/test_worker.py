@@ -10,8 +10,7 @@ import structlog
 from tests import harness
 from tests.unit.daemon import conftest
 
-from polybackfill import errors
-from polybackfill import progress as marks
+from polybackfill import errors, worker_progress
 from polybackfill.daemon import worker
 from polybackfill.polymarket import walk
 from polybackfill.work import units
@@ -76,7 +75,7 @@ async def test_a_pause_does_not_save_up_turns() -> None:
             self.at += seconds
 
     clock = Clock()
-    pacer, progress = worker.Pacer(5.0, clock), marks.Progress(clock)
+    pacer, progress = worker.Pacer(5.0, clock), worker_progress.Progress(clock)
     await pacer.wait(progress)
     clock.at += 60
     await pacer.wait(progress)

@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.daemon import batch, writer
 from polybackfill.polymarket import walk
 from polybackfill.work import ledger, queue, units
@@ -73,7 +72,7 @@ class Desk:
             lines[writer.QUARANTINE], rows[writer.QUARANTINE] = b"{}\n" * aside, aside
         place = walk.Resume(f"c{second}", second, "f" * 16)
         parcel = batch.Parcel(lease, lines, rows, place, last, second, second, set_aside=aside)
-        await self.batch.add(parcel, progress.Progress(self.clock))
+        await self.batch.add(parcel, worker_progress.Progress(self.clock))
 
     async def write(self) -> None:
         """Everything handed over, to its end."""

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import progress
+from polybackfill import clocks, worker_progress
 from polybackfill.polymarket import endpoints, http, limits, walk
 
 
@@ -26,7 +25,7 @@ async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     )
 
     async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
-        return await client.get(feed.route, feed.query(cursor), progress.Progress(clock))
+        return await client.get(feed.route, feed.query(cursor), worker_progress.Progress(clock))
 
     try:
         yield ask

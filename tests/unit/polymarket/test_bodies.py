@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from aiohttp import web
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import bodies, endpoints, http, limits
 
 MB = 1 << 20
@@ -70,7 +69,7 @@ async def until(met: Callable[[], object]) -> None:
 
 
 async def ask(client: http.Client) -> int:
-    reply = await client.get(endpoints.STATUS, {}, progress.Progress(clocks.SystemClock()))
+    reply = await client.get(endpoints.STATUS, {}, worker_progress.Progress(clocks.SystemClock()))
     return len(reply.body)
 
 
@@ -110,7 +109,7 @@ async def test_who_gives_up_makes_room(server):
 async def test_an_answer_counts_until_it_is_let_go(server):
     client = client_of(server.url, 64 * MB)
     server.whole.set()
-    reply = await client.get(endpoints.STATUS, {}, progress.Progress(clocks.SystemClock()))
+    reply = await client.get(endpoints.STATUS, {}, worker_progress.Progress(clocks.SystemClock()))
     assert client.bodies.held_bytes == len(reply.body)
     del reply
     assert client.bodies.held_bytes == 0

@@ -12,8 +12,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import endpoints, http, limits, replies, retry
 
 GOOD = b'{"data":[],"pagination":{"has_more":false,"next_cursor":null}}'
@@ -131,8 +130,8 @@ async def client(server: Raw) -> AsyncIterator[http.Client]:
 
 
 @pytest.fixture
-def mark() -> progress.Progress:
-    return progress.Progress(clocks.SystemClock())
+def mark() -> worker_progress.Progress:
+    return worker_progress.Progress(clocks.SystemClock())
 
 
 async def test_a_good_answer_arrives_whole(server, client, mark):
@@ -454,9 +453,9 @@ async def fetch(
     paper: Paper,
     check: Callable[[replies.Reply], object] = lambda reply: reply.body,
     attempts: int = 4,
-    mark: progress.Progress | None = None,
+    mark: worker_progress.Progress | None = None,
 ) -> object:
-    mark = mark or progress.Progress(paper)
+    mark = mark or worker_progress.Progress(paper)
 
     async def attempt() -> object:
         return check(await client.get(ROUTE, {}, mark))
@@ -528,7 +527,7 @@ async def test_backing_off_is_a_declared_wait(server, client):
             reasons.append(mark.wait_reason)
 
     paper = Watching()
-    mark = progress.Progress(paper)
+    mark = worker_progress.Progress(paper)
     await fetch(client, paper, attempts=2, mark=mark)
     assert reasons == ["back-off"]
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from polybackfill import errors, progress
+from polybackfill import errors, worker_progress
 from polybackfill.polymarket import congestion, endpoints, limits, pace
 
 WINDOW_S = 10.0
@@ -146,7 +146,7 @@ class Scene:
         return self.server
 
     async def _worker(self, until: float) -> None:
-        mark = progress.Progress(self.clock)
+        mark = worker_progress.Progress(self.clock)
         while self.clock.monotonic() < until:
             turn = await self.limits.acquire(endpoints.ACTIVITY, mark)
             try:
@@ -508,7 +508,7 @@ def test_first_come_first_served():
         order: list[int] = []
 
         async def one(number: int) -> None:
-            turn = await shared.acquire(endpoints.ACTIVITY, progress.Progress(clock))
+            turn = await shared.acquire(endpoints.ACTIVITY, worker_progress.Progress(clock))
             order.append(number)
             turn.answered(200)
             turn.release()
@@ -531,7 +531,7 @@ def test_routes_take_turns_at_the_budget_they_share():
 
         async def worker(route: endpoints.Route) -> None:
             while clock.monotonic() < 20.0:
-                turn = await shared.acquire(route, progress.Progress(clock))
+                turn = await shared.acquire(route, worker_progress.Progress(clock))
                 served[route.path] += 1
                 turn.answered(200)
                 turn.release()
@@ -558,7 +558,7 @@ def test_a_route_without_a_figure_of_its_own_takes_what_the_others_leave():
 
         async def worker(route: endpoints.Route) -> None:
             while clock.monotonic() < 40.0:
-                turn = await shared.acquire(route, progress.Progress(clock))
+                turn = await shared.acquire(route, worker_progress.Progress(clock))
                 turn.sent()
                 sent[route.path].append(clock.monotonic())
                 await asyncio.sleep(0.6)
@@ -597,7 +597,7 @@ def test_who_is_patient_is_not_forgotten():
         async def worker(route: endpoints.Route) -> None:
             nonlocal sent
             while clock.monotonic() < 30.0:
-                turn = await shared.acquire(route, progress.Progress(clock))
+                turn = await shared.acquire(route, worker_progress.Progress(clock))
                 sent += route is endpoints.RESOLUTIONS
                 turn.answered(200)
                 turn.release()
@@ -668,7 +668,7 @@ def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
         marks = []
 
         async def worker(route: endpoints.Route) -> None:
-            mark = progress.Progress(clock)
+            mark = worker_progress.Progress(clock)
             marks.append(mark)
             while clock.monotonic() < 30.0:
                 turn = await shared.acquire(route, mark)
@@ -715,7 +715,7 @@ def test_a_route_without_its_budgets_is_refused_by_name():
     async def main() -> None:
         clock = VirtualClock()
         shared = limits.Limits({"/v2/*": endpoints.Budget(800)}, clock=clock)
-        await shared.acquire(endpoints.TRADES, progress.Progress(clock))
+        await shared.acquire(endpoints.TRADES, worker_progress.Progress(clock))
 
     with pytest.raises(errors.Stop, match="/v2/trades"):
         run_virtual(main())
@@ -725,7 +725,7 @@ def test_waiting_for_the_limit_is_declared():
     async def main() -> tuple[str | None, float]:
         clock = VirtualClock()
         shared = _limits(clock, activity=1)
-        mark = progress.Progress(clock)
+        mark = worker_progress.Progress(clock)
         first = await shared.acquire(endpoints.ACTIVITY, mark)
         first.answered(200)
         first.release()
@@ -742,7 +742,7 @@ def test_a_cancelled_wait_leaves_nothing_behind():
     async def main() -> tuple[int, float]:
         clock = VirtualClock()
         shared = _limits(clock, activity=5)
-        mark = progress.Progress(clock)
+        mark = worker_progress.Progress(clock)
         crowd = [asyncio.create_task(shared.acquire(endpoints.ACTIVITY, mark)) for _ in range(20)]
         await asyncio.sleep(5.0)
         for task in crowd:

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import endpoints, positions, walk
 
 CLOCK = clocks.SystemClock()

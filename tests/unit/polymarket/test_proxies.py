@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress, redaction
+from polybackfill import clocks, errors, redaction, worker_progress
 from polybackfill.polymarket import endpoints, http, limits, proxies
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method")
@@ -50,7 +49,7 @@ async def test_a_network_that_only_lets_the_proxy_out(monkeypatch, proxy, name):
     place, seen = proxy
     monkeypatch.setenv(name, f"http://me:p%40ssw0rd@{place}")
     client = client_of("http://api.corp.invalid/data")
-    mark = progress.Progress(clocks.SystemClock())
+    mark = worker_progress.Progress(clocks.SystemClock())
     reply = await client.get(endpoints.STATUS, {"a": "b"}, mark)
     await client.close()
     assert reply.status == 200
@@ -64,7 +63,7 @@ async def test_a_proxy_that_is_not_there_is_an_outage_and_its_password_is_not_to
     monkeypatch.setenv("http_proxy", "http://me:p4ssw0rd@127.0.0.1:9")
     client = client_of("http://api.corp.invalid")
     with pytest.raises(errors.Retry) as told:
-        await client.get(endpoints.STATUS, {}, progress.Progress(clocks.SystemClock()))
+        await client.get(endpoints.STATUS, {}, worker_progress.Progress(clocks.SystemClock()))
     await client.close()
     assert "p4ssw0rd" not in str(told.value)
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import resolutions, walk
 
 CLOCK = clocks.SystemClock()

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import clob, gamma, lookups, walk
 from polybackfill.work import slices
 

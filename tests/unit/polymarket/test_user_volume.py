@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import errors, progress
+from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import endpoints, http, limits, replies, user_volume
 
 
@@ -21,7 +20,7 @@ async def volume(url: str, wallet: str, first: int, last: int) -> user_volume.Vo
     )
 
     async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
-        return await client.get(route, asked, progress.Progress(clock))
+        return await client.get(route, asked, worker_progress.Progress(clock))
 
     try:
         return await user_volume.ask(get, wallet.removeprefix("0x"), first, last)

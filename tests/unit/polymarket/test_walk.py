@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from polybackfill import clock as clocks
-from polybackfill import errors, records
+from polybackfill import clocks, errors, records
 from polybackfill.polymarket import parse, trade_feeds, walk
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clock as clocks
-from polybackfill import progress
+from polybackfill import clocks, worker_progress
 from polybackfill.polymarket import endpoints, http, limits
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Finding
@@ -30,7 +29,7 @@ async def probing(url: str, *, deadline_s: float = 5.0) -> AsyncIterator[Probe]:
     )
 
     async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Reply:
-        return await client.get(route, query, progress.Progress(clock))
+        return await client.get(route, query, worker_progress.Progress(clock))
 
     async def look(*names: str, longest_s: float = 60.0) -> tuple[dict[str, Finding], int]:
         wanted = [one for one in assumption_list.ASSUMPTIONS if not names or one.name in names]

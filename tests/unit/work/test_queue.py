@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from tests import clocks
+from tests import virtual_clock
 
 from polybackfill import errors
 from polybackfill.work import ledger, queue, transitions, units
@@ -17,7 +17,7 @@ RESUME: transitions.Resume = {"cursor": "x", "second": 5}
 BATCH = units.Unit(units.WALLETS, ("a", "b", "c", "d"), expected_rows=40)
 
 
-class Clock(clocks.Clock):
+class Clock(virtual_clock.VirtualClock):
     """One that lets every task notice."""
 
     async def go_on(self, seconds: float) -> None:

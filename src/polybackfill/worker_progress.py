@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 
 
 class Progress:

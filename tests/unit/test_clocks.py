@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polybackfill import clock as clocks
+from polybackfill import clocks
 
 NOW = 1_790_000_000.0
 

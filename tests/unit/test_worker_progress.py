@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polybackfill import progress
+from polybackfill import worker_progress
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 
 def test_a_declared_wait_is_not_idle_time_but_what_surrounds_it_is() -> None:
     clock = Clock()
-    marks = progress.Progress(clock)
+    marks = worker_progress.Progress(clock)
     clock.at += 10
     with marks.waiting("pause"):
         clock.at += 600
@@ -38,7 +38,7 @@ def test_a_declared_wait_is_not_idle_time_but_what_surrounds_it_is() -> None:
 
 def test_a_mark_starts_the_idle_time_again() -> None:
     clock = Clock()
-    marks = progress.Progress(clock)
+    marks = worker_progress.Progress(clock)
     clock.at += 50
     marks.mark("page")
     clock.at += 1

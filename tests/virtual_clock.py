@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Clock:
+class VirtualClock:
     """Time that passes only when a test says so; a sleep ends when its time has come."""
 
     def __init__(self) -> None:
