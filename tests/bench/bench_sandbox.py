@@ -16,7 +16,7 @@ import aiohttp
 import psutil
 
 SERVE = (
-    "from polybackfill.sandbox import app, options\n"
+    "from polymarket_sandbox import app, options\n"
     "app.serve(options.SandboxOptions(latency_ms=0, limits='off', **{asked}))\n"
 )
 UNIVERSES = (

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from polybackfill.sandbox import app, options
+from polymarket_sandbox import app, options
 
 Row = dict[str, Any]
 NORMAL_LENGTH = 66

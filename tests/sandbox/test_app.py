@@ -16,7 +16,7 @@ import pytest
 from .conftest import Visitor
 
 SERVE = (
-    "from polybackfill.sandbox import app, options\n"
+    "from polymarket_sandbox import app, options\n"
     "app.serve(options.SandboxOptions(latency_ms=0, trades=6_000))\n"
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from polybackfill.sandbox import app, faults, options
+from polymarket_sandbox import app, faults, options
 
 from .conftest import Open, Visitor
 

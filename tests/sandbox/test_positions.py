@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polybackfill.sandbox import genesis, options, portfolio
+from polymarket_sandbox import genesis, options, portfolio
 
 from .conftest import Row, Visitor
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from polybackfill.sandbox import app, options, recorded, recorded_ends
+from polymarket_sandbox import app, options, recorded, recorded_ends
 
 from .conftest import Open, Row, Visitor
 

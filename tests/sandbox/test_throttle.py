@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill.sandbox import app, options, throttle
+from polymarket_sandbox import app, options, throttle
 
 from .conftest import Open
 

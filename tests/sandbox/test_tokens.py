@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill.sandbox import genesis, options, tokens
+from polymarket_sandbox import genesis, options, tokens
 
 
 @pytest.mark.recorded

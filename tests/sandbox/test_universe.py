@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from polybackfill.sandbox import (
+from polymarket_sandbox import (
     genesis,
     list_truth,
     official,
@@ -24,7 +24,7 @@ from polybackfill.sandbox import (
 YEAR = 365 * 86_400
 PRINT_TRUTH = (
     "import json\n"
-    "from polybackfill.sandbox import genesis, list_truth, official, options, positions, truth\n"
+    "from polymarket_sandbox import genesis, list_truth, official, options, positions, truth\n"
     "world = genesis.build(options.SandboxOptions(seed=5, trades=9_000))\n"
     "held = positions.Positions(world, 5)\n"
     "held = truth.Truth(world, held, official.Official(world, held, lambda: world.now))\n"

@@ -13,8 +13,8 @@ import pytest
 from tests import harness
 
 from polybackfill import errors
-from polybackfill.sandbox import faults
 from polybackfill.store import rendezvous
+from polymarket_sandbox import faults
 
 # What heals by asking again; the others have tests of their own.
 # Faults of one request; what concerns lists is in test_universe_faults.

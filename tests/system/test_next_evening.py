@@ -16,7 +16,7 @@ from tests import harness
 
 SERVE = """
 import json, sys
-from polybackfill.sandbox import app, options
+from polymarket_sandbox import app, options
 app.serve(options.SandboxOptions(**json.loads(sys.argv[1])))
 """
 LATE_ROWS = 40

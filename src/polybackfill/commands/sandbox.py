@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from polybackfill import errors
-from polybackfill.sandbox import app, options
+from polymarket_sandbox import app, options
 
 
 def sandbox(arguments: argparse.Namespace) -> int:

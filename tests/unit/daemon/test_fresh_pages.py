@@ -10,8 +10,8 @@ import aiohttp
 from polybackfill import clocks, worker_progress
 from polybackfill.daemon import batch, kinds, lag, worker
 from polybackfill.polymarket import endpoints, http, limits, trade_feeds
-from polybackfill.sandbox import app, options
 from polybackfill.work import ledger, queue, units
+from polymarket_sandbox import app, options
 
 
 async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,76 @@
+"""What may change while a client reads: a market closes or appears, a wallet's positions move.
+
+It happens on request, as faults that spoil no answer: the request they meet is answered honestly,
+from the changed universe, and so is everything after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from polymarket_sandbox import faults, listings, portfolio, positions, query, truth, universe
+
+
+class Changes:
+    """The changes of one sandbox. `now`: the universe's present, epoch seconds."""
+
+    def __init__(
+        self, world: universe.Universe, held: positions.Positions, now: Callable[[], int]
+    ) -> None:
+        self._world = world
+        self._positions = held
+        self._now = now
+
+    def check(self, rule: faults.Rule) -> None:
+        """Whether the rule's target exists. Raises FaultError."""
+        if rule.kind == "market_closes":
+            market = self._world.lists.markets[self._market(rule)]
+            if rule.payouts and len(rule.payouts) != len(market.outcomes):
+                raise faults.FaultError(f"{rule.kind}: payouts must be {len(market.outcomes)}")
+        elif rule.kind == "market_appears":
+            if self._world.lists.markets[self._market(rule)].listed:
+                raise faults.FaultError(f"{rule.kind}: {rule.target} is listed already")
+        elif rule.kind == "positions_change":
+            self._wallet(rule)
+
+    def apply(self, rule: faults.Rule) -> None:
+        """Do what the rule asks for."""
+        if rule.kind == "market_closes":
+            self._close(rule)
+        elif rule.kind == "market_appears":
+            self._world.lists.show(self._market(rule))
+        else:
+            wallet = self._wallet(rule)
+            portfolio.move(self._positions.book, wallet, self._now())
+            self._positions.transferred.add(wallet)
+
+    def _close(self, rule: faults.Rule) -> None:
+        lists, place = self._world.lists, self._market(rule)
+        market = lists.markets[place]
+        if market.closed:
+            return
+        first_wins = (1_000_000, *(0 for _ in market.outcomes[1:]))
+        payouts = rule.payouts or first_wins
+        lists.settle(place, payouts, self._now())
+        market = lists.markets[place]
+        if market.body is not None:
+            market.body = {**market.body, **listings.settled(market)}
+        for event in map(lists.event, market.event_ids or ()):
+            if event.closed and event.body is not None:
+                event.body = {**event.body, "closed": True}
+        number = self._world.condition_number.get(market.condition_id)
+        if number is not None:
+            portfolio.settle(self._positions.book, self._world.tables, number, payouts)
+
+    def _market(self, rule: faults.Rule) -> int:
+        condition = query.normal_condition(truth.with_0x(rule.target))
+        place = self._world.lists.by_condition.get(condition)
+        if place is None:
+            raise faults.FaultError(f"{rule.kind}: target {rule.target!r} is no known condition")
+        return place
+
+    def _wallet(self, rule: faults.Rule) -> int:
+        number = self._world.wallet_number.get(truth.with_0x(rule.target))
+        if number is None:
+            raise faults.FaultError(f"{rule.kind}: target {rule.target!r} is no known wallet")
+        return number

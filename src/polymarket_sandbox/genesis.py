@@ -1,0 +1,405 @@
+"""A universe from a seed: people, markets, random fills, and the rows made on purpose."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import overload
+
+import numpy as np
+
+from polymarket_sandbox import (
+    catalog,
+    fees,
+    fragments,
+    holdings,
+    lifecycle,
+    markets,
+    money_markets,
+    money_rows,
+    options,
+    people,
+    purpose,
+    rows,
+    specials,
+    tokens,
+    trading,
+    universe,
+)
+
+DAY = 86_400
+WIDEST = 3  # outcomes of the widest market
+FRESH_S = 900  # rows younger than this are not enriched yet
+COMBOS = 12
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the display texts of one kind start; a token's own number is its normal display."""
+
+    tokenless: int
+    blank: int
+    fresh: int
+    short: int
+
+    @classmethod
+    def of(cls, tokens_known: int, conditions: int) -> _Layout:
+        """The layout of so many tokens and conditions."""
+        blank = tokens_known + conditions
+        return cls(
+            tokenless=tokens_known, blank=blank, fresh=blank + 1, short=blank + 1 + tokens_known
+        )
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """All that stands before the first row is drawn."""
+
+    rng: np.random.Generator
+    crowd: people.People
+    scene: markets.Scene
+    traded: Sequence[catalog.Market]
+    venue: trading.Venue
+    tables: universe.Tables
+    layout: _Layout
+    seed: int
+    money: money_markets.MoneyMarkets | None
+
+
+def build(asked: options.SandboxOptions) -> universe.Universe:
+    """The universe of these options; equal options share one."""
+    return _build(
+        asked.seed,
+        asked.started_at,
+        markets_asked=asked.markets,
+        wallets_asked=asked.wallets,
+        trades=asked.trades,
+        late_rows=asked.late_rows,
+        events=asked.events,
+        money_cases=asked.money_cases,
+    )
+
+
+@lru_cache(maxsize=3)
+def _build(
+    seed: int,
+    now: int,
+    *,
+    markets_asked: int,
+    wallets_asked: int,
+    trades: int,
+    late_rows: int,
+    events: int | None,
+    money_cases: bool,
+) -> universe.Universe:
+    crowd = people.generate(seed=seed, count=wallets_asked, trades=trades)
+    scene = markets.scene_of(now=now, seed=seed)
+    specials.add(scene)
+    markets.fill(scene, count=markets_asked, events=events)
+    money = money_markets.add(scene) if money_cases else None
+    traded = [market for market in scene.markets if market.condition_id]
+    venue = _venue(scene, traded, money.ids if money else ())
+    groups = dict.fromkeys(market.neg_risk_market_id for market in traded) if money else {}
+    tables = _tables(crowd, traded, venue, _combos(seed), [text for text in groups if text])
+    layout = _Layout.of(len(tables.tokens), len(tables.conditions))
+    rng = np.random.default_rng(seed)
+    ground = _Ground(rng, crowd, scene, traded, venue, tables, layout, seed, money)
+    parts = _parts(ground, trades)
+    columns = rows.assemble(parts.blocks)
+    _mark_variants(ground, columns)
+    _mark_late(rng, columns, late_rows)
+    volumes = universe.taker_volumes(columns, len(tables.conditions))
+    for number, market in enumerate(traded):
+        market.volume = float(volumes[number])
+    shown, columns.display[:] = np.unique(columns.display, return_inverse=True)
+    displays = _Displays(scene, traded, tables, layout).of(shown.tolist())
+    tx_hex = rng.bytes(32 * parts.transactions).hex().encode()
+    return universe.Universe(
+        now=now,
+        table=columns,
+        tables=tables,
+        profiles=crowd.profiles,
+        renderer=fragments.Renderer(columns, crowd.profiles, displays, tx_hex),
+        lists=markets.finish(scene),
+        special=_special_names(crowd, scene),
+        contracts=frozenset(crowd.contracts),
+        effects=parts.effects,
+        transfers=parts.transfers,
+    )
+
+
+def _venue(
+    scene: markets.Scene, traded: Sequence[catalog.Market], reserved: Sequence[int]
+) -> trading.Venue:
+    token_numbers = np.full((len(traded), WIDEST), -1, dtype=np.int32)
+    number = 0
+    for place, market in enumerate(traded):
+        for outcome in range(len(market.outcomes)):
+            token_numbers[place, outcome] = number
+            number += 1
+    windows = [scene.windows[market.id] for market in traded]
+    apart = {*(scene.special[name] for name in purpose.APART_MARKETS), *reserved}
+    weights = np.array(
+        [
+            0.0 if market.id in apart else 1 / (place % 4_000 + 3) ** 0.8
+            for place, market in enumerate(traded)
+        ]
+    )
+    return trading.Venue(
+        tokens=token_numbers,
+        outcomes=np.array([len(market.outcomes) for market in traded]),
+        first=np.array([first for first, _ in windows]),
+        last=np.array([max(first + 1, last) for first, last in windows]),
+        chances=weights / weights.sum(),
+    )
+
+
+class _Tokens(Sequence[str]):
+    """Token ids by number, derived when they are asked for; those of combos stand at the end."""
+
+    def __init__(
+        self,
+        traded: Sequence[catalog.Market],
+        places: Sequence[int],
+        outcomes: Sequence[int],
+        combos: Sequence[str],
+    ) -> None:
+        self._traded, self._places, self._outcomes = traded, places, outcomes
+        self._combos = combos
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._combos)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number: int | slice) -> str | Sequence[str]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        if number >= len(self._places):
+            return self._combos[number - len(self._places)]
+        return self._traded[self._places[number]].tokens[self._outcomes[number]]
+
+
+def _combos(seed: int) -> list[tuple[str, str]]:
+    """(condition id, token id) of a few combos: structural ids of module 3."""
+    rng = random.Random(f"combos-{seed}")
+    conditions = [tokens.structural_id(3, rng.randbytes(32)) for _ in range(COMBOS)]
+    return [(condition, tokens.position_id(condition, 0)) for condition in conditions]
+
+
+def _tables(
+    crowd: people.People,
+    traded: Sequence[catalog.Market],
+    venue: trading.Venue,
+    combos: Sequence[tuple[str, str]],
+    groups: Sequence[str],
+) -> universe.Tables:
+    """`groups`: ids of negative-risk markets that stand on rows in the place of a condition."""
+    places, outcomes = np.nonzero(venue.tokens >= 0)
+    combo_numbers = np.arange(len(combos)) + len(traded)
+    return universe.Tables(
+        wallets=crowd.addresses,
+        conditions=[*(m.condition_id for m in traded), *(c for c, _ in combos), *groups],
+        tokens=_Tokens(traded, places.tolist(), outcomes.tolist(), [token for _, token in combos]),
+        token_condition=np.concatenate((places, combo_numbers)).astype(np.int32),
+        token_outcome=np.concatenate((outcomes, np.full(len(combos), -1))).astype(np.int32),
+    )
+
+
+class _Displays:
+    """The texts shown beside rows, made for the numbers that occur."""
+
+    def __init__(
+        self,
+        scene: markets.Scene,
+        traded: Sequence[catalog.Market],
+        tables: universe.Tables,
+        layout: _Layout,
+    ) -> None:
+        self._event_slugs = {event.id: event.slug for event in scene.events}
+        self._traded = traded
+        self._tables = tables
+        self._layout = layout
+
+    def of(self, numbers: Sequence[int]) -> list[fragments.Display]:
+        """The texts of these display numbers, in their order."""
+        return [self._one(number) for number in numbers]
+
+    def _one(self, number: int) -> fragments.Display:
+        layout = self._layout
+        if number >= layout.short:
+            return self._of_token(number - layout.short, "short")
+        if number >= layout.fresh:
+            return self._of_token(number - layout.fresh, "fresh")
+        if number == layout.blank:
+            return fragments.Display()
+        if number < layout.tokenless:
+            return self._of_token(number, "normal")
+        place = number - layout.tokenless
+        if place >= len(self._traded):
+            title = "Combo of 3 legs" if place < len(self._traded) + COMBOS else ""
+            return fragments.Display(self._tables.conditions[place], "", title)
+        m = self._traded[place]
+        return fragments.Display(m.condition_id, "", m.question, m.slug, m.icon, self._slug(m))
+
+    def _of_token(self, token: int, form: str) -> fragments.Display:
+        text = self._tables.tokens[token]
+        place = int(self._tables.token_condition[token])
+        if place >= len(self._traded):
+            condition = self._tables.conditions[place]
+            return fragments.Display(condition, text, "Combo of 3 legs", outcome="Yes")
+        market = self._traded[place]
+        outcome = int(self._tables.token_outcome[token])
+        if form == "fresh":
+            return _display(market, market.condition_id, text, outcome, "", known=False)
+        condition = market.condition_id[:64] if form == "short" else market.condition_id
+        return _display(market, condition, text, outcome, self._slug(market))
+
+    def _slug(self, market: catalog.Market) -> str:
+        return self._event_slugs[market.event_ids[0]] if market.event_ids else ""
+
+
+def _display(
+    market: catalog.Market,
+    condition: str,
+    token: str,
+    outcome: int,
+    event_slug: str,
+    *,
+    known: bool = True,
+) -> fragments.Display:
+    return fragments.Display(
+        condition_id=condition,
+        token_id=token,
+        title=market.question,
+        slug=market.slug,
+        icon=market.icon,
+        event_slug=event_slug,
+        outcome=market.outcomes[outcome],
+        outcome_index=outcome if known else fragments.UNKNOWN_OUTCOME,
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class _Parts:
+    """All rows in unsorted blocks, how many transactions they use, and what these moved unsaid."""
+
+    blocks: list[trading.Columns]
+    transactions: int
+    effects: dict[int, universe.Effect]
+    transfers: list[universe.Transfer]
+
+
+def _parts(ground: _Ground, trades: int) -> _Parts:
+    rng, crowd, venue, now = ground.rng, ground.crowd, ground.venue, ground.scene.now
+    place_of = {market.id: place for place, market in enumerate(ground.traded)}
+    named = {name: place_of[i] for name, i in ground.scene.special.items() if i in place_of}
+    ledger = trading.Ledger(venue, first_tx=0)
+    purpose.write(ledger, rng, crowd, named, now)
+    drawn, drawn_txs = trading.random_fills(rng, venue, crowd, max(trades - len(ledger), 0))
+    fills = _joined(ledger.columns(), {**drawn, "tx": drawn["tx"] + ledger.txs})
+    writer = lifecycle.Writer(
+        first_tx=ledger.txs + drawn_txs,
+        tokenless=ground.layout.tokenless,
+        blank=ground.layout.blank,
+    )
+    settlement = _settlement(ground.scene, ground.traded, place_of)
+    lifecycle.write(
+        writer, rng, _balances(fills), venue=venue, settlement=settlement, crowd=crowd, now=now
+    )
+    lifecycle.write_credits(writer, rng, crowd, max(200, trades // 50), now)
+    numbered = enumerate(ground.tables.token_condition.tolist())
+    combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
+    lifecycle.write_combos(writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now)
+    transfers = _money_rows(ground, writer, place_of) if ground.money else []
+    blocks = [fills, writer.columns()]
+    subjects = np.array([market.fee_subject for market in ground.traded])
+    for block in blocks:
+        fees.fill_in(block, subjects)
+    return _Parts(blocks, writer.first_tx + writer.txs, writer.effects, transfers)
+
+
+def _money_rows(
+    ground: _Ground, writer: lifecycle.Writer, place_of: dict[int, int]
+) -> list[universe.Transfer]:
+    """The rows of the money cases; returns the transfers that no row shows."""
+    stage = money_rows.Stage(
+        writer=writer,
+        crowd=ground.crowd,
+        venue=ground.venue,
+        traded=ground.traded,
+        place_of=place_of,
+        groups={text: place for place, text in enumerate(ground.tables.conditions)},
+        now=ground.scene.now,
+        seed=ground.seed,
+    )
+    if ground.money is not None:
+        money_rows.write(stage, ground.money)
+    return stage.transfers
+
+
+def _joined(*blocks: trading.Columns) -> trading.Columns:
+    return {name: np.concatenate([b[name] for b in blocks]) for name in rows.COLUMN_TYPES}
+
+
+def _balances(fills: trading.Columns) -> holdings.Balances:
+    """What the listed fills leave: dust is in no feed, so it is nobody's to split or redeem."""
+    listed = fills["micro"] >= rows.DUST_MICRO
+    fills = {name: column[listed] for name, column in fills.items()}
+    return holdings.from_trades(
+        wallet=fills["wallet"],
+        token=fills["token"],
+        ts=fills["ts"],
+        buying=fills["side"] == rows.BUY,
+        micro=fills["micro"],
+        price=fills["price"],
+    )
+
+
+def _settlement(
+    scene: markets.Scene, traded: Sequence[catalog.Market], place_of: dict[int, int]
+) -> lifecycle.Settlement:
+    payouts = np.full((len(traded), WIDEST), -1, dtype=np.int64)
+    since = np.zeros(len(traded), dtype=np.int64)
+    for place, market in enumerate(traded):
+        if market.payouts:
+            payouts[place, : len(market.payouts)] = market.payouts
+            since[place] = market.closed_at
+    rivals = [[place_of[number] for number in group] for group in scene.neg_risk_groups]
+    return lifecycle.Settlement(payouts=payouts, since=since, rivals=rivals)
+
+
+def _mark_variants(ground: _Ground, columns: rows.Rows) -> None:
+    """Rows that show less than they could: fresh ones without an outcome index, and structural
+    condition ids that leak in their 62-digit form."""
+    rng, layout, is_trade = ground.rng, ground.layout, columns.is_trade
+    is_new = columns.ts > ground.scene.now - FRESH_S
+    fresh = is_trade & (is_new | (rng.random(len(columns)) < 0.004))
+    columns.display[fresh] = columns.token[fresh] + layout.fresh
+    structural = [place for place, market in enumerate(ground.traded) if market.version == "v2"]
+    leaking = is_trade & np.isin(columns.condition, structural)
+    leaking &= rng.random(len(columns)) < 0.5
+    columns.display[leaking] = columns.token[leaking] + layout.short
+
+
+def _mark_late(rng: np.random.Generator, columns: rows.Rows, count: int) -> None:
+    """Some of the newest trades are not visible at once; a transaction may be half there."""
+    if count:
+        newest = np.flatnonzero(columns.is_trade & columns.listed)[-10 * count :]
+        columns.late[rng.permutation(newest)[:count]] = True
+
+
+def _special_names(crowd: people.People, scene: markets.Scene) -> dict[str, str]:
+    """Addresses of the special wallets; condition ids of the markets, or slugs without one."""
+    by_id = {market.id: market for market in scene.markets}
+    named = {name: crowd.addresses[number] for name, number in crowd.special.items()}
+    for name, number in scene.special.items():
+        market = by_id[number]
+        named[name] = market.condition_id or market.slug
+    named["contract_ctf_exchange"], named["contract_neg_risk_exchange"] = people.CONTRACTS
+    named["slug_unlisted"] = by_id[scene.special["market_unlisted"]].slug
+    return named

@@ -1,0 +1,181 @@
+"""A universe of recorded rows, served through the version 2 routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from polymarket_sandbox import (
+    fragments,
+    options,
+    people,
+    query,
+    recorded,
+    recorded_ends,
+    recorded_lists,
+    rows,
+    tokens,
+    universe,
+)
+
+Row = recorded.Row
+
+
+@dataclass
+class _Numbers:
+    """Texts in the order they were first met, each with its number."""
+
+    known: dict[object, int] = field(default_factory=dict)
+
+    def of(self, key: object) -> int:
+        return self.known.setdefault(key, len(self.known))
+
+
+@dataclass
+class _Books:
+    """All tables in the making."""
+
+    wallets: _Numbers = field(default_factory=_Numbers)
+    profiles: _Numbers = field(default_factory=_Numbers)
+    conditions: _Numbers = field(default_factory=_Numbers)
+    tokens: _Numbers = field(default_factory=_Numbers)
+    displays: _Numbers = field(default_factory=_Numbers)
+    transactions: _Numbers = field(default_factory=_Numbers)
+    token_condition: list[int] = field(default_factory=list)
+    token_outcome: list[int] = field(default_factory=list)
+    profile_of: dict[int, fragments.Profile] = field(default_factory=dict)
+
+
+def build(folder: Path) -> universe.Universe:
+    """The recorded universe; its present is a few seconds after the newest row. Raises
+    OptionsError."""
+    if not folder.is_dir():
+        raise options.OptionsError(f"replay folder {folder} does not exist")
+    return _build(folder.resolve())
+
+
+@lru_cache(maxsize=1)
+def _build(folder: Path) -> universe.Universe:
+    found = recorded.feed_rows(folder)
+    books = _Books()
+    columns = rows.assemble([_columns(found, books)])
+    held = {_position(row, books): row for row in recorded_ends.positions(folder)}
+    ends = recorded_ends.payouts(folder)
+    tables = universe.Tables(
+        wallets=[str(wallet) for wallet in books.wallets.known],
+        conditions=[str(condition) for condition in books.conditions.known],
+        tokens=[str(token) for token in books.tokens.known],
+        token_condition=np.array(books.token_condition, dtype=np.int32),
+        token_outcome=np.array(books.token_outcome, dtype=np.int32),
+    )
+    tx_hex = "".join(str(tx)[2:] for tx in books.transactions.known).encode()
+    profiles = [p for p in books.profiles.known if isinstance(p, fragments.Profile)]
+    displays = [d for d in books.displays.known if isinstance(d, fragments.Display)]
+    contracts = {books.wallets.known.get(address, -1) for address in people.CONTRACTS}
+    return universe.Universe(
+        now=int(columns.ts[-1]) + 5,
+        table=columns,
+        tables=tables,
+        profiles=[books.profile_of[number] for number in range(len(tables.wallets))],
+        renderer=fragments.Renderer(columns, profiles, displays, tx_hex),
+        lists=recorded_lists.read(folder),
+        special={"transaction_twins": recorded.TWIN_TX},
+        contracts=frozenset(contracts - {-1}),
+        settled={books.conditions.known[c]: ends[c] for c in ends if c in books.conditions.known},
+        recorded_positions=held,
+    )
+
+
+def _columns(found: Sequence[Row], books: _Books) -> dict[str, np.ndarray]:
+    values: dict[str, list[float]] = {name: [] for name in rows.COLUMN_TYPES}
+    for row in found:
+        for name, value in _numbered(row, books).items():
+            values[name].append(value)
+    return {name: np.array(values[name]).astype(kind) for name, kind in rows.COLUMN_TYPES.items()}
+
+
+def _numbered(row: Row, books: _Books) -> dict[str, float]:
+    """One row as numbers; enters its texts into the books."""
+    profile, display = _profile(row), _display(row)
+    wallet = books.wallets.of(profile.wallet)
+    books.profile_of[wallet] = profile
+    condition = query.normal_condition(display.condition_id) if display.condition_id else ""
+    condition_number = books.conditions.of(condition) if condition else -1
+    price = float(str(row["price"]))
+    size = recorded.micro(row)
+    return {
+        "ts": int(str(row["timestamp"])),
+        "kind": rows.KIND[str(row["type"])],
+        "side": rows.SIDES.index(str(row["side"])),
+        "wallet": wallet,
+        "profile": books.profiles.of(profile),
+        "condition": condition_number,
+        "token": _token(display, condition_number, books),
+        "display": books.displays.of(display),
+        "micro": size,
+        "price": price,
+        "usdc": float(str(row.get("usdc_size", round(size / 1e6 * price, 6)))),
+        "tx": books.transactions.of(str(row["transaction_hash"]).lower()),
+        "taker": bool(row.get("taker", True)),
+        "combo": bool(row.get("is_combo", False)),
+    }
+
+
+def _position(row: Row, books: _Books) -> tuple[int, int]:
+    """Wallet and token number of a recorded position; enters its ids into the books."""
+    profile = _profile(row)
+    wallet = books.wallets.of(profile.wallet)
+    books.profile_of.setdefault(wallet, profile)
+    display = _display(row)
+    condition = books.conditions.of(query.normal_condition(display.condition_id))
+    return wallet, _token(display, condition, books)
+
+
+def _token(display: fragments.Display, condition: int, books: _Books) -> int:
+    if not display.token_id:
+        return -1
+    number = books.tokens.of(display.token_id)
+    if number == len(books.token_condition):
+        books.token_condition.append(condition)
+        books.token_outcome.append(_outcome(display))
+    return number
+
+
+def _outcome(display: fragments.Display) -> int:
+    """Outcome index of a token, worked out from the condition where the row does not say."""
+    if display.outcome_index != fragments.UNKNOWN_OUTCOME:
+        return display.outcome_index
+    for outcome in (0, 1):
+        for neg_risk in (False, True):
+            derived = tokens.token_id(display.condition_id, outcome, neg_risk=neg_risk)
+            if derived == display.token_id:
+                return outcome
+    return -1
+
+
+def _profile(row: Row) -> fragments.Profile:
+    return fragments.Profile(
+        wallet=str(row["proxy_wallet"]).lower(),
+        name=str(row.get("name", "")),
+        pseudonym=str(row.get("pseudonym", "")),
+        bio=str(row.get("bio", "")),
+        profile_image=str(row.get("profile_image", "")),
+        profile_image_optimized=str(row.get("profile_image_optimized", "")),
+    )
+
+
+def _display(row: Row) -> fragments.Display:
+    return fragments.Display(
+        condition_id=str(row["condition_id"]).lower(),
+        token_id=str(row["token_id"]),
+        title=str(row.get("title", "")),
+        slug=str(row.get("slug", "")),
+        icon=str(row.get("icon", "")),
+        event_slug=str(row.get("event_slug", "")),
+        outcome=str(row.get("outcome", "")),
+        outcome_index=int(str(row["outcome_index"])),
+    )
