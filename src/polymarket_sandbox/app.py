@@ -18,25 +18,25 @@ from aiohttp import web
 from polymarket_sandbox import (
     changes,
     clob,
-    control,
+    control_api,
     data_api,
-    edge,
     faults,
     gamma,
-    genesis,
-    minting,
+    gateway,
     official,
     options,
     positions,
     query,
     replay,
-    replies,
+    responses,
     routes,
     search,
     stats,
     throttle,
+    token_derivation,
     truth,
     universe,
+    universe_builder,
 )
 
 SHUTDOWN_S = 1.0
@@ -91,12 +91,12 @@ def build(asked: options.SandboxOptions) -> web.Application:
         routes.Route("search", "gamma", ("all", "gamma", "search"), search.Search(world).answer),
     )
     _add_clob_routes(table, clob.Clob(world.lists))
-    front = edge.Edge(asked, table, limits, rules, counted, changing=changing)
+    front = gateway.Edge(asked, table, limits, rules, counted, changing=changing)
     app = web.Application()
     app[WORLD] = world
     app.cleanup_ctx.append(partial(_watched, counted))
     known = truth.Truth(world, held, said)
-    switches = control.Control(world, now, known, said, limits, rules, counted, front)
+    switches = control_api.Control(world, now, known, said, limits, rules, counted, front)
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
@@ -152,10 +152,10 @@ async def _watched(counted: stats.Stats, _app: web.Application) -> AsyncIterator
 
 
 def _world(asked: options.SandboxOptions) -> universe.Universe:
-    world = replay.build(Path(asked.replay)) if asked.replay else genesis.build(asked)
+    world = replay.build(Path(asked.replay)) if asked.replay else universe_builder.build(asked)
     # Made now, so that the first pages are not slower than the others and hold up nobody.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
-    minting.fill(world.lists.markets)
+    token_derivation.fill(world.lists.markets)
     return world.fork()
 
 
@@ -187,7 +187,7 @@ def _add_data_routes(
     held: positions.Positions,
     said: official.Official,
 ) -> None:
-    answers: dict[str, Callable[[query.Query], replies.Reply]] = {
+    answers: dict[str, Callable[[query.Query], responses.Reply]] = {
         "trades": api.trades,
         "activity": api.activity,
         "positions": held.answer,
@@ -229,10 +229,10 @@ def _add_clob_routes(table: routes.Routes, api: clob.Clob) -> None:
 
 
 def _parsed(
-    answer: Callable[[query.Query], replies.Reply], _argument: str, raw_query: str
-) -> replies.Reply:
+    answer: Callable[[query.Query], responses.Reply], _argument: str, raw_query: str
+) -> responses.Reply:
     return answer(query.Query(raw_query))
 
 
-def _alive(_argument: str, _raw_query: str) -> replies.Reply:
-    return replies.as_json({"data": "OK"})
+def _alive(_argument: str, _raw_query: str) -> responses.Reply:
+    return responses.as_json({"data": "OK"})

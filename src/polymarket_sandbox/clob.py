@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from polymarket_sandbox import catalog, listings, replies
+from polymarket_sandbox import catalog, listings, responses
 
 PAGE = 1_000
 END_CURSOR = "LTE="  # base64 of -1
@@ -22,7 +22,7 @@ class Clob:
     def __init__(self, lists: catalog.Catalog) -> None:
         self._lists = lists
 
-    def markets(self, _argument: str, raw: str) -> replies.Reply:
+    def markets(self, _argument: str, raw: str) -> responses.Reply:
         """GET /markets: the cursor is the decimal offset in base64."""
         asked = dict(parse_qsl(raw))
         offset, page = _offset(asked.get("next_cursor", "")), int(asked.get(CLAMPED, PAGE))
@@ -31,14 +31,14 @@ class Clob:
         cursor = encode(following) if following < len(self._lists.clob) else END_CURSOR
         head = orjson.dumps({"limit": PAGE, "count": len(chosen), "next_cursor": cursor})
         shown = orjson.dumps([self._market(self._lists.markets[place]) for place in chosen])
-        return replies.Reply(head[:-1] + b',"data":' + shown + b"}")
+        return responses.Reply(head[:-1] + b',"data":' + shown + b"}")
 
-    def market(self, argument: str, _raw: str) -> replies.Reply:
+    def market(self, argument: str, _raw: str) -> responses.Reply:
         """GET /markets/{condition_id}."""
         position = self._lists.by_condition.get(argument.lower())
         if position is None or not self._lists.markets[position].in_clob:
-            return replies.as_json({"error": "market not found"}, status=404)
-        return replies.as_json(self._market(self._lists.markets[position]))
+            return responses.as_json({"error": "market not found"}, status=404)
+        return responses.as_json(self._market(self._lists.markets[position]))
 
     def _market(self, market: catalog.Market) -> catalog.Json:
         if market.clob_body is not None:
@@ -115,8 +115,8 @@ def _offset(cursor: str) -> int:
     try:
         offset = int(base64.b64decode(cursor, validate=True))
     except (binascii.Error, ValueError) as damage:
-        refusal = replies.as_json(
+        refusal = responses.as_json(
             {"error": "Next item should be greater than or equal to 0"}, status=400
         )
-        raise replies.ApiError(refusal) from damage
+        raise responses.ApiError(refusal) from damage
     return offset if offset >= 0 else 2**62

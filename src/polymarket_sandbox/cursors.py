@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from polymarket_sandbox import replies
+from polymarket_sandbox import responses
 
 Params = Mapping[str, object]
 
@@ -34,10 +34,10 @@ class Signer:
         """The params of a cursor of this type. Raises ApiError for any other text."""
         content = self._content(cursor)
         if content.get("type") != kind:
-            raise replies.refused(f"cursor belongs to another endpoint than {kind}")
+            raise responses.refused(f"cursor belongs to another endpoint than {kind}")
         params = content["params"]
         if not isinstance(params, dict):
-            raise replies.refused("invalid cursor", parameter="cursor")
+            raise responses.refused("invalid cursor", parameter="cursor")
         return params
 
     def _content(self, cursor: str) -> dict[str, object]:
@@ -47,9 +47,9 @@ class Signer:
             content, signature = envelope["data"], envelope["sig"]
             genuine = hmac.compare_digest(self._signature(content), signature)
         except (binascii.Error, ValueError, KeyError, TypeError) as damage:
-            raise replies.refused("invalid cursor", parameter="cursor") from damage
+            raise responses.refused("invalid cursor", parameter="cursor") from damage
         if not genuine or not isinstance(content, dict):
-            raise replies.refused("invalid cursor signature", parameter="cursor")
+            raise responses.refused("invalid cursor signature", parameter="cursor")
         return content
 
     def _signature(self, content: object) -> str:

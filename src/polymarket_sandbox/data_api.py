@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import orjson
 
-from polymarket_sandbox import catalog, cursors, feeds, options, query, replies, rows, universe
+from polymarket_sandbox import catalog, cursors, feeds, options, query, responses, rows, universe
 
 DAY = 86_400
 _PADDED = 66  # 0x and 64 digits
@@ -33,7 +33,7 @@ class DataApi:
         self._now = now
         self._late_visible = late_visible
 
-    def trades(self, asked: query.Query) -> replies.Reply:
+    def trades(self, asked: query.Query) -> responses.Reply:
         """GET /v2/trades."""
         cash = asked.choice("filter_type", ("CASH", "TOKENS"), "TOKENS") == "CASH"
         question = feeds.Question(
@@ -48,11 +48,11 @@ class DataApi:
         page = self._page("trades", question, asked, ascending=False)
         return self._envelope("trades", page, self._world.renderer.trades(page.chosen), {})
 
-    def activity(self, asked: query.Query) -> replies.Reply:
+    def activity(self, asked: query.Query) -> responses.Reply:
         """GET /v2/activity."""
         user = feeds.user_of(asked, self._world)
         if user is None:
-            raise replies.refused("required query param 'user' not provided", parameter="user")
+            raise responses.refused("required query param 'user' not provided", parameter="user")
         asked.choice("sort_by", ("TIMESTAMP",), None)
         direction = asked.choice("sort_direction", ("ASC", "DESC"), None)
         bound = self._bound_direction(asked, direction)
@@ -68,17 +68,17 @@ class DataApi:
         page = self._page("activity", question, asked, ascending=ascending)
         return self._envelope("activity", page, self._world.renderer.activity(page.chosen), bound)
 
-    def resolutions(self, asked: query.Query) -> replies.Reply:
+    def resolutions(self, asked: query.Query) -> responses.Reply:
         """GET /v2/resolutions: exactly one selector; unknown ids are simply absent."""
         given = [name for name in ("question_id", "condition", "event_id") if asked.text(name)]
         if len(given) != 1:
-            raise replies.refused("provide exactly one of question_id, condition, event_id")
+            raise responses.refused("provide exactly one of question_id, condition, event_id")
         lists = self._world.lists
         unlisted: list[catalog.Market | None] = []
         if given == ["condition"]:
             conditions = asked.conditions()
             if any(len(condition) < _PADDED for condition in conditions):
-                raise replies.refused("invalid resolution condition id", parameter="condition")
+                raise responses.refused("invalid resolution condition id", parameter="condition")
             places = [lists.by_condition.get(condition) for condition in conditions]
             unlisted = [self._settled_alone(condition) for condition in conditions]
         elif given == ["event_id"]:
@@ -91,7 +91,7 @@ class DataApi:
         known = [m for m in found if m.condition_id and m.resolution_status != catalog.NO_ROW]
         known = [m for m in known if m.payouts or m.condition_id not in self._settled_ids]
         known += [market for market in unlisted if market is not None]
-        return replies.as_json({"data": [_resolution(market) for market in known]})
+        return responses.as_json({"data": [_resolution(market) for market in known]})
 
     @cached_property
     def _settled_ids(self) -> dict[str, tuple[int, ...]]:
@@ -126,11 +126,11 @@ class DataApi:
         markets = self._world.lists.markets
         return {market.question_id: place for place, market in enumerate(markets)}
 
-    def user_volume(self, asked: query.Query) -> replies.Reply:
+    def user_volume(self, asked: query.Query) -> responses.Reply:
         """GET /v2/user-volume: shares, USD and trades of whole UTC days."""
         user = feeds.user_of(asked, self._world)
         if user is None:
-            raise replies.refused("required query param 'user' not provided", parameter="user")
+            raise responses.refused("required query param 'user' not provided", parameter="user")
         first, last = feeds.window("user", asked, self._now())
         question = feeds.Question(user=user, conditions=None, trades_only=True)
         chosen = self._feeds.selection(question, late_visible=self._late_visible())
@@ -143,14 +143,14 @@ class DataApi:
             "volume_usdc": round(float((shares * table.price[chosen]).sum()), 6),
             "trade_count": len(chosen),
         }
-        return replies.as_json({"data": totals})
+        return responses.as_json({"data": totals})
 
-    def live_volume(self, asked: query.Query) -> replies.Reply:
+    def live_volume(self, asked: query.Query) -> responses.Reply:
         """GET /v2/live-volume: shares of all fills, each counted once, by condition of up to 20
         events; ids that are no numbers are passed over unless all are."""
         wanted = asked.readable_events()
         if not wanted:
-            raise replies.refused(
+            raise responses.refused(
                 "required query param 'event_id' not provided", parameter="event_id"
             )
         lists = self._world.lists
@@ -164,9 +164,9 @@ class DataApi:
             if market.condition_id
         ]
         total = round(sum(market.volume for market in markets if market.condition_id), 6)
-        return replies.as_json({"data": {"taker_volume_total": total, "conditions": listed}})
+        return responses.as_json({"data": {"taker_volume_total": total, "conditions": listed}})
 
-    def status(self, _asked: query.Query) -> replies.Reply:
+    def status(self, _asked: query.Query) -> responses.Reply:
         """GET /v2/status: freshness, four seconds behind as observed in autumn 2026."""
         now = self._now()
         block = int(rows.block_of(np.array([now]))[0])
@@ -193,7 +193,7 @@ class DataApi:
                 "lagging": [lagging],
             },
         }
-        return replies.as_json({"data": status})
+        return responses.as_json({"data": status})
 
     def _page(
         self,
@@ -226,7 +226,7 @@ class DataApi:
             return {"dir": direction or "DESC"}
         held = self._signer.open("activity", cursor).get("dir")
         if direction is not None and direction != held:
-            raise replies.refused(
+            raise responses.refused(
                 f"cursor was issued for sort_direction={held}", parameter="sort_direction"
             )
         return {"dir": held}
@@ -238,7 +238,7 @@ class DataApi:
         names = [name.strip() for name in text.split(",")]
         for name in names:
             if name not in feeds.KINDS_OF_FILTER:
-                raise replies.refused(
+                raise responses.refused(
                     f"Failed to deserialize query string: type: unknown variant `{name}`",
                     parameter="type",
                 )
@@ -248,7 +248,7 @@ class DataApi:
 
     def _envelope(
         self, kind: str, page: feeds.Page, body: bytes, bound: dict[str, object]
-    ) -> replies.Reply:
+    ) -> responses.Reply:
         cursor = None
         if page.next_params is not None:
             cursor = self._signer.seal(kind, {**page.next_params, **bound})
@@ -259,7 +259,7 @@ class DataApi:
             "next_cursor": cursor,
         }
         tail = b',"pagination":' + orjson.dumps(pagination) + b"}"
-        return replies.Reply(b'{"data":' + body + tail)
+        return responses.Reply(b'{"data":' + body + tail)
 
 
 def _side(asked: query.Query) -> int | None:

@@ -6,29 +6,29 @@ from collections.abc import Iterator
 
 import orjson
 
-from polymarket_sandbox import clob, faults, replies, routes
+from polymarket_sandbox import clob, faults, responses, routes
 
 Row = dict[str, object]
 _OPAQUE = "bm90LWFuLW9mZnNldA=="
 _LISTS = ("data", "markets", "events")
 
 
-def nothing(route: routes.Route) -> replies.Reply:
+def nothing(route: routes.Route) -> responses.Reply:
     """An answer without rows that says that this was all."""
     if route.host == "gamma":
-        return replies.as_json({route.name: []} if route.name in _LISTS else {})
+        return responses.as_json({route.name: []} if route.name in _LISTS else {})
     if route.host == "clob":
         listed = {"limit": clob.PAGE, "count": 0, "next_cursor": clob.END_CURSOR, "data": []}
-        return replies.as_json(listed if route.name == "clob-markets" else {})
+        return responses.as_json(listed if route.name == "clob-markets" else {})
     pagination = {"limit": 100, "offset": 0, "has_more": False, "next_cursor": None}
-    return replies.as_json({"data": [], "pagination": pagination})
+    return responses.as_json({"data": [], "pagination": pagination})
 
 
-def drifted(rule: faults.Rule, route: routes.Route, honest: replies.Reply) -> replies.Reply:
+def drifted(rule: faults.Rule, route: routes.Route, honest: responses.Reply) -> responses.Reply:
     """What the API answers since it changed in the way of the rule."""
     if rule.kind == "headers":
         headers = {**honest.headers, **rule.headers}
-        return replies.Reply(honest.body, honest.status, honest.content_type, headers)
+        return responses.Reply(honest.body, honest.status, honest.content_type, headers)
     if rule.kind == "accepted":
         return nothing(route) if honest.status >= 400 else honest
     if honest.status != 200:
@@ -40,7 +40,7 @@ def drifted(rule: faults.Rule, route: routes.Route, honest: replies.Reply) -> re
         _change_cursor(rule, answer)
     else:
         _change_fields(rule, answer)
-    return replies.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
+    return responses.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
 
 
 def _change_rows(rule: faults.Rule, answer: Row) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polymarket_sandbox import cursors, query, replies, rows, universe
+from polymarket_sandbox import cursors, query, responses, rows, universe
 
 DAY = 86_400
 THREE_YEARS = 3 * 365 * DAY  # default and market-anchored window of the feeds
@@ -168,7 +168,7 @@ def user_of(asked: query.Query, world: universe.Universe) -> int | None:
         return None
     number = world.wallet_number.get(wallet, -1)
     if number in world.contracts:
-        raise replies.refused(
+        raise responses.refused(
             f"user: '{wallet}' is a protocol contract, not a user wallet", parameter="user"
         )
     return number

@@ -7,7 +7,7 @@ from functools import cache
 
 import orjson
 
-from polymarket_sandbox import catalog, gamma_query, replies, shelf
+from polymarket_sandbox import catalog, gamma_query, list_index, responses
 
 SUNSET_HEADERS: Mapping[str, str] = {
     "Deprecation": "true",
@@ -24,25 +24,25 @@ class Gamma:
     def __init__(self, lists: catalog.Catalog, offset_cap: int) -> None:
         self._lists = lists
         self._offset_cap = offset_cap
-        self._markets = shelf.Shelf(lists, _market_kind(lists))
-        self._events = shelf.Shelf(lists, _event_kind(lists))
+        self._markets = list_index.Shelf(lists, _market_kind(lists))
+        self._events = list_index.Shelf(lists, _event_kind(lists))
 
-    def markets_keyset(self, _argument: str, raw: str) -> replies.Reply:
+    def markets_keyset(self, _argument: str, raw: str) -> responses.Reply:
         """GET /markets/keyset."""
         asked = gamma_query.Asked(raw)
         page, cursor = self._markets.keyset_page(asked)
         include_tags = bool(asked.flag("include_tag"))
         shown = b",".join(self.market_json(market, include_tags=include_tags) for market in page)
-        return replies.Reply(b'{"markets":[' + shown + b"]" + cursor + b"}")
+        return responses.Reply(b'{"markets":[' + shown + b"]" + cursor + b"}")
 
-    def events_keyset(self, _argument: str, raw: str) -> replies.Reply:
+    def events_keyset(self, _argument: str, raw: str) -> responses.Reply:
         """GET /events/keyset."""
         asked = gamma_query.Asked(raw)
         page, cursor = self._events.keyset_page(asked)
         shown = b",".join(self.event_json(event) for event in page)
-        return replies.Reply(b'{"events":[' + shown + b"]" + cursor + b"}")
+        return responses.Reply(b'{"events":[' + shown + b"]" + cursor + b"}")
 
-    def markets_legacy(self, _argument: str, raw: str) -> replies.Reply:
+    def markets_legacy(self, _argument: str, raw: str) -> responses.Reply:
         """GET /markets: bare array by offset, past its sunset."""
         asked = gamma_query.Asked(raw)
         include_tags = bool(asked.flag("include_tag"))
@@ -50,14 +50,14 @@ class Gamma:
         shown = b",".join(self.market_json(market, include_tags=include_tags) for market in page)
         return _sunset(shown, "/markets/keyset")
 
-    def events_legacy(self, _argument: str, raw: str) -> replies.Reply:
+    def events_legacy(self, _argument: str, raw: str) -> responses.Reply:
         """GET /events: bare array by offset, past its sunset."""
         asked = gamma_query.Asked(raw)
         page = self._events.page(asked, self._offset(asked), asked.limit())
         shown = b",".join(self.event_json(event) for event in page)
         return _sunset(shown, "/events/keyset")
 
-    def market(self, argument: str, raw: str) -> replies.Reply:
+    def market(self, argument: str, raw: str) -> responses.Reply:
         """GET /markets/{id}, /markets/slug/{slug}, /markets/{id}/tags; unlisted ones included."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
@@ -68,11 +68,11 @@ class Gamma:
             return _missing()
         market = self._lists.markets[place]
         if slug == "tags" and kind != "slug":
-            return replies.as_json(self._tags(market.tags))
+            return responses.as_json(self._tags(market.tags))
         include_tags = bool(gamma_query.Asked(raw).flag("include_tag"))
-        return replies.Reply(self.market_json(market, include_tags=include_tags))
+        return responses.Reply(self.market_json(market, include_tags=include_tags))
 
-    def event(self, argument: str, _raw: str) -> replies.Reply:
+    def event(self, argument: str, _raw: str) -> responses.Reply:
         """GET /events/{id}, /events/slug/{slug}, /events/{id}/tags."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
@@ -83,15 +83,15 @@ class Gamma:
             return _missing()
         event = self._lists.events[place]
         if slug == "tags" and kind != "slug":
-            return replies.as_json(self._tags(event.tags))
-        return replies.Reply(self.event_json(event))
+            return responses.as_json(self._tags(event.tags))
+        return responses.Reply(self.event_json(event))
 
-    def tags(self, _argument: str, raw: str) -> replies.Reply:
+    def tags(self, _argument: str, raw: str) -> responses.Reply:
         """GET /tags: bare array by offset."""
         asked = gamma_query.Asked(raw)
         offset, limit = asked.count("offset", 0), asked.limit()
         page = self._lists.tags[offset : offset + limit]
-        return replies.as_json([tag.body for tag in page])
+        return responses.as_json([tag.body for tag in page])
 
     def market_json(self, market: catalog.Market, *, include_tags: bool) -> bytes:
         """The market as listed: with its events, and with tags when asked."""
@@ -134,11 +134,11 @@ class Gamma:
         """The offset of a legacy list. Raises ApiError (422) above the cap."""
         offset = asked.count("offset", 0)
         if offset > self._offset_cap:
-            raise replies.gamma_refused(f"offset must not exceed {self._offset_cap}")
+            raise responses.gamma_refused(f"offset must not exceed {self._offset_cap}")
         return offset
 
 
-def _market_kind(lists: catalog.Catalog) -> shelf.Kind[catalog.Market]:
+def _market_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Market]:
     @cache
     def by_token(version: str) -> Mapping[str, int]:
         return {
@@ -149,10 +149,10 @@ def _market_kind(lists: catalog.Catalog) -> shelf.Kind[catalog.Market]:
         }
 
     questions = {market.question_id: place for place, market in enumerate(lists.markets)}
-    return shelf.Kind(
+    return list_index.Kind(
         items=lists.markets,
         listed=lambda market: market.listed,
-        orders=shelf.MARKET_ORDERS,
+        orders=list_index.MARKET_ORDERS,
         names={
             "id": lambda text: lists.by_id.get(_whole(text)),
             "slug": lists.by_slug.get,
@@ -167,17 +167,17 @@ def _market_kind(lists: catalog.Catalog) -> shelf.Kind[catalog.Market]:
     )
 
 
-def _event_kind(lists: catalog.Catalog) -> shelf.Kind[catalog.Event]:
+def _event_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Event]:
     slugs = {tag.slug: tag.id for tag in lists.tags}
 
     def fits(event: catalog.Event, asked: gamma_query.Asked) -> bool:
         wanted = [str(slugs.get(slug)) for slug in asked.many("tag_slug")]
         return _fits_event(event, asked, wanted)
 
-    return shelf.Kind(
+    return list_index.Kind(
         items=lists.events,
         listed=lambda _event: True,
-        orders=shelf.EVENT_ORDERS,
+        orders=list_index.EVENT_ORDERS,
         names={
             "id": lambda text: lists.event_by_id.get(_whole(text)),
             "slug": lists.event_by_slug.get,
@@ -219,10 +219,10 @@ def _any(wanted: Sequence[str], own: set[str]) -> bool:
     return not wanted or not own.isdisjoint(wanted)
 
 
-def _sunset(shown: bytes, instead: str) -> replies.Reply:
+def _sunset(shown: bytes, instead: str) -> responses.Reply:
     headers = {**SUNSET_HEADERS, "Warning": f'299 - "use {instead}"'}
-    return replies.Reply(b"[" + shown + b"]", headers=headers)
+    return responses.Reply(b"[" + shown + b"]", headers=headers)
 
 
-def _missing() -> replies.Reply:
-    return replies.as_json({"type": "not found error", "error": "id not found"}, status=404)
+def _missing() -> responses.Reply:
+    return responses.as_json({"type": "not found error", "error": "id not found"}, status=404)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from polymarket_sandbox import replies
+from polymarket_sandbox import responses
 
 MAX_LIMIT = 100  # silently clamped since 2026-05-14
 DEFAULT_LIMIT = 20
@@ -34,7 +34,7 @@ class Asked:
         if value is None:
             return None
         if value.lower() not in {"true", "false"}:
-            raise replies.gamma_refused(f"{name} must be a boolean")
+            raise responses.gamma_refused(f"{name} must be a boolean")
         return value.lower() == "true"
 
     def count(self, name: str, default: int) -> int:
@@ -43,7 +43,7 @@ class Asked:
         if value is None:
             return default
         if not value.isdecimal():
-            raise replies.gamma_refused(f"{name} must be a non-negative integer")
+            raise responses.gamma_refused(f"{name} must be a non-negative integer")
         return int(value)
 
     def amount(self, name: str) -> float | None:
@@ -52,7 +52,7 @@ class Asked:
         try:
             return None if value is None else float(value)
         except ValueError as wrong:
-            raise replies.gamma_refused(f"{name} must be a number") from wrong
+            raise responses.gamma_refused(f"{name} must be a number") from wrong
 
     def moment(self, name: str) -> float | None:
         """Epoch seconds of a date or timestamp. Raises ApiError (422)."""
@@ -62,7 +62,7 @@ class Asked:
         try:
             moment = datetime.fromisoformat(value.replace(" ", "+").replace("Z", "+00:00"))
         except ValueError as wrong:
-            raise replies.gamma_refused(f"{name} must be a date") from wrong
+            raise responses.gamma_refused(f"{name} must be a date") from wrong
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
     def limit(self) -> int:

@@ -1,4 +1,4 @@
-"""The generated markets, events and tags; the special ones are in `specials`."""
+"""The generated markets, events and tags; the odd ones are in `edge_case_markets`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from polymarket_sandbox import catalog, fees, listings, tokens, wording
+from polymarket_sandbox import catalog, fake_text, fees, listings, tokens
 
 # UMA CTF adapter and neg-risk adapter on Polygon, the oracles behind real condition ids.
 UMA_ORACLE = "0x6a9d222616c90fca5754cd1333cfd9b7fb6a4f74"
@@ -43,7 +43,7 @@ class Scene:
 def scene_of(*, now: int, seed: int) -> Scene:
     """An empty scene with its tags."""
     scene = Scene(now=now, rng=random.Random(f"markets-{seed}"))
-    scene.tags = [_tag(number, label, now) for number, label in enumerate(wording.TAGS)]
+    scene.tags = [_tag(number, label, now) for number, label in enumerate(fake_text.TAGS)]
     scene.tag_ids = {tag.label: tag.id for tag in scene.tags}
     return scene
 
@@ -122,7 +122,7 @@ def new_market(
         held = tuple(tokens.position_id(condition, index) for index in range(len(outcomes)))
     market = catalog.Market(
         id=market_id,
-        slug=slug or wording.slug_of(question, market_id),
+        slug=slug or fake_text.slug_of(question, market_id),
         condition_id=condition,
         question_id="0x" + question_id.hex(),
         question=question,
@@ -191,7 +191,7 @@ def new_event(
     scene.next_event_id += scene.rng.randint(1, 30)
     event_id = scene.next_event_id
     closed = all(market.closed for market in members)
-    own_slug = members[0].slug if len(members) == 1 else wording.slug_of(title, event_id)
+    own_slug = members[0].slug if len(members) == 1 else fake_text.slug_of(title, event_id)
     tag_ids = tuple(sorted(scene.tag_ids[label] for label in tags))
     for market in members:
         market.event_ids = (event_id,)
@@ -222,7 +222,7 @@ def _moment(scene: Scene) -> int:
 
 def _add_up_down(scene: Scene, _room: int) -> None:
     rng = scene.rng
-    coin, short = rng.choice(wording.COINS)
+    coin, short = rng.choice(fake_text.COINS)
     start = _moment(scene) // (15 * MINUTE) * (15 * MINUTE)
     title = f"{coin} Up or Down - window {start}"
     market = new_market(scene, title, ("Up", "Down"), slug=f"{short}-updown-15m-{start}")
@@ -231,7 +231,7 @@ def _add_up_down(scene: Scene, _room: int) -> None:
     market.created = market.start = start - DAY
     series = {"id": str(10_192 + len(short)), "slug": f"{short}-up-or-down-15m"}
     listed: tuple[catalog.Json, ...] = ({**series, "title": f"{coin} Up or Down 15m"},)
-    new_event(scene, title, [market], tags=wording.UP_DOWN_TAGS, series=listed)
+    new_event(scene, title, [market], tags=fake_text.UP_DOWN_TAGS, series=listed)
 
 
 def binary(scene: Scene, title: str) -> catalog.Market:
@@ -242,23 +242,23 @@ def binary(scene: Scene, title: str) -> catalog.Market:
 
 
 def _add_topic(scene: Scene, _room: int) -> None:
-    title, tags = wording.topic(scene.rng)
+    title, tags = fake_text.topic(scene.rng)
     new_event(scene, title, [binary(scene, title)], tags=tags)
 
 
 def _add_series(scene: Scene, size: int) -> None:
     """Several independent questions of one topic."""
-    title, tags = wording.topic(scene.rng)
+    title, tags = fake_text.topic(scene.rng)
     cases = (f"{title.strip()} Case {number}" for number in range(1, size + 1))
     new_event(scene, title, [binary(scene, case) for case in cases], tags=tags)
 
 
 def _add_match(scene: Scene, _room: int) -> None:
-    home, guest = scene.rng.sample(wording.TEAMS, 2)
+    home, guest = scene.rng.sample(fake_text.TEAMS, 2)
     market = new_market(scene, f"{home} vs. {guest}", (home, guest))
     first = _moment(scene)
     place(scene, market, first, first + scene.rng.randint(1, 9) * DAY)
-    new_event(scene, market.question, [market], tags=scene.rng.choice(wording.MATCH_TAGS))
+    new_event(scene, market.question, [market], tags=scene.rng.choice(fake_text.MATCH_TAGS))
 
 
 def share_neg_risk_id(members: Sequence[catalog.Market]) -> None:
@@ -269,7 +269,7 @@ def share_neg_risk_id(members: Sequence[catalog.Market]) -> None:
 
 
 def _add_neg_risk(scene: Scene, size: int) -> None:
-    title = f"Who wins {scene.rng.choice(wording.PLACES)} {scene.rng.randint(2026, 2029)}?"
+    title = f"Who wins {scene.rng.choice(fake_text.PLACES)} {scene.rng.randint(2026, 2029)}?"
     first = _moment(scene)
     last = first + scene.rng.randint(20, 700) * DAY
     members = [
@@ -282,4 +282,4 @@ def _add_neg_risk(scene: Scene, size: int) -> None:
             market.payouts = WON_FIRST if rank == 0 else WON_SECOND
     share_neg_risk_id(members)
     scene.neg_risk_groups.append(tuple(market.id for market in members))
-    new_event(scene, title, members, tags=wording.ELECTION_TAGS)
+    new_event(scene, title, members, tags=fake_text.ELECTION_TAGS)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from polymarket_sandbox import catalog, markets
-from polymarket_sandbox.lifecycle import REDEEM_PER_OUTCOME_SINCE
 from polymarket_sandbox.markets import DAY, TIED, WON_FIRST, WON_SECOND, YES_NO
+from polymarket_sandbox.position_events import REDEEM_PER_OUTCOME_SINCE
 
 # 2025-12-01: before the first fees.
 _FEES_FROM = 1_764_547_200

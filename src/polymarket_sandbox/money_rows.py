@@ -13,14 +13,14 @@ from functools import partial
 from polymarket_sandbox import (
     catalog,
     fees,
-    fragments,
-    lifecycle,
     money_markets,
-    people,
+    position_events,
+    row_renderer,
     rows,
     tokens,
     trading,
     universe,
+    wallets,
 )
 
 DAY = 86_400
@@ -34,8 +34,8 @@ class Stage:
     """What the stories are written with. `place_of`: condition numbers by Gamma id; `groups`:
     condition number of a negative-risk market id, by that id."""
 
-    writer: lifecycle.Writer
-    crowd: people.People
+    writer: position_events.Writer
+    crowd: wallets.People
     venue: trading.Venue
     traded: Sequence[catalog.Market]
     place_of: Mapping[int, int]
@@ -52,7 +52,7 @@ class Stage:
             address = "0x" + tokens.keccak256(f"{self.seed} {name}".encode()).hex()[:40]
             known[name] = len(self.crowd.addresses)
             self.crowd.addresses.append(address)
-            self.crowd.profiles.append(fragments.Profile(wallet=address, name=name))
+            self.crowd.profiles.append(row_renderer.Profile(wallet=address, name=name))
         return known[name]
 
     def token(self, place: int, outcome: int) -> int:

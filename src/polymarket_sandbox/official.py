@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from polymarket_sandbox import feeds, moves, positions, profit, query, replies, rows
+from polymarket_sandbox import feeds, moves, positions, profit, query, responses, rows
 from polymarket_sandbox import universe as universes
 
 HOUR, DAY = 3_600, 86_400
@@ -74,12 +74,12 @@ class Official:
         number = self._world.wallet_number[wallet]
         self.changed[number] = self.changed.get(number, 0.0) + usd
 
-    def stats(self, asked: query.Query) -> replies.Reply:
+    def stats(self, asked: query.Query) -> responses.Reply:
         """GET /v2/user-stats: null for a wallet nobody knows, zeros for one that never did
         anything."""
         user = self._user(asked)
         if user < 0:
-            return replies.as_json({"data": None})
+            return responses.as_json({"data": None})
         mine, books = self._world.by_wallet.of(user), self.books
         own = books.wallet == user
         won = books.economic[own]
@@ -92,9 +92,9 @@ class Official:
             "join_date": int(self._world.table.ts[mine[0]]) if len(mine) else None,
             "all_time_pnl": self._points(user, [self._now()])[0] if len(mine) else None,
         }
-        return replies.as_json({"data": data})
+        return responses.as_json({"data": data})
 
-    def curve(self, asked: query.Query) -> replies.Reply:
+    def curve(self, asked: query.Query) -> responses.Reply:
         """GET /v2/user-pnl: cumulative figures at every step of the interval; none of a wallet that
         never did anything."""
         user = self._user(asked)
@@ -113,7 +113,7 @@ class Official:
             "source_fidelity": fidelity,
             "points": self._points(user, moments) if len(mine) else [],
         }
-        return replies.as_json({"data": data})
+        return responses.as_json({"data": data})
 
     def figure(self, user: int) -> float:
         """The official profit of a wallet now."""
@@ -125,7 +125,7 @@ class Official:
     def _user(self, asked: query.Query) -> int:
         user = feeds.user_of(asked, self._world)
         if user is None:
-            raise replies.refused("required query param 'user' not provided", parameter="user")
+            raise responses.refused("required query param 'user' not provided", parameter="user")
         return user
 
     def _points(self, user: int, moments: list[int]) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from polymarket_sandbox import (
     moves,
     portfolio,
     query,
-    replies,
+    responses,
     rows,
     universe,
 )
@@ -62,7 +62,7 @@ class Positions:
         self._signer = cursors.Signer(seed)
         self.transferred: set[int] = set()
 
-    def answer(self, asked: query.Query) -> replies.Reply:
+    def answer(self, asked: query.Query) -> responses.Reply:
         """GET /v2/positions."""
         user = feeds.user_of(asked, self._world)
         conditions = feeds.conditions_of(asked, self._world)
@@ -80,7 +80,7 @@ class Positions:
             "next_cursor": self._cursor(page, place) if has_more else None,
         }
         listed = self._rows(page, place.status)
-        return replies.as_json({"data": listed, "pagination": pagination})
+        return responses.as_json({"data": listed, "pagination": pagination})
 
     def count(self, is_wallet: rows.Flags) -> dict[str, int]:
         """Positions by status of the wallets flagged by number."""
@@ -376,22 +376,24 @@ _NO_MARKET: dict[str, object] = {
 
 def _check_anchor(asked: query.Query, user: int | None) -> None:
     if user is None and len(asked.conditions()) != 1:
-        raise replies.refused("provide user, or exactly one condition", parameter="user")
+        raise responses.refused("provide user, or exactly one condition", parameter="user")
     if user is None and asked.text("event_id"):
-        raise replies.refused("event_id requires user", parameter="event_id")
+        raise responses.refused("event_id requires user", parameter="event_id")
     status = asked.text("status")
     if user is None and status in _USER_ONLY:
-        raise replies.refused(f"status={status} requires user", parameter="status")
+        raise responses.refused(f"status={status} requires user", parameter="status")
     if status == "CLOSED" and asked.flag("include_archived", default=False):
-        raise replies.refused("include_archived is invalid with status=CLOSED")
+        raise responses.refused("include_archived is invalid with status=CLOSED")
     if len(asked.text("title") or "") > _TITLE_LENGTH:
-        raise replies.refused("title must contain at most 200 characters", parameter="title")
+        raise responses.refused("title must contain at most 200 characters", parameter="title")
 
 
 def _check_bound(held: cursors.Params, given: dict[str, str | None]) -> None:
     for name, value in given.items():
         if value is not None and held.get(name) != value:
-            raise replies.refused(f"cursor is bound to {name}={held.get(name)}", parameter="cursor")
+            raise responses.refused(
+                f"cursor is bound to {name}={held.get(name)}", parameter="cursor"
+            )
 
 
 def _status_filter(

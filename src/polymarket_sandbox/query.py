@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from polymarket_sandbox import replies
+from polymarket_sandbox import responses
 
 _T = TypeVar("_T")
 _WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -27,18 +27,18 @@ class Query:
         for name, value in parse_qsl(raw, keep_blank_values=True):
             key = _canonical(name)
             if key in self._values:
-                raise replies.refused(
+                raise responses.refused(
                     f"Failed to deserialize query string: duplicate field `{key}`", parameter=key
                 )
             self._values[key] = value
         if "offset" in self._values:
-            raise replies.refused(
+            raise responses.refused(
                 "'offset' is not a query param on this API: pages are cursor-only, pass 'cursor' "
                 "from a prior response's next_cursor",
                 parameter="offset",
             )
         if "market" in self._values:
-            raise replies.refused(
+            raise responses.refused(
                 "'market' is not a query param on this API: use 'condition'", parameter="market"
             )
 
@@ -52,7 +52,7 @@ class Query:
         if value is None:
             return None
         if not _WALLET.fullmatch(value):
-            raise replies.refused(f"user: '{value}' is not a valid address", parameter="user")
+            raise responses.refused(f"user: '{value}' is not a valid address", parameter="user")
         return value.lower()
 
     def conditions(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Query:
         found: dict[str, None] = {}
         for value in self._list("condition"):
             if not _CONDITION.fullmatch(value):
-                raise replies.refused(
+                raise responses.refused(
                     f"condition: '{value}' is not a valid condition id", parameter="condition"
                 )
             found.setdefault(value.lower())
@@ -72,7 +72,7 @@ class Query:
         found: dict[int, None] = {}
         for value in self._list("event_id"):
             if not value.isdecimal() or not 0 < int(value) <= MAX_EVENT_ID:
-                raise replies.refused(
+                raise responses.refused(
                     f"event_id: '{value}' is not a positive 32-bit integer", parameter="event_id"
                 )
             found.setdefault(int(value))
@@ -83,7 +83,7 @@ class Query:
         values = self._list("event_id")
         readable = [v for v in values if v.isdecimal() and 0 < int(v) <= MAX_EVENT_ID]
         if values and not readable:
-            raise replies.refused(
+            raise responses.refused(
                 f"event_id: '{values[0]}' is not a positive 32-bit integer", parameter="event_id"
             )
         return self._capped("event_id", tuple(dict.fromkeys(map(int, readable))))
@@ -92,7 +92,7 @@ class Query:
         """Conditions and events, of which only one may be given."""
         conditions, events = self.conditions(), self.events()
         if conditions and events:
-            raise replies.refused(
+            raise responses.refused(
                 "condition and event_id are mutually exclusive", parameter="event_id"
             )
         return conditions, events
@@ -103,7 +103,7 @@ class Query:
         if value is None:
             return DEFAULT_LIMIT
         if not value.isdecimal() or not 0 < int(value) <= MAX_LIMIT:
-            raise replies.refused(
+            raise responses.refused(
                 "Failed to deserialize query string: limit: limit must be between 0 and 1000",
                 parameter="limit",
             )
@@ -115,7 +115,7 @@ class Query:
         if value is None:
             return default
         if value not in allowed:
-            raise replies.refused(
+            raise responses.refused(
                 f"Failed to deserialize query string: {name}: unknown variant `{value}`, "
                 f"expected one of {', '.join(allowed)}",
                 parameter=name,
@@ -129,7 +129,7 @@ class Query:
             return default
         lowered = value.lower()
         if lowered not in _TRUE | _FALSE:
-            raise replies.refused(
+            raise responses.refused(
                 f"Failed to deserialize query string: {name}: expected true or false",
                 parameter=name,
             )
@@ -141,7 +141,7 @@ class Query:
         if value is None:
             return 0
         if not value.isdecimal():
-            raise replies.refused(
+            raise responses.refused(
                 f"Failed to deserialize query string: {name}: expected epoch seconds",
                 parameter=name,
             )
@@ -157,7 +157,7 @@ class Query:
         except ValueError:
             number = -1.0
         if not 0 <= number < float("inf"):
-            raise replies.refused(
+            raise responses.refused(
                 f"Failed to deserialize query string: {name}: expected a number >= 0",
                 parameter=name,
             )
@@ -176,7 +176,7 @@ class Query:
     @staticmethod
     def _capped(name: str, values: tuple[_T, ...]) -> tuple[_T, ...]:
         if len(values) > MAX_IDS:
-            raise replies.refused(
+            raise responses.refused(
                 f"{name}: at most {MAX_IDS} distinct values are allowed, got {len(values)}",
                 parameter=name,
             )

@@ -9,7 +9,7 @@ from typing import cast
 
 import orjson
 
-from polymarket_sandbox import catalog, query, recorded, recorded_ends, tokens, wording
+from polymarket_sandbox import catalog, fake_text, query, recorded, recorded_ends, tokens
 
 Json = catalog.Json
 
@@ -170,7 +170,7 @@ def _from_rows(
         "id": str(number),
         "conditionId": condition,
         "question": _text(rows[0], "title"),
-        "slug": _text(rows[0], "slug") or wording.slug_of(_text(rows[0], "title"), number),
+        "slug": _text(rows[0], "slug") or fake_text.slug_of(_text(rows[0], "title"), number),
         "icon": _text(rows[0], "icon"),
         "outcomes": orjson.dumps([first, second]).decode(),
         "active": True,
@@ -208,7 +208,7 @@ def _from_seed(seed: Json, shown_event: Json | None) -> Json:
         "id": number,
         "conditionId": _text(seed, "condition_id"),
         "question": question,
-        "slug": wording.slug_of(question, int(number)),
+        "slug": fake_text.slug_of(question, int(number)),
         "outcomes": '["Yes", "No"]',
         "active": True,
         "closed": True,
@@ -227,10 +227,10 @@ def _untrimmed(trimmed: Json, number: int, event_id: int, title: str) -> Json:
     question = _text(trimmed, "question")
     names = ("conditionId", "question", "outcomes", "outcomePrices", "startDate", "createdAt")
     body: Json = {name: trimmed.get(name) for name in (*names, "endDate", "closedTime")}
-    slug = wording.slug_of(title, event_id)
+    slug = fake_text.slug_of(title, event_id)
     body.update(
         id=str(number),
-        slug=wording.slug_of(question, number),
+        slug=fake_text.slug_of(question, number),
         active=True,
         closed=True,
         archived=False,

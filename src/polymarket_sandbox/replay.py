@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from polymarket_sandbox import (
-    fragments,
     options,
-    people,
     query,
     recorded,
     recorded_ends,
     recorded_lists,
+    row_renderer,
     rows,
     tokens,
     universe,
+    wallets,
 )
 
 Row = recorded.Row
@@ -47,7 +47,7 @@ class _Books:
     transactions: _Numbers = field(default_factory=_Numbers)
     token_condition: list[int] = field(default_factory=list)
     token_outcome: list[int] = field(default_factory=list)
-    profile_of: dict[int, fragments.Profile] = field(default_factory=dict)
+    profile_of: dict[int, row_renderer.Profile] = field(default_factory=dict)
 
 
 def build(folder: Path) -> universe.Universe:
@@ -73,15 +73,15 @@ def _build(folder: Path) -> universe.Universe:
         token_outcome=np.array(books.token_outcome, dtype=np.int32),
     )
     tx_hex = "".join(str(tx)[2:] for tx in books.transactions.known).encode()
-    profiles = [p for p in books.profiles.known if isinstance(p, fragments.Profile)]
-    displays = [d for d in books.displays.known if isinstance(d, fragments.Display)]
-    contracts = {books.wallets.known.get(address, -1) for address in people.CONTRACTS}
+    profiles = [p for p in books.profiles.known if isinstance(p, row_renderer.Profile)]
+    displays = [d for d in books.displays.known if isinstance(d, row_renderer.Display)]
+    contracts = {books.wallets.known.get(address, -1) for address in wallets.CONTRACTS}
     return universe.Universe(
         now=int(columns.ts[-1]) + 5,
         table=columns,
         tables=tables,
         profiles=[books.profile_of[number] for number in range(len(tables.wallets))],
-        renderer=fragments.Renderer(columns, profiles, displays, tx_hex),
+        renderer=row_renderer.Renderer(columns, profiles, displays, tx_hex),
         lists=recorded_lists.read(folder),
         special={"transaction_twins": recorded.TWIN_TX},
         contracts=frozenset(contracts - {-1}),
@@ -135,7 +135,7 @@ def _position(row: Row, books: _Books) -> tuple[int, int]:
     return wallet, _token(display, condition, books)
 
 
-def _token(display: fragments.Display, condition: int, books: _Books) -> int:
+def _token(display: row_renderer.Display, condition: int, books: _Books) -> int:
     if not display.token_id:
         return -1
     number = books.tokens.of(display.token_id)
@@ -145,9 +145,9 @@ def _token(display: fragments.Display, condition: int, books: _Books) -> int:
     return number
 
 
-def _outcome(display: fragments.Display) -> int:
+def _outcome(display: row_renderer.Display) -> int:
     """Outcome index of a token, worked out from the condition where the row does not say."""
-    if display.outcome_index != fragments.UNKNOWN_OUTCOME:
+    if display.outcome_index != row_renderer.UNKNOWN_OUTCOME:
         return display.outcome_index
     for outcome in (0, 1):
         for neg_risk in (False, True):
@@ -157,8 +157,8 @@ def _outcome(display: fragments.Display) -> int:
     return -1
 
 
-def _profile(row: Row) -> fragments.Profile:
-    return fragments.Profile(
+def _profile(row: Row) -> row_renderer.Profile:
+    return row_renderer.Profile(
         wallet=str(row["proxy_wallet"]).lower(),
         name=str(row.get("name", "")),
         pseudonym=str(row.get("pseudonym", "")),
@@ -168,8 +168,8 @@ def _profile(row: Row) -> fragments.Profile:
     )
 
 
-def _display(row: Row) -> fragments.Display:
-    return fragments.Display(
+def _display(row: Row) -> row_renderer.Display:
+    return row_renderer.Display(
         condition_id=str(row["condition_id"]).lower(),
         token_id=str(row["token_id"]),
         title=str(row.get("title", "")),

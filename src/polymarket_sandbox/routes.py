@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from polymarket_sandbox import replies
+from polymarket_sandbox import responses
 
-Answer = Callable[[str, str], replies.Reply]  # (path argument, raw query string)
+Answer = Callable[[str, str], responses.Reply]  # (path argument, raw query string)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def split_host(full_path: str) -> tuple[str, str]:
     return "data", full_path
 
 
-def not_found(full_path: str) -> replies.Reply:
+def not_found(full_path: str) -> responses.Reply:
     """404 in the words of the host."""
     if split_host(full_path)[0] == "data":
-        return replies.v2_error(404, "not_found", "Not Found")
-    return replies.as_json({"type": "not found error", "error": "not found"}, status=404)
+        return responses.v2_error(404, "not_found", "Not Found")
+    return responses.as_json({"type": "not found error", "error": "not found"}, status=404)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polymarket_sandbox import catalog, fragments, gamma_query, replies, universe
+from polymarket_sandbox import catalog, gamma_query, responses, row_renderer, universe
 
 MAX_PER_TYPE = 50
 DEFAULT_PER_TYPE = 5
@@ -14,12 +14,12 @@ class Search:
     def __init__(self, world: universe.Universe) -> None:
         self._world = world
 
-    def answer(self, _argument: str, raw: str) -> replies.Reply:
+    def answer(self, _argument: str, raw: str) -> responses.Reply:
         """GET /public-search. Raises ApiError (422) without `q`."""
         asked = gamma_query.Asked(raw)
         wanted = (asked.one("q") or "").strip().casefold()
         if not wanted:
-            raise replies.gamma_refused("q is required")
+            raise responses.gamma_refused("q is required")
         size = min(max(asked.count("limit_per_type", DEFAULT_PER_TYPE), 1), MAX_PER_TYPE)
         first = (max(asked.count("page", 1), 1) - 1) * size
         events = [one for one in self._world.lists.events if wanted in one.title.casefold()]
@@ -27,7 +27,7 @@ class Search:
         if asked.flag("search_profiles"):
             people = [one for one in self._world.profiles if wanted in _searched(one)]
         total = len(events) + len(people)
-        return replies.as_json(
+        return responses.as_json(
             {
                 "events": [_event(one) for one in events[first : first + size]],
                 "tags": [],
@@ -40,7 +40,7 @@ class Search:
         )
 
 
-def _searched(profile: fragments.Profile) -> str:
+def _searched(profile: row_renderer.Profile) -> str:
     return f"{profile.name}\n{profile.pseudonym}\n{profile.wallet}".casefold()
 
 
@@ -48,7 +48,7 @@ def _event(event: catalog.Event) -> catalog.Json:
     return {"id": str(event.id), "slug": event.slug, "title": event.title, "closed": event.closed}
 
 
-def _profile(profile: fragments.Profile) -> catalog.Json:
+def _profile(profile: row_renderer.Profile) -> catalog.Json:
     return {
         "name": profile.name,
         "pseudonym": profile.pseudonym,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polymarket_sandbox import people, rows
+from polymarket_sandbox import rows, wallets
 
 Columns = Mapping[str, np.ndarray]
 
@@ -124,7 +124,7 @@ class _Fills:
 
 
 def random_fills(
-    rng: np.random.Generator, venue: Venue, crowd: people.People, count: int
+    rng: np.random.Generator, venue: Venue, crowd: wallets.People, count: int
 ) -> tuple[Columns, int]:
     """About `count` rows (never more) and the number of transactions behind them."""
     fills = _draw_fills(rng, venue, crowd, count)
@@ -177,7 +177,9 @@ def _interleaved(rng: np.random.Generator, fills: _Fills, taker_at: rows.Ints) -
     return order
 
 
-def _draw_fills(rng: np.random.Generator, venue: Venue, crowd: people.People, count: int) -> _Fills:
+def _draw_fills(
+    rng: np.random.Generator, venue: Venue, crowd: wallets.People, count: int
+) -> _Fills:
     makers = rng.choice(MAKERS, size=count // 2 + 2, p=MAKER_CHANCES)
     total = int(np.searchsorted(np.cumsum(makers + 1), count, side="right"))
     makers = makers[:total]
@@ -294,7 +296,7 @@ def _prices(
 def _wallets(
     rng: np.random.Generator,
     fills: _Fills,
-    crowd: people.People,
+    crowd: wallets.People,
     fill_of: rows.Ints,
     is_taker: rows.Flags,
 ) -> rows.Ints:

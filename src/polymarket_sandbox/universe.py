@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from polymarket_sandbox import catalog, fragments, rows
+from polymarket_sandbox import catalog, row_renderer, rows
 
 # (token number, change in micro-shares, USD a share) of everything one transaction moves.
 Effect = tuple[tuple[int, int, float], ...]
@@ -41,8 +41,8 @@ class Universe:
     now: int
     table: rows.Rows
     tables: Tables
-    profiles: Sequence[fragments.Profile]
-    renderer: fragments.Renderer
+    profiles: Sequence[row_renderer.Profile]
+    renderer: row_renderer.Renderer
     lists: catalog.Catalog
     special: Mapping[str, str]
     contracts: frozenset[int]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polymarket_sandbox import genesis, options, portfolio
+from polymarket_sandbox import options, portfolio, universe_builder
 
 from .conftest import Row, Visitor
 
@@ -138,7 +138,7 @@ async def test_inactive_and_archived_markets_are_left_out(visitor: Visitor) -> N
 
 
 def test_the_book_counts_what_the_truth_says() -> None:
-    world = genesis.build(options.SandboxOptions())
+    world = universe_builder.build(options.SandboxOptions())
     book = portfolio.book(world)
     assert (book.size >= 0).all()
     assert (book.last_at >= book.first_at).all()

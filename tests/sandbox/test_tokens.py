@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polymarket_sandbox import genesis, options, tokens
+from polymarket_sandbox import options, tokens, universe_builder
 
 
 @pytest.mark.recorded
@@ -33,7 +33,7 @@ def test_squares_are_recognised() -> None:
 
 
 def test_every_ordinary_market_of_a_universe_passes_the_check() -> None:
-    world = genesis.build(options.SandboxOptions())
+    world = universe_builder.build(options.SandboxOptions())
     checked = 0
     for market in world.lists.markets:
         if market.version == "v1" and market.condition_id:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from polymarket_sandbox import (
-    genesis,
     list_truth,
     official,
     options,
@@ -19,13 +18,15 @@ from polymarket_sandbox import (
     rows,
     truth,
     universe,
+    universe_builder,
 )
 
 YEAR = 365 * 86_400
 PRINT_TRUTH = (
     "import json\n"
-    "from polymarket_sandbox import genesis, list_truth, official, options, positions, truth\n"
-    "world = genesis.build(options.SandboxOptions(seed=5, trades=9_000))\n"
+    "from polymarket_sandbox import list_truth, official, options, positions, truth\n"
+    "from polymarket_sandbox import universe_builder\n"
+    "world = universe_builder.build(options.SandboxOptions(seed=5, trades=9_000))\n"
     "held = positions.Positions(world, 5)\n"
     "held = truth.Truth(world, held, official.Official(world, held, lambda: world.now))\n"
     "print(json.dumps(held.everything(world.now)))\n"
@@ -33,7 +34,7 @@ PRINT_TRUTH = (
 
 
 def world_of(**asked: int) -> universe.Universe:
-    return genesis.build(options.SandboxOptions(**asked))
+    return universe_builder.build(options.SandboxOptions(**asked))
 
 
 def truth_of(world: universe.Universe) -> dict[str, object]:

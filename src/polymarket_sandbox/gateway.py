@@ -1,4 +1,4 @@
-"""The way of one request: counted, throttled, maybe spoiled, delayed, answered."""
+"""In front of the APIs: count a request, throttle, delay and answer it, perhaps with a fault."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from aiohttp import web
 from polymarket_sandbox import (
     changes,
     drift,
+    fault_injection,
     faults,
     options,
-    replies,
+    responses,
     routes,
-    spoil,
     stats,
     throttle,
 )
@@ -60,7 +60,7 @@ class Edge:
         self._latency_s = wanted / 1e3
         self._dice = random.Random(f"latency-{asked.seed}")
         self._caching = asked.cache
-        self._cache: dict[str, tuple[float, replies.Reply]] = {}
+        self._cache: dict[str, tuple[float, responses.Reply]] = {}
         self._desk = asyncio.Lock()
         self.refusal = asked.refusal
 
@@ -90,7 +90,7 @@ class Edge:
         if verdict.delay_s:
             await self._queue(verdict.delay_s)
         if request.method != "GET":
-            return _respond(replies.v2_error(405, "method_not_allowed", "Method Not Allowed"))
+            return _respond(responses.v2_error(405, "method_not_allowed", "Method Not Allowed"))
         return await self._served(request, found)
 
     async def _served(self, request: web.Request, found: routes.Found) -> web.StreamResponse:
@@ -102,7 +102,7 @@ class Edge:
             return await self._instead(request, rule, found.route)
         await self._take_time(found.route)
         if rule is not None and rule.kind == "cursor_refused":
-            return _respond(spoil.cursor_refused())
+            return _respond(fault_injection.cursor_refused())
         if rule is not None and rule.kind in faults.CHANGES:
             self._changes.apply(rule)
             rule = None
@@ -112,7 +112,7 @@ class Edge:
             # waits in a socket counts as having come at once.
             await asyncio.sleep(0)
             if rule is not None and rule.kind in faults.OTHER_QUESTION:
-                other = _ask(found, spoil.other_question(rule, found.route, raw_query))
+                other = _ask(found, fault_injection.other_question(rule, found.route, raw_query))
                 return _respond(other if other.status == 200 else self._reply(found, raw_query))
             reply = self._reply(found, raw_query)
         if rule is None:
@@ -134,12 +134,12 @@ class Edge:
         if self._latency_s:
             await asyncio.sleep(self._latency_s * share * spread)
 
-    def _reply(self, found: routes.Found, raw_query: str) -> replies.Reply:
+    def _reply(self, found: routes.Found, raw_query: str) -> responses.Reply:
         if self._caching and found.route.name == "trades" and not _cursor_of(raw_query):
             return self._cached(found, raw_query)
         return _ask(found, raw_query)
 
-    def _cached(self, found: routes.Found, raw_query: str) -> replies.Reply:
+    def _cached(self, found: routes.Found, raw_query: str) -> responses.Reply:
         """Page 1 of a feed as the edge keeps it: up to five minutes old."""
         now = time.monotonic()
         kept = self._cache.get(raw_query)
@@ -156,12 +156,12 @@ class Edge:
             "Age": str(int(age_s)),
             "cf-cache-status": "HIT" if age_s else "MISS",
         }
-        return replies.Reply(kept[1].body, kept[1].status, kept[1].content_type, headers)
+        return responses.Reply(kept[1].body, kept[1].status, kept[1].content_type, headers)
 
-    def _too_many(self, wait_s: float) -> replies.Reply:
+    def _too_many(self, wait_s: float) -> responses.Reply:
         if self.refusal == "html":
-            return replies.html(429, "Too Many Requests", "error code: 1015")
-        return replies.v2_error(
+            return responses.html(429, "Too Many Requests", "error code: 1015")
+        return responses.v2_error(
             429,
             "rate_limited",
             "rate limit exceeded",
@@ -176,28 +176,28 @@ class Edge:
             return _reset(request)
         if rule.kind == "hang":
             await asyncio.Event().wait()
-        return _respond(spoil.instead(rule, route))
+        return _respond(fault_injection.instead(rule, route))
 
     async def _spoiled(
-        self, request: web.Request, rule: faults.Rule, honest: replies.Reply, cursor: str
+        self, request: web.Request, rule: faults.Rule, honest: responses.Reply, cursor: str
     ) -> web.StreamResponse:
         if rule.kind in {"truncated", "drip"}:
             return await _broken_stream(request, rule, honest)
         if rule.kind in faults.SPOILED_BODY:
-            return _respond(spoil.body(rule, honest))
+            return _respond(fault_injection.body(rule, honest))
         if honest.status != 200:
             return _respond(honest)
-        return _respond(spoil.listing(rule, honest, cursor))
+        return _respond(fault_injection.listing(rule, honest, cursor))
 
 
 def _peer(request: web.Request) -> object:
     return None if request.transport is None else request.transport.get_extra_info("peername")
 
 
-def _ask(found: routes.Found, raw_query: str) -> replies.Reply:
+def _ask(found: routes.Found, raw_query: str) -> responses.Reply:
     try:
         return found.route.answer(found.argument, raw_query)
-    except replies.ApiError as refusal:
+    except responses.ApiError as refusal:
         return refusal.reply
 
 
@@ -207,7 +207,7 @@ def _cursor_of(raw_query: str) -> str:
     return next((v for name, v in parse_qsl(raw_query) if name in _CURSOR_NAMES), "")
 
 
-def _headers(reply: replies.Reply) -> dict[str, str]:
+def _headers(reply: responses.Reply) -> dict[str, str]:
     return {
         "Content-Type": reply.content_type,
         "x-trace-id": secrets.token_hex(16),
@@ -215,7 +215,7 @@ def _headers(reply: replies.Reply) -> dict[str, str]:
     }
 
 
-def _respond(reply: replies.Reply) -> web.Response:
+def _respond(reply: responses.Reply) -> web.Response:
     return web.Response(body=reply.body, status=reply.status, headers=_headers(reply))
 
 
@@ -230,7 +230,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _broken_stream(
-    request: web.Request, rule: faults.Rule, honest: replies.Reply
+    request: web.Request, rule: faults.Rule, honest: responses.Reply
 ) -> web.StreamResponse:
     """Promise the whole body; then stop half way and hang up, or go on byte by byte for ever."""
     response = web.StreamResponse(status=honest.status, headers=_headers(honest))

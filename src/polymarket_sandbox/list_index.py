@@ -1,4 +1,4 @@
-"""A Gamma list that can be asked: which items fit, in what order, and one page of them.
+"""An index of a Gamma list: which items match a query, in what order, and one page of them.
 
 Dates, volumes and states stand in columns, and ids in mappings, so that a list of a million markets
 answers a window of days in milliseconds. Results are kept until the catalog changes.
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import orjson
 
-from polymarket_sandbox import catalog, gamma_query, replies, rows
+from polymarket_sandbox import catalog, gamma_query, responses, rows
 
 KEPT_RESULTS = 32
 # More ids than this in one request drew a Cloudflare 403 (one observation).
@@ -87,7 +87,7 @@ class Shelf(Generic[Item]):
     def keyset_page(self, asked: gamma_query.Asked) -> tuple[list[Item], bytes]:
         """One page and the text of its `next_cursor` member: absent on a page that is not full."""
         if asked.one("offset") is not None:
-            raise replies.gamma_refused("offset is not allowed on keyset endpoints")
+            raise responses.gamma_refused("offset is not allowed on keyset endpoints")
         found, limit = self._matching(asked), asked.limit()
         cursor = asked.one("after_cursor")
         start = 0 if cursor is None else self._following(found, opened(cursor), asked)
@@ -100,7 +100,7 @@ class Shelf(Generic[Item]):
         """Where the items after the one with this id begin; it may have left the list since."""
         last = self._kind.names["id"](str(last_id))
         if last is None:
-            raise replies.gamma_refused("invalid after_cursor")
+            raise responses.gamma_refused("invalid after_cursor")
         place = np.flatnonzero(found == last)
         if len(place):
             return int(place[0]) + 1
@@ -176,7 +176,7 @@ class Shelf(Generic[Item]):
         for name in reversed(names):
             key = self._kind.orders.get(name.strip())
             if key is None:
-                raise replies.gamma_refused(f"order fields are not valid: {name}")
+                raise responses.gamma_refused(f"order fields are not valid: {name}")
             if name != "id" or falling:
                 values = {place: key(items[place]) for place in ordered}
                 ordered.sort(key=values.__getitem__, reverse=falling)
@@ -193,10 +193,10 @@ def opened(cursor: str) -> int:
     try:
         return int(orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))["id"])
     except (binascii.Error, ValueError, KeyError, TypeError) as damage:
-        raise replies.gamma_refused("invalid after_cursor") from damage
+        raise responses.gamma_refused("invalid after_cursor") from damage
 
 
 def _check_batch(asked: gamma_query.Asked) -> None:
     if any(len(asked.many(name)) > MAX_IDS for name in ID_FILTERS):
-        page = replies.html(403, "Attention Required! | Cloudflare", "you have been blocked")
-        raise replies.ApiError(page)
+        page = responses.html(403, "Attention Required! | Cloudflare", "you have been blocked")
+        raise responses.ApiError(page)

@@ -1,4 +1,4 @@
-"""What the faults do to a reply."""
+"""Apply a fault to a response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from polymarket_sandbox import clob, drift, faults, replies, routes, shelf
+from polymarket_sandbox import clob, drift, faults, list_index, responses, routes
 
 Row = dict[str, object]
 
@@ -37,7 +37,7 @@ _REFUSALS: Mapping[str, tuple[int, str, str]] = {
 
 # Filters that name what is wanted; dropping them leaves a list of anything.
 _NAMING = {
-    *shelf.ID_FILTERS,
+    *list_index.ID_FILTERS,
     *("condition", "condition_id", "conditionId", "event_id", "eventId", "type", "question_id"),
 }
 
@@ -56,45 +56,45 @@ def other_question(rule: faults.Rule, route: routes.Route, raw_query: str) -> st
     return urlencode([(name, value) for name, value in asked if name not in ignored])
 
 
-def instead(rule: faults.Rule, route: routes.Route) -> replies.Reply:
+def instead(rule: faults.Rule, route: routes.Route) -> responses.Reply:
     """The reply sent in place of an answer, in the words of the host."""
     host = route.host
     if rule.kind == "empty":
         return drift.nothing(route)
     if rule.kind in _PAGES:
-        return replies.html(*_PAGES[rule.kind])
+        return responses.html(*_PAGES[rule.kind])
     status, code, text = _REFUSALS[rule.kind]
     if status == 500 and host == "gamma":
         broken = {"type": "internal error", "error": "cannot get the information"}
-        return replies.as_json(broken, status=500)
+        return responses.as_json(broken, status=500)
     headers = None
     if status in {429, 503}:
         headers = {"Retry-After": str(math.ceil(rule.retry_after_s))}
-    return replies.v2_error(status, code, text, retryable=status != 400, headers=headers)
+    return responses.v2_error(status, code, text, retryable=status != 400, headers=headers)
 
 
-def cursor_refused() -> replies.Reply:
+def cursor_refused() -> responses.Reply:
     """What a cursor of an older release meets."""
-    return replies.v2_error(400, "invalid_request", "invalid cursor", parameter="cursor")
+    return responses.v2_error(400, "invalid_request", "invalid cursor", parameter="cursor")
 
 
-def body(rule: faults.Rule, honest: replies.Reply) -> replies.Reply:
+def body(rule: faults.Rule, honest: responses.Reply) -> responses.Reply:
     """A body that is no JSON, or stops in the middle with a matching Content-Length."""
     if rule.kind == "invalid_json":
         spoiled = honest.body.replace(b":", b"=", 3)
     else:
         spoiled = honest.body[: max(1, len(honest.body) * 2 // 3)]
-    return replies.Reply(spoiled, honest.status, honest.content_type, honest.headers)
+    return responses.Reply(spoiled, honest.status, honest.content_type, honest.headers)
 
 
-def listing(rule: faults.Rule, honest: replies.Reply, cursor: str) -> replies.Reply:
+def listing(rule: faults.Rule, honest: responses.Reply, cursor: str) -> responses.Reply:
     """A list whose rows or cursor are not what was asked for; `cursor`: the one that was sent."""
     answer = orjson.loads(honest.body)
     if rule.kind == "cursor_repeat":
         _repeat_cursor(answer, cursor)
     else:
         _spoil_rows(rule, rows_of(answer))
-    return replies.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
+    return responses.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
 
 
 def _repeat_cursor(answer: dict[str, object], cursor: str) -> None:

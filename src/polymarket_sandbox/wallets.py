@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polymarket_sandbox import fragments, rows, wording
+from polymarket_sandbox import fake_text, row_renderer, rows
 
 # Exchange contracts of the CTF and neg-risk CTF exchange: they show up as counterparties in
 # on-chain data and rank among the largest "wallets"; the Data API refuses them as `user`.
@@ -41,7 +41,7 @@ class People:
     `chances` (summing to 1) of each to be on a row."""
 
     addresses: list[str]
-    profiles: list[fragments.Profile]
+    profiles: list[row_renderer.Profile]
     special: dict[str, int]
     contracts: tuple[int, ...]
     ordinary: rows.SmallInts
@@ -80,11 +80,11 @@ def _chances(count: int, trades: int) -> rows.Floats:
     return np.concatenate(([big], spread, [CONTRACT_SHARE, CONTRACT_SHARE]))
 
 
-def _profile(rng: random.Random, wallet: str) -> fragments.Profile:
-    return fragments.Profile(
+def _profile(rng: random.Random, wallet: str) -> row_renderer.Profile:
+    return row_renderer.Profile(
         wallet=wallet,
-        name=wording.name(rng, wallet),
-        pseudonym=wording.pseudonym(rng) if rng.random() < 0.8 else "",
+        name=fake_text.name(rng, wallet),
+        pseudonym=fake_text.pseudonym(rng) if rng.random() < 0.8 else "",
         bio="“all in” 🎲\nsince 2021" if rng.random() < 0.05 else "",
         profile_image="https://polymarket-upload.s3.us-east-2.amazonaws.com/profile.gif"
         if rng.random() < 0.1

@@ -1,4 +1,4 @@
-"""Rows as JSON text, put together from pieces that were rendered once.
+"""Render rows as JSON, put together from pieces that were rendered once.
 
 A page is one `b"".join` over a flat list: constant pieces, one piece per wallet, market or type,
 and numbers rendered in bulk. That is what keeps a row under a microsecond.

@@ -1,6 +1,6 @@
 """The token ids of many markets, derived by all cores: 60 µs each.
 
-Every process gets its share when it starts and ends when it has told the result, so none is left
+Every process gets its share when it starts and ends when it has sent the result, so none is left
 behind when the sandbox is killed meanwhile.
 """
 

@@ -1,4 +1,4 @@
-"""`/_sandbox/...`: the truth, the counters, and the switches."""
+"""`/_sandbox/...`: read the truth and the counters, change limits and faults."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import orjson
 from aiohttp import web
 
 from polymarket_sandbox import (
-    edge,
     exports,
     faults,
+    gateway,
     official,
     profit_lines,
     stats,
@@ -36,7 +36,7 @@ class Control:
     throttle: throttle.Throttle
     faults: faults.Faults
     stats: stats.Stats
-    edge: edge.Edge
+    edge: gateway.Edge
 
     def install(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""

@@ -1,10 +1,10 @@
-"""Fills written one by one so that each hard case of the feeds exists in every universe."""
+"""Fills written one by one, so that every universe has each hard case of the feeds."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from polymarket_sandbox import people, trading
+from polymarket_sandbox import trading, wallets
 
 DAY = 86_400
 PAGE = 1_000  # the largest page of the Data API v2
@@ -20,7 +20,7 @@ DUST_MICRO = 4_000
 def write(
     ledger: trading.Ledger,
     rng: np.random.Generator,
-    crowd: people.People,
+    crowd: wallets.People,
     named: dict[str, int],
     now: int,
 ) -> None:
@@ -34,7 +34,7 @@ def write(
     _head(ledger, rng, crowd, now)
 
 
-def _anyone(rng: np.random.Generator, crowd: people.People, count: int) -> list[int]:
+def _anyone(rng: np.random.Generator, crowd: wallets.People, count: int) -> list[int]:
     """Different ordinary wallets, contracts excepted."""
     free = crowd.ordinary[~np.isin(crowd.ordinary, crowd.contracts)]
     drawn: list[int] = rng.choice(free, size=count, replace=False).tolist()
@@ -46,7 +46,7 @@ def _size(rng: np.random.Generator) -> int:
 
 
 def _busy_second(
-    ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People, condition: int
+    ledger: trading.Ledger, rng: np.random.Generator, crowd: wallets.People, condition: int
 ) -> None:
     """More than a page in one second of one market, which also closes the market's feed: twins of
     one maker stand on both sides of the boundary between page 1 and page 2, newest first."""
@@ -79,7 +79,7 @@ def _recent(ledger: trading.Ledger, rng: np.random.Generator, now: int) -> tuple
 
 
 def _cut_wallet(
-    ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People, now: int
+    ledger: trading.Ledger, rng: np.random.Generator, crowd: wallets.People, now: int
 ) -> list[tuple[int, int]]:
     """A wallet of exactly two pages whose middle transaction has four rows of its own, the two in
     the middle equal: the page boundary falls between the twins in both directions.
@@ -103,7 +103,7 @@ def _cut_wallet(
 def _full_page(
     ledger: trading.Ledger,
     rng: np.random.Generator,
-    crowd: people.People,
+    crowd: wallets.People,
     shared: list[tuple[int, int]],
 ) -> None:
     """A wallet of exactly one page: taker against the cut wallet, and two rows of its own."""
@@ -116,7 +116,7 @@ def _full_page(
 
 
 def _old_trades(
-    ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People, conditions: list[int]
+    ledger: trading.Ledger, rng: np.random.Generator, crowd: wallets.People, conditions: list[int]
 ) -> None:
     """Trades older than three years: only a wallet asked with start=1 shows them."""
     venue, me = ledger.venue, crowd.special["wallet_old"]
@@ -131,13 +131,15 @@ def _old_trades(
         ledger.fill(ts, condition, taker, [(maker, _size(rng))])
 
 
-def _one_row(ledger: trading.Ledger, crowd: people.People, now: int) -> None:
+def _one_row(ledger: trading.Ledger, crowd: wallets.People, now: int) -> None:
     condition, _, last = _recent(ledger, np.random.default_rng(1), now)
     me, other = crowd.special["wallet_one_row"], crowd.special["wallet_old"]
     ledger.fill(last - 1, condition, other, [(me, 12_345_678)], ticks=333)
 
 
-def _dust(ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People, now: int) -> None:
+def _dust(
+    ledger: trading.Ledger, rng: np.random.Generator, crowd: wallets.People, now: int
+) -> None:
     """Fills with a maker under 0.01 share: the row is never listed, the volume counts it."""
     for _ in range(DUST_FILLS):
         condition, first, last = _recent(ledger, rng, now)
@@ -146,7 +148,9 @@ def _dust(ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People
         ledger.fill((first + last) // 2, condition, taker, pieces)
 
 
-def _head(ledger: trading.Ledger, rng: np.random.Generator, crowd: people.People, now: int) -> None:
+def _head(
+    ledger: trading.Ledger, rng: np.random.Generator, crowd: wallets.People, now: int
+) -> None:
     """The newest trades: seconds old, not enriched yet."""
     venue = ledger.venue
     open_now = np.flatnonzero((venue.chances > 0) & (venue.last >= now - 5) & (venue.outcomes == 2))

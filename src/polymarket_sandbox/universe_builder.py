@@ -1,4 +1,4 @@
-"""A universe from a seed: people, markets, random fills, and the rows made on purpose."""
+"""Build a universe from a seed: wallets, markets, random fills and the edge cases."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy as np
 
 from polymarket_sandbox import (
     catalog,
+    edge_case_fills,
+    edge_case_markets,
     fees,
-    fragments,
     holdings,
-    lifecycle,
     markets,
     money_markets,
     money_rows,
     options,
-    people,
-    purpose,
+    position_events,
+    row_renderer,
     rows,
-    specials,
     tokens,
     trading,
     universe,
+    wallets,
 )
 
 DAY = 86_400
@@ -58,7 +58,7 @@ class _Ground:
     """All that stands before the first row is drawn."""
 
     rng: np.random.Generator
-    crowd: people.People
+    crowd: wallets.People
     scene: markets.Scene
     traded: Sequence[catalog.Market]
     venue: trading.Venue
@@ -94,9 +94,9 @@ def _build(
     events: int | None,
     money_cases: bool,
 ) -> universe.Universe:
-    crowd = people.generate(seed=seed, count=wallets_asked, trades=trades)
+    crowd = wallets.generate(seed=seed, count=wallets_asked, trades=trades)
     scene = markets.scene_of(now=now, seed=seed)
-    specials.add(scene)
+    edge_case_markets.add(scene)
     markets.fill(scene, count=markets_asked, events=events)
     money = money_markets.add(scene) if money_cases else None
     traded = [market for market in scene.markets if market.condition_id]
@@ -121,7 +121,7 @@ def _build(
         table=columns,
         tables=tables,
         profiles=crowd.profiles,
-        renderer=fragments.Renderer(columns, crowd.profiles, displays, tx_hex),
+        renderer=row_renderer.Renderer(columns, crowd.profiles, displays, tx_hex),
         lists=markets.finish(scene),
         special=_special_names(crowd, scene),
         contracts=frozenset(crowd.contracts),
@@ -140,7 +140,7 @@ def _venue(
             token_numbers[place, outcome] = number
             number += 1
     windows = [scene.windows[market.id] for market in traded]
-    apart = {*(scene.special[name] for name in purpose.APART_MARKETS), *reserved}
+    apart = {*(scene.special[name] for name in edge_case_fills.APART_MARKETS), *reserved}
     weights = np.array(
         [
             0.0 if market.id in apart else 1 / (place % 4_000 + 3) ** 0.8
@@ -192,7 +192,7 @@ def _combos(seed: int) -> list[tuple[str, str]]:
 
 
 def _tables(
-    crowd: people.People,
+    crowd: wallets.People,
     traded: Sequence[catalog.Market],
     venue: trading.Venue,
     combos: Sequence[tuple[str, str]],
@@ -225,33 +225,33 @@ class _Displays:
         self._tables = tables
         self._layout = layout
 
-    def of(self, numbers: Sequence[int]) -> list[fragments.Display]:
+    def of(self, numbers: Sequence[int]) -> list[row_renderer.Display]:
         """The texts of these display numbers, in their order."""
         return [self._one(number) for number in numbers]
 
-    def _one(self, number: int) -> fragments.Display:
+    def _one(self, number: int) -> row_renderer.Display:
         layout = self._layout
         if number >= layout.short:
             return self._of_token(number - layout.short, "short")
         if number >= layout.fresh:
             return self._of_token(number - layout.fresh, "fresh")
         if number == layout.blank:
-            return fragments.Display()
+            return row_renderer.Display()
         if number < layout.tokenless:
             return self._of_token(number, "normal")
         place = number - layout.tokenless
         if place >= len(self._traded):
             title = "Combo of 3 legs" if place < len(self._traded) + COMBOS else ""
-            return fragments.Display(self._tables.conditions[place], "", title)
+            return row_renderer.Display(self._tables.conditions[place], "", title)
         m = self._traded[place]
-        return fragments.Display(m.condition_id, "", m.question, m.slug, m.icon, self._slug(m))
+        return row_renderer.Display(m.condition_id, "", m.question, m.slug, m.icon, self._slug(m))
 
-    def _of_token(self, token: int, form: str) -> fragments.Display:
+    def _of_token(self, token: int, form: str) -> row_renderer.Display:
         text = self._tables.tokens[token]
         place = int(self._tables.token_condition[token])
         if place >= len(self._traded):
             condition = self._tables.conditions[place]
-            return fragments.Display(condition, text, "Combo of 3 legs", outcome="Yes")
+            return row_renderer.Display(condition, text, "Combo of 3 legs", outcome="Yes")
         market = self._traded[place]
         outcome = int(self._tables.token_outcome[token])
         if form == "fresh":
@@ -271,8 +271,8 @@ def _display(
     event_slug: str,
     *,
     known: bool = True,
-) -> fragments.Display:
-    return fragments.Display(
+) -> row_renderer.Display:
+    return row_renderer.Display(
         condition_id=condition,
         token_id=token,
         title=market.question,
@@ -280,7 +280,7 @@ def _display(
         icon=market.icon,
         event_slug=event_slug,
         outcome=market.outcomes[outcome],
-        outcome_index=outcome if known else fragments.UNKNOWN_OUTCOME,
+        outcome_index=outcome if known else row_renderer.UNKNOWN_OUTCOME,
     )
 
 
@@ -299,22 +299,24 @@ def _parts(ground: _Ground, trades: int) -> _Parts:
     place_of = {market.id: place for place, market in enumerate(ground.traded)}
     named = {name: place_of[i] for name, i in ground.scene.special.items() if i in place_of}
     ledger = trading.Ledger(venue, first_tx=0)
-    purpose.write(ledger, rng, crowd, named, now)
+    edge_case_fills.write(ledger, rng, crowd, named, now)
     drawn, drawn_txs = trading.random_fills(rng, venue, crowd, max(trades - len(ledger), 0))
     fills = _joined(ledger.columns(), {**drawn, "tx": drawn["tx"] + ledger.txs})
-    writer = lifecycle.Writer(
+    writer = position_events.Writer(
         first_tx=ledger.txs + drawn_txs,
         tokenless=ground.layout.tokenless,
         blank=ground.layout.blank,
     )
     settlement = _settlement(ground.scene, ground.traded, place_of)
-    lifecycle.write(
+    position_events.write(
         writer, rng, _balances(fills), venue=venue, settlement=settlement, crowd=crowd, now=now
     )
-    lifecycle.write_credits(writer, rng, crowd, max(200, trades // 50), now)
+    position_events.write_credits(writer, rng, crowd, max(200, trades // 50), now)
     numbered = enumerate(ground.tables.token_condition.tolist())
     combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
-    lifecycle.write_combos(writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now)
+    position_events.write_combos(
+        writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now
+    )
     transfers = _money_rows(ground, writer, place_of) if ground.money else []
     blocks = [fills, writer.columns()]
     subjects = np.array([market.fee_subject for market in ground.traded])
@@ -324,7 +326,7 @@ def _parts(ground: _Ground, trades: int) -> _Parts:
 
 
 def _money_rows(
-    ground: _Ground, writer: lifecycle.Writer, place_of: dict[int, int]
+    ground: _Ground, writer: position_events.Writer, place_of: dict[int, int]
 ) -> list[universe.Transfer]:
     """The rows of the money cases; returns the transfers that no row shows."""
     stage = money_rows.Stage(
@@ -362,7 +364,7 @@ def _balances(fills: trading.Columns) -> holdings.Balances:
 
 def _settlement(
     scene: markets.Scene, traded: Sequence[catalog.Market], place_of: dict[int, int]
-) -> lifecycle.Settlement:
+) -> position_events.Settlement:
     payouts = np.full((len(traded), WIDEST), -1, dtype=np.int64)
     since = np.zeros(len(traded), dtype=np.int64)
     for place, market in enumerate(traded):
@@ -370,7 +372,7 @@ def _settlement(
             payouts[place, : len(market.payouts)] = market.payouts
             since[place] = market.closed_at
     rivals = [[place_of[number] for number in group] for group in scene.neg_risk_groups]
-    return lifecycle.Settlement(payouts=payouts, since=since, rivals=rivals)
+    return position_events.Settlement(payouts=payouts, since=since, rivals=rivals)
 
 
 def _mark_variants(ground: _Ground, columns: rows.Rows) -> None:
@@ -393,13 +395,13 @@ def _mark_late(rng: np.random.Generator, columns: rows.Rows, count: int) -> None
         columns.late[rng.permutation(newest)[:count]] = True
 
 
-def _special_names(crowd: people.People, scene: markets.Scene) -> dict[str, str]:
+def _special_names(crowd: wallets.People, scene: markets.Scene) -> dict[str, str]:
     """Addresses of the special wallets; condition ids of the markets, or slugs without one."""
     by_id = {market.id: market for market in scene.markets}
     named = {name: crowd.addresses[number] for name, number in crowd.special.items()}
     for name, number in scene.special.items():
         market = by_id[number]
         named[name] = market.condition_id or market.slug
-    named["contract_ctf_exchange"], named["contract_neg_risk_exchange"] = people.CONTRACTS
+    named["contract_ctf_exchange"], named["contract_neg_risk_exchange"] = wallets.CONTRACTS
     named["slug_unlisted"] = by_id[scene.special["market_unlisted"]].slug
     return named

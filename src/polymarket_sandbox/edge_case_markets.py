@@ -1,8 +1,8 @@
-"""The markets made on purpose, one for each odd case."""
+"""One market for each odd case."""
 
 from __future__ import annotations
 
-from polymarket_sandbox import catalog, fees, markets, wording
+from polymarket_sandbox import catalog, fake_text, fees, markets
 from polymarket_sandbox.markets import DAY, WON_FIRST, WON_SECOND, YEAR, YES_NO
 
 BINARY_MODULE, NEG_RISK_MODULE = 1, 2
@@ -51,7 +51,7 @@ def add(scene: markets.Scene) -> None:
     """All special markets, and the strange titles."""
     for number, name in enumerate(SPECIAL_MARKETS):
         _special(scene, name, tags=_TAGS[number % len(_TAGS)])
-    for title in wording.STRANGE_TITLES:
+    for title in fake_text.STRANGE_TITLES:
         markets.new_event(scene, title, [markets.binary(scene, title)], tags=("Culture",))
 
 

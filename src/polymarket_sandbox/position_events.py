@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polymarket_sandbox import holdings, people, rows, trading, universe
+from polymarket_sandbox import holdings, rows, trading, universe, wallets
 
 DAY = 86_400
 
@@ -155,12 +155,12 @@ def write(
     *,
     venue: trading.Venue,
     settlement: Settlement,
-    crowd: people.People,
+    crowd: wallets.People,
     now: int,
 ) -> None:
     """All rows that follow from the trades, for every wallet but the reserved ones."""
     pairs = _pairs(balances, venue)
-    reserved = [crowd.special[name] for name in people.RESERVED]
+    reserved = [crowd.special[name] for name in wallets.RESERVED]
     free = ~np.isin(pairs.wallet, [*reserved, *crowd.contracts])
     end = _End(rng, venue, settlement, now, pairs, free)
     _splits(writer, end)
@@ -306,18 +306,18 @@ def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int, *, loser
 
 
 def write_credits(
-    writer: Writer, rng: np.random.Generator, crowd: people.People, count: int, now: int
+    writer: Writer, rng: np.random.Generator, crowd: wallets.People, count: int, now: int
 ) -> None:
     """Rewards, rebates, deposits and the like: rows about no market."""
     names = [name for name, _ in _CREDITS]
     chances = [chance for _, chance in _CREDITS]
     people_free = crowd.ordinary[~np.isin(crowd.ordinary, crowd.contracts)]
     kinds = [*names, *rng.choice(names, size=max(count - len(names), 0), p=chances).tolist()]
-    wallets = rng.choice(people_free, size=len(kinds)).tolist()
-    wallets[: len(names)] = [crowd.special["wallet_big"]] * len(names)  # it knows every kind
+    receivers = rng.choice(people_free, size=len(kinds)).tolist()
+    receivers[: len(names)] = [crowd.special["wallet_big"]] * len(names)  # it knows every kind
     days = rng.integers(1, 800, len(kinds)).tolist()
     micros = (np.maximum(rng.lognormal(2.0, 1.5, len(kinds)), 0.02) * 1e6).astype(int).tolist()
-    for kind, wallet, day, micro in zip(kinds, wallets, days, micros, strict=True):
+    for kind, wallet, day, micro in zip(kinds, receivers, days, micros, strict=True):
         ts = (now // DAY - day) * DAY + (wallet * 37 + micro) % 900
         writer.add(kind, ts, wallet, micro)
 
@@ -325,7 +325,7 @@ def write_credits(
 def write_combos(
     writer: Writer,
     rng: np.random.Generator,
-    crowd: people.People,
+    crowd: wallets.People,
     combos: Sequence[tuple[int, int]],
     *,
     count: int,
