@@ -5,8 +5,12 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from polybackfill import errors, settings
@@ -18,6 +22,25 @@ KNOWN = {
     for model in (settings.Backfill, settings.ClickHouse, settings.Watchlist)
     for name in model.model_fields
 }
+
+
+# As in an environment that was installed without the extra `sandbox`.
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = None
+"""
+IMPORT_ALL = """
+import importlib, pkgutil, polybackfill
+names = [each.name for each in pkgutil.walk_packages(polybackfill.__path__, "polybackfill.")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+print(len(names))
+"""
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def seconds(text: str) -> float:
@@ -156,3 +179,39 @@ def test_no_registry_is_named_in_what_we_write():
     for name in ("Makefile", ".ci/run", "Dockerfile", "config/compose.yml", "README.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"pypi|pythonhosted|--index|npmjs|deb\.debian", text), name
+
+
+def packages() -> list[str]:
+    return sorted(each.parent.name for each in (ROOT / "src").glob("*/__init__.py"))
+
+
+def python(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_holds_every_package_below_src():
+    wheel = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert sorted(wheel["packages"]) == [f"src/{name}" for name in packages()]
+
+
+def test_the_import_rule_looks_at_every_package_below_src():
+    assert sorted(pyproject()["tool"]["importlinter"]["root_packages"]) == packages()
+
+
+def test_all_but_the_sandbox_works_without_its_extra():
+    done = python(WITHOUT_NUMPY + IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200
+
+
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_without_the_extra_one_line_says_what_to_install(command):
+    done = python(
+        WITHOUT_NUMPY + f"from polybackfill import cli\nsys.exit(cli.main([{command!r}]))\n"
+    )
+    assert done.returncode == errors.EXIT_CONFIG
+    (line,) = done.stderr.splitlines()
+    assert "numpy" in line
+    assert "pip install '.[sandbox]'" in line
+    assert not done.stdout

@@ -21,7 +21,7 @@ def test_only_the_installation_is_excused():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     excused = [script for reason, script in BLOCK.findall(text) if reason]
     assert len(excused) == 1
-    assert "pip install ." in excused[0]
+    assert "pip install '.[sandbox]'" in excused[0]
     assert len(blocks()) == 2
 
 

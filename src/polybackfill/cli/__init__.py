@@ -17,7 +17,7 @@ DESCRIPTION = """\
 Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is
 complete.
 
-Start with `polybackfill demo`, which needs nothing but this program."""
+Start with `polybackfill demo`: it loads a local Polymarket and needs no server."""
 
 EXIT_CODES = """\
 exit codes:  0 all done, or stopped cleanly  3 finished, some units in error

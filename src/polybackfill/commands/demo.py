@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polymarket_sandbox
 from polybackfill import errors, formats, settings
 from polybackfill.commands import context, run, words
 from polybackfill.polymarket import endpoints
@@ -50,6 +51,10 @@ def demo(arguments: argparse.Namespace) -> int:
     for name in ("trades", "markets", "wallets"):
         if getattr(arguments, name) < 50:
             raise errors.Stop(f"--{name} {getattr(arguments, name)}: the demo needs at least 50")
+    try:
+        polymarket_sandbox.require_packages()
+    except polymarket_sandbox.MissingPackageError as error:
+        raise errors.Stop(str(error)) from error
     folder = Path(tempfile.mkdtemp(prefix="polybackfill-demo-"))
     say = partial(print, file=sys.stderr)
     try:

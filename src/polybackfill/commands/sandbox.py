@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 
+import polymarket_sandbox
 from polybackfill import errors
-from polymarket_sandbox import app, options
+from polymarket_sandbox import options
 
 
 def sandbox(arguments: argparse.Namespace) -> int:
     """Serve the local Polymarket until SIGTERM or Ctrl-C."""
     try:
+        polymarket_sandbox.require_packages()
+        from polymarket_sandbox import app  # noqa: PLC0415  (it imports numpy)
+
         app.serve(_options(arguments))
+    except polymarket_sandbox.MissingPackageError as error:
+        raise errors.Stop(str(error)) from error
     except options.OptionsError as error:
         raise errors.Stop(f"sandbox: {error}") from error
     except OSError as error:
