@@ -26,7 +26,6 @@ from polymarket_sandbox import (
     official,
     options,
     positions,
-    query,
     replay,
     responses,
     routes,
@@ -37,6 +36,7 @@ from polymarket_sandbox import (
     truth,
     universe,
     universe_builder,
+    v2_query,
 )
 
 SHUTDOWN_S = 1.0
@@ -58,55 +58,61 @@ class RunningSandbox:
         await self.runner.cleanup()
 
 
-def build(asked: options.SandboxOptions) -> web.Application:
+def build(settings: options.SandboxOptions) -> web.Application:
     """The application. Raises OptionsError for a file that makes no sense."""
-    world = _world(asked)
+    world = _world(settings)
     born = time.monotonic()
 
     def now() -> int:
         return world.now + int(time.monotonic() - born)
 
     def late_visible() -> bool:
-        return time.monotonic() - born >= asked.late_after_s
+        return time.monotonic() - born >= settings.late_after_s
 
     limits = throttle.Throttle(
         time.monotonic,
-        _limits(asked.limits),
-        max_delay_s=asked.max_delay_s,
-        max_queued=asked.max_queued,
+        _limits(settings.limits),
+        max_delay_s=settings.max_delay_s,
+        max_queued=settings.max_queued,
     )
-    held = positions.Positions(world, asked.seed)
-    _ = held.book  # made now: later it would hold up the event loop, and so every other answer
-    changing = changes.Changes(world, held, now)
-    rules = faults.Faults(asked.seed, changing.check)
-    counted, table = stats.Stats(), routes.Routes()
-    if asked.faults is not None:
-        _read_faults(rules, Path(asked.faults))
-    said = official.Official(world, held, now)
-    said.prepare()
-    _add_data_routes(table, data_api.DataApi(world, asked, now, late_visible), held, said)
-    _add_gamma_routes(table, gamma.Gamma(world.lists, asked.gamma_offset_cap))
+    positions_api = positions.Positions(world, settings.seed)
+    _ = (
+        positions_api.book
+    )  # made now: later it would hold up the event loop, and so every other answer
+    changing = changes.Changes(world, positions_api, now)
+    fault_rules = faults.Faults(settings.seed, changing.check)
+    statistics, table = stats.Stats(), routes.Routes()
+    if settings.faults is not None:
+        _read_faults(fault_rules, Path(settings.faults))
+    official_api = official.Official(world, positions_api, now)
+    official_api.prepare()
+    _add_data_routes(
+        table, data_api.DataApi(world, settings, now, late_visible), positions_api, official_api
+    )
+    _add_gamma_routes(table, gamma.Gamma(world.lists, settings.gamma_offset_cap))
     table.add(
         "/public-search",
         routes.Route("search", "gamma", ("all", "gamma", "search"), search.Search(world).answer),
     )
     _add_clob_routes(table, clob.Clob(world.lists))
-    front = gateway.Edge(asked, table, limits, rules, counted, changing=changing)
+    front = gateway.Gateway(settings, table, limits, fault_rules, statistics, changing=changing)
     app = web.Application()
     app[WORLD] = world
-    app.cleanup_ctx.append(partial(_watched, counted))
-    known = truth.Truth(world, held, said)
-    switches = control_api.Control(world, now, known, said, limits, rules, counted, front)
+    app.cleanup_ctx.append(partial(_watched, statistics))
+    known = truth.Truth(world, positions_api, official_api)
+    switches = control_api.ControlApi(
+        world, now, known, official_api, limits, fault_rules, statistics, front
+    )
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
 
 
-async def start(asked: options.SandboxOptions) -> RunningSandbox:
-    """Build and serve on `asked.host`; port 0 takes a free one."""
+async def start(settings: options.SandboxOptions) -> RunningSandbox:
+    """Build and serve on `settings.host`; port 0 takes a free one."""
     gc.disable()  # nothing that is built goes away again, and there are millions of it
     try:
-        app = await asyncio.to_thread(build, asked)
+        app = await asyncio.to_thread(build, settings)
     finally:
         gc.enable()
     gc.collect()
@@ -116,51 +122,53 @@ async def start(asked: options.SandboxOptions) -> RunningSandbox:
         app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
     )
     await runner.setup()
-    site = web.TCPSite(runner, asked.host, asked.port, backlog=1024)
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
     await site.start()
     port = int(runner.addresses[0][1])
-    shown = f"[{asked.host}]" if ":" in asked.host else asked.host
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     return RunningSandbox(f"http://{shown}:{port}", port, app, app[WORLD], runner)
 
 
-def serve(asked: options.SandboxOptions) -> None:
+def serve(settings: options.SandboxOptions) -> None:
     """Serve until SIGTERM or SIGINT; prints one line with the URL when ready."""
     if sys.platform == "win32":
-        asyncio.run(_serve(asked))
+        asyncio.run(_serve(settings))
         return
     import uvloop  # noqa: PLC0415  absent on Windows
 
-    uvloop.run(_serve(asked))
+    uvloop.run(_serve(settings))
 
 
-async def _serve(asked: options.SandboxOptions) -> None:
+async def _serve(settings: options.SandboxOptions) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    running = await start(asked)
+    running = await start(settings)
     sys.stdout.write(f"sandbox ready at {running.url}\n")
     sys.stdout.flush()
     await stopped.wait()
     await running.stop()
 
 
-async def _watched(counted: stats.Stats, _app: web.Application) -> AsyncIterator[None]:
-    watch = asyncio.create_task(counted.watch(), name="sandbox-watch")
+async def _watched(statistics: stats.Stats, _app: web.Application) -> AsyncIterator[None]:
+    watch = asyncio.create_task(statistics.watch(), name="sandbox-watch")
     yield
     watch.cancel()
 
 
-def _world(asked: options.SandboxOptions) -> universe.Universe:
-    world = replay.build(Path(asked.replay)) if asked.replay else universe_builder.build(asked)
+def _world(settings: options.SandboxOptions) -> universe.Universe:
+    world = (
+        replay.build(Path(settings.replay)) if settings.replay else universe_builder.build(settings)
+    )
     # Made now, so that the first pages are not slower than the others and hold up nobody.
     _ = (world.by_wallet, world.by_condition, world.wallet_number, world.condition_number)
-    token_derivation.fill(world.lists.markets)
+    token_derivation.fill_token_ids(world.lists.markets)
     return world.fork()
 
 
-def _limits(asked: str | float) -> dict[str, int | None]:
-    text = str(asked)
+def _limits(chosen: str | float) -> dict[str, int | None]:
+    text = str(chosen)
     try:
         if not Path(text).is_file():
             return throttle.resolve(text)
@@ -174,9 +182,9 @@ def _limits(asked: str | float) -> dict[str, int | None]:
     return {name: budget.limit for name, budget in holder.budgets.items()}
 
 
-def _read_faults(rules: faults.Faults, path: Path) -> None:
+def _read_faults(fault_rules: faults.Faults, path: Path) -> None:
     try:
-        rules.add(orjson.loads(path.read_bytes()))
+        fault_rules.add(orjson.loads(path.read_bytes()))
     except (OSError, ValueError) as wrong:
         raise options.OptionsError(f"faults file {path}: {wrong}") from wrong
 
@@ -184,18 +192,18 @@ def _read_faults(rules: faults.Faults, path: Path) -> None:
 def _add_data_routes(
     table: routes.Routes,
     api: data_api.DataApi,
-    held: positions.Positions,
-    said: official.Official,
+    positions_api: positions.Positions,
+    official_api: official.Official,
 ) -> None:
-    answers: dict[str, Callable[[query.Query], responses.Reply]] = {
+    answers: dict[str, Callable[[v2_query.V2Query], responses.Response]] = {
         "trades": api.trades,
         "activity": api.activity,
-        "positions": held.answer,
+        "positions": positions_api.answer,
         "resolutions": api.resolutions,
         "user-volume": api.user_volume,
         "live-volume": api.live_volume,
-        "user-stats": said.stats,
-        "user-pnl": said.curve,
+        "user-stats": official_api.stats,
+        "user-pnl": official_api.curve,
         "status": api.status,
     }
     for name, answer in answers.items():
@@ -229,10 +237,10 @@ def _add_clob_routes(table: routes.Routes, api: clob.Clob) -> None:
 
 
 def _parsed(
-    answer: Callable[[query.Query], responses.Reply], _argument: str, raw_query: str
-) -> responses.Reply:
-    return answer(query.Query(raw_query))
+    answer: Callable[[v2_query.V2Query], responses.Response], _argument: str, raw_query: str
+) -> responses.Response:
+    return answer(v2_query.V2Query(raw_query))
 
 
-def _alive(_argument: str, _raw_query: str) -> responses.Reply:
+def _alive(_argument: str, _raw_query: str) -> responses.Response:
     return responses.as_json({"data": "OK"})

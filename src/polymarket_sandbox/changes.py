@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from polymarket_sandbox import faults, listings, portfolio, positions, query, truth, universe
+from polymarket_sandbox import faults, listings, portfolio, positions, truth, universe, v2_query
 
 
 class Changes:
@@ -63,7 +63,7 @@ class Changes:
             portfolio.settle(self._positions.book, self._world.tables, number, payouts)
 
     def _market(self, rule: faults.Rule) -> int:
-        condition = query.normal_condition(truth.with_0x(rule.target))
+        condition = v2_query.normal_condition(truth.with_0x(rule.target))
         place = self._world.lists.by_condition.get(condition)
         if place is None:
             raise faults.FaultError(f"{rule.kind}: target {rule.target!r} is no known condition")

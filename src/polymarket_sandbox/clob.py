@@ -22,18 +22,21 @@ class Clob:
     def __init__(self, lists: catalog.Catalog) -> None:
         self._lists = lists
 
-    def markets(self, _argument: str, raw: str) -> responses.Reply:
+    def markets(self, _argument: str, raw: str) -> responses.Response:
         """GET /markets: the cursor is the decimal offset in base64."""
-        asked = dict(parse_qsl(raw))
-        offset, page = _offset(asked.get("next_cursor", "")), int(asked.get(CLAMPED, PAGE))
+        parameters = dict(parse_qsl(raw))
+        offset, page = (
+            _offset(parameters.get("next_cursor", "")),
+            int(parameters.get(CLAMPED, PAGE)),
+        )
         chosen = self._lists.clob[offset : offset + page]
         following = offset + page
         cursor = encode(following) if following < len(self._lists.clob) else END_CURSOR
         head = orjson.dumps({"limit": PAGE, "count": len(chosen), "next_cursor": cursor})
         shown = orjson.dumps([self._market(self._lists.markets[place]) for place in chosen])
-        return responses.Reply(head[:-1] + b',"data":' + shown + b"}")
+        return responses.Response(head[:-1] + b',"data":' + shown + b"}")
 
-    def market(self, argument: str, _raw: str) -> responses.Reply:
+    def market(self, argument: str, _raw: str) -> responses.Response:
         """GET /markets/{condition_id}."""
         position = self._lists.by_condition.get(argument.lower())
         if position is None or not self._lists.markets[position].in_clob:

@@ -26,7 +26,7 @@ DEFAULT_TOP = 100
 
 
 @dataclass(frozen=True, repr=False)
-class Control:
+class ControlApi:
     """Handlers over the parts of one sandbox. `now`: the universe's present, epoch seconds."""
 
     world: universe.Universe
@@ -36,7 +36,7 @@ class Control:
     throttle: throttle.Throttle
     faults: faults.Faults
     stats: stats.Stats
-    edge: gateway.Edge
+    edge: gateway.Gateway
 
     def install(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -62,9 +62,9 @@ class Control:
 
     async def partial_truth(self, request: web.Request) -> web.Response:
         """POST truth {"wallets": [...], "conditions": [...]}: what these walks reach."""
-        asked = await _body(request)
-        wallets, conditions = _texts(asked, "wallets"), _texts(asked, "conditions")
-        return _json(await asyncio.to_thread(self.truth.of, wallets, conditions, self.now()))
+        body = await _body(request)
+        wallets, conditions = _texts(body, "wallets"), _texts(body, "conditions")
+        return _json(await asyncio.to_thread(self.truth.of_keys, wallets, conditions, self.now()))
 
     async def show_stats(self, _request: web.Request) -> web.Response:
         """GET stats."""
@@ -82,27 +82,27 @@ class Control:
 
     async def change_faults(self, request: web.Request) -> web.Response:
         """POST faults: a rule, a list or {"add": [...]}; {"replace": [...]}; {"clear": true}."""
-        asked = await _body(request)
+        body = await _body(request)
         try:
-            if isinstance(asked, dict) and "replace" in asked:
-                self.faults.replace(asked["replace"])
-            elif isinstance(asked, dict) and asked.get("clear"):
+            if isinstance(body, dict) and "replace" in body:
+                self.faults.replace(body["replace"])
+            elif isinstance(body, dict) and body.get("clear"):
                 self.faults.replace([])
             else:
-                self.faults.add(asked.get("add", asked) if isinstance(asked, dict) else asked)
+                self.faults.add(body.get("add", body) if isinstance(body, dict) else body)
         except faults.FaultError as wrong:
             raise _bad_request(str(wrong)) from wrong
         return _json(self.faults.report())
 
     async def change_limits(self, request: web.Request) -> web.Response:
         """POST limits: {"factor": 0.5}, budgets by name, "refusal": json|html, "max_delay_s"."""
-        asked = await _body(request)
-        if not isinstance(asked, dict):
+        body = await _body(request)
+        if not isinstance(body, dict):
             raise _bad_request("limits must be a JSON object")
         try:
-            refusal = asked.pop("refusal", self.edge.refusal)
-            max_delay_s = float(asked.pop("max_delay_s", self.throttle.max_delay_s))
-            self.throttle.change(asked)
+            refusal = body.pop("refusal", self.edge.refusal)
+            max_delay_s = float(body.pop("max_delay_s", self.throttle.max_delay_s))
+            self.throttle.change(body)
         except (TypeError, ValueError) as wrong:
             raise _bad_request(str(wrong)) from wrong
         self.throttle.max_delay_s = max_delay_s
@@ -147,11 +147,11 @@ class Control:
     async def change_official(self, request: web.Request) -> web.Response:
         """POST official {"wallet": "0x...", "usd": 2}: add USD to what the wallet's official figure
         says; the truth stays."""
-        asked = await _body(request)
-        if not isinstance(asked, dict) or not isinstance(asked.get("usd"), (int, float)):
+        body = await _body(request)
+        if not isinstance(body, dict) or not isinstance(body.get("usd"), (int, float)):
             raise _bad_request("official must be {wallet, usd}, usd a number")
         try:
-            self.official.change(truth.with_0x(str(asked.get("wallet"))), float(asked["usd"]))
+            self.official.change(truth.with_0x(str(body.get("wallet"))), float(body["usd"]))
         except KeyError as unknown:
             raise _bad_request(f"official: unknown wallet {unknown}") from unknown
         return _json({"changed": len(self.official.changed)})
@@ -213,8 +213,8 @@ async def _body(request: web.Request) -> object:
         raise _bad_request(f"not JSON: {wrong}") from wrong
 
 
-def _texts(asked: object, name: str) -> list[str]:
-    held = asked.get(name, []) if isinstance(asked, dict) else None
+def _texts(body: object, name: str) -> list[str]:
+    held = body.get(name, []) if isinstance(body, dict) else None
     if not isinstance(held, list) or not all(isinstance(value, str) for value in held):
         raise _bad_request(f"{name} must be a list of texts")
     return held

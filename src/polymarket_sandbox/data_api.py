@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import orjson
 
-from polymarket_sandbox import catalog, cursors, feeds, options, query, responses, rows, universe
+from polymarket_sandbox import catalog, cursors, feeds, options, responses, rows, universe, v2_query
 
 DAY = 86_400
 _PADDED = 66  # 0x and 64 digits
@@ -22,71 +22,71 @@ class DataApi:
     def __init__(
         self,
         world: universe.Universe,
-        asked: options.SandboxOptions,
+        settings: options.SandboxOptions,
         now: Callable[[], int],
         late_visible: Callable[[], bool],
     ) -> None:
         self._world = world
         self._feeds = feeds.Feeds(world)
-        self._signer = cursors.Signer(asked.seed)
-        self._type_csv_honoured = asked.type_csv == "honoured"
+        self._signer = cursors.Signer(settings.seed)
+        self._type_csv_honoured = settings.type_csv == "honoured"
         self._now = now
         self._late_visible = late_visible
 
-    def trades(self, asked: query.Query) -> responses.Reply:
+    def trades(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/trades."""
-        cash = asked.choice("filter_type", ("CASH", "TOKENS"), "TOKENS") == "CASH"
+        cash = query.choice("filter_type", ("CASH", "TOKENS"), "TOKENS") == "CASH"
         question = feeds.Question(
-            user=feeds.user_of(asked, self._world),
-            conditions=feeds.conditions_of(asked, self._world),
+            user=feeds.user_of(query, self._world),
+            conditions=feeds.conditions_of(query, self._world),
             trades_only=True,
-            taker_only=asked.flag("taker_only", default=True),
-            side=_side(asked),
-            floor=round(asked.amount("filter_amount", 0.01) * 1e6),
-            cash=cash and asked.text("filter_amount") is not None,
+            taker_only=query.flag("taker_only", default=True),
+            side=_side(query),
+            floor=round(query.amount("filter_amount", 0.01) * 1e6),
+            cash=cash and query.text("filter_amount") is not None,
         )
-        page = self._page("trades", question, asked, ascending=False)
+        page = self._page("trades", question, query, ascending=False)
         return self._envelope("trades", page, self._world.renderer.trades(page.chosen), {})
 
-    def activity(self, asked: query.Query) -> responses.Reply:
+    def activity(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/activity."""
-        user = feeds.user_of(asked, self._world)
+        user = feeds.user_of(query, self._world)
         if user is None:
             raise responses.refused("required query param 'user' not provided", parameter="user")
-        asked.choice("sort_by", ("TIMESTAMP",), None)
-        direction = asked.choice("sort_direction", ("ASC", "DESC"), None)
-        bound = self._bound_direction(asked, direction)
+        query.choice("sort_by", ("TIMESTAMP",), None)
+        direction = query.choice("sort_direction", ("ASC", "DESC"), None)
+        bound = self._bound_direction(query, direction)
         question = feeds.Question(
             user=user,
-            conditions=feeds.conditions_of(asked, self._world),
+            conditions=feeds.conditions_of(query, self._world),
             trades_only=False,
-            side=_side(asked),
-            kinds=self._kinds(asked),
-            hide_transfers=asked.flag("exclude_deposits_withdrawals", default=True),
+            side=_side(query),
+            kinds=self._kinds(query),
+            hide_transfers=query.flag("exclude_deposits_withdrawals", default=True),
         )
         ascending = bound["dir"] == "ASC"
-        page = self._page("activity", question, asked, ascending=ascending)
+        page = self._page("activity", question, query, ascending=ascending)
         return self._envelope("activity", page, self._world.renderer.activity(page.chosen), bound)
 
-    def resolutions(self, asked: query.Query) -> responses.Reply:
+    def resolutions(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/resolutions: exactly one selector; unknown ids are simply absent."""
-        given = [name for name in ("question_id", "condition", "event_id") if asked.text(name)]
+        given = [name for name in ("question_id", "condition", "event_id") if query.text(name)]
         if len(given) != 1:
             raise responses.refused("provide exactly one of question_id, condition, event_id")
         lists = self._world.lists
         unlisted: list[catalog.Market | None] = []
         if given == ["condition"]:
-            conditions = asked.conditions()
+            conditions = query.conditions()
             if any(len(condition) < _PADDED for condition in conditions):
                 raise responses.refused("invalid resolution condition id", parameter="condition")
             places = [lists.by_condition.get(condition) for condition in conditions]
             unlisted = [self._settled_alone(condition) for condition in conditions]
         elif given == ["event_id"]:
-            events = [lists.event_by_id.get(event) for event in asked.events()]
+            events = [lists.event_by_id.get(event) for event in query.events()]
             members = [lists.events[place].market_ids for place in events if place is not None]
             places = [lists.by_id[number] for numbers in members for number in numbers]
         else:
-            places = [self._question_places.get(asked.text("question_id") or "")]
+            places = [self._question_places.get(query.text("question_id") or "")]
         found = [lists.markets[place] for place in sorted({p for p in places if p is not None})]
         known = [m for m in found if m.condition_id and m.resolution_status != catalog.NO_ROW]
         known = [m for m in known if m.payouts or m.condition_id not in self._settled_ids]
@@ -126,12 +126,12 @@ class DataApi:
         markets = self._world.lists.markets
         return {market.question_id: place for place, market in enumerate(markets)}
 
-    def user_volume(self, asked: query.Query) -> responses.Reply:
+    def user_volume(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/user-volume: shares, USD and trades of whole UTC days."""
-        user = feeds.user_of(asked, self._world)
+        user = feeds.user_of(query, self._world)
         if user is None:
             raise responses.refused("required query param 'user' not provided", parameter="user")
-        first, last = feeds.window("user", asked, self._now())
+        first, last = feeds.window("user", query, self._now())
         question = feeds.Question(user=user, conditions=None, trades_only=True)
         chosen = self._feeds.selection(question, late_visible=self._late_visible())
         table = self._world.table
@@ -145,10 +145,10 @@ class DataApi:
         }
         return responses.as_json({"data": totals})
 
-    def live_volume(self, asked: query.Query) -> responses.Reply:
+    def live_volume(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/live-volume: shares of all fills, each counted once, by condition of up to 20
         events; ids that are no numbers are passed over unless all are."""
-        wanted = asked.readable_events()
+        wanted = query.readable_events()
         if not wanted:
             raise responses.refused(
                 "required query param 'event_id' not provided", parameter="event_id"
@@ -166,7 +166,7 @@ class DataApi:
         total = round(sum(market.volume for market in markets if market.condition_id), 6)
         return responses.as_json({"data": {"taker_volume_total": total, "conditions": listed}})
 
-    def status(self, _asked: query.Query) -> responses.Reply:
+    def status(self, _asked: v2_query.V2Query) -> responses.Response:
         """GET /v2/status: freshness, four seconds behind as observed in autumn 2026."""
         now = self._now()
         block = int(rows.block_of(np.array([now]))[0])
@@ -199,15 +199,15 @@ class DataApi:
         self,
         kind: str,
         question: feeds.Question,
-        asked: query.Query,
+        query: v2_query.V2Query,
         *,
         ascending: bool,
     ) -> feeds.Page:
-        limit, after, offset = asked.limit(), None, 0
-        cursor = asked.text("cursor")
+        limit, after, offset = query.limit(), None, 0
+        cursor = query.text("cursor")
         if cursor is not None:
             after, limit, offset = feeds.resume(self._signer.open(kind, cursor))
-        first_ts, last_ts = feeds.window(question.anchor, asked, self._now())
+        first_ts, last_ts = feeds.window(question.anchor, query, self._now())
         selected = self._feeds.selection(question, late_visible=self._late_visible())
         return self._feeds.page(
             selected,
@@ -219,9 +219,9 @@ class DataApi:
             offset=offset,
         )
 
-    def _bound_direction(self, asked: query.Query, direction: str | None) -> dict[str, object]:
+    def _bound_direction(self, query: v2_query.V2Query, direction: str | None) -> dict[str, object]:
         """The direction in force: a cursor holds its own and refuses another."""
-        cursor = asked.text("cursor")
+        cursor = query.text("cursor")
         if cursor is None:
             return {"dir": direction or "DESC"}
         held = self._signer.open("activity", cursor).get("dir")
@@ -231,8 +231,8 @@ class DataApi:
             )
         return {"dir": held}
 
-    def _kinds(self, asked: query.Query) -> tuple[int, ...] | None:
-        text = asked.text("type")
+    def _kinds(self, query: v2_query.V2Query) -> tuple[int, ...] | None:
+        text = query.text("type")
         if text is None:
             return None
         names = [name.strip() for name in text.split(",")]
@@ -248,7 +248,7 @@ class DataApi:
 
     def _envelope(
         self, kind: str, page: feeds.Page, body: bytes, bound: dict[str, object]
-    ) -> responses.Reply:
+    ) -> responses.Response:
         cursor = None
         if page.next_params is not None:
             cursor = self._signer.seal(kind, {**page.next_params, **bound})
@@ -259,11 +259,11 @@ class DataApi:
             "next_cursor": cursor,
         }
         tail = b',"pagination":' + orjson.dumps(pagination) + b"}"
-        return responses.Reply(b'{"data":' + body + tail)
+        return responses.Response(b'{"data":' + body + tail)
 
 
-def _side(asked: query.Query) -> int | None:
-    side = asked.choice("side", ("BUY", "SELL"), None)
+def _side(query: v2_query.V2Query) -> int | None:
+    side = query.choice("side", ("BUY", "SELL"), None)
     return None if side is None else rows.SIDES.index(side)
 
 

@@ -13,7 +13,7 @@ _OPAQUE = "bm90LWFuLW9mZnNldA=="
 _LISTS = ("data", "markets", "events")
 
 
-def nothing(route: routes.Route) -> responses.Reply:
+def nothing(route: routes.Route) -> responses.Response:
     """An answer without rows that says that this was all."""
     if route.host == "gamma":
         return responses.as_json({route.name: []} if route.name in _LISTS else {})
@@ -24,11 +24,13 @@ def nothing(route: routes.Route) -> responses.Reply:
     return responses.as_json({"data": [], "pagination": pagination})
 
 
-def drifted(rule: faults.Rule, route: routes.Route, honest: responses.Reply) -> responses.Reply:
+def drifted(
+    rule: faults.Rule, route: routes.Route, honest: responses.Response
+) -> responses.Response:
     """What the API answers since it changed in the way of the rule."""
     if rule.kind == "headers":
         headers = {**honest.headers, **rule.headers}
-        return responses.Reply(honest.body, honest.status, honest.content_type, headers)
+        return responses.Response(honest.body, honest.status, honest.content_type, headers)
     if rule.kind == "accepted":
         return nothing(route) if honest.status >= 400 else honest
     if honest.status != 200:
@@ -40,7 +42,9 @@ def drifted(rule: faults.Rule, route: routes.Route, honest: responses.Reply) -> 
         _change_cursor(rule, answer)
     else:
         _change_fields(rule, answer)
-    return responses.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
+    return responses.Response(
+        orjson.dumps(answer), honest.status, honest.content_type, honest.headers
+    )
 
 
 def _change_rows(rule: faults.Rule, answer: Row) -> None:

@@ -47,32 +47,32 @@ _SETTLED_LATELY = (
 _TAGS = (("Politics",), ("Earnings", "Finance"), ("Weather",), ("Crypto",), ("All",))
 
 
-def add(scene: markets.Scene) -> None:
+def add(draft: markets.CatalogDraft) -> None:
     """All special markets, and the strange titles."""
     for number, name in enumerate(SPECIAL_MARKETS):
-        _special(scene, name, tags=_TAGS[number % len(_TAGS)])
+        _special(draft, name, tags=_TAGS[number % len(_TAGS)])
     for title in fake_text.STRANGE_TITLES:
-        markets.new_event(scene, title, [markets.binary(scene, title)], tags=("Culture",))
+        markets.new_event(draft, title, [markets.binary(draft, title)], tags=("Culture",))
 
 
-def _special(scene: markets.Scene, name: str, *, tags: tuple[str, ...]) -> None:
-    """One market made on purpose; its name in `scene.special` finds it again."""
+def _special(draft: markets.CatalogDraft, name: str, *, tags: tuple[str, ...]) -> None:
+    """One edge case; its name in `draft.special` finds it again."""
     title = f"Sandbox {name.removeprefix('market_').replace('_', ' ')}?"
     outcomes = ("Win", "Draw", "Lose") if name == "market_three_outcomes" else YES_NO
     module = {"market_v2_binary": BINARY_MODULE, "market_v2_neg_risk": NEG_RISK_MODULE}.get(name)
     market = markets.new_market(
-        scene, title, outcomes, module=module, neg_risk=module == NEG_RISK_MODULE
+        draft, title, outcomes, module=module, neg_risk=module == NEG_RISK_MODULE
     )
-    scene.special[name] = market.id
-    markets.place(scene, market, *_window(scene, name))
+    draft.special[name] = market.id
+    markets.set_trading_window(draft, market, *_window(draft, name))
     _settle(market, name)
     if not name.startswith(_WITHOUT_EVENT):
-        markets.new_event(scene, title, [market], tags=tags)
-    _disfigure(scene, name, market)
+        markets.new_event(draft, title, [market], tags=tags)
+    _disfigure(draft, name, market)
 
 
-def _window(scene: markets.Scene, name: str) -> tuple[int, int]:
-    now, rng = scene.now, scene.rng
+def _window(draft: markets.CatalogDraft, name: str) -> tuple[int, int]:
+    now, rng = draft.now, draft.rng
     if name.startswith("market_old"):
         first = now - 5 * YEAR + rng.randint(0, 90) * DAY
         return first, now - 3 * YEAR - 40 * DAY
@@ -102,16 +102,16 @@ def _settle(market: catalog.Market, name: str) -> None:
         market.said_by_gamma = market.said_by_clob = WON_FIRST
 
 
-def _disfigure(scene: markets.Scene, name: str, market: catalog.Market) -> None:
+def _disfigure(draft: markets.CatalogDraft, name: str, market: catalog.Market) -> None:
     """What the special markets lack or carry; section 11 of the API's nullability table."""
     if name.startswith("market_no_condition"):
         market.condition_id, market.question_id, market.token_ids = "", "", ()
     elif name == "market_unlisted":
         market.listed, market.active = False, False
-        market.tags = (scene.tag_ids["Crypto"],)
+        market.tags = (draft.tag_ids["Crypto"],)
         market.fee_subject = fees.CRYPTO
     elif name == "market_end_in_past":
-        market.end = scene.now - 30 * DAY
+        market.end = draft.now - 30 * DAY
     elif name == "market_no_end":
         market.end = 0
     elif name == "market_no_dates":

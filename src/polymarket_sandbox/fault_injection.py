@@ -42,22 +42,22 @@ _NAMING = {
 }
 
 
-def other_question(rule: faults.Rule, route: routes.Route, raw_query: str) -> str:
+def change_query(rule: faults.Rule, route: routes.Route, raw_query: str) -> str:
     """The query that is answered instead: without some filters, or with a smaller page."""
-    asked = parse_qsl(raw_query, keep_blank_values=True)
+    parameters = parse_qsl(raw_query, keep_blank_values=True)
     if rule.kind == "clamped" and route.name == "clob-markets":
-        return urlencode([*asked, (clob.CLAMPED, str(rule.limit))])
+        return urlencode([*parameters, (clob.CLAMPED, str(rule.limit))])
     if rule.kind == "clamped":
-        sizes = [int(value) for name, value in asked if name == "limit" and value.isdecimal()]
+        sizes = [int(value) for name, value in parameters if name == "limit" and value.isdecimal()]
         limit = min([rule.limit, *sizes])
-        kept = [(name, value) for name, value in asked if name != "limit"]
+        kept = [(name, value) for name, value in parameters if name != "limit"]
         return urlencode([*kept, ("limit", str(limit))])
     ignored = rule.filters or _NAMING
-    return urlencode([(name, value) for name, value in asked if name not in ignored])
+    return urlencode([(name, value) for name, value in parameters if name not in ignored])
 
 
-def instead(rule: faults.Rule, route: routes.Route) -> responses.Reply:
-    """The reply sent in place of an answer, in the words of the host."""
+def replace_response(rule: faults.Rule, route: routes.Route) -> responses.Response:
+    """The response sent in place of an answer, in the words of the host."""
     host = route.host
     if rule.kind == "empty":
         return drift.nothing(route)
@@ -73,28 +73,30 @@ def instead(rule: faults.Rule, route: routes.Route) -> responses.Reply:
     return responses.v2_error(status, code, text, retryable=status != 400, headers=headers)
 
 
-def cursor_refused() -> responses.Reply:
+def cursor_refused() -> responses.Response:
     """What a cursor of an older release meets."""
     return responses.v2_error(400, "invalid_request", "invalid cursor", parameter="cursor")
 
 
-def body(rule: faults.Rule, honest: responses.Reply) -> responses.Reply:
+def damage_body(rule: faults.Rule, honest: responses.Response) -> responses.Response:
     """A body that is no JSON, or stops in the middle with a matching Content-Length."""
     if rule.kind == "invalid_json":
         spoiled = honest.body.replace(b":", b"=", 3)
     else:
         spoiled = honest.body[: max(1, len(honest.body) * 2 // 3)]
-    return responses.Reply(spoiled, honest.status, honest.content_type, honest.headers)
+    return responses.Response(spoiled, honest.status, honest.content_type, honest.headers)
 
 
-def listing(rule: faults.Rule, honest: responses.Reply, cursor: str) -> responses.Reply:
+def damage_list(rule: faults.Rule, honest: responses.Response, cursor: str) -> responses.Response:
     """A list whose rows or cursor are not what was asked for; `cursor`: the one that was sent."""
     answer = orjson.loads(honest.body)
     if rule.kind == "cursor_repeat":
         _repeat_cursor(answer, cursor)
     else:
         _spoil_rows(rule, rows_of(answer))
-    return responses.Reply(orjson.dumps(answer), honest.status, honest.content_type, honest.headers)
+    return responses.Response(
+        orjson.dumps(answer), honest.status, honest.content_type, honest.headers
+    )
 
 
 def _repeat_cursor(answer: dict[str, object], cursor: str) -> None:

@@ -1,4 +1,4 @@
-"""Faults on request: which reply is spoiled, and how.
+"""Faults on request: which response is damaged, and how.
 
 A rule is a JSON object: `kind`, and optionally `route` (a route name such as "activity", a host
 name such as "gamma", a path prefix, or "*"), `probability` (default 1), `count` (fires at most so

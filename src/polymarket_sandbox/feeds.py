@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polymarket_sandbox import cursors, query, responses, rows, universe
+from polymarket_sandbox import cursors, responses, rows, universe, v2_query
 
 DAY = 86_400
 THREE_YEARS = 3 * 365 * DAY  # default and market-anchored window of the feeds
@@ -135,23 +135,23 @@ class Feeds:
         world = self._world
         if question.user is not None:
             unknown = question.user < 0
-            chosen = rows.nothing() if unknown else world.by_wallet.of(question.user)
+            chosen = rows.nothing() if unknown else world.by_wallet.rows_of(question.user)
             if question.conditions is not None:
                 chosen = chosen[np.isin(world.table.condition[chosen], question.conditions)]
             return chosen
         if question.conditions is None:
             bare: rows.SmallInts = np.sort(world.by_condition.order)
             return bare
-        lists = [world.by_condition.of(condition) for condition in question.conditions]
+        lists = [world.by_condition.rows_of(condition) for condition in question.conditions]
         if len(lists) == 1:
             return lists[0]
         merged: rows.SmallInts = np.sort(np.concatenate(lists)) if lists else rows.nothing()
         return merged
 
 
-def conditions_of(asked: query.Query, world: universe.Universe) -> tuple[int, ...] | None:
+def conditions_of(query: v2_query.V2Query, world: universe.Universe) -> tuple[int, ...] | None:
     """Condition numbers of the selectors, unknown ids left out; None when nothing was selected."""
-    conditions, events = asked.selectors()
+    conditions, events = query.selectors()
     if conditions:
         known = world.condition_number
         return tuple(known[condition] for condition in conditions if condition in known)
@@ -161,9 +161,9 @@ def conditions_of(asked: query.Query, world: universe.Universe) -> tuple[int, ..
     return None
 
 
-def user_of(asked: query.Query, world: universe.Universe) -> int | None:
+def user_of(query: v2_query.V2Query, world: universe.Universe) -> int | None:
     """The wallet's number; -1 for a wallet nobody knows. Raises ApiError for a contract."""
-    wallet = asked.wallet()
+    wallet = query.wallet()
     if wallet is None:
         return None
     number = world.wallet_number.get(wallet, -1)
@@ -174,9 +174,9 @@ def user_of(asked: query.Query, world: universe.Universe) -> int | None:
     return number
 
 
-def window(anchor: str, asked: query.Query, now: int) -> tuple[int, int]:
+def window(anchor: str, query: v2_query.V2Query, now: int) -> tuple[int, int]:
     """Inclusive seconds by shape of the question; only user-anchored ones choose theirs."""
-    start, end = asked.seconds("start"), asked.seconds("end")
+    start, end = query.seconds("start"), query.seconds("end")
     if anchor == "user":
         return start or now - THREE_YEARS, end or now + DAY
     if anchor == "market":

@@ -24,40 +24,40 @@ class Gamma:
     def __init__(self, lists: catalog.Catalog, offset_cap: int) -> None:
         self._lists = lists
         self._offset_cap = offset_cap
-        self._markets = list_index.Shelf(lists, _market_kind(lists))
-        self._events = list_index.Shelf(lists, _event_kind(lists))
+        self._markets = list_index.ListIndex(lists, _market_kind(lists))
+        self._events = list_index.ListIndex(lists, _event_kind(lists))
 
-    def markets_keyset(self, _argument: str, raw: str) -> responses.Reply:
+    def markets_keyset(self, _argument: str, raw: str) -> responses.Response:
         """GET /markets/keyset."""
-        asked = gamma_query.Asked(raw)
-        page, cursor = self._markets.keyset_page(asked)
-        include_tags = bool(asked.flag("include_tag"))
+        query = gamma_query.GammaQuery(raw)
+        page, cursor = self._markets.keyset_page(query)
+        include_tags = bool(query.flag("include_tag"))
         shown = b",".join(self.market_json(market, include_tags=include_tags) for market in page)
-        return responses.Reply(b'{"markets":[' + shown + b"]" + cursor + b"}")
+        return responses.Response(b'{"markets":[' + shown + b"]" + cursor + b"}")
 
-    def events_keyset(self, _argument: str, raw: str) -> responses.Reply:
+    def events_keyset(self, _argument: str, raw: str) -> responses.Response:
         """GET /events/keyset."""
-        asked = gamma_query.Asked(raw)
-        page, cursor = self._events.keyset_page(asked)
+        query = gamma_query.GammaQuery(raw)
+        page, cursor = self._events.keyset_page(query)
         shown = b",".join(self.event_json(event) for event in page)
-        return responses.Reply(b'{"events":[' + shown + b"]" + cursor + b"}")
+        return responses.Response(b'{"events":[' + shown + b"]" + cursor + b"}")
 
-    def markets_legacy(self, _argument: str, raw: str) -> responses.Reply:
+    def markets_legacy(self, _argument: str, raw: str) -> responses.Response:
         """GET /markets: bare array by offset, past its sunset."""
-        asked = gamma_query.Asked(raw)
-        include_tags = bool(asked.flag("include_tag"))
-        page = self._markets.page(asked, self._offset(asked), asked.limit())
+        query = gamma_query.GammaQuery(raw)
+        include_tags = bool(query.flag("include_tag"))
+        page = self._markets.page(query, self._offset(query), query.limit())
         shown = b",".join(self.market_json(market, include_tags=include_tags) for market in page)
         return _sunset(shown, "/markets/keyset")
 
-    def events_legacy(self, _argument: str, raw: str) -> responses.Reply:
+    def events_legacy(self, _argument: str, raw: str) -> responses.Response:
         """GET /events: bare array by offset, past its sunset."""
-        asked = gamma_query.Asked(raw)
-        page = self._events.page(asked, self._offset(asked), asked.limit())
+        query = gamma_query.GammaQuery(raw)
+        page = self._events.page(query, self._offset(query), query.limit())
         shown = b",".join(self.event_json(event) for event in page)
         return _sunset(shown, "/events/keyset")
 
-    def market(self, argument: str, raw: str) -> responses.Reply:
+    def market(self, argument: str, raw: str) -> responses.Response:
         """GET /markets/{id}, /markets/slug/{slug}, /markets/{id}/tags; unlisted ones included."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
@@ -69,10 +69,10 @@ class Gamma:
         market = self._lists.markets[place]
         if slug == "tags" and kind != "slug":
             return responses.as_json(self._tags(market.tags))
-        include_tags = bool(gamma_query.Asked(raw).flag("include_tag"))
-        return responses.Reply(self.market_json(market, include_tags=include_tags))
+        include_tags = bool(gamma_query.GammaQuery(raw).flag("include_tag"))
+        return responses.Response(self.market_json(market, include_tags=include_tags))
 
-    def event(self, argument: str, _raw: str) -> responses.Reply:
+    def event(self, argument: str, _raw: str) -> responses.Response:
         """GET /events/{id}, /events/slug/{slug}, /events/{id}/tags."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
@@ -84,12 +84,12 @@ class Gamma:
         event = self._lists.events[place]
         if slug == "tags" and kind != "slug":
             return responses.as_json(self._tags(event.tags))
-        return responses.Reply(self.event_json(event))
+        return responses.Response(self.event_json(event))
 
-    def tags(self, _argument: str, raw: str) -> responses.Reply:
+    def tags(self, _argument: str, raw: str) -> responses.Response:
         """GET /tags: bare array by offset."""
-        asked = gamma_query.Asked(raw)
-        offset, limit = asked.count("offset", 0), asked.limit()
+        query = gamma_query.GammaQuery(raw)
+        offset, limit = query.count("offset", 0), query.limit()
         page = self._lists.tags[offset : offset + limit]
         return responses.as_json([tag.body for tag in page])
 
@@ -130,15 +130,15 @@ class Gamma:
     def _tags(self, numbers: Sequence[int]) -> list[catalog.Json]:
         return [self._lists.tag_by_id[number].body for number in numbers]
 
-    def _offset(self, asked: gamma_query.Asked) -> int:
+    def _offset(self, query: gamma_query.GammaQuery) -> int:
         """The offset of a legacy list. Raises ApiError (422) above the cap."""
-        offset = asked.count("offset", 0)
+        offset = query.count("offset", 0)
         if offset > self._offset_cap:
             raise responses.gamma_refused(f"offset must not exceed {self._offset_cap}")
         return offset
 
 
-def _market_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Market]:
+def _market_kind(lists: catalog.Catalog) -> list_index.ListKind[catalog.Market]:
     @cache
     def by_token(version: str) -> Mapping[str, int]:
         return {
@@ -149,7 +149,7 @@ def _market_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Market]:
         }
 
     questions = {market.question_id: place for place, market in enumerate(lists.markets)}
-    return list_index.Kind(
+    return list_index.ListKind(
         items=lists.markets,
         listed=lambda market: market.listed,
         orders=list_index.MARKET_ORDERS,
@@ -167,14 +167,14 @@ def _market_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Market]:
     )
 
 
-def _event_kind(lists: catalog.Catalog) -> list_index.Kind[catalog.Event]:
+def _event_kind(lists: catalog.Catalog) -> list_index.ListKind[catalog.Event]:
     slugs = {tag.slug: tag.id for tag in lists.tags}
 
-    def fits(event: catalog.Event, asked: gamma_query.Asked) -> bool:
-        wanted = [str(slugs.get(slug)) for slug in asked.many("tag_slug")]
-        return _fits_event(event, asked, wanted)
+    def fits(event: catalog.Event, query: gamma_query.GammaQuery) -> bool:
+        wanted = [str(slugs.get(slug)) for slug in query.many("tag_slug")]
+        return _fits_event(event, query, wanted)
 
-    return list_index.Kind(
+    return list_index.ListKind(
         items=lists.events,
         listed=lambda _event: True,
         orders=list_index.EVENT_ORDERS,
@@ -192,26 +192,26 @@ def _whole(text: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _fits_market(market: catalog.Market, asked: gamma_query.Asked) -> bool:
+def _fits_market(market: catalog.Market, query: gamma_query.GammaQuery) -> bool:
     settled = "resolved" if market.payouts else "active"
     status = settled if market.version == "v2" else ""
     return (
-        _any(asked.many("tag_id"), {str(tag) for tag in market.tags})
-        and _any(asked.many("uma_resolution_status"), {market.uma_status})
-        and _any(asked.many("resolution_status"), {status})
+        _any(query.many("tag_id"), {str(tag) for tag in market.tags})
+        and _any(query.many("uma_resolution_status"), {market.uma_status})
+        and _any(query.many("resolution_status"), {status})
     )
 
 
 def _fits_event(
-    event: catalog.Event, asked: gamma_query.Asked, tags_by_slug: Sequence[str]
+    event: catalog.Event, query: gamma_query.GammaQuery, tags_by_slug: Sequence[str]
 ) -> bool:
     tags = {str(tag) for tag in event.tags}
     return (
-        _any(asked.many("tag_id"), tags)
+        _any(query.many("tag_id"), tags)
         and _any(tags_by_slug, tags)
-        and tags.isdisjoint(asked.many("exclude_tag_id"))
-        and _any(asked.many("series_id"), {str(series["id"]) for series in event.series or ()})
-        and (asked.one("title_search") or "").lower() in event.title.lower()
+        and tags.isdisjoint(query.many("exclude_tag_id"))
+        and _any(query.many("series_id"), {str(series["id"]) for series in event.series or ()})
+        and (query.one("title_search") or "").lower() in event.title.lower()
     )
 
 
@@ -219,10 +219,10 @@ def _any(wanted: Sequence[str], own: set[str]) -> bool:
     return not wanted or not own.isdisjoint(wanted)
 
 
-def _sunset(shown: bytes, instead: str) -> responses.Reply:
+def _sunset(shown: bytes, instead: str) -> responses.Response:
     headers = {**SUNSET_HEADERS, "Warning": f'299 - "use {instead}"'}
-    return responses.Reply(b"[" + shown + b"]", headers=headers)
+    return responses.Response(b"[" + shown + b"]", headers=headers)
 
 
-def _missing() -> responses.Reply:
+def _missing() -> responses.Response:
     return responses.as_json({"type": "not found error", "error": "id not found"}, status=404)

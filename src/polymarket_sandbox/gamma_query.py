@@ -11,7 +11,7 @@ MAX_LIMIT = 100  # silently clamped since 2026-05-14
 DEFAULT_LIMIT = 20
 
 
-class Asked:
+class GammaQuery:
     """A Gamma query string: repeated keys are lists, bracket forms and unknown names ignored."""
 
     def __init__(self, raw: str) -> None:

@@ -38,40 +38,42 @@ _CACHED_PAGES = 1_024
 DRIP_BYTES = 64  # then one byte per interval
 
 
-class Edge:
+class Gateway:
     """Everything in front of the APIs of one sandbox."""
 
     def __init__(
         self,
-        asked: options.SandboxOptions,
+        settings: options.SandboxOptions,
         table: routes.Routes,
         limits: throttle.Throttle,
-        rules: faults.Faults,
-        counted: stats.Stats,
+        fault_rules: faults.Faults,
+        statistics: stats.Stats,
         *,
         changing: changes.Changes,
     ) -> None:
         self._routes = table
         self._throttle = limits
-        self._faults = rules
-        self._stats = counted
+        self._faults = fault_rules
+        self._stats = statistics
         self._changes = changing
-        wanted = options.DEFAULT_DATA_LATENCY_MS if asked.latency_ms is None else asked.latency_ms
+        wanted = (
+            options.DEFAULT_DATA_LATENCY_MS if settings.latency_ms is None else settings.latency_ms
+        )
         self._latency_s = wanted / 1e3
-        self._dice = random.Random(f"latency-{asked.seed}")
-        self._caching = asked.cache
-        self._cache: dict[str, tuple[float, responses.Reply]] = {}
-        self._desk = asyncio.Lock()
-        self.refusal = asked.refusal
+        self._dice = random.Random(f"latency-{settings.seed}")
+        self._caching = settings.cache
+        self._cache: dict[str, tuple[float, responses.Response]] = {}
+        self._one_page_at_a_time = asyncio.Lock()
+        self.refusal = settings.refusal
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; never raises but for a client that went away."""
         arrived = time.monotonic()
         self._stats.begin(_peer(request))
-        found = self._routes.find(request.path)
-        name, status, sent = found.route.name if found else "unknown", "aborted", 0
+        match = self._routes.find(request.path)
+        name, status, sent = match.route.name if match else "unknown", "aborted", 0
         try:
-            response = await self._answer(request, found, arrived)
+            response = await self._answer(request, match, arrived)
             status = str(response.status)
             body = response.body if isinstance(response, web.Response) else None
             sent = len(body) if isinstance(body, bytes) else 0
@@ -80,46 +82,48 @@ class Edge:
             self._stats.end(name, status, sent, time.monotonic() - arrived)
 
     async def _answer(
-        self, request: web.Request, found: routes.Found | None, arrived: float
+        self, request: web.Request, match: routes.RouteMatch | None, arrived: float
     ) -> web.StreamResponse:
-        if found is None:
+        if match is None:
             return _respond(routes.not_found(request.path))
-        verdict = self._throttle.arrive(found.route.budgets, arrived)
-        if verdict.retry_after_s is not None:
-            return _respond(self._too_many(verdict.retry_after_s))
-        if verdict.delay_s:
-            await self._queue(verdict.delay_s)
+        decision = self._throttle.arrive(match.route.budgets, arrived)
+        if decision.retry_after_s is not None:
+            return _respond(self._too_many(decision.retry_after_s))
+        if decision.delay_s:
+            await self._queue(decision.delay_s)
         if request.method != "GET":
             return _respond(responses.v2_error(405, "method_not_allowed", "Method Not Allowed"))
-        return await self._served(request, found)
+        return await self._served(request, match)
 
-    async def _served(self, request: web.Request, found: routes.Found) -> web.StreamResponse:
+    async def _served(self, request: web.Request, match: routes.RouteMatch) -> web.StreamResponse:
         raw_query = request.query_string
         cursor = _cursor_of(raw_query)
-        names = (found.route.name, found.route.host)
-        rule = self._faults.draw(names, found.path, raw_query, cursor=cursor)
+        names = (match.route.name, match.route.host)
+        rule = self._faults.draw(names, match.path, raw_query, cursor=cursor)
         if rule is not None and rule.kind in faults.INSTEAD:
-            return await self._instead(request, rule, found.route)
-        await self._take_time(found.route)
+            return await self._instead(request, rule, match.route)
+        await self._take_time(match.route)
         if rule is not None and rule.kind == "cursor_refused":
             return _respond(fault_injection.cursor_refused())
         if rule is not None and rule.kind in faults.CHANGES:
             self._changes.apply(rule)
             rule = None
-        async with self._desk:
+        async with self._one_page_at_a_time:
             # One page at a time, and the sockets are read between two of them. A page takes up to
             # 16 ms; thirty that are due together would hold up whoever arrives meanwhile, and what
             # waits in a socket counts as having come at once.
             await asyncio.sleep(0)
             if rule is not None and rule.kind in faults.OTHER_QUESTION:
-                other = _ask(found, fault_injection.other_question(rule, found.route, raw_query))
-                return _respond(other if other.status == 200 else self._reply(found, raw_query))
-            reply = self._reply(found, raw_query)
+                other = _ask(match, fault_injection.change_query(rule, match.route, raw_query))
+                return _respond(
+                    other if other.status == 200 else self._cached_or_fresh(match, raw_query)
+                )
+            response = self._cached_or_fresh(match, raw_query)
         if rule is None:
-            return _respond(reply)
+            return _respond(response)
         if rule.kind in faults.DRIFTED:
-            return _respond(drift.drifted(rule, found.route, reply))
-        return await self._spoiled(request, rule, reply, cursor)
+            return _respond(drift.drifted(rule, match.route, response))
+        return await self._spoiled(request, rule, response, cursor)
 
     async def _queue(self, delay_s: float) -> None:
         self._throttle.queued += 1
@@ -134,17 +138,17 @@ class Edge:
         if self._latency_s:
             await asyncio.sleep(self._latency_s * share * spread)
 
-    def _reply(self, found: routes.Found, raw_query: str) -> responses.Reply:
-        if self._caching and found.route.name == "trades" and not _cursor_of(raw_query):
-            return self._cached(found, raw_query)
-        return _ask(found, raw_query)
+    def _cached_or_fresh(self, match: routes.RouteMatch, raw_query: str) -> responses.Response:
+        if self._caching and match.route.name == "trades" and not _cursor_of(raw_query):
+            return self._cached(match, raw_query)
+        return _ask(match, raw_query)
 
-    def _cached(self, found: routes.Found, raw_query: str) -> responses.Reply:
+    def _cached(self, match: routes.RouteMatch, raw_query: str) -> responses.Response:
         """Page 1 of a feed as the edge keeps it: up to five minutes old."""
         now = time.monotonic()
         kept = self._cache.get(raw_query)
         if kept is None or now - kept[0] >= CACHE_S:
-            kept = (now, _ask(found, raw_query))
+            kept = (now, _ask(match, raw_query))
             if kept[1].status == 200:
                 self._cache.pop(raw_query, None)
                 self._cache[raw_query] = kept
@@ -156,9 +160,9 @@ class Edge:
             "Age": str(int(age_s)),
             "cf-cache-status": "HIT" if age_s else "MISS",
         }
-        return responses.Reply(kept[1].body, kept[1].status, kept[1].content_type, headers)
+        return responses.Response(kept[1].body, kept[1].status, kept[1].content_type, headers)
 
-    def _too_many(self, wait_s: float) -> responses.Reply:
+    def _too_many(self, wait_s: float) -> responses.Response:
         if self.refusal == "html":
             return responses.html(429, "Too Many Requests", "error code: 1015")
         return responses.v2_error(
@@ -176,29 +180,29 @@ class Edge:
             return _reset(request)
         if rule.kind == "hang":
             await asyncio.Event().wait()
-        return _respond(fault_injection.instead(rule, route))
+        return _respond(fault_injection.replace_response(rule, route))
 
     async def _spoiled(
-        self, request: web.Request, rule: faults.Rule, honest: responses.Reply, cursor: str
+        self, request: web.Request, rule: faults.Rule, honest: responses.Response, cursor: str
     ) -> web.StreamResponse:
         if rule.kind in {"truncated", "drip"}:
             return await _broken_stream(request, rule, honest)
         if rule.kind in faults.SPOILED_BODY:
-            return _respond(fault_injection.body(rule, honest))
+            return _respond(fault_injection.damage_body(rule, honest))
         if honest.status != 200:
             return _respond(honest)
-        return _respond(fault_injection.listing(rule, honest, cursor))
+        return _respond(fault_injection.damage_list(rule, honest, cursor))
 
 
 def _peer(request: web.Request) -> object:
     return None if request.transport is None else request.transport.get_extra_info("peername")
 
 
-def _ask(found: routes.Found, raw_query: str) -> responses.Reply:
+def _ask(match: routes.RouteMatch, raw_query: str) -> responses.Response:
     try:
-        return found.route.answer(found.argument, raw_query)
+        return match.route.answer(match.argument, raw_query)
     except responses.ApiError as refusal:
-        return refusal.reply
+        return refusal.response
 
 
 def _cursor_of(raw_query: str) -> str:
@@ -207,16 +211,16 @@ def _cursor_of(raw_query: str) -> str:
     return next((v for name, v in parse_qsl(raw_query) if name in _CURSOR_NAMES), "")
 
 
-def _headers(reply: responses.Reply) -> dict[str, str]:
+def _headers(response: responses.Response) -> dict[str, str]:
     return {
-        "Content-Type": reply.content_type,
+        "Content-Type": response.content_type,
         "x-trace-id": secrets.token_hex(16),
-        **reply.headers,
+        **response.headers,
     }
 
 
-def _respond(reply: responses.Reply) -> web.Response:
-    return web.Response(body=reply.body, status=reply.status, headers=_headers(reply))
+def _respond(response: responses.Response) -> web.Response:
+    return web.Response(body=response.body, status=response.status, headers=_headers(response))
 
 
 def _reset(request: web.Request) -> web.Response:
@@ -230,7 +234,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _broken_stream(
-    request: web.Request, rule: faults.Rule, honest: responses.Reply
+    request: web.Request, rule: faults.Rule, honest: responses.Response
 ) -> web.StreamResponse:
     """Promise the whole body; then stop half way and hang up, or go on byte by byte for ever."""
     response = web.StreamResponse(status=honest.status, headers=_headers(honest))

@@ -56,7 +56,7 @@ _RANGES = ("volume", "liquidity", "start_date", "end_date")
 
 
 @dataclass(frozen=True)
-class Kind(Generic[Item]):
+class ListKind(Generic[Item]):
     """What differs between markets and events. `items`: the catalog's own list; `names`: mappings
     from the value of an id filter to a position; `fits`: the filters that no column answers,
     `fit_names` their names; `amounts`: names of the filters on volume and liquidity."""
@@ -65,38 +65,38 @@ class Kind(Generic[Item]):
     listed: Callable[[Item], bool]
     orders: Mapping[str, Callable[[Item], Key]]
     names: Mapping[str, Callable[[str], int | None]]
-    fits: Callable[[Item, gamma_query.Asked], bool]
+    fits: Callable[[Item, gamma_query.GammaQuery], bool]
     fit_names: Sequence[str]
     amounts: tuple[str, str]
 
 
-class Shelf(Generic[Item]):
+class ListIndex(Generic[Item]):
     """One list of one catalog."""
 
-    def __init__(self, lists: catalog.Catalog, kind: Kind[Item]) -> None:
+    def __init__(self, lists: catalog.Catalog, kind: ListKind[Item]) -> None:
         self._lists = lists
-        self._kind: Kind[Item] = kind
+        self._kind: ListKind[Item] = kind
         self._kept: dict[str, rows.SmallInts] = {}
         self._read_columns()
 
-    def page(self, asked: gamma_query.Asked, offset: int, limit: int) -> list[Item]:
+    def page(self, query: gamma_query.GammaQuery, offset: int, limit: int) -> list[Item]:
         """Items by offset, as the legacy lists do it."""
-        found = self._matching(asked)[offset : offset + limit]
+        found = self._matching(query)[offset : offset + limit]
         return [self._kind.items[place] for place in found.tolist()]
 
-    def keyset_page(self, asked: gamma_query.Asked) -> tuple[list[Item], bytes]:
+    def keyset_page(self, query: gamma_query.GammaQuery) -> tuple[list[Item], bytes]:
         """One page and the text of its `next_cursor` member: absent on a page that is not full."""
-        if asked.one("offset") is not None:
+        if query.one("offset") is not None:
             raise responses.gamma_refused("offset is not allowed on keyset endpoints")
-        found, limit = self._matching(asked), asked.limit()
-        cursor = asked.one("after_cursor")
-        start = 0 if cursor is None else self._following(found, opened(cursor), asked)
+        found, limit = self._matching(query), query.limit()
+        cursor = query.one("after_cursor")
+        start = 0 if cursor is None else self._following(found, decode_cursor(cursor), query)
         page = [self._kind.items[place] for place in found[start : start + limit].tolist()]
         if len(page) < limit:
             return page, b""
-        return page, b',"next_cursor":' + orjson.dumps(sealed(page[-1].id))
+        return page, b',"next_cursor":' + orjson.dumps(encode_cursor(page[-1].id))
 
-    def _following(self, found: rows.SmallInts, last_id: int, asked: gamma_query.Asked) -> int:
+    def _following(self, found: rows.SmallInts, last_id: int, query: gamma_query.GammaQuery) -> int:
         """Where the items after the one with this id begin; it may have left the list since."""
         last = self._kind.names["id"](str(last_id))
         if last is None:
@@ -104,17 +104,17 @@ class Shelf(Generic[Item]):
         place = np.flatnonzero(found == last)
         if len(place):
             return int(place[0]) + 1
-        return self._ordered([*found.tolist(), last], asked).index(last)
+        return self._ordered([*found.tolist(), last], query).index(last)
 
-    def _matching(self, asked: gamma_query.Asked) -> rows.SmallInts:
+    def _matching(self, query: gamma_query.GammaQuery) -> rows.SmallInts:
         """Positions of all items that fit, in the order asked for; ties by id."""
-        _check_batch(asked)
+        _check_batch(query)
         if self._version != self._lists.version:
             self._read_columns()
-        question = asked.fingerprint()
+        question = query.fingerprint()
         found = self._kept.get(question)
         if found is None:
-            found = np.array(self._ordered(self._chosen(asked), asked), dtype=np.int32)
+            found = np.array(self._ordered(self._chosen(query), query), dtype=np.int32)
             self._kept[question] = found
             if len(self._kept) > KEPT_RESULTS:
                 self._kept.pop(next(iter(self._kept)))
@@ -134,29 +134,29 @@ class Shelf(Generic[Item]):
         self._kept.clear()
         self._version = self._lists.version
 
-    def _chosen(self, asked: gamma_query.Asked) -> list[int]:
-        versions = asked.many("version") or ["v1"]
-        keep = self._listed & (self._closed == bool(asked.flag("closed")))
+    def _chosen(self, query: gamma_query.GammaQuery) -> list[int]:
+        versions = query.many("version") or ["v1"]
+        keep = self._listed & (self._closed == bool(query.flag("closed")))
         keep &= np.where(self._is_v2, "v2" in versions, "v1" in versions)
         for column, name in zip(
             _RANGES, (*self._kind.amounts, "start_date", "end_date"), strict=True
         ):
-            keep &= self._within(column, name, asked)
+            keep &= self._within(column, name, query)
         chosen: list[int] = np.flatnonzero(keep).tolist()
         for name, place_of in self._kind.names.items():
-            wanted = asked.many(name)
+            wanted = query.many(name)
             if wanted:
                 named = {place_of(value) for value in wanted}
                 chosen = [place for place in chosen if place in named]
-        if any(asked.one(name) is not None for name in self._kind.fit_names):
+        if any(query.one(name) is not None for name in self._kind.fit_names):
             items = self._kind.items
-            chosen = [place for place in chosen if self._kind.fits(items[place], asked)]
+            chosen = [place for place in chosen if self._kind.fits(items[place], query)]
         return chosen
 
-    def _within(self, column: str, name: str, asked: gamma_query.Asked) -> rows.Flags:
+    def _within(self, column: str, name: str, query: gamma_query.GammaQuery) -> rows.Flags:
         """Whether each value lies within `_min` and `_max`; an absent date (0) fits no bound."""
         is_date = name.endswith("date")
-        read = asked.moment if is_date else asked.amount
+        read = query.moment if is_date else query.amount
         low, high = read(f"{name}_min"), read(f"{name}_max")
         values = self._columns[column]
         flags = np.ones(len(values), dtype=np.bool_)
@@ -168,10 +168,10 @@ class Shelf(Generic[Item]):
             flags &= values > 0
         return flags
 
-    def _ordered(self, places: list[int], asked: gamma_query.Asked) -> list[int]:
-        order = asked.one("order")
+    def _ordered(self, places: list[int], query: gamma_query.GammaQuery) -> list[int]:
+        order = query.one("order")
         names = (order or "id").split(",")
-        falling = asked.flag("ascending") is False and order is not None
+        falling = query.flag("ascending") is False and order is not None
         ordered, items = sorted(places), self._kind.items  # by position is by id
         for name in reversed(names):
             key = self._kind.orders.get(name.strip())
@@ -183,12 +183,12 @@ class Shelf(Generic[Item]):
         return ordered
 
 
-def sealed(last_id: int) -> str:
+def encode_cursor(last_id: int) -> str:
     """The cursor after an item."""
     return base64.urlsafe_b64encode(orjson.dumps({"id": last_id})).rstrip(b"=").decode()
 
 
-def opened(cursor: str) -> int:
+def decode_cursor(cursor: str) -> int:
     """The item of a cursor. Raises ApiError (422)."""
     try:
         return int(orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))["id"])
@@ -196,7 +196,7 @@ def opened(cursor: str) -> int:
         raise responses.gamma_refused("invalid after_cursor") from damage
 
 
-def _check_batch(asked: gamma_query.Asked) -> None:
-    if any(len(asked.many(name)) > MAX_IDS for name in ID_FILTERS):
+def _check_batch(query: gamma_query.GammaQuery) -> None:
+    if any(len(query.many(name)) > MAX_IDS for name in ID_FILTERS):
         page = responses.html(403, "Attention Required! | Cloudflare", "you have been blocked")
         raise responses.ApiError(page)

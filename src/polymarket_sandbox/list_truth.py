@@ -51,15 +51,15 @@ def events(lists: catalog.Catalog) -> dict[str, object]:
 
 def resolutions(
     lists: catalog.Catalog,
-    asked: Collection[str] | None,
+    wanted: Collection[str] | None,
     settled: Mapping[str, tuple[int, ...]],
 ) -> dict[str, object]:
-    """Count and digest of the resolved conditions, of all or of those `asked` (with 0x); `settled`:
+    """Count and digest of the resolved conditions, all or those `wanted` (with 0x); `settled`:
     payouts of those that no list shows as resolved."""
     chosen = [
         lists.markets[place]
         for condition, place in lists.by_condition.items()
-        if asked is None or condition in asked
+        if wanted is None or condition in wanted
     ]
     shown = {
         market.condition_id: _payouts(market)
@@ -67,7 +67,7 @@ def resolutions(
         if market.payouts and market.resolution_status in {None, "resolved"}
     }
     for condition, paid in settled.items():
-        if asked is None or condition in asked:
+        if wanted is None or condition in wanted:
             shown.setdefault(condition, ",".join(map(str, paid)))
     found = digests.summary(f"{condition[2:]}|{paid}" for condition, paid in shown.items())
     differing = [market.condition_id for market in chosen if disagrees(market)]

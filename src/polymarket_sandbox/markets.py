@@ -23,7 +23,7 @@ _ICONS = [f"https://polymarket-upload.s3.us-east-2.amazonaws.com/icon-{n}.png" f
 
 
 @dataclass
-class Scene:
+class CatalogDraft:
     """The markets in the making. `windows`: first and last second of trading by market id;
     `special`: market ids by name; `neg_risk_groups`: market ids that exclude each other."""
 
@@ -40,31 +40,31 @@ class Scene:
     next_event_id: int = 20_000
 
 
-def scene_of(*, now: int, seed: int) -> Scene:
-    """An empty scene with its tags."""
-    scene = Scene(now=now, rng=random.Random(f"markets-{seed}"))
-    scene.tags = [_tag(number, label, now) for number, label in enumerate(fake_text.TAGS)]
-    scene.tag_ids = {tag.label: tag.id for tag in scene.tags}
-    return scene
+def new_draft(*, now: int, seed: int) -> CatalogDraft:
+    """A draft without markets; its tags are there."""
+    draft = CatalogDraft(now=now, rng=random.Random(f"markets-{seed}"))
+    draft.tags = [_tag(number, label, now) for number, label in enumerate(fake_text.TAGS)]
+    draft.tag_ids = {tag.label: tag.id for tag in draft.tags}
+    return draft
 
 
-def fill(scene: Scene, *, count: int, events: int | None) -> None:
+def add_random_markets(draft: CatalogDraft, *, count: int, events: int | None) -> None:
     """Add markets until there are `count`, in about `events` events when that is given; volumes
     are filled in once trades exist."""
-    makers: tuple[Callable[[Scene, int], None], ...] = (_add_up_down, _add_topic, _add_match)
-    while len(scene.markets) < count:
-        room = count - len(scene.markets)
+    makers: tuple[Callable[[CatalogDraft, int], None], ...] = (_add_up_down, _add_topic, _add_match)
+    while len(draft.markets) < count:
+        room = count - len(draft.markets)
         size = 1
         if events is not None:
-            size = _event_size(scene.rng, room, events - len(scene.events))
-        elif room >= 4 and scene.rng.random() < 0.12:
-            size = min(room, scene.rng.randint(3, 6))
+            size = _event_size(draft.rng, room, events - len(draft.events))
+        elif room >= 4 and draft.rng.random() < 0.12:
+            size = min(room, draft.rng.randint(3, 6))
         if size == 1:
-            scene.rng.choices(makers, weights=(45, 30, 25))[0](scene, room)
-        elif events is None or (2 < size <= len(CANDIDATES) and scene.rng.random() < 0.5):
-            _add_neg_risk(scene, size)
+            draft.rng.choices(makers, weights=(45, 30, 25))[0](draft, room)
+        elif events is None or (2 < size <= len(CANDIDATES) and draft.rng.random() < 0.5):
+            _add_neg_risk(draft, size)
         else:
-            _add_series(scene, size)
+            _add_series(draft, size)
 
 
 def _event_size(rng: random.Random, room: int, left: int) -> int:
@@ -76,20 +76,20 @@ def _event_size(rng: random.Random, room: int, left: int) -> int:
     return max(1, min(drawn, room - left + 1))
 
 
-def finish(scene: Scene) -> catalog.Catalog:
+def build_catalog(draft: CatalogDraft) -> catalog.Catalog:
     """The catalog, once the markets have their volumes; CLOB repeats two markets."""
-    by_id = {market.id: market for market in scene.markets}
-    for event in scene.events:
+    by_id = {market.id: market for market in draft.markets}
+    for event in draft.events:
         members = [by_id[number] for number in event.market_ids]
         event.volume = round(sum(market.volume for market in members), 6)
         event.liquidity = round(sum(market.liquidity for market in members), 6)
-    known = [place for place, market in enumerate(scene.markets) if market.in_clob]
-    oldest_first = sorted(known, key=lambda i: scene.markets[i].created)
+    known = [place for place, market in enumerate(draft.markets) if market.in_clob]
+    oldest_first = sorted(known, key=lambda i: draft.markets[i].created)
     repeated = [oldest_first[3], oldest_first[7]]
     return catalog.Catalog(
-        scene.markets,
-        scene.events,
-        scene.tags,
+        draft.markets,
+        draft.events,
+        draft.tags,
         [*oldest_first, *repeated],
         render_market=listings.market_body,
         render_event=listings.event_body,
@@ -103,7 +103,7 @@ def _tag(number: int, label: str, now: int) -> catalog.Tag:
 
 
 def new_market(
-    scene: Scene,
+    draft: CatalogDraft,
     question: str,
     outcomes: tuple[str, ...],
     *,
@@ -112,9 +112,9 @@ def new_market(
     module: int | None = None,
 ) -> catalog.Market:
     """A market with real ids, not yet placed in time. `module` makes a Protocol V2 one."""
-    rng = scene.rng
-    scene.next_market_id += rng.randint(1, 40)
-    market_id = scene.next_market_id
+    rng = draft.rng
+    draft.next_market_id += rng.randint(1, 40)
+    market_id = draft.next_market_id
     question_id, condition = _condition(rng, len(outcomes), neg_risk=neg_risk)
     held: tuple[str, ...] | None = None
     if module is not None:
@@ -139,7 +139,7 @@ def new_market(
         icon=_ICONS[market_id % len(_ICONS)],
         liquidity=round(rng.uniform(0, 5_000), 5),
     )
-    scene.markets.append(market)
+    draft.markets.append(market)
     return market
 
 
@@ -153,14 +153,14 @@ def _condition(rng: random.Random, outcomes: int, *, neg_risk: bool) -> tuple[by
             return question_id, condition
 
 
-def place(scene: Scene, market: catalog.Market, first: int, last: int) -> None:
+def set_trading_window(draft: CatalogDraft, market: catalog.Market, first: int, last: int) -> None:
     """Open for trading from `first` to `last`; settled when that lies in the past."""
-    rng = scene.rng
+    rng = draft.rng
     market.created = first - rng.randint(MINUTE, HOUR)
     market.start = market.created + rng.randint(1, 60)
     market.end = last
-    scene.windows[market.id] = (first, min(last, scene.now - 5))
-    if last < scene.now - HOUR:
+    draft.windows[market.id] = (first, min(last, draft.now - 5))
+    if last < draft.now - HOUR:
         market.closed = True
         market.closed_at = last + rng.randint(5, 45 * MINUTE)
         market.payouts = _payouts(rng, len(market.outcomes))
@@ -177,7 +177,7 @@ def _payouts(rng: random.Random, outcomes: int) -> tuple[int, ...]:
 
 
 def new_event(
-    scene: Scene,
+    draft: CatalogDraft,
     title: str,
     members: list[catalog.Market],
     *,
@@ -188,16 +188,16 @@ def new_event(
     """An event of these markets; two markets in three carry its tags themselves. An event of one
     market has the market's slug.
     """
-    scene.next_event_id += scene.rng.randint(1, 30)
-    event_id = scene.next_event_id
+    draft.next_event_id += draft.rng.randint(1, 30)
+    event_id = draft.next_event_id
     closed = all(market.closed for market in members)
     own_slug = members[0].slug if len(members) == 1 else fake_text.slug_of(title, event_id)
-    tag_ids = tuple(sorted(scene.tag_ids[label] for label in tags))
+    tag_ids = tuple(sorted(draft.tag_ids[label] for label in tags))
     for market in members:
         market.event_ids = (event_id,)
         market.tags = tag_ids if market.id % 3 else ()
         market.fee_subject = fees.subject(tags)
-    scene.events.append(
+    draft.events.append(
         catalog.Event(
             id=event_id,
             slug=slug or own_slug,
@@ -215,50 +215,50 @@ def new_event(
     )
 
 
-def _moment(scene: Scene) -> int:
+def _moment(draft: CatalogDraft) -> int:
     """A second of the last two and a half years, the recent ones likelier."""
-    return scene.now - DAY - int(880 * DAY * scene.rng.random() ** 2.2)
+    return draft.now - DAY - int(880 * DAY * draft.rng.random() ** 2.2)
 
 
-def _add_up_down(scene: Scene, _room: int) -> None:
-    rng = scene.rng
+def _add_up_down(draft: CatalogDraft, _room: int) -> None:
+    rng = draft.rng
     coin, short = rng.choice(fake_text.COINS)
-    start = _moment(scene) // (15 * MINUTE) * (15 * MINUTE)
+    start = _moment(draft) // (15 * MINUTE) * (15 * MINUTE)
     title = f"{coin} Up or Down - window {start}"
-    market = new_market(scene, title, ("Up", "Down"), slug=f"{short}-updown-15m-{start}")
+    market = new_market(draft, title, ("Up", "Down"), slug=f"{short}-updown-15m-{start}")
     market.slug = f"{market.slug}-{market.id}"
-    place(scene, market, start, start + 15 * MINUTE)
+    set_trading_window(draft, market, start, start + 15 * MINUTE)
     market.created = market.start = start - DAY
     series = {"id": str(10_192 + len(short)), "slug": f"{short}-up-or-down-15m"}
     listed: tuple[catalog.Json, ...] = ({**series, "title": f"{coin} Up or Down 15m"},)
-    new_event(scene, title, [market], tags=fake_text.UP_DOWN_TAGS, series=listed)
+    new_event(draft, title, [market], tags=fake_text.UP_DOWN_TAGS, series=listed)
 
 
-def binary(scene: Scene, title: str) -> catalog.Market:
-    market = new_market(scene, title, YES_NO)
-    first = _moment(scene)
-    place(scene, market, first, first + scene.rng.randint(3, 400) * DAY)
+def binary(draft: CatalogDraft, title: str) -> catalog.Market:
+    market = new_market(draft, title, YES_NO)
+    first = _moment(draft)
+    set_trading_window(draft, market, first, first + draft.rng.randint(3, 400) * DAY)
     return market
 
 
-def _add_topic(scene: Scene, _room: int) -> None:
-    title, tags = fake_text.topic(scene.rng)
-    new_event(scene, title, [binary(scene, title)], tags=tags)
+def _add_topic(draft: CatalogDraft, _room: int) -> None:
+    title, tags = fake_text.topic(draft.rng)
+    new_event(draft, title, [binary(draft, title)], tags=tags)
 
 
-def _add_series(scene: Scene, size: int) -> None:
+def _add_series(draft: CatalogDraft, size: int) -> None:
     """Several independent questions of one topic."""
-    title, tags = fake_text.topic(scene.rng)
+    title, tags = fake_text.topic(draft.rng)
     cases = (f"{title.strip()} Case {number}" for number in range(1, size + 1))
-    new_event(scene, title, [binary(scene, case) for case in cases], tags=tags)
+    new_event(draft, title, [binary(draft, case) for case in cases], tags=tags)
 
 
-def _add_match(scene: Scene, _room: int) -> None:
-    home, guest = scene.rng.sample(fake_text.TEAMS, 2)
-    market = new_market(scene, f"{home} vs. {guest}", (home, guest))
-    first = _moment(scene)
-    place(scene, market, first, first + scene.rng.randint(1, 9) * DAY)
-    new_event(scene, market.question, [market], tags=scene.rng.choice(fake_text.MATCH_TAGS))
+def _add_match(draft: CatalogDraft, _room: int) -> None:
+    home, guest = draft.rng.sample(fake_text.TEAMS, 2)
+    market = new_market(draft, f"{home} vs. {guest}", (home, guest))
+    first = _moment(draft)
+    set_trading_window(draft, market, first, first + draft.rng.randint(1, 9) * DAY)
+    new_event(draft, market.question, [market], tags=draft.rng.choice(fake_text.MATCH_TAGS))
 
 
 def share_neg_risk_id(members: Sequence[catalog.Market]) -> None:
@@ -268,18 +268,18 @@ def share_neg_risk_id(members: Sequence[catalog.Market]) -> None:
         market.neg_risk_market_id = f"0x{common[:62]}00"
 
 
-def _add_neg_risk(scene: Scene, size: int) -> None:
-    title = f"Who wins {scene.rng.choice(fake_text.PLACES)} {scene.rng.randint(2026, 2029)}?"
-    first = _moment(scene)
-    last = first + scene.rng.randint(20, 700) * DAY
+def _add_neg_risk(draft: CatalogDraft, size: int) -> None:
+    title = f"Who wins {draft.rng.choice(fake_text.PLACES)} {draft.rng.randint(2026, 2029)}?"
+    first = _moment(draft)
+    last = first + draft.rng.randint(20, 700) * DAY
     members = [
-        new_market(scene, f"Will candidate {letter} win? {title}", YES_NO, neg_risk=True)
+        new_market(draft, f"Will candidate {letter} win? {title}", YES_NO, neg_risk=True)
         for letter in CANDIDATES[:size]
     ]
     for rank, market in enumerate(members):
-        place(scene, market, first, last)
+        set_trading_window(draft, market, first, last)
         if market.closed:
             market.payouts = WON_FIRST if rank == 0 else WON_SECOND
     share_neg_risk_id(members)
-    scene.neg_risk_groups.append(tuple(market.id for market in members))
-    new_event(scene, title, members, tags=fake_text.ELECTION_TAGS)
+    draft.neg_risk_groups.append(tuple(market.id for market in members))
+    new_event(draft, title, members, tags=fake_text.ELECTION_TAGS)

@@ -1,4 +1,4 @@
-"""Markets made on purpose for profit: they are added to a universe that is asked for money cases.
+"""Edge cases of profit and loss: the markets that `--money-cases` adds to a universe.
 
 Negative-risk events with conversions, markets whose redemptions are partial or worthless, and
 settled markets of which a list says something else than the chain. Nobody trades here at random.
@@ -35,7 +35,7 @@ class MoneyMarkets:
 
 
 @dataclass(frozen=True)
-class Stale:
+class StaleListing:
     """What the lists say of a settled market that pays `payouts`. `gamma`: its prices in millionths
     (() for quotes), `status` its UMA status; `gamma_open`: its row is older than the end; `clob`:
     whether the order book has the market; `resolution`: see `catalog.Market`."""
@@ -48,32 +48,32 @@ class Stale:
     resolution: str | None = catalog.NO_ROW
 
 
-STALE = {
-    "near_one": Stale(WON_FIRST, (999_500, 500)),
-    "amm": Stale(WON_SECOND, (0, 999_999), status="", clob=False),
-    "still_open": Stale(WON_FIRST, (), status="", gamma_open=True),
-    "disputed": Stale(WON_SECOND, (970_000, 30_000), status="disputed"),
-    "disputed_everywhere": Stale(
+STALE_LISTINGS = {
+    "near_one": StaleListing(WON_FIRST, (999_500, 500)),
+    "amm": StaleListing(WON_SECOND, (0, 999_999), status="", clob=False),
+    "still_open": StaleListing(WON_FIRST, (), status="", gamma_open=True),
+    "disputed": StaleListing(WON_SECOND, (970_000, 30_000), status="disputed"),
+    "disputed_everywhere": StaleListing(
         WON_SECOND, (970_000, 30_000), status="disputed", resolution="disputed"
     ),
-    "no_payouts": Stale(WON_FIRST, (999_500, 500), resolution="resolved"),
-    "tie": Stale(TIED, None),
-    "fraction": Stale((300_000, 700_000), None, resolution=None),
+    "no_payouts": StaleListing(WON_FIRST, (999_500, 500), resolution="resolved"),
+    "tie": StaleListing(TIED, None),
+    "fraction": StaleListing((300_000, 700_000), None, resolution=None),
 }
 
 
-def add(scene: markets.Scene) -> MoneyMarkets:
-    """Add all of them to the scene."""
-    found, now = MoneyMarkets(), scene.now
+def add(draft: markets.CatalogDraft) -> MoneyMarkets:
+    """Add all of them to the draft."""
+    found, now = MoneyMarkets(), draft.now
     open_until = now + 100 * DAY
-    found.events["two"] = _event(scene, "two", 6, [(now - 90 * DAY, open_until)] * 6)
+    found.events["two"] = _event(draft, "two", 6, [(now - 90 * DAY, open_until)] * 6)
     for place in (0, 4):
-        _end(scene, found.events["two"][place], now - 20 * DAY, WON_SECOND)
-    found.events["all"] = _event(scene, "all", 4, [(now - 90 * DAY, now - 10 * DAY)] * 4)
+        _end(draft, found.events["two"][place], now - 20 * DAY, WON_SECOND)
+    found.events["all"] = _event(draft, "all", 4, [(now - 90 * DAY, now - 10 * DAY)] * 4)
     for rank, number in enumerate(found.events["all"]):
-        _end(scene, number, now - 10 * DAY, WON_FIRST if rank == 1 else WON_SECOND)
+        _end(draft, number, now - 10 * DAY, WON_FIRST if rank == 1 else WON_SECOND)
     windows = [(now - 90 * DAY, open_until)] * 3 + [(now - 30 * DAY, open_until)]
-    found.events["later"] = _event(scene, "later", 4, windows)
+    found.events["later"] = _event(draft, "later", 4, windows)
     found.later = found.events["later"][3]
     combined = min(REDEEM_PER_OUTCOME_SINCE, now - 60 * DAY) - 20 * DAY
     listed = now - 40 * DAY
@@ -83,31 +83,31 @@ def add(scene: markets.Scene) -> MoneyMarkets:
         ("redeem_outcomes", True, listed),
         ("redeem_losers", False, listed),
     ):
-        found.singles[name] = _single(scene, name, (ended - 30 * DAY, ended), neg_risk=neg_risk)
-        _end(scene, found.singles[name], ended, WON_FIRST)
+        found.singles[name] = _single(draft, name, (ended - 30 * DAY, ended), neg_risk=neg_risk)
+        _end(draft, found.singles[name], ended, WON_FIRST)
     for name in ("open", "transfer"):
-        found.singles[name] = _single(scene, name, (now - 90 * DAY, open_until))
+        found.singles[name] = _single(draft, name, (now - 90 * DAY, open_until))
     fees_from = min(_FEES_FROM, now - 90 * DAY)
-    found.singles["fees"] = _single(scene, "fees", (fees_from, open_until), tags=("Crypto",))
-    for name, stale in STALE.items():
-        number = _single(scene, f"stale_{name}", (now - 90 * DAY, now - 30 * DAY))
-        _end(scene, number, now - 30 * DAY, stale.payouts)
-        _say(scene, _market(scene, number), stale)
+    found.singles["fees"] = _single(draft, "fees", (fees_from, open_until), tags=("Crypto",))
+    for name, stale in STALE_LISTINGS.items():
+        number = _single(draft, f"stale_{name}", (now - 90 * DAY, now - 30 * DAY))
+        _end(draft, number, now - 30 * DAY, stale.payouts)
+        _apply_listing(draft, _market(draft, number), stale)
         found.singles[f"stale_{name}"] = number
     return found
 
 
-def _market(scene: markets.Scene, number: int) -> catalog.Market:
-    return next(market for market in reversed(scene.markets) if market.id == number)
+def _market(draft: markets.CatalogDraft, number: int) -> catalog.Market:
+    return next(market for market in reversed(draft.markets) if market.id == number)
 
 
-def _name(scene: markets.Scene, market: catalog.Market, name: str) -> int:
-    scene.special[f"market_money_{name}"] = market.id
+def _name(draft: markets.CatalogDraft, market: catalog.Market, name: str) -> int:
+    draft.special[f"market_money_{name}"] = market.id
     return market.id
 
 
 def _single(
-    scene: markets.Scene,
+    draft: markets.CatalogDraft,
     name: str,
     window: tuple[int, int],
     *,
@@ -115,52 +115,54 @@ def _single(
     tags: Sequence[str] = _TAGS,
 ) -> int:
     title = f"Money {name.replace('_', ' ')}?"
-    market = markets.new_market(scene, title, YES_NO, neg_risk=neg_risk)
-    _place(scene, market, window)
+    market = markets.new_market(draft, title, YES_NO, neg_risk=neg_risk)
+    _place(draft, market, window)
     if neg_risk:
         markets.share_neg_risk_id([market])
-    markets.new_event(scene, title, [market], tags=tags)
-    return _name(scene, market, name)
+    markets.new_event(draft, title, [market], tags=tags)
+    return _name(draft, market, name)
 
 
 def _event(
-    scene: markets.Scene, name: str, size: int, windows: Sequence[tuple[int, int]]
+    draft: markets.CatalogDraft, name: str, size: int, windows: Sequence[tuple[int, int]]
 ) -> list[int]:
     """A negative-risk event whose markets open and end in these windows."""
     title = f"Money, who wins {name}?"
     members = []
     for letter, window in zip(markets.CANDIDATES[:size], windows, strict=True):
-        market = markets.new_market(scene, f"{title} {letter}", YES_NO, neg_risk=True)
-        _place(scene, market, window)
+        market = markets.new_market(draft, f"{title} {letter}", YES_NO, neg_risk=True)
+        _place(draft, market, window)
         members.append(market)
     markets.share_neg_risk_id(members)
-    markets.new_event(scene, title, members, tags=_TAGS)
-    return [_name(scene, market, f"{name}_{rank}") for rank, market in enumerate(members)]
+    markets.new_event(draft, title, members, tags=_TAGS)
+    return [_name(draft, market, f"{name}_{rank}") for rank, market in enumerate(members)]
 
 
-def _place(scene: markets.Scene, market: catalog.Market, window: tuple[int, int]) -> None:
+def _place(draft: markets.CatalogDraft, market: catalog.Market, window: tuple[int, int]) -> None:
     """Open in this window; how it ends is said apart."""
     first, last = window
     market.created, market.start, market.end = first - 600, first - 540, last
-    scene.windows[market.id] = (first, min(last, scene.now - 5))
+    draft.windows[market.id] = (first, min(last, draft.now - 5))
 
 
-def _end(scene: markets.Scene, number: int, moment: int, payouts: tuple[int, ...]) -> None:
-    market = _market(scene, number)
+def _end(draft: markets.CatalogDraft, number: int, moment: int, payouts: tuple[int, ...]) -> None:
+    market = _market(draft, number)
     market.closed, market.closed_at = True, moment
     market.payouts, market.uma_status = payouts, "resolved"
-    for event in scene.events:
+    for event in draft.events:
         if event.id in (market.event_ids or ()):
-            members = [_market(scene, member) for member in event.market_ids]
+            members = [_market(draft, member) for member in event.market_ids]
             event.closed = all(member.closed for member in members)
             event.closed_at = moment if event.closed else 0
 
 
-def _say(scene: markets.Scene, market: catalog.Market, stale: Stale) -> None:
+def _apply_listing(
+    draft: markets.CatalogDraft, market: catalog.Market, stale: StaleListing
+) -> None:
     """What the lists say instead."""
     market.said_by_gamma, market.uma_status = stale.gamma, stale.status
     market.closed_by_clob, market.closed = True, not stale.gamma_open
     market.in_clob, market.resolution_status = stale.clob, stale.resolution
     if stale.gamma_open:
-        market.closed_at = scene.events[-1].closed_at = 0
-        scene.events[-1].closed = False
+        market.closed_at = draft.events[-1].closed_at = 0
+        draft.events[-1].closed = False

@@ -153,7 +153,7 @@ def _all_held(world: universe.Universe, number: int) -> universe.Effect:
     """Everything the wallet of this row held of its condition before it, at the row's average."""
     table = world.table
     wallet, condition = int(table.wallet[number]), int(table.condition[number])
-    mine = world.by_wallet.of(wallet)
+    mine = world.by_wallet.rows_of(wallet)
     mine = mine[(mine < number) & (table.condition[mine] == condition)]
     traded = mine[table.is_trade[mine]]
     signed = np.where(table.side[traded] == rows.BUY, table.micro[traded], -table.micro[traded])

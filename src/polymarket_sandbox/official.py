@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from polymarket_sandbox import feeds, moves, positions, profit, query, responses, rows
+from polymarket_sandbox import feeds, moves, positions, profit, responses, rows, v2_query
 from polymarket_sandbox import universe as universes
 
 HOUR, DAY = 3_600, 86_400
@@ -74,13 +74,13 @@ class Official:
         number = self._world.wallet_number[wallet]
         self.changed[number] = self.changed.get(number, 0.0) + usd
 
-    def stats(self, asked: query.Query) -> responses.Reply:
+    def stats(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/user-stats: null for a wallet nobody knows, zeros for one that never did
         anything."""
-        user = self._user(asked)
+        user = self._user(query)
         if user < 0:
             return responses.as_json({"data": None})
-        mine, books = self._world.by_wallet.of(user), self.books
+        mine, books = self._world.by_wallet.rows_of(user), self.books
         own = books.wallet == user
         won = books.economic[own]
         markets = np.unique(self._world.table.condition[mine[self._world.table.is_trade[mine]]])
@@ -94,20 +94,20 @@ class Official:
         }
         return responses.as_json({"data": data})
 
-    def curve(self, asked: query.Query) -> responses.Reply:
+    def curve(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/user-pnl: cumulative figures at every step of the interval; none of a wallet that
         never did anything."""
-        user = self._user(asked)
-        interval = asked.choice("interval", tuple(_INTERVALS), "1d") or "1d"
-        fidelity = asked.choice("fidelity", tuple(_STEPS), "1h") or "1h"
-        mine = self._world.by_wallet.of(user) if user >= 0 else rows.nothing()
+        user = self._user(query)
+        interval = query.choice("interval", tuple(_INTERVALS), "1d") or "1d"
+        fidelity = query.choice("fidelity", tuple(_STEPS), "1h") or "1h"
+        mine = self._world.by_wallet.rows_of(user) if user >= 0 else rows.nothing()
         end, step = self._now(), _STEPS[fidelity]
         oldest = int(self._world.table.ts[mine[0]]) if len(mine) else end
         span = _INTERVALS[interval]
         begin = oldest if span is None else max(oldest, end - span)
         moments = [*range(begin // step * step + step, end, step), end]
         data = {
-            "proxy_wallet": asked.wallet(),
+            "proxy_wallet": query.wallet(),
             "interval": interval,
             "fidelity": fidelity,
             "source_fidelity": fidelity,
@@ -122,15 +122,15 @@ class Official:
         income = sum(float(books.income[name][user]) for name in profit.INCOMES)
         return own + income + self.changed.get(user, 0.0)
 
-    def _user(self, asked: query.Query) -> int:
-        user = feeds.user_of(asked, self._world)
+    def _user(self, query: v2_query.V2Query) -> int:
+        user = feeds.user_of(query, self._world)
         if user is None:
             raise responses.refused("required query param 'user' not provided", parameter="user")
         return user
 
     def _points(self, user: int, moments: list[int]) -> list[dict[str, object]]:
         """All figures of a wallet at these seconds, ascending."""
-        table, mine = self._world.table, self._world.by_wallet.of(user)
+        table, mine = self._world.table, self._world.by_wallet.rows_of(user)
         mine = mine[~table.combo[mine]]
         until = np.searchsorted(table.ts[mine], moments, side="right")
         is_trade, usdc = table.is_trade[mine], table.usdc[mine]

@@ -13,7 +13,7 @@ DUST_SHARES = 0.1  # Data API v2, /v2/positions: the default floor
 
 
 @dataclass(frozen=True, repr=False)
-class Book:
+class PositionBook:
     """All positions, one entry per (wallet, token), sorted so. Sizes in shares, the rest in USD."""
 
     wallet: rows.Ints
@@ -32,7 +32,7 @@ class Book:
     last_at: rows.Ints
 
 
-def book(world: universe.Universe, changes: moves.Moves | None = None) -> Book:
+def build_book(world: universe.Universe, changes: moves.Moves | None = None) -> PositionBook:
     """All positions of a universe; half a second of work for a million rows. `changes`: all moves,
     None to work them out."""
     changes = moves.all_moves(world) if changes is None else changes
@@ -52,7 +52,7 @@ def book(world: universe.Universe, changes: moves.Moves | None = None) -> Book:
     place = np.unique(
         balances.wallet * len(world.tables.conditions) + condition, return_inverse=True
     )[1]
-    return Book(
+    return PositionBook(
         wallet=balances.wallet,
         token=balances.token,
         size=held,
@@ -80,7 +80,7 @@ def _entry_fees(world: universe.Universe, balances: holdings.Balances) -> rows.F
     return np.bincount(place, weights=fee, minlength=len(balances)).astype(np.float64)
 
 
-def with_recorded(held: Book, world: universe.Universe) -> Book:
+def with_recorded(held: PositionBook, world: universe.Universe) -> PositionBook:
     """The book in which wallets with recorded positions have these and no others."""
     if not world.recorded_positions:
         return held
@@ -116,10 +116,12 @@ def with_recorded(held: Book, world: universe.Universe) -> Book:
         for each in fields(held)
     }
     order = np.lexsort((joined["token"], joined["wallet"]))
-    return Book(**{name: column[order] for name, column in joined.items()})
+    return PositionBook(**{name: column[order] for name, column in joined.items()})
 
 
-def settle(held: Book, tables: universe.Tables, condition: int, payouts: tuple[int, ...]) -> None:
+def settle(
+    held: PositionBook, tables: universe.Tables, condition: int, payouts: tuple[int, ...]
+) -> None:
     """The market of a condition number is settled: its positions have a price for good."""
     for outcome, payout in enumerate(payouts):
         in_outcome = tables.token_condition[held.token] == condition
@@ -127,7 +129,7 @@ def settle(held: Book, tables: universe.Tables, condition: int, payouts: tuple[i
         held.price[in_outcome], held.settled[in_outcome] = payout / 1e6, True
 
 
-def move(held: Book, wallet: int, moment: int) -> None:
+def move(held: PositionBook, wallet: int, moment: int) -> None:
     """The wallet's most valuable position leaves by a direct transfer, which no feed shows, and its
     least valuable one grows to twice the other's worth: one is closed, the other comes first where
     lists go by value. Both were changed at that epoch second. A wallet of one position stays."""

@@ -44,7 +44,7 @@ class Settlement:
 
 
 @dataclass
-class Writer:
+class EventWriter:
     """Collects rows that are no trades. `tokenless`: display number of a condition without
     outcome; `blank`: display of a row about no market at all; `effects`: what was moved by the
     transactions whose rows do not say it."""
@@ -148,20 +148,20 @@ class _End:
         return flags
 
 
-def write(
-    writer: Writer,
+def write_events(
+    writer: EventWriter,
     rng: np.random.Generator,
     balances: holdings.Balances,
     *,
     venue: trading.Venue,
     settlement: Settlement,
-    crowd: wallets.People,
+    wallet_set: wallets.WalletSet,
     now: int,
 ) -> None:
     """All rows that follow from the trades, for every wallet but the reserved ones."""
     pairs = _pairs(balances, venue)
-    reserved = [crowd.special[name] for name in wallets.RESERVED]
-    free = ~np.isin(pairs.wallet, [*reserved, *crowd.contracts])
+    reserved = [wallet_set.special[name] for name in wallets.RESERVED]
+    free = ~np.isin(pairs.wallet, [*reserved, *wallet_set.contracts])
     end = _End(rng, venue, settlement, now, pairs, free)
     _splits(writer, end)
     _merges(writer, end)
@@ -198,7 +198,7 @@ def _token_places(venue: trading.Venue) -> tuple[rows.Ints, rows.Ints]:
     return condition_of, outcome_of
 
 
-def _splits(writer: Writer, end: _End) -> None:
+def _splits(writer: EventWriter, end: _End) -> None:
     pairs = end.pairs
     for place in np.flatnonzero(end.free & (pairs.split > 0)).tolist():
         writer.add(
@@ -210,7 +210,7 @@ def _splits(writer: Writer, end: _End) -> None:
         )
 
 
-def _merges(writer: Writer, end: _End) -> None:
+def _merges(writer: EventWriter, end: _End) -> None:
     """A quarter of the hedged wallets merge part of their pairs; `held` shrinks accordingly."""
     pairs = end.pairs
     whole = np.where(pairs.held < 0, np.iinfo(np.int64).max, pairs.held).min(axis=1)
@@ -225,7 +225,7 @@ def _merges(writer: Writer, end: _End) -> None:
         pairs.held[place, : int(end.venue.outcomes[condition])] -= micro
 
 
-def _conversions(writer: Writer, end: _End) -> None:
+def _conversions(writer: EventWriter, end: _End) -> None:
     """A few holders of No in an open neg-risk event turn it into Yes of all the rivals: one No is
     worth as much as these together, so no money moves."""
     pairs, since = end.pairs, end.settlement.since
@@ -246,7 +246,7 @@ def _conversions(writer: Writer, end: _End) -> None:
         writer.effects[tx] = ((int(tokens[condition, 1]), -micro, 0.0), *gained)
 
 
-def _redemptions(writer: Writer, end: _End) -> None:
+def _redemptions(writer: EventWriter, end: _End) -> None:
     """Winners redeem within three days: per outcome since August 2026, combined before. On chain
     the losing tokens go with them; rows of size 0, which v2 drops, leave no trace here."""
     pairs = end.pairs
@@ -282,7 +282,7 @@ def _effect(held: Sequence[tuple[int, int, int]]) -> universe.Effect:
     return tuple((token, -micro, payout / 1e6) for token, micro, payout in held)
 
 
-def _redeem_combined(writer: Writer, end: _End, place: int, ts: int) -> None:
+def _redeem_combined(writer: EventWriter, end: _End, place: int, ts: int) -> None:
     held = _holdings(end, place)
     worth = sum(micro * payout // 1_000_000 for _, micro, payout in held)
     if worth:
@@ -291,7 +291,9 @@ def _redeem_combined(writer: Writer, end: _End, place: int, ts: int) -> None:
         writer.effects[tx] = _effect(held)
 
 
-def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int, *, losers: bool) -> None:
+def _redeem_per_outcome(
+    writer: EventWriter, end: _End, place: int, ts: int, *, losers: bool
+) -> None:
     """A row for each winner, and for each loser too when these are listed."""
     wallet, condition = int(end.pairs.wallet[place]), int(end.pairs.condition[place])
     held = _holdings(end, place)
@@ -306,15 +308,19 @@ def _redeem_per_outcome(writer: Writer, end: _End, place: int, ts: int, *, loser
 
 
 def write_credits(
-    writer: Writer, rng: np.random.Generator, crowd: wallets.People, count: int, now: int
+    writer: EventWriter,
+    rng: np.random.Generator,
+    wallet_set: wallets.WalletSet,
+    count: int,
+    now: int,
 ) -> None:
     """Rewards, rebates, deposits and the like: rows about no market."""
     names = [name for name, _ in _CREDITS]
     chances = [chance for _, chance in _CREDITS]
-    people_free = crowd.ordinary[~np.isin(crowd.ordinary, crowd.contracts)]
+    people_free = wallet_set.ordinary[~np.isin(wallet_set.ordinary, wallet_set.contracts)]
     kinds = [*names, *rng.choice(names, size=max(count - len(names), 0), p=chances).tolist()]
     receivers = rng.choice(people_free, size=len(kinds)).tolist()
-    receivers[: len(names)] = [crowd.special["wallet_big"]] * len(names)  # it knows every kind
+    receivers[: len(names)] = [wallet_set.special["wallet_big"]] * len(names)  # it knows every kind
     days = rng.integers(1, 800, len(kinds)).tolist()
     micros = (np.maximum(rng.lognormal(2.0, 1.5, len(kinds)), 0.02) * 1e6).astype(int).tolist()
     for kind, wallet, day, micro in zip(kinds, receivers, days, micros, strict=True):
@@ -323,16 +329,16 @@ def write_credits(
 
 
 def write_combos(
-    writer: Writer,
+    writer: EventWriter,
     rng: np.random.Generator,
-    crowd: wallets.People,
+    wallet_set: wallets.WalletSet,
     combos: Sequence[tuple[int, int]],
     *,
     count: int,
     now: int,
 ) -> None:
     """Trades and redemptions of combos, given as (condition number, token number)."""
-    people_free = crowd.ordinary[~np.isin(crowd.ordinary, crowd.contracts)]
+    people_free = wallet_set.ordinary[~np.isin(wallet_set.ordinary, wallet_set.contracts)]
     for number, wallet in enumerate(rng.choice(people_free, size=count).tolist()):
         condition, token = combos[number % len(combos)]
         ts = now - 60 - int(rng.integers(0, 100 * DAY))

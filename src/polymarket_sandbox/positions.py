@@ -15,10 +15,10 @@ from polymarket_sandbox import (
     feeds,
     moves,
     portfolio,
-    query,
     responses,
     rows,
     universe,
+    v2_query,
 )
 
 STATUSES = ("OPEN", "REDEEMABLE", "REDEEMABLE_LOST", "MERGEABLE", "CLOSED")
@@ -62,13 +62,13 @@ class Positions:
         self._signer = cursors.Signer(seed)
         self.transferred: set[int] = set()
 
-    def answer(self, asked: query.Query) -> responses.Reply:
+    def answer(self, query: v2_query.V2Query) -> responses.Response:
         """GET /v2/positions."""
-        user = feeds.user_of(asked, self._world)
-        conditions = feeds.conditions_of(asked, self._world)
-        _check_anchor(asked, user)
-        place = self._place(asked)
-        chosen = self._selected(asked, user, conditions, place.status)
+        user = feeds.user_of(query, self._world)
+        conditions = feeds.conditions_of(query, self._world)
+        _check_anchor(query, user)
+        place = self._place(query)
+        chosen = self._selected(query, user, conditions, place.status)
         ordered = self._ordered(chosen, place)
         start = 0 if place.after is None else self._following(ordered, place)
         page = ordered[start : start + place.limit]
@@ -130,9 +130,9 @@ class Positions:
         ]
 
     @cached_property
-    def book(self) -> portfolio.Book:
+    def book(self) -> portfolio.PositionBook:
         """All positions, from trades, splits, merges, conversions and redemptions."""
-        return portfolio.with_recorded(portfolio.book(self._world, self.changes), self._world)
+        return portfolio.with_recorded(portfolio.build_book(self._world, self.changes), self._world)
 
     @cached_property
     def changes(self) -> moves.Moves:
@@ -141,7 +141,7 @@ class Positions:
 
     def _selected(
         self,
-        asked: query.Query,
+        query: v2_query.V2Query,
         user: int | None,
         conditions: tuple[int, ...] | None,
         status: str,
@@ -155,15 +155,15 @@ class Positions:
         if conditions is not None:
             held_in = self._world.tables.token_condition[book.token[chosen]]
             chosen = chosen[np.isin(held_in, conditions)]
-        keep = ~book.hidden[chosen] & _status_filter(book, chosen, status, asked)
-        if not asked.flag("include_archived", default=False):
+        keep = ~book.hidden[chosen] & _status_filter(book, chosen, status, query)
+        if not query.flag("include_archived", default=False):
             keep &= ~book.archived[chosen]
-        start, end = asked.seconds("start"), asked.seconds("end")
+        start, end = query.seconds("start"), query.seconds("end")
         if start or end:
             latest = end or np.iinfo(np.int64).max
             keep &= (book.last_at[chosen] >= start) & (book.last_at[chosen] <= latest)
         chosen = chosen[keep]
-        title = (asked.text("title") or "").strip().lower()
+        title = (query.text("title") or "").strip().lower()
         if title:
             named = [entry for entry in chosen.tolist() if title in self._title(entry)]
             chosen = np.array(named, dtype=np.int64)
@@ -173,17 +173,17 @@ class Positions:
         market = self._market(entry)
         return market.question.lower() if market else ""
 
-    def _place(self, asked: query.Query) -> _Place:
+    def _place(self, query: v2_query.V2Query) -> _Place:
         """Where the walk stands: from the cursor if there is one, which refuses other values."""
-        status = asked.choice("status", STATUSES, None)
-        sort = asked.choice("sort_by", SORTS, None)
-        direction = asked.choice("sort_direction", ("ASC", "DESC"), None)
-        anchor = asked.wallet() or asked.conditions()[0]
-        cursor = asked.text("cursor")
+        status = query.choice("status", STATUSES, None)
+        sort = query.choice("sort_by", SORTS, None)
+        direction = query.choice("sort_direction", ("ASC", "DESC"), None)
+        anchor = query.wallet() or query.conditions()[0]
+        cursor = query.text("cursor")
         if cursor is None:
             status = status or "OPEN"
             sort = sort or _DEFAULT_SORT.get(status, "CURRENT_VALUE")
-            return _Place(anchor, status, sort, direction or "DESC", asked.limit())
+            return _Place(anchor, status, sort, direction or "DESC", query.limit())
         held = self._signer.open("positions", cursor)
         _check_bound(held, {"av": anchor, "st": status, "s": sort, "dir": direction})
         return _Place(
@@ -374,17 +374,17 @@ _NO_MARKET: dict[str, object] = {
 }
 
 
-def _check_anchor(asked: query.Query, user: int | None) -> None:
-    if user is None and len(asked.conditions()) != 1:
+def _check_anchor(query: v2_query.V2Query, user: int | None) -> None:
+    if user is None and len(query.conditions()) != 1:
         raise responses.refused("provide user, or exactly one condition", parameter="user")
-    if user is None and asked.text("event_id"):
+    if user is None and query.text("event_id"):
         raise responses.refused("event_id requires user", parameter="event_id")
-    status = asked.text("status")
+    status = query.text("status")
     if user is None and status in _USER_ONLY:
         raise responses.refused(f"status={status} requires user", parameter="status")
-    if status == "CLOSED" and asked.flag("include_archived", default=False):
+    if status == "CLOSED" and query.flag("include_archived", default=False):
         raise responses.refused("include_archived is invalid with status=CLOSED")
-    if len(asked.text("title") or "") > _TITLE_LENGTH:
+    if len(query.text("title") or "") > _TITLE_LENGTH:
         raise responses.refused("title must contain at most 200 characters", parameter="title")
 
 
@@ -397,16 +397,16 @@ def _check_bound(held: cursors.Params, given: dict[str, str | None]) -> None:
 
 
 def _status_filter(
-    book: portfolio.Book, chosen: rows.Ints, status: str, asked: query.Query
+    book: portfolio.PositionBook, chosen: rows.Ints, status: str, query: v2_query.V2Query
 ) -> rows.Flags:
     size = book.size[chosen]
     keep: rows.Flags = size == 0
     if status == "CLOSED":
         return keep
     # Invalid values fall back to the default here, unlike on the feeds.
-    cash = asked.text("filter_type") == "CASH"
+    cash = query.text("filter_type") == "CASH"
     try:
-        floor = float(asked.text("filter_amount") or portfolio.DUST_SHARES)
+        floor = float(query.text("filter_amount") or portfolio.DUST_SHARES)
     except ValueError:
         floor = portfolio.DUST_SHARES
     keep = ~keep & ((size * book.price[chosen] if cash else size) >= floor)

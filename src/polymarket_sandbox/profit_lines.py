@@ -29,25 +29,25 @@ def total(
     world: universe.Universe, books: profit.Books, is_wallet: rows.Flags
 ) -> dict[str, object]:
     """The sums over some wallets, contracts left out."""
-    asked = is_wallet & _has_rows(world)
-    asked[list(world.contracts)] = False
-    exact = asked.copy()
+    counted = is_wallet & _has_rows(world)
+    counted[list(world.contracts)] = False
+    exact = counted.copy()
     exact[list(books.reasons)] = False
     return {
-        "wallets": int(np.count_nonzero(asked)),
+        "wallets": int(np.count_nonzero(counted)),
         "exact": int(np.count_nonzero(exact)),
         "economic_pnl_usd": _number(_economic(books)[exact].sum()),
         "held_to_resolution_pnl_usd": _number(
-            books.by_wallet(books.held_to_resolution)[asked].sum()
+            books.by_wallet(books.held_to_resolution)[counted].sum()
         ),
-        "fees_usd": _number(books.by_wallet(books.usd["fees"])[asked].sum()),
+        "fees_usd": _number(books.by_wallet(books.usd["fees"])[counted].sum()),
     }
 
 
 def wallets(
     world: universe.Universe,
     books: profit.Books,
-    said: official.Official,
+    official_api: official.Official,
     wallet: int | None,
 ) -> Iterator[bytes]:
     """One line per wallet with a row, of one wallet or of all."""
@@ -70,7 +70,7 @@ def wallets(
             **{name: _number(values[number]) for name, values in sums.items()},
             "markets": int(markets_traded[number]),
             "resolved_markets": int(resolved[number]),
-            "official_pnl_usd": _number(economic[number] + said.changed.get(number, 0.0)),
+            "official_pnl_usd": _number(economic[number] + official_api.changed.get(number, 0.0)),
         }
 
     known = _has_rows(world)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from polymarket_sandbox import query, recorded
+from polymarket_sandbox import recorded, v2_query
 
 Row = recorded.Row
 WHOLE = 1_000_000  # micro-USDC a share
@@ -76,7 +76,7 @@ def order_book(folder: Path) -> dict[str, Row]:
 
 def _keep_market(found: dict[str, Row], row: object) -> None:
     if isinstance(row, dict) and row.get("condition_id"):
-        found[query.normal_condition(str(row["condition_id"]))] = row
+        found[v2_query.normal_condition(str(row["condition_id"]))] = row
 
 
 def payouts(folder: Path) -> dict[str, tuple[int, int]]:
@@ -87,7 +87,7 @@ def payouts(folder: Path) -> dict[str, tuple[int, int]]:
         *_priced(positions(folder)),
         *_redeemed(recorded.feed_rows(folder, with_empty=True)),
     ):
-        said[query.normal_condition(condition)].add(paid)
+        said[v2_query.normal_condition(condition)].add(paid)
     return {condition: next(iter(paid)) for condition, paid in said.items() if len(paid) == 1}
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 import orjson
 
-from polymarket_sandbox import catalog, fake_text, query, recorded, recorded_ends, tokens
+from polymarket_sandbox import catalog, fake_text, recorded, recorded_ends, tokens, v2_query
 
 Json = catalog.Json
 
@@ -144,11 +144,11 @@ def _event_of(slug: str, shown_events: dict[str, Json]) -> Json | None:
 
 def _add_traded(folder: Path, markets: dict[str, Json]) -> None:
     """Add what no list shows, and fills or positions speak of: closed where its end is known."""
-    listed = {query.normal_condition(_text(body, "conditionId")) for body in markets.values()}
+    listed = {v2_query.normal_condition(_text(body, "conditionId")) for body in markets.values()}
     shown_events, ends = _shown_events(markets), recorded_ends.payouts(folder)
     traded: dict[str, list[Json]] = {}
     for row in (*recorded.feed_rows(folder), *recorded_ends.positions(folder)):
-        condition = query.normal_condition(_text(row, "condition_id"))
+        condition = v2_query.normal_condition(_text(row, "condition_id"))
         if _text(row, "condition_id") and condition not in listed and not row.get("is_combo"):
             traded.setdefault(condition, []).append(row)
     for number, (condition, rows) in enumerate(traded.items(), FIRST_TRADED_ID):

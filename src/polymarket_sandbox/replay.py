@@ -11,7 +11,6 @@ import numpy as np
 
 from polymarket_sandbox import (
     options,
-    query,
     recorded,
     recorded_ends,
     recorded_lists,
@@ -19,6 +18,7 @@ from polymarket_sandbox import (
     rows,
     tokens,
     universe,
+    v2_query,
     wallets,
 )
 
@@ -31,12 +31,12 @@ class _Numbers:
 
     known: dict[object, int] = field(default_factory=dict)
 
-    def of(self, key: object) -> int:
+    def number_of(self, key: object) -> int:
         return self.known.setdefault(key, len(self.known))
 
 
 @dataclass
-class _Books:
+class _TableBuilder:
     """All tables in the making."""
 
     wallets: _Numbers = field(default_factory=_Numbers)
@@ -61,50 +61,52 @@ def build(folder: Path) -> universe.Universe:
 @lru_cache(maxsize=1)
 def _build(folder: Path) -> universe.Universe:
     found = recorded.feed_rows(folder)
-    books = _Books()
-    columns = rows.assemble([_columns(found, books)])
-    held = {_position(row, books): row for row in recorded_ends.positions(folder)}
+    builder = _TableBuilder()
+    columns = rows.assemble([_columns(found, builder)])
+    held = {_position(row, builder): row for row in recorded_ends.positions(folder)}
     ends = recorded_ends.payouts(folder)
     tables = universe.Tables(
-        wallets=[str(wallet) for wallet in books.wallets.known],
-        conditions=[str(condition) for condition in books.conditions.known],
-        tokens=[str(token) for token in books.tokens.known],
-        token_condition=np.array(books.token_condition, dtype=np.int32),
-        token_outcome=np.array(books.token_outcome, dtype=np.int32),
+        wallets=[str(wallet) for wallet in builder.wallets.known],
+        conditions=[str(condition) for condition in builder.conditions.known],
+        tokens=[str(token) for token in builder.tokens.known],
+        token_condition=np.array(builder.token_condition, dtype=np.int32),
+        token_outcome=np.array(builder.token_outcome, dtype=np.int32),
     )
-    tx_hex = "".join(str(tx)[2:] for tx in books.transactions.known).encode()
-    profiles = [p for p in books.profiles.known if isinstance(p, row_renderer.Profile)]
-    displays = [d for d in books.displays.known if isinstance(d, row_renderer.Display)]
-    contracts = {books.wallets.known.get(address, -1) for address in wallets.CONTRACTS}
+    tx_hex = "".join(str(tx)[2:] for tx in builder.transactions.known).encode()
+    profiles = [p for p in builder.profiles.known if isinstance(p, row_renderer.Profile)]
+    displays = [d for d in builder.displays.known if isinstance(d, row_renderer.Display)]
+    contracts = {builder.wallets.known.get(address, -1) for address in wallets.CONTRACTS}
     return universe.Universe(
         now=int(columns.ts[-1]) + 5,
         table=columns,
         tables=tables,
-        profiles=[books.profile_of[number] for number in range(len(tables.wallets))],
+        profiles=[builder.profile_of[number] for number in range(len(tables.wallets))],
         renderer=row_renderer.Renderer(columns, profiles, displays, tx_hex),
         lists=recorded_lists.read(folder),
         special={"transaction_twins": recorded.TWIN_TX},
         contracts=frozenset(contracts - {-1}),
-        settled={books.conditions.known[c]: ends[c] for c in ends if c in books.conditions.known},
+        settled={
+            builder.conditions.known[c]: ends[c] for c in ends if c in builder.conditions.known
+        },
         recorded_positions=held,
     )
 
 
-def _columns(found: Sequence[Row], books: _Books) -> dict[str, np.ndarray]:
+def _columns(found: Sequence[Row], builder: _TableBuilder) -> dict[str, np.ndarray]:
     values: dict[str, list[float]] = {name: [] for name in rows.COLUMN_TYPES}
     for row in found:
-        for name, value in _numbered(row, books).items():
+        for name, value in _numbered(row, builder).items():
             values[name].append(value)
     return {name: np.array(values[name]).astype(kind) for name, kind in rows.COLUMN_TYPES.items()}
 
 
-def _numbered(row: Row, books: _Books) -> dict[str, float]:
+def _numbered(row: Row, builder: _TableBuilder) -> dict[str, float]:
     """One row as numbers; enters its texts into the books."""
     profile, display = _profile(row), _display(row)
-    wallet = books.wallets.of(profile.wallet)
-    books.profile_of[wallet] = profile
-    condition = query.normal_condition(display.condition_id) if display.condition_id else ""
-    condition_number = books.conditions.of(condition) if condition else -1
+    wallet = builder.wallets.number_of(profile.wallet)
+    builder.profile_of[wallet] = profile
+    condition = v2_query.normal_condition(display.condition_id) if display.condition_id else ""
+    condition_number = builder.conditions.number_of(condition) if condition else -1
     price = float(str(row["price"]))
     size = recorded.micro(row)
     return {
@@ -112,36 +114,36 @@ def _numbered(row: Row, books: _Books) -> dict[str, float]:
         "kind": rows.KIND[str(row["type"])],
         "side": rows.SIDES.index(str(row["side"])),
         "wallet": wallet,
-        "profile": books.profiles.of(profile),
+        "profile": builder.profiles.number_of(profile),
         "condition": condition_number,
-        "token": _token(display, condition_number, books),
-        "display": books.displays.of(display),
+        "token": _token(display, condition_number, builder),
+        "display": builder.displays.number_of(display),
         "micro": size,
         "price": price,
         "usdc": float(str(row.get("usdc_size", round(size / 1e6 * price, 6)))),
-        "tx": books.transactions.of(str(row["transaction_hash"]).lower()),
+        "tx": builder.transactions.number_of(str(row["transaction_hash"]).lower()),
         "taker": bool(row.get("taker", True)),
         "combo": bool(row.get("is_combo", False)),
     }
 
 
-def _position(row: Row, books: _Books) -> tuple[int, int]:
+def _position(row: Row, builder: _TableBuilder) -> tuple[int, int]:
     """Wallet and token number of a recorded position; enters its ids into the books."""
     profile = _profile(row)
-    wallet = books.wallets.of(profile.wallet)
-    books.profile_of.setdefault(wallet, profile)
+    wallet = builder.wallets.number_of(profile.wallet)
+    builder.profile_of.setdefault(wallet, profile)
     display = _display(row)
-    condition = books.conditions.of(query.normal_condition(display.condition_id))
-    return wallet, _token(display, condition, books)
+    condition = builder.conditions.number_of(v2_query.normal_condition(display.condition_id))
+    return wallet, _token(display, condition, builder)
 
 
-def _token(display: row_renderer.Display, condition: int, books: _Books) -> int:
+def _token(display: row_renderer.Display, condition: int, builder: _TableBuilder) -> int:
     if not display.token_id:
         return -1
-    number = books.tokens.of(display.token_id)
-    if number == len(books.token_condition):
-        books.token_condition.append(condition)
-        books.token_outcome.append(_outcome(display))
+    number = builder.tokens.number_of(display.token_id)
+    if number == len(builder.token_condition):
+        builder.token_condition.append(condition)
+        builder.token_outcome.append(_outcome(display))
     return number
 
 

@@ -1,4 +1,4 @@
-"""Answers before they become HTTP: a status, headers and a body already in bytes."""
+"""Responses before they become HTTP: a status, headers and a body already in bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HTML_TYPE = "text/html; charset=UTF-8"
 
 
 @dataclass
-class Reply:
+class Response:
     """One answer; `content_type` with its charset where it has one."""
 
     body: bytes
@@ -22,16 +22,16 @@ class Reply:
 
 
 class ApiError(Exception):
-    """The question is refused; carries the reply."""
+    """The request is refused; `response` says how."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.status)
-        self.reply = reply
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
-def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Reply(orjson.dumps(value), status, headers=headers or {})
+    return Response(orjson.dumps(value), status, headers=headers or {})
 
 
 def v2_error(
@@ -42,7 +42,7 @@ def v2_error(
     retryable: bool = False,
     parameter: str | None = None,
     headers: dict[str, str] | None = None,
-) -> Reply:
+) -> Response:
     """The error body of Data API v2."""
     body: dict[str, object] = {"error": text, "code": code, "retryable": retryable}
     if parameter is not None:
@@ -61,10 +61,10 @@ def gamma_refused(text: str, status: int = 422) -> ApiError:
     return ApiError(as_json({"type": "validation error", "error": text}, status=status))
 
 
-def html(status: int, title: str, text: str) -> Reply:
+def html(status: int, title: str, text: str) -> Response:
     """A page of the edge in front of the service."""
     page = (
         f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
         f"<body><h1>{title}</h1><p>{text}</p></body></html>\n"
     )
-    return Reply(page.encode(), status, HTML_TYPE)
+    return Response(page.encode(), status, HTML_TYPE)

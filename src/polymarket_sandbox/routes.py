@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from polymarket_sandbox import responses
 
-Answer = Callable[[str, str], responses.Reply]  # (path argument, raw query string)
+Answer = Callable[[str, str], responses.Response]  # (path argument, raw query string)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Found:
+class RouteMatch:
     """A route met by a path without its host prefix; `argument`: the path's variable part."""
 
     route: Route
@@ -47,15 +47,15 @@ class Routes:
         else:
             self._exact[route.host, path] = route
 
-    def find(self, full_path: str) -> Found | None:
+    def find(self, full_path: str) -> RouteMatch | None:
         """The route of a request path, None for an unknown one."""
         host, path = split_host(full_path)
         route = self._exact.get((host, path))
         if route is not None:
-            return Found(route, path, "")
+            return RouteMatch(route, path, "")
         for prefix_host, prefix, candidate in self._prefixes:
             if host == prefix_host and path.startswith(prefix):
-                return Found(candidate, path, path[len(prefix) :])
+                return RouteMatch(candidate, path, path[len(prefix) :])
         return None
 
 
@@ -67,7 +67,7 @@ def split_host(full_path: str) -> tuple[str, str]:
     return "data", full_path
 
 
-def not_found(full_path: str) -> responses.Reply:
+def not_found(full_path: str) -> responses.Response:
     """404 in the words of the host."""
     if split_host(full_path)[0] == "data":
         return responses.v2_error(404, "not_found", "Not Found")

@@ -146,7 +146,7 @@ class Groups:
     order: SmallInts
     starts: Ints
 
-    def of(self, key: int) -> SmallInts:
+    def rows_of(self, key: int) -> SmallInts:
         """Ascending row numbers of one key."""
         return self.order[self.starts[key] : self.starts[key + 1]]
 

@@ -14,26 +14,26 @@ class Search:
     def __init__(self, world: universe.Universe) -> None:
         self._world = world
 
-    def answer(self, _argument: str, raw: str) -> responses.Reply:
+    def answer(self, _argument: str, raw: str) -> responses.Response:
         """GET /public-search. Raises ApiError (422) without `q`."""
-        asked = gamma_query.Asked(raw)
-        wanted = (asked.one("q") or "").strip().casefold()
+        query = gamma_query.GammaQuery(raw)
+        wanted = (query.one("q") or "").strip().casefold()
         if not wanted:
             raise responses.gamma_refused("q is required")
-        size = min(max(asked.count("limit_per_type", DEFAULT_PER_TYPE), 1), MAX_PER_TYPE)
-        first = (max(asked.count("page", 1), 1) - 1) * size
+        size = min(max(query.count("limit_per_type", DEFAULT_PER_TYPE), 1), MAX_PER_TYPE)
+        first = (max(query.count("page", 1), 1) - 1) * size
         events = [one for one in self._world.lists.events if wanted in one.title.casefold()]
-        people = []
-        if asked.flag("search_profiles"):
-            people = [one for one in self._world.profiles if wanted in _searched(one)]
-        total = len(events) + len(people)
+        profiles = []
+        if query.flag("search_profiles"):
+            profiles = [one for one in self._world.profiles if wanted in _searched(one)]
+        total = len(events) + len(profiles)
         return responses.as_json(
             {
                 "events": [_event(one) for one in events[first : first + size]],
                 "tags": [],
-                "profiles": [_profile(one) for one in people[first : first + size]],
+                "profiles": [_profile(one) for one in profiles[first : first + size]],
                 "pagination": {
-                    "hasMore": first + size < max(len(events), len(people)),
+                    "hasMore": first + size < max(len(events), len(profiles)),
                     "totalResults": total,
                 },
             }

@@ -14,7 +14,7 @@ TICK_S = 0.02
 
 @dataclass
 class RouteStats:
-    """One route; durations in seconds from arrival to the end of the reply."""
+    """One route; durations in seconds from arrival to the end of the response."""
 
     requests: int = 0
     body_bytes: int = 0

@@ -87,7 +87,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """Wait `delay_s` and be served, or, with `retry_after_s`, be refused."""
 
     delay_s: float = 0.0
@@ -111,7 +111,7 @@ class Throttle:
         self.queued = 0
         self.budgets = {name: Budget(name, limits.get(name)) for name in PUBLISHED}
 
-    def arrive(self, names: Sequence[str], moment: float) -> Verdict:
+    def arrive(self, names: Sequence[str], moment: float) -> Decision:
         """Count a request on its budgets and decide what becomes of it."""
         budgets = [self.budgets[name] for name in names]
         tightest, grant = None, moment
@@ -124,12 +124,12 @@ class Throttle:
         if tightest is not None:
             if delay_s > self.max_delay_s or self.queued >= self.max_queued:
                 tightest.refused += 1
-                return Verdict(retry_after_s=delay_s)
+                return Decision(retry_after_s=delay_s)
             tightest.delayed += 1
         for budget in budgets:
             if budget.limit is not None:
                 bisect.insort(budget.grants, grant)
-        return Verdict(delay_s=delay_s)
+        return Decision(delay_s=delay_s)
 
     def change(self, wanted: Mapping[str, object]) -> None:
         """New limits at once and without a word to the clients: `{"factor": 0.5}` of the published
@@ -159,11 +159,13 @@ class Throttle:
         return {name: budget.report() for name, budget in self.budgets.items()}
 
 
-def resolve(asked: str) -> dict[str, int | None]:
+def resolve(wanted: str) -> dict[str, int | None]:
     """Limits by name from "published", "off" or a factor. Raises ValueError for anything else."""
-    if asked == "off":
+    if wanted == "off":
         return dict.fromkeys(PUBLISHED)
-    factor = 1.0 if asked == "published" else float(asked)
+    factor = 1.0 if wanted == "published" else float(wanted)
     if not 0 < factor < float("inf"):
-        raise ValueError(f"limits must be published, off, a positive factor or a file, not {asked}")
+        raise ValueError(
+            f"limits must be published, off, a positive factor or a file, not {wanted}"
+        )
     return {name: max(1, int(limit * factor)) for name, limit in PUBLISHED.items()}

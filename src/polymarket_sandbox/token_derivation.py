@@ -16,45 +16,45 @@ from polymarket_sandbox import catalog, tokens
 # Fewer are derived faster than processes start.
 _MANY = 50_000
 
-_Asked = tuple[str, int, bool]  # condition id, outcomes, whether of negative risk
+_Request = tuple[str, int, bool]  # condition id, outcomes, whether of negative risk
 
 
-def fill(markets: Sequence[catalog.Market]) -> None:
+def fill_token_ids(markets: Sequence[catalog.Market]) -> None:
     """Give every market its token ids."""
     waiting = [market for market in markets if market.token_ids is None]
     if len(waiting) < _MANY:
         for market in waiting:
             _ = market.tokens
         return
-    asked = [(market.condition_id, len(market.outcomes), market.neg_risk) for market in waiting]
-    for market, found in zip(waiting, _derived(asked), strict=True):
+    requests = [(market.condition_id, len(market.outcomes), market.neg_risk) for market in waiting]
+    for market, found in zip(waiting, _derived(requests), strict=True):
         market.token_ids = found
 
 
-def _derived(asked: Sequence[_Asked]) -> list[tuple[str, ...]]:
+def _derived(requests: Sequence[_Request]) -> list[tuple[str, ...]]:
     # Not forked: the sandbox has threads by now.
     spawning = multiprocessing.get_context("spawn")
-    share = -(-len(asked) // (os.cpu_count() or 1))
+    share = -(-len(requests) // (os.cpu_count() or 1))
     working = []
-    for first in range(0, len(asked), share):
-        told, tell = spawning.Pipe(duplex=False)
+    for first in range(0, len(requests), share):
+        receiver, sender = spawning.Pipe(duplex=False)
         worker = spawning.Process(
-            target=_work, args=(asked[first : first + share], tell), daemon=True
+            target=_work, args=(requests[first : first + share], sender), daemon=True
         )
         worker.start()
-        tell.close()
-        working.append((worker, told))
+        sender.close()
+        working.append((worker, receiver))
     found: list[tuple[str, ...]] = []
-    for worker, told in working:
-        found += told.recv()
+    for worker, receiver in working:
+        found += receiver.recv()
         worker.join()
     return found
 
 
-def _work(asked: Sequence[_Asked], tell: connection.Connection) -> None:
-    tell.send(
+def _work(requests: Sequence[_Request], sender: connection.Connection) -> None:
+    sender.send(
         [
             tuple(tokens.token_id(condition, at, neg_risk=neg_risk) for at in range(outcomes))
-            for condition, outcomes, neg_risk in asked
+            for condition, outcomes, neg_risk in requests
         ]
     )

@@ -36,7 +36,7 @@ class Venue:
 
 
 @dataclass
-class Ledger:
+class FillWriter:
     """Fills written one by one; `columns` turns them into the same form as the random ones."""
 
     venue: Venue
@@ -124,10 +124,10 @@ class _Fills:
 
 
 def random_fills(
-    rng: np.random.Generator, venue: Venue, crowd: wallets.People, count: int
+    rng: np.random.Generator, venue: Venue, wallet_set: wallets.WalletSet, count: int
 ) -> tuple[Columns, int]:
     """About `count` rows (never more) and the number of transactions behind them."""
-    fills = _draw_fills(rng, venue, crowd, count)
+    fills = _draw_fills(rng, venue, wallet_set, count)
     if not len(fills):
         return {name: np.zeros(0, kind) for name, kind in rows.COLUMN_TYPES.items()}, 0
     fill_of = np.repeat(np.arange(len(fills)), fills.makers + 1)
@@ -145,7 +145,7 @@ def random_fills(
     price[taker_at] = taker_price
     same_side = is_taker | complementary
     token = venue.tokens[fills.condition[fill_of], outcome]
-    wallet = _wallets(rng, fills, crowd, fill_of, is_taker)
+    wallet = _wallets(rng, fills, wallet_set, fill_of, is_taker)
     columns: dict[str, np.ndarray] = {
         "ts": fills.ts[fill_of],
         "kind": np.full(len(fill_of), rows.TRADE),
@@ -178,7 +178,7 @@ def _interleaved(rng: np.random.Generator, fills: _Fills, taker_at: rows.Ints) -
 
 
 def _draw_fills(
-    rng: np.random.Generator, venue: Venue, crowd: wallets.People, count: int
+    rng: np.random.Generator, venue: Venue, wallet_set: wallets.WalletSet, count: int
 ) -> _Fills:
     makers = rng.choice(MAKERS, size=count // 2 + 2, p=MAKER_CHANCES)
     total = int(np.searchsorted(np.cumsum(makers + 1), count, side="right"))
@@ -194,7 +194,7 @@ def _draw_fills(
     shared = np.flatnonzero(shares_tx)
     for column in (ts, condition):
         column[shared] = column[shared - 1]
-    taker = rng.choice(crowd.ordinary, size=total, p=crowd.chances).astype(np.int64)
+    taker = rng.choice(wallet_set.ordinary, size=total, p=wallet_set.chances).astype(np.int64)
     taker[shared] = taker[shared - 1]
     return _Fills(
         ts=ts,
@@ -296,15 +296,15 @@ def _prices(
 def _wallets(
     rng: np.random.Generator,
     fills: _Fills,
-    crowd: wallets.People,
+    wallet_set: wallets.WalletSet,
     fill_of: rows.Ints,
     is_taker: rows.Flags,
 ) -> rows.Ints:
     """A wallet per row. Nobody trades with himself; twins belong to one maker."""
-    drawn = rng.choice(len(crowd.ordinary), size=len(fill_of), p=crowd.chances)
-    makers = crowd.ordinary[drawn].astype(np.int64)
+    drawn = rng.choice(len(wallet_set.ordinary), size=len(fill_of), p=wallet_set.chances)
+    makers = wallet_set.ordinary[drawn].astype(np.int64)
     own = (makers == fills.taker[fill_of]) & ~is_taker
-    makers[own] = crowd.ordinary[(drawn[own] + 7) % len(crowd.ordinary)]
+    makers[own] = wallet_set.ordinary[(drawn[own] + 7) % len(wallet_set.ordinary)]
     wallet: rows.Ints = np.where(is_taker, fills.taker[fill_of], makers)
     firsts = np.flatnonzero(fills.twins[fill_of] & ~is_taker)[0::2]
     wallet[firsts + 1] = wallet[firsts]

@@ -7,7 +7,7 @@ Lines of the digests (see `digests`):
     positions    wallet|condition|outcome index|token|OPEN or CLOSED|micro
     user_volume  wallet|day|micro|trades
 
-and those of markets, events and resolutions, told in `list_truth`. All ids lower case without 0x,
+and those of markets, events and resolutions (see `list_truth`). All ids lower case without 0x,
 structural condition ids in their 64-digit form, `micro` shares in millionths. Trades are rows of
 type TRADE that are no combos, activity is everything else.
 
@@ -42,9 +42,9 @@ from polymarket_sandbox import (
     official,
     positions,
     profit_lines,
-    query,
     rows,
     universe,
+    v2_query,
 )
 
 DAY = 86_400
@@ -54,11 +54,14 @@ class Truth:
     """The answers about one universe; the per-row digests are made once, on the first question."""
 
     def __init__(
-        self, world: universe.Universe, held: positions.Positions, said: official.Official
+        self,
+        world: universe.Universe,
+        positions_api: positions.Positions,
+        official_api: official.Official,
     ) -> None:
         self._world = world
-        self._positions = held
-        self._official = said
+        self._positions = positions_api
+        self._official = official_api
 
     def everything(self, now: int) -> dict[str, object]:
         """All that wallet walks (full history) and condition walks (three years) can reach."""
@@ -67,13 +70,15 @@ class Truth:
         conditions = range(len(world.tables.conditions))
         return self._report(wallets, conditions, None, now)
 
-    def of(self, wallets: Iterable[str], conditions: Iterable[str], now: int) -> dict[str, object]:
+    def of_keys(
+        self, wallets: Iterable[str], conditions: Iterable[str], now: int
+    ) -> dict[str, object]:
         """The same for the union of these walks; unknown ids and contracts reach nothing."""
         world = self._world
         numbers = {world.wallet_number.get(with_0x(wallet), -1) for wallet in wallets}
-        asked = {query.normal_condition(with_0x(condition)) for condition in conditions}
-        known = {world.condition_number.get(condition, -1) for condition in asked}
-        return self._report(numbers - world.contracts - {-1}, known - {-1}, asked, now)
+        wanted = {v2_query.normal_condition(with_0x(condition)) for condition in conditions}
+        known = {world.condition_number.get(condition, -1) for condition in wanted}
+        return self._report(numbers - world.contracts - {-1}, known - {-1}, wanted, now)
 
     def _reached(self, is_wallet: rows.Flags, conditions: Iterable[int], now: int) -> rows.Flags:
         world = self._world
@@ -89,10 +94,10 @@ class Truth:
         self,
         wallets: Iterable[int],
         conditions: Iterable[int],
-        asked: Collection[str] | None,
+        wanted: Collection[str] | None,
         now: int,
     ) -> dict[str, object]:
-        """`asked`: the condition ids of `conditions` and those without a trade, None for all."""
+        """`wanted`: the condition ids of `conditions` and those without a trade, None for all."""
         table, lists = self._world.table, self._world.lists
         is_wallet = np.zeros(len(self._world.tables.wallets), dtype=np.bool_)
         is_wallet[list(wallets)] = True
@@ -134,7 +139,7 @@ class Truth:
                 "differing": self._positions.differing(is_wallet),
             },
             "resolutions": {
-                **list_truth.resolutions(lists, asked, self._settled()),
+                **list_truth.resolutions(lists, wanted, self._settled()),
                 "resolved": sum(bool(m.payouts) for m in lists.markets),
             },
             "user_volume": self._volumes(is_wallet),
@@ -258,7 +263,7 @@ def ranking(world: universe.Universe, kind: str, *, by: str, top: int) -> list[d
             "notional": round(float(notional[number]), 6),
         }
         if is_wallets:
-            all_rows = len(world.by_wallet.of(number))
+            all_rows = len(world.by_wallet.rows_of(number))
             row.update(wallet=names[number], all_rows=all_rows)
             row["contract"] = number in world.contracts
         else:

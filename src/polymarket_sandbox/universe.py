@@ -1,4 +1,4 @@
-"""One whole universe, ready to be asked: rows, groups of rows, texts and the catalog."""
+"""One whole universe, ready to answer: rows, groups of rows, texts and the catalog."""
 
 from __future__ import annotations
 

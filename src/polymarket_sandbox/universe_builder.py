@@ -45,7 +45,7 @@ class _Layout:
     short: int
 
     @classmethod
-    def of(cls, tokens_known: int, conditions: int) -> _Layout:
+    def for_counts(cls, tokens_known: int, conditions: int) -> _Layout:
         """The layout of so many tokens and conditions."""
         blank = tokens_known + conditions
         return cls(
@@ -54,12 +54,12 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _BuildContext:
     """All that stands before the first row is drawn."""
 
     rng: np.random.Generator
-    crowd: wallets.People
-    scene: markets.Scene
+    wallet_set: wallets.WalletSet
+    draft: markets.CatalogDraft
     traded: Sequence[catalog.Market]
     venue: trading.Venue
     tables: universe.Tables
@@ -68,17 +68,17 @@ class _Ground:
     money: money_markets.MoneyMarkets | None
 
 
-def build(asked: options.SandboxOptions) -> universe.Universe:
+def build(settings: options.SandboxOptions) -> universe.Universe:
     """The universe of these options; equal options share one."""
     return _build(
-        asked.seed,
-        asked.started_at,
-        markets_asked=asked.markets,
-        wallets_asked=asked.wallets,
-        trades=asked.trades,
-        late_rows=asked.late_rows,
-        events=asked.events,
-        money_cases=asked.money_cases,
+        settings.seed,
+        settings.started_at,
+        markets_asked=settings.markets,
+        wallets_asked=settings.wallets,
+        trades=settings.trades,
+        late_rows=settings.late_rows,
+        events=settings.events,
+        money_cases=settings.money_cases,
     )
 
 
@@ -94,44 +94,44 @@ def _build(
     events: int | None,
     money_cases: bool,
 ) -> universe.Universe:
-    crowd = wallets.generate(seed=seed, count=wallets_asked, trades=trades)
-    scene = markets.scene_of(now=now, seed=seed)
-    edge_case_markets.add(scene)
-    markets.fill(scene, count=markets_asked, events=events)
-    money = money_markets.add(scene) if money_cases else None
-    traded = [market for market in scene.markets if market.condition_id]
-    venue = _venue(scene, traded, money.ids if money else ())
+    wallet_set = wallets.generate(seed=seed, count=wallets_asked, trades=trades)
+    draft = markets.new_draft(now=now, seed=seed)
+    edge_case_markets.add(draft)
+    markets.add_random_markets(draft, count=markets_asked, events=events)
+    money = money_markets.add(draft) if money_cases else None
+    traded = [market for market in draft.markets if market.condition_id]
+    venue = _venue(draft, traded, money.ids if money else ())
     groups = dict.fromkeys(market.neg_risk_market_id for market in traded) if money else {}
-    tables = _tables(crowd, traded, venue, _combos(seed), [text for text in groups if text])
-    layout = _Layout.of(len(tables.tokens), len(tables.conditions))
+    tables = _tables(wallet_set, traded, venue, _combos(seed), [text for text in groups if text])
+    layout = _Layout.for_counts(len(tables.tokens), len(tables.conditions))
     rng = np.random.default_rng(seed)
-    ground = _Ground(rng, crowd, scene, traded, venue, tables, layout, seed, money)
-    parts = _parts(ground, trades)
+    context = _BuildContext(rng, wallet_set, draft, traded, venue, tables, layout, seed, money)
+    parts = _draw_rows(context, trades)
     columns = rows.assemble(parts.blocks)
-    _mark_variants(ground, columns)
+    _mark_variants(context, columns)
     _mark_late(rng, columns, late_rows)
     volumes = universe.taker_volumes(columns, len(tables.conditions))
     for number, market in enumerate(traded):
         market.volume = float(volumes[number])
     shown, columns.display[:] = np.unique(columns.display, return_inverse=True)
-    displays = _Displays(scene, traded, tables, layout).of(shown.tolist())
+    displays = _Displays(draft, traded, tables, layout).render(shown.tolist())
     tx_hex = rng.bytes(32 * parts.transactions).hex().encode()
     return universe.Universe(
         now=now,
         table=columns,
         tables=tables,
-        profiles=crowd.profiles,
-        renderer=row_renderer.Renderer(columns, crowd.profiles, displays, tx_hex),
-        lists=markets.finish(scene),
-        special=_special_names(crowd, scene),
-        contracts=frozenset(crowd.contracts),
+        profiles=wallet_set.profiles,
+        renderer=row_renderer.Renderer(columns, wallet_set.profiles, displays, tx_hex),
+        lists=markets.build_catalog(draft),
+        special=_special_names(wallet_set, draft),
+        contracts=frozenset(wallet_set.contracts),
         effects=parts.effects,
         transfers=parts.transfers,
     )
 
 
 def _venue(
-    scene: markets.Scene, traded: Sequence[catalog.Market], reserved: Sequence[int]
+    draft: markets.CatalogDraft, traded: Sequence[catalog.Market], reserved: Sequence[int]
 ) -> trading.Venue:
     token_numbers = np.full((len(traded), WIDEST), -1, dtype=np.int32)
     number = 0
@@ -139,8 +139,8 @@ def _venue(
         for outcome in range(len(market.outcomes)):
             token_numbers[place, outcome] = number
             number += 1
-    windows = [scene.windows[market.id] for market in traded]
-    apart = {*(scene.special[name] for name in edge_case_fills.APART_MARKETS), *reserved}
+    windows = [draft.windows[market.id] for market in traded]
+    apart = {*(draft.special[name] for name in edge_case_fills.APART_MARKETS), *reserved}
     weights = np.array(
         [
             0.0 if market.id in apart else 1 / (place % 4_000 + 3) ** 0.8
@@ -192,7 +192,7 @@ def _combos(seed: int) -> list[tuple[str, str]]:
 
 
 def _tables(
-    crowd: wallets.People,
+    wallet_set: wallets.WalletSet,
     traded: Sequence[catalog.Market],
     venue: trading.Venue,
     combos: Sequence[tuple[str, str]],
@@ -202,7 +202,7 @@ def _tables(
     places, outcomes = np.nonzero(venue.tokens >= 0)
     combo_numbers = np.arange(len(combos)) + len(traded)
     return universe.Tables(
-        wallets=crowd.addresses,
+        wallets=wallet_set.addresses,
         conditions=[*(m.condition_id for m in traded), *(c for c, _ in combos), *groups],
         tokens=_Tokens(traded, places.tolist(), outcomes.tolist(), [token for _, token in combos]),
         token_condition=np.concatenate((places, combo_numbers)).astype(np.int32),
@@ -215,17 +215,17 @@ class _Displays:
 
     def __init__(
         self,
-        scene: markets.Scene,
+        draft: markets.CatalogDraft,
         traded: Sequence[catalog.Market],
         tables: universe.Tables,
         layout: _Layout,
     ) -> None:
-        self._event_slugs = {event.id: event.slug for event in scene.events}
+        self._event_slugs = {event.id: event.slug for event in draft.events}
         self._traded = traded
         self._tables = tables
         self._layout = layout
 
-    def of(self, numbers: Sequence[int]) -> list[row_renderer.Display]:
+    def render(self, numbers: Sequence[int]) -> list[row_renderer.Display]:
         """The texts of these display numbers, in their order."""
         return [self._one(number) for number in numbers]
 
@@ -285,7 +285,7 @@ def _display(
 
 
 @dataclass(frozen=True, repr=False)
-class _Parts:
+class _RowBlocks:
     """All rows in unsorted blocks, how many transactions they use, and what these moved unsaid."""
 
     blocks: list[trading.Columns]
@@ -294,54 +294,62 @@ class _Parts:
     transfers: list[universe.Transfer]
 
 
-def _parts(ground: _Ground, trades: int) -> _Parts:
-    rng, crowd, venue, now = ground.rng, ground.crowd, ground.venue, ground.scene.now
-    place_of = {market.id: place for place, market in enumerate(ground.traded)}
-    named = {name: place_of[i] for name, i in ground.scene.special.items() if i in place_of}
-    ledger = trading.Ledger(venue, first_tx=0)
-    edge_case_fills.write(ledger, rng, crowd, named, now)
-    drawn, drawn_txs = trading.random_fills(rng, venue, crowd, max(trades - len(ledger), 0))
-    fills = _joined(ledger.columns(), {**drawn, "tx": drawn["tx"] + ledger.txs})
-    writer = position_events.Writer(
-        first_tx=ledger.txs + drawn_txs,
-        tokenless=ground.layout.tokenless,
-        blank=ground.layout.blank,
+def _draw_rows(context: _BuildContext, trades: int) -> _RowBlocks:
+    rng, wallet_set, venue, now = context.rng, context.wallet_set, context.venue, context.draft.now
+    place_of = {market.id: place for place, market in enumerate(context.traded)}
+    named = {name: place_of[i] for name, i in context.draft.special.items() if i in place_of}
+    fill_writer = trading.FillWriter(venue, first_tx=0)
+    edge_case_fills.write_fills(fill_writer, rng, wallet_set, named, now)
+    drawn, drawn_txs = trading.random_fills(
+        rng, venue, wallet_set, max(trades - len(fill_writer), 0)
     )
-    settlement = _settlement(ground.scene, ground.traded, place_of)
-    position_events.write(
-        writer, rng, _balances(fills), venue=venue, settlement=settlement, crowd=crowd, now=now
+    fills = _joined(fill_writer.columns(), {**drawn, "tx": drawn["tx"] + fill_writer.txs})
+    writer = position_events.EventWriter(
+        first_tx=fill_writer.txs + drawn_txs,
+        tokenless=context.layout.tokenless,
+        blank=context.layout.blank,
     )
-    position_events.write_credits(writer, rng, crowd, max(200, trades // 50), now)
-    numbered = enumerate(ground.tables.token_condition.tolist())
-    combos = [(place, token) for token, place in numbered if place >= len(ground.traded)]
+    settlement = _settlement(context.draft, context.traded, place_of)
+    position_events.write_events(
+        writer,
+        rng,
+        _balances(fills),
+        venue=venue,
+        settlement=settlement,
+        wallet_set=wallet_set,
+        now=now,
+    )
+    position_events.write_credits(writer, rng, wallet_set, max(200, trades // 50), now)
+    numbered = enumerate(context.tables.token_condition.tolist())
+    combos = [(place, token) for token, place in numbered if place >= len(context.traded)]
     position_events.write_combos(
-        writer, rng, crowd, combos, count=max(40, trades // 5_000), now=now
+        writer, rng, wallet_set, combos, count=max(40, trades // 5_000), now=now
     )
-    transfers = _money_rows(ground, writer, place_of) if ground.money else []
+    transfers = _money_rows(context, writer, place_of) if context.money else []
     blocks = [fills, writer.columns()]
-    subjects = np.array([market.fee_subject for market in ground.traded])
+    subjects = np.array([market.fee_subject for market in context.traded])
     for block in blocks:
         fees.fill_in(block, subjects)
-    return _Parts(blocks, writer.first_tx + writer.txs, writer.effects, transfers)
+    return _RowBlocks(blocks, writer.first_tx + writer.txs, writer.effects, transfers)
 
 
 def _money_rows(
-    ground: _Ground, writer: position_events.Writer, place_of: dict[int, int]
+    context: _BuildContext, writer: position_events.EventWriter, place_of: dict[int, int]
 ) -> list[universe.Transfer]:
     """The rows of the money cases; returns the transfers that no row shows."""
-    stage = money_rows.Stage(
+    case_writer = money_rows.CaseWriter(
         writer=writer,
-        crowd=ground.crowd,
-        venue=ground.venue,
-        traded=ground.traded,
+        wallet_set=context.wallet_set,
+        venue=context.venue,
+        traded=context.traded,
         place_of=place_of,
-        groups={text: place for place, text in enumerate(ground.tables.conditions)},
-        now=ground.scene.now,
-        seed=ground.seed,
+        groups={text: place for place, text in enumerate(context.tables.conditions)},
+        now=context.draft.now,
+        seed=context.seed,
     )
-    if ground.money is not None:
-        money_rows.write(stage, ground.money)
-    return stage.transfers
+    if context.money is not None:
+        money_rows.write_cases(case_writer, context.money)
+    return case_writer.transfers
 
 
 def _joined(*blocks: trading.Columns) -> trading.Columns:
@@ -363,7 +371,7 @@ def _balances(fills: trading.Columns) -> holdings.Balances:
 
 
 def _settlement(
-    scene: markets.Scene, traded: Sequence[catalog.Market], place_of: dict[int, int]
+    draft: markets.CatalogDraft, traded: Sequence[catalog.Market], place_of: dict[int, int]
 ) -> position_events.Settlement:
     payouts = np.full((len(traded), WIDEST), -1, dtype=np.int64)
     since = np.zeros(len(traded), dtype=np.int64)
@@ -371,18 +379,18 @@ def _settlement(
         if market.payouts:
             payouts[place, : len(market.payouts)] = market.payouts
             since[place] = market.closed_at
-    rivals = [[place_of[number] for number in group] for group in scene.neg_risk_groups]
+    rivals = [[place_of[number] for number in group] for group in draft.neg_risk_groups]
     return position_events.Settlement(payouts=payouts, since=since, rivals=rivals)
 
 
-def _mark_variants(ground: _Ground, columns: rows.Rows) -> None:
+def _mark_variants(context: _BuildContext, columns: rows.Rows) -> None:
     """Rows that show less than they could: fresh ones without an outcome index, and structural
     condition ids that leak in their 62-digit form."""
-    rng, layout, is_trade = ground.rng, ground.layout, columns.is_trade
-    is_new = columns.ts > ground.scene.now - FRESH_S
+    rng, layout, is_trade = context.rng, context.layout, columns.is_trade
+    is_new = columns.ts > context.draft.now - FRESH_S
     fresh = is_trade & (is_new | (rng.random(len(columns)) < 0.004))
     columns.display[fresh] = columns.token[fresh] + layout.fresh
-    structural = [place for place, market in enumerate(ground.traded) if market.version == "v2"]
+    structural = [place for place, market in enumerate(context.traded) if market.version == "v2"]
     leaking = is_trade & np.isin(columns.condition, structural)
     leaking &= rng.random(len(columns)) < 0.5
     columns.display[leaking] = columns.token[leaking] + layout.short
@@ -395,13 +403,13 @@ def _mark_late(rng: np.random.Generator, columns: rows.Rows, count: int) -> None
         columns.late[rng.permutation(newest)[:count]] = True
 
 
-def _special_names(crowd: wallets.People, scene: markets.Scene) -> dict[str, str]:
+def _special_names(wallet_set: wallets.WalletSet, draft: markets.CatalogDraft) -> dict[str, str]:
     """Addresses of the special wallets; condition ids of the markets, or slugs without one."""
-    by_id = {market.id: market for market in scene.markets}
-    named = {name: crowd.addresses[number] for name, number in crowd.special.items()}
-    for name, number in scene.special.items():
+    by_id = {market.id: market for market in draft.markets}
+    named = {name: wallet_set.addresses[number] for name, number in wallet_set.special.items()}
+    for name, number in draft.special.items():
         market = by_id[number]
         named[name] = market.condition_id or market.slug
     named["contract_ctf_exchange"], named["contract_neg_risk_exchange"] = wallets.CONTRACTS
-    named["slug_unlisted"] = by_id[scene.special["market_unlisted"]].slug
+    named["slug_unlisted"] = by_id[draft.special["market_unlisted"]].slug
     return named

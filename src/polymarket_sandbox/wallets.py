@@ -36,7 +36,7 @@ MAKER_ROWS = 0.64  # share of rows that are a maker's
 
 
 @dataclass(frozen=True, repr=False)
-class People:
+class WalletSet:
     """`addresses` by wallet number; `ordinary`: the numbers that trade at random, and the
     `chances` (summing to 1) of each to be on a row."""
 
@@ -48,7 +48,7 @@ class People:
     chances: rows.Floats
 
 
-def generate(*, seed: int, count: int, trades: int) -> People:
+def generate(*, seed: int, count: int, trades: int) -> WalletSet:
     """`count` wallets; the largest holds 36 % of the rows up to 300,000 and over 100,000 after."""
     rng = random.Random(f"wallets-{seed}")
     fresh = [f"0x{rng.randbytes(20).hex()}" for _ in range(count - len(CONTRACTS))]
@@ -57,7 +57,7 @@ def generate(*, seed: int, count: int, trades: int) -> People:
     contracts = (count - 2, count - 1)
     reserved = {special[name] for name in RESERVED}
     ordinary = np.array([n for n in range(count) if n not in reserved], dtype=np.int32)
-    return People(
+    return WalletSet(
         addresses=addresses,
         profiles=[_profile(rng, wallet) for wallet in addresses],
         special=special,

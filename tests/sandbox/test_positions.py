@@ -139,6 +139,6 @@ async def test_inactive_and_archived_markets_are_left_out(visitor: Visitor) -> N
 
 def test_the_book_counts_what_the_truth_says() -> None:
     world = universe_builder.build(options.SandboxOptions())
-    book = portfolio.book(world)
+    book = portfolio.build_book(world)
     assert (book.size >= 0).all()
     assert (book.last_at >= book.first_at).all()

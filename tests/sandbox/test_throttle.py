@@ -40,7 +40,7 @@ def fullest(moments: list[float]) -> int:
 def test_within_the_limit_nothing_is_delayed() -> None:
     limits = limiter({"trades": 30})
     verdicts = [limits.arrive(["trades"], place * 0.3334) for place in range(300)]
-    assert all(verdict == throttle.Verdict() for verdict in verdicts)
+    assert all(verdict == throttle.Decision() for verdict in verdicts)
     budget = limits.budgets["trades"]
     assert (budget.fullest, budget.violations, budget.requests) == (30, 0, 300)
 

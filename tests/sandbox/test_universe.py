@@ -44,11 +44,11 @@ def truth_of(world: universe.Universe) -> dict[str, object]:
 
 
 def wallet_rows(world: universe.Universe, name: str) -> rows.SmallInts:
-    return world.by_wallet.of(world.wallet_number[world.special[name]])
+    return world.by_wallet.rows_of(world.wallet_number[world.special[name]])
 
 
 def condition_rows(world: universe.Universe, name: str) -> rows.SmallInts:
-    return world.by_condition.of(world.condition_number[world.special[name]])
+    return world.by_condition.rows_of(world.condition_number[world.special[name]])
 
 
 def line_of(world: universe.Universe, number: int) -> tuple[int, ...]:

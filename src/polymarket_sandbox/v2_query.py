@@ -19,7 +19,7 @@ MAX_EVENT_ID = 2**31 - 1
 _TRUE, _FALSE = {"true", "1"}, {"false", "0"}
 
 
-class Query:
+class V2Query:
     """One query string; names in snake_case, `condition` under its one name. Raises ApiError."""
 
     def __init__(self, raw: str) -> None:
@@ -163,9 +163,9 @@ class Query:
             )
         return number
 
-    def replaced(self, changes: Mapping[str, str]) -> Query:
+    def replaced(self, changes: Mapping[str, str]) -> V2Query:
         """The same question with other values."""
-        other = Query("")
+        other = V2Query("")
         other._values = {**self._values, **changes}
         return other
 
