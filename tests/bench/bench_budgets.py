@@ -25,8 +25,8 @@ SETTLED_FOR_S = 20.0
 HANDFUL = 5
 # name at the sandbox → requests per 10 s, as published
 ROUTES = {"activity": 200, "trades": 300}
-# Arrivals squeezed together by 200 ms fit a window (polymarket/pace.py). A sandbox that stood still
-# for nearly as long counted its own delay.
+# Arrivals squeezed together by 200 ms fit a window (polymarket/budget_limiter.py). A sandbox that
+# stood still for nearly as long counted its own delay.
 EXACT_MS = 150.0
 TRIES = 3
 SHARES = (0.7, 0.3)

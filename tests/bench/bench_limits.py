@@ -26,7 +26,7 @@ import aiohttp
 from aiohttp import web
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.polymarket import endpoints, http, rate_limiter
 
 LATENCY_S = 0.6
 LONGEST_DELAY_S = 8.0
@@ -138,9 +138,9 @@ async def side_command(url: str) -> dict[str, dict[str, list[float]]]:
         return answer
 
 
-def client_of(url: str) -> tuple[http.Client, limits.Limits]:
+def client_of(url: str) -> tuple[http.Client, rate_limiter.RateLimiter]:
     clock = clocks.SystemClock()
-    shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+    shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
     return http.Client(base_urls={"data": url}, limits=shared, clock=clock), shared
 
 
@@ -201,7 +201,9 @@ async def cpu(pages: int) -> None:
     route = endpoints.Route("data", "/v2/positions", ("/v2/positions",))
     async with server(stalls=False) as url:
         clock = clocks.SystemClock()
-        shared = limits.Limits({"/v2/positions": endpoints.Budget(100_000, 1.0)}, clock=clock)
+        shared = rate_limiter.RateLimiter(
+            {"/v2/positions": endpoints.Budget(100_000, 1.0)}, clock=clock
+        )
         client = http.Client(base_urls={"data": url}, limits=shared, clock=clock)
         mark = worker_progress.Progress(clock)
         await client.get(route, {}, mark)

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, records
-from polybackfill.polymarket import answers, parse, trade_feeds, walk
+from polybackfill.polymarket import response_source, trade_parser, trade_queries, walk
 
 PAGE_ROWS = 1000
 ROUNDS = 150
 WALLET = "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"
-SOURCE = answers.Source("/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000)
+SOURCE = response_source.ResponseSource(
+    "/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000
+)
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,11 @@ def walk_and_encode(bodies: list[bytes]) -> int:
     """All pages of one feed, as the daemon takes them, as lines."""
 
     async def run() -> int:
-        async def fetch(_feed: walk.Feed, cursor: str | None) -> Reply:
+        async def fetch(_feed: walk.FeedQuery, cursor: str | None) -> Reply:
             return Reply(bodies[int(cursor or 0)])
 
         encoded = 0
-        feed = trade_feeds.feed_of_wallet(WALLET)
+        feed = trade_queries.build_wallet_query(WALLET)
         async for page in walk.pages(fetch, feed, clock=clocks.SystemClock()):
             encoded += len(records.encode_lines(page.trades))
         return encoded
@@ -101,11 +103,11 @@ def walk_and_encode(bodies: list[bytes]) -> int:
 def main() -> None:
     bodies = [page_body(1_790_000_000 + 400 * number, str(number + 1)) for number in range(9)]
     bodies.append(page_body(1_790_000_000 + 400 * 9, None))
-    trades = parse.page(bodies[0], SOURCE).trades
+    trades = trade_parser.page(bodies[0], SOURCE).trades
     floor = best_us_per_row(lambda: orjson.loads(bodies[0]))
     figures = {
         "orjson.loads and thrown away": floor,
-        "parse.page": best_us_per_row(lambda: parse.page(bodies[0], SOURCE)),
+        "parse.page": best_us_per_row(lambda: trade_parser.page(bodies[0], SOURCE)),
         "records.encode_lines": best_us_per_row(lambda: records.encode_lines(trades)),
         "walk of 10 pages, encoded": best_us_per_row(lambda: walk_and_encode(bodies), 10_000),
     }

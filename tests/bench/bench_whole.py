@@ -24,7 +24,7 @@ from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks
-from polybackfill.polymarket import trade_feeds, walk
+from polybackfill.polymarket import trade_queries, walk
 from polybackfill.store import client, migrate
 from polybackfill.work import ledger, transitions, units
 
@@ -140,25 +140,29 @@ def start_cpu_s(ground: harness.Ground, condition: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def floor(ground: harness.Ground, url: str, feeds: list[walk.Feed]) -> dict[str, Any]:
+def floor(ground: harness.Ground, url: str, feeds: list[walk.FeedQuery]) -> dict[str, Any]:
     """What bench_floor.py finds for these feeds."""
     file = ground.folder / "questions.txt"
-    lines = [f"{one.route.path}?{urllib.parse.urlencode(one.query(None))}" for one in feeds]
+    lines = [
+        f"{one.route.path}?{urllib.parse.urlencode(one.request_params(None))}" for one in feeds
+    ]
     file.write_text("\n".join(lines))
     command = [sys.executable, str(FLOOR), f"{url}/data", str(file)]
     found: dict[str, Any] = json.loads(subprocess.check_output(command, timeout=RUN_S))
     return found
 
 
-def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[walk.Feed]]:
+def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[walk.FeedQuery]]:
     """The questions of a run over the whole plan."""
     sizes = (
         (row["condition_id"].removeprefix("0x"), row["rows"]) for row in rankings["conditions"]
     )
     return {
-        "conditions": [trade_feeds.feed_of_conditions(unit.keys) for unit in units.pack(sizes)],
+        "conditions": [
+            trade_queries.build_condition_query(unit.keys) for unit in units.pack(sizes)
+        ],
         "wallets": [
-            trade_feeds.feed_of_wallet(row["wallet"].removeprefix("0x"))
+            trade_queries.build_wallet_query(row["wallet"].removeprefix("0x"))
             for row in rankings["wallets"]
         ],
     }

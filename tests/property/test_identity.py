@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybackfill import clocks, records
-from polybackfill.polymarket import tokens, trade_feeds, walk
+from polybackfill.polymarket import tokens, trade_queries, walk
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]
 CONDITIONS = [
@@ -108,9 +108,9 @@ class KeysetServer:
         self._sizes = cycle(self.page_sizes)
         self._spellings = cycle(self.spellings)
 
-    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
         self.served += 1
-        asked = dict(feed.query(cursor))
+        asked = dict(feed.request_params(cursor))
         rows = self._rows(asked)
         if cursor is not None:
             anchor = tuple(map(int, cursor.split(".")[:2]))
@@ -156,11 +156,11 @@ class Store:
 
     def insert(self, page: walk.Page, part: float = 1.0) -> None:
         """`part`: how many of the trades reach the store, when a batch ends among them."""
-        assert page.of(records.Rejected) == []
-        trades = page.of(records.Trade)
+        assert page.rows_of(records.Rejected) == []
+        trades = page.rows_of(records.Trade)
         for trade in trades[: math.ceil(len(trades) * part)]:
             self.trades.setdefault(trade.external_trade_id, trade)
-        for activity in page.of(records.Activity):
+        for activity in page.rows_of(records.Activity):
             self.activities.setdefault(activity.activity_id, activity)
 
 
@@ -168,7 +168,7 @@ class Store:
 class Visit:
     """A walk over one feed. Each crash: (pages later, one of CRASH_MOMENTS)."""
 
-    feed: walk.Feed
+    feed: walk.FeedQuery
     crashes: Sequence[tuple[int, str]] = ()
     abandoned: bool = False
 
@@ -236,9 +236,9 @@ spellings = st.lists(st.builds(Spelling, *[st.booleans()] * 5), min_size=1, max_
 page_sizes = st.lists(st.integers(0, 5), max_size=5).map(lambda sizes: [*sizes, 2])
 crash_lists = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(CRASH_MOMENTS)), max_size=4)
 bounds = st.none() | st.sampled_from(SECONDS)
-wallet_feeds = st.builds(trade_feeds.feed_of_wallet, st.sampled_from(WALLETS), bounds, bounds)
+wallet_feeds = st.builds(trade_queries.build_wallet_query, st.sampled_from(WALLETS), bounds, bounds)
 condition_feeds = st.builds(
-    trade_feeds.feed_of_conditions,
+    trade_queries.build_condition_query,
     st.lists(st.sampled_from(CONDITIONS), min_size=1, unique=True),
     bounds,
     bounds,
@@ -253,7 +253,7 @@ class Scenario:
     page_sizes: list[int]
     spellings: list[Spelling]
     earlier: list[Visit]
-    complete: list[walk.Feed]
+    complete: list[walk.FeedQuery]
     crashes: list[tuple[int, str]]
 
     def server(self, late: Sequence[Fill] = ()) -> KeysetServer:
@@ -274,9 +274,9 @@ scenarios = st.builds(
     ),
     st.sampled_from(
         [
-            [trade_feeds.feed_of_wallet(wallet) for wallet in WALLETS],
-            [trade_feeds.feed_of_conditions(CONDITIONS)],
-            [trade_feeds.feed_of_conditions([condition]) for condition in CONDITIONS],
+            [trade_queries.build_wallet_query(wallet) for wallet in WALLETS],
+            [trade_queries.build_condition_query(CONDITIONS)],
+            [trade_queries.build_condition_query([condition]) for condition in CONDITIONS],
         ]
     ),
     crash_lists,
@@ -326,7 +326,9 @@ def test_each_fill_is_stored_once(scenario: Scenario) -> None:
 @given(scenarios)
 def test_whatever_else_a_wallet_did_is_stored_once(scenario: Scenario) -> None:
     store = Store()
-    wallets = [Visit(trade_feeds.feed_of_wallet(wallet), scenario.crashes) for wallet in WALLETS]
+    wallets = [
+        Visit(trade_queries.build_wallet_query(wallet), scenario.crashes) for wallet in WALLETS
+    ]
     run_all(scenario.server(), [*scenario.earlier, *wallets], store)
     stored = Counter(
         (int(row.tx_hash, 16), row.wallet_address, row.condition_id, round(row.shares * 1e6))

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import answers, position_rows, resolutions, walk
+from polybackfill.polymarket import position_parser, resolutions, response_source, walk
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
-SOURCE = answers.Source(route="/v2/positions", request="http://x", unit="u", fetched_at=1)
+SOURCE = response_source.ResponseSource(
+    route="/v2/positions", request="http://x", unit="u", fetched_at=1
+)
 POSITION = {
     "proxy_wallet": "0x" + "4f" * 20,
     "condition_id": "0x" + CONDITION,
@@ -54,7 +56,7 @@ def body_of(rows: list[Any]) -> bytes:
 def test_positions(rows: list[Any]) -> None:
     body = body_of(rows)
     try:
-        answer = position_rows.page(body, SOURCE, status="OPEN", timestamp=2, version=5)
+        answer = position_parser.page(body, SOURCE, status="OPEN", timestamp=2, version=5)
     except errors.Retry:
         assert "NaN" in body.decode() or "Infinity" in body.decode()
         return
@@ -85,7 +87,7 @@ async def test_resolutions(rows: list[Any]) -> None:
         def now(self) -> float:
             return 1.0
 
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply()
 
     pages = resolutions.walk_unit((CONDITION,), fetch, clock=Clock())
@@ -93,7 +95,7 @@ async def test_resolutions(rows: list[Any]) -> None:
         (page,) = [page async for page in pages]
     except errors.Retry:
         return  # a row of another condition, or no JSON at all
-    kept, rejected = page.of(records.Resolution), page.of(records.Rejected)
+    kept, rejected = page.rows_of(records.Resolution), page.rows_of(records.Rejected)
     assert page.fetched_rows == len(rows)
     assert len(kept) <= 1, "one row per condition"
     assert bool(kept) is (len(rejected) < len(rows))
@@ -103,7 +105,7 @@ async def test_resolutions(rows: list[Any]) -> None:
 
 def test_a_good_row_is_read_as_it_is() -> None:
     source = SOURCE
-    (row,) = position_rows.page(
+    (row,) = position_parser.page(
         body_of([{**POSITION, "slug": "will-it\0", "avg_price": 0}]),
         source,
         status="OPEN",
@@ -112,7 +114,7 @@ def test_a_good_row_is_read_as_it_is() -> None:
     ).positions
     assert row.entry_price is None
     assert row.market == "will-it"
-    (row,) = position_rows.page(
+    (row,) = position_parser.page(
         body_of([POSITION]), source, status="OPEN", timestamp=2, version=5
     ).positions
     assert (row.entry_price, row.outcome, row.size) == (1.0089, 1, 1.5)

@@ -11,7 +11,7 @@ from tests.store.conftest import count, duplicates, insert, trade
 from tests.store.test_universe import put
 
 from polybackfill import records
-from polybackfill.polymarket import answers, parse
+from polybackfill.polymarket import response_source, trade_parser
 from polybackfill.store import client, fill_costs, pnl
 
 TAKER, MAKER = "aa" * 20, "bb" * 20
@@ -114,14 +114,14 @@ ACTIVITY = [
 
 
 def _parsed(route: str) -> list[records.Trade]:
-    source = answers.Source(route, f"http://x{route}", "unit", 1_790_000_000)
+    source = response_source.ResponseSource(route, f"http://x{route}", "unit", 1_790_000_000)
     left_out = ("usdc_size", "type") if route == "/v2/trades" else ()
     rows = [{k: v for k, v in row.items() if k not in left_out} for row in ACTIVITY]
     body = {
         "data": rows,
         "pagination": {"limit": 9, "offset": 0, "has_more": False, "next_cursor": None},
     }
-    return parse.page(msgspec.json.encode(body), source).trades
+    return trade_parser.page(msgspec.json.encode(body), source).trades
 
 
 @pytest.mark.parametrize("routes", [("/v2/trades", "/v2/activity"), ("/v2/activity", "/v2/trades")])

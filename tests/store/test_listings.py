@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import records
-from polybackfill.polymarket import answers, listing
+from polybackfill.polymarket import market_parser, response_source
 from polybackfill.store import client
 
-SOURCE = answers.Source("/markets", "http://x/markets", "u", 1_790_700_000)
+SOURCE = response_source.ResponseSource("/markets", "http://x/markets", "u", 1_790_700_000)
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"
 BY_GAMMA = {
     "id": "2570755",
@@ -35,12 +35,12 @@ NAMELESS = [{"id": str(number), "slug": f"draft-{number}"} for number in range(3
 async def test_markets_and_events_of_both_lists_are_stored_once(migrated: client.Store) -> None:
     """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs."""
     for _ in range(2):
-        by_gamma = listing.gamma_markets([BY_GAMMA, *NAMELESS], SOURCE).markets
-        by_book = listing.clob_markets([BY_BOOK, BY_BOOK], SOURCE).markets
+        by_gamma = market_parser.gamma_markets([BY_GAMMA, *NAMELESS], SOURCE).markets
+        by_book = market_parser.clob_markets([BY_BOOK, BY_BOOK], SOURCE).markets
         rows = [*by_gamma, *by_book]
         await migrated.insert("api_market_rows", records.encode_lines(rows), rows=len(rows))
         event = {"id": "9", "slug": "e", "markets": [BY_GAMMA], "tags": ["Crypto"]}
-        listed = listing.gamma_events([event], SOURCE).events
+        listed = market_parser.gamma_events([event], SOURCE).events
         await migrated.insert("api_event_rows", records.encode_lines(listed), rows=len(listed))
     (market,) = await migrated.rows(
         "SELECT condition_id, market_id, token_ids, resolved, winning_outcome, outcome_prices, "
@@ -69,7 +69,7 @@ async def test_the_earliest_and_latest_dates_that_are_read_can_be_stored(
     migrated: client.Store,
 ) -> None:
     row = {"id": "1", "startDate": "1970-01-02T03:46:40Z", "endDate": "2286-11-20T17:46:39Z"}
-    rows = listing.gamma_markets([row], SOURCE).markets
+    rows = market_parser.gamma_markets([row], SOURCE).markets
     await migrated.insert("api_market_rows", records.encode_lines(rows), rows=1)
     (stored,) = await migrated.rows(
         "SELECT toString(start_date) AS since, toString(end_date) AS until "

@@ -10,7 +10,7 @@ from tests.store.conftest import insert, lines, trade
 from tests.store.test_universe import market
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, replies
+from polybackfill.polymarket import endpoints, http_outcome
 from polybackfill.store import client
 from polybackfill.views import live_volume_check, verdicts
 
@@ -28,7 +28,9 @@ class Api:
         self.newest = newest
         self.events: list[str] = []
 
-    async def get(self, route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+    async def get(
+        self, route: endpoints.Route, asked: Sequence[tuple[str, str]]
+    ) -> http_outcome.Response:
         params = dict(asked)
         if route == endpoints.LIVE_VOLUME:
             self.events += params["event_id"].split(",")
@@ -44,8 +46,8 @@ class Api:
         return reply({"data": [row], "pagination": page})
 
 
-def reply(document: object) -> replies.Reply:
-    return replies.Reply(200, json.dumps(document).encode(), {}, 0.0, "http://x")
+def reply(document: object) -> http_outcome.Response:
+    return http_outcome.Response(200, json.dumps(document).encode(), {}, 0.0, "http://x")
 
 
 async def fill(store: client.Store) -> None:
@@ -69,7 +71,7 @@ async def fill(store: client.Store) -> None:
     await store.insert("condition_backfill_plan", lines(plan), rows=len(plan))
 
 
-async def check(store: client.Store, get: replies.Get | None) -> verdicts.Verdict:
+async def check(store: client.Store, get: http_outcome.Get | None) -> verdicts.Verdict:
     scene = verdicts.Scene(store, None, get, silent="nobody asks")
     return await live_volume_check.live_volumes(scene)
 
@@ -93,7 +95,9 @@ async def test_a_market_that_lacks_fills_is_the_only_one_that_is_named(
 
 
 async def test_without_an_answer_nothing_is_compared(migrated: client.Store) -> None:
-    async def missing(_route: endpoints.Route, _asked: Sequence[tuple[str, str]]) -> replies.Reply:
+    async def missing(
+        _route: endpoints.Route, _asked: Sequence[tuple[str, str]]
+    ) -> http_outcome.Response:
         raise errors.GiveUp("no such route", status=404)
 
     assert (await check(migrated, None)).advice == "nobody asks"

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, records, worker_progress
-from polybackfill.polymarket import endpoints, http, limits, positions, resolutions, walk
+from polybackfill.polymarket import endpoints, http, positions, rate_limiter, resolutions, walk
 from polybackfill.store import client
 
 CLOCK = clocks.SystemClock()
@@ -32,12 +32,14 @@ async def fetch(universe: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
     asker = http.Client(
         base_urls={"data": f"{universe.url}/data"},
-        limits=limits.Limits(budgets, clock=CLOCK),
+        limits=rate_limiter.RateLimiter(budgets, clock=CLOCK),
         clock=CLOCK,
     )
 
-    async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
-        return await asker.get(feed.route, feed.query(cursor), worker_progress.Progress(CLOCK))
+    async def ask(feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+        return await asker.get(
+            feed.route, feed.request_params(cursor), worker_progress.Progress(CLOCK)
+        )
 
     yield ask
     await asker.close()
@@ -54,7 +56,7 @@ async def load(
     delivered = 0
     for keys in units:
         async for page in walks(tuple(keys), fetch, clock=CLOCK):
-            assert not page.of(records.Rejected)
+            assert not page.rows_of(records.Rejected)
             delivered += page.fetched_rows
             lines += [records.encode_lines(rows) for rows in page.rows if rows]
     content = b"".join(lines)

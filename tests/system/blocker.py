@@ -17,7 +17,7 @@ _get = http.Client.get
 _answers = 0
 
 
-async def _blocking_get(self: http.Client, *arguments: Any) -> http.Reply:
+async def _blocking_get(self: http.Client, *arguments: Any) -> http.Response:
     global _answers  # noqa: PLW0603
     reply = await _get(self, *arguments)
     _answers += 1

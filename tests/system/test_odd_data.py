@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests import harness, small_api
 
-from polybackfill.polymarket import fields
+from polybackfill.polymarket import coerce
 from polybackfill.store import discovery
 
 Row = dict[str, Any]
@@ -214,4 +214,4 @@ def test_what_is_stored_already_breaks_nothing(api: small_api.SmallApi, tmp_path
 
 
 def test_the_limit_of_amounts_is_the_readers() -> None:
-    assert discovery.AMOUNT_LIMIT == fields.AMOUNT_LIMIT
+    assert discovery.AMOUNT_LIMIT == coerce.AMOUNT_LIMIT

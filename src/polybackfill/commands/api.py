@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clocks, redaction, settings, worker_progress
 from polybackfill.commands import context
-from polybackfill.polymarket import controls, endpoints, http, limits, replies, retry
+from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, retry, route_health
 from polybackfill.work import address
 
 
-def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> limits.Limits:
+def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> rate_limiter.RateLimiter:
     """The budgets of the settings, each as far as this process may spend it."""
-    return limits.Limits(context.budgets(chosen), clock=clock, share=chosen.backfill.share)
+    return rate_limiter.RateLimiter(
+        context.budgets(chosen), clock=clock, share=chosen.backfill.share
+    )
 
 
 def base_urls(chosen: settings.Settings) -> dict[str, redaction.Url]:
@@ -25,7 +27,7 @@ def base_urls(chosen: settings.Settings) -> dict[str, redaction.Url]:
 
 def client_of(
     chosen: settings.Settings,
-    within: limits.Limits,
+    within: rate_limiter.RateLimiter,
     clock: clocks.Clock,
     *,
     deadline_s: float | None = None,
@@ -38,7 +40,7 @@ def client_of(
         clock=clock,
         deadline_s=backfill.request_deadline_s if deadline_s is None else deadline_s,
         refusal_pause_s=backfill.host_pause_s,
-        controls=controls.CONTROLS,
+        controls=route_health.CONTROLS,
         hear_time=clock.hear if isinstance(clock, clocks.SourceClock) else None,
     )
 
@@ -71,14 +73,16 @@ async def asking(
     *,
     attempts: int,
     deadline_s: float | None = None,
-) -> AsyncIterator[replies.Get]:
+) -> AsyncIterator[http_outcome.Get]:
     """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
     clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
     mark = worker_progress.Progress(clock)
     async with client(chosen, clock, deadline_s=deadline_s, what=what) as made:
 
-        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
-            return await retry.persist(
+        async def get(
+            route: endpoints.Route, asked: Sequence[tuple[str, str]]
+        ) -> http_outcome.Response:
+            return await retry.with_retries(
                 lambda: made.get(route, asked, mark),
                 mark,
                 attempts=attempts,

@@ -28,17 +28,17 @@ class LastReply:
 
     def __init__(self, client: http.Client) -> None:
         self.clock: clocks.Clock = clocks.SystemClock()
-        self.persist: walk.Persist = walk.once
+        self.with_retries: walk.RetryPolicy = walk.without_retry
         self._client = client
         self._pages = 0
-        self._reply: http.Reply | None = None
+        self._reply: http.Response | None = None
 
-    async def fetch(self, feed: walk.Feed, cursor: str | None) -> http.Reply:
+    async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
         """One request of the walk."""
         if self._pages == _PAGES:
             raise _EnoughError
         self._pages += 1
-        query = feed.query(cursor)
+        query = feed.request_params(cursor)
         self._reply = await self._client.get(
             feed.route, query, worker_progress.Progress(self.clock)
         )

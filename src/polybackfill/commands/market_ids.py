@@ -18,7 +18,7 @@ import orjson
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import api, context
 from polybackfill.daemon import lookup as lookups
-from polybackfill.polymarket import market_ids as questions
+from polybackfill.polymarket import market_matching
 from polybackfill.store import client, market_ids, migrate
 from polybackfill.views import id_coverage, logs
 from polybackfill.work import files, lookup_book, turns
@@ -36,10 +36,10 @@ _WRITTEN_AT_ONCE = 10_000
 def lookup(arguments: argparse.Namespace) -> int:
     """Find the markets of conditions whose trades lack a market id; the database is only read."""
     chosen = context.settings_of(arguments)
-    if not 1 <= arguments.batch <= questions.MAX_BATCH:
+    if not 1 <= arguments.batch <= market_matching.MAX_BATCH:
         raise errors.Stop(
-            f"--batch {arguments.batch}: Gamma is asked for 1 to {questions.MAX_BATCH} conditions "
-            "at a time; more in one request are refused by its edge"
+            f"--batch {arguments.batch}: Gamma is asked for 1 to {market_matching.MAX_BATCH} "
+            "conditions at a time; more in one request are refused by its edge"
         )
     context.require_store(chosen)
     with owned(chosen.backfill.data_dir):
@@ -129,8 +129,8 @@ async def _resolve_locally(
         if one.condition_id not in waiting:
             continue
         traded = waiting[one.condition_id]
-        found = questions.accept(one.condition_id, one.market_id, one.token_ids, traded)
-        if isinstance(found, questions.Found):
+        found = market_matching.match_market(one.condition_id, one.market_id, one.token_ids, traded)
+        if isinstance(found, market_matching.MatchedMarket):
             del waiting[one.condition_id]
             # Their tokens stay in the list, where `apply` finds them.
             hits.append(
@@ -196,7 +196,7 @@ def _print_lookup(found: dict[str, Any]) -> None:
     if found["foreign_answers"]:
         print(
             "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
-            f"{questions.FILTER}. Such answers were not believed; see the API's changelog"
+            f"{market_matching.FILTER}. Such answers were not believed; see the API's changelog"
         )
     if found["known_before"]:
         print(f"  known before, from a run or an apply: {found['known_before']:,}")

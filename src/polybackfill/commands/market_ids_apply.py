@@ -13,7 +13,7 @@ from typing import Any
 from polybackfill import errors, formats, records, settings
 from polybackfill.commands import context
 from polybackfill.commands import market_ids as shared
-from polybackfill.polymarket import market_ids as questions
+from polybackfill.polymarket import market_matching
 from polybackfill.store import market_ids
 from polybackfill.views import tables
 from polybackfill.work import lookup_book
@@ -142,7 +142,8 @@ def _refuse_foreign_tokens(hits: Iterable[lookup_book.Hit], path: Path) -> None:
         for hit in hits
         if hit.token_ids
         and not isinstance(
-            questions.accept(hit.condition_id, hit.market_id, hit.token_ids, ()), questions.Found
+            market_matching.match_market(hit.condition_id, hit.market_id, hit.token_ids, ()),
+            market_matching.MatchedMarket,
         )
     ]
     if wrong:

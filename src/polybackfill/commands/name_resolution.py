@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from polybackfill import errors, settings, terminal
 from polybackfill.commands import api, context
-from polybackfill.polymarket import name_lookup, names, replies
+from polybackfill.polymarket import http_outcome, name_lookup, names
 from polybackfill.store import client, migrate, name_search
 from polybackfill.work import plan
 
@@ -109,7 +109,7 @@ async def _in_store(
     return known
 
 
-async def _at_gamma(name: names.Name, where: str, get: replies.Get) -> Candidates:
+async def _at_gamma(name: names.Name, where: str, get: http_outcome.Get) -> Candidates:
     similar: list[str] = []
     if name.kind is names.Kind.PROFILE:
         found, similar = await name_lookup.profiles(name, get)

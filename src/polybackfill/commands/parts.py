@@ -138,8 +138,8 @@ class Parts:
         """The order book's list in parts of 20 pages, the last one open for what is added."""
         progress = worker_progress.Progress(self._clock)
 
-        async def fetch(asked: walk.Feed, cursor: str | None) -> http.Reply:
-            return await self._client.get(asked.route, asked.query(cursor), progress)
+        async def fetch(asked: walk.FeedQuery, cursor: str | None) -> http.Response:
+            return await self._client.get(asked.route, asked.request_params(cursor), progress)
 
         rows = await clob.size(fetch, clock=self._clock)
         firsts = range(0, max(1, rows), _PART_PAGES * clob.PAGE_ROWS)

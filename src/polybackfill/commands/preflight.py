@@ -82,7 +82,7 @@ async def look(
 ) -> tuple[list[Finding], int]:
     """The findings, and how many requests they took. Raises errors.Stop."""
 
-    async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Reply:
+    async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Response:
         return await client.get(route, query, worker_progress.Progress(clock))
 
     return await runner.look(assumptions, get, clock=clock)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from polybackfill import errors, formats, records, settings
 from polybackfill.commands import context
 from polybackfill.daemon import writer
-from polybackfill.polymarket import answers, parse
+from polybackfill.polymarket import response_source, trade_parser
 from polybackfill.store import client
 from polybackfill.views import tables
 
@@ -112,7 +112,7 @@ async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
 
 def _understood(row: dict[str, Any]) -> records.Trade | records.Activity | None:
     try:
-        return parse.one_row(row["raw"], _source(row))
+        return trade_parser.one_row(row["raw"], _source(row))
     except errors.Reject:
         return None
 
@@ -130,9 +130,9 @@ def _numbered(
     return rows
 
 
-def _source(row: dict[str, Any]) -> answers.Source:
+def _source(row: dict[str, Any]) -> response_source.ResponseSource:
     path = urllib.parse.urlsplit(row["request"]).path
     route = path[path.find("/v2/") :] if "/v2/" in path else path
-    return answers.Source(
+    return response_source.ResponseSource(
         route=route, request=row["request"], unit=row["unit"], fetched_at=int(time.time())
     )

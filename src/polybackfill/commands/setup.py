@@ -179,7 +179,7 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
 
         async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
             reply = await client.get(route, query, worker_progress.Progress(clock))
-            proxy = proxies.proxy_of(urls[route.host])
+            proxy = proxies.find_proxy(urls[route.host])
             way = f" through the proxy {proxy}" if proxy is not None else ""
             return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms{way}"
 

@@ -80,7 +80,7 @@ async def _curve(
             api.asking(chosen, "report wallet", attempts=_TRIES, deadline_s=_TRY_S)
         )
         try:
-            return await user_pnl.ask(get, key), ""
+            return await user_pnl.fetch_curve(get, key), ""
         except errors.GiveUp as refusal:
             if refusal.status == user_stats.NOT_FOUND:
                 return [], "the API does not serve /v2/user-pnl"

@@ -10,13 +10,13 @@ from typing import Protocol
 from polybackfill import clocks
 from polybackfill.polymarket import (
     clob,
-    controls,
     endpoints,
     gamma,
-    lookups,
+    market_lookup,
     positions,
     resolutions,
-    trade_feeds,
+    route_health,
+    trade_queries,
     user_stats,
     walk,
 )
@@ -30,7 +30,7 @@ class Ground(Protocol):
     def fetch(self) -> walk.Fetch: ...
 
     @property
-    def persist(self) -> walk.Persist: ...
+    def with_retries(self) -> walk.RetryPolicy: ...
 
     @property
     def clock(self) -> clocks.Clock: ...
@@ -57,7 +57,7 @@ class Kind:
     @property
     def harmless(self) -> Harmless:
         """What the route answers at once, with or without rows, as long as it works at all."""
-        return controls.CONTROLS[self.route].params
+        return route_health.CONTROLS[self.route].params
 
     def requests(self, keys: int, rows: int | None = 0) -> int:
         """How many are expected for so many keys with so many rows together; of keys whose rows
@@ -69,22 +69,27 @@ class Kind:
 def _wallets(
     unit: units.Unit, resume: walk.Resume | None, ground: Ground
 ) -> AsyncIterator[walk.Page]:
-    feed = trade_feeds.feed_of_wallet(unit.keys[0], unit.since, unit.until)
+    feed = trade_queries.build_wallet_query(unit.keys[0], unit.since, unit.until)
     return _feed(feed, unit, resume, ground)
 
 
 def _conditions(
     unit: units.Unit, resume: walk.Resume | None, ground: Ground
 ) -> AsyncIterator[walk.Page]:
-    feed = trade_feeds.feed_of_conditions(unit.keys, unit.since, unit.until)
+    feed = trade_queries.build_condition_query(unit.keys, unit.since, unit.until)
     return _feed(feed, unit, resume, ground)
 
 
 def _feed(
-    feed: walk.Feed, unit: units.Unit, resume: walk.Resume | None, ground: Ground
+    feed: walk.FeedQuery, unit: units.Unit, resume: walk.Resume | None, ground: Ground
 ) -> AsyncIterator[walk.Page]:
     return walk.pages(
-        ground.fetch, feed, resume, clock=ground.clock, unit=unit.id, persist=ground.persist
+        ground.fetch,
+        feed,
+        resume,
+        clock=ground.clock,
+        unit=unit.id,
+        with_retries=ground.with_retries,
     )
 
 
@@ -100,7 +105,7 @@ class WalkUnit(Protocol):
         *,
         clock: clocks.Clock,
         unit: str,
-        persist: walk.Persist,
+        with_retries: walk.RetryPolicy,
     ) -> AsyncIterator[walk.Page]: ...
 
 
@@ -114,7 +119,7 @@ def _by_keys(walk_unit: WalkUnit) -> Walk:
             resume,
             clock=ground.clock,
             unit=unit.id,
-            persist=ground.persist,
+            with_retries=ground.with_retries,
         )
 
     return begin
@@ -127,8 +132,8 @@ _ALL = (
     Kind(
         units.LOOKUPS,
         endpoints.MARKETS,
-        _by_keys(lookups.walk_unit),
-        keys_per_request=lookups.MAX_CONDITIONS,
+        _by_keys(market_lookup.walk_unit),
+        keys_per_request=market_lookup.MAX_CONDITIONS,
     ),
     Kind(
         units.CONDITIONS,

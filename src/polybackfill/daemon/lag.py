@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, status
+from polybackfill.polymarket import endpoints, http, source_status
 
 log = structlog.get_logger()
 
@@ -42,12 +42,12 @@ class Lag:
             return self._lag_s
 
     async def _ask(self, progress: worker_progress.Progress) -> float | None:
-        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Reply:
+        async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Response:
             return await self._client.get(route, asked, progress)
 
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await status.lag_s(get)
+                return await source_status.fetch_lag_s(get)
         except (errors.Retry, errors.GiveUp, TimeoutError) as error:
             log.info("source.lag_unknown", error=str(error))
             return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import http, market_ids, retry
+from polybackfill.polymarket import http, market_matching, retry
 from polybackfill.work import lookup_book
 
 log = structlog.get_logger()
@@ -91,7 +91,7 @@ class Lookup:
         self._client = client
         self._book = book
         self._workers = workers
-        self._batch = min(batch, market_ids.MAX_BATCH)
+        self._batch = min(batch, market_matching.MAX_BATCH)
         self._spacing_s = spacing_s
         self._page_attempts = page_attempts
         self._backoff_cap_s = backoff_cap_s
@@ -154,7 +154,7 @@ class Lookup:
                 self._split.append((closed, conditions))  # nothing is known of these yet
             else:
                 await self._give_up(conditions, error)
-            if self._client.silent_s(market_ids.ROUTE) > _SILENT_S:
+            if self._client.silent_s(market_matching.ROUTE) > _SILENT_S:
                 raise errors.Stop(
                     f"Gamma does not answer ({error}); what was found is kept, start the lookup "
                     "again later",
@@ -168,16 +168,16 @@ class Lookup:
 
     async def _ask(
         self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
-    ) -> market_ids.Answer:
+    ) -> market_matching.MarketMatches:
         asked = {condition: self._traded[condition] for condition in conditions}
 
-        async def attempt() -> market_ids.Answer:
+        async def attempt() -> market_matching.MarketMatches:
             self.tally.requests += 1
-            query = market_ids.query(conditions, closed=closed)
-            reply = await self._client.get(market_ids.ROUTE, query, progress)
-            return market_ids.judge(reply, asked)
+            query = market_matching.query(conditions, closed=closed)
+            reply = await self._client.get(market_matching.ROUTE, query, progress)
+            return market_matching.match_markets(reply, asked)
 
-        return await retry.persist(
+        return await retry.with_retries(
             attempt,
             progress,
             attempts=self._page_attempts,
@@ -187,14 +187,14 @@ class Lookup:
         )
 
     async def _note(
-        self, closed: bool, conditions: tuple[str, ...], answer: market_ids.Answer
+        self, closed: bool, conditions: tuple[str, ...], answer: market_matching.MarketMatches
     ) -> None:
         """Write down what is settled; ask the other list for the rest."""
         if answer.foreign:
             self._warn_of_foreign(conditions, answer)
         hits, missed = [], []
         for condition in conditions:
-            found = answer.found.get(condition)
+            found = answer.matched.get(condition)
             if found is not None:
                 hits.append(
                     lookup_book.Hit(
@@ -203,7 +203,7 @@ class Lookup:
                 )
                 continue
             why = answer.refused.get(condition) or (
-                market_ids.FOREIGN if answer.foreign else market_ids.NOT_FOUND
+                market_matching.FOREIGN if answer.foreign else market_matching.NOT_FOUND
             )
             if closed:
                 self._why[condition] = why
@@ -214,14 +214,14 @@ class Lookup:
 
     def _worse(self, condition: str, why: str) -> str:
         """The more telling of the reasons of both questions."""
-        before = self._why.pop(condition, market_ids.NOT_FOUND)
-        return before if why == market_ids.NOT_FOUND else why
+        before = self._why.pop(condition, market_matching.NOT_FOUND)
+        return before if why == market_matching.NOT_FOUND else why
 
     async def _give_up(
         self, conditions: tuple[str, ...], error: errors.Retry | errors.GiveUp
     ) -> None:
         log.warning("lookup.failed", conditions=len(conditions), error=str(error))
-        reason = market_ids.reason_of(error)
+        reason = market_matching.reason_of(error)
         await self._write([], [(condition, reason) for condition in conditions])
 
     async def _write(
@@ -237,13 +237,16 @@ class Lookup:
                 miss.status == lookup_book.LOOKUP_FAILED for miss in misses
             )
 
-    def _warn_of_foreign(self, conditions: tuple[str, ...], answer: market_ids.Answer) -> None:
+    def _warn_of_foreign(
+        self, conditions: tuple[str, ...], answer: market_matching.MarketMatches
+    ) -> None:
         """Once, however many answers are like that."""
         if not self.tally.foreign:
             log.warning(
                 "lookup.foreign_answer",
                 asked=len(conditions),
                 foreign=answer.foreign,
-                meaning=f"Gamma ignores the filter {market_ids.FILTER}; such answers are misses",
+                meaning=f"Gamma ignores the filter {market_matching.FILTER}; "
+                "such answers are misses",
             )
         self.tally.foreign += answer.foreign

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from polybackfill import errors, formats, records
-from polybackfill.polymarket import lookups, walk
+from polybackfill.polymarket import market_lookup, walk
 from polybackfill.work import transitions
 
 # From this share of its rows on a unit ends in error: most of what it was to bring is not there, as
@@ -16,7 +16,7 @@ ERROR_SHARE = 0.5
 
 def count(rejected: Iterable[records.Rejected]) -> int:
     """Rows that could not be read. A condition nobody knows is noted beside them, and is no row."""
-    return sum(row.reason != lookups.UNKNOWN for row in rejected)
+    return sum(row.reason != market_lookup.UNKNOWN for row in rejected)
 
 
 class SetAside:
@@ -32,11 +32,11 @@ class SetAside:
         if page.restarted:
             self._rows = self._aside = 0
             self._reasons.clear()
-        rejected = page.of(records.Rejected)
+        rejected = page.rows_of(records.Rejected)
         aside = count(rejected)
         self._rows += page.fetched_rows
         self._aside += aside
-        self._reasons.update(row.reason for row in rejected if row.reason != lookups.UNKNOWN)
+        self._reasons.update(row.reason for row in rejected if row.reason != market_lookup.UNKNOWN)
         return aside
 
     def check(self) -> None:

@@ -152,22 +152,26 @@ class Walker:
 
     async def fetch(
         self,
-        feed: walk.Feed,
+        feed: walk.FeedQuery,
         cursor: str | None,
         lease: queues.Lease,
         progress: worker_progress.Progress,
-    ) -> http.Reply:
+    ) -> http.Response:
         """One request of a walk."""
         progress.doing = f"{feed.route.path} {lease.unit.id}"
-        query = feed.query(cursor) if cursor is not None else self._fresh(feed.query(None))
+        query = (
+            feed.request_params(cursor)
+            if cursor is not None
+            else self._fresh(feed.request_params(None))
+        )
         return await self._client.get(feed.route, query, progress)
 
-    async def persist(
-        self, attempt: walk.Attempt[walk.Answer], progress: worker_progress.Progress
-    ) -> walk.Answer:
+    async def with_retries(
+        self, attempt: walk.Attempt[walk.Result], progress: worker_progress.Progress
+    ) -> walk.Result:
         """What an attempt for one page brings, after as many tries as it may take."""
 
-        async def understood() -> walk.Answer:
+        async def understood() -> walk.Result:
             try:
                 answer = await attempt()
             except errors.Retry as error:
@@ -177,7 +181,7 @@ class Walker:
             self._client.understood(self._kind.route)
             return answer
 
-        return await retry.persist(
+        return await retry.with_retries(
             understood,
             progress,
             attempts=self._page_attempts,
@@ -186,7 +190,7 @@ class Walker:
             rng=self._rng,
         )
 
-    def _fresh(self, query: walk.Query) -> walk.Query:
+    def _fresh(self, query: walk.Params) -> walk.Params:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
@@ -234,11 +238,11 @@ class _Ground:
         self._progress = progress
         self.clock = walker.clock
 
-    async def fetch(self, feed: walk.Feed, cursor: str | None) -> http.Reply:
+    async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
         return await self._walker.fetch(feed, cursor, self._lease, self._progress)
 
-    async def persist(self, attempt: walk.Attempt[walk.Answer]) -> walk.Answer:
-        return await self._walker.persist(attempt, self._progress)
+    async def with_retries(self, attempt: walk.Attempt[walk.Result]) -> walk.Result:
+        return await self._walker.with_retries(attempt, self._progress)
 
 
 def parcel_of(
@@ -268,7 +272,7 @@ def parcel_of(
         first_second=page.first_second,
         last_second=page.last_second,
         restarted=page.restarted,
-        marks=len(page.of(records.PositionsEnd)) if page.last else 0,
-        set_aside=set_aside.count(page.of(records.Rejected)),
+        marks=len(page.rows_of(records.PositionsEnd)) if page.last else 0,
+        set_aside=set_aside.count(page.rows_of(records.Rejected)),
         end=end,
     )

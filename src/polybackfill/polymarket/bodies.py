@@ -30,7 +30,7 @@ class Bodies:
         self._most_bytes = most_bytes
         self._reading: dict[Body, None] = {}  # oldest first
         self._freed = asyncio.Event()
-        self._told_at = -math.inf
+        self._warned_at = -math.inf
         self.held_bytes = 0
         self.waits = 0
 
@@ -44,7 +44,7 @@ class Bodies:
         """Wait until so many more bytes may be held."""
         if not self._has_room(body, size):
             self.waits += 1
-            self._tell()
+            self._warn()
         while not self._has_room(body, size):
             self._freed.clear()
             await self._freed.wait()
@@ -64,10 +64,10 @@ class Bodies:
         oldest = next(iter(self._reading), body)
         return body is oldest or self.held_bytes + size <= self._most_bytes
 
-    def _tell(self) -> None:
+    def _warn(self) -> None:
         now = self._clock.monotonic()
-        if now - self._told_at >= _SAY_AGAIN_S:
-            self._told_at = now
+        if now - self._warned_at >= _SAY_AGAIN_S:
+            self._warned_at = now
             log.warning(
                 "answers.wait_for_memory",
                 held_bytes=self.held_bytes,

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import answers, endpoints, listing, walk
+from polybackfill.polymarket import endpoints, market_parser, response_source, walk
 
 PAGE_ROWS = 1000  # fixed by the server
 END_CURSOR = "LTE="  # base64 of -1
@@ -26,22 +26,22 @@ _MANY_ENDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed(walk.Feed):
+class ClobQuery(walk.FeedQuery):
     """The list from `first` on, up to and without `end` (None: to the end of the list)."""
 
     first: int
     end: int | None
 
-    def query(self, cursor: str | None) -> walk.Query:
+    def request_params(self, cursor: str | None) -> walk.Params:
         """The cursor is the parameter `next_cursor`; without one the feed begins at `first`."""
         return (("next_cursor", encode(self.first) if cursor is None else cursor),)
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _ClobPage:
     """One page. `next_offset`: None when the server said that the list is over."""
 
-    listed: listing.Listed
+    listed: market_parser.ParsedListing
     rows: int
     next_offset: int | None
 
@@ -56,13 +56,13 @@ def key(first: int, end: int | None) -> str:
     return f"{_PREFIX}{first}-{'' if end is None else end}"
 
 
-def feed_of(unit_key: str) -> Feed:
+def build_query(unit_key: str) -> ClobQuery:
     """The question a key names; `@` and what follows are no part of it. Raises GiveUp."""
     name = unit_key.partition("@")[0]
     first, dash, end = name.removeprefix(_PREFIX).partition("-")
     bounds = [text for text in (first, end) if text]
     if name.startswith(_PREFIX) and dash and first and all(map(_is_number, bounds)):
-        feed = Feed(
+        feed = ClobQuery(
             route=endpoints.CLOB_MARKETS,
             params=(("from", first), ("to", end)),  # told apart by these, never sent
             first=int(first),
@@ -80,7 +80,7 @@ async def walk_unit(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
     """The pages of one part of the list, from `resume` to its end.
 
@@ -89,7 +89,7 @@ async def walk_unit(
     """
     if len(keys) != 1:
         raise errors.GiveUp(f"a walk of the list reads one part, not {len(keys)}")
-    feed = feed_of(keys[0])
+    feed = build_query(keys[0])
     fingerprint = feed.fingerprint
     if resume is None or resume.feed != fingerprint:
         resume = walk.Resume(feed=fingerprint)
@@ -98,26 +98,30 @@ async def walk_unit(
     if ended:
         yield walk.Page((), resume, True, 0)
     while not ended:
-        answer = await persist(functools.partial(_ask, fetch, feed, offset, clock, unit))
-        offset += answer.rows
-        pages_behind_the_end += answer.next_offset is None
+        page = await with_retries(functools.partial(_fetch_page, fetch, feed, offset, clock, unit))
+        offset += page.rows
+        pages_behind_the_end += page.next_offset is None
         if pages_behind_the_end > _MANY_ENDS:
             raise errors.Retry(f"{feed.route.path}: rows behind its end, again and again")
-        ended = not answer.rows or (feed.end is not None and offset >= feed.end)
-        place = walk.Resume(cursor=encode(offset), feed=fingerprint)
+        ended = not page.rows or (feed.end is not None and offset >= feed.end)
+        following = walk.Resume(cursor=encode(offset), feed=fingerprint)
         if ended:
-            place = walk.Resume(feed=fingerprint, ended=True)
-        yield walk.Page(answer.listed.rows, place, ended, answer.rows)
+            following = walk.Resume(feed=fingerprint, ended=True)
+        yield walk.Page(page.listed.rows, following, ended, page.rows)
 
 
-async def size(fetch: walk.Fetch, *, clock: clocks.Clock, persist: walk.Persist = walk.once) -> int:
+async def size(
+    fetch: walk.Fetch, *, clock: clocks.Clock, with_retries: walk.RetryPolicy = walk.without_retry
+) -> int:
     """How many rows the list has, found in about 2 log2(size / 1000) requests."""
-    feed = feed_of(key(0, None))
+    feed = build_query(key(0, None))
 
-    async def rows_at(page: int) -> int:
-        offset = page * PAGE_ROWS
-        answer = await persist(functools.partial(_ask, fetch, feed, offset, clock, "size"))
-        return answer.rows
+    async def rows_at(number: int) -> int:
+        offset = number * PAGE_ROWS
+        page = await with_retries(
+            functools.partial(_fetch_page, fetch, feed, offset, clock, "size")
+        )
+        return page.rows
 
     filled, empty = -1, 1  # pages
     while await rows_at(empty - 1):
@@ -134,18 +138,18 @@ async def size(fetch: walk.Fetch, *, clock: clocks.Clock, persist: walk.Persist 
     return filled * PAGE_ROWS + await rows_at(filled) if filled >= 0 else 0
 
 
-async def _ask(
-    fetch: walk.Fetch, feed: Feed, offset: int, clock: clocks.Clock, unit: str
-) -> _Answer:
+async def _fetch_page(
+    fetch: walk.Fetch, feed: ClobQuery, offset: int, clock: clocks.Clock, unit: str
+) -> _ClobPage:
     """One page of the list. Raises Retry when it is not the page at this offset."""
-    reply = await fetch(feed, encode(offset))
-    source = walk.source_of(feed, reply, clock, unit)
-    return _read(reply.body, offset, source)
+    response = await fetch(feed, encode(offset))
+    source = walk.source_of(feed, response, clock, unit)
+    return _read(response.body, offset, source)
 
 
-def _read(body: bytes, offset: int, source: answers.Source) -> _Answer:
-    answer = listing.decode(body, source)
-    rows, count, cursor = answer.get("data"), answer.get("count"), answer.get("next_cursor")
+def _read(body: bytes, offset: int, source: response_source.ResponseSource) -> _ClobPage:
+    members = market_parser.decode(body, source)
+    rows, count, cursor = members.get("data"), members.get("count"), members.get("next_cursor")
     # An empty list was seen as null in other answers of this kind.
     rows = [] if rows is None else [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or (isinstance(count, int) and count != len(rows)):
@@ -157,7 +161,7 @@ def _read(body: bytes, offset: int, source: answers.Source) -> _Answer:
         raise errors.Retry(
             f"{source.route}: {len(rows)} rows at {offset}, and then {following} is said to follow"
         )
-    return _Answer(listing.clob_markets(rows, source), len(rows), following)
+    return _ClobPage(market_parser.clob_markets(rows, source), len(rows), following)
 
 
 def _decode(cursor: str) -> int:

@@ -36,7 +36,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from polybackfill.polymarket import latencies
+from polybackfill.polymarket import latency_tracker
 
 OK, TOO_MANY, FORBIDDEN = 200, 429, 403
 
@@ -65,7 +65,7 @@ class _Easing:
     answers_s: list[float] = field(default_factory=list)  # of requests sent since
 
 
-class Lane:
+class AdaptiveLimiter:
     """The allowed rate of one budget and the number of requests that may wait for an answer.
 
     Times are seconds of one monotonic clock, passed in; rates are requests per second.
@@ -76,7 +76,7 @@ class Lane:
         self.allowed = full_rate
         self.cuts = 0
         self.refusals = 0
-        self.latencies = latencies.Latencies(window_s)
+        self.latencies = latency_tracker.LatencyTracker(window_s)
         self._window_s = window_s
         self._numbers = itertools.count()
         self._waiting: dict[int, float] = {}
@@ -111,7 +111,7 @@ class Lane:
     def start(self, now: float) -> int:
         """A request is about to leave; its number."""
         quiet_s = now - self._served[-1] if self._served else math.inf
-        if not self._waiting and quiet_s > self._span(latencies.RECENT):
+        if not self._waiting and quiet_s > self._span(latency_tracker.RECENT):
             self._active_since = now
         number = next(self._numbers)
         self._waiting[number] = now
@@ -186,7 +186,7 @@ class Lane:
         """Answers per second over the last window, or since the route became busy."""
         while self._served and self._served[0] <= now - self._window_s:
             self._served.popleft()
-        busy_s = max(now - self._active_since, self._span(latencies.RECENT))
+        busy_s = max(now - self._active_since, self._span(latency_tracker.RECENT))
         return len(self._served) / min(self._window_s, busy_s)
 
     def _note(self, sent_at: float, now: float) -> None:
@@ -230,7 +230,7 @@ class Lane:
                 return
             self._easing = None
             self._try_at = max(self._try_at, now + self._span(self._hold))
-        free = now - self._slots_full_at > self._span(latencies.RECENT)
+        free = now - self._slots_full_at > self._span(latency_tracker.RECENT)
         self.latencies.learn(low_s, free=free)
         self._try_more(now)
 
@@ -246,8 +246,8 @@ class Lane:
             self._cut(now, limit, before / 2, before)
 
     def _still_delayed(self, now: float, easing: _Easing) -> None:
-        low_s = latencies.low_quarter(easing.answers_s[: 2 * latencies.FEWEST_SAMPLES])
-        if low_s is None or len(easing.answers_s) < 2 * latencies.FEWEST_SAMPLES:
+        low_s = latency_tracker.low_quarter(easing.answers_s[: 2 * latency_tracker.FEWEST_SAMPLES])
+        if low_s is None or len(easing.answers_s) < 2 * latency_tracker.FEWEST_SAMPLES:
             return
         if low_s >= UNCHANGED * easing.low_before_s:
             self.latencies.accept(low_s)

@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 
 from polybackfill import clocks, errors
 from polybackfill.polymarket import (
-    answers,
+    coerce,
+    date_range,
     endpoints,
-    fields,
-    gamma_feeds,
-    listing,
-    spans,
+    gamma_queries,
+    market_parser,
+    response_source,
     walk,
 )
 
@@ -42,10 +42,10 @@ _MISSING = object()
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _GammaPage:
     """One page. `next_cursor`: None when the list said that this is its end."""
 
-    listed: listing.Listed
+    listed: market_parser.ParsedListing
     next_cursor: str | None
 
 
@@ -57,16 +57,22 @@ async def _walk(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
-    """One span (`spans.parse` of the one key) of a list, one feed after the other."""
-    feeds = _feeds(route, keys)
+    """One span (`date_range.parse` of the one key) of a list, one feed after the other."""
+    feeds = _build_queries(route, keys)
     known = [feed.fingerprint for feed in feeds]
     first = known.index(resume.feed) if resume is not None and resume.feed in known else 0
     for number, feed in enumerate(feeds[first:], first):
         following = None if number + 1 == len(feeds) else walk.Resume(feed=known[number + 1])
         async for page in pages(
-            fetch, feed, resume, clock=clock, unit=unit, persist=persist, following=following
+            fetch,
+            feed,
+            resume,
+            clock=clock,
+            unit=unit,
+            with_retries=with_retries,
+            following=following,
         ):
             yield page
 
@@ -76,23 +82,27 @@ walk_markets = functools.partial(_walk, endpoints.MARKETS)
 walk_events = functools.partial(_walk, endpoints.EVENTS)
 
 
-def _feeds(route: endpoints.Route, keys: tuple[str, ...]) -> tuple[gamma_feeds.Feed, ...]:
+def _build_queries(
+    route: endpoints.Route, keys: tuple[str, ...]
+) -> tuple[gamma_queries.GammaQuery, ...]:
     if len(keys) != 1:
         raise errors.GiveUp(f"a walk of {route.path} reads one span, not {len(keys)}")
-    span = spans.parse(keys[0])
+    span = date_range.parse(keys[0])
     if not span.undated:
-        return (gamma_feeds.feed_of(route, span),)
-    return tuple(gamma_feeds.feed_of(route, span, order) for order in gamma_feeds.BOTH_ENDS)
+        return (gamma_queries.build_range_query(route, span),)
+    return tuple(
+        gamma_queries.build_range_query(route, span, order) for order in gamma_queries.BOTH_ENDS
+    )
 
 
 async def pages(
     fetch: walk.Fetch,
-    feed: gamma_feeds.Feed,
+    feed: gamma_queries.GammaQuery,
     resume: walk.Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
     following: walk.Resume | None = None,
 ) -> AsyncIterator[walk.Page]:
     """The pages of one feed, from `resume` to its proven end, as `walk.pages`.
@@ -103,10 +113,10 @@ async def pages(
     anew in pages of another size. `following`: where to go on when this
     feed has ended and is not the last.
     """
-    sweep = _Sweep(feed, resume, clock=clock, unit=unit, following=following)
+    sweep = _ListSweep(feed, resume, clock=clock, unit=unit, following=following)
     while not sweep.ended:
         try:
-            answer = await persist(lambda: sweep.ask(fetch))
+            page = await with_retries(lambda: sweep.fetch_page(fetch))
         except errors.GiveUp as refusal:
             if refusal.status not in _REFUSED or not sweep.may_go_on_after_refusal():
                 raise
@@ -114,20 +124,20 @@ async def pages(
         except errors.Retry as problem:
             if not problem.host_fault and await sweep.may_page_differently(fetch):
                 continue
-            raise sweep.verdict(problem) from problem
-        yield sweep.take(answer)
-        del answer
+            raise sweep.explain(problem) from problem
+        yield sweep.advance(page)
+        del page
         sweep.check_size()
     if sweep.was_over:
         yield walk.Page((), sweep.resume, following is None, 0)
 
 
-class _Sweep:
+class _ListSweep:
     """Where a walk stands. `ask` only looks; `take` moves on."""
 
     def __init__(
         self,
-        feed: gamma_feeds.Feed,
+        feed: gamma_queries.GammaQuery,
         resume: walk.Resume | None,
         *,
         clock: clocks.Clock,
@@ -152,13 +162,13 @@ class _Sweep:
         self._has_restarted = self._restarted_now = self._is_cursor_bad = False
         self._other_sizes = list(_OTHER_PAGE_ROWS)
 
-    async def ask(self, fetch: walk.Fetch) -> _Answer:
+    async def fetch_page(self, fetch: walk.Fetch) -> _GammaPage:
         """The next page, checked. Raises Retry when it is no answer to the question."""
-        return await self._ask(fetch, self._cursor)
+        return await self._fetch_at(fetch, self._cursor)
 
-    def take(self, answer: _Answer) -> walk.Page:
+    def advance(self, page: _GammaPage) -> walk.Page:
         """Move on behind a page."""
-        listed, self._cursor = answer.listed, answer.next_cursor
+        listed, self._cursor = page.listed, page.next_cursor
         self._seen.add(self._cursor)
         self._pages += 1
         self._barren.count(listed.fetched_rows, listed.rejected)
@@ -181,7 +191,7 @@ class _Sweep:
 
     def check_size(self) -> None:
         """Raises Retry (split) when the span is worth cutting in two."""
-        if self.ended or not self._feed.span.can_cut:
+        if self.ended or not self._feed.span.can_split:
             return
         is_full = self._pages <= _EARLY_PAGES and self._expected_pages > MANY_PAGES
         most = _SURPRISING_PAGES if self._expected_pages else MANY_PAGES
@@ -198,7 +208,7 @@ class _Sweep:
         if self._has_restarted:
             return False
         self._has_restarted = True
-        self._begin_anew()
+        self._restart()
         return True
 
     async def may_page_differently(self, fetch: walk.Fetch) -> bool:
@@ -208,17 +218,17 @@ class _Sweep:
         would otherwise leave thousands of small spans behind.
         """
         self._is_cursor_bad = self._cursor is not None and await self._answers_first_page(fetch)
-        if not self._is_cursor_bad or self._feed.span.can_cut or not self._other_sizes:
+        if not self._is_cursor_bad or self._feed.span.can_split or not self._other_sizes:
             return False
         self._feed = replace(self._feed, page_rows=self._other_sizes.pop(0))
-        self._begin_anew()
+        self._restart()
         return True
 
-    def verdict(self, problem: errors.Retry) -> errors.Retry:
+    def explain(self, problem: errors.Retry) -> errors.Retry:
         """What a page that does not come means for the unit: a later attempt, or a cut."""
         if problem.host_fault:
             return problem
-        split = self._is_cursor_bad and self._feed.span.can_cut
+        split = self._is_cursor_bad and self._feed.span.can_split
         if len(self._feed.conditions) > 1:
             split = problem.split
         return errors.Retry(
@@ -227,42 +237,42 @@ class _Sweep:
 
     async def _answers_first_page(self, fetch: walk.Fetch) -> bool:
         try:
-            await self._ask(fetch, None)
+            await self._fetch_at(fetch, None)
         except (errors.Retry, errors.GiveUp):
             return False
         return True
 
-    def _begin_anew(self) -> None:
+    def _restart(self) -> None:
         self._restarted_now = True
         self._cursor, self._seen, self._pages = None, {None}, 0
 
-    async def _ask(self, fetch: walk.Fetch, cursor: str | None) -> _Answer:
-        reply = await fetch(self._feed, cursor)
-        source = walk.source_of(self._feed, reply, self._clock, self._unit)
-        answer = _read(reply.body, self._feed, source)
-        if cursor == self._cursor and answer.next_cursor in self._seen - {None}:
+    async def _fetch_at(self, fetch: walk.Fetch, cursor: str | None) -> _GammaPage:
+        response = await fetch(self._feed, cursor)
+        source = walk.source_of(self._feed, response, self._clock, self._unit)
+        page = _read(response.body, self._feed, source)
+        if cursor == self._cursor and page.next_cursor in self._seen - {None}:
             raise errors.Retry(f"{self._feed.route.path}: the list repeats a cursor")
-        self._check_question(answer.listed)
-        return answer
+        self._check_filters(page.listed)
+        return page
 
-    def _check_question(self, listed: listing.Listed) -> None:
+    def _check_filters(self, listed: market_parser.ParsedListing) -> None:
         """A filter that was ignored answers another question."""
         span = self._feed.span
         if any(state not in {None, span.closed} for state in listed.states):
             raise errors.Retry(f"{self._feed.route.path}: rows that are not {span.key}")
-        if any(not gamma_feeds.is_within(span, start) for start in listed.starts):
+        if any(not gamma_queries.is_within(span, start) for start in listed.starts):
             raise errors.Retry(f"{self._feed.route.path}: rows that start outside {span.key}")
-        asked = self._feed.conditions
-        if asked and {market.condition_id for market in listed.markets} - asked:
+        wanted = self._feed.conditions
+        if wanted and {market.condition_id for market in listed.markets} - wanted:
             raise errors.Retry(f"{self._feed.route.path}: rows of another condition")
 
-    def _is_past_the_undated(self, listed: listing.Listed) -> bool:
+    def _is_past_the_undated(self, listed: market_parser.ParsedListing) -> bool:
         """Sorted by start date, the rows without one are over."""
-        if self._feed.order is gamma_feeds.Order.BY_ID:
+        if self._feed.order is gamma_queries.Order.BY_ID:
             return False
         return bool(listed.starts) and listed.starts[-1] is not None
 
-    def _estimate(self, listed: listing.Listed) -> None:
+    def _estimate(self, listed: market_parser.ParsedListing) -> None:
         """Ids grow with time, so how far the dates have come tells how many pages there are."""
         span, starts = self._feed.span, [start for start in listed.starts if start is not None]
         if span.since is None or span.until is None or len(starts) < self._feed.page_rows:
@@ -271,23 +281,25 @@ class _Sweep:
         self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered
 
 
-def _read(body: bytes, feed: gamma_feeds.Feed, source: answers.Source) -> _Answer:
+def _read(
+    body: bytes, feed: gamma_queries.GammaQuery, source: response_source.ResponseSource
+) -> _GammaPage:
     """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
     name = "markets" if feed.route == endpoints.MARKETS else "events"
-    answer = listing.decode(body, source)
-    rows = answer.get(name, _MISSING)
+    page = market_parser.decode(body, source)
+    rows = page.get(name, _MISSING)
     # Nothing may be written as null, and one row without a list around it.
     rows = [] if rows is None else [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise errors.Retry(f"{source.route}: no list of {name} in the answer")
-    cursor = _cursor(answer, len(rows) >= feed.page_rows, source)
+    cursor = _cursor(page, len(rows) >= feed.page_rows, source)
     if feed.route == endpoints.MARKETS:
-        return _Answer(listing.gamma_markets(rows, source), cursor)
-    return _Answer(listing.gamma_events(rows, source), cursor)
+        return _GammaPage(market_parser.gamma_markets(rows, source), cursor)
+    return _GammaPage(market_parser.gamma_events(rows, source), cursor)
 
 
-def _cursor(answer: fields.Json, is_full: bool, source: answers.Source) -> str | None:
-    cursor = answer.get("next_cursor")
+def _cursor(page: coerce.Json, is_full: bool, source: response_source.ResponseSource) -> str | None:
+    cursor = page.get("next_cursor")
     if cursor is None:
         if is_full:
             raise errors.Retry(f"{source.route}: a full page without a cursor")

@@ -21,8 +21,14 @@ import structlog
 import yarl
 
 from polybackfill import clocks, errors, redaction, worker_progress
-from polybackfill.polymarket import bodies, endpoints, limits, proxies, replies
-from polybackfill.polymarket import controls as known
+from polybackfill.polymarket import (
+    bodies,
+    endpoints,
+    http_outcome,
+    proxies,
+    rate_limiter,
+    route_health,
+)
 
 CONNECT_S = 10.0
 READ_GAP_S = 30.0
@@ -38,7 +44,7 @@ _SAY_AGAIN_S = 60.0
 log = structlog.get_logger()
 
 # What callers of this module receive.
-Reply = replies.Reply
+Response = http_outcome.Response
 
 
 class _Base:
@@ -47,7 +53,7 @@ class _Base:
     def __init__(self, given: str | redaction.Url) -> None:
         known = given if isinstance(given, redaction.Url) else redaction.Url(given.rstrip("/"))
         self.url = yarl.URL(known.secret)
-        proxy = proxies.proxy_of(known)
+        proxy = proxies.find_proxy(known)
         self.proxy = None if proxy is None else yarl.URL(proxy.secret)
         self.shown = yarl.URL(str(known))
 
@@ -74,7 +80,7 @@ class Client:
         self,
         *,
         base_urls: Mapping[str, str | redaction.Url],
-        limits: limits.Limits,
+        limits: rate_limiter.RateLimiter,
         clock: clocks.Clock,
         deadline_s: float = 60.0,
         refusal_pause_s: float = 90.0,
@@ -82,7 +88,7 @@ class Client:
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         bodies_limit_bytes: int = bodies.MOST_BYTES,
         session_life_s: float = SESSION_LIFE_S,
-        controls: Mapping[endpoints.Route, known.Control] | None = None,
+        controls: Mapping[endpoints.Route, route_health.Control] | None = None,
         hear_time: Callable[[float], None] | None = None,
     ) -> None:
         self._bases = {host: _Base(url) for host, url in base_urls.items()}
@@ -94,44 +100,44 @@ class Client:
         self._body_limit_bytes = body_limit_bytes
         self._session_life_s = session_life_s
         self.bodies = bodies.Bodies(clock, bodies_limit_bytes)
-        self._places = known.Places(controls or {})
+        self._health = route_health.RouteHealthTable(controls or {})
         self._hear_time = hear_time
         self._line: _Line | None = None
         self._started_at = clock.monotonic()
         self._answered_at: dict[endpoints.Route, float] = {}
         self._understood_at: dict[endpoints.Route, float] = {}
         self._failing: dict[endpoints.Route, float] = {}
-        self._told_at: dict[endpoints.Route, float] = {}
+        self._logged_at: dict[endpoints.Route, float] = {}
 
     async def get(
         self,
         route: endpoints.Route,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
         progress: worker_progress.Progress,
-    ) -> Reply:
+    ) -> Response:
         """One answer, asked for when the limits allow it.
 
         A refusal is asked for twice, with the route's control in between. Raises `Retry` (with
         `host_fault` when the control is refused too), `GiveUp` (with the status) or `Stop` (region
         blocked), nothing else.
         """
-        place = self._places.of(route)
-        if place is not None and place.trouble_at is not None:
-            await self._prove(place, place.trouble_at, progress)
-        verdict = await self._ask(route, params, progress, final=place is None)
-        if place is not None and isinstance(verdict, errors.GiveUp):
-            await self._prove(place, self._clock.monotonic(), progress, verdict)
-            verdict = await self._ask(route, params, progress)
-        if not isinstance(verdict, Reply):
-            raise verdict
-        if place is not None and route.leaf:
-            place.leaf = (route, _pairs(params))
-        return verdict
+        health = self._health.find(route)
+        if health is not None and health.trouble_at is not None:
+            await self._prove(health, health.trouble_at, progress)
+        result = await self._request(route, params, progress, final=health is None)
+        if health is not None and isinstance(result, errors.GiveUp):
+            await self._prove(health, self._clock.monotonic(), progress, result)
+            result = await self._request(route, params, progress)
+        if not isinstance(result, Response):
+            raise result
+        if health is not None and route.leaf:
+            health.leaf = (route, _pairs(params))
+        return result
 
     async def prove(self, route: endpoints.Route, progress: worker_progress.Progress) -> None:
         """Ask what any healthy host answers. Raises Retry (`host_fault`) when it does not."""
-        if (place := self._places.of(route)) is not None:
-            await self._prove(place, self._clock.monotonic(), progress)
+        if (health := self._health.find(route)) is not None:
+            await self._prove(health, self._clock.monotonic(), progress)
 
     def understood(self, route: endpoints.Route) -> None:
         """The last answer was one to the question."""
@@ -144,73 +150,73 @@ class Client:
 
     async def _prove(
         self,
-        place: known.Place,
+        health: route_health.RouteHealth,
         since: float,
         progress: worker_progress.Progress,
         refusal: errors.GiveUp | None = None,
     ) -> None:
         """The host answered the place's control after `since`, or does so now; one asks for all."""
         async with contextlib.AsyncExitStack() as stack:
-            with progress.waiting(f"{place.route.host} to answer again"):
-                await stack.enter_async_context(place.asking)
-            if place.proven_at > since:
+            with progress.waiting(f"{health.route.host} to answer again"):
+                await stack.enter_async_context(health.asking)
+            if health.proven_at > since:
                 return
-            route, control = place.question()
+            route, control = health.question()
             fresh = (("_", str(int(self._clock.now() * 1000))),)  # past what the edge remembers
-            verdict = await self._ask(route, (*control.params, *fresh), progress, final=False)
+            result = await self._request(route, (*control.params, *fresh), progress, final=False)
             now = self._clock.monotonic()
-            if control.passes(verdict):
-                place.passed(now)
+            if control.passes(result):
+                health.passed(now)
                 return
-            if isinstance(verdict, errors.Stop):
-                raise verdict
-            place.leaf = None  # it may have gone; what is asked next never goes
-            pause_s = place.failed(now, self._refusal_pause_s)
+            if isinstance(result, errors.Stop):
+                raise result
+            health.leaf = None  # it may have gone; what is asked next never goes
+            pause_s = health.failed(now, self._refusal_pause_s)
             self._limits.pause(route.host, pause_s)
             trouble = errors.Retry(
-                f"{refusal or verdict}; what {route.name} always answers is refused too, so the "
+                f"{refusal or result}; what {route.name} always answers is refused too, so the "
                 "host is at fault and not the question",
                 after_s=pause_s,
                 host_fault=True,
             )
             self._fails(route)
-            self._say(route, trouble)
+            self._log_failure(route, trouble)
             raise trouble
 
-    async def _ask(
+    async def _request(
         self,
         route: endpoints.Route,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
         progress: worker_progress.Progress,
         *,
         final: bool = True,
-    ) -> Reply | errors.BackfillError:
+    ) -> Response | errors.BackfillError:
         """One request. `final`: a refusal is an answer of the host."""
-        base, asked = self._base(route), _pairs(params)
-        shown = str(_at(base.shown, route, asked))
-        turn = await self._limits.acquire(route, progress)
-        outcome: Reply | Exception
+        base, pairs = self._base(route), _pairs(params)
+        shown = str(_at(base.shown, route, pairs))
+        permit = await self._limits.acquire(route, progress)
+        outcome: Response | Exception
         try:
-            url = _at(base.url, route, asked)
-            outcome = await self._exchange(url, base.proxy, shown, turn)
+            url = _at(base.url, route, pairs)
+            outcome = await self._exchange(url, base.proxy, shown, permit)
         except (aiohttp.ClientError, OSError, _TooLong) as error:
             outcome = error
-            turn.release(given_up=isinstance(error, TimeoutError))
+            permit.release(given_up=isinstance(error, TimeoutError))
         except asyncio.CancelledError:
-            turn.release(given_up=True)
+            permit.release(given_up=True)
             self._fails(route)  # given up without an answer, by a stall or at the end
             raise
         finally:
-            turn.release()
-        verdict = replies.translate(
+            permit.release()
+        result = http_outcome.translate(
             outcome, shown, now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
         )
-        if final or not isinstance(verdict, errors.GiveUp):
-            self._note(route, verdict)
-        said_at = verdict.said_at if isinstance(verdict, Reply) else None
-        if self._hear_time is not None and said_at is not None:
-            self._hear_time(said_at)
-        return verdict
+        if final or not isinstance(result, errors.GiveUp):
+            self._note(route, result)
+        server_time = result.server_time if isinstance(result, Response) else None
+        if self._hear_time is not None and server_time is not None:
+            self._hear_time(server_time)
+        return result
 
     async def close(self) -> None:
         """Close all connections; requests under way end with `Retry`."""
@@ -243,21 +249,23 @@ class Client:
         return base
 
     async def _exchange(
-        self, url: yarl.URL, proxy: yarl.URL | None, shown: str, turn: limits.Turn
-    ) -> Reply:
+        self, url: yarl.URL, proxy: yarl.URL | None, shown: str, permit: rate_limiter.Permit
+    ) -> Response:
         asked_at = self._clock.monotonic()
         async with (
             asyncio.timeout(self._deadline_s),
             self._session() as session,
             session.get(
-                url, proxy=proxy, allow_redirects=False, trace_request_ctx=turn
+                url, proxy=proxy, allow_redirects=False, trace_request_ctx=permit
             ) as response,
         ):
-            turn.answered(response.status)
+            permit.answered(response.status)
             ttfb_s = self._clock.monotonic() - asked_at
-            return await self._whole(response, ttfb_s, shown)
+            return await self._read_response(response, ttfb_s, shown)
 
-    async def _whole(self, response: aiohttp.ClientResponse, ttfb_s: float, shown: str) -> Reply:
+    async def _read_response(
+        self, response: aiohttp.ClientResponse, ttfb_s: float, shown: str
+    ) -> Response:
         """The answer with its body, which arrives as fast as there is room for all of them.
 
         aiohttp unpacks a compressed one piece by piece, so what is counted here is what it is when
@@ -265,15 +273,15 @@ class Client:
         """
         body = self.bodies.begin()
         try:
-            content = await self._content(response, body)
+            content = await self._read_body(response, body)
         except BaseException:
             body.drop()
             raise
-        reply = Reply(response.status, content, response.headers, ttfb_s, shown)
+        reply = Response(response.status, content, response.headers, ttfb_s, shown)
         body.keep_for(reply)
         return reply
 
-    async def _content(self, response: aiohttp.ClientResponse, body: bodies.Body) -> bytes:
+    async def _read_body(self, response: aiohttp.ClientResponse, body: bodies.Body) -> bytes:
         parts: list[bytes] = []
         while part := await response.content.readany():
             await body.add(len(part))
@@ -314,31 +322,31 @@ class Client:
             read_bufsize=READ_BUFFER_BYTES,
         )
 
-    def _note(self, route: endpoints.Route, verdict: Reply | errors.BackfillError) -> None:
+    def _note(self, route: endpoints.Route, result: Response | errors.BackfillError) -> None:
         """Remember who answers, and pause the host for everybody when the answer asks for it."""
-        if isinstance(verdict, Reply | errors.GiveUp):
+        if isinstance(result, Response | errors.GiveUp):
             self._answers(route)
         else:
             self._fails(route)
-            self._say(route, verdict)
-        if isinstance(verdict, errors.Retry) and verdict.pause_host_s is not None:
-            self._limits.pause(route.host, verdict.pause_host_s)
+            self._log_failure(route, result)
+        if isinstance(result, errors.Retry) and result.pause_host_s is not None:
+            self._limits.pause(route.host, result.pause_host_s)
 
     def _answers(self, route: endpoints.Route) -> None:
         now = self._clock.monotonic()
         self._answered_at[route] = now
         failing_since = self._failing.pop(route, now)
-        if self._told_at.pop(route, None) is not None:
+        if self._logged_at.pop(route, None) is not None:
             log.info("route.answers_again", route=route.name, after_s=round(now - failing_since))
 
     def _fails(self, route: endpoints.Route) -> None:
         self._failing.setdefault(route, self._clock.monotonic())
 
-    def _say(self, route: endpoints.Route, error: errors.BackfillError) -> None:
+    def _log_failure(self, route: endpoints.Route, error: errors.BackfillError) -> None:
         """Once a minute for everybody who asks in vain, hundreds of units perhaps."""
         now = self._clock.monotonic()
-        if self.out_s(route) and now - self._told_at.get(route, -math.inf) >= _SAY_AGAIN_S:
-            self._told_at[route] = now
+        if self.out_s(route) and now - self._logged_at.get(route, -math.inf) >= _SAY_AGAIN_S:
+            self._logged_at[route] = now
             log.warning(
                 "route.out", route=route.name, out_s=round(self.out_s(route)), error=str(error)
             )

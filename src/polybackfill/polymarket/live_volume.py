@@ -10,44 +10,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, endpoints, fields, replies
+from polybackfill.polymarket import coerce, endpoints, http_outcome, response_source
 
 MAX_EVENTS = 20
 LARGEST_EVENT_ID = 2**31 - 1  # OpenAPI of v2, 2026-11: positive int32
 
 
-async def ask(get: replies.Get, events: Sequence[int]) -> dict[str, float]:
+async def fetch_volumes(get: http_outcome.Get, events: Sequence[int]) -> dict[str, float]:
     """Shares by condition (64 hex digits) of up to 20 events; an unknown event has none.
 
     Raises Retry for an answer that is no volume, and what `get` raises: GiveUp with status 404
     where the route is not served.
     """
     named = ",".join(str(event) for event in events)
-    reply = await get(endpoints.LIVE_VOLUME, (("event_id", named),))
-    return volumes_of(reply.body, reply.url)
+    response = await get(endpoints.LIVE_VOLUME, (("event_id", named),))
+    return parse_volumes(response.body, response.url)
 
 
-def volumes_of(body: bytes, url: str) -> dict[str, float]:
+def parse_volumes(body: bytes, url: str) -> dict[str, float]:
     """What an answer says; of a condition that several events name one figure. Raises Retry."""
     try:
-        content = fields.decode(body)
-        groups = fields.objects(content["data"]) if isinstance(content, dict) else None
-    except (*answers.NOT_DECODABLE, ValueError, KeyError) as error:
+        content = coerce.decode(body)
+        groups = coerce.objects(content["data"]) if isinstance(content, dict) else None
+    except (*response_source.NOT_DECODABLE, ValueError, KeyError) as error:
         raise errors.Retry(f"{url} answered no volumes: {error!r}") from error
     if groups is None:
         raise errors.Retry(f"{url} answered no volumes")
-    found: dict[str, float] = {}
+    shares_by_condition: dict[str, float] = {}
     for group in groups:
-        for row in fields.objects(group.get("conditions")):
-            shares = fields.or_none(fields.amount, row.get("taker_volume"))
+        for row in coerce.objects(group.get("conditions")):
+            shares = coerce.or_none(coerce.amount, row.get("taker_volume"))
             condition = _condition(row.get("condition_id"))
             if condition and shares is not None:
-                found[condition] = shares
-    return found
+                shares_by_condition[condition] = shares
+    return shares_by_condition
 
 
 def _condition(value: object) -> str:
     try:
-        return records.normalise_condition(fields.text(value))
+        return records.normalise_condition(coerce.text(value))
     except errors.Reject:
         return ""

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, fields, names, replies
+from polybackfill.polymarket import coerce, endpoints, http_outcome, names
 
 _NOT_FOUND = frozenset({400, 404, 422})  # a slug may be none by its form already
 _PROFILES = 50  # on one page of the search, the most there is
@@ -29,54 +29,54 @@ class Candidate:
     label: str
 
 
-async def markets(name: names.Name, get: replies.Get) -> list[Candidate]:
+async def markets(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
     """The market of that number or slug, if there is one. Raises Retry, GiveUp, Stop."""
     if name.kind is names.Kind.NUMBER:
         route, field = endpoints.MARKET_BY_ID.at(name.text), "id"
     else:
         route, field = endpoints.MARKET_BY_SLUG.at(_quoted(name.text)), "slug"
-    found = await _single(route, get)
-    if found is None or not _same(found.get(field), name.text):
+    row = await _single(route, get)
+    if row is None or not _same(row.get(field), name.text):
         return []
-    return _conditions([found])
+    return _conditions([row])
 
 
-async def event(name: names.Name, get: replies.Get) -> list[Candidate]:
+async def event(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
     """All markets of the event of that slug, none when there is no such event."""
-    found = await _single(endpoints.EVENT_BY_SLUG.at(_quoted(name.text)), get)
-    if found is None or not _same(found.get("slug"), name.text):
+    row = await _single(endpoints.EVENT_BY_SLUG.at(_quoted(name.text)), get)
+    if row is None or not _same(row.get("slug"), name.text):
         return []
-    return _conditions(fields.objects(found.get("markets")))
+    return _conditions(coerce.objects(row.get("markets")))
 
 
-async def profiles(name: names.Name, get: replies.Get) -> tuple[list[Candidate], list[str]]:
+async def profiles(name: names.Name, get: http_outcome.Get) -> tuple[list[Candidate], list[str]]:
     """Wallets of the profiles of that name, else of that pseudonym; and names that are similar."""
     similar: list[str] = []
     for page in range(1, _PAGES + 1):
         query = [("q", name.text), ("search_profiles", "true")]
         query += [("limit_per_type", str(_PROFILES)), ("page", str(page))]
         answer = _object((await get(endpoints.SEARCH, query)).body, endpoints.SEARCH)
-        rows = fields.objects(answer.get("profiles"))
+        rows = coerce.objects(answer.get("profiles"))
         for field in ("name", "pseudonym"):
             exact = _wallets([row for row in rows if _same(row.get(field), name.text)], field)
             if exact:
                 return exact, similar
-        similar += [text for row in rows if (text := fields.text(row.get("name")))]
+        similar += [text for row in rows if (text := coerce.text(row.get("name")))]
         more = answer.get("pagination")
         if not (rows and isinstance(more, dict) and more.get("hasMore")):
             break
     return [], similar
 
 
-async def _single(route: endpoints.Route, get: replies.Get) -> dict[str, Any] | None:
+async def _single(route: endpoints.Route, get: http_outcome.Get) -> dict[str, Any] | None:
     """One object, None when there is no such thing."""
     try:
-        reply = await get(route, ())
+        response = await get(route, ())
     except errors.GiveUp as refusal:
         if refusal.status not in _NOT_FOUND:
             raise
         return None
-    return _object(reply.body, route)
+    return _object(response.body, route)
 
 
 def _object(body: bytes, route: endpoints.Route) -> dict[str, Any]:
@@ -89,31 +89,31 @@ def _object(body: bytes, route: endpoints.Route) -> dict[str, Any]:
     return answer
 
 
-def _conditions(rows: Iterable[fields.Json]) -> list[Candidate]:
-    found: dict[str, Candidate] = {}
+def _conditions(rows: Iterable[coerce.Json]) -> list[Candidate]:
+    candidates: dict[str, Candidate] = {}
     for row in rows:
         try:
-            key = records.normalise_condition(fields.text(row.get("conditionId")))
+            key = records.normalise_condition(coerce.text(row.get("conditionId")))
         except errors.Reject:
             continue  # a draft that was never prepared has no trades
-        label = fields.text(row.get("slug")) or fields.text(row.get("question"))
-        found[key] = Candidate(key, label)
-    return list(found.values())
+        label = coerce.text(row.get("slug")) or coerce.text(row.get("question"))
+        candidates[key] = Candidate(key, label)
+    return list(candidates.values())
 
 
-def _wallets(rows: Iterable[fields.Json], field: str) -> list[Candidate]:
-    found: dict[str, Candidate] = {}
+def _wallets(rows: Iterable[coerce.Json], field: str) -> list[Candidate]:
+    candidates: dict[str, Candidate] = {}
     for row in rows:
         try:
-            key = records.normalise_wallet(fields.text(row.get("proxyWallet")))
+            key = records.normalise_wallet(coerce.text(row.get("proxyWallet")))
         except errors.Reject:
             continue
-        found[key] = Candidate(key, fields.text(row.get(field)))
-    return list(found.values())
+        candidates[key] = Candidate(key, coerce.text(row.get(field)))
+    return list(candidates.values())
 
 
-def _same(shown: object, asked: str) -> bool:
-    return str(shown).strip().casefold() == asked.casefold()
+def _same(shown: object, wanted: str) -> bool:
+    return str(shown).strip().casefold() == wanted.casefold()
 
 
 def _quoted(slug: str) -> str:

@@ -82,9 +82,9 @@ def _slug(text: str) -> Name | None:
 
 def _profile(text: str) -> Name | None:
     name = text.removeprefix("@").strip()
-    found = _id(name)
-    if found is not None:
-        return found if found.kind is Kind.WALLET else None
+    by_id = _id(name)
+    if by_id is not None:
+        return by_id if by_id.kind is Kind.WALLET else None
     return Name(Kind.PROFILE, name) if name else None
 
 
@@ -94,16 +94,16 @@ def _of_address(rest: str) -> Name | None:
     steps = [urllib.parse.unquote(step) for step in path.split("/") if step]
     if len(steps) > 1 and _LANGUAGE.fullmatch(steps[0]):
         del steps[0]
-    found = None
+    name = None
     match [*(step.lower() for step in steps[:1]), *steps[1:]]:
         case [owner] if owner.startswith("@"):
-            found = _profile(steps[0])
+            name = _profile(steps[0])
         case ["profile", owner, *_]:
-            found = _profile(owner)
+            name = _profile(owner)
         case ["event", _, market, *_] | ["market", market, *_]:
-            found = Name(Kind.MARKET, market)
+            name = Name(Kind.MARKET, market)
         case ["event", event]:
-            found = Name(Kind.EVENT, event)
+            name = Name(Kind.EVENT, event)
         case ["sports" | "esports", *_, event] if "-" in event:
-            found = Name(Kind.EVENT, event)
-    return found
+            name = Name(Kind.EVENT, event)
+    return name

@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, position_rows, walk
+from polybackfill.polymarket import endpoints, position_parser, walk
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 LISTS = (OPEN, CLOSED)
@@ -43,14 +43,14 @@ MAX_LISTS = 8
 _REMEMBERED_CURSORS = 4_096
 
 
-class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+class PositionsCursor(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a reading stands; it travels as the `cursor` of a Resume.
 
     `began_ms`: when each list so far was begun, epoch milliseconds; the first one names the whole
     reading. `began`: its tick. `done`: lists read to their end. Of the present list `since` is its
-    bound, `pages` are read, `cursor` is the next, `clock` the last event of its last row; `newest`:
-    that of the whole reading, epoch seconds. `largest`: pages of the longest list. `rejected`: rows
-    set aside. `asked`, `asked_ms`: tick and time of the last request.
+    bound, `pages` are read, `page_cursor` is the next, `clock` the last event of its last row;
+    `newest`: that of the whole reading, epoch seconds. `largest`: pages of the longest list.
+    `rejected`: rows set aside. `request_tick`, `request_ms`: tick and time of the last request.
     """
 
     began_ms: tuple[int, ...] = ()
@@ -58,13 +58,13 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     done: int = 0
     since: int | None = None
     pages: int = 0
-    cursor: str | None = None
+    page_cursor: str | None = msgspec.field(default=None, name="cursor")
     clock: int = 0
     newest: int = 0
     largest: int = 0
     rejected: int = 0
-    asked: int = 0
-    asked_ms: int = 0
+    request_tick: int = msgspec.field(default=0, name="asked")
+    request_ms: int = msgspec.field(default=0, name="asked_ms")
 
     @property
     def status(self) -> str:
@@ -79,28 +79,28 @@ async def walk_unit(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
     """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
 
     The last page carries a PositionsEnd. A cursor that is refused twice begins the reading anew, in
-    pages of another size (`walk.Refusals` says how often). Raises Retry, GiveUp and Stop as
-    `walk.pages` does.
+    pages of another size (`walk.CursorRefusalPolicy` says how often). Raises Retry, GiveUp and Stop
+    as `walk.pages` does.
     """
     wallet, _, _ = unit_keys[0].partition("@")
-    reading = _Reading(wallet, resume, clock=clock, unit=unit)
-    while not reading.ended:
+    sweep = _PositionsSweep(wallet, resume, clock=clock, unit=unit)
+    while not sweep.ended:
         try:
             # No name for answer or page: they would stay in memory while the caller is busy.
-            yield reading.take(await persist(lambda: reading.ask(fetch)))
+            yield sweep.advance(await with_retries(lambda: sweep.fetch_page(fetch)))
         except (errors.GiveUp, errors.Retry) as refusal:
-            if not walk.refuses_cursor(refusal) or not reading.may_go_on(refusal):
+            if not walk.refuses_cursor(refusal) or not sweep.may_go_on(refusal):
                 raise
-    if reading.was_over:
-        yield walk.Page((), reading.resume, last=True, fetched_rows=0)
+    if sweep.was_over:
+        yield walk.Page((), sweep.resume, last=True, fetched_rows=0)
 
 
-def feed_of(wallet: str, status: str, since: int | None = None) -> walk.Feed:
+def build_query(wallet: str, status: str, since: int | None = None) -> walk.FeedQuery:
     """One of the two lists of a wallet, least recently changed first, dust included.
 
     Archived markets show their open positions only. `since`: epoch seconds of the last event.
@@ -118,12 +118,12 @@ def feed_of(wallet: str, status: str, since: int | None = None) -> walk.Feed:
         params.append(("include_archived", "true"))
     if since is not None:
         params.append(("start", str(since)))
-    return walk.Feed(
+    return walk.FeedQuery(
         endpoints.POSITIONS, tuple(params), wallet=wallet, descending=False, since=since
     )
 
 
-class _Reading:
+class _PositionsSweep:
     """Where the reading of a wallet stands. `ask` only looks; `take` moves on."""
 
     def __init__(
@@ -132,17 +132,17 @@ class _Reading:
         self._wallet = wallet
         self._clock = clock
         self._unit = unit
-        self._fingerprint = "".join(feed_of(wallet, status).fingerprint for status in LISTS)
-        self._refusals = walk.Refusals()
+        self._fingerprint = "".join(build_query(wallet, status).fingerprint for status in LISTS)
+        self._refusals = walk.CursorRefusalPolicy()
         self._has_restarted = False
         self._refused_at = 0
         known = resume if resume and resume.feed == self._fingerprint else None
         self.ended = self.was_over = known is not None and known.ended
-        self._begin(_place_of(known))
+        self._begin(_parse_cursor(known))
 
-    def _begin(self, place: Place) -> None:
-        self._place = place
-        self._asked, self._asked_ms = place.asked, place.asked_ms
+    def _begin(self, cursor: PositionsCursor) -> None:
+        self._cursor = cursor
+        self._request_tick, self._request_ms = cursor.request_tick, cursor.request_ms
         self._pages = 0
         self._barren = walk.BarrenPages(endpoints.POSITIONS.path)
         self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
@@ -152,153 +152,155 @@ class _Reading:
         """Where to go on once the rows taken so far are stored."""
         if self.ended:
             return walk.Resume(feed=self._fingerprint, ended=True)
-        place = msgspec.json.encode(self._place).decode()
-        return walk.Resume(place, feed=self._fingerprint)
+        cursor = msgspec.json.encode(self._cursor).decode()
+        return walk.Resume(cursor, feed=self._fingerprint)
 
     def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
         """After a refusal: with the same cursor, or from a new beginning."""
-        cursor = self._place.cursor
+        cursor = self._cursor.page_cursor
         if cursor is None:
             return False
-        if self._refusals.show_again(cursor):
+        if self._refusals.may_retry_cursor(cursor):
             return True
         further = self._pages > self._refused_at
-        if not self._refusals.begin_anew(refusal, further=further):
+        if not self._refusals.may_restart(refusal, further=further):
             return False
         self._refused_at = max(self._refused_at, self._pages)
         self._has_restarted = True
-        self._begin(Place(asked=self._asked, asked_ms=self._asked_ms))
+        self._begin(PositionsCursor(request_tick=self._request_tick, request_ms=self._request_ms))
         return True
 
-    async def ask(self, fetch: walk.Fetch) -> position_rows.Answer:
+    async def fetch_page(self, fetch: walk.Fetch) -> position_parser.PositionsPage:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
-        place = self._begun()
-        feed = feed_of(self._wallet, place.status, place.since)
-        feed = feed.of_size(self._refusals.page_rows)
-        reply = await fetch(feed, place.cursor)
-        answer = position_rows.page(
-            reply.body,
-            walk.source_of(feed, reply, self._clock, self._unit),
-            status=place.status,
-            timestamp=place.began_ms[0] // 1000,
-            version=_version(self._asked),
+        cursor = self._start_list()
+        feed = build_query(self._wallet, cursor.status, cursor.since)
+        feed = feed.with_page_size(self._refusals.page_rows)
+        response = await fetch(feed, cursor.page_cursor)
+        page = position_parser.page(
+            response.body,
+            walk.source_of(feed, response, self._clock, self._unit),
+            status=cursor.status,
+            timestamp=cursor.began_ms[0] // 1000,
+            version=_version(self._request_tick),
         )
-        self._check(answer, place)
-        return answer
+        self._check(page, cursor)
+        return page
 
-    def take(self, answer: position_rows.Answer) -> walk.Page:
+    def advance(self, page: position_parser.PositionsPage) -> walk.Page:
         """Hand over the rows, and move on to the next page or the next list."""
-        clocked = [row.last_event_at for row in answer.positions if row.last_event_at]
-        self._move(answer, clocked)
-        self._barren.count(answer.fetched_rows, answer.rejected)
+        clocked = [row.last_event_at for row in page.positions if row.last_event_at]
+        self._move(page, clocked)
+        self._barren.count(page.fetched_rows, page.rejected)
         rows: list[list[records.Position] | list[records.Rejected] | list[records.PositionsEnd]]
-        rows = [answer.positions, answer.rejected]
-        if self.ended and not self._place.rejected:
-            second = self._place.began_ms[0] // 1000
-            end = records.PositionsEnd(self._wallet, second, _version(self._place.began))
+        rows = [page.positions, page.rejected]
+        if self.ended and not self._cursor.rejected:
+            second = self._cursor.began_ms[0] // 1000
+            end = records.PositionsEnd(self._wallet, second, _version(self._cursor.began))
             rows.append([end])
         restarted, self._has_restarted = self._has_restarted, False
         return walk.Page(
             rows=tuple(rows),
             resume=self.resume,
             last=self.ended,
-            fetched_rows=answer.fetched_rows,
+            fetched_rows=page.fetched_rows,
             first_second=min(clocked, default=None),
             last_second=max(clocked, default=None),
-            unknown_fields=answer.unknown_fields,
+            unknown_fields=page.unknown_fields,
             restarted=restarted,
         )
 
-    def _begun(self) -> Place:
-        """The place, with the moment in which its list was begun. No two requests share one."""
-        self._asked = max(self._asked + 1, self._clock.tick())
-        self._asked_ms = int(self._clock.now() * 1000)
-        place = self._place
-        if len(place.began_ms) == place.done:
-            began_ms = (*place.began_ms, self._asked_ms)
-            began = place.began or self._asked
-            place = msgspec.structs.replace(place, began_ms=began_ms, began=began)
-            self._place = place = msgspec.structs.replace(place, since=_since(place))
-        return place
+    def _start_list(self) -> PositionsCursor:
+        """The cursor, with the moment in which its list was begun. No two requests share one."""
+        self._request_tick = max(self._request_tick + 1, self._clock.tick())
+        self._request_ms = int(self._clock.now() * 1000)
+        cursor = self._cursor
+        if len(cursor.began_ms) == cursor.done:
+            began_ms = (*cursor.began_ms, self._request_ms)
+            began = cursor.began or self._request_tick
+            cursor = msgspec.structs.replace(cursor, began_ms=began_ms, began=began)
+            self._cursor = cursor = msgspec.structs.replace(cursor, since=_since(cursor))
+        return cursor
 
-    def _move(self, answer: position_rows.Answer, clocked: list[int]) -> None:
-        next_cursor = answer.next_cursor
-        pages = self._place.pages + 1
+    def _move(self, page: position_parser.PositionsPage, clocked: list[int]) -> None:
+        next_cursor = page.next_cursor
+        pages = self._cursor.pages + 1
         self._pages += 1
-        place = msgspec.structs.replace(
-            self._place,
+        cursor = msgspec.structs.replace(
+            self._cursor,
             pages=pages,
-            cursor=next_cursor,
-            clock=clocked[-1] if clocked else self._place.clock,
-            newest=max((self._place.newest, *clocked)),
-            largest=max(self._place.largest, pages),
-            rejected=self._place.rejected + len(answer.rejected),
-            asked=self._asked,
-            asked_ms=self._asked_ms,
+            page_cursor=next_cursor,
+            clock=clocked[-1] if clocked else self._cursor.clock,
+            newest=max((self._cursor.newest, *clocked)),
+            largest=max(self._cursor.largest, pages),
+            rejected=self._cursor.rejected + len(page.rejected),
+            request_tick=self._request_tick,
+            request_ms=self._request_ms,
         )
         if next_cursor is None:
-            place = msgspec.structs.replace(place, done=place.done + 1)
-            self.ended = _is_complete(place)
-            place = msgspec.structs.replace(place, pages=0, clock=0)
+            cursor = msgspec.structs.replace(cursor, done=cursor.done + 1)
+            self.ended = _is_complete(cursor)
+            cursor = msgspec.structs.replace(cursor, pages=0, clock=0)
             self._seen_cursors.clear()
         else:
             self._seen_cursors.append(next_cursor)
-        self._place = place
+        self._cursor = cursor
 
-    def _check(self, answer: position_rows.Answer, place: Place) -> None:
+    def _check(self, page: position_parser.PositionsPage, cursor: PositionsCursor) -> None:
         path = endpoints.POSITIONS.path
-        cursor = answer.next_cursor
-        if cursor is not None and (cursor == place.cursor or cursor in self._seen_cursors):
+        following = page.next_cursor
+        if following is not None and (
+            following == cursor.page_cursor or following in self._seen_cursors
+        ):
             raise errors.Retry(f"{path}: the list repeats a cursor")
-        if {row.wallet_address for row in answer.positions} - {self._wallet}:
+        if {row.wallet_address for row in page.positions} - {self._wallet}:
             raise errors.Retry(f"{path}: rows of another wallet")
-        if {row.status for row in answer.positions} & FOREIGN[place.status]:
-            raise errors.Retry(f"{path}: rows that are not {place.status}")
-        if cursor is None and not place.pages:
+        if {row.status for row in page.positions} & FOREIGN[cursor.status]:
+            raise errors.Retry(f"{path}: rows that are not {cursor.status}")
+        if following is None and not cursor.pages:
             return  # the whole list at one moment: nothing can hide, in whatever order
-        order = [place.clock, *(row.last_event_at for row in answer.positions)]
+        order = [cursor.clock, *(row.last_event_at for row in page.positions)]
         order = [second for second in order if second]
         if order != sorted(order):
             raise errors.Retry(f"{path}: rows are out of order")
 
 
-def _since(place: Place) -> int | None:
+def _since(cursor: PositionsCursor) -> int | None:
     """Where the present list is read from: the first two from their beginning, the others from
     before the beginning of the list two before them: since then its change of lists has happened.
 
     In the source's own time, whatever our clock says: the newest event seen is not in its future.
     A clock that was set back meanwhile tells nothing: then from the beginning.
     """
-    if place.done < len(LISTS):
+    if cursor.done < len(LISTS):
         return None
-    elapsed_ms = place.began_ms[-1] - place.began_ms[place.done - 2]
+    elapsed_ms = cursor.began_ms[-1] - cursor.began_ms[cursor.done - 2]
     if elapsed_ms < 0:
         return None
-    return max(1, place.newest - (elapsed_ms // 1000 + 1) - LAG_S)
+    return max(1, cursor.newest - (elapsed_ms // 1000 + 1) - LAG_S)
 
 
-def _is_complete(place: Place) -> bool:
+def _is_complete(cursor: PositionsCursor) -> bool:
     """Nothing can have been missed any more, but for what the module's first lines name.
 
-    `place.pages` is the length of the list that has just ended.
+    `cursor.pages` is the length of the list that has just ended.
     """
-    if place.done < len(LISTS):
+    if cursor.done < len(LISTS):
         return False
-    if place.done > len(LISTS):
-        return place.pages == 1 or place.done >= MAX_LISTS
-    began_s = place.began_ms[0] / 1000
-    took_s = place.asked_ms / 1000 - began_s
-    return place.largest == 1 and 0 <= took_s < SHORT_S and place.newest < began_s - QUIET_S
+    if cursor.done > len(LISTS):
+        return cursor.pages == 1 or cursor.done >= MAX_LISTS
+    began_s = cursor.began_ms[0] / 1000
+    took_s = cursor.request_ms / 1000 - began_s
+    return cursor.largest == 1 and 0 <= took_s < SHORT_S and cursor.newest < began_s - QUIET_S
 
 
-def _place_of(resume: walk.Resume | None) -> Place:
-    """The place a Resume names; the beginning when it names none."""
+def _parse_cursor(resume: walk.Resume | None) -> PositionsCursor:
+    """The cursor a Resume carries; the beginning when it carries none."""
     if resume is None or resume.cursor is None:
-        return Place()
+        return PositionsCursor()
     try:
-        return msgspec.json.decode(resume.cursor, type=Place)
+        return msgspec.json.decode(resume.cursor, type=PositionsCursor)
     except msgspec.MsgspecError:
-        return Place()
+        return PositionsCursor()
 
 
 def _version(tick: int) -> int:

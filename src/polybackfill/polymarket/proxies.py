@@ -14,7 +14,7 @@ from polybackfill import errors, redaction
 _SCHEMES = ("http://", "https://")
 
 
-def proxy_of(base: redaction.Url) -> redaction.Url | None:
+def find_proxy(base: redaction.Url) -> redaction.Url | None:
     """The proxy for a base URL, None for the direct way.
 
     Raises errors.Stop for a kind of proxy that is not supported.

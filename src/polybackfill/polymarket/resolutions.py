@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
+from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
 
 RESOLVED = "resolved"
 KNOWN_FIELDS = frozenset(
@@ -57,20 +57,20 @@ class _Row(msgspec.Struct, gc=False):
     transaction_hash: str | None = None
 
 
-_row = envelope.Reading(
+_row = v2_envelope.RowReader(
     _Row,
     {
-        "condition_id": fields.name,
-        "status": fields.word,
-        "question_id": fields.text,
-        "payouts": fields.amounts,
-        "resolution_source": fields.text,
-        "reporter": fields.text,
-        "market_type": fields.text,
-        "was_disputed": fields.flag,
-        "resolved_at": fields.second,
-        "last_update_timestamp": fields.second,
-        "transaction_hash": fields.text,
+        "condition_id": coerce.name,
+        "status": coerce.word,
+        "question_id": coerce.text,
+        "payouts": coerce.amounts,
+        "resolution_source": coerce.text,
+        "reporter": coerce.text,
+        "market_type": coerce.text,
+        "was_disputed": coerce.flag,
+        "resolved_at": coerce.second,
+        "last_update_timestamp": coerce.second,
+        "transaction_hash": coerce.text,
     },
 )
 
@@ -82,41 +82,43 @@ async def walk_unit(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
     """The resolutions of up to 20 conditions (64 hex digits, with `@` and a sweep's name if there
     is one), in one page.
 
     Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
     """
-    feed = feed_of(key.partition("@")[0] for key in unit_keys)
+    feed = build_query(key.partition("@")[0] for key in unit_keys)
     read_page = partial(_page, feed)
     async for page in walk.one_answer(
-        feed, fetch, resume, read_page, clock=clock, unit=unit, persist=persist
+        feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
     ):
         yield page
 
 
-def feed_of(conditions: Iterable[str]) -> walk.Feed:
+def build_query(conditions: Iterable[str]) -> walk.FeedQuery:
     """The question about some conditions (normalised)."""
     keys = sorted(set(map(records.padded, conditions)))
     params = (("condition", records.show_conditions(keys)),)
-    return walk.Feed(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
+    return walk.FeedQuery(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
 def read(
-    body: bytes, source: answers.Source
-) -> tuple[list[msgspec.Raw], envelope.Taken[records.Resolution]]:
+    body: bytes, source: response_source.ResponseSource
+) -> tuple[list[msgspec.Raw], v2_envelope.ParsedRows[records.Resolution]]:
     """The rows of an answer, raw and each used or set aside. Raises Retry when it is none."""
-    raw_rows = envelope.unpaged(body, source)
+    raw_rows = v2_envelope.unpaged(body, source)
 
     def usable(row: _Row) -> records.Resolution:
         return _resolution(row, source)
 
-    return raw_rows, envelope.take(raw_rows, _row, usable, source)
+    return raw_rows, v2_envelope.parse_rows(raw_rows, _row, usable, source)
 
 
-def _page(feed: walk.Feed, body: bytes, source: answers.Source, ended: walk.Resume) -> walk.Page:
+def _page(
+    feed: walk.FeedQuery, body: bytes, source: response_source.ResponseSource, ended: walk.Resume
+) -> walk.Page:
     raw_rows, taken = read(body, source)
     if {row.condition_id for row in taken.rows} - feed.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
@@ -128,7 +130,7 @@ def _page(feed: walk.Feed, body: bytes, source: answers.Source, ended: walk.Resu
         fetched_rows=len(raw_rows),
         first_second=min(times, default=None),
         last_second=max(times, default=None),
-        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
     )
 
 
@@ -146,24 +148,24 @@ def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
     return bool(row.payouts), row.status == RESOLVED, row.resolved_at or 0
 
 
-def _resolution(row: _Row, source: answers.Source) -> records.Resolution:
-    status = envelope.plain(row.status).strip().lower()
+def _resolution(row: _Row, source: response_source.ResponseSource) -> records.Resolution:
+    status = v2_envelope.clean_text(row.status).strip().lower()
     if not status:
         raise errors.Reject("status: missing")
-    resolved_at = fields.second(row.resolved_at)
+    resolved_at = coerce.second(row.resolved_at)
     if resolved_at is None and status == RESOLVED:
-        resolved_at = fields.second(row.last_update_timestamp)
+        resolved_at = coerce.second(row.last_update_timestamp)
     return records.Resolution(
         condition_id=records.normalise_condition(row.condition_id),
-        question_id=envelope.plain(row.question_id).lower().removeprefix("0x"),
+        question_id=v2_envelope.clean_text(row.question_id).lower().removeprefix("0x"),
         status=status,
         payouts=[_usd(micro) for micro in row.payouts or ()],
-        resolution_source=envelope.plain(row.resolution_source),
-        reporter=envelope.plain(row.reporter),
-        market_type=envelope.plain(row.market_type),
+        resolution_source=v2_envelope.clean_text(row.resolution_source),
+        reporter=v2_envelope.clean_text(row.reporter),
+        market_type=v2_envelope.clean_text(row.market_type),
         was_disputed=bool(row.was_disputed),
         resolved_at=resolved_at,
-        tx_hash=envelope.plain(row.transaction_hash).lower().removeprefix("0x"),
+        tx_hash=v2_envelope.clean_text(row.transaction_hash).lower().removeprefix("0x"),
         fetched_at=source.fetched_at,
         version=source.version,
     )
@@ -171,6 +173,6 @@ def _resolution(row: _Row, source: answers.Source) -> records.Resolution:
 
 def _usd(micro: float) -> float:
     """USD a share pays. Raises Reject for what is no payout, the text "nan" included."""
-    if not 0 <= micro < fields.AMOUNT_LIMIT:
+    if not 0 <= micro < coerce.AMOUNT_LIMIT:
         raise errors.Reject("payouts: negative or beyond any payout")
     return micro / records.MICRO

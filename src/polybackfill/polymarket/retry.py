@@ -15,18 +15,18 @@ from polybackfill import clocks, errors, worker_progress
 
 FIRST_BACKOFF_S = 0.5
 
-Checked = TypeVar("Checked")
+Result = TypeVar("Result")
 
 
-async def persist(
-    attempt: Callable[[], Awaitable[Checked]],
+async def with_retries(
+    attempt: Callable[[], Awaitable[Result]],
     progress: worker_progress.Progress,
     *,
     attempts: int,
     clock: clocks.Clock,
     rng: random.Random,
     backoff_cap_s: float = 60.0,
-) -> Checked:
+) -> Result:
     """What the first successful `attempt` returns.
 
     Raises the last `Retry` when the attempts are used up, so the unit can be given back and asked

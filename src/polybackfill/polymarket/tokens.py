@@ -79,15 +79,15 @@ def fit(condition_id: str, listed: Sequence[str]) -> bool | None:
     One that is not decides. None: it lists none, as markets from before the order book do, or one
     of Protocol V2 lists ids in another form than its positions have.
     """
-    found = [token for token in listed if token]
-    if not found:
+    listed_ids = [token for token in listed if token]
+    if not listed_ids:
         return None
-    follow = [structural_outcome(condition_id, token) is not None for token in found]
-    if any(follow) or any(map(is_position, found)):
-        return all(follow)
+    structural = [structural_outcome(condition_id, token) is not None for token in listed_ids]
+    if any(structural) or any(map(is_position, listed_ids)):
+        return all(structural)
     usual = {token for slot in range(_USUAL_OUTCOMES) for token in token_ids(condition_id, slot)}
     derived = all(
-        token in usual or outcome_index_of(condition_id, token) is not None for token in found
+        token in usual or outcome_index_of(condition_id, token) is not None for token in listed_ids
     )
     # One in 20,000 ordinary conditions looks like one of Protocol V2.
     return derived or (None if is_structural(condition_id) else False)

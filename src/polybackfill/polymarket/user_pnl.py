@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, endpoints, fields, replies
+from polybackfill.polymarket import coerce, endpoints, http_outcome, response_source
 
 _SHAPE = (("interval", "max"), ("fidelity", "1d"))
 
@@ -33,26 +33,26 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-async def ask(get: replies.Get, wallet: str) -> list[Point]:
+async def fetch_curve(get: http_outcome.Get, wallet: str) -> list[Point]:
     """The curve of `wallet` (40 hex, no 0x) in days, oldest first; none of an unknown wallet.
 
     Raises Retry for an answer that is no curve, and what `get` raises: GiveUp with status 404 where
     the route is not served.
     """
-    reply = await get(endpoints.USER_PNL, (("user", records.show(wallet)), *_SHAPE))
-    return curve_of(reply.body, reply.url)
+    response = await get(endpoints.USER_PNL, (("user", records.show(wallet)), *_SHAPE))
+    return parse_curve(response.body, response.url)
 
 
-def curve_of(body: bytes, url: str) -> list[Point]:
+def parse_curve(body: bytes, url: str) -> list[Point]:
     """What an answer says. Raises Retry when it is no curve."""
     try:
         curve = _decoder.decode(body).data
-    except answers.NOT_DECODABLE as error:
+    except response_source.NOT_DECODABLE as error:
         raise errors.Retry(f"{url} answered no curve: {error}") from error
     points = []
     for row in (curve.points if curve else None) or ():
-        second = fields.second(row.get("timestamp"))
+        second = coerce.second(row.get("timestamp"))
         if second is not None:
-            figures = {name: fields.or_none(fields.amount, value) for name, value in row.items()}
+            figures = {name: coerce.or_none(coerce.amount, value) for name, value in row.items()}
             points.append(Point(second, figures))
     return sorted(points, key=lambda point: point.timestamp)

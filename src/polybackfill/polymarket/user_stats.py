@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
+from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
 
 FIGURES, NO_FIGURES = "figures", "no figures"
 UNKNOWN_WALLET, NOT_SERVED = "unknown wallet", "not served"
@@ -59,19 +59,19 @@ class _Row(msgspec.Struct, gc=False):
     all_time_pnl: dict[str, object] | None = None
 
 
-def _object(value: object) -> fields.Json | None:
-    if fields.is_none(value) or isinstance(value, dict):
+def _object(value: object) -> coerce.Json | None:
+    if coerce.is_none(value) or isinstance(value, dict):
         return value if isinstance(value, dict) else None
     raise errors.Reject("not an object")
 
 
-_row = envelope.Reading(
+_row = v2_envelope.RowReader(
     _Row,
     {
-        "proxy_wallet": fields.name,
-        "trades": fields.whole,
-        "biggest_win": fields.amount,
-        "join_date": fields.second,
+        "proxy_wallet": coerce.name,
+        "trades": coerce.integer,
+        "biggest_win": coerce.amount,
+        "join_date": coerce.second,
         "all_time_pnl": _object,
     },
 )
@@ -84,7 +84,7 @@ async def walk_unit(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
     """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
     one page.
@@ -92,11 +92,11 @@ async def walk_unit(
     Raises Retry for an answer about another wallet, and what `fetch` raises.
     """
     wallet = unit_keys[0].partition("@")[0]
-    feed = feed_of(wallet)
+    feed = build_query(wallet)
     read_page = partial(_page, wallet)
     try:
         async for page in walk.one_answer(
-            feed, fetch, resume, read_page, clock=clock, unit=unit, persist=persist
+            feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
         ):
             yield page
     except errors.GiveUp as refusal:
@@ -107,33 +107,35 @@ async def walk_unit(
         yield walk.Page(([nothing],), ended, last=True, fetched_rows=0)
 
 
-def feed_of(wallet: str) -> walk.Feed:
+def build_query(wallet: str) -> walk.FeedQuery:
     """The question about a wallet (normalised)."""
     params = (("user", records.show(wallet)),)
-    return walk.Feed(endpoints.USER_STATS, params, wallet=wallet)
+    return walk.FeedQuery(endpoints.USER_STATS, params, wallet=wallet)
 
 
 def read(
-    body: bytes, wallet: str, source: answers.Source
-) -> tuple[list[msgspec.Raw], envelope.Taken[records.UserStats]]:
+    body: bytes, wallet: str, source: response_source.ResponseSource
+) -> tuple[list[msgspec.Raw], v2_envelope.ParsedRows[records.UserStats]]:
     """The rows of an answer, raw and each used or set aside; one row in any case. Raises Retry when
     it is no answer, or one about another wallet.
     """
-    raw_rows = envelope.unpaged(body, source)
+    raw_rows = v2_envelope.unpaged(body, source)
     if not raw_rows:
         nobody = _without_figures(wallet, UNKNOWN_WALLET, source.fetched_at, source.version)
-        return raw_rows, envelope.Taken([nobody], [])
+        return raw_rows, v2_envelope.ParsedRows([nobody], [])
 
     def usable(row: _Row) -> records.UserStats:
         return _stats(row, source)
 
-    taken = envelope.take(raw_rows, _row, usable, source)
+    taken = v2_envelope.parse_rows(raw_rows, _row, usable, source)
     if {row.wallet_address for row in taken.rows} - {wallet}:
         raise errors.Retry(f"{source.route}: the figure of another wallet")
     return raw_rows, taken
 
 
-def _page(wallet: str, body: bytes, source: answers.Source, ended: walk.Resume) -> walk.Page:
+def _page(
+    wallet: str, body: bytes, source: response_source.ResponseSource, ended: walk.Resume
+) -> walk.Page:
     raw_rows, taken = read(body, wallet, source)
     times = [row.counted_at for row in taken.rows if row.counted_at is not None]
     return walk.Page(
@@ -143,21 +145,21 @@ def _page(wallet: str, body: bytes, source: answers.Source, ended: walk.Resume) 
         fetched_rows=len(raw_rows),
         first_second=min(times, default=None),
         last_second=max(times, default=None),
-        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
     )
 
 
-def _stats(row: _Row, source: answers.Source) -> records.UserStats:
-    told: fields.Json = row.all_time_pnl or {}
-    parts = {name: fields.named(name, fields.amount, told.get(name)) for name in PARTS}
+def _stats(row: _Row, source: response_source.ResponseSource) -> records.UserStats:
+    figures: coerce.Json = row.all_time_pnl or {}
+    parts = {name: coerce.named(name, coerce.amount, figures.get(name)) for name in PARTS}
     return records.UserStats(
         wallet_address=records.normalise_wallet(row.proxy_wallet),
         answer=NO_FIGURES if row.all_time_pnl is None else FIGURES,
         markets=row.trades,
-        biggest_win=fields.named("biggest_win", fields.amount, row.biggest_win),
-        joined_at=fields.second(row.join_date),
-        counted_at=fields.second(told.get("timestamp")),
-        trade_count=fields.named("trade_count", fields.whole, told.get("trade_count")),
+        biggest_win=coerce.named("biggest_win", coerce.amount, row.biggest_win),
+        joined_at=coerce.second(row.join_date),
+        counted_at=coerce.second(figures.get("timestamp")),
+        trade_count=coerce.named("trade_count", coerce.integer, figures.get("trade_count")),
         **parts,
         fetched_at=source.fetched_at,
         version=source.version,

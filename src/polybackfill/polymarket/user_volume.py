@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import errors
-from polybackfill.polymarket import answers, endpoints, replies
+from polybackfill.polymarket import endpoints, http_outcome, response_source
 
 DAY_S = 86_400
 # `start` of 0 means three years back, of 1 the whole history.
@@ -31,23 +31,23 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-async def ask(get: replies.Get, wallet: str, first: int, last: int) -> Volume:
+async def fetch_volume(get: http_outcome.Get, wallet: str, first: int, last: int) -> Volume:
     """Fills of `wallet` (40 hex, no 0x) from the day of second `first` to that of `last`.
 
     An unknown wallet has none. Raises Retry for an answer that is no volume, and what `get` raises.
     """
-    asked = (
+    params = (
         ("user", f"0x{wallet}"),
         ("start", str(max(FIRST_SECOND, first))),
         ("end", str(last)),
     )
-    reply = await get(endpoints.USER_VOLUME, asked)
-    return volume_of(reply.body, reply.url)
+    response = await get(endpoints.USER_VOLUME, params)
+    return parse_volume(response.body, response.url)
 
 
-def volume_of(body: bytes, url: str) -> Volume:
+def parse_volume(body: bytes, url: str) -> Volume:
     """What an answer says. Raises Retry when it is no volume."""
     try:
         return _decoder.decode(body).data or Volume()
-    except answers.NOT_DECODABLE as error:
+    except response_source.NOT_DECODABLE as error:
         raise errors.Retry(f"{url} answered no volume: {error}") from error

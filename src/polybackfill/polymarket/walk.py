@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import answers, endpoints, parse, seconds
+from polybackfill.polymarket import endpoints, response_source, second_buffer, trade_parser
 
 MAX_EMPTY_PAGES = 1_000
 MAX_UNUSABLE_PAGES = 100  # in a row, with rows and not one that can be used
@@ -28,9 +28,9 @@ FRESH = "_"
 _REMEMBERED_CURSORS = 4_096
 _BAD_REQUEST = 400
 
-Query = tuple[tuple[str, str], ...]
+Params = tuple[tuple[str, str], ...]
 Kind = TypeVar("Kind", bound=records.Row)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,7 +48,7 @@ class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedQuery:
     """One question to a keyset feed.
 
     `wallet`, `conditions`: what every row must be about, normalised; None or empty: anything.
@@ -56,18 +56,18 @@ class Feed:
     """
 
     route: endpoints.Route
-    params: Query
+    params: Params
     wallet: str | None = None
     conditions: frozenset[str] = frozenset()
     descending: bool = True
     since: int | None = None
     until: int | None = None
 
-    def query(self, cursor: str | None) -> Query:
+    def request_params(self, cursor: str | None) -> Params:
         """The parameters of one request: the cursor holds the place, but not the filters."""
         return self.params if cursor is None else (*self.params, ("cursor", cursor))
 
-    def of_size(self, rows: int) -> Feed:
+    def with_page_size(self, rows: int) -> FeedQuery:
         """The same question, answered in pages of so many rows."""
         params = ((name, str(rows) if name == "limit" else value) for name, value in self.params)
         return replace(self, params=tuple(params))
@@ -99,12 +99,12 @@ class Page:
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     restarted: bool = False
 
-    def of(self, kind: type[Kind]) -> list[Kind]:
+    def rows_of(self, kind: type[Kind]) -> list[Kind]:
         """The rows of one type."""
         return [row for rows in self.rows for row in rows if isinstance(row, kind)]
 
 
-class Reply(Protocol):
+class ResponseBody(Protocol):
     """What a walk needs of an HTTP reply: `body` bytes, and the `url` that was asked."""
 
     @property
@@ -114,14 +114,14 @@ class Reply(Protocol):
     def url(self) -> str: ...
 
 
-Fetch = Callable[[Feed, str | None], Awaitable[Reply]]
-Attempt = Callable[[], Awaitable[Answer]]
+Fetch = Callable[[FeedQuery, str | None], Awaitable[ResponseBody]]
+Attempt = Callable[[], Awaitable[Result]]
 
 
-class Persist(Protocol):
+class RetryPolicy(Protocol):
     """How often an attempt for one page is made, and how long is waited between."""
 
-    async def __call__(self, attempt: Attempt[Answer]) -> Answer: ...
+    async def __call__(self, attempt: Attempt[Result]) -> Result: ...
 
 
 def refuses_cursor(error: errors.GiveUp | errors.Retry) -> bool:
@@ -129,7 +129,7 @@ def refuses_cursor(error: errors.GiveUp | errors.Retry) -> bool:
     return error.split if isinstance(error, errors.Retry) else error.status == _BAD_REQUEST
 
 
-class Refusals:
+class CursorRefusalPolicy:
     """What a walk does about its refused cursors, and the size of its pages since.
 
     A cursor is shown once more, since servers have bad moments; then the walk begins anew, in
@@ -147,12 +147,12 @@ class Refusals:
         """Rows of a page after the new beginnings so far."""
         return round(endpoints.PAGE_ROWS * 0.9**self._restarts)
 
-    def show_again(self, cursor: str) -> bool:
+    def may_retry_cursor(self, cursor: str) -> bool:
         """Whether this is the first refusal of the cursor."""
         known, self._doubted = self._doubted == cursor, cursor
         return not known
 
-    def begin_anew(self, refusal: errors.GiveUp | errors.Retry, *, further: bool) -> bool:
+    def may_restart(self, refusal: errors.GiveUp | errors.Retry, *, further: bool) -> bool:
         """Whether to begin anew; `further`: than at the refusals before."""
         self._fruitless = 0 if further or not self._restarts else self._fruitless + 1
         by_edge = isinstance(refusal, errors.Retry)
@@ -186,24 +186,24 @@ class BarrenPages:
             )
 
 
-async def once(attempt: Attempt[Answer]) -> Answer:
+async def without_retry(attempt: Attempt[Result]) -> Result:
     """Ask for a page one time; the first error ends the walk."""
     return await attempt()
 
 
 async def one_answer(
-    feed: Feed,
+    feed: FeedQuery,
     fetch: Fetch,
     resume: Resume | None,
-    read: Callable[[bytes, answers.Source, Resume], Page],
+    read: Callable[[bytes, response_source.ResponseSource, Resume], Page],
     *,
     clock: clocks.Clock,
     unit: str,
-    persist: Persist,
+    with_retries: RetryPolicy,
 ) -> AsyncIterator[Page]:
     """A feed whose whole content is one answer. `read` makes the page of it, with its resume point.
 
-    Raises what `fetch` and `read` raise, when `persist` has given up.
+    Raises what `fetch` and `read` raise, when `with_retries` has given up.
     """
     ended = Resume(feed=feed.fingerprint, ended=True)
     if resume == ended:
@@ -211,38 +211,38 @@ async def one_answer(
         return
 
     async def ask() -> Page:
-        reply = await fetch(feed, None)
-        return read(reply.body, source_of(feed, reply, clock, unit), ended)
+        response = await fetch(feed, None)
+        return read(response.body, source_of(feed, response, clock, unit), ended)
 
-    yield await persist(ask)
+    yield await with_retries(ask)
 
 
 async def pages(
     fetch: Fetch,
-    feed: Feed,
+    feed: FeedQuery,
     resume: Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: Persist = once,
-    max_held_rows: int = seconds.MAX_HELD_ROWS,
+    with_retries: RetryPolicy = without_retry,
+    max_held_rows: int = second_buffer.MAX_HELD_ROWS,
 ) -> AsyncIterator[Page]:
     """The pages of a feed, from `resume` to its proven end; the last one says `last`.
 
-    `persist` runs the attempt for one page (request, parsing, checks) and decides how often: an
-    attempt raises Retry for whatever is no answer to the question, and may be run again. What it
-    lets through ends the generator, which can be started again from the last page's `resume`.
+    `with_retries` runs the attempt for one page (request, parsing, checks) and decides how often.
+    An attempt raises Retry for whatever is no answer to the question, and may be run again. An
+    error it lets through ends the generator, which can be started again from the last `resume`.
     A cursor that is refused twice, by the API (400) or by the edge before it (a 403 page), restarts
-    the walk (`Refusals` says how often). The ids make the replay harmless. Pages of another size
-    have other cursors: some strings trip the edge for ever (seen on Gamma, 2026).
+    the walk (`CursorRefusalPolicy` says how often). The ids make the replay harmless. Pages of
+    another size have other cursors: some strings trip the edge for ever (seen on Gamma, 2026).
     Raises Retry, GiveUp and Stop as fetched; GiveUp when a second or a run of empty pages is
     beyond all bounds.
     """
-    walk = _Walk(feed, resume, clock=clock, unit=unit, max_held_rows=max_held_rows)
+    walk = _FeedWalk(feed, resume, clock=clock, unit=unit, max_held_rows=max_held_rows)
     while not walk.ended:
         try:
             # No name for answer or page: they would stay in memory while the caller is busy.
-            yield walk.take(await persist(lambda: walk.ask(fetch)))
+            yield walk.advance(await with_retries(lambda: walk.fetch_page(fetch)))
         except (errors.GiveUp, errors.Retry) as refusal:
             if not refuses_cursor(refusal) or not walk.may_go_on(refusal):
                 raise
@@ -250,24 +250,24 @@ async def pages(
         yield walk.nothing_left()
 
 
-class _Walk:
+class _FeedWalk:
     """Where a walk stands. `ask` only looks; `take` moves on."""
 
     def __init__(
         self,
-        feed: Feed,
+        feed: FeedQuery,
         resume: Resume | None,
         *,
         clock: clocks.Clock,
         unit: str,
         max_held_rows: int,
     ) -> None:
-        self.feed = self._asked = feed
+        self.feed = self._sized_feed = feed
         self._fingerprint = feed.fingerprint
         self._clock = clock
         self._unit = unit
         self._max_held_rows = max_held_rows
-        self._refusals = Refusals()
+        self._refusals = CursorRefusalPolicy()
         self._refused_at: int | None = None
         begun = resume if resume and resume.feed == self._fingerprint else Resume()
         self._begin(begun)
@@ -282,7 +282,7 @@ class _Walk:
         # have come since.
         self._stored_beyond = resume.second if resume.cursor is not None else None
         self._resume = Resume(resume.cursor, self._stored_beyond, self._fingerprint)
-        self._held = seconds.WholeSeconds(
+        self._buffer = second_buffer.WholeSeconds(
             descending=self.feed.descending, max_rows=self._max_held_rows
         )
         self._last_second: int | None = None
@@ -294,15 +294,15 @@ class _Walk:
         """After a refusal: with the same cursor, or from a new beginning."""
         if self._cursor is None:
             return False
-        if self._refusals.show_again(self._cursor):
+        if self._refusals.may_retry_cursor(self._cursor):
             return True
         further = self._is_beyond(self._refused_at)
-        if not self._refusals.begin_anew(refusal, further=further):
+        if not self._refusals.may_restart(refusal, further=further):
             return False
         self._has_restarted = True
         if further:
             self._refused_at = self._position()
-        self._asked = self.feed.of_size(self._refusals.page_rows)
+        self._sized_feed = self.feed.with_page_size(self._refusals.page_rows)
         self._begin(Resume())
         return True
 
@@ -316,50 +316,52 @@ class _Walk:
             return position is not None
         return position < second if self.feed.descending else position > second
 
-    async def ask(self, fetch: Fetch) -> parse.Parsed:
+    async def fetch_page(self, fetch: Fetch) -> trade_parser.TradePage:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
-        reply = await fetch(self._asked, self._cursor)
-        answer = parse.page(reply.body, source_of(self.feed, reply, self._clock, self._unit))
-        self._check_cursor(answer)
-        self._check_order(answer)
-        self._check_question(answer)
-        return answer
+        response = await fetch(self._sized_feed, self._cursor)
+        page = trade_parser.page(
+            response.body, source_of(self.feed, response, self._clock, self._unit)
+        )
+        self._check_cursor(page)
+        self._check_order(page)
+        self._check_filters(page)
+        return page
 
-    def take(self, answer: parse.Parsed) -> Page:
+    def advance(self, page: trade_parser.TradePage) -> Page:
         """Release what is complete, hold back the rest, and move to the next page."""
-        cursor, self._cursor = self._cursor, answer.next_cursor
+        cursor, self._cursor = self._cursor, page.next_cursor
         self._see(self._cursor)
-        self._last_second = answer.seconds[-1] if answer.seconds else self._last_second
-        self._held.add(answer, *self._range())
+        self._last_second = page.seconds[-1] if page.seconds else self._last_second
+        self._buffer.add(page, *self._range())
         if self._cursor is None or self._is_past_the_range():
             self.ended = True
             self._resume = Resume(feed=self._fingerprint, ended=True)
-            return self._release(answer, None)
-        self._barren.count(answer.fetched_rows, answer.rejected)
+            return self._release(page, None)
+        self._barren.count(page.fetched_rows, page.rejected)
         if self._last_second is not None and self._is_new_ground(self._last_second):
             if self._last_second != self._resume.second:
                 self._resume = Resume(cursor, self._last_second, self._fingerprint)
-            return self._release(answer, self._last_second)
-        return self._release(answer, self._resume.second)
+            return self._release(page, self._last_second)
+        return self._release(page, self._resume.second)
 
     def nothing_left(self) -> Page:
         """The page of a walk that had ended before it was resumed."""
         resume = Resume(feed=self._fingerprint, ended=True)
         return Page((), resume, True, 0)
 
-    def _release(self, answer: parse.Parsed, held_second: int | None) -> Page:
+    def _release(self, page: trade_parser.TradePage, held_second: int | None) -> Page:
         """The held rows of every second but `held_second` (None: of all seconds)."""
-        trades, activities = self._held.release(held_second)
-        ends = (answer.seconds[0], answer.seconds[-1]) if answer.seconds else ()
+        trades, activities = self._buffer.release(held_second)
+        ends = (page.seconds[0], page.seconds[-1]) if page.seconds else ()
         restarted, self._has_restarted = self._has_restarted, False
         return Page(
-            rows=(trades, activities, answer.rejected),
+            rows=(trades, activities, page.rejected),
             resume=self._resume,
             last=self.ended,
-            fetched_rows=answer.fetched_rows,
+            fetched_rows=page.fetched_rows,
             first_second=min(ends, default=None),
             last_second=max(ends, default=None),
-            unknown_fields=answer.unknown_fields,
+            unknown_fields=page.unknown_fields,
             restarted=restarted,
         )
 
@@ -389,21 +391,21 @@ class _Walk:
             return self.feed.since is not None and second < self.feed.since
         return self.feed.until is not None and second > self.feed.until
 
-    def _check_cursor(self, answer: parse.Parsed) -> None:
-        if answer.next_cursor in self._seen_cursors:
+    def _check_cursor(self, page: trade_parser.TradePage) -> None:
+        if page.next_cursor in self._seen_cursors:
             raise errors.Retry(f"{self.feed.route.path}: the feed repeats a cursor")
 
-    def _check_order(self, answer: parse.Parsed) -> None:
-        order = answer.seconds
+    def _check_order(self, page: trade_parser.TradePage) -> None:
+        order = page.seconds
         if self._last_second is not None:
             order = [self._last_second, *order]
         if order != sorted(order, reverse=self.feed.descending):
             raise errors.Retry(f"{self.feed.route.path}: rows are out of order")
 
-    def _check_question(self, answer: parse.Parsed) -> None:
+    def _check_filters(self, page: trade_parser.TradePage) -> None:
         """A filter that was ignored answers another question, whatever its rows look like."""
         wallet, conditions = self.feed.wallet, self.feed.conditions
-        rows: list[records.Trade | records.Activity] = [*answer.trades, *answer.activities]
+        rows: list[records.Trade | records.Activity] = [*page.trades, *page.activities]
         if wallet is not None and {row.wallet_address for row in rows} - {wallet}:
             raise errors.Retry(f"{self.feed.route.path}: rows of another wallet")
         if conditions and {row.condition_id for row in rows} - conditions:
@@ -417,18 +419,20 @@ class _Walk:
             self._seen_cursors.popitem(last=False)
 
 
-def source_of(feed: Feed, reply: Reply, clock: clocks.Clock, unit: str) -> answers.Source:
+def source_of(
+    feed: FeedQuery, response: ResponseBody, clock: clocks.Clock, unit: str
+) -> response_source.ResponseSource:
     """Where the rows of a reply come from."""
-    return answers.Source(
+    return response_source.ResponseSource(
         route=feed.route.path,
-        request=_question(reply.url),
+        request=_stable_url(response.url),
         unit=unit,
         fetched_at=int(clock.now()),
         version=clock.tick(),
     )
 
 
-def _question(url: str) -> str:
+def _stable_url(url: str) -> str:
     """What was asked, the same whenever it is asked."""
     address, mark, query = url.partition("?")
     kept = (part for part in query.split("&") if not part.startswith(f"{FRESH}="))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from polybackfill import formats
 from polybackfill.polymarket import (
     contracts,
+    date_range,
     endpoints,
-    gamma_feeds,
-    parse,
-    spans,
-    trade_feeds,
+    gamma_queries,
+    trade_parser,
+    trade_queries,
     walk,
 )
 from polybackfill.probe import pages, samples
@@ -44,7 +44,7 @@ async def _envelope(evidence: Evidence) -> str:
 
 async def _fields(evidence: Evidence) -> str:
     page = await _page(evidence)
-    parsed = parse.page(page.answer.body, page.answer.source)
+    parsed = trade_parser.page(page.answer.body, page.answer.source)
     return pages.check_usable(parsed.fetched_rows, [row.reason for row in parsed.rejected])
 
 
@@ -80,7 +80,7 @@ async def _page_size(evidence: Evidence) -> str:
 
 
 async def _unknown(evidence: Evidence) -> str:
-    return await pages.check_unknown(evidence, trade_feeds.feed_of_wallet(samples.NOBODY))
+    return await pages.check_unknown(evidence, trade_queries.build_wallet_query(samples.NOBODY))
 
 
 async def _moment(evidence: Evidence) -> tuple[list[Json], Page]:
@@ -93,7 +93,9 @@ async def _moment(evidence: Evidence) -> tuple[list[Json], Page]:
         raise Unseen("the newest fills hold no whole second")
     oldest = min(whole, key=pages.second_of)
     wallet, second = pages.wallet_of(oldest), pages.second_of(oldest)
-    page = await samples.first_page(evidence, trade_feeds.feed_of_wallet(wallet, second, second))
+    page = await samples.first_page(
+        evidence, trade_queries.build_wallet_query(wallet, second, second)
+    )
     same = [row for row in whole if pages.second_of(row) == second]
     return [row for row in same if pages.wallet_of(row) == wallet], page
 
@@ -118,8 +120,8 @@ def _compare(expected: Sequence[Json], answered: Sequence[Json], what: str) -> s
 async def _full_history(evidence: Evidence) -> str:
     present = await samples.present(evidence)
     reach = present - _DEFAULT_REACH_S
-    feed = gamma_feeds.feed_of(
-        endpoints.MARKETS, spans.Span(closed=True, until=reach - _YEAR_S // 4)
+    feed = gamma_queries.build_range_query(
+        endpoints.MARKETS, date_range.DateRange(closed=True, until=reach - _YEAR_S // 4)
     )
     params = [pair for pair in feed.params if pair[0] not in {"order", "ascending"}]
     params += [("order", "volumeNum"), ("ascending", "false"), ("limit", str(_OLD_MARKETS))]
@@ -130,7 +132,7 @@ async def _full_history(evidence: Evidence) -> str:
     for condition in list(filter(None, listed))[:2]:
         wallet, moment = await _old_holder(evidence, condition, reach)
         if wallet:
-            history = trade_feeds.feed_of_wallet(wallet).of_size(1)
+            history = trade_queries.build_wallet_query(wallet).with_page_size(1)
             page = await samples.first_page(evidence, history)
             first = pages.second_of(page.rows[0]) if page.rows else 0
             back, age = ((present - second) / _YEAR_S for second in (first or present, moment))
@@ -154,14 +156,14 @@ async def _old_holder(evidence: Evidence, condition: str, reach: int) -> tuple[s
 
 async def _transfers(evidence: Evidence) -> str:
     for wallet in await samples.wallets(evidence):
-        feed = trade_feeds.feed_of_wallet(wallet).of_size(1)
+        feed = trade_queries.build_wallet_query(wallet).with_page_size(1)
         located = await samples.first_page(
-            evidence, walk.Feed(feed.route, (*feed.params, ("type", "DEPOSIT")))
+            evidence, walk.FeedQuery(feed.route, (*feed.params, ("type", "DEPOSIT")))
         )
         found = [row for row in located.rows if row.get("type") == "DEPOSIT"]
         if found:
             second = pages.second_of(found[0])
-            moment = trade_feeds.feed_of_wallet(wallet, second, second)
+            moment = trade_queries.build_wallet_query(wallet, second, second)
             page = await samples.first_page(evidence, moment)
             deposits = sum(row.get("type") == "DEPOSIT" for row in page.rows)
             seen = f"{formats.counted(deposits, 'deposit')} in a second known to have one"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import answers, endpoints, replies, walk
+from polybackfill.polymarket import endpoints, http_outcome, response_source, walk
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.
 _CONTRADICTS = (400, 404, 405, 410, 422)
@@ -77,7 +77,7 @@ class Answer:
     body: bytes
     headers: Mapping[str, str]
     document: object
-    source: answers.Source
+    source: response_source.ResponseSource
 
     @property
     def fields(self) -> Json:
@@ -108,7 +108,7 @@ def note_requests() -> list[str]:
 class Evidence:
     """The answers of one probe. `get` sends a request within the limits."""
 
-    def __init__(self, get: replies.Get, allowance: Allowance, clock: clocks.Clock) -> None:
+    def __init__(self, get: http_outcome.Get, allowance: Allowance, clock: clocks.Clock) -> None:
         self._get = get
         self._allowance = allowance
         self._clock = clock
@@ -126,13 +126,13 @@ class Evidence:
             requests.append(request)
         return await asyncio.shield(self._tasks[request])
 
-    async def first(self, feed: walk.Feed) -> Answer:
+    async def first(self, feed: walk.FeedQuery) -> Answer:
         """The first page of a feed, as a walk asks for it."""
-        return await self.answer(feed.route, (*feed.query(None), self._fresh))
+        return await self.answer(feed.route, (*feed.request_params(None), self._fresh))
 
-    async def next(self, feed: walk.Feed, cursor: str) -> Answer:
+    async def next(self, feed: walk.FeedQuery, cursor: str) -> Answer:
         """The page of a feed that a cursor names."""
-        return await self.answer(feed.route, feed.query(cursor))
+        return await self.answer(feed.route, feed.request_params(cursor))
 
     def answers(self) -> list[Answer]:
         """Every answer that has come so far."""
@@ -155,16 +155,18 @@ class Evidence:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _ask(self, route: endpoints.Route, query: walk.Query) -> Answer:
+    async def _ask(self, route: endpoints.Route, query: walk.Params) -> Answer:
         reply = await self._reply(route, query)
         try:
             document = orjson.loads(reply.body)
         except orjson.JSONDecodeError as problem:
             raise errors.Retry(f"not JSON: {problem}") from problem
-        source = answers.Source(route.path, reply.url, "probe", int(self._clock.now()))
+        source = response_source.ResponseSource(
+            route.path, reply.url, "probe", int(self._clock.now())
+        )
         return Answer(route, reply.url, reply.body, reply.headers, document, source)
 
-    async def _reply(self, route: endpoints.Route, query: walk.Query) -> replies.Reply:
+    async def _reply(self, route: endpoints.Route, query: walk.Params) -> http_outcome.Response:
         for left in reversed(range(_TRIES)):
             self._allowance.take()
             try:

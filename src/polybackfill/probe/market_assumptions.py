@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from polybackfill import formats
 from polybackfill.polymarket import (
+    coerce,
+    date_range,
     endpoints,
-    fields,
-    gamma_feeds,
-    listing,
-    lookups,
-    spans,
+    gamma_queries,
+    market_lookup,
+    market_parser,
     tokens,
 )
 from polybackfill.probe import pages, samples
@@ -33,7 +33,7 @@ def _id_of(row: Json) -> int:
 
 
 def _start_of(row: Json) -> int | None:
-    return fields.second(row.get("startDate"))
+    return coerce.second(row.get("startDate"))
 
 
 async def _list(evidence: Evidence, route: endpoints.Route, *, closed: bool) -> Page:
@@ -47,7 +47,7 @@ async def _envelope(evidence: Evidence, route: endpoints.Route) -> str:
         answer = await evidence.first(samples.list_feed(route, closed=closed))
         rows = pages.list_of(answer, name)
         cursor = answer.fields.get("next_cursor")
-        is_full = len(rows) >= gamma_feeds.PAGE_ROWS
+        is_full = len(rows) >= gamma_queries.PAGE_ROWS
         fits = (isinstance(cursor, str) and cursor != "") if is_full else cursor != ""
         seen.append(
             f"{formats.counted(len(rows), 'row')} {'with' if cursor else 'without'} a cursor"
@@ -58,7 +58,7 @@ async def _envelope(evidence: Evidence, route: endpoints.Route) -> str:
 
 async def _fields(evidence: Evidence, route: endpoints.Route) -> str:
     page = await _list(evidence, route, closed=True)
-    read = listing.gamma_markets if route == endpoints.MARKETS else listing.gamma_events
+    read = market_parser.gamma_markets if route == endpoints.MARKETS else market_parser.gamma_events
     listed = read(page.rows, page.answer.source)
     return pages.check_usable(len(page.rows), [row.reason for row in listed.rejected])
 
@@ -79,7 +79,9 @@ async def _order(evidence: Evidence, route: endpoints.Route) -> str:
     return pages.check_sorted([_id_of(row) for row in page.rows], descending=False)
 
 
-async def _small(evidence: Evidence, route: endpoints.Route) -> tuple[Page, Page, gamma_feeds.Feed]:
+async def _small(
+    evidence: Evidence, route: endpoints.Route
+) -> tuple[Page, Page, gamma_queries.GammaQuery]:
     whole = await _list(evidence, route, closed=True)
     feed = samples.sized_list(route, pages.small_size(len(whole.rows)))
     return whole, await samples.list_page(evidence, feed), feed
@@ -99,7 +101,7 @@ async def _bad_cursor(evidence: Evidence, route: endpoints.Route) -> str:
 
 async def _page_size(evidence: Evidence, route: endpoints.Route) -> str:
     whole, first, feed = await _small(evidence, route)
-    return pages.check_page_size(whole, first, gamma_feeds.PAGE_ROWS, feed.page_rows)
+    return pages.check_page_size(whole, first, gamma_queries.PAGE_ROWS, feed.page_rows)
 
 
 async def _dates(evidence: Evidence, route: endpoints.Route) -> str:
@@ -109,9 +111,11 @@ async def _dates(evidence: Evidence, route: endpoints.Route) -> str:
         raise Unseen(f"fewer than {_SPAN_DATES} different start dates")
     middle = sorted(set(starts))[len(set(starts)) // 2 :][:_SPAN_DATES]
     since, until = middle[0], middle[-1]
-    feed = gamma_feeds.feed_of(route, spans.Span(closed=True, since=since, until=until))
+    feed = gamma_queries.build_range_query(
+        route, date_range.DateRange(closed=True, since=since, until=until)
+    )
     answered = await samples.list_page(evidence, feed)
-    outside = sum(not gamma_feeds.is_within(feed.span, _start_of(row)) for row in answered.rows)
+    outside = sum(not gamma_queries.is_within(feed.span, _start_of(row)) for row in answered.rows)
     last = max(map(_id_of, answered.rows), default=0) if answered.cursor else None
     expected = {
         _id_of(row)
@@ -125,14 +129,14 @@ async def _dates(evidence: Evidence, route: endpoints.Route) -> str:
 
 async def _undated(evidence: Evidence, route: endpoints.Route) -> str:
     seen = []
-    for order in gamma_feeds.BOTH_ENDS:
-        feed = gamma_feeds.feed_of(route, spans.Span(closed=True), order)
+    for order in gamma_queries.BOTH_ENDS:
+        feed = gamma_queries.build_range_query(route, date_range.DateRange(closed=True), order)
         starts = [_start_of(row) for row in (await samples.list_page(evidence, feed)).rows]
         dated = [start for start in starts if start is not None]
         runs = [
             is_dated for is_dated, _ in itertools.groupby(start is not None for start in starts)
         ]
-        descending = order is gamma_feeds.Order.LATEST_FIRST
+        descending = order is gamma_queries.Order.LATEST_FIRST
         in_order = dated == sorted(dated, reverse=descending)
         seen.append(f"{order.value} first: {len(dated)} dated, {len(starts) - len(dated)} not")
         pages.require(in_order and len(runs) <= 2, f"{seen[-1]}, not in that order")
@@ -148,7 +152,7 @@ async def _versions(evidence: Evidence, route: endpoints.Route) -> str:
         pages.require(not odd, f"{odd} of {len(page.rows)} rows are of version 1")
         if found:
             condition = pages.condition_of(found[0])
-            feed = gamma_feeds.feed_of_conditions([condition], closed=closed)
+            feed = gamma_queries.build_condition_query([condition], closed=closed)
             both = await samples.list_page(evidence, feed)
             shown = condition in map(pages.condition_of, both.rows)
             return pages.require(shown, f"{len(found)} of version 2; asked for with both: {shown}")
@@ -156,8 +160,8 @@ async def _versions(evidence: Evidence, route: endpoints.Route) -> str:
 
 
 async def _lookup(evidence: Evidence) -> str:
-    listed = await samples.closed_conditions(evidence, lookups.MAX_CONDITIONS)
-    feed = gamma_feeds.feed_of_conditions(listed, closed=True)
+    listed = await samples.closed_conditions(evidence, market_lookup.MAX_CONDITIONS)
+    feed = gamma_queries.build_condition_query(listed, closed=True)
     page = await samples.list_page(evidence, feed)
     answered = {pages.condition_of(row) for row in page.rows} - {""}
     missing, others = len(set(listed) - answered), len(answered - set(listed))
@@ -169,10 +173,10 @@ async def _lookup(evidence: Evidence) -> str:
 
 
 async def _end(evidence: Evidence) -> str:
-    listed = await samples.closed_conditions(evidence, lookups.MAX_CONDITIONS)
-    feed = gamma_feeds.feed_of_conditions(listed, closed=True)
+    listed = await samples.closed_conditions(evidence, market_lookup.MAX_CONDITIONS)
+    feed = gamma_queries.build_condition_query(listed, closed=True)
     page = await samples.list_page(evidence, feed)
-    if len(page.rows) >= gamma_feeds.PAGE_ROWS:
+    if len(page.rows) >= gamma_queries.PAGE_ROWS:
         raise Unseen("no list that ends on its first page")
     return pages.require(
         page.cursor is None,
@@ -184,7 +188,7 @@ async def _tags(evidence: Evidence, route: endpoints.Route) -> str:
     page = await _list(evidence, route, closed=True)
     if not page.rows:
         raise Unseen("the list is empty")
-    tagged = sum(bool(fields.labels(row.get("tags"))) for row in page.rows)
+    tagged = sum(bool(coerce.labels(row.get("tags"))) for row in page.rows)
     return pages.require(
         tagged > 0, f"{tagged} of {formats.counted(len(page.rows), 'row')} have tags"
     )
@@ -193,7 +197,7 @@ async def _tags(evidence: Evidence, route: endpoints.Route) -> str:
 async def _tokens(evidence: Evidence) -> str:
     page = await samples.list_page(evidence, samples.latest_feed(endpoints.MARKETS, closed=True))
     verdicts = [
-        tokens.fit(condition, fields.tokens(row.get("clobTokenIds")))
+        tokens.fit(condition, coerce.tokens(row.get("clobTokenIds")))
         for row in page.rows[: 4 * _MANY_TOKENS]
         if (condition := pages.condition_of(row)) and not samples.is_structural(condition)
     ]
@@ -206,22 +210,22 @@ async def _tokens(evidence: Evidence) -> str:
 
 async def _slug(evidence: Evidence) -> str:
     page = await samples.list_page(evidence, samples.latest_feed(endpoints.MARKETS, closed=True))
-    named = [row for row in page.rows if fields.text(row.get("slug")) and pages.condition_of(row)]
+    named = [row for row in page.rows if coerce.text(row.get("slug")) and pages.condition_of(row)]
     if not named:
         raise Unseen("no closed market has a slug")
-    slug = urllib.parse.quote(fields.text(named[0].get("slug")), safe="")
+    slug = urllib.parse.quote(coerce.text(named[0].get("slug")), safe="")
     route = endpoints.MARKET_BY_SLUG.at(slug)
-    answer = await evidence.answer(route, lookups.SINGLE)
+    answer = await evidence.answer(route, market_lookup.SINGLE)
     shown = pages.condition_of(answer.fields) == pages.condition_of(named[0])
     return pages.require(shown, "that market" if shown else "another market, or none")
 
 
 async def _members(evidence: Evidence, route: endpoints.Route) -> str:
     page = await _list(evidence, route, closed=True)
-    members = [market for row in page.rows for market in fields.objects(row.get("markets"))]
+    members = [market for row in page.rows for market in coerce.objects(row.get("markets"))]
     if not page.rows:
         raise Unseen("the list is empty")
-    named = sum(bool(fields.text(market.get("id"))) for market in members)
+    named = sum(bool(coerce.text(market.get("id"))) for market in members)
     return pages.require(
         named > 0,
         f"{formats.counted(len(members), 'market')} in {formats.counted(len(page.rows), 'event')}",

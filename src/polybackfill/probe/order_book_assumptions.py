@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polybackfill import formats
-from polybackfill.polymarket import clob, endpoints, listing
+from polybackfill.polymarket import clob, endpoints, market_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
@@ -14,7 +14,7 @@ _BEYOND = 1_000_000_000  # far behind the end of any list of markets
 
 
 async def _at(evidence: Evidence, offset: int) -> Answer:
-    return await evidence.first(clob.feed_of(clob.key(offset, None)))
+    return await evidence.first(clob.build_query(clob.key(offset, None)))
 
 
 def _page(answer: Answer) -> Page:
@@ -41,7 +41,7 @@ async def _envelope(evidence: Evidence) -> str:
 
 async def _fields(evidence: Evidence) -> str:
     page = _page(await _at(evidence, 0))
-    listed = listing.clob_markets(page.rows, page.answer.source)
+    listed = market_parser.clob_markets(page.rows, page.answer.source)
     return pages.check_usable(len(page.rows), [row.reason for row in listed.rejected])
 
 

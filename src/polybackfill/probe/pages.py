@@ -141,7 +141,7 @@ def check_continues(whole: Page, first: Page, second: Page, identity: Identity) 
     raise Broken(f"{shown}: {missing:,} left out, {again:,} repeated or others")
 
 
-async def second_page(evidence: Evidence, feed: walk.Feed, first: Page, size: int) -> Answer:
+async def second_page(evidence: Evidence, feed: walk.FeedQuery, first: Page, size: int) -> Answer:
     """What follows a small page. Raises Broken when it names nothing that follows."""
     rows = formats.counted(len(first.rows), "row")
     if first.cursor is None:
@@ -167,13 +167,13 @@ def check_page_size(page: Page, small: Page, asked: int, small_asked: int) -> st
     )
 
 
-async def check_bad_cursor(evidence: Evidence, feed: walk.Feed, cursor: str | None) -> str:
+async def check_bad_cursor(evidence: Evidence, feed: walk.FeedQuery, cursor: str | None) -> str:
     """A cursor that is damaged is refused, not answered. Raises Broken, Unseen."""
     refusal = await refusal_of(evidence, feed, cursor)
     return require(refusal.status in _REFUSALS, f"refused with {refusal.status}")
 
 
-async def refusal_of(evidence: Evidence, feed: walk.Feed, cursor: str | None) -> Refused:
+async def refusal_of(evidence: Evidence, feed: walk.FeedQuery, cursor: str | None) -> Refused:
     """What a damaged cursor meets. Raises Broken when it is answered, Unseen without a cursor."""
     if cursor is None:
         raise Unseen("no cursor to damage")
@@ -186,14 +186,14 @@ async def refusal_of(evidence: Evidence, feed: walk.Feed, cursor: str | None) ->
     raise Broken(f"answered like any other, {len(answer.body):,} bytes")
 
 
-async def check_unknown(evidence: Evidence, feed: walk.Feed) -> str:
+async def check_unknown(evidence: Evidence, feed: walk.FeedQuery) -> str:
     """Who or what nobody knows has no rows, which is no error. Raises Broken."""
-    answer = await evidence.answer(feed.route, feed.query(None))
+    answer = await evidence.answer(feed.route, feed.request_params(None))
     rows = answer.fields.get("data", "nothing")
     return require(rows in (None, []), f"data: {_short(rows)}")
 
 
-async def check_not_found(evidence: Evidence, route: endpoints.Route, query: walk.Query) -> str:
+async def check_not_found(evidence: Evidence, route: endpoints.Route, query: walk.Params) -> str:
     """What does not exist is answered with 404. Raises Broken."""
     try:
         answer = await evidence.answer(route, query)
@@ -231,9 +231,9 @@ def integer_of(value: object, missing: int = 0) -> int:
     return int(number) if math.isfinite(number) else missing
 
 
-def of_size(feed: walk.Feed, rows: int) -> walk.Feed:
+def of_size(feed: walk.FeedQuery, rows: int) -> walk.FeedQuery:
     """The same question in pages of another size; as it is when that is its size."""
-    return feed if rows == endpoints.PAGE_ROWS else feed.of_size(rows)
+    return feed if rows == endpoints.PAGE_ROWS else feed.with_page_size(rows)
 
 
 def _normal(normalise: Callable[[str], str], value: object) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 from polybackfill import formats
-from polybackfill.polymarket import endpoints, position_rows, positions, walk
+from polybackfill.polymarket import endpoints, position_parser, positions, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
@@ -31,11 +31,11 @@ def _moment(row: Json) -> int:
     return pages.integer_of(row.get("last_event_at"))
 
 
-async def _list(evidence: Evidence, status: str) -> tuple[walk.Feed, Page]:
+async def _list(evidence: Evidence, status: str) -> tuple[walk.FeedQuery, Page]:
     """One of the two lists of a wallet that has rows there, several if any has. Raises Unseen."""
-    found: list[tuple[walk.Feed, Page]] = []
+    found: list[tuple[walk.FeedQuery, Page]] = []
     for wallet in await samples.wallets(evidence):
-        feed = positions.feed_of(wallet, status)
+        feed = positions.build_query(wallet, status)
         found.append((feed, await samples.first_page(evidence, feed)))
         if len(found[-1][1].rows) >= _ENOUGH:
             break
@@ -52,13 +52,13 @@ async def open_page(evidence: Evidence) -> Page:
 
 async def _envelope(evidence: Evidence) -> str:
     wallet = (await samples.wallets(evidence))[0]
-    feeds = [positions.feed_of(wallet, status) for status in positions.LISTS]
+    feeds = [positions.build_query(wallet, status) for status in positions.LISTS]
     return pages.check_envelope([await evidence.first(feed) for feed in feeds])
 
 
 async def _fields(evidence: Evidence) -> str:
     _, page = await _list(evidence, positions.OPEN)
-    parsed = position_rows.page(
+    parsed = position_parser.page(
         page.answer.body, page.answer.source, status=positions.OPEN, timestamp=1, version=1
     )
     return pages.check_usable(parsed.fetched_rows, [row.reason for row in parsed.rejected])
@@ -145,7 +145,7 @@ async def _since(evidence: Evidence) -> str:
     if len(set(moments)) < 2:
         raise Unseen("fewer than two positions with different times")
     since = next(moment for moment in moments[len(moments) // 2 :] if moment > moments[0])
-    later = positions.feed_of(feed.wallet or "", positions.OPEN, since)
+    later = positions.build_query(feed.wallet or "", positions.OPEN, since)
     answered = await samples.first_page(evidence, later)
     expected = Counter(_position_of(row) for row in page.rows if _moment(row) >= since)
     missing = sum((expected - Counter(map(_position_of, answered.rows))).values())
@@ -155,7 +155,9 @@ async def _since(evidence: Evidence) -> str:
 
 
 async def _unknown(evidence: Evidence) -> str:
-    return await pages.check_unknown(evidence, positions.feed_of(samples.NOBODY, positions.OPEN))
+    return await pages.check_unknown(
+        evidence, positions.build_query(samples.NOBODY, positions.OPEN)
+    )
 
 
 ASSUMPTIONS = (

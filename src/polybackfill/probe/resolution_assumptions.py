@@ -18,7 +18,7 @@ _WHOLE_PAYOUT = 1_000_000  # millionths of a USD that the outcomes of a conditio
 async def _batch(evidence: Evidence) -> tuple[list[str], Answer]:
     """Closed conditions, and the answer about these and one that nobody knows."""
     listed = await samples.closed_conditions(evidence, units.MAX_KEYS_PER_BATCH - 1)
-    feed = resolutions.feed_of([*listed, samples.NOTHING])
+    feed = resolutions.build_query([*listed, samples.NOTHING])
     return listed, await evidence.first(feed)
 
 
@@ -55,7 +55,7 @@ async def _several(evidence: Evidence) -> str:
     answered = {pages.condition_of(row) for row in rows}
     left_out = [condition for condition in listed if condition not in answered]
     single = (left_out or listed)[0]
-    feed = resolutions.feed_of([single])
+    feed = resolutions.build_query([single])
     alone = (await evidence.first(feed)).fields.get("data") or []
     known = isinstance(alone, list) and bool(alone)
     seen = f"{len(answered)} of {len(listed)} ids answered"

@@ -6,14 +6,23 @@ from collections import Counter
 from dataclasses import replace
 
 from polybackfill import errors
-from polybackfill.polymarket import contracts, endpoints, gamma_feeds, spans, trade_feeds, walk
+from polybackfill.polymarket import (
+    contracts,
+    date_range,
+    endpoints,
+    gamma_queries,
+    trade_queries,
+    walk,
+)
 from polybackfill.probe import pages
 from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen, sampling
 from polybackfill.work import units
 
 MAX_WALLETS = 2
 # The newest fills of all markets, both sides of each.
-NEWEST = walk.Feed(endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS))))
+NEWEST = walk.FeedQuery(
+    endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS)))
+)
 _ONE_ROW = (("limit", "1"),)
 # An id of the right form that nobody has.
 NOBODY, NOTHING = f"{1:040x}", f"{1:064x}"
@@ -72,44 +81,50 @@ async def wallets(evidence: Evidence) -> list[str]:
     return busiest[:MAX_WALLETS]
 
 
-async def market_feed(evidence: Evidence) -> walk.Feed:
+async def market_feed(evidence: Evidence) -> walk.FeedQuery:
     """All fills of the busiest condition."""
-    return trade_feeds.feed_of_conditions((await conditions(evidence))[:1])
+    return trade_queries.build_condition_query((await conditions(evidence))[:1])
 
 
-async def wallet_feed(evidence: Evidence) -> walk.Feed:
+async def wallet_feed(evidence: Evidence) -> walk.FeedQuery:
     """The history of the busiest wallet."""
-    return trade_feeds.feed_of_wallet((await wallets(evidence))[0])
+    return trade_queries.build_wallet_query((await wallets(evidence))[0])
 
 
-async def first_page(evidence: Evidence, feed: walk.Feed) -> Page:
+async def first_page(evidence: Evidence, feed: walk.FeedQuery) -> Page:
     """The first page of a list of the Data API."""
     return pages.data_page(await evidence.first(feed))
 
 
-async def small_pages(evidence: Evidence, feed: walk.Feed) -> tuple[Page, Page, walk.Feed]:
+async def small_pages(
+    evidence: Evidence, feed: walk.FeedQuery
+) -> tuple[Page, Page, walk.FeedQuery]:
     """A feed's first page, its first page in a small size, and the question for that size."""
     whole = await first_page(evidence, feed)
     small = pages.of_size(feed, pages.small_size(len(whole.rows)))
     return whole, await first_page(evidence, small), small
 
 
-def list_feed(route: endpoints.Route, *, closed: bool) -> gamma_feeds.Feed:
+def list_feed(route: endpoints.Route, *, closed: bool) -> gamma_queries.GammaQuery:
     """The whole of one of Gamma's lists, by id."""
-    return gamma_feeds.feed_of(route, spans.Span(closed))
+    return gamma_queries.build_range_query(route, date_range.DateRange(closed))
 
 
-def latest_feed(route: endpoints.Route, *, closed: bool) -> gamma_feeds.Feed:
+def latest_feed(route: endpoints.Route, *, closed: bool) -> gamma_queries.GammaQuery:
     """The same by start date, the latest first."""
-    return gamma_feeds.feed_of(route, spans.Span(closed), gamma_feeds.Order.LATEST_FIRST)
+    return gamma_queries.build_range_query(
+        route, date_range.DateRange(closed), gamma_queries.Order.LATEST_FIRST
+    )
 
 
-def sized_list(route: endpoints.Route, page_rows: int) -> gamma_feeds.Feed:
+def sized_list(route: endpoints.Route, page_rows: int) -> gamma_queries.GammaQuery:
     """The list of closed ones, by id, in pages of another size."""
     return replace(list_feed(route, closed=True), page_rows=page_rows)
 
 
-async def list_page(evidence: Evidence, feed: gamma_feeds.Feed, cursor: str | None = None) -> Page:
+async def list_page(
+    evidence: Evidence, feed: gamma_queries.GammaQuery, cursor: str | None = None
+) -> Page:
     """A page of one of Gamma's lists. Raises Unseen when it is none."""
     answer = await (evidence.first(feed) if cursor is None else evidence.next(feed, cursor))
     rows = answer.fields.get("markets" if feed.route == endpoints.MARKETS else "events")

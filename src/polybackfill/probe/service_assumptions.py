@@ -8,16 +8,16 @@ from collections.abc import Mapping
 
 from polybackfill import formats
 from polybackfill.polymarket import (
-    answers,
+    coerce,
     endpoints,
-    fields,
-    parse,
-    position_rows,
+    position_parser,
     resolutions,
+    response_source,
+    source_status,
+    trade_parser,
     user_stats,
     user_volume,
 )
-from polybackfill.polymarket import status as statuses
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Broken, Evidence, Refused, Unseen, sampling
@@ -45,7 +45,7 @@ async def _settled(evidence: Evidence) -> list[Answer]:
 async def _status(evidence: Evidence) -> str:
     answer = await evidence.answer(endpoints.STATUS, ())
     with pages.contradicting():
-        lag_s = statuses.lag_of(answer.body, answer.url)
+        lag_s = source_status.parse_lag_s(answer.body, answer.url)
     if lag_s is None:
         raise Broken("no lag in the answer")
     return pages.require(lag_s <= _LAG_S, f"{lag_s:,.0f} s behind the chain")
@@ -64,7 +64,7 @@ async def _user_volume(evidence: Evidence) -> str:
     asked = (("user", f"0x{feed.wallet}"), ("start", second), ("end", second))
     answer = await evidence.answer(endpoints.USER_VOLUME, asked)
     with pages.contradicting():
-        volume = user_volume.volume_of(answer.body, answer.url)
+        volume = user_volume.parse_volume(answer.body, answer.url)
     seen = f"{volume.trade_count:,} fills of a day of which {known:,} are known"
     return pages.require(volume.trade_count >= known, seen)
 
@@ -72,7 +72,7 @@ async def _user_volume(evidence: Evidence) -> str:
 async def _user_stats(evidence: Evidence) -> str:
     feed = await samples.wallet_feed(evidence)
     wallet = feed.wallet or ""
-    asked = user_stats.feed_of(wallet)
+    asked = user_stats.build_query(wallet)
     try:
         answer = await evidence.answer(asked.route, asked.params)
     except Refused as refusal:
@@ -80,7 +80,7 @@ async def _user_stats(evidence: Evidence) -> str:
             raise Unseen("the route is not served; figures stay unknown") from refusal
         raise
     with pages.contradicting():
-        source = answers.Source(asked.route.name, answer.url, "", 0)
+        source = response_source.ResponseSource(asked.route.name, answer.url, "", 0)
         _, taken = user_stats.read(answer.body, wallet, source)
     figures = [row.economic_pnl for row in taken.rows if row.economic_pnl is not None]
     return pages.require(bool(figures), f"{formats.counted(len(figures), 'profit')} of a wallet")
@@ -89,14 +89,14 @@ async def _user_stats(evidence: Evidence) -> str:
 async def _live_volume(evidence: Evidence) -> str:
     with sampling():
         page = await samples.list_page(evidence, samples.list_feed(endpoints.EVENTS, closed=True))
-    ids = [fields.text(row.get("id")) for row in page.rows if fields.objects(row.get("markets"))]
+    ids = [coerce.text(row.get("id")) for row in page.rows if coerce.objects(row.get("markets"))]
     usable = [event for event in ids if event.isdecimal() and 0 < int(event) < _EVENT_ID_LIMIT]
     if not usable:
         raise Unseen("no event with a number")
     answer = await evidence.answer(endpoints.LIVE_VOLUME, (("event_id", usable[-1]),))
     content = answer.fields.get("data")
-    groups = fields.objects(content if isinstance(content, list) else [content])
-    listed = [row for group in groups for row in fields.objects(group.get("conditions"))]
+    groups = coerce.objects(content if isinstance(content, list) else [content])
+    listed = [row for group in groups for row in coerce.objects(group.get("conditions"))]
     named = [row for row in listed if pages.condition_of(row) and "taker_volume" in row]
     return pages.require(bool(named), f"{formats.counted(len(named), 'condition')} of an event")
 
@@ -157,9 +157,9 @@ async def _known_fields(evidence: Evidence) -> str:
     wallet = await samples.wallet_feed(evidence)
     with sampling():
         looked_at = [
-            (await samples.newest_fills(evidence), parse.KNOWN_FIELDS),
-            (await samples.first_page(evidence, wallet), parse.KNOWN_FIELDS),
-            (await position_assumptions.open_page(evidence), position_rows.KNOWN_FIELDS),
+            (await samples.newest_fills(evidence), trade_parser.KNOWN_FIELDS),
+            (await samples.first_page(evidence, wallet), trade_parser.KNOWN_FIELDS),
+            (await position_assumptions.open_page(evidence), position_parser.KNOWN_FIELDS),
             (await resolution_assumptions.page(evidence), resolutions.KNOWN_FIELDS),
         ]
     new = {

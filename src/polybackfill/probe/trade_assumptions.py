@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
 from polybackfill import formats
-from polybackfill.polymarket import endpoints, parse, tokens, trade_feeds, walk
+from polybackfill.polymarket import endpoints, tokens, trade_parser, trade_queries, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
@@ -54,7 +54,7 @@ async def _fields(evidence: Evidence) -> str:
 
 
 def _check_usable(page: Page) -> str:
-    parsed = parse.page(page.answer.body, page.answer.source)
+    parsed = trade_parser.page(page.answer.body, page.answer.source)
     return pages.check_usable(parsed.fetched_rows, [row.reason for row in parsed.rejected])
 
 
@@ -96,7 +96,7 @@ async def _page_size(evidence: Evidence) -> str:
 
 
 async def _largest_page(evidence: Evidence) -> str:
-    feed = samples.NEWEST.of_size(endpoints.PAGE_ROWS + 1)
+    feed = samples.NEWEST.with_page_size(endpoints.PAGE_ROWS + 1)
     try:
         page = pages.data_page(await evidence.answer(feed.route, feed.params))
     except Refused as refusal:
@@ -113,7 +113,7 @@ async def _bad_cursor(evidence: Evidence) -> str:
 
 
 async def _unknown(evidence: Evidence) -> str:
-    feed = trade_feeds.feed_of_conditions([samples.NOTHING])
+    feed = trade_queries.build_condition_query([samples.NOTHING])
     return await pages.check_unknown(evidence, feed)
 
 
@@ -121,7 +121,7 @@ async def _batch(evidence: Evidence, most: int) -> tuple[list[str], Page]:
     listed = (await samples.conditions(evidence))[:most]
     if len(listed) < 2:
         raise Unseen("only one condition among the newest fills")
-    feed = trade_feeds.feed_of_conditions(listed)
+    feed = trade_queries.build_condition_query(listed)
     return listed, await samples.first_page(evidence, feed)
 
 
@@ -158,10 +158,10 @@ async def _both_sides(evidence: Evidence) -> str:
             bool(shared), f"{formats.counted(len(newest.rows), 'row')}, none with two wallets"
         )
         condition = Counter(map(pages.condition_of, shared)).most_common(1)[0][0]
-        feed = trade_feeds.feed_of_conditions([condition])
+        feed = trade_queries.build_condition_query([condition])
         both = await samples.first_page(evidence, feed)
     takers = tuple((name, "true" if name == "taker_only" else said) for name, said in feed.params)
-    one = await samples.first_page(evidence, walk.Feed(feed.route, takers))
+    one = await samples.first_page(evidence, walk.FeedQuery(feed.route, takers))
     sides, takes = _shares(both.rows), _shares(one.rows)
     common = (sides.keys() & takes.keys() & _shares(shared).keys()) - _cut_ones(both, one)
     if not common:
@@ -238,7 +238,7 @@ async def _padded(evidence: Evidence) -> str:
             condition = pages.condition_of(row)
             traded = pages.number_of(row.get("volumeNum")) > 0
             if traded and samples.is_structural(condition):
-                feed = trade_feeds.feed_of_conditions([condition])
+                feed = trade_queries.build_condition_query([condition])
                 page = await samples.first_page(evidence, feed)
                 seen = f"{formats.counted(len(page.rows), 'row')} of a market of Protocol V2"
                 return pages.require(bool(page.rows), seen)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from polybackfill import clocks
 from polybackfill.daemon import kinds
-from polybackfill.polymarket import endpoints, gamma_feeds, lookups
+from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
 from polybackfill.store import outlook
 from polybackfill.work import slices, units
 
@@ -105,20 +105,20 @@ _SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]]
     units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
     units.MARKETS: lambda a: (
         _spans() + _pages(a.markets, 2_000),
-        _spans() + _pages(a.markets, gamma_feeds.PAGE_ROWS),
+        _spans() + _pages(a.markets, gamma_queries.PAGE_ROWS),
         a.markets,
         _MARKET_BYTES,
     ),
     units.EVENTS: lambda a: (
         _spans() + _pages(a.events, 2_000),
-        _spans() + _pages(a.events, gamma_feeds.PAGE_ROWS),
+        _spans() + _pages(a.events, gamma_queries.PAGE_ROWS),
         a.events,
         _MARKET_BYTES,
     ),
     units.LOOKUPS: lambda a: (
         a.unlisted,
         # once among the open ones, once among the closed ones
-        2 * _pages(a.unlisted, lookups.MAX_CONDITIONS),
+        2 * _pages(a.unlisted, market_lookup.MAX_CONDITIONS),
         None if a.finds_markets else a.unlisted,
         _MARKET_BYTES,
     ),

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors
-from polybackfill.polymarket import live_volume, replies, trade_feeds, user_stats
+from polybackfill.polymarket import http_outcome, live_volume, trade_queries, user_stats
 from polybackfill.store import client
 from polybackfill.views import scratch, verdicts, volume_checks
 
@@ -87,7 +87,7 @@ async def live_volumes(scene: verdicts.Scene) -> verdicts.Verdict:
 
 
 async def _judged(
-    store: client.Store, get: replies.Get, told: str, events: int
+    store: client.Store, get: http_outcome.Get, told: str, events: int
 ) -> verdicts.Verdict:
     compared = _COMPARED.format(told=told)
     (counts,) = await store.rows(
@@ -118,13 +118,13 @@ async def _judged(
     )
 
 
-async def _fill(store: client.Store, get: replies.Get, told: str) -> int:
+async def _fill(store: client.Store, get: http_outcome.Get, told: str) -> int:
     """What the API says of every event into the table; how many events there are."""
     at_once, events = asyncio.Semaphore(_AT_ONCE), 0
 
     async def ask(batch: list[int]) -> dict[str, float]:
         async with at_once:
-            return await live_volume.ask(get, batch)
+            return await live_volume.fetch_volumes(get, batch)
 
     async for chunk in _events(store):
         events += len(chunk)
@@ -151,12 +151,13 @@ async def _events(store: client.Store) -> AsyncIterator[list[int]]:
         after = rows[-1]["event"]
 
 
-async def _has_traded_since(get: replies.Get, row: dict[str, Any]) -> bool:
+async def _has_traded_since(get: http_outcome.Get, row: dict[str, Any]) -> bool:
     """Whether the feed lists a fill of the market that is newer than its walk."""
-    feed = trade_feeds.feed_of_conditions([row["condition_id"]]).of_size(1)
+    feed = trade_queries.build_condition_query([row["condition_id"]]).with_page_size(1)
     reply = await get(feed.route, feed.params)
     return any(
-        second > row["walked_second"] for second in trade_feeds.seconds_of(reply.body, reply.url)
+        second > row["walked_second"]
+        for second in trade_queries.parse_seconds(reply.body, reply.url)
     )
 
 

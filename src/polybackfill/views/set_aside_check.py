@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from polybackfill.polymarket import lookups
+from polybackfill.polymarket import market_lookup
 from polybackfill.store import client
 from polybackfill.views import verdicts
 
@@ -31,14 +31,14 @@ async def by_kind(store: client.Store, units: Sequence[str] = ()) -> dict[str, A
     """What lies in quarantine, by kind of unit; `units`: ids. A condition that nobody knows is
     noted beside the rows, and is none.
     """
-    asked = {"unknown": lookups.UNKNOWN, "units": list(units)}
+    asked = {"unknown": market_lookup.UNKNOWN, "units": list(units)}
     rows = await store.rows(_BY_KIND, parameters=asked)
     return {row["kind"]: Aside(row["rows"], row["of_units"]) for row in rows}
 
 
 async def set_aside(scene: verdicts.Scene) -> verdicts.Verdict:
     """Rows that could not be read are in no table; a condition nobody knows is not one of them."""
-    reasons = await scene.store.rows(_REASONS, parameters={"unknown": lookups.UNKNOWN})
+    reasons = await scene.store.rows(_REASONS, parameters={"unknown": market_lookup.UNKNOWN})
     rows = sum(row["rows"] for row in reasons)
     return verdicts.judged(
         "set-aside",

@@ -24,8 +24,7 @@ from polybackfill.daemon import (
     worker,
     writer,
 )
-from polybackfill.polymarket import endpoints, http
-from polybackfill.polymarket import limits as rate_limits
+from polybackfill.polymarket import endpoints, http, rate_limiter
 from polybackfill.work import journal, lock, units
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import queue as queues
@@ -86,7 +85,7 @@ def requests(
     routes: Iterable[endpoints.Route], budgets: Mapping[str, Mapping[str, Any]]
 ) -> tuple[float, float]:
     """Requests/s sent to and allowed for `routes` together: what they share counts once, and a host
-    allows no more than the widest of its budgets. `budgets`: `limits.Limits.stats`.
+    allows no more than the widest of its budgets. `budgets`: `RateLimiter.stats`.
     """
     narrow: dict[str, set[str]] = {}
     for route in routes:
@@ -125,7 +124,7 @@ class Snapshots:
         ledger: ledgers.Ledger,
         scribe: writer.Writer,
         batch: batches.Batch,
-        limits: rate_limits.Limits,
+        limits: rate_limiter.RateLimiter,
         client: http.Client,
         watch: supervisor.Supervisor,
         file: Path | None,

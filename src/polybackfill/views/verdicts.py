@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from polybackfill.polymarket import replies
+from polybackfill.polymarket import http_outcome
 from polybackfill.store import client
 from polybackfill.work import ledger as ledgers
 
@@ -38,7 +38,7 @@ class Scene:
 
     store: client.Store
     ledger: ledgers.Ledger | None
-    get: replies.Get | None = None
+    get: http_outcome.Get | None = None
     sample: int = 20
     silent: str = ""
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from polybackfill.polymarket import replies, user_volume
+from polybackfill.polymarket import http_outcome, user_volume
 from polybackfill.views import verdicts
 
 # Gamma counts fills under 0.01 share, which no feed lists; the drift of tested markets was 0.000 %
@@ -150,11 +150,11 @@ async def _stored(scene: verdicts.Scene, wallet: str, end: int) -> list[Day]:
 
 
 async def _gaps(
-    get: replies.Get, wallet: str, stored: list[Day], first: int, last: int
+    get: http_outcome.Get, wallet: str, stored: list[Day], first: int, last: int
 ) -> AsyncIterator[dict[str, Any]]:
     """The days from `first` to `last` that differ, found by halving: one question if none does."""
     held = [one for one in stored if first <= one[0] <= last]
-    theirs = await user_volume.ask(
+    theirs = await user_volume.fetch_volume(
         get, wallet, first * user_volume.DAY_S, (last + 1) * user_volume.DAY_S - 1
     )
     # Whether combos count is not documented; both answers are right.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from polybackfill.polymarket import spans
+from polybackfill.polymarket import date_range
 
 _FIRST_YEAR = 2020  # Polymarket's first markets
 _FIRST_BUSY_YEAR = 2023  # from here on a month holds as many markets as a year did before
@@ -23,22 +23,22 @@ def sweep(now: float, *, closed: bool) -> Iterator[str]:
     Bounds depend on the month alone, so that a sweep begun again within a month has the same keys.
     """
     bounds = list(_bounds(datetime.fromtimestamp(now, UTC)))
-    yield spans.Span(closed, since=bounds[-1]).key
+    yield date_range.DateRange(closed, since=bounds[-1]).key
     for since, until in zip(bounds[-2::-1], bounds[:0:-1], strict=True):
-        yield spans.Span(closed, since, until).key
-    yield spans.Span(closed, until=bounds[0]).key
-    yield spans.Span(closed, undated=True).key
+        yield date_range.DateRange(closed, since, until).key
+    yield date_range.DateRange(closed, until=bounds[0]).key
+    yield date_range.DateRange(closed, undated=True).key
 
 
 def can_split(key: str) -> bool:
     """Whether a key names a span that may be cut in two."""
-    return spans.is_key(key) and spans.parse(key).can_cut
+    return date_range.is_key(key) and date_range.parse(key).can_split
 
 
 def split(key: str) -> tuple[str, str]:
     """Two spans that are this one, with its suffix. Raises ValueError when it cannot be cut."""
     name, at, suffix = key.partition("@")
-    first, second = spans.parse(name).cut()
+    first, second = date_range.parse(name).split()
     return f"{first.key}{at}{suffix}", f"{second.key}{at}{suffix}"
 
 

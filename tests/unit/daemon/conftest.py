@@ -13,7 +13,7 @@ from tests import harness
 
 from polybackfill import clocks
 from polybackfill.daemon import batch, crew, kinds, lag, notify, supervisor, worker, writer
-from polybackfill.polymarket import controls, endpoints, http, limits
+from polybackfill.polymarket import endpoints, http, rate_limiter, route_health
 from polybackfill.work import ledger, queue, units
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
@@ -41,7 +41,7 @@ class Rig:
         self.stop = asyncio.Event()
         self.ledger = ledger.Ledger.open(self.folder)
         self._lines: list[queue.Queue] = []
-        self.limits = limits.Limits(
+        self.limits = rate_limiter.RateLimiter(
             {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}, clock=self.clock
         )
         self.client = http.Client(
@@ -50,7 +50,7 @@ class Rig:
             clock=self.clock,
             deadline_s=self.deadline_s,
             refusal_pause_s=0.2,
-            controls=controls.CONTROLS,
+            controls=route_health.CONTROLS,
         )
 
     def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:

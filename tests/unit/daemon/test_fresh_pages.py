@@ -9,7 +9,7 @@ import aiohttp
 
 from polybackfill import clocks, worker_progress
 from polybackfill.daemon import batch, kinds, lag, worker
-from polybackfill.polymarket import endpoints, http, limits, trade_feeds
+from polybackfill.polymarket import endpoints, http, rate_limiter, trade_queries
 from polybackfill.work import ledger, queue, units
 from polymarket_sandbox import app, options
 
@@ -25,7 +25,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         url = f"{sandbox.url}/data/v2/trades"
         head = await (await session.get(url, params={"limit": "1000", "_": "head"})).json()
         keys = list(dict.fromkeys(row["condition_id"][2:] for row in head["data"]))[:5]
-        feed = trade_feeds.feed_of_conditions(keys)
+        feed = trade_queries.build_condition_query(keys)
         early = await (await session.get(url, params=feed.params)).json()
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:  # until the late rows are there
@@ -38,7 +38,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         assert cached["data"] == early["data"] != fresh["data"]
     client = http.Client(
         base_urls={"data": f"{sandbox.url}/data"},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
     )
     book = ledger.Ledger.open(tmp_path)

@@ -13,7 +13,7 @@ from tests import harness
 
 from polybackfill import clocks, errors
 from polybackfill.daemon import lookup
-from polybackfill.polymarket import endpoints, http, limits, market_ids
+from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter
 from polybackfill.work import lookup_book
 
 
@@ -28,7 +28,7 @@ def client_of(url: str) -> http.Client:
     clock = clocks.SystemClock()
     return http.Client(
         base_urls={"gamma": url},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
         deadline_s=2.0,
     )
@@ -104,7 +104,7 @@ async def timed(
     clock = clocks.SystemClock()
     client = http.Client(
         base_urls={"gamma": f"{sandbox.url}/gamma"},
-        limits=limits.Limits(
+        limits=rate_limiter.RateLimiter(
             {**endpoints.PUBLISHED, "gamma/markets": budget, "gamma/listings": budget}, clock=clock
         ),
         clock=clock,
@@ -125,7 +125,7 @@ async def test_a_misspelt_filter_is_found_out(
     """Seed 004, market-id resolver: misspelt parameter simulation is detected. Gamma ignores the
     name and answers with the first markets of its list.
     """
-    monkeypatch.setattr(market_ids, "FILTER", "condition_id")
+    monkeypatch.setattr(market_matching, "FILTER", "condition_id")
     real, invented = sandbox.conditions[:5], [f"{number:064x}" for number in range(5)]
     tally = await search([*real, *invented], client, tmp_path).run()
     told = lookup_book.read(tmp_path / lookup_book.RESULTS)
@@ -162,7 +162,7 @@ async def test_timeouts_are_told_from_other_errors(
     clock = clocks.SystemClock()
     client = http.Client(
         base_urls={"gamma": f"{sandbox.url}/gamma"},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
         deadline_s=0.2,
     )

@@ -10,7 +10,7 @@ import pytest
 from tests import harness
 from tests.unit.daemon import conftest
 
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.polymarket import endpoints, http, rate_limiter
 
 LATENCY_MS = 150.0
 UNITS = 16
@@ -47,7 +47,7 @@ async def test_workers_help_until_the_limit_binds(
         rig = new_rig(f"bound-{workers}", url=slow_sandbox.url)
         budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
         budgets["/v2/activity"] = BINDING
-        rig.limits = limits.Limits(budgets, clock=rig.clock)
+        rig.limits = rate_limiter.RateLimiter(budgets, clock=rig.clock)
         await rig.client.close()
         rig.client = http.Client(
             base_urls={"data": f"{rig.url}/data"},

@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, worker_progress
-from polybackfill.polymarket import endpoints, http, limits, walk
+from polybackfill.polymarket import endpoints, http, rate_limiter, walk
 
 
 @contextlib.asynccontextmanager
@@ -19,13 +19,15 @@ async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
     client = http.Client(
         base_urls={host: f"{sandbox.url}/{host}" for host in ("data", "gamma", "clob")},
-        limits=limits.Limits(budgets, clock=clock),
+        limits=rate_limiter.RateLimiter(budgets, clock=clock),
         clock=clock,
         refusal_pause_s=0.0,
     )
 
-    async def ask(feed: walk.Feed, cursor: str | None) -> http.Reply:
-        return await client.get(feed.route, feed.query(cursor), worker_progress.Progress(clock))
+    async def ask(feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+        return await client.get(
+            feed.route, feed.request_params(cursor), worker_progress.Progress(clock)
+        )
 
     try:
         yield ask

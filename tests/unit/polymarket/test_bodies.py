@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import bodies, endpoints, http, limits
+from polybackfill.polymarket import bodies, endpoints, http, rate_limiter
 
 MB = 1 << 20
 
@@ -56,7 +56,7 @@ def client_of(url: str, most_bytes: int) -> http.Client:
     budgets = {name: endpoints.Budget(100_000, 1.0) for name in endpoints.PUBLISHED}
     return http.Client(
         base_urls={"data": url},
-        limits=limits.Limits(budgets, clock=clock),
+        limits=rate_limiter.RateLimiter(budgets, clock=clock),
         clock=clock,
         bodies_limit_bytes=most_bytes,
     )

@@ -34,8 +34,8 @@ class List:
     odd: dict[int, dict[str, Any]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
 
-    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
-        ((name, sent),) = feed.query(cursor)
+    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        ((name, sent),) = feed.request_params(cursor)
         assert name == "next_cursor"
         offset = next(n for n in range(0, 1 << 22, 500) if clob.encode(n) == sent)
         self.asked.append(offset)
@@ -51,7 +51,7 @@ async def walked(fetch: walk.Fetch, key: str, resume: walk.Resume | None = None)
 
 
 def conditions_of(pages: list[walk.Page]) -> list[str]:
-    return [market.condition_id for page in pages for market in page.of(records.Market)]
+    return [market.condition_id for page in pages for market in page.rows_of(records.Market)]
 
 
 def numbers_of(pages: list[walk.Page]) -> list[int]:
@@ -116,7 +116,7 @@ async def test_another_page_than_the_one_asked_for_is_refused(odd: dict[str, Any
 
 async def test_a_list_without_an_end_ends_the_walk() -> None:
     class Endless(List):
-        async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
             body = {"data": [row(1)] * 1_000, "next_cursor": "LTE="}
             return Reply(json.dumps(body).encode())
 

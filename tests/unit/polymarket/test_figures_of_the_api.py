@@ -27,18 +27,18 @@ def test_volumes_by_condition_in_one_group_or_several() -> None:
     first = {"condition_id": f"0x{CONDITION}", "taker_volume": 12.345678}
     second = {"condition_id": f"0x{SHORT}", "taker_volume": "7"}
     wanted = {CONDITION: 12.345678, f"{SHORT}00": 7.0}
-    assert live_volume.volumes_of(body(volumes(first, second)), URL) == wanted
-    assert live_volume.volumes_of(body([volumes(first), volumes(second)]), URL) == wanted
+    assert live_volume.parse_volumes(body(volumes(first, second)), URL) == wanted
+    assert live_volume.parse_volumes(body([volumes(first), volumes(second)]), URL) == wanted
     odd = {"condition_id": "0x12", "taker_volume": 1}
     empty = {"condition_id": f"0x{CONDITION}", "taker_volume": None}
-    assert live_volume.volumes_of(body(volumes(odd, empty)), URL) == {}
-    assert live_volume.volumes_of(body(None), URL) == {}
+    assert live_volume.parse_volumes(body(volumes(odd, empty)), URL) == {}
+    assert live_volume.parse_volumes(body(None), URL) == {}
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'"x"'])
 def test_what_is_no_volume_is_no_answer(content: bytes) -> None:
     with pytest.raises(errors.Retry, match="no volumes"):
-        live_volume.volumes_of(content, URL)
+        live_volume.parse_volumes(content, URL)
 
 
 def test_a_curve_is_read_oldest_first_and_what_is_not_told_stays_unknown() -> None:
@@ -47,12 +47,12 @@ def test_a_curve_is_read_oldest_first_and_what_is_not_told_stays_unknown() -> No
         {"timestamp": 1_790_000_000, "economic_pnl": 2},
         {"timestamp": 0, "economic_pnl": 9},
     ]
-    points = user_pnl.curve_of(body({"interval": "max", "points": rows}), URL)
+    points = user_pnl.parse_curve(body({"interval": "max", "points": rows}), URL)
     assert [point.timestamp for point in points] == [1_790_000_000, 1_790_086_400]
     assert [point.figures["economic_pnl"] for point in points] == [2.0, -3.5]
     assert points[1].figures["settled_pnl"] is None
-    assert user_pnl.curve_of(body(None), URL) == []
-    assert user_pnl.curve_of(body({"points": None}), URL) == []
+    assert user_pnl.parse_curve(body(None), URL) == []
+    assert user_pnl.parse_curve(body({"points": None}), URL) == []
     for content in (b"<html>", b"[]", b'{"data": []}'):
         with pytest.raises(errors.Retry, match="no curve"):
-            user_pnl.curve_of(content, URL)
+            user_pnl.parse_curve(content, URL)

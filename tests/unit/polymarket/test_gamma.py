@@ -12,15 +12,15 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, gamma, spans, walk
+from polybackfill.polymarket import date_range, endpoints, gamma, walk
 from polybackfill.work import slices
 
 CLOCK = clocks.SystemClock()
 DAY = 86_400
 SINCE = 1_790_000_000
-SPAN = spans.Span(True, SINCE, SINCE + 30 * DAY)
-HOUR = spans.Span(True, SINCE, SINCE + 3600)  # is never cut
-UNDATED = spans.Span(True, undated=True)
+SPAN = date_range.DateRange(True, SINCE, SINCE + 30 * DAY)
+HOUR = date_range.DateRange(True, SINCE, SINCE + 3600)  # is never cut
+UNDATED = date_range.DateRange(True, undated=True)
 Walker = Callable[..., Any]
 
 
@@ -51,9 +51,9 @@ class Script:
     odd: dict[str | None, Any] = field(default_factory=dict)
     """Answered instead, by cursor: a body, or an error to raise."""
     asked: list[str | None] = field(default_factory=list)
-    feeds: list[walk.Feed] = field(default_factory=list)
+    feeds: list[walk.FeedQuery] = field(default_factory=list)
 
-    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
         self.asked.append(cursor)
         self.feeds.append(feed)
         if cursor in self.odd:
@@ -76,14 +76,14 @@ def pages_of(count: int, rows: int = 100, step: int = 1) -> list[list[dict[str, 
 
 
 async def walked(
-    script: Script, span: spans.Span = SPAN, resume: walk.Resume | None = None
+    script: Script, span: date_range.DateRange = SPAN, resume: walk.Resume | None = None
 ) -> list[walk.Page]:
     walker = gamma.walk_markets((span.key,), script, resume, clock=CLOCK, unit="u")
     return [page async for page in walker]
 
 
 def ids_of(pages: list[walk.Page]) -> list[str]:
-    return [row.market_id for page in pages for row in page.of(records.Market)]
+    return [row.market_id for page in pages for row in page.rows_of(records.Market)]
 
 
 async def swept(
@@ -96,9 +96,9 @@ async def swept(
         key = waiting.pop()
         try:
             async for page in walker((key,), fetch, None, clock=CLOCK):
-                for row in page.of(kind):
+                for row in page.rows_of(kind):
                     found[_name(row)] = row
-                assert not page.of(records.Rejected)
+                assert not page.rows_of(records.Rejected)
         except errors.Retry as problem:
             if not problem.split:
                 raise
@@ -158,7 +158,7 @@ async def test_a_short_page_with_a_cursor_is_not_the_end() -> None:
 async def test_the_question_hides_nothing_and_its_order_never_changes() -> None:
     script = Script([[]])
     await walked(script)
-    asked = script.feeds[0].query("abc")
+    asked = script.feeds[0].request_params("abc")
     for pair in (
         ("closed", "true"),
         ("version", "v1"),
@@ -210,7 +210,7 @@ async def test_rows_without_a_date_or_state_contradict_nothing() -> None:
     script = Script([[market(1, startDate=None), market(2, closed=None), None]])
     pages = await walked(script)
     assert ids_of(pages) == ["1", "2"]
-    assert [row.reason for row in pages[0].of(records.Rejected)] == ["not an object"]
+    assert [row.reason for row in pages[0].rows_of(records.Rejected)] == ["not an object"]
 
 
 async def test_a_walk_resumes_behind_what_is_stored() -> None:
@@ -270,8 +270,8 @@ async def test_a_cursor_that_trips_the_edge_cuts_the_span() -> None:
 async def test_a_bad_cursor_in_an_hour_is_walked_around_with_pages_of_another_size() -> None:
     script = Script([[market(row) for row in range(90)], [market(100)]])
 
-    async def fetch(feed: walk.Feed, cursor: str | None) -> Reply:
-        limit = dict(feed.query(cursor))["limit"]
+    async def fetch(feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        limit = dict(feed.request_params(cursor))["limit"]
         if cursor is not None and limit == "100":
             raise errors.Retry("403: a web page", split=True)
         return await script(feed, cursor)
@@ -343,9 +343,9 @@ async def test_the_undated_are_read_from_both_ends_up_to_the_first_date() -> Non
     )
     pages = await walked(script, UNDATED)
     assert script.asked == [None, "1", None, "1"]
-    orders = [dict(feed.query(None))["ascending"] for feed in script.feeds]
+    orders = [dict(feed.request_params(None))["ascending"] for feed in script.feeds]
     assert orders == ["true", "true", "false", "false"]
-    assert {dict(feed.query(None))["order"] for feed in script.feeds} == {"startDate"}
+    assert {dict(feed.request_params(None))["order"] for feed in script.feeds} == {"startDate"}
     assert len(set(ids_of(pages))) == 102
     assert [page.last for page in pages] == [False, False, False, True]
 
@@ -362,10 +362,10 @@ async def test_events_bring_markets_that_no_date_filter_shows() -> None:
     relic = {"id": "7", "slug": "old", "closed": True}
     event = {"id": "9", "slug": "e", "closed": True, "startDate": None, "markets": [relic]}
 
-    async def fetch(feed: walk.Feed, cursor: str | None) -> Reply:
+    async def fetch(feed: walk.FeedQuery, cursor: str | None) -> Reply:
         assert feed.route == endpoints.EVENTS
         return Reply(json.dumps({"events": [event]}).encode())
 
     pages = [page async for page in gamma.walk_events((SPAN.key,), fetch, None, clock=CLOCK)]
     assert ids_of(pages) == ["7"]
-    assert [row.event_id for row in pages[0].of(records.Event)] == ["9"]
+    assert [row.event_id for row in pages[0].rows_of(records.Event)] == ["9"]

@@ -34,7 +34,7 @@ def held(pages: list[walk.Page]) -> list[records.Position]:
     """One row per position, as the store keeps it: the newest version wins."""
     best: dict[tuple[str, int, str], records.Position] = {}
     for page in pages:
-        for row in page.of(records.Position):
+        for row in page.rows_of(records.Position):
             key = (row.condition_id, row.outcome, row.asset_id)
             if key not in best or row.version > best[key].version:
                 best[key] = row
@@ -62,7 +62,7 @@ def truth_of(sandbox: harness.Sandbox, *wallets: str) -> dict[str, object]:
     return {name: found[name] for name in ("count", "digest")}
 
 
-async def persistently(attempt: walk.Attempt[walk.Answer]) -> walk.Answer:
+async def persistently(attempt: walk.Attempt[walk.Result]) -> walk.Result:
     for _ in range(20):
         try:
             return await attempt()
@@ -86,11 +86,11 @@ async def test_every_position_of_every_wallet(
         rows = held(pages)
         assert digest_of(rows) == truth_of(sandbox, wallet)
         assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
-        (end,) = pages[-1].of(records.PositionsEnd)
-        assert not any(page.of(records.PositionsEnd) for page in pages[:-1])
+        (end,) = pages[-1].rows_of(records.PositionsEnd)
+        assert not any(page.rows_of(records.PositionsEnd) for page in pages[:-1])
         assert end.version <= min((row.version for row in rows), default=end.version)
         assert {row.timestamp for row in rows} <= {end.timestamp}
-        assert not any(page.of(records.Rejected) or page.unknown_fields for page in pages)
+        assert not any(page.rows_of(records.Rejected) or page.unknown_fields for page in pages)
         found += len(rows)
     assert found > 500
     assert truth_of(sandbox, *sandbox.wallets)["count"] == found
@@ -108,8 +108,8 @@ async def test_a_reading_resumes_at_every_page(
         rest = await read(fetch, wallet, resume)
         assert len(rest) == len(whole) - stop
         assert digest_of(held([*whole[:stop], *rest])) == truth_of(sandbox, wallet)
-        (end,) = rest[-1].of(records.PositionsEnd)
-        began = (whole if stop else rest)[0].of(records.Position)[0].version
+        (end,) = rest[-1].rows_of(records.PositionsEnd)
+        began = (whole if stop else rest)[0].rows_of(records.Position)[0].version
         assert end.version == began, "a resumed reading keeps the name it began with"
     (nothing,) = await read(fetch, wallet, whole[-1].resume)
     assert nothing.last
@@ -129,7 +129,7 @@ async def test_a_quiet_wallet_costs_two_requests(
     assert len(await read(fetch, wallet, clock=Later())) == 2
     (first, second) = await read(fetch, "ab" * 20, clock=Later())
     assert not first.rows[0]
-    assert second.of(records.PositionsEnd)
+    assert second.rows_of(records.PositionsEnd)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ async def test_a_spoilt_answer_is_never_the_end(
     monkeypatch.setattr(endpoints, "PAGE_ROWS", 7)
     wallet = big_wallet(sandbox)
     sandbox.faults({"route": "positions", **fault})
-    pages = await read(fetch, wallet, persist=persistently)
+    pages = await read(fetch, wallet, with_retries=persistently)
     assert sandbox.fired() == {fault["kind"]: fault["count"]}
     assert digest_of(held(pages)) == truth_of(sandbox, wallet)
     restarts = sum(page.restarted for page in pages)
@@ -223,10 +223,10 @@ class Book:
         """Some other event."""
         self.clocks[number] = int(self.clock.second) - self.ahead_s
 
-    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
         for change in self.before.pop(len(self.asked), []):
             change()
-        asked = dict(feed.query(cursor))
+        asked = dict(feed.request_params(cursor))
         self.asked.append(asked)
         wanted = asked["status"] == "CLOSED"
         after = tuple(json.loads(cursor)) if cursor else (-1, -1)
@@ -281,7 +281,7 @@ async def test_the_newer_sight_of_a_moved_position_wins() -> None:
     book.before = {1: [lambda: book.touch(0)], 2: [lambda: book.flip(1)]}
     pages = await read(book, clock=book.clock)
     assert numbers(pages) == {0: "OPEN", 1: "CLOSED", 2: "OPEN", 3: "OPEN", 4: "OPEN"}
-    seen = [row for page in pages for row in page.of(records.Position)]
+    seen = [row for page in pages for row in page.rows_of(records.Position)]
     assert len(seen) > len({row.asset_id for row in seen}), "the moved ones were seen twice"
 
 
@@ -332,7 +332,7 @@ async def test_an_answer_to_another_question_is_refused(
 ) -> None:
     """An ignored filter shows in the rows."""
 
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         pagination = {"has_more": following is not None, "next_cursor": following}
         return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
 
@@ -341,7 +341,7 @@ async def test_an_answer_to_another_question_is_refused(
 
 
 async def test_the_order_matters_only_where_there_are_pages() -> None:
-    async def fetch(feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         is_open = dict(feed.params)["status"] == "OPEN"
         rows = [position(0, NOW), position(1, NOW - 1)] if is_open else []
         pagination = {"has_more": False, "next_cursor": None}
@@ -351,7 +351,7 @@ async def test_the_order_matters_only_where_there_are_pages() -> None:
 
 
 async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
-    async def fetch(feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         status = dict(feed.params)["status"]
         rows = [position(0, NOW, status), position(1, NOW, status, token_id=None)]
         pagination = {"has_more": False, "next_cursor": None}
@@ -359,8 +359,8 @@ async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
 
     pages = await read(fetch)
     assert pages[-1].last
-    assert not pages[-1].of(records.PositionsEnd)
-    assert [len(page.of(records.Rejected)) for page in pages] == [1] * len(pages)
+    assert not pages[-1].rows_of(records.PositionsEnd)
+    assert [len(page.rows_of(records.Rejected)) for page in pages] == [1] * len(pages)
 
 
 PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
@@ -381,7 +381,7 @@ PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
     ],
 )
 async def test_what_is_no_page_is_never_an_empty_wallet(body: bytes) -> None:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(body)
 
     with pytest.raises(errors.Retry):

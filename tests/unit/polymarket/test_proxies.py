@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from polybackfill import clocks, errors, redaction, worker_progress
-from polybackfill.polymarket import endpoints, http, limits, proxies
+from polybackfill.polymarket import endpoints, http, proxies, rate_limiter
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method")
 
@@ -40,7 +40,7 @@ async def proxy() -> AsyncIterator[tuple[str, list[web.Request]]]:
 
 def client_of(url: str) -> http.Client:
     clock = clocks.SystemClock()
-    shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+    shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
     return http.Client(base_urls={"data": url}, limits=shared, clock=clock, deadline_s=5.0)
 
 
@@ -90,13 +90,13 @@ async def test_a_proxy_that_is_not_there_is_an_outage_and_its_password_is_not_to
 def test_which_way_is_taken(monkeypatch, base, environment, expected):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    way = proxies.proxy_of(redaction.Url(base))
+    way = proxies.find_proxy(redaction.Url(base))
     assert (way and way.secret) == expected
 
 
 def test_a_kind_of_proxy_that_is_not_supported_is_refused_in_words(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://me:s0cksecret@p:1080")
     with pytest.raises(errors.Stop, match="http:// and https:// proxies") as told:
-        proxies.proxy_of(redaction.Url("https://data-api.polymarket.com"))
+        proxies.find_proxy(redaction.Url("https://data-api.polymarket.com"))
     assert told.value.exit_code == errors.EXIT_CONFIG
     assert "s0cksecret" not in str(told.value)

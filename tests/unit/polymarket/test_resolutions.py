@@ -25,7 +25,7 @@ async def read(fetch: walk.Fetch, *keys: str, resume: walk.Resume | None = None)
 
 
 def found(page: walk.Page) -> list[records.Resolution]:
-    return page.of(records.Resolution)
+    return page.rows_of(records.Resolution)
 
 
 async def test_every_condition_as_the_source_has_it(
@@ -36,7 +36,7 @@ async def test_every_condition_as_the_source_has_it(
     rows: list[records.Resolution] = []
     for start in range(0, len(keys), 20):
         page = await read(fetch, *(f"{key}@sweep-1" for key in keys[start : start + 20]))
-        assert not page.of(records.Rejected)
+        assert not page.rows_of(records.Rejected)
         assert not page.unknown_fields
         rows += found(page)
     assert sorted(row.condition_id for row in rows) == keys
@@ -98,7 +98,7 @@ class Reply:
 
 
 def answering(*rows: object) -> walk.Fetch:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(json.dumps({"data": rows}).encode())
 
     return fetch
@@ -170,14 +170,14 @@ async def test_of_two_rows_the_one_that_knows_more_is_kept() -> None:
 async def test_a_row_without_sense_is_set_aside(changes: dict[str, object]) -> None:
     page = await read(answering(row(), row(**changes)), CONDITION)
     assert len(found(page)) == 1
-    (rejected,) = page.of(records.Rejected)
+    (rejected,) = page.rows_of(records.Rejected)
     assert json.loads(rejected.raw) == row(**changes)
     assert rejected.reason
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b'{"data":[', b"<html>"])
 async def test_what_is_no_answer_is_asked_again(body: bytes) -> None:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(body)
 
     with pytest.raises(errors.Retry):
@@ -185,7 +185,7 @@ async def test_what_is_no_answer_is_asked_again(body: bytes) -> None:
 
 
 async def test_null_is_an_empty_answer() -> None:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(b'{"data":null}')
 
     assert found(await read(fetch, CONDITION)) == []

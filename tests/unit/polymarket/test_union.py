@@ -9,7 +9,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, gamma, lookups, walk
+from polybackfill.polymarket import clob, gamma, market_lookup, walk
 from polybackfill.work import slices
 
 from .conftest import fetching
@@ -58,13 +58,13 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     """
     by_book: dict[str, records.Market] = {}
     async for page in clob.walk_unit(("clob:0-",), fetch, None, clock=CLOCK):
-        by_book |= {row.condition_id: row for row in page.of(records.Market)}
+        by_book |= {row.condition_id: row for row in page.rows_of(records.Market)}
     by_gamma: dict[str, records.Market] = {}
     nameless: dict[str, records.Market] = {}
 
     def keep(page: walk.Page) -> None:
-        assert not page.of(records.Rejected)
-        for row in page.of(records.Market):
+        assert not page.rows_of(records.Rejected)
+        for row in page.rows_of(records.Market):
             if not row.condition_id:
                 nameless[row.market_id] = row
             elif row.source == "gamma":
@@ -75,8 +75,8 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     async for page in swept(gamma.walk_markets, fetch):
         keep(page)
     missing = tuple(sorted(set(by_book) - set(by_gamma) - {""}))
-    assert 0 < len(missing) <= lookups.MAX_CONDITIONS
-    async for page in lookups.walk_unit(missing, fetch, None, clock=CLOCK):
+    assert 0 < len(missing) <= market_lookup.MAX_CONDITIONS
+    async for page in market_lookup.walk_unit(missing, fetch, None, clock=CLOCK):
         keep(page)
 
     truth = sandbox.truth()["markets"]
@@ -96,7 +96,7 @@ async def test_cursors_that_trip_the_edge_lose_nothing(fault: str) -> None:
             found = {m.market_id async for m in markets_of(fetch, ever)}
             tripping: dict[str, str] = {}
 
-            async def watched(feed: walk.Feed, cursor: str | None) -> walk.Reply:
+            async def watched(feed: walk.FeedQuery, cursor: str | None) -> walk.ResponseBody:
                 if cursor is not None and len(tripping) < 2 and cursor not in tripping:
                     tripping[cursor] = fault
                     rule = {"kind": fault, "route": "markets", "match": f"after_cursor={cursor}"}
@@ -111,14 +111,14 @@ async def test_cursors_that_trip_the_edge_lose_nothing(fault: str) -> None:
 
 async def markets_of(fetch: walk.Fetch, keys: Iterable[str]) -> AsyncIterator[records.Market]:
     async for page in swept(gamma.walk_markets, fetch, keys):
-        for row in page.of(records.Market):
+        for row in page.rows_of(records.Market):
             yield row
 
 
 async def test_events_equal_the_truth(fetch: walk.Fetch, sandbox: harness.Sandbox) -> None:
     events: dict[str, records.Event] = {}
     async for page in swept(gamma.walk_events, fetch):
-        events |= {row.event_id: row for row in page.of(records.Event)}
+        events |= {row.event_id: row for row in page.rows_of(records.Event)}
     lines = [
         f"{e.event_id}|{e.event_slug}|{e.closed:d}|{','.join(sorted(e.market_ids, key=int))}"
         for e in events.values()

@@ -26,7 +26,7 @@ async def read(
 
 
 def found(page: walk.Page) -> records.UserStats:
-    (row,) = page.of(records.UserStats)
+    (row,) = page.rows_of(records.UserStats)
     return row
 
 
@@ -37,14 +37,14 @@ class Reply:
 
 
 def answering(data: object) -> walk.Fetch:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(json.dumps({"data": data}).encode())
 
     return fetch
 
 
 def refusing(status: int) -> walk.Fetch:
-    async def fetch(_feed: walk.Feed, _cursor: str | None) -> Reply:
+    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         raise errors.GiveUp("refused", status=status)
 
     return fetch
@@ -59,7 +59,7 @@ async def test_every_figure_as_the_source_has_it(
 ) -> None:
     wallet = sandbox.wallets[0]
     page = await read(fetch, f"{wallet.removeprefix('0x')}@sweep-1")
-    assert not page.of(records.Rejected)
+    assert not page.rows_of(records.Rejected)
     assert not page.unknown_fields
     row = found(page)
     assert (row.answer, row.wallet_address) == ("figures", wallet.removeprefix("0x"))
@@ -102,7 +102,7 @@ async def test_figures_come_in_any_form_and_what_is_none_is_set_aside() -> None:
     assert (row.economic_pnl, row.fees, row.trade_count) == (-12.5, 3.0, 7)
     for broken in ("many", True, 1e300):
         page = await read(answering(data(economic_pnl=broken)))
-        (rejected,) = page.of(records.Rejected)
+        (rejected,) = page.rows_of(records.Rejected)
         assert rejected.reason.startswith("economic_pnl: ")
 
 

@@ -8,22 +8,24 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, limits, replies, user_volume
+from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, user_volume
 
 
 async def volume(url: str, wallet: str, first: int, last: int) -> user_volume.Volume:
     clock = clocks.SystemClock()
     client = http.Client(
         base_urls={"data": f"{url}/data"},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
     )
 
-    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
+    async def get(
+        route: endpoints.Route, asked: Sequence[tuple[str, str]]
+    ) -> http_outcome.Response:
         return await client.get(route, asked, worker_progress.Progress(clock))
 
     try:
-        return await user_volume.ask(get, wallet.removeprefix("0x"), first, last)
+        return await user_volume.fetch_volume(get, wallet.removeprefix("0x"), first, last)
     finally:
         await client.close()
 
@@ -43,14 +45,14 @@ async def test_an_unknown_wallet_has_none(sandbox: harness.Sandbox) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'{"data":{"volume":"x"}}', b"{", b"{}"])
 async def test_an_answer_that_is_no_volume_is_asked_again(body: bytes) -> None:
-    async def get(_: endpoints.Route, __: Sequence[tuple[str, str]]) -> replies.Reply:
-        return replies.Reply(200, body, {}, 0.0, "http://x/v2/user-volume")
+    async def get(_: endpoints.Route, __: Sequence[tuple[str, str]]) -> http_outcome.Response:
+        return http_outcome.Response(200, body, {}, 0.0, "http://x/v2/user-volume")
 
     with pytest.raises(errors.Retry, match="no volume"):
-        await user_volume.ask(get, "1" * 40, 0, 1)
+        await user_volume.fetch_volume(get, "1" * 40, 0, 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"\xff":1}', b'{"other":' + b"[" * 100_000])
 def test_what_is_no_volume_is_asked_again(body: bytes) -> None:
     with pytest.raises(errors.Retry, match="no volume"):
-        user_volume.volume_of(body, "http://x/v2/user-volume")
+        user_volume.parse_volume(body, "http://x/v2/user-volume")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import parse, trade_feeds, walk
+from polybackfill.polymarket import trade_parser, trade_queries, walk
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
@@ -32,7 +32,7 @@ class FixedClock(clocks.Clock):
 @pytest.fixture(autouse=True)
 def early_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """These feeds count their seconds from 1."""
-    monkeypatch.setattr(parse, "_EARLIEST", 1)
+    monkeypatch.setattr(trade_parser, "_EARLIEST", 1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Script:
     answers: dict[int, Callable[[], Reply]] = field(default_factory=dict)
     """Answers given instead, by number of the request."""
 
-    async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
         request = len(self.asked)
         self.asked.append(cursor)
         if request in self.answers:
@@ -83,27 +83,27 @@ class Script:
         return Reply(json.dumps(body).encode(), f"http://x/v2/activity?cursor={number}")
 
 
-def ascending(since: int | None = None, until: int | None = None) -> walk.Feed:
-    return trade_feeds.feed_of_wallet(WALLET, since, until)
+def ascending(since: int | None = None, until: int | None = None) -> walk.FeedQuery:
+    return trade_queries.build_wallet_query(WALLET, since, until)
 
 
-def descending(since: int | None = None, until: int | None = None) -> walk.Feed:
-    return trade_feeds.feed_of_conditions([CONDITION], since, until)
+def descending(since: int | None = None, until: int | None = None) -> walk.FeedQuery:
+    return trade_queries.build_condition_query([CONDITION], since, until)
 
 
 async def walked(
-    script: Script, feed: walk.Feed, resume: Resumed = None, **options: Any
+    script: Script, feed: walk.FeedQuery, resume: Resumed = None, **options: Any
 ) -> list[walk.Page]:
     pages = walk.pages(script, feed, resume, clock=FixedClock(), unit="u", **options)
     return [page async for page in pages]
 
 
 def seconds_of(pages: list[walk.Page]) -> list[list[int]]:
-    return [[row.trade_timestamp for row in page.of(records.Trade)] for page in pages]
+    return [[row.trade_timestamp for row in page.rows_of(records.Trade)] for page in pages]
 
 
 def ids_of(pages: list[walk.Page]) -> list[str]:
-    return [row.external_trade_id for page in pages for row in page.of(records.Trade)]
+    return [row.external_trade_id for page in pages for row in page.rows_of(records.Trade)]
 
 
 async def test_the_last_second_of_a_page_is_held_back_until_it_is_over() -> None:
@@ -168,12 +168,12 @@ async def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
 async def test_a_wallet_without_rows_is_one_page() -> None:
     (page,) = await walked(Script([[]]), ascending())
     assert page.last
-    assert page.of(records.Trade) == []
+    assert page.rows_of(records.Trade) == []
 
 
 @pytest.mark.parametrize("kind", [ascending, descending])
 async def test_resuming_after_any_page_releases_exactly_the_rest(
-    kind: Callable[[], walk.Feed],
+    kind: Callable[[], walk.FeedQuery],
 ) -> None:
     feed = kind()
     seconds = [1, 1, 2, 2, 2, 2, 2, 2, 3, 4, 4, 4, 5]
@@ -216,7 +216,7 @@ async def test_an_ended_walk_asks_nothing_more() -> None:
     script = Script([[fill(1, 1)]])
     (page,) = await walked(script, ascending())
     again = await walked(script, ascending(), page.resume)
-    assert [(page.last, page.of(records.Trade)) for page in again] == [(True, [])]
+    assert [(page.last, page.rows_of(records.Trade)) for page in again] == [(True, [])]
     assert script.asked == [None]
 
 
@@ -277,18 +277,18 @@ async def test_activities_are_held_and_numbered_like_trades() -> None:
         [[fill(1, 1), fill(2, 2, **redeem)], [fill(2, 2, **redeem), fill(2, 3)], [fill(3, 4)]]
     )
     pages = await walked(script, ascending())
-    assert [len(page.of(records.Activity)) for page in pages] == [0, 0, 2]
-    assert len({row.activity_id for row in pages[2].of(records.Activity)}) == 2
+    assert [len(page.rows_of(records.Activity)) for page in pages] == [0, 0, 2]
+    assert len({row.activity_id for row in pages[2].rows_of(records.Activity)}) == 2
     assert seconds_of(pages) == [[1], [], [2, 3]]
 
 
 async def test_rejected_rows_are_delivered_with_their_page() -> None:
     script = Script([[fill(1, 1), fill(1, 2, side="?")], [fill(2, 3)]])
     pages = await walked(script, ascending())
-    assert [len(page.of(records.Rejected)) for page in pages] == [1, 0]
-    assert pages[0].of(records.Rejected)[0].unit == "u"
-    assert pages[0].of(records.Rejected)[0].request == "http://x/v2/activity?cursor=0"
-    assert pages[0].of(records.Rejected)[0].rejected_at == 1_790_700_000
+    assert [len(page.rows_of(records.Rejected)) for page in pages] == [1, 0]
+    assert pages[0].rows_of(records.Rejected)[0].unit == "u"
+    assert pages[0].rows_of(records.Rejected)[0].request == "http://x/v2/activity?cursor=0"
+    assert pages[0].rows_of(records.Rejected)[0].rejected_at == 1_790_700_000
 
 
 OTHER = {
@@ -306,12 +306,12 @@ async def test_an_answer_to_another_question_is_asked_for_again(rows: list[Any])
     with pytest.raises(errors.Retry):
         await walked(script, ascending())
     script.asked.clear()
-    pages = await walked(script, ascending(), persist=patiently)
+    pages = await walked(script, ascending(), with_retries=patiently)
     assert script.asked == [None, "1", "1", "2"], "the same page, not the walk, is asked again"
     assert seconds_of(pages) == [[], [11], [12, 12, 13]]
 
 
-async def patiently(attempt: walk.Attempt) -> parse.Parsed:
+async def patiently(attempt: walk.Attempt) -> trade_parser.TradePage:
     try:
         return await attempt()
     except errors.Retry:
@@ -331,7 +331,7 @@ async def test_a_cursor_that_repeats_is_refused(repeated: str) -> None:
     with pytest.raises(errors.Retry, match="repeats a cursor"):
         await walked(script, ascending())
     script.asked.clear()
-    pages = await walked(script, ascending(), persist=patiently)
+    pages = await walked(script, ascending(), with_retries=patiently)
     assert script.asked == [None, "1", "2", "2", "3"]
     assert len(ids_of(pages)) == 4
 
@@ -380,7 +380,7 @@ async def test_a_cursor_that_trips_the_edge_is_walked_around() -> None:
     sizes: list[str] = []
 
     class Sized(Script):
-        async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
             sizes.append(dict(feed.params)["limit"])
             return await super().__call__(feed, cursor)
 
@@ -431,7 +431,7 @@ async def test_a_walk_does_not_restart_for_ever() -> None:
     rows = [[fill(second, second)] for second in range(1, 60)]
 
     class Grudging(Script):
-        async def __call__(self, feed: walk.Feed, cursor: str | None) -> Reply:
+        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
             self.furthest = max(getattr(self, "furthest", 0), int(cursor or 0))
             if cursor == str(self.furthest) and self.asked.count(cursor) < 2:
                 self.asked.append(cursor)
@@ -499,26 +499,26 @@ async def test_a_usable_row_now_and_then_is_no_end() -> None:
 
 
 def test_the_question_about_a_wallet() -> None:
-    feed = trade_feeds.feed_of_wallet(WALLET)
-    assert dict(feed.query(None)) == {
+    feed = trade_queries.build_wallet_query(WALLET)
+    assert dict(feed.request_params(None)) == {
         "user": "0x" + WALLET,
         "start": "1",
         "exclude_deposits_withdrawals": "false",
         "limit": "1000",
         "sort_direction": "ASC",
     }
-    ranged = dict(trade_feeds.feed_of_wallet(WALLET, 5, 9).query("c"))
+    ranged = dict(trade_queries.build_wallet_query(WALLET, 5, 9).request_params("c"))
     assert (ranged["start"], ranged["end"], ranged["cursor"]) == ("5", "9", "c")
     assert "type" not in ranged
-    assert dict(trade_feeds.feed_of_wallet(WALLET, 0).query(None))["start"] == "1"
+    assert dict(trade_queries.build_wallet_query(WALLET, 0).request_params(None))["start"] == "1"
     assert feed.route.path == "/v2/activity"
 
 
 def test_the_question_about_conditions() -> None:
     """Seed 001, by-market ingest: the trades feed with both sides."""
     other = "01" * 32
-    feed = trade_feeds.feed_of_conditions([CONDITION, other, CONDITION], 5, 9)
-    assert dict(feed.query("c")) == {
+    feed = trade_queries.build_condition_query([CONDITION, other, CONDITION], 5, 9)
+    assert dict(feed.request_params("c")) == {
         "condition": f"0x{other},0x{CONDITION}",
         "taker_only": "false",
         "limit": "1000",
@@ -530,16 +530,16 @@ def test_the_question_about_conditions() -> None:
 
 def test_feeds_with_other_filters_have_other_fingerprints() -> None:
     feeds = [
-        trade_feeds.feed_of_wallet(WALLET),
-        trade_feeds.feed_of_wallet(WALLET, 5),
-        trade_feeds.feed_of_wallet(WALLET, 5, 9),
-        trade_feeds.feed_of_wallet(WALLET[::-1]),
-        trade_feeds.feed_of_conditions([CONDITION]),
-        trade_feeds.feed_of_conditions([CONDITION], 5),
-        trade_feeds.feed_of_conditions([CONDITION, "01" * 32]),
+        trade_queries.build_wallet_query(WALLET),
+        trade_queries.build_wallet_query(WALLET, 5),
+        trade_queries.build_wallet_query(WALLET, 5, 9),
+        trade_queries.build_wallet_query(WALLET[::-1]),
+        trade_queries.build_condition_query([CONDITION]),
+        trade_queries.build_condition_query([CONDITION], 5),
+        trade_queries.build_condition_query([CONDITION, "01" * 32]),
     ]
     assert len({feed.fingerprint for feed in feeds}) == len(feeds)
-    assert trade_feeds.feed_of_wallet(WALLET, 5).fingerprint == feeds[1].fingerprint
+    assert trade_queries.build_wallet_query(WALLET, 5).fingerprint == feeds[1].fingerprint
 
 
 @pytest.mark.parametrize("stop", range(3))

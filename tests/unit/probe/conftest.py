@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, worker_progress
-from polybackfill.polymarket import endpoints, http, limits
+from polybackfill.polymarket import endpoints, http, rate_limiter
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Finding
 
@@ -22,13 +22,13 @@ async def probing(url: str, *, deadline_s: float = 5.0) -> AsyncIterator[Probe]:
     clock = clocks.SystemClock()
     client = http.Client(
         base_urls={host: f"{url}/{host}" for host in ("data", "gamma", "clob")},
-        limits=limits.Limits(endpoints.PUBLISHED, clock=clock),
+        limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
         deadline_s=deadline_s,
         refusal_pause_s=0.0,
     )
 
-    async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Reply:
+    async def get(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> http.Response:
         return await client.get(route, query, worker_progress.Progress(clock))
 
     async def look(*names: str, longest_s: float = 60.0) -> tuple[dict[str, Finding], int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybackfill.polymarket import spans
+from polybackfill.polymarket import date_range
 from polybackfill.work import slices, units
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC).timestamp()
@@ -21,8 +21,8 @@ MOMENTS = st.integers(
 
 @given(MOMENTS, st.booleans())
 def test_a_sweep_covers_every_second_once_and_what_has_no_date(now: int, closed: bool) -> None:
-    *dated, last = [spans.parse(key) for key in slices.sweep(now, closed=closed)]
-    assert last == spans.Span(closed, undated=True)
+    *dated, last = [date_range.parse(key) for key in slices.sweep(now, closed=closed)]
+    assert last == date_range.DateRange(closed, undated=True)
     dated.reverse()
     assert dated[0].since is None
     assert dated[-1].until is None

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import orjson
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, replies
+from polybackfill.polymarket import endpoints, http_outcome
 
 FIRST_PAUSE_S = 5.0
 
@@ -34,12 +34,12 @@ class Control:
     params: tuple[tuple[str, str], ...]
     member: str
 
-    def passes(self, verdict: replies.Reply | errors.BackfillError) -> bool:
+    def passes(self, outcome: http_outcome.Response | errors.BackfillError) -> bool:
         """Whether this is an answer of the API, and not of something that stands before it."""
-        if not isinstance(verdict, replies.Reply):
+        if not isinstance(outcome, http_outcome.Response):
             return False
         try:
-            fields = orjson.loads(verdict.body)
+            fields = orjson.loads(outcome.body)
         except orjson.JSONDecodeError:
             return False
         return isinstance(fields, dict) and (not self.member or self.member in fields)
@@ -68,7 +68,7 @@ _STAND_INS: Mapping[endpoints.Route, endpoints.Route] = MappingProxyType(
 
 
 @dataclass
-class Place:
+class RouteHealth:
     """What is known of one route. Times are monotonic.
 
     `proven_at`: when the control last passed. `trouble_at`: since when it does not. `leaf`: the
@@ -102,18 +102,21 @@ class Place:
         return pause_s
 
 
-class Places:
+class RouteHealthTable:
     """The routes that have a control."""
 
     def __init__(self, controls: Mapping[endpoints.Route, Control]) -> None:
         self._controls = controls
-        self._places: dict[tuple[endpoints.Route, bool], Place] = {}
+        self._by_route: dict[tuple[endpoints.Route, bool], RouteHealth] = {}
 
-    def of(self, route: endpoints.Route) -> Place | None:
-        """The place of a route; single reads below a path have one of their own."""
-        asked = _STAND_INS.get(route, route.at(""))
-        control = self._controls.get(asked)
+    def find(self, route: endpoints.Route) -> RouteHealth | None:
+        """The health of a route, None where it has no control.
+
+        Single reads below a path have an entry of their own.
+        """
+        control_route = _STAND_INS.get(route, route.at(""))
+        control = self._controls.get(control_route)
         if control is None:
             return None
         key = (route.at(""), bool(route.leaf))
-        return self._places.setdefault(key, Place(asked, control))
+        return self._by_route.setdefault(key, RouteHealth(control_route, control))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import errors
-from polybackfill.polymarket import answers, endpoints, replies
+from polybackfill.polymarket import endpoints, http_outcome, response_source
 
 _ACTIVITY = "activity_feed"
 
@@ -35,25 +35,25 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-async def lag_s(get: replies.Get) -> float | None:
+async def fetch_lag_s(get: http_outcome.Get) -> float | None:
     """Seconds the activity feed lies behind; the largest lag where it is not named; None if unsaid.
 
     Raises Retry for an answer that is no status, and what `get` raises.
     """
-    reply = await get(endpoints.STATUS, ())
-    return lag_of(reply.body, reply.url)
+    response = await get(endpoints.STATUS, ())
+    return parse_lag_s(response.body, response.url)
 
 
-def lag_of(body: bytes, url: str) -> float | None:
+def parse_lag_s(body: bytes, url: str) -> float | None:
     """What an answer says, as `lag_s`. Raises Retry when it is no status."""
     try:
         status = _decoder.decode(body).data
-    except answers.NOT_DECODABLE as problem:
+    except response_source.NOT_DECODABLE as problem:
         raise errors.Retry(f"{url} answered no status: {problem}") from problem
     serving = status.serving if status else None
     if serving is None:
         return None
     ages = {one.name: one.age_seconds for one in serving.mechanisms or ()}
     age_s = ages.get(_ACTIVITY)
-    told_s = serving.lag_seconds if age_s is None else age_s
-    return told_s if told_s is None or told_s >= 0 else None  # nothing is younger than now
+    lag_s = serving.lag_seconds if age_s is None else age_s
+    return lag_s if lag_s is None or lag_s >= 0 else None  # nothing is younger than now

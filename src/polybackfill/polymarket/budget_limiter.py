@@ -14,18 +14,18 @@ tokens of the stall in the bucket afterwards and loses none of them.
 the socket and arrives at some time after that: a network that stalls, or a server that stands
 still, holds requests for seconds and lets them in together. Only the answer bounds that time from
 above. A request that was answered at time a cannot have arrived after a - q, where q is the fastest
-answer there is: way there, work and way back (`latencies` remembers it, and takes 0 until it has
-seen enough of them to know). Nor after one that was sent later and has arrived: what stands still
-is the way or the server, and holds all alike; only of a request that took far longer than usual is
-that not believed (`congestion`). So a request counts from its grant to the bound of its arrival + W
-+ W/200, and no more than L count at once. While answers take what they usually take, that is about
-a window after it was sent, as cheap as a plain log; a request that was held for five seconds counts
-five seconds longer. One that ends without an answer is judged in `limits`.
+answer there is: way there, work and way back (`latency_tracker` remembers it, and takes 0 until it
+has seen enough of them to know). Nor after one that was sent later and has arrived: what stands
+still is the way or the server, and holds all alike; only of a request that took far longer than
+usual is that not believed (`congestion`). So a request counts from its grant to the bound of its
+arrival + W + W/200, and no more than L count at once. While answers take what they usually take,
+that is about a window after it was sent, as cheap as a plain log; a request that was held for five
+seconds counts five seconds longer. One that ends without an answer is judged in `rate_limiter`.
 
 Of those that stand at a budget, a route with a figure of its own goes before one that may take
 whatever is left, for up to `PATIENCE_OF_WINDOW`: what the first kind cannot take is known, and the
 second kind would take an equal share of the whole. That is decided when a request is granted, not
-when its turn to wait begins: else routes that come in step always find the patient one ahead.
+when its wait begins: else routes that come in step always find the patient one ahead.
 
 A new bucket starts *full*, also in a new process: the first request waits 1/r, there is no
 initial burst, and a restart within the window is covered by r·W + B as if nothing had happened.
@@ -53,7 +53,7 @@ PATIENCE_OF_WINDOW = 1 / 10
 _NEVER_QUITE = 1 - 1e-6  # keeps r·W + B below L + 1 when r·g is a whole number
 
 
-class Turns:
+class PriorityLock:
     """One at a time: the earliest deadline first, first come first served among equal ones."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Turns:
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def turn(self, deadline: float) -> AsyncIterator[None]:
+    async def hold(self, deadline: float) -> AsyncIterator[None]:
         """Wait for the turn, hold it, hand it on."""
         if self._busy:
             called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,19 +71,19 @@ class Turns:
                 await called
             except asyncio.CancelledError:
                 if called.done() and not called.cancelled():
-                    self._hand_on()  # called and cancelled in the same moment
+                    self._pass_on()  # called and cancelled in the same moment
                 raise
         self._busy = True
         try:
             yield
         finally:
-            self._hand_on()
+            self._pass_on()
 
     def is_before(self, deadline: float) -> bool:
         """Whether anybody waits whose deadline is earlier."""
         return any(earlier < deadline and not called.done() for earlier, _, called in self._waiting)
 
-    def _hand_on(self) -> None:
+    def _pass_on(self) -> None:
         self._busy = False
         while self._waiting:
             _, _, called = heapq.heappop(self._waiting)
@@ -93,7 +93,7 @@ class Turns:
                 return
 
 
-class Pace:
+class BudgetLimiter:
     """Grants requests of one budget, one after the other."""
 
     def __init__(self, budget: endpoints.Budget, clock: clocks.Clock) -> None:
@@ -105,14 +105,14 @@ class Pace:
         self.rate = self.full_rate
         self.sent_total = 0
         self._clock = clock
-        self._turns = Turns()
+        self._lock = PriorityLock()
         self._bucket: aiolimiter.AsyncLimiter | None = None
         self._bucket_rate = 0.0
         self._unsettled = 0
         self._free_at: list[float] = []
         self._left: deque[float] = deque()
 
-    async def take(self, *, patient: bool = False) -> None:
+    async def acquire(self, *, patient: bool = False) -> None:
         """Wait for one request's room. Follow with `cancel`, or with `sent` and `settle`, each
         exactly once.
 
@@ -121,21 +121,21 @@ class Pace:
         patience_s = self.window_s * PATIENCE_OF_WINDOW if patient else 0.0
         deadline = self._clock.monotonic() + patience_s
         while True:
-            async with self._turns.turn(deadline):
+            async with self._lock.hold(deadline):
                 await self._room()
                 bucket = await self._current_bucket()
-                if patient and await self._came_before(deadline, bucket):
+                if patient and await self._is_overtaken(deadline, bucket):
                     continue
                 await bucket.acquire()
                 self._unsettled += 1
                 return
 
-    async def _came_before(self, deadline: float, bucket: aiolimiter.AsyncLimiter) -> bool:
+    async def _is_overtaken(self, deadline: float, bucket: aiolimiter.AsyncLimiter) -> bool:
         """Once the bucket has a token: whether somebody came meanwhile who goes first after all."""
         pause_s = min(self.slack_s, 1 / self.rate) / 10
         while not bucket.has_capacity():
             await self._clock.sleep(pause_s)
-        return self._turns.is_before(deadline)
+        return self._lock.is_before(deadline)
 
     def sent(self) -> None:
         """The request that was granted has gone to the socket now."""

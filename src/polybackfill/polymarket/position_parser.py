@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, envelope, fields, parse
+from polybackfill.polymarket import coerce, response_source, trade_parser, v2_envelope
 
 KNOWN_FIELDS = frozenset(
     (
@@ -56,7 +56,7 @@ KNOWN_FIELDS = frozenset(
 
 
 @dataclass(frozen=True)
-class Answer:
+class PositionsPage:
     """One page. `fetched_rows`: used or not. `next_cursor`: None at the end of the list."""
 
     positions: list[records.Position]
@@ -85,76 +85,81 @@ class _Row(msgspec.Struct, gc=False):
     last_event_at: int | None = None
 
 
-_number = partial(fields.or_none, fields.amount)
-_row = envelope.Reading(
+_number = partial(coerce.or_none, coerce.amount)
+_row = v2_envelope.RowReader(
     _Row,
     {
-        "proxy_wallet": fields.name,
-        "condition_id": fields.name,
-        "token_id": fields.name,
-        "current_size": fields.amount,
-        "avg_price": partial(fields.or_none, fields.price),
+        "proxy_wallet": coerce.name,
+        "condition_id": coerce.name,
+        "token_id": coerce.name,
+        "current_size": coerce.amount,
+        "avg_price": partial(coerce.or_none, coerce.price),
         "total_size": _number,
-        "current_price": partial(fields.or_none, fields.price),
+        "current_price": partial(coerce.or_none, coerce.price),
         "current_value": _number,
         "realized_pnl": _number,
         "unrealized_pnl": _number,
         "entry_fees_usdc": _number,
-        "status": fields.word,
-        "slug": fields.text,
-        "outcome": fields.text,
-        "outcome_index": partial(fields.or_none, fields.whole),
-        "last_event_at": fields.moment,
+        "status": coerce.word,
+        "slug": coerce.text,
+        "outcome": coerce.text,
+        "outcome_index": partial(coerce.or_none, coerce.integer),
+        "last_event_at": coerce.moment,
     },
     needed=("current_size",),
 )
 
 
 def page(
-    body: bytes, source: answers.Source, *, status: str, timestamp: int, version: int
-) -> Answer:
+    body: bytes,
+    source: response_source.ResponseSource,
+    *,
+    status: str,
+    timestamp: int,
+    version: int,
+) -> PositionsPage:
     """The rows of one page of the list `status`. Raises Retry when it is no page.
 
     `timestamp`, `version`: as in `records.Position`, for every row.
     """
-    raw_rows, next_cursor = envelope.page(body, source)
+    raw_rows, next_cursor = v2_envelope.page(body, source)
 
     def usable(row: _Row) -> records.Position:
         return _position(row, status, timestamp, version)
 
-    taken = envelope.take(raw_rows, _row, usable, source)
-    return Answer(
+    taken = v2_envelope.parse_rows(raw_rows, _row, usable, source)
+    return PositionsPage(
         positions=taken.rows,
         rejected=taken.rejected,
         fetched_rows=len(raw_rows),
         next_cursor=next_cursor,
-        unknown_fields=envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
+        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
     )
 
 
 def _position(row: _Row, status: str, timestamp: int, version: int) -> records.Position:
-    if not 0 <= row.current_size < fields.AMOUNT_LIMIT:
+    if not 0 <= row.current_size < coerce.AMOUNT_LIMIT:
         raise errors.Reject("current_size: negative or beyond any amount")
-    last_event_at = fields.named("last_event_at", fields.moment, row.last_event_at) or 0
+    last_event_at = coerce.named("last_event_at", coerce.moment, row.last_event_at) or 0
     condition = records.normalise_condition(row.condition_id)
     token = records.normalise_token(row.token_id)
     return records.Position(
         wallet_address=records.normalise_wallet(row.proxy_wallet),
         condition_id=condition,
-        outcome=parse.outcome_index(row.outcome_index, condition, token),
+        outcome=trade_parser.outcome_index(row.outcome_index, condition, token),
         asset_id=token,
-        market=envelope.plain(row.slug),
-        status=fields.word(row.status) or status,
+        market=v2_envelope.clean_text(row.slug),
+        status=coerce.word(row.status) or status,
         size=row.current_size,
         # 0 is the API's "none"; above 1 is real (1.0089 seen).
-        entry_price=fields.or_none(fields.price, row.avg_price) or None,
+        entry_price=coerce.or_none(coerce.price, row.avg_price) or None,
         total_size=_number(row.total_size),
-        current_price=fields.or_none(fields.price, row.current_price),
+        current_price=coerce.or_none(coerce.price, row.current_price),
         current_value=_number(row.current_value),
         realized_pnl=_number(row.realized_pnl),
         unrealized_pnl=_number(row.unrealized_pnl),
         entry_fees=_number(row.entry_fees_usdc),
-        outcome_label=envelope.plain(row.outcome),
+        outcome_label=v2_envelope.clean_text(row.outcome),
         last_event_at=last_event_at,
         timestamp=timestamp,
         version=version,

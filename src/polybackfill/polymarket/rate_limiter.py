@@ -1,14 +1,15 @@
 """May I send now? One answer for every route, asked before each request.
 
-    turn = await limits.acquire(route, progress)
+    permit = await limits.acquire(route, progress)
     try:
-        …  turn.sent()  …  turn.answered(status)  …
+        …  permit.sent()  …  permit.answered(status)  …
     finally:
-        turn.release()
+        permit.release()
 
 A request waits, in this order: for its place in the queue of the route (first come, first
-served), for the end of a pause of the host, for a slot (congestion.Lane), for the route's own
-budget, for the wider ones (pace.Pace). Only the first of each queue stands at a wider budget, so
+served), for the end of a pause of the host, for a slot
+(congestion.AdaptiveLimiter), for the route's own budget, for the wider ones
+(budget_limiter.BudgetLimiter). Only the first of each queue stands at a wider budget, so
 routes that share one take turns there, however many workers wait behind them; a route that has no
 narrower figure of its own takes what the others leave. The order narrow before wide is the same
 everywhere, so no two routes can block each other.
@@ -23,29 +24,29 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import congestion, endpoints, latencies, pace
+from polybackfill.polymarket import budget_limiter, congestion, endpoints, latency_tracker
 
 LONGEST_PAUSE_S = 600.0
 LOST_S = 600.0  # no network holds a request for longer
 
 
-class Turn:
+class Permit:
     """The permission for one request."""
 
     def __init__(
         self,
-        lane: congestion.Lane,
-        paces: tuple[pace.Pace, ...],
-        lost: Lost,
+        congestion_limiter: congestion.AdaptiveLimiter,
+        budgets: tuple[budget_limiter.BudgetLimiter, ...],
+        lost: LostRequests,
         slot_freed: asyncio.Event,
         clock: clocks.Clock,
     ) -> None:
-        self._lane = lane
-        self._paces = paces
+        self._congestion = congestion_limiter
+        self._budgets = budgets
         self._lost = lost
         self._slot_freed = slot_freed
         self._clock = clock
-        self._number = lane.start(clock.monotonic())
+        self._number = congestion_limiter.start(clock.monotonic())
         self._sent_at = math.inf
         self._ended = False
 
@@ -53,8 +54,8 @@ class Turn:
         """The head of the request went to the socket."""
         if self._sent_at == math.inf:
             self._sent_at = self._clock.monotonic()
-            self._lane.sent(self._number, self._sent_at)
-            for budget in self._paces:
+            self._congestion.sent(self._number, self._sent_at)
+            for budget in self._budgets:
                 budget.sent()
 
     def answered(self, status: int) -> None:
@@ -62,7 +63,7 @@ class Turn:
         self.sent()
         if not self._ended:
             now = self._clock.monotonic()
-            self._end(self._lane.answered(self._number, now, status))
+            self._end(self._congestion.answered(self._number, now, status))
             self._lost.answered(self._sent_at, now)
 
     def release(self, *, given_up: bool = False) -> None:
@@ -75,7 +76,7 @@ class Turn:
         if self._ended:
             return
         now = self._clock.monotonic()
-        self._lane.gone(self._number, now, given_up=may_arrive)
+        self._congestion.gone(self._number, now, given_up=may_arrive)
         if may_arrive:
             self._ended = True
             self._slot_freed.set()
@@ -85,7 +86,7 @@ class Turn:
 
     def settle(self, arrived_by: float) -> None:
         """It reached the server at `arrived_by` or before."""
-        for budget in self._paces:
+        for budget in self._budgets:
             budget.settle(arrived_by)
 
     def _end(self, arrived_by: float) -> None:
@@ -94,7 +95,7 @@ class Turn:
         self._slot_freed.set()
 
 
-class Lost:
+class LostRequests:
     """Requests of one lane that were given up. They may still be on their way: in a network that
     stands still, or in the sockets of a server that does, whatever became of our connection.
 
@@ -105,21 +106,23 @@ class Lost:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: deque[tuple[float, Callable[[float], None]]] = deque()
+        self._requests: deque[tuple[float, Callable[[float], None]]] = deque()
 
     def add(self, now: float, settle: Callable[[float], None]) -> None:
         """One more was given up; `settle` takes when it had arrived."""
-        self._held.append((now, settle))
-        while self._held and (len(self._held) > self._most or self._held[0][0] < now - LOST_S):
-            self._held.popleft()[1](now)
+        self._requests.append((now, settle))
+        while self._requests and (
+            len(self._requests) > self._most or self._requests[0][0] < now - LOST_S
+        ):
+            self._requests.popleft()[1](now)
 
     def answered(self, sent_at: float, now: float) -> None:
         """A request that left at `sent_at` was answered now."""
-        while self._held and self._held[0][0] <= sent_at:
-            self._held.popleft()[1](now)
+        while self._requests and self._requests[0][0] <= sent_at:
+            self._requests.popleft()[1](now)
 
 
-class Limits:
+class RateLimiter:
     """All budgets of one address, kept together.
 
     `share`: this program's part of the address, 0 < share ≤ 1. Raises `Stop` for a budget or a
@@ -137,19 +140,24 @@ class Limits:
             raise errors.Stop(f"share = {share}: the part of the limits must be above 0, at most 1")
         self._clock = clock
         self._budgets = {name: _shared(name, budget, share) for name, budget in budgets.items()}
-        self._paces = {name: pace.Pace(budget, clock) for name, budget in self._budgets.items()}
-        self._lanes = {
-            name: congestion.Lane(budget.full_rate, budget.window_s)
-            for name, budget in self._paces.items()
+        self._budget_limiters = {
+            name: budget_limiter.BudgetLimiter(budget, clock)
+            for name, budget in self._budgets.items()
         }
-        self._lost = {name: Lost(budget.limit // 2) for name, budget in self._paces.items()}
+        self._congestion = {
+            name: congestion.AdaptiveLimiter(budget.full_rate, budget.window_s)
+            for name, budget in self._budget_limiters.items()
+        }
+        self._lost = {
+            name: LostRequests(budget.limit // 2) for name, budget in self._budget_limiters.items()
+        }
         self._queues: dict[endpoints.Route, asyncio.Lock] = {}
         self._slot_freed: dict[str, asyncio.Event] = {}
         self._paused_until: dict[str, float] = {}
         self._pauses: dict[str, int] = {}
 
-    async def acquire(self, route: endpoints.Route, progress: worker_progress.Progress) -> Turn:
-        """Wait until one request to `route` may leave. The caller must release the turn.
+    async def acquire(self, route: endpoints.Route, progress: worker_progress.Progress) -> Permit:
+        """Wait until one request to `route` may leave. The caller must release the permit.
 
         Raises `Stop` when a budget of the route was never given.
         """
@@ -159,7 +167,7 @@ class Limits:
         await self._pause_over(route.host, progress)
         with progress.waiting("limit"):
             async with self._queues.setdefault(route, asyncio.Lock()):
-                return await self._first_in_queue(route, progress)
+                return await self._acquire_first(route, progress)
 
     def pause(self, host: str, seconds: float) -> None:
         """Nobody asks `host` for so long, at most `LONGEST_PAUSE_S`; pauses do not add up."""
@@ -176,14 +184,14 @@ class Limits:
 
     def latency_s(self, budget: str) -> float | None:
         """What an answer usually takes, without the queues of ours; None before the first few."""
-        known = self._lanes[budget].latencies
+        known = self._congestion[budget].latencies
         if known.quickest_s is None or known.usual_s is None:
             return known.quickest_s
-        return min(known.usual_s, latencies.QUEUED * known.quickest_s)
+        return min(known.usual_s, latency_tracker.QUEUED * known.quickest_s)
 
     def stats(self) -> dict[str, dict[str, float | int | None]]:
         """Per budget: what is allowed, what was used, and why it is not more."""
-        return {name: self._budget_stats(name) for name in self._paces}
+        return {name: self._budget_stats(name) for name in self._budget_limiters}
 
     def pauses(self) -> dict[str, dict[str, float | int]]:
         """Per host: pauses so far and seconds left of the present one."""
@@ -192,29 +200,33 @@ class Limits:
             for host, count in self._pauses.items()
         }
 
-    async def _first_in_queue(
+    async def _acquire_first(
         self, route: endpoints.Route, progress: worker_progress.Progress
-    ) -> Turn:
-        lane = self._lanes[route.budgets[0]]
+    ) -> Permit:
+        congestion_limiter = self._congestion[route.budgets[0]]
         freed = self._slot_freed.setdefault(route.budgets[0], asyncio.Event())
         async with contextlib.AsyncExitStack() as granted:
             while True:
-                await self._slot(lane, freed, self._budgets[route.budgets[0]].window_s)
+                await self._slot(
+                    congestion_limiter, freed, self._budgets[route.budgets[0]].window_s
+                )
                 if not await self._pause_over(route.host, progress):
                     break
-            paces = tuple(self._paces[name] for name in route.budgets)
-            paces[0].rate = lane.allowed
-            own = paces[0]
-            for budget in paces:
-                await budget.take(patient=budget is not own and own.limit >= budget.limit)
+            budgets = tuple(self._budget_limiters[name] for name in route.budgets)
+            budgets[0].rate = congestion_limiter.allowed
+            own = budgets[0]
+            for budget in budgets:
+                await budget.acquire(patient=budget is not own and own.limit >= budget.limit)
                 granted.callback(budget.cancel)
             await self._pause_over(route.host, progress)
             granted.pop_all()
-        return Turn(lane, paces, self._lost[route.budgets[0]], freed, self._clock)
+        return Permit(congestion_limiter, budgets, self._lost[route.budgets[0]], freed, self._clock)
 
-    async def _slot(self, lane: congestion.Lane, freed: asyncio.Event, window_s: float) -> None:
+    async def _slot(
+        self, congestion_limiter: congestion.AdaptiveLimiter, freed: asyncio.Event, window_s: float
+    ) -> None:
         """Wait for a slot; look at the clock meanwhile, since silence is a sign too."""
-        while not lane.has_slot(self._clock.monotonic()):
+        while not congestion_limiter.has_slot(self._clock.monotonic()):
             freed.clear()
             with contextlib.suppress(TimeoutError):  # time to look at the clock
                 async with asyncio.timeout(window_s / 50):
@@ -230,19 +242,19 @@ class Limits:
         return paused
 
     def _budget_stats(self, name: str) -> dict[str, float | int | None]:
-        budget, lane = self._paces[name], self._lanes[name]
-        recent, usual_s = budget.recent(), lane.latencies.usual_s
+        budget, congestion_limiter = self._budget_limiters[name], self._congestion[name]
+        recent, usual_s = budget.recent(), congestion_limiter.latencies.usual_s
         return {
             "limit": budget.limit,
             "window_s": budget.window_s,
-            "allowed_per_s": round(lane.allowed, 3),
+            "allowed_per_s": round(congestion_limiter.allowed, 3),
             "sent": budget.sent_total,
             "rate_per_s": round(recent / budget.window_s, 3),
             "utilisation": round(recent / budget.limit, 4),
-            "in_flight": lane.in_flight,
+            "in_flight": congestion_limiter.in_flight,
             "usual_latency_s": None if usual_s is None else round(usual_s, 4),
-            "cuts": lane.cuts,
-            "refusals": lane.refusals,
+            "cuts": congestion_limiter.cuts,
+            "refusals": congestion_limiter.refusals,
         }
 
 

@@ -15,14 +15,21 @@ from dataclasses import dataclass
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import answers, endpoints, gamma, gamma_feeds, listing, walk
+from polybackfill.polymarket import (
+    endpoints,
+    gamma,
+    gamma_queries,
+    market_parser,
+    response_source,
+    walk,
+)
 
 # More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
 MAX_CONDITIONS = 40
 UNKNOWN = "no list knows this condition"
 _NOT_FOUND = 404
 SINGLE = (("include_tag", "true"),)
-_Read = Callable[[Sequence[object], answers.Source], listing.Listed]
+_Read = Callable[[Sequence[object], response_source.ResponseSource], market_parser.ParsedListing]
 _IsAnswer = Callable[[records.Market], bool]
 
 
@@ -33,7 +40,7 @@ async def walk_unit(
     *,
     clock: clocks.Clock,
     unit: str = "",
-    persist: walk.Persist = walk.once,
+    with_retries: walk.RetryPolicy = walk.without_retry,
 ) -> AsyncIterator[walk.Page]:
     """All rows about up to 40 conditions. It is resumed at its beginning: it is a few requests.
 
@@ -45,7 +52,7 @@ async def walk_unit(
     if len(keys) > MAX_CONDITIONS:
         raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
     conditions = [records.padded(key.partition("@")[0]) for key in keys]
-    search = _Search(fetch, persist, clock, unit)
+    search = _Search(fetch, with_retries, clock, unit)
     missing = dict.fromkeys(conditions)
     for closed in (False, True):  # a market that closes between the two is seen
         async for listed in search.lists(conditions, closed=closed):
@@ -62,31 +69,31 @@ class _Search:
     """How questions are put. Each method returns rows about the conditions asked, nothing else."""
 
     fetch: walk.Fetch
-    persist: walk.Persist
+    with_retries: walk.RetryPolicy
     clock: clocks.Clock
     unit: str
 
     async def lists(
         self, conditions: Iterable[str], *, closed: bool
-    ) -> AsyncIterator[listing.Listed]:
+    ) -> AsyncIterator[market_parser.ParsedListing]:
         """The pages of one of Gamma's lists."""
-        asked = frozenset(conditions)
-        feed = gamma_feeds.feed_of_conditions(sorted(asked), closed=closed)
+        wanted = frozenset(conditions)
+        feed = gamma_queries.build_condition_query(sorted(wanted), closed=closed)
         async for page in gamma.pages(
-            self.fetch, feed, clock=self.clock, unit=self.unit, persist=self.persist
+            self.fetch, feed, clock=self.clock, unit=self.unit, with_retries=self.with_retries
         ):
-            listed = listing.Listed(
-                markets=page.of(records.Market), rejected=page.of(records.Rejected)
+            listed = market_parser.ParsedListing(
+                markets=page.rows_of(records.Market), rejected=page.rows_of(records.Rejected)
             )
             listed.fetched_rows = page.fetched_rows
             yield listed
 
-    async def alone(self, condition: str) -> listing.Listed:
+    async def alone(self, condition: str) -> market_parser.ParsedListing:
         """What the order book knows, and Gamma under the slug that it names."""
         shown = records.show(records.padded(condition))
         route = endpoints.CLOB_MARKETS.at(shown)
         listed = await self._one(
-            route, listing.clob_markets, lambda row: row.condition_id == condition
+            route, market_parser.clob_markets, lambda row: row.condition_id == condition
         )
         if listed is None or not listed.markets:
             return self._unknown(condition)
@@ -95,7 +102,7 @@ class _Search:
             route = endpoints.MARKET_BY_SLUG.at(urllib.parse.quote(slug, safe=""))
             by_slug = await self._one(
                 route,
-                listing.gamma_markets,
+                market_parser.gamma_markets,
                 lambda row: row.condition_id == condition or row.market_slug == slug,
             )
             if by_slug is not None:
@@ -108,26 +115,26 @@ class _Search:
 
     async def _one(
         self, route: endpoints.Route, read: _Read, is_answer: _IsAnswer
-    ) -> listing.Listed | None:
+    ) -> market_parser.ParsedListing | None:
         """A single read; None when there is no such thing. Raises Retry for something else."""
-        feed = walk.Feed(route=route, params=SINGLE)
+        feed = walk.FeedQuery(route=route, params=SINGLE)
 
-        async def attempt() -> listing.Listed:
-            reply = await self.fetch(feed, None)
-            source = walk.source_of(feed, reply, self.clock, self.unit)
-            listed = read([listing.decode(reply.body, source)], source)
+        async def attempt() -> market_parser.ParsedListing:
+            response = await self.fetch(feed, None)
+            source = walk.source_of(feed, response, self.clock, self.unit)
+            listed = read([market_parser.decode(response.body, source)], source)
             if not all(map(is_answer, listed.markets)):
                 raise errors.Retry(f"{route.address}: another market")
             return listed
 
         try:
-            return await self.persist(attempt)
+            return await self.with_retries(attempt)
         except errors.GiveUp as refusal:
             if refusal.status != _NOT_FOUND:
                 raise
             return None
 
-    def _unknown(self, condition: str) -> listing.Listed:
+    def _unknown(self, condition: str) -> market_parser.ParsedListing:
         missing = records.reject(
             reason=UNKNOWN,
             request=endpoints.CLOB_MARKETS.at(records.show(condition)).address,
@@ -135,9 +142,9 @@ class _Search:
             unit=self.unit,
             rejected_at=int(self.clock.now()),
         )
-        return listing.Listed(rejected=[missing])
+        return market_parser.ParsedListing(rejected=[missing])
 
 
-def _page(listed: listing.Listed) -> walk.Page:
+def _page(listed: market_parser.ParsedListing) -> walk.Page:
     first, last = listed.span
     return walk.Page(listed.rows, walk.Resume(), False, listed.fetched_rows, first, last)

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, listing
+from polybackfill.polymarket import market_parser, response_source
 
-from .test_fields import ANY_JSON
+from .test_coerce import ANY_JSON
 
-SOURCE = answers.Source(
+SOURCE = response_source.ResponseSource(
     "/markets/keyset", "http://x/markets/keyset?closed=true", "u", 1_790_700_000
 )
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"
@@ -68,7 +68,7 @@ BOOK_ROW: dict[str, Any] = {
 def gamma(**changes: Any) -> records.Market:
     """One Gamma market; a change to ... leaves the key out."""
     row = {name: value for name, value in {**SETTLED, **changes}.items() if value is not ...}
-    return listing.gamma_market(row, SOURCE)
+    return market_parser.gamma_market(row, SOURCE)
 
 
 def test_a_settled_market_is_read_whole() -> None:
@@ -140,7 +140,9 @@ def test_volume_falls_back_on_its_text() -> None:
 def test_a_row_nothing_can_name_is_set_aside_with_its_reason() -> None:
     nameless = {**SETTLED, "id": None, "conditionId": "", "slug": ""}
     misspelt = {**SETTLED, "conditionId": "0x12"}
-    found = listing.gamma_markets([nameless, misspelt, "text", None, SETTLED, SETTLED], SOURCE)
+    found = market_parser.gamma_markets(
+        [nameless, misspelt, "text", None, SETTLED, SETTLED], SOURCE
+    )
     assert [row.reason for row in found.rejected] == [
         "neither condition id, id nor slug",
         "condition id: not 64 hexadecimal digits",
@@ -153,7 +155,7 @@ def test_a_row_nothing_can_name_is_set_aside_with_its_reason() -> None:
 
 
 def test_an_event_is_read_with_the_ids_of_its_markets() -> None:
-    event = listing.gamma_event(
+    event = market_parser.gamma_event(
         {
             "id": "1093037",
             "slug": "btc",
@@ -170,14 +172,14 @@ def test_an_event_is_read_with_the_ids_of_its_markets() -> None:
     assert event.condition_ids == [CONDITION]
     assert (event.closed_at, event.tags) == (1_790_620_269, ["Crypto", "15M"])
     with pytest.raises(errors.Reject, match="id: missing"):
-        listing.gamma_event({"slug": "btc"}, SOURCE)
+        market_parser.gamma_event({"slug": "btc"}, SOURCE)
 
 
 def test_markets_without_a_start_date_are_taken_from_their_event() -> None:
     """No list filtered by start date shows them."""
     relic = {name: SETTLED[name] for name in ("id", "conditionId", "slug", "closed")}
     event = {"id": "9", "slug": "old", "tags": ["Politics"], "markets": [SETTLED, relic]}
-    found = listing.gamma_events([event], SOURCE)
+    found = market_parser.gamma_events([event], SOURCE)
     assert [market.start_date for market in found.markets] == [None]
     assert (found.markets[0].event_id, found.markets[0].event_slug) == ("9", "old")
     assert found.markets[0].tags == ["Politics"]
@@ -186,7 +188,7 @@ def test_markets_without_a_start_date_are_taken_from_their_event() -> None:
 
 
 def test_a_row_of_the_order_book_is_read_whole() -> None:
-    market = listing.clob_market(BOOK_ROW, SOURCE)
+    market = market_parser.clob_market(BOOK_ROW, SOURCE)
     assert (market.source, market.condition_id) == ("clob", CONDITION)
     assert (market.market_slug, market.market_id) == ("sk-slovan-win-2026-11-29", "")
     assert (market.outcomes, market.token_ids) == (["Yes", "No"], TOKENS)
@@ -198,31 +200,37 @@ def test_a_row_of_the_order_book_is_read_whole() -> None:
 def test_a_relic_of_the_order_book_is_kept() -> None:
     tokens = [{"token_id": "", "outcome": "", "price": 0, "winner": False}] * 2
     relic = {**BOOK_ROW, "condition_id": "", "tokens": tokens, "end_date_iso": None, "tags": None}
-    market = listing.clob_market(relic, SOURCE)
+    market = market_parser.clob_market(relic, SOURCE)
     assert (market.condition_id, market.token_ids, market.outcome_prices) == ("", [], [])
     assert not market.resolved
-    assert listing.clob_market({**BOOK_ROW, "tokens": None}, SOURCE).outcomes == []
+    assert market_parser.clob_market({**BOOK_ROW, "tokens": None}, SOURCE).outcomes == []
 
 
-READERS: list[tuple[Callable[..., listing.Listed], dict[str, Any]]] = [
-    (listing.gamma_markets, SETTLED),
-    (listing.gamma_events, {**SETTLED, "markets": [SETTLED]}),
-    (listing.clob_markets, BOOK_ROW),
+READERS: list[tuple[Callable[..., market_parser.ParsedListing], dict[str, Any]]] = [
+    (market_parser.gamma_markets, SETTLED),
+    (market_parser.gamma_events, {**SETTLED, "markets": [SETTLED]}),
+    (market_parser.clob_markets, BOOK_ROW),
 ]
 
 
 @pytest.mark.parametrize(("read", "row"), READERS)
 @given(data=st.data())
 def test_any_value_in_any_field_neither_raises_nor_loses_a_row(
-    read: Callable[..., listing.Listed], row: dict[str, Any], data: st.DataObject
+    read: Callable[..., market_parser.ParsedListing], row: dict[str, Any], data: st.DataObject
 ) -> None:
     changed = dict(row)
     for name in data.draw(st.sets(st.sampled_from(sorted(row)), min_size=1)):
         changed[name] = data.draw(ANY_JSON)
     found = read([changed, row], SOURCE)
-    kept = [market for market in found.markets if market.start_date or read != listing.gamma_events]
-    rows = found.events if read == listing.gamma_events else kept
-    own = [one for one in found.rejected if "markets" in one.raw or read != listing.gamma_events]
+    kept = [
+        market
+        for market in found.markets
+        if market.start_date or read != market_parser.gamma_events
+    ]
+    rows = found.events if read == market_parser.gamma_events else kept
+    own = [
+        one for one in found.rejected if "markets" in one.raw or read != market_parser.gamma_events
+    ]
     assert len(rows) + len(own) >= 2
     assert found.fetched_rows == 2
     records.encode_lines(rows)  # what the store is sent
@@ -250,7 +258,7 @@ def test_every_recorded_market_is_stored_or_set_aside_with_a_reason(recorded_dir
     """Issue, statement 7: recorded Gamma data, all stored."""
     counted = {}
     for name, rows in recorded_markets(recorded_dir):
-        found = listing.gamma_markets(rows, SOURCE)
+        found = market_parser.gamma_markets(rows, SOURCE)
         counted[name] = (len(found.markets), len(found.rejected))
         assert len(found.markets) + len(found.rejected) == len(rows)
         if name == "tagged":  # trimmed by its author: 22 rows lost every name they had
@@ -276,14 +284,16 @@ def test_every_recorded_market_is_stored_or_set_aside_with_a_reason(recorded_dir
 @pytest.mark.recorded
 def test_recorded_relics_of_2020_are_read(recorded_dir: Path) -> None:
     bundle = json.loads((recorded_dir / "mixed-fixtures-nautilus.json").read_bytes())
-    scalar = listing.gamma_market(bundle["gamma_market_closed_nonbinary_legacy"], SOURCE)
-    zero = listing.gamma_market(bundle["gamma_market_closed_zero_zero_legacy"], SOURCE)
+    scalar = market_parser.gamma_market(bundle["gamma_market_closed_nonbinary_legacy"], SOURCE)
+    zero = market_parser.gamma_market(bundle["gamma_market_closed_zero_zero_legacy"], SOURCE)
     assert (scalar.resolved, scalar.outcomes, scalar.start_date) == (False, ["Long", "Short"], None)
     assert (zero.resolved, zero.outcome_prices, zero.market_id) == (False, [], "12")
     for name in ("false", "true"):
-        by_gamma = listing.gamma_market(
+        by_gamma = market_parser.gamma_market(
             bundle[f"gamma_market_closed_binary_accepting_{name}"], SOURCE
         )
-        by_book = listing.clob_market(bundle[f"clob_market_closed_binary_accepting_{name}"], SOURCE)
+        by_book = market_parser.clob_market(
+            bundle[f"clob_market_closed_binary_accepting_{name}"], SOURCE
+        )
         for field in ("condition_id", "token_ids", "outcomes", "winning_outcome", "resolved"):
             assert getattr(by_gamma, field) == getattr(by_book, field), field

@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, envelope, fields, tokens
+from polybackfill.polymarket import coerce, response_source, tokens, v2_envelope
 
 # The 19 fields of a feed row and the 3 that activity rows add.
 KNOWN_FIELDS = frozenset(
@@ -47,21 +47,21 @@ _TEXTS = ("title", "outcome", "type", "side")
 _TRADE = "TRADE"
 _SIDES = frozenset(("BUY", "SELL"))
 # A row in forms that nobody documented is read field by field.
-_READERS: Mapping[str, fields.Reader] = {
-    "proxy_wallet": fields.name,
-    "condition_id": fields.name,
-    "size": fields.amount,
-    "timestamp": fields.moment,
-    "transaction_hash": fields.name,
-    "token_id": fields.name,
-    "side": fields.word,
-    "price": fields.price,
-    "title": fields.text,
-    "outcome": fields.text,
-    "outcome_index": partial(fields.or_none, fields.whole),
-    "type": fields.word,
-    "usdc_size": partial(fields.or_none, fields.amount),
-    "is_combo": fields.flag,
+_READERS: Mapping[str, coerce.Reader] = {
+    "proxy_wallet": coerce.name,
+    "condition_id": coerce.name,
+    "size": coerce.amount,
+    "timestamp": coerce.moment,
+    "transaction_hash": coerce.name,
+    "token_id": coerce.name,
+    "side": coerce.word,
+    "price": coerce.price,
+    "title": coerce.text,
+    "outcome": coerce.text,
+    "outcome_index": partial(coerce.or_none, coerce.integer),
+    "type": coerce.word,
+    "usdc_size": partial(coerce.or_none, coerce.amount),
+    "is_combo": coerce.flag,
 }
 _NEEDED = ("size", "price", "timestamp")
 # 999 is the API's "unknown"; a condition has at most 256 outcome slots on chain.
@@ -75,7 +75,7 @@ _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
 
 
-class Parsed(msgspec.Struct):
+class TradePage(msgspec.Struct):
     """One page. `seconds`: the timestamps of its usable rows, in the order of the answer.
 
     `next_cursor`: None when the feed said that this is its end.
@@ -109,7 +109,7 @@ class _Row(msgspec.Struct, gc=False):
 
 class _FeedPage(msgspec.Struct):
     data: list[_Row]
-    pagination: envelope.Pagination
+    pagination: v2_envelope.Pagination
 
 
 _feed_page = msgspec.json.Decoder(_FeedPage)
@@ -117,21 +117,21 @@ _row = msgspec.json.Decoder(_Row)
 _first_object = json.JSONDecoder().raw_decode
 
 
-def page(body: bytes, source: answers.Source) -> Parsed:
+def page(body: bytes, source: response_source.ResponseSource) -> TradePage:
     """The rows of one page, each usable or rejected. Raises Retry when it is no feed page."""
     try:
         return _page(body, source)
-    except answers.NOT_DECODABLE as problem:
-        sound = answers.mended(body)
+    except response_source.NOT_DECODABLE as problem:
+        sound = response_source.repair_text(body)
         if sound == body:
             raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
     try:
         return _page(sound, source)
-    except answers.NOT_DECODABLE as problem:
+    except response_source.NOT_DECODABLE as problem:
         raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
 
 
-def one_row(raw: str, source: answers.Source) -> records.Trade | records.Activity:
+def one_row(raw: str, source: response_source.ResponseSource) -> records.Trade | records.Activity:
     """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
     content = msgspec.Raw(raw.encode())
     return _usable(_read(content), 0, _RawRows([content]), source)
@@ -145,42 +145,49 @@ class _RawRows:
 
     def text(self, position: int) -> str:
         if isinstance(self._page, bytes):
-            _, self._page = envelope.raw_page(self._page)
+            _, self._page = v2_envelope.raw_page(self._page)
         return bytes(self._page[position]).decode("utf-8", "replace")
 
 
-def _page(body: bytes, source: answers.Source) -> Parsed:
+def _page(body: bytes, source: response_source.ResponseSource) -> TradePage:
     try:
         typed = _feed_page.decode(body)
     except msgspec.ValidationError:
-        page, rows = envelope.raw_page(body)
+        page, rows = v2_envelope.raw_page(body)
         parsed = _empty(body, page.pagination, len(rows), source)
-        _take_one_by_one(parsed, rows, source)
+        _parse_one_by_one(parsed, rows, source)
     else:
         parsed = _empty(body, typed.pagination, len(typed.data), source)
-        _take_all(parsed, typed.data, body, source)
+        _parse_all(parsed, typed.data, body, source)
     records.number_rejected(parsed.rejected)
     return parsed
 
 
 def _empty(
-    body: bytes, pagination: envelope.Pagination, rows: int, source: answers.Source
-) -> Parsed:
-    cursor = envelope.next_cursor(pagination, source.route)
-    return Parsed([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
+    body: bytes,
+    pagination: v2_envelope.Pagination,
+    rows: int,
+    source: response_source.ResponseSource,
+) -> TradePage:
+    cursor = v2_envelope.next_cursor(pagination, source.route)
+    return TradePage([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
 
 
-def _take_all(parsed: Parsed, rows: Sequence[_Row], body: bytes, source: answers.Source) -> None:
+def _parse_all(
+    parsed: TradePage, rows: Sequence[_Row], body: bytes, source: response_source.ResponseSource
+) -> None:
     # The single byte is found at memory speed; few pages hold one.
     if b"\\" in body and b"\\u0000" in body:
         for row in rows:
             _strip_nul(row)
     raw_rows = _RawRows(body)
     for position, row in enumerate(rows):
-        _take(parsed, row, position, raw_rows, source)
+        _parse_row(parsed, row, position, raw_rows, source)
 
 
-def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: answers.Source) -> None:
+def _parse_one_by_one(
+    parsed: TradePage, rows: Sequence[msgspec.Raw], source: response_source.ResponseSource
+) -> None:
     raw_rows = _RawRows(rows)
     for position, raw in enumerate(rows):
         try:
@@ -188,25 +195,29 @@ def _take_one_by_one(parsed: Parsed, rows: Sequence[msgspec.Raw], source: answer
         except errors.Reject as problem:
             parsed.rejected.append(source.reject(str(problem), raw_rows.text(position)))
             continue
-        _take(parsed, row, position, raw_rows, source)
+        _parse_row(parsed, row, position, raw_rows, source)
 
 
 def _read(raw: msgspec.Raw) -> _Row:
     """A row in the documented form, else field by field. Raises Reject naming the field."""
     try:
         row = _row.decode(raw)
-    except answers.NOT_DECODABLE:
-        found = fields.row(bytes(raw), _READERS)
+    except response_source.NOT_DECODABLE:
+        values = coerce.row(bytes(raw), _READERS)
         for needed in _NEEDED:
-            if found[needed] is None:
+            if values[needed] is None:
                 raise errors.Reject(f"{needed}: missing") from None
-        return msgspec.convert(found, _Row)
+        return msgspec.convert(values, _Row)
     _strip_nul(row)
     return row
 
 
-def _take(
-    parsed: Parsed, row: _Row, position: int, raw_rows: _RawRows, source: answers.Source
+def _parse_row(
+    parsed: TradePage,
+    row: _Row,
+    position: int,
+    raw_rows: _RawRows,
+    source: response_source.ResponseSource,
 ) -> None:
     try:
         usable = _usable(row, position, raw_rows, source)
@@ -221,32 +232,32 @@ def _take(
 
 
 def _usable(
-    row: _Row, position: int, raw_rows: _RawRows, source: answers.Source
+    row: _Row, position: int, raw_rows: _RawRows, source: response_source.ResponseSource
 ) -> records.Trade | records.Activity:
     kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
     if not kind.isupper():
-        kind = fields.word(kind)
+        kind = coerce.word(kind)
         if not kind:
             raise errors.Reject("type: missing")
     if not _EARLIEST <= row.timestamp <= records.MAX_SECOND:
-        second = fields.named("timestamp", fields.moment, row.timestamp)
+        second = coerce.named("timestamp", coerce.moment, row.timestamp)
         if second is None:
             raise errors.Reject("timestamp: missing")
         row.timestamp = second
-    if not 0.0 <= row.price < fields.PRICE_LIMIT:
+    if not 0.0 <= row.price < coerce.PRICE_LIMIT:
         raise errors.Reject("price: negative or beyond any price")
-    if row.usdc_size is not None and not abs(row.usdc_size) < fields.AMOUNT_LIMIT:
+    if row.usdc_size is not None and not abs(row.usdc_size) < coerce.AMOUNT_LIMIT:
         row.usdc_size = None
     if kind == _TRADE and not row.is_combo:
         return _trade(row, source)
     return _activity(row, kind, raw_rows.text(position), source)
 
 
-def _trade(row: _Row, source: answers.Source) -> records.Trade:
+def _trade(row: _Row, source: response_source.ResponseSource) -> records.Trade:
     shares = row.size
-    if not 0.0 < shares < fields.AMOUNT_LIMIT:
+    if not 0.0 < shares < coerce.AMOUNT_LIMIT:
         raise errors.Reject("size: not above 0, or beyond any amount")
-    side = row.side if row.side in _SIDES else fields.word(row.side)
+    side = row.side if row.side in _SIDES else coerce.word(row.side)
     if side not in _SIDES:
         raise errors.Reject("side: neither BUY nor SELL")
     wallet = _WALLETS.get(row.proxy_wallet) or _known(
@@ -296,9 +307,11 @@ def _fee(side: str, value: float, shares: float, usdc: float | None) -> float | 
     return max(0.0, round(fee, 6)) if fee > rounding else 0.0
 
 
-def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records.Activity:
+def _activity(
+    row: _Row, kind: str, raw: str, source: response_source.ResponseSource
+) -> records.Activity:
     shares = row.size
-    if not 0.0 <= shares < fields.AMOUNT_LIMIT:
+    if not 0.0 <= shares < coerce.AMOUNT_LIMIT:
         raise errors.Reject("size: negative or beyond any amount")
     condition = records.normalise_condition(row.condition_id) if row.condition_id else ""
     token = records.normalise_token(row.token_id) if row.token_id else ""
@@ -309,7 +322,7 @@ def _activity(row: _Row, kind: str, raw: str, source: answers.Source) -> records
         condition,
         token,
         kind,
-        fields.word(row.side),
+        coerce.word(row.side),
         outcome_index(row.outcome_index, condition, token),
         row.outcome or "",
         shares,
@@ -344,8 +357,8 @@ def outcome_index(index: int | None, condition: str, token: str) -> int:
     """The index as delivered, else computed from the token; UNKNOWN_OUTCOME when it fits none."""
     if index is not None and 0 <= index < _OUTCOME_SLOTS:
         return index
-    found = tokens.outcome_index_of(condition, token) if condition and token else None
-    return records.UNKNOWN_OUTCOME if found is None else found
+    computed = tokens.outcome_index_of(condition, token) if condition and token else None
+    return records.UNKNOWN_OUTCOME if computed is None else computed
 
 
 def _strip_nul(row: _Row) -> None:

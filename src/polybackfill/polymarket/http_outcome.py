@@ -30,7 +30,7 @@ _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """One whole answer. `ttfb_s`: seconds until its head; `url`: with the query."""
 
     status: int
@@ -46,23 +46,23 @@ class Reply:
         return "html" in kind.lower() or self.body[:64].lstrip()[:1] == b"<"
 
     @property
-    def said_at(self) -> float | None:
+    def server_time(self) -> float | None:
         """What time it is by the server, epoch seconds; None where it does not say, or where a
         cache has kept the answer.
         """
         if self.headers.get("Age", "0").strip() != "0":
             return None
-        said_at = _date(self.headers.get("Date", ""))
-        return None if said_at is None else said_at.timestamp()
+        server_time = _date(self.headers.get("Date", ""))
+        return None if server_time is None else server_time.timestamp()
 
 
 # One request outside of a walk: a route and its parameters, to an answer or an error class.
-Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[Reply]]
+Get = Callable[[endpoints.Route, Sequence[tuple[str, str]]], Awaitable[Response]]
 
 
 def translate(
-    outcome: Reply | Exception, url: str, *, now: float, refusal_pause_s: float
-) -> Reply | errors.BackfillError:
+    outcome: Response | Exception, url: str, *, now: float, refusal_pause_s: float
+) -> Response | errors.BackfillError:
     """The answer if it is worth reading, else the error to raise.
 
     `now`: seconds since the epoch, for a Retry-After that is a date. `refusal_pause_s`: how long a
@@ -94,17 +94,17 @@ def translate(
     return errors.GiveUp(message, status=status)
 
 
-def retry_after_s(reply: Reply, now: float) -> float | None:
+def retry_after_s(response: Response, now: float) -> float | None:
     """Seconds the server asked for: header (seconds or date) or body; None when it said nothing."""
-    asked_s = _header_seconds(reply, now)
-    if asked_s is None:
-        asked = _fields(reply).get("retry_after_seconds")
-        asked_s = float(asked) if isinstance(asked, int | float) else None
-    return None if asked_s is None else min(max(asked_s, 0.0), LONGEST_RETRY_AFTER_S)
+    wait_s = _header_seconds(response, now)
+    if wait_s is None:
+        wait = _fields(response).get("retry_after_seconds")
+        wait_s = float(wait) if isinstance(wait, int | float) else None
+    return None if wait_s is None else min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
 
 
-def _header_seconds(reply: Reply, now: float) -> float | None:
-    value = reply.headers.get("Retry-After", "").strip()
+def _header_seconds(response: Response, now: float) -> float | None:
+    value = response.headers.get("Retry-After", "").strip()
     if not value:
         return None
     with contextlib.suppress(ValueError):  # then it is a date
@@ -114,8 +114,8 @@ def _header_seconds(reply: Reply, now: float) -> float | None:
     if until is None:
         return None
     # Against the server's own clock where it tells it: ours may be wrong.
-    said_at = _date(reply.headers.get("Date", ""))
-    return until.timestamp() - (now if said_at is None else said_at.timestamp())
+    server_time = _date(response.headers.get("Date", ""))
+    return until.timestamp() - (now if server_time is None else server_time.timestamp())
 
 
 def _date(value: str) -> datetime.datetime | None:
@@ -126,25 +126,25 @@ def _date(value: str) -> datetime.datetime | None:
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=datetime.UTC)
 
 
-def _fields(reply: Reply) -> dict[str, object]:
+def _fields(response: Response) -> dict[str, object]:
     try:
-        fields = orjson.loads(reply.body)
+        fields = orjson.loads(response.body)
     except orjson.JSONDecodeError:
         return {}
     return fields if isinstance(fields, dict) else {}
 
 
-def _text(reply: Reply) -> str:
+def _text(response: Response) -> str:
     """What the answer says about itself, on one short line."""
-    if reply.is_page:
-        title = _TITLE.search(reply.body[:4096])
-        return "a web page: " + _short(title[1] if title else reply.body[:LONGEST_TEXT])
-    if reply.status == 200:
+    if response.is_page:
+        title = _TITLE.search(response.body[:4096])
+        return "a web page: " + _short(title[1] if title else response.body[:LONGEST_TEXT])
+    if response.status == 200:
         return "an empty body"
-    fields = _fields(reply)
+    fields = _fields(response)
     parts = [str(fields[name]) for name in ("error", "message", "type") if fields.get(name)][:1]
     parts += [f"{name} {fields[name]}" for name in ("parameter", "trace_id") if fields.get(name)]
-    return _short(", ".join(parts) or reply.body[:LONGEST_TEXT] or "an empty body")
+    return _short(", ".join(parts) or response.body[:LONGEST_TEXT] or "an empty body")
 
 
 def _short(text: str | bytes) -> str:

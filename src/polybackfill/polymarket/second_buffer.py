@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from polybackfill import errors, records
-from polybackfill.polymarket import parse
+from polybackfill.polymarket import trade_parser
 
 # The busiest recorded second has 48 rows; a second this full is no second of this world.
 MAX_HELD_ROWS = 200_000
@@ -30,11 +30,11 @@ class WholeSeconds:
         self._trades: list[records.Trade] = []
         self._activities: list[records.Activity] = []
 
-    def add(self, answer: parse.Parsed, earliest: int, latest: int) -> None:
+    def add(self, page: trade_parser.TradePage, earliest: int, latest: int) -> None:
         """The rows of the next page, as far as they lie in these seconds, both inclusive."""
-        bounds = (answer.seconds, earliest, latest)
-        self._trades += _within(answer.trades, _trade_second, *bounds)
-        self._activities += _within(answer.activities, _activity_second, *bounds)
+        bounds = (page.seconds, earliest, latest)
+        self._trades += _within(page.trades, _trade_second, *bounds)
+        self._activities += _within(page.activities, _activity_second, *bounds)
 
     def release(self, going_on: int | None) -> tuple[list[records.Trade], list[records.Activity]]:
         """The rows of every second but the one that is `going_on` (None: of all), numbered.

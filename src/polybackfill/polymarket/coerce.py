@@ -20,10 +20,10 @@ from typing import NoReturn, TypeVar
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers
+from polybackfill.polymarket import response_source
 
 Json = Mapping[str, object]
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 Reader = Callable[[object], object]
 
 # Shares or USD of one row, position or market: sixteen times all USDC there is (6e10, 2026), and in
@@ -51,8 +51,8 @@ def text(value: object) -> str:
     else.
     """
     if isinstance(value, str):
-        found = value.replace("\0", "") if "\0" in value else value
-        return found if found.isascii() else _LONE_SURROGATE.sub("\ufffd", found)
+        clean = value.replace("\0", "") if "\0" in value else value
+        return clean if clean.isascii() else _LONE_SURROGATE.sub("\ufffd", clean)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -62,8 +62,8 @@ def text(value: object) -> str:
 
 def name(value: object) -> str:
     """As `text`, for what decides where a row belongs. Raises Reject for a value that is none."""
-    found = text(value)
-    return found if found or is_none(value) else _refuse("not a text")
+    result = text(value)
+    return result if result or is_none(value) else _refuse("not a text")
 
 
 def word(value: object) -> str:
@@ -77,8 +77,8 @@ def flag(value: object) -> bool | None:
     """true or false, also as text or as 1 and 0. Raises Reject."""
     if is_none(value) or isinstance(value, bool):
         return value if isinstance(value, bool) else None
-    found = _TRUTHS.get(text(value).strip().lower())
-    return found if found is not None else _refuse("neither true nor false")
+    truth = _TRUTHS.get(text(value).strip().lower())
+    return truth if truth is not None else _refuse("neither true nor false")
 
 
 def number(value: object) -> float | None:
@@ -90,35 +90,35 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         _refuse("not a number")
     try:
-        found = float(value)
+        parsed = float(value)
     except OverflowError:
-        found = math.inf
-    return found if math.isfinite(found) else _refuse("beyond any number")
+        parsed = math.inf
+    return parsed if math.isfinite(parsed) else _refuse("beyond any number")
 
 
 def amount(value: object) -> float | None:
     """Shares or USD. Raises Reject."""
-    found = number(value)
-    if found is not None and not -AMOUNT_LIMIT < found < AMOUNT_LIMIT:
+    parsed = number(value)
+    if parsed is not None and not -AMOUNT_LIMIT < parsed < AMOUNT_LIMIT:
         _refuse("beyond any amount")
-    return found
+    return parsed
 
 
 def price(value: object) -> float | None:
     """USD a share. Raises Reject."""
-    found = number(value)
-    if found is not None and not 0 <= found < PRICE_LIMIT:
+    parsed = number(value)
+    if parsed is not None and not 0 <= parsed < PRICE_LIMIT:
         _refuse("negative or beyond any price")
-    return found
+    return parsed
 
 
 def first_amount(*values: object) -> float | None:
     """The first of them that is one; 0 where all are missing, None where none can be read."""
-    found = [or_none(amount, value) for value in values if not is_none(value)]
-    return next((one for one in found if one is not None), None) if found else 0.0
+    amounts_given = [or_none(amount, value) for value in values if not is_none(value)]
+    return next((one for one in amounts_given if one is not None), None) if amounts_given else 0.0
 
 
-def whole(value: object) -> int | None:
+def integer(value: object) -> int | None:
     """A whole number, also as text or as 3.0. Raises Reject."""
     if is_none(value):
         return None
@@ -136,12 +136,14 @@ def moment(value: object) -> int | None:
     its time of day. Raises Reject.
     """
     if isinstance(value, str) and ":" in value:
-        found = _iso(value)
-        return found if found is not None and found <= records.MAX_SECOND else _refuse(_NO_SECOND)
+        second = _iso(value)
+        return (
+            second if second is not None and second <= records.MAX_SECOND else _refuse(_NO_SECOND)
+        )
     if is_none(value) or value == 0:
         return None  # 0 is how the API writes a missing instant
-    found = _epoch(value)
-    return found if found is not None else _refuse(_NO_SECOND)
+    second = _epoch(value)
+    return second if second is not None else _refuse(_NO_SECOND)
 
 
 def second(value: object) -> int | None:
@@ -169,18 +171,18 @@ def array(value: object) -> list[object]:
 
 def prices(value: object) -> list[float]:
     """Prices by outcome, also inside a string; [] unless each of them is one."""
-    found = [or_none(price, item) for item in array(value)]
-    return [one for one in found if one is not None] if None not in found else []
+    prices_given = [or_none(price, item) for item in array(value)]
+    return [one for one in prices_given if one is not None] if None not in prices_given else []
 
 
 def amounts(value: object) -> list[float]:
     """An array of amounts. Raises Reject unless each of them is one."""
     if not is_none(value) and not isinstance(value, list | str):
         _refuse("not an array")
-    found = [amount(item) for item in array(value)]
-    if None in found or (isinstance(value, str) and value.strip() and not found):
+    parsed = [amount(item) for item in array(value)]
+    if None in parsed or (isinstance(value, str) and value.strip() and not parsed):
         _refuse("not an array of amounts")
-    return [one for one in found if one is not None]
+    return [one for one in parsed if one is not None]
 
 
 def texts(value: object) -> list[str]:
@@ -195,11 +197,11 @@ def objects(value: object) -> list[Json]:
 
 def labels(value: object) -> list[str]:
     """Tags as their labels, in order and once each; a tag may be an object or a text."""
-    found = (
+    names = (
         text(item.get("label")) or text(item.get("slug")) if isinstance(item, dict) else text(item)
         for item in array(value)
     )
-    return list(dict.fromkeys(filter(None, found)))
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def tokens(value: object) -> list[str]:
@@ -226,7 +228,7 @@ def outcome_tokens(row: Json, version: str) -> list[str]:
     return (positions or listed) if version == STRUCTURAL else (listed or positions)
 
 
-def or_none(read: Callable[[object], Made | None], value: object) -> Made | None:
+def or_none(read: Callable[[object], Value | None], value: object) -> Value | None:
     """What a reader finds, None for what it cannot read."""
     try:
         return read(value)
@@ -242,15 +244,15 @@ def is_none(value: object) -> bool:
 def row(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, object]:
     """The fields of a row, each as its reader finds it. Raises Reject naming the field."""
     try:
-        found = json.loads(answers.mended(raw), parse_constant=_refuse)
+        members = json.loads(response_source.repair_text(raw), parse_constant=_refuse)
     except (ValueError, RecursionError) as problem:
         raise errors.Reject(f"not JSON: {problem}") from problem
-    if not isinstance(found, dict):
+    if not isinstance(members, dict):
         raise errors.Reject("not an object")
-    return {field: named(field, read, found.get(field)) for field, read in readers.items()}
+    return {field: named(field, read, members.get(field)) for field, read in readers.items()}
 
 
-def named(field: str, read: Callable[[object], Made], value: object) -> Made:
+def named(field: str, read: Callable[[object], Value], value: object) -> Value:
     """What a reader finds. Raises Reject with the field's name."""
     try:
         return read(value)
@@ -263,7 +265,7 @@ def decode(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return orjson.loads(answers.mended(body))
+        return orjson.loads(response_source.repair_text(body))
 
 
 _NO_SECOND = "not in seconds since 1970"
@@ -272,10 +274,10 @@ _NO_SECOND = "not in seconds since 1970"
 def _epoch(value: object) -> int | None:
     """Seconds of a number in any of the units; None for what is none of them."""
     try:
-        ticks = whole(value)
+        ticks = integer(value)
     except errors.Reject:
-        found = or_none(number, value)
-        ticks = None if found is None else math.floor(found)
+        parsed = or_none(number, value)
+        ticks = None if parsed is None else math.floor(parsed)
     if ticks is None:
         return None
     seconds = (ticks // unit for unit in _UNITS)

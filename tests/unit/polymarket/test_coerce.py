@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors
-from polybackfill.polymarket import fields
+from polybackfill.polymarket import coerce
 
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
 ANY_JSON = st.recursive(
@@ -42,7 +42,7 @@ SECOND = 1_790_617_587
     ],
 )
 def test_a_date_in_any_spelling_is_the_same_second(value: Any, seconds: int) -> None:
-    assert fields.second(value) == seconds
+    assert coerce.second(value) == seconds
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_date_in_any_spelling_is_the_same_second(value: Any, seconds: int) -> 
     ],
 )
 def test_what_is_no_date_is_none(value: Any) -> None:
-    assert fields.second(value) is None
+    assert coerce.second(value) is None
 
 
 @pytest.mark.parametrize(
@@ -84,52 +84,52 @@ def test_what_is_no_date_is_none(value: Any) -> None:
     ],
 )
 def test_an_array_may_stand_in_a_string(value: Any, items: list[str]) -> None:
-    assert fields.texts(value) == items
+    assert coerce.texts(value) == items
 
 
 def test_numbers_are_read_from_text_and_all_of_an_array_or_none() -> None:
-    assert fields.prices('["0.5843311669077693146635445446077281", "0.41"]')[1] == 0.41
-    assert fields.prices('["1", 0]') == [1.0, 0.0]
-    assert fields.prices('["1", null]') == []
-    assert fields.first_amount(None, "80362.86") == 80362.86
-    assert fields.first_amount("", None) == 0.0
-    assert fields.first_amount(0, "5") == 0.0, "a zero is a number"
-    assert fields.first_amount(1e308, "5") == 5.0
-    assert fields.first_amount("", "NaN", True, None) is None, "something is there, but what?"
+    assert coerce.prices('["0.5843311669077693146635445446077281", "0.41"]')[1] == 0.41
+    assert coerce.prices('["1", 0]') == [1.0, 0.0]
+    assert coerce.prices('["1", null]') == []
+    assert coerce.first_amount(None, "80362.86") == 80362.86
+    assert coerce.first_amount("", None) == 0.0
+    assert coerce.first_amount(0, "5") == 0.0, "a zero is a number"
+    assert coerce.first_amount(1e308, "5") == 5.0
+    assert coerce.first_amount("", "NaN", True, None) is None, "something is there, but what?"
 
 
 def test_token_ids_are_all_decimal_numbers_or_none_of_them() -> None:
-    assert fields.tokens(f'["{TOKEN}", "12"]') == [TOKEN, "12"]
-    assert fields.tokens([TOKEN, ""]) == []
-    assert fields.tokens('["0x12", "13"]') == []
+    assert coerce.tokens(f'["{TOKEN}", "12"]') == [TOKEN, "12"]
+    assert coerce.tokens([TOKEN, ""]) == []
+    assert coerce.tokens('["0x12", "13"]') == []
 
 
 def test_tags_are_labels_once_each_in_order() -> None:
     tags = [{"label": "Crypto"}, {"slug": "15m"}, "Sports", {"label": "Crypto"}, {}, 3, None]
-    assert fields.labels(tags) == ["Crypto", "15m", "Sports", "3"]
+    assert coerce.labels(tags) == ["Crypto", "15m", "Sports", "3"]
 
 
 def test_text_loses_nul_bytes_only() -> None:
-    assert fields.text(" a\0b ") == " ab "
-    assert fields.text(12) == "12"
-    assert fields.text(True) == fields.text(None) == fields.text(["a"]) == ""
+    assert coerce.text(" a\0b ") == " ab "
+    assert coerce.text(12) == "12"
+    assert coerce.text(True) == coerce.text(None) == coerce.text(["a"]) == ""
 
 
 @pytest.mark.parametrize(
     ("read", "forms", "meant"),
     [
-        (fields.number, (12.5, "12.5", " 12.5 ", "+12.50", "1.25e1"), 12.5),
-        (fields.number, (12, 12.0, "12", "12."), 12.0),
-        (fields.amount, (0, "0", -0.0, "0.000"), 0.0),
-        (fields.whole, (3, 3.0, "3", " 3 "), 3),
-        (fields.flag, (True, "true", "TRUE", " True", 1, "1", 1.0), True),
-        (fields.flag, (False, "false", "False", 0, "0"), False),
-        (fields.word, ("BUY", "buy", " Buy "), "BUY"),
-        (fields.text, ("7", 7, 7.0), "7"),
-        (fields.text, (int(TOKEN),), TOKEN),
-        (fields.moment, (SECOND, str(SECOND), float(SECOND), SECOND + 0.7, SECOND * 1000), SECOND),
-        (fields.moment, ("2026-09-28T17:46:27Z", f"{SECOND}.118", f"{SECOND}118"), SECOND),
-        (fields.moment, (SECOND * 10**6, SECOND * 10**9, "2026-09-28 19:46:27+02"), SECOND),
+        (coerce.number, (12.5, "12.5", " 12.5 ", "+12.50", "1.25e1"), 12.5),
+        (coerce.number, (12, 12.0, "12", "12."), 12.0),
+        (coerce.amount, (0, "0", -0.0, "0.000"), 0.0),
+        (coerce.integer, (3, 3.0, "3", " 3 "), 3),
+        (coerce.flag, (True, "true", "TRUE", " True", 1, "1", 1.0), True),
+        (coerce.flag, (False, "false", "False", 0, "0"), False),
+        (coerce.word, ("BUY", "buy", " Buy "), "BUY"),
+        (coerce.text, ("7", 7, 7.0), "7"),
+        (coerce.text, (int(TOKEN),), TOKEN),
+        (coerce.moment, (SECOND, str(SECOND), float(SECOND), SECOND + 0.7, SECOND * 1000), SECOND),
+        (coerce.moment, ("2026-09-28T17:46:27Z", f"{SECOND}.118", f"{SECOND}118"), SECOND),
+        (coerce.moment, (SECOND * 10**6, SECOND * 10**9, "2026-09-28 19:46:27+02"), SECOND),
     ],
 )
 def test_one_value_in_many_forms(read: Any, forms: tuple[Any, ...], meant: Any) -> None:
@@ -138,7 +138,7 @@ def test_one_value_in_many_forms(read: Any, forms: tuple[Any, ...], meant: Any) 
     assert {type(one) for one in found} == {type(meant)}
 
 
-@pytest.mark.parametrize("read", [fields.number, fields.amount, fields.price, fields.whole])
+@pytest.mark.parametrize("read", [coerce.number, coerce.amount, coerce.price, coerce.integer])
 @pytest.mark.parametrize(
     "value",
     [True, False, [], {}, [5], "five", "1,234.5", "0x10", "1_000", "NaN", "inf", "-", "1e", "१२"],
@@ -153,7 +153,7 @@ def test_what_is_no_number_is_refused(read: Any, value: Any) -> None:
 )
 def test_what_no_amount_can_be_is_refused(value: Any) -> None:
     with pytest.raises(errors.Reject):
-        fields.amount(value)
+        coerce.amount(value)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_what_no_amount_can_be_is_refused(value: Any) -> None:
 )
 def test_what_is_surely_no_second_is_refused(value: Any) -> None:
     with pytest.raises(errors.Reject):
-        fields.moment(value)
+        coerce.moment(value)
 
 
 @pytest.mark.parametrize(
     "read",
-    [fields.number, fields.amount, fields.price, fields.whole, fields.flag, fields.moment],
+    [coerce.number, coerce.amount, coerce.price, coerce.integer, coerce.flag, coerce.moment],
 )
 @pytest.mark.parametrize("nothing", [None, "", "  "])
 def test_nothing_is_none_to_every_reader(read: Any, nothing: Any) -> None:
@@ -175,22 +175,22 @@ def test_nothing_is_none_to_every_reader(read: Any, nothing: Any) -> None:
 
 @given(ANY_JSON)
 def test_every_reader_finds_what_is_meant_or_refuses(value: Any) -> None:
-    for read in (fields.number, fields.amount, fields.price):
-        found = fields.or_none(read, value)
+    for read in (coerce.number, coerce.amount, coerce.price):
+        found = coerce.or_none(read, value)
         assert found is None or (math.isfinite(found) and found == float(value))
-    index = fields.or_none(fields.whole, value)
+    index = coerce.or_none(coerce.integer, value)
     assert index is None or index == float(value)
-    assert fields.or_none(fields.flag, value) in {True, False, None}
-    at = fields.or_none(fields.moment, value)
+    assert coerce.or_none(coerce.flag, value) in {True, False, None}
+    at = coerce.or_none(coerce.moment, value)
     assert at is None or 100_000 <= at < 2**32
 
 
 @given(ANY_JSON)
 def test_what_a_row_can_do_without_never_raises(value: Any) -> None:
-    assert isinstance(fields.text(value), str)
-    assert all(map(math.isfinite, fields.prices(value)))
-    assert all(isinstance(item, str) for item in fields.texts(value))
-    assert all(isinstance(item, str) for item in fields.labels(value))
-    assert all(item.isdigit() for item in fields.tokens(value))
-    second = fields.second(value)
+    assert isinstance(coerce.text(value), str)
+    assert all(map(math.isfinite, coerce.prices(value)))
+    assert all(isinstance(item, str) for item in coerce.texts(value))
+    assert all(isinstance(item, str) for item in coerce.labels(value))
+    assert all(item.isdigit() for item in coerce.tokens(value))
+    second = coerce.second(value)
     assert second is None or 100_000 <= second < 10**10

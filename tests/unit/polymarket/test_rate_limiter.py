@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from polybackfill import errors, worker_progress
-from polybackfill.polymarket import congestion, endpoints, limits, pace
+from polybackfill.polymarket import budget_limiter, congestion, endpoints, rate_limiter
 
 WINDOW_S = 10.0
 
@@ -126,7 +126,7 @@ class Scene:
         self.deadline_s = deadline_s
         self.clock = VirtualClock()
         budgets = {"/v2/activity": endpoints.Budget(limit), "/v2/*": endpoints.Budget(800)}
-        self.limits = limits.Limits(budgets, clock=self.clock)
+        self.limits = rate_limiter.RateLimiter(budgets, clock=self.clock)
         self.server = Server(limit, latency, longest_delay_s=longest_delay_s)
         self.retry_after_s = retry_after_s
         self.most_allowed = 0.0
@@ -202,8 +202,8 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
     sent: list[float] = []
     rng = random.Random(seed)
 
-    async def one(budget: pace.Pace) -> None:
-        await budget.take()
+    async def one(budget: budget_limiter.BudgetLimiter) -> None:
+        await budget.acquire()
         await asyncio.sleep(rng.uniform(0.0, connect_s))
         budget.sent()
         now = asyncio.get_running_loop().time()
@@ -213,7 +213,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        budget = pace.Pace(endpoints.Budget(limit), VirtualClock())
+        budget = budget_limiter.BudgetLimiter(endpoints.Budget(limit), VirtualClock())
         async with asyncio.TaskGroup() as group:
             for step, size in steps:
                 if step == "idle":
@@ -240,9 +240,9 @@ def test_a_restarted_process_knows_nothing_and_still_stays_inside_the_window(lim
 
     async def main() -> None:
         for requests, gap_s in lives:
-            budget = pace.Pace(endpoints.Budget(limit), VirtualClock())
+            budget = budget_limiter.BudgetLimiter(endpoints.Budget(limit), VirtualClock())
             for _ in range(requests):
-                await budget.take()
+                await budget.acquire()
                 budget.sent()
                 now = asyncio.get_running_loop().time()
                 sent.append(now)
@@ -344,17 +344,17 @@ def test_a_steady_server_is_used_to_97_percent_however_long_it_takes():
 @pytest.mark.parametrize("requests", [0, -5])
 def test_a_limit_that_allows_nothing_is_refused_by_name(requests):
     with pytest.raises(errors.Stop, match=r"/v2/trades"):
-        limits.Limits({"/v2/trades": endpoints.Budget(requests)}, clock=VirtualClock())
+        rate_limiter.RateLimiter({"/v2/trades": endpoints.Budget(requests)}, clock=VirtualClock())
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_that_is_no_share_is_refused(share):
     with pytest.raises(errors.Stop, match="share"):
-        limits.Limits(endpoints.PUBLISHED, clock=VirtualClock(), share=share)
+        rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock(), share=share)
 
 
 def test_a_share_of_the_address_scales_every_budget():
-    half = limits.Limits(endpoints.PUBLISHED, clock=VirtualClock(), share=0.5)
+    half = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock(), share=0.5)
     assert half.stats is not None
 
     async def limit_of(name: str) -> object:
@@ -475,7 +475,7 @@ EVENTS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(events=EVENTS, full_rate=st.floats(0.05, 1000.0))
 def test_whatever_a_server_does_the_rate_stays_in_bounds_and_the_route_alive(events, full_rate):
-    lane = congestion.Lane(full_rate, WINDOW_S)
+    lane = congestion.AdaptiveLimiter(full_rate, WINDOW_S)
     waiting: list[int] = []
     now = 0.0
     for what, gap_s in events:
@@ -496,9 +496,9 @@ def test_whatever_a_server_does_the_rate_stays_in_bounds_and_the_route_alive(eve
 # ── order, pauses, endings ────────────────────────────────────────────────────────────────────
 
 
-def _limits(clock: VirtualClock, **requests: int) -> limits.Limits:
+def _limits(clock: VirtualClock, **requests: int) -> rate_limiter.RateLimiter:
     budgets = {"/v2/" + name: endpoints.Budget(count) for name, count in requests.items()}
-    return limits.Limits({"/v2/*": endpoints.Budget(800), **budgets}, clock=clock)
+    return rate_limiter.RateLimiter({"/v2/*": endpoints.Budget(800), **budgets}, clock=clock)
 
 
 def test_first_come_first_served():
@@ -526,7 +526,7 @@ def test_routes_take_turns_at_the_budget_they_share():
         clock = VirtualClock()
         budgets = {"/v2/*": endpoints.Budget(100)}
         budgets |= {name: endpoints.Budget(300) for name in ("/v2/trades", "/v2/activity")}
-        shared = limits.Limits(budgets, clock=clock)
+        shared = rate_limiter.RateLimiter(budgets, clock=clock)
         served = {"/v2/trades": 0, "/v2/activity": 0}
 
         async def worker(route: endpoints.Route) -> None:
@@ -553,7 +553,7 @@ def test_a_route_without_a_figure_of_its_own_takes_what_the_others_leave():
 
     async def main() -> dict[str, list[float]]:
         clock = VirtualClock()
-        shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+        shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
         sent: dict[str, list[float]] = {route.path: [] for route in routes}
 
         async def worker(route: endpoints.Route) -> None:
@@ -591,7 +591,7 @@ def test_who_is_patient_is_not_forgotten():
         budgets = {"/v2/*": endpoints.Budget(100), "/v2/resolutions": endpoints.Budget(100)}
         names = ("/v2/trades", "/v2/activity", "/v2/positions")
         budgets |= {name: endpoints.Budget(90) for name in names}
-        shared = limits.Limits(budgets, clock=clock)
+        shared = rate_limiter.RateLimiter(budgets, clock=clock)
         sent = 0
 
         async def worker(route: endpoints.Route) -> None:
@@ -623,7 +623,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
 
     async def main() -> tuple[int, int, int]:
         clock = VirtualClock()
-        turns = pace.Turns()
+        turns = budget_limiter.PriorityLock()
         held = most = served = 0
 
         async def one(at: float, patience: float, gives_up: float | None) -> None:
@@ -632,7 +632,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
 
             async def hold() -> None:
                 nonlocal held, most, served
-                async with turns.turn(clock.monotonic() + patience):
+                async with turns.hold(clock.monotonic() + patience):
                     held += 1
                     most = max(most, held)
                     try:
@@ -663,7 +663,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
 def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
     async def main() -> dict[str, list[float]]:
         clock = VirtualClock()
-        shared = limits.Limits(endpoints.PUBLISHED, clock=clock)
+        shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
         asked: dict[str, list[float]] = {"data": [], "gamma": []}
         marks = []
 
@@ -704,7 +704,7 @@ def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
 
 def test_a_pause_is_bounded():
     async def main() -> float:
-        shared = limits.Limits(endpoints.PUBLISHED, clock=VirtualClock())
+        shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock())
         shared.pause("data", 86_400.0)
         return shared.pause_left_s("data")
 
@@ -714,7 +714,7 @@ def test_a_pause_is_bounded():
 def test_a_route_without_its_budgets_is_refused_by_name():
     async def main() -> None:
         clock = VirtualClock()
-        shared = limits.Limits({"/v2/*": endpoints.Budget(800)}, clock=clock)
+        shared = rate_limiter.RateLimiter({"/v2/*": endpoints.Budget(800)}, clock=clock)
         await shared.acquire(endpoints.TRADES, worker_progress.Progress(clock))
 
     with pytest.raises(errors.Stop, match="/v2/trades"):
@@ -749,7 +749,7 @@ def test_a_cancelled_wait_leaves_nothing_behind():
             task.cancel()
         granted = [turn for turn in await asyncio.gather(*crowd, return_exceptions=True)]
         for turn in granted:
-            if isinstance(turn, limits.Turn):
+            if isinstance(turn, rate_limiter.Permit):
                 turn.answered(200)
                 turn.release()
         await asyncio.sleep(60.0)

@@ -14,14 +14,14 @@ OPEN, CLOSED = "open", "closed"
 _STATES = (f"{OPEN}:", f"{CLOSED}:")
 _UNDATED = "undated"
 _DOTS = ".."
-SHORTEST_CUT_S = 3_600  # a span of an hour or less is read in one go, however full
+SHORTEST_SPLIT_S = 3_600  # a span of an hour or less is read in one go, however full
 # Where a span without an end of its own is cut: a year further on.
 _YEAR_S = 365 * 86_400
 _FAR = 4_102_444_800  # 2100-01-01: no market starts later
 
 
 @dataclass(frozen=True)
-class Span:
+class DateRange:
     """Markets or events of one state that start in [since, until), epoch seconds, None = no end.
 
     `undated`: those without a start date, and no others.
@@ -41,22 +41,22 @@ class Span:
         return f"{state}:{_shown(self.since)}{_DOTS}{_shown(self.until)}"
 
     @property
-    def can_cut(self) -> bool:
+    def can_split(self) -> bool:
         """Longer than an hour. A span without both ends also holds what has no date: never cut."""
         if self.undated or (self.since is None and self.until is None):
             return False
         if self.since is None or self.until is None:
-            return self._cut_at() is not None
-        return self.until - self.since > SHORTEST_CUT_S
+            return self._split_at() is not None
+        return self.until - self.since > SHORTEST_SPLIT_S
 
-    def cut(self) -> tuple[Span, Span]:
+    def split(self) -> tuple[DateRange, DateRange]:
         """Two spans that are this one. Raises ValueError when it cannot be cut."""
-        middle = self._cut_at() if self.can_cut else None
+        middle = self._split_at() if self.can_split else None
         if middle is None:
             raise ValueError(f"{self.key} cannot be cut")
         return replace(self, until=middle), replace(self, since=middle)
 
-    def _cut_at(self) -> int | None:
+    def _split_at(self) -> int | None:
         if self.since is not None and self.until is not None:
             return (self.since + self.until) // 2
         if self.since is not None:
@@ -68,18 +68,18 @@ class Span:
         return None
 
 
-def parse(key: str) -> Span:
+def parse(key: str) -> DateRange:
     """The span a key names; `@` and what follows are no part of it. Raises GiveUp."""
     name = key.partition("@")[0]
     state, _, span = name.partition(":")
     since, dots, until = span.partition(_DOTS)
     if state in {OPEN, CLOSED}:
         if span == _UNDATED:
-            return Span(state == CLOSED, undated=True)
+            return DateRange(state == CLOSED, undated=True)
         if dots and _is_bound(since) and _is_bound(until):
-            found = Span(state == CLOSED, _bound(since), _bound(until))
-            if found.since is None or found.until is None or found.since < found.until:
-                return found
+            dates = DateRange(state == CLOSED, _bound(since), _bound(until))
+            if dates.since is None or dates.until is None or dates.since < dates.until:
+                return dates
     raise errors.GiveUp(
         f"{key!r} names no span; expected open:<first second>..<last second> or closed:…"
     )

@@ -18,7 +18,7 @@ FASTEST_FOR = 30.0  # windows for which the fastest answer is remembered, at lea
 FEWEST_FOR_FASTEST = 100  # answers, of which the fastest is as fast as any will be, or nearly
 
 
-class Latencies:
+class LatencyTracker:
     """Low quarters instead of averages: a queue moves them, a few slow answers do not."""
 
     def __init__(self, window_s: float) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, endpoints, envelope, fields, walk
+from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
 
 
-def feed_of_wallet(wallet: str, since: int | None = None, until: int | None = None) -> walk.Feed:
+def build_wallet_query(
+    wallet: str, since: int | None = None, until: int | None = None
+) -> walk.FeedQuery:
     """Everything a wallet (normalised) ever did, oldest first.
 
     `start` must be sent: without it the API shows the last three years only.
@@ -21,7 +23,7 @@ def feed_of_wallet(wallet: str, since: int | None = None, until: int | None = No
         ("limit", str(endpoints.PAGE_ROWS)),
         ("sort_direction", "ASC"),
     ]
-    return walk.Feed(
+    return walk.FeedQuery(
         route=endpoints.ACTIVITY,
         params=tuple(params),
         wallet=wallet,
@@ -31,15 +33,15 @@ def feed_of_wallet(wallet: str, since: int | None = None, until: int | None = No
     )
 
 
-def feed_of_conditions(
+def build_condition_query(
     conditions: Iterable[str], since: int | None = None, until: int | None = None
-) -> walk.Feed:
+) -> walk.FeedQuery:
     """Both sides of every fill of up to 20 conditions (normalised), newest first.
 
     A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
     """
     keys = sorted(set(map(records.padded, conditions)))
-    return walk.Feed(
+    return walk.FeedQuery(
         route=endpoints.TRADES,
         params=(
             ("condition", records.show_conditions(keys)),
@@ -53,11 +55,11 @@ def feed_of_conditions(
     )
 
 
-def seconds_of(body: bytes, url: str) -> list[int]:
+def parse_seconds(body: bytes, url: str) -> list[int]:
     """The times of the fills of a page, in its order. Raises Retry when it is no page."""
     try:
-        _, raw_rows = envelope.raw_page(body)
-        rows = [fields.row(bytes(raw), {"timestamp": fields.second}) for raw in raw_rows]
-    except (*answers.NOT_DECODABLE, errors.Reject) as problem:
+        _, raw_rows = v2_envelope.raw_page(body)
+        rows = [coerce.row(bytes(raw), {"timestamp": coerce.second}) for raw in raw_rows]
+    except (*response_source.NOT_DECODABLE, errors.Reject) as problem:
         raise errors.Retry(f"{url} answered no fills: {problem}") from problem
     return [row["timestamp"] for row in rows if isinstance(row["timestamp"], int)]

@@ -18,7 +18,7 @@ _ESCAPE = re.compile(
 )
 
 
-class Source(msgspec.Struct, frozen=True):
+class ResponseSource(msgspec.Struct, frozen=True):
     """Where a page came from. `request`: its URL; `fetched_at`: epoch seconds; `version`: the tick
     (`Clock.tick`) of its arrival.
     """
@@ -40,7 +40,7 @@ class Source(msgspec.Struct, frozen=True):
         )
 
 
-def mended(body: bytes) -> bytes:
+def repair_text(body: bytes) -> bytes:
     """The body with text that no UTF-8 string can hold replaced by the replacement character."""
     text = body.decode("utf-8", "replace").encode()
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], text)
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], text)

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import endpoints, fields, http, tokens
+from polybackfill.polymarket import coerce, endpoints, http, tokens
 
 ROUTE = endpoints.MARKETS
 FILTER = "condition_ids"
@@ -41,7 +41,7 @@ TOKENS_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchedMarket:
     """A market that fits its condition.
 
     `tokens`: fit (they follow from the condition), traded (seen in its trades), or unknown.
@@ -53,47 +53,49 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MarketMatches:
     """What one reply says of the conditions asked. `foreign`: markets in it nobody asked for."""
 
-    found: dict[str, Found] = field(default_factory=dict)
+    matched: dict[str, MatchedMarket] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     foreign: int = 0
 
 
 def query(conditions: Sequence[str], *, closed: bool) -> list[tuple[str, str]]:
     """The parameters that ask for these conditions (64 hex digits), at most `MAX_BATCH`."""
-    asked = [(FILTER, records.show(records.padded(condition))) for condition in conditions]
+    filters = [(FILTER, records.show(records.padded(condition))) for condition in conditions]
     flag = "true" if closed else "false"
-    return [*asked, ("closed", flag), ("version", "v1"), ("version", "v2"), ("limit", _PAGE)]
+    return [*filters, ("closed", flag), ("version", "v1"), ("version", "v2"), ("limit", _PAGE)]
 
 
-def judge(reply: http.Reply, asked: Mapping[str, Sequence[str]]) -> Answer:
+def match_markets(
+    response: http.Response, tokens_by_condition: Mapping[str, Sequence[str]]
+) -> MarketMatches:
     """What the reply says of `asked` (condition → token ids seen in its trades).
 
     A condition that is neither found nor refused was not in the answer. Raises Retry when the reply
     is no list of markets.
     """
-    found: dict[str, Found] = {}
+    matched: dict[str, MatchedMarket] = {}
     refused: dict[str, str] = {}
     foreign = 0
-    for row in _markets(reply):
+    for row in _markets(response):
         condition = _condition(row)
-        if condition not in asked:
+        if condition not in tokens_by_condition:
             foreign += 1
             continue
-        verdict = _verdict(row, asked[condition], condition)
-        if isinstance(verdict, str):
-            refused[condition] = verdict
-        elif _newer(verdict, found.get(condition)):
-            found[condition] = verdict
-    refused = {condition: why for condition, why in refused.items() if condition not in found}
-    return Answer(found, refused, foreign)
+        match = _match_row(row, tokens_by_condition[condition], condition)
+        if isinstance(match, str):
+            refused[condition] = match
+        elif _newer(match, matched.get(condition)):
+            matched[condition] = match
+    refused = {condition: why for condition, why in refused.items() if condition not in matched}
+    return MarketMatches(matched, refused, foreign)
 
 
-def accept(
+def match_market(
     condition: str, market_id: str, token_ids: Sequence[str], traded: Sequence[str]
-) -> Found | str:
+) -> MatchedMarket | str:
     """The market if it fits the condition, else the reason why not.
 
     `traded`: token ids seen in trades of the condition, where there are any.
@@ -103,12 +105,16 @@ def accept(
     listed = tuple(token for token in token_ids if token)
     fit = tokens.fit(condition, listed)
     if fit:
-        return Found(market_id, listed, TOKENS_FIT)
+        return MatchedMarket(market_id, listed, TOKENS_FIT)
     if fit is False:
         return TOKENS_DIFFER
     if not listed or not traded:
-        return Found(market_id, listed, TOKENS_UNKNOWN)
-    return Found(market_id, listed, TOKENS_TRADED) if set(traded) & set(listed) else TOKENS_DIFFER
+        return MatchedMarket(market_id, listed, TOKENS_UNKNOWN)
+    return (
+        MatchedMarket(market_id, listed, TOKENS_TRADED)
+        if set(traded) & set(listed)
+        else TOKENS_DIFFER
+    )
 
 
 def reason_of(error: errors.Retry | errors.GiveUp) -> str:
@@ -118,29 +124,29 @@ def reason_of(error: errors.Retry | errors.GiveUp) -> str:
     return API_404 if error.status == 404 else API_ERROR
 
 
-def _verdict(row: dict[str, Any], traded: Sequence[str], condition: str) -> Found | str:
+def _match_row(row: dict[str, Any], traded: Sequence[str], condition: str) -> MatchedMarket | str:
     market_id = row.get("id")
     if isinstance(market_id, int) and not isinstance(market_id, bool):
         market_id = str(market_id)
     if not isinstance(market_id, str):
         return NO_NUMBER
-    listed = fields.outcome_tokens(row, fields.version(row))
-    return accept(condition, market_id, listed, traded)
+    listed = coerce.outcome_tokens(row, coerce.version(row))
+    return match_market(condition, market_id, listed, traded)
 
 
-def _newer(found: Found, other: Found | None) -> bool:
+def _newer(market: MatchedMarket, other: MatchedMarket | None) -> bool:
     """Two markets may share a condition; the later one stands, as in `api_markets_staging`."""
-    return other is None or int(found.market_id) > int(other.market_id)
+    return other is None or int(market.market_id) > int(other.market_id)
 
 
-def _markets(reply: http.Reply) -> list[dict[str, Any]]:
+def _markets(response: http.Response) -> list[dict[str, Any]]:
     try:
-        answer = orjson.loads(reply.body)
+        body = orjson.loads(response.body)
     except orjson.JSONDecodeError as error:
-        raise errors.Retry(f"GET {reply.url}: not JSON: {error}") from error
-    rows = answer.get("markets") if isinstance(answer, dict) else None
+        raise errors.Retry(f"GET {response.url}: not JSON: {error}") from error
+    rows = body.get("markets") if isinstance(body, dict) else None
     if not isinstance(rows, list):
-        raise errors.Retry(f"GET {reply.url}: no list of markets in the answer")
+        raise errors.Retry(f"GET {response.url}: no list of markets in the answer")
     return [row for row in rows if isinstance(row, dict)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polybackfill.polymarket import verdicts
+from polybackfill.polymarket import resolution_rules
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_prices_flag_and_status_decide_together(
     """Seed 002, api_markets_staging + markets backfill: resolved and winning outcome filled for
     closed markets.
     """
-    assert verdicts.by_prices(prices, closed=closed, status=status) == (resolved, winner)
+    assert resolution_rules.by_prices(prices, closed=closed, status=status) == (resolved, winner)
 
 
 def test_zero_prices_are_no_prices() -> None:
-    assert verdicts.known_prices([0.0, 0.0]) == []
-    assert verdicts.known_prices([0.0, 1.0]) == [0.0, 1.0]
+    assert resolution_rules.known_prices([0.0, 0.0]) == []
+    assert resolution_rules.known_prices([0.0, 1.0]) == [0.0, 1.0]
 
 
 def test_the_order_book_names_one_winner_or_none() -> None:
-    assert verdicts.by_winners([1], closed=True) == (True, 1)
-    assert verdicts.by_winners([1], closed=False) == (False, None)
-    assert verdicts.by_winners([], closed=True) == (False, None)
-    assert verdicts.by_winners([0, 1], closed=True) == (False, None)
+    assert resolution_rules.by_winners([1], closed=True) == (True, 1)
+    assert resolution_rules.by_winners([1], closed=False) == (False, None)
+    assert resolution_rules.by_winners([], closed=True) == (False, None)
+    assert resolution_rules.by_winners([0, 1], closed=True) == (False, None)

@@ -9,24 +9,28 @@ import pytest
 from tests import harness
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, replies, status, walk
+from polybackfill.polymarket import endpoints, http_outcome, source_status, walk
 
 
 async def test_the_age_of_the_activity_feed(sandbox: harness.Sandbox, fetch: walk.Fetch) -> None:
-    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> replies.Reply:
-        answer = await fetch(walk.Feed(route, tuple(asked)), None)
-        assert isinstance(answer, replies.Reply)
+    async def get(
+        route: endpoints.Route, asked: Sequence[tuple[str, str]]
+    ) -> http_outcome.Response:
+        answer = await fetch(walk.FeedQuery(route, tuple(asked)), None)
+        assert isinstance(answer, http_outcome.Response)
         return answer
 
-    assert await status.lag_s(get) == 4.0
+    assert await source_status.fetch_lag_s(get) == 4.0
     sandbox.faults({"kind": "503", "route": "status", "count": 1})
     with pytest.raises(errors.Retry):
-        await status.lag_s(get)
+        await source_status.fetch_lag_s(get)
 
 
-def answering(body: bytes) -> replies.Get:
-    async def get(_route: endpoints.Route, _asked: Sequence[tuple[str, str]]) -> replies.Reply:
-        return replies.Reply(200, body, {}, 0.0, "http://x/v2/status")
+def answering(body: bytes) -> http_outcome.Get:
+    async def get(
+        _route: endpoints.Route, _asked: Sequence[tuple[str, str]]
+    ) -> http_outcome.Response:
+        return http_outcome.Response(200, body, {}, 0.0, "http://x/v2/status")
 
     return get
 
@@ -44,7 +48,7 @@ def answering(body: bytes) -> replies.Get:
 )
 async def test_what_is_not_named_is_not_made_up(serving: object, lag_s: float | None) -> None:
     body = json.dumps({"data": {"serving": serving}}).encode()
-    assert await status.lag_s(answering(body)) == lag_s
+    assert await source_status.fetch_lag_s(answering(body)) == lag_s
 
 
 @pytest.mark.parametrize(
@@ -60,4 +64,4 @@ async def test_what_is_not_named_is_not_made_up(serving: object, lag_s: float | 
 )
 async def test_what_is_no_status_is_asked_again(body: bytes) -> None:
     with pytest.raises(errors.Retry, match="no status"):
-        await status.lag_s(answering(body))
+        await source_status.fetch_lag_s(answering(body))

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, parse
+from polybackfill.polymarket import response_source, trade_parser
 
-ACTIVITY = answers.Source(
+ACTIVITY = response_source.ResponseSource(
     "/v2/activity", "http://x/v2/activity?user=0x1", "wallets:1", 1_790_700_000
 )
-TRADES = answers.Source("/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7)
+TRADES = response_source.ResponseSource(
+    "/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7
+)
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
@@ -54,8 +56,8 @@ def body_of(*rows: Any, cursor: str | None = None) -> bytes:
     return json.dumps({"data": rows, "pagination": pagination}).encode()
 
 
-def parsed(*rows: Any, source: answers.Source = ACTIVITY) -> parse.Parsed:
-    return parse.page(body_of(*rows), source)
+def parsed(*rows: Any, source: response_source.ResponseSource = ACTIVITY) -> trade_parser.TradePage:
+    return trade_parser.page(body_of(*rows), source)
 
 
 def trade(**changes: Any) -> records.Trade:
@@ -260,14 +262,14 @@ def test_whatever_is_no_plain_trade_is_kept_as_activity(changes: dict[str, Any])
 
 def test_a_set_aside_row_can_be_read_again() -> None:
     raw = json.dumps(fill())
-    again = parse.one_row(raw, ACTIVITY)
+    again = trade_parser.one_row(raw, ACTIVITY)
     assert isinstance(again, records.Trade)
     assert again.external_trade_id == trade().external_trade_id
     redeem = json.dumps(fill(type="REDEEM"))
-    assert isinstance(parse.one_row(redeem, ACTIVITY), records.Activity)
+    assert isinstance(trade_parser.one_row(redeem, ACTIVITY), records.Activity)
     for bad in ("", "{", "[]", json.dumps(fill(side="x"))):
         with pytest.raises(errors.Reject):
-            parse.one_row(bad, ACTIVITY)
+            trade_parser.one_row(bad, ACTIVITY)
 
 
 def test_control_characters_stay_and_nul_goes() -> None:
@@ -292,10 +294,10 @@ def test_control_characters_stay_and_nul_goes() -> None:
 )
 def test_text_that_is_no_unicode_is_mended(spelled: bytes, read: str) -> None:
     body = body_of(fill(title="HERE"), fill()).replace(b"HERE", spelled)
-    answer = parse.page(body, ACTIVITY)
+    answer = trade_parser.page(body, ACTIVITY)
     assert [row.market_question for row in answer.trades] == [read, "Bitcoin Up or Down"]
     in_unread_field = body_of(fill(name="HERE"), fill()).replace(b"HERE", spelled)
-    assert len(parse.page(in_unread_field, ACTIVITY).trades) == 2
+    assert len(trade_parser.page(in_unread_field, ACTIVITY).trades) == 2
 
 
 def test_unknown_fields_are_reported_from_a_sample() -> None:
@@ -339,13 +341,13 @@ PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
 )
 def test_what_is_no_feed_page_is_asked_for_again(body: bytes) -> None:
     with pytest.raises(errors.Retry):
-        parse.page(body, ACTIVITY)
+        trade_parser.page(body, ACTIVITY)
 
 
 def test_limit_and_offset_are_not_needed() -> None:
-    answer = parse.page(b'{"data":[],' + PAGINATION + b"}", ACTIVITY)
+    answer = trade_parser.page(b'{"data":[],' + PAGINATION + b"}", ACTIVITY)
     assert (answer.fetched_rows, answer.next_cursor) == (0, None)
-    assert parse.page(body_of(fill(), cursor="abc"), ACTIVITY).next_cursor == "abc"
+    assert trade_parser.page(body_of(fill(), cursor="abc"), ACTIVITY).next_cursor == "abc"
 
 
 V2_NAMES = {
@@ -409,7 +411,7 @@ def test_recorded_v2_pages_are_read_as_they_are(recorded_dir: Path) -> None:
         (other["activity"], ACTIVITY, 2),
     ]
     for page, source, rows in pages:
-        answer = parse.page(json.dumps(page).encode(), source)
+        answer = trade_parser.page(json.dumps(page).encode(), source)
         assert answer.rejected == []
         assert len(answer.trades) + len(answer.activities) == answer.fetched_rows == rows
         assert answer.unknown_fields == {}
@@ -420,7 +422,7 @@ def test_recorded_v2_pages_are_read_as_they_are(recorded_dir: Path) -> None:
 def test_the_same_fill_in_v1_and_v2_has_one_id(recorded_dir: Path) -> None:
     """Seed 001, trade id: independent of the API's version."""
     bundle = json.loads((recorded_dir / "data-v2-samples-promtbacktest.json").read_bytes())
-    second = parse.page(json.dumps(bundle["trades_all"]["response"]).encode(), TRADES)
+    second = trade_parser.page(json.dumps(bundle["trades_all"]["response"]).encode(), TRADES)
     first = next(
         rows
         for name, rows in recorded_v1_rows(recorded_dir)

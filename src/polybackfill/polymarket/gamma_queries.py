@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from polybackfill import records
-from polybackfill.polymarket import endpoints, spans, walk
+from polybackfill.polymarket import date_range, endpoints, walk
 
 # Clamped to this without a word since 2026-05-14.
 PAGE_ROWS = 100
@@ -38,39 +38,41 @@ _ORDER_PARAMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed(walk.Feed):
+class GammaQuery(walk.FeedQuery):
     """One span of one list, in one order; with `conditions`, what it knows about these."""
 
-    span: spans.Span
+    span: date_range.DateRange
     order: Order = Order.BY_ID
     page_rows: int = PAGE_ROWS
 
-    def query(self, cursor: str | None) -> walk.Query:
+    def request_params(self, cursor: str | None) -> walk.Params:
         """As of any feed, but the parameter is `after_cursor`; `cursor` would be ignored."""
         params = (*self.params, ("limit", str(self.page_rows)))
         return params if cursor is None else (*params, ("after_cursor", cursor))
 
 
-def feed_of(route: endpoints.Route, span: spans.Span, order: Order = Order.BY_ID) -> Feed:
+def build_range_query(
+    route: endpoints.Route, span: date_range.DateRange, order: Order = Order.BY_ID
+) -> GammaQuery:
     """The question for one span of `endpoints.MARKETS` or `endpoints.EVENTS`."""
     params = _params(route, closed=span.closed, order=order)
     if span.since is not None:
         params.append(("start_date_min", _rfc3339(span.since - _MARGIN_S)))
     if span.until is not None:
         params.append(("start_date_max", _rfc3339(span.until + _MARGIN_S)))
-    return Feed(route=route, params=tuple(params), span=span, order=order)
+    return GammaQuery(route=route, params=tuple(params), span=span, order=order)
 
 
-def feed_of_conditions(conditions: Sequence[str], *, closed: bool) -> Feed:
+def build_condition_query(conditions: Sequence[str], *, closed: bool) -> GammaQuery:
     """The markets of one state of these conditions (normalised)."""
     params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
-    asked = [records.padded(condition) for condition in conditions]
-    params += [("condition_ids", records.show(condition)) for condition in asked]
-    return Feed(
+    keys = [records.padded(condition) for condition in conditions]
+    params += [("condition_ids", records.show(condition)) for condition in keys]
+    return GammaQuery(
         route=endpoints.MARKETS,
         params=tuple(params),
-        conditions=frozenset(asked),
-        span=spans.Span(closed),
+        conditions=frozenset(keys),
+        span=date_range.DateRange(closed),
     )
 
 
@@ -86,7 +88,7 @@ def _params(route: endpoints.Route, *, closed: bool, order: Order) -> list[tuple
     return params
 
 
-def is_within(span: spans.Span, start: int | None) -> bool:
+def is_within(span: date_range.DateRange, start: int | None) -> bool:
     """Inside the span, as far as its margin; a row without a date contradicts nothing."""
     if start is None:
         return True

@@ -9,18 +9,18 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import lookups, walk
+from polybackfill.polymarket import market_lookup, walk
 
 CLOCK = clocks.SystemClock()
 NOBODYS = "ab" * 32
 
 
 async def looked_up(fetch: walk.Fetch, *conditions: str) -> list[walk.Page]:
-    return [page async for page in lookups.walk_unit(conditions, fetch, None, clock=CLOCK)]
+    return [page async for page in market_lookup.walk_unit(conditions, fetch, None, clock=CLOCK)]
 
 
 def markets_of(pages: list[walk.Page]) -> list[records.Market]:
-    return [market for page in pages for market in page.of(records.Market)]
+    return [market for page in pages for market in page.rows_of(records.Market)]
 
 
 def special(sandbox: harness.Sandbox, name: str) -> str:
@@ -61,8 +61,8 @@ async def test_a_market_in_no_list_is_found_by_the_order_book_and_its_slug(
 async def test_a_condition_nobody_knows_is_set_aside_with_the_reason(fetch: walk.Fetch) -> None:
     """Seed 004, market-id resolver: misses recorded with reason."""
     pages = await looked_up(fetch, NOBODYS)
-    (missing,) = [row for page in pages for row in page.of(records.Rejected)]
-    assert missing.reason == lookups.UNKNOWN
+    (missing,) = [row for page in pages for row in page.rows_of(records.Rejected)]
+    assert missing.reason == market_lookup.UNKNOWN
     assert NOBODYS in missing.raw
     assert pages[-1].last
 
@@ -74,7 +74,7 @@ async def test_an_ignored_filter_is_noticed(fetch: walk.Fetch, sandbox: harness.
     """
     condition = sandbox.conditions[0].removeprefix("0x")
 
-    async def misspelt(feed: walk.Feed, cursor: str | None) -> Any:
+    async def misspelt(feed: walk.FeedQuery, cursor: str | None) -> Any:
         params = [("condition_id" if n == "condition_ids" else n, v) for n, v in feed.params]
         return await fetch(dataclasses.replace(feed, params=tuple(params)), cursor)
 

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import answers, fields
+from polybackfill.polymarket import coerce, response_source
 
 Shape = TypeVar("Shape")
-Made = TypeVar("Made")
+Parsed = TypeVar("Parsed")
 
 
 class Pagination(msgspec.Struct):
@@ -39,10 +39,10 @@ class _Unpaged(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Taken(Generic[Made]):
+class ParsedRows(Generic[Parsed]):
     """Rows of an answer, each either used or set aside."""
 
-    rows: list[Made]
+    rows: list[Parsed]
     rejected: list[records.Rejected]
 
 
@@ -50,14 +50,14 @@ _raw_page = msgspec.json.Decoder(RawPage)
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
-class Reading(Generic[Shape]):
+class RowReader(Generic[Shape]):
     """How a row is read: in one typed pass where it has the documented form, else field by field.
 
     `needed`: fields a row cannot do without.
     """
 
     def __init__(
-        self, shape: type[Shape], readers: Mapping[str, fields.Reader], needed: Sequence[str] = ()
+        self, shape: type[Shape], readers: Mapping[str, coerce.Reader], needed: Sequence[str] = ()
     ) -> None:
         self._shape = shape
         self._decoder = msgspec.json.Decoder(shape)
@@ -68,36 +68,38 @@ class Reading(Generic[Shape]):
         """Raises Reject naming the field."""
         try:
             return self._decoder.decode(raw)
-        except answers.NOT_DECODABLE:
-            found = fields.row(raw, self._readers)
+        except response_source.NOT_DECODABLE:
+            values = coerce.row(raw, self._readers)
         for name in self._needed:
-            if found[name] is None:
+            if values[name] is None:
                 raise errors.Reject(f"{name}: missing")
-        return msgspec.convert(found, self._shape)
+        return msgspec.convert(values, self._shape)
 
 
 _unpaged = msgspec.json.Decoder(_Unpaged)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def page(body: bytes, source: answers.Source) -> tuple[list[msgspec.Raw], str | None]:
+def page(
+    body: bytes, source: response_source.ResponseSource
+) -> tuple[list[msgspec.Raw], str | None]:
     """The rows of a page and the cursor of the next, None at the proven end.
 
     Raises Retry when it is no page. Of a wallet nobody knows it holds `[]` or null.
     """
-    answer, rows = _decoded(body, raw_page, source)
-    return rows, next_cursor(answer.pagination, source.route)
+    envelope, rows = _decoded(body, raw_page, source)
+    return rows, next_cursor(envelope.pagination, source.route)
 
 
 def raw_page(body: bytes) -> tuple[RawPage, list[msgspec.Raw]]:
-    """A page taken apart into rows. Raises what `answers.NOT_DECODABLE` lists."""
-    answer = _raw_page.decode(body)
-    return answer, raw_rows(answer.data)
+    """A page taken apart into rows. Raises what `response_source.NOT_DECODABLE` lists."""
+    envelope = _raw_page.decode(body)
+    return envelope, raw_rows(envelope.data)
 
 
 def raw_rows(data: msgspec.Raw) -> list[msgspec.Raw]:
     """The rows of a list, none of null, and one row that stands alone. Raises what
-    `answers.NOT_DECODABLE` lists.
+    `response_source.NOT_DECODABLE` lists.
     """
     if memoryview(data)[:1].tobytes() == b"{" and _fields.decode(data):
         return [data]
@@ -110,7 +112,7 @@ def next_cursor(pagination: Pagination, route: str) -> str | None:
     Raises Retry when the two things it says about that do not fit each other.
     """
     cursor = pagination.next_cursor
-    has_more = fields.or_none(fields.flag, pagination.has_more)
+    has_more = coerce.or_none(coerce.flag, pagination.has_more)
     if cursor == "" or has_more != (cursor is not None):
         raise errors.Retry(
             f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
@@ -118,49 +120,51 @@ def next_cursor(pagination: Pagination, route: str) -> str | None:
     return cursor
 
 
-def unpaged(body: bytes, source: answers.Source) -> list[msgspec.Raw]:
+def unpaged(body: bytes, source: response_source.ResponseSource) -> list[msgspec.Raw]:
     """The rows of an answer without pages. Raises Retry when it has another shape."""
     return _decoded(body, lambda content: raw_rows(_unpaged.decode(content).data), source)
 
 
-def take(
+def parse_rows(
     raw_rows: Sequence[msgspec.Raw],
-    shape: Reading[Shape],
-    usable: Callable[[Shape], Made],
-    source: answers.Source,
-) -> Taken[Made]:
+    shape: RowReader[Shape],
+    usable: Callable[[Shape], Parsed],
+    source: response_source.ResponseSource,
+) -> ParsedRows[Parsed]:
     """Every row as `usable` makes it; a row it refuses (Reject), or in no shape, is set aside."""
-    taken: Taken[Made] = Taken([], [])
+    parsed: ParsedRows[Parsed] = ParsedRows([], [])
     for raw in raw_rows:
         try:
-            taken.rows.append(usable(shape.read(bytes(raw))))
+            parsed.rows.append(usable(shape.read(bytes(raw))))
         except errors.Reject as problem:
             text = bytes(raw).decode("utf-8", "replace")
-            taken.rejected.append(source.reject(str(problem), text))
-    records.number_rejected(taken.rejected)
-    return taken
+            parsed.rejected.append(source.reject(str(problem), text))
+    records.number_rejected(parsed.rejected)
+    return parsed
 
 
 def unknown_fields(raw_rows: Sequence[msgspec.Raw], known: frozenset[str]) -> dict[str, int]:
     """Names of fields this program does not know, sampled from the first row."""
     try:
         first = _fields.decode(raw_rows[0]) if raw_rows else {}
-    except answers.NOT_DECODABLE:
+    except response_source.NOT_DECODABLE:
         return {}
     return {name: 1 for name in first if name not in known}
 
 
-def plain(text: str | None) -> str:
+def clean_text(text: str | None) -> str:
     """Text as it is stored: "" for none, and without NUL, which many tools cannot read."""
     return (text or "").replace("\0", "")
 
 
-def _decoded(body: bytes, decode: Callable[[bytes], Made], source: answers.Source) -> Made:
+def _decoded(
+    body: bytes, decode: Callable[[bytes], Parsed], source: response_source.ResponseSource
+) -> Parsed:
     try:
         return decode(body)
-    except answers.NOT_DECODABLE:
+    except response_source.NOT_DECODABLE:
         try:
-            return decode(answers.mended(body))
-        except answers.NOT_DECODABLE as problem:
+            return decode(response_source.repair_text(body))
+        except response_source.NOT_DECODABLE as problem:
             message = f"{source.route}: not an answer of this route: {problem}"
             raise errors.Retry(message, unreadable=True) from problem

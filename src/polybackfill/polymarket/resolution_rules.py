@@ -26,30 +26,30 @@ _WHOLE = 0.999
 _ROUNDING = 0.01
 
 
-class Verdict(NamedTuple):
+class ResolvedOutcome(NamedTuple):
     """`winner`: outcome index, None when unresolved or divided."""
 
     resolved: bool
     winner: int | None
 
 
-_UNRESOLVED = Verdict(False, None)
+_UNRESOLVED = ResolvedOutcome(False, None)
 
 
-def by_prices(prices: Sequence[float], *, closed: bool, status: str) -> Verdict:
+def by_prices(prices: Sequence[float], *, closed: bool, status: str) -> ResolvedOutcome:
     """From Gamma's prices, flag and status."""
     is_final = status.lower() in _FINAL
     if not closed or not (is_final or status == _UNKNOWN):
         return _UNRESOLVED
     top = max(prices, default=0.0)
     if len(prices) > 1 and top >= _WHOLE and abs(sum(prices) - 1.0) <= _ROUNDING:
-        return Verdict(True, prices.index(top))
-    return Verdict(is_final, None)
+        return ResolvedOutcome(True, prices.index(top))
+    return ResolvedOutcome(is_final, None)
 
 
-def by_winners(winners: Sequence[int], *, closed: bool) -> Verdict:
+def by_winners(winners: Sequence[int], *, closed: bool) -> ResolvedOutcome:
     """From the tokens the order book marks as winners."""
-    return Verdict(True, winners[0]) if closed and len(winners) == 1 else _UNRESOLVED
+    return ResolvedOutcome(True, winners[0]) if closed and len(winners) == 1 else _UNRESOLVED
 
 
 def known_prices(prices: list[float]) -> list[float]:
