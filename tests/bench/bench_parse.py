@@ -94,7 +94,7 @@ def walk_and_encode(bodies: list[bytes]) -> int:
         encoded = 0
         feed = trade_queries.build_wallet_query(WALLET)
         async for page in walk.pages(fetch, feed, clock=clocks.SystemClock()):
-            encoded += len(records.encode_lines(page.trades))
+            encoded += len(records.encode_lines(page.rows_of(records.Trade)))
         return encoded
 
     return asyncio.run(run())
