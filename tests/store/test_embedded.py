@@ -18,18 +18,19 @@ from tests import holds
 from tests.store.conftest import count, duplicates, insert, trade
 
 from polybackfill import clocks, errors
-from polybackfill.store import client, embedded, lifetime, migrate, rendezvous
+from polybackfill.store import client, embedded, lifetime, migrate, rendezvous, starter
 
 CLOCK = clocks.SystemClock()
 # Another process that uses the store until it is told to stop, or killed.
 USER = """
 import asyncio, sys
 from pathlib import Path
-from polybackfill import clock
+from polybackfill import clocks
 from polybackfill.store import client
 
 async def main():
-    store = await client.open(client.Address(data_dir=Path(sys.argv[1])), clock=clock.SystemClock())
+    address = client.Address(data_dir=Path(sys.argv[1]))
+    store = await client.open(address, clock=clocks.SystemClock())
     print(await store.text("SELECT 41 + 1"), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await store.close()
@@ -94,11 +95,11 @@ async def test_many_users_share_one_child_that_ends_with_the_last(tmp_path: Path
 async def test_whoever_removes_the_folder_can_wait_for_the_childs_last_write(
     tmp_path: Path,
 ) -> None:
-    assert await embedded.ended(tmp_path / "never made")
+    assert await starter.ended(tmp_path / "never made")
     store = await opened(tmp_path)
-    assert not await embedded.ended(tmp_path, within_s=0.3)
+    assert not await starter.ended(tmp_path, within_s=0.3)
     await store.close()
-    assert await embedded.ended(tmp_path)
+    assert await starter.ended(tmp_path)
     last = rendezvous.read(tmp_path)
     assert last is not None
     assert last.pid is None

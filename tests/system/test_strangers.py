@@ -26,7 +26,7 @@ import pytest
 from tests import harness, holds
 
 from polybackfill import errors
-from polybackfill.store import embedded, rendezvous, secret
+from polybackfill.store import rendezvous, secret, starter
 
 LONG = (
     "SELECT count() FROM numbers(1000000000000000) WHERE cityHash64(number) = 1 "
@@ -279,7 +279,7 @@ async def test_no_answer_of_another_program_is_a_hold(answer: bytes, tmp_path: P
     rendezvous.write(
         tmp_path, rendezvous.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
     )
-    assert await embedded.join(tmp_path) is None
+    assert await starter.join(tmp_path) is None
     assert key.text.encode() not in impostor.heard
     impostor.close()
 

@@ -15,7 +15,7 @@ import orjson
 
 from polybackfill import clocks, errors, redaction, settings, terminal
 from polybackfill.polymarket import endpoints, proxies
-from polybackfill.store import child_log, client, inflation
+from polybackfill.store import client, embedded, inflation
 from polybackfill.store import migrate as migrations
 from polybackfill.work import files
 
@@ -75,7 +75,7 @@ def _loop_factory() -> Any:
 def address_of(chosen: settings.Settings) -> client.Address:
     """Where the store is, by the settings."""
     server = chosen.clickhouse
-    child_log.bound(chosen.backfill.log_bytes, chosen.backfill.log_files)
+    embedded.bound_logs(chosen.backfill.log_bytes, chosen.backfill.log_files)
     return client.Address(
         host=server.host,
         port=server.port,

@@ -13,25 +13,12 @@ from pathlib import Path
 
 from polybackfill import rotation
 
+LIMIT_BYTES, FILES = 32_000_000, 5
 _LOOK_S = 10.0
-_BYTES, _FILES = "BACKFILL_LOG_BYTES", "BACKFILL_LOG_FILES"
-_limits = {_BYTES: "32000000", _FILES: "5"}
 
 
-def bound(log_bytes: int, log_files: int) -> None:
-    """How large and how many the logs of children are that this process starts from now on."""
-    _limits.update({_BYTES: str(log_bytes), _FILES: str(log_files)})
-
-
-def environment() -> dict[str, str]:
-    """The bounds, for the child."""
-    return dict(_limits)
-
-
-async def keep_bounded(path: Path) -> None:
+async def keep_bounded(path: Path, limit_bytes: int, files: int) -> None:
     """In the child: until cancelled."""
-    limit_bytes = int(os.environ.get(_BYTES) or _limits[_BYTES])
-    files = int(os.environ.get(_FILES) or _limits[_FILES])
     while True:
         with contextlib.suppress(OSError):  # on a full disk the old file does as well
             rotate(path, limit_bytes, files)

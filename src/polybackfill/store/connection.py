@@ -16,7 +16,7 @@ import pydantic
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.store import embedded, failures, secret
+from polybackfill.store import embedded, failures, secret, starter
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class Connection:
     def __init__(self, address: Address, *, clock: clocks.Clock) -> None:
         self.address = address
         self._clock = clock
-        self._hold: embedded.Hold | None = None
+        self._hold: starter.Hold | None = None
         self._pid: int | None = None
         self._joining = asyncio.Lock()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)

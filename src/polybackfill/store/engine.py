@@ -27,8 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polybackfill.store import guard, statements
-from polybackfill.work import files
+from polybackfill.store import durable_files, guard, statements
 
 # chDB loads pyarrow when it finds it, for result types that are not used here: 1 s and 60 MB.
 sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
@@ -159,9 +158,11 @@ class Engine:
         definition.parent.mkdir(exist_ok=True)
         draft = definition.with_suffix(".draft")
         content = f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n"
-        files.write_synced(draft, content.encode())  # or a power cut may leave one of no bytes
+        durable_files.write_synced(
+            draft, content.encode()
+        )  # or a power cut may leave one of no bytes
         draft.replace(definition)
-        files.sync_folder(definition.parent)
+        durable_files.sync_folder(definition.parent)
         self._spare.query("DETACH DATABASE default")
         self._spare.query("ATTACH DATABASE default")
 
@@ -185,7 +186,7 @@ class Engine:
             changed_ns = database.stat().st_mtime_ns
             if changed_ns == self._synced.get(database.name):
                 continue
-            files.sync_folder(database)
+            durable_files.sync_folder(database)
             # Of two changes within a tick of the kernel's clock the folder shows one time.
             if changed_ns + _TICK_NS < time.time_ns():
                 self._synced[database.name] = changed_ns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from polybackfill import errors
 
@@ -62,11 +61,6 @@ _OF_ROWS = frozenset(
     | {469}
 )
 _TEXT_MAX = 600
-_UNATTACHED = re.compile(
-    r"DB::Exception: (?P<cause>(?:(?!DB::Exception: ).)*?):? "
-    r"Cannot attach table (?P<table>\S+) from metadata file (?P<file>.+?) from query ",
-    re.DOTALL,
-)
 
 
 def code(text: str) -> int | None:
@@ -85,21 +79,6 @@ def is_passing(text: str) -> bool:
     found = classify(text, place="", user="", database="")
     return isinstance(found, errors.Retry) or (
         isinstance(found, errors.Stop) and found.exit_code == errors.EXIT_UNAVAILABLE
-    )
-
-
-def unresolved_definition(text: str, engine: Path) -> str | None:
-    """Of an engine that cannot start: which table's definition it does not understand, and what
-    to do about it. None when that is not why. `engine`: the folder of its data.
-    """
-    found = _UNATTACHED.search(text)
-    if found is None:
-        return None
-    file = engine / found["file"]  # an absolute one stays as it is
-    return (
-        f"the definition of table {found['table'].replace('`', '')} does not resolve any more "
-        f"({found['cause']}). Copy {file}, take out of it what does not resolve (a projection, an "
-        "index, a column's default) and start again: the rows of the table stay where they are"
     )
 
 

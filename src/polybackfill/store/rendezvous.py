@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from polybackfill.work import files
+from polybackfill.store import durable_files
 
 HOST = "127.0.0.1"
 
@@ -28,12 +28,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """The child's one line on its standard output: where it listens, or why it cannot."""
+    """The child's one line on its standard output: where it listens, or why it cannot.
+
+    `locked`: another process owns the folder. `errno`: of the system's error behind `error`.
+    `engine_error`: the engine's own text behind it.
+    """
 
     endpoint: Endpoint | None = None
     error: str = ""
     locked: bool = False
-    passing: bool = False  # trouble of the machine, which ends by itself
+    errno: int | None = None
+    engine_error: str | None = None
 
 
 def hold_path(pid: int) -> str:
@@ -62,7 +67,9 @@ def read(folder: Path) -> Endpoint | None:
 def write(folder: Path, endpoint: Endpoint) -> None:
     """Replace the endpoint in one step, so that nobody reads half of it."""
     scratch = folder / f"store.json.{os.getpid()}"
-    files.write_synced(scratch, msgspec.json.encode(endpoint) + b"\n")  # a kept port is a promise
+    durable_files.write_synced(
+        scratch, msgspec.json.encode(endpoint) + b"\n"
+    )  # a kept port is a promise
     scratch.chmod(0o644)  # no secret: the folder's own rights say who may see it
     scratch.replace(folder / "store.json")
-    files.sync_folder(folder)
+    durable_files.sync_folder(folder)

@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polybackfill.work import files
+from polybackfill.store import durable_files
 
 USER = "default"
 # Sent with a statement that a person typed: it gets a tool's place in the store, not the program's.
@@ -84,5 +84,5 @@ def keep(folder: Path) -> Secret:
         file.flush()
         os.fsync(descriptor)
     scratch.replace(path(folder))
-    files.sync_folder(folder)  # other programs have it in their settings
+    durable_files.sync_folder(folder)  # other programs have it in their settings
     return made

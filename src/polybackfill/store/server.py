@@ -10,12 +10,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
+import re
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,14 +27,11 @@ import filelock
 import msgspec
 from aiohttp import web
 
-from polybackfill import errors
 from polybackfill.store import (
     child_log,
     confinement,
-    failures,
     gate,
     lifetime,
-    limits,
     rendezvous,
     sandboxing,
     secret,
@@ -44,6 +45,11 @@ _STATEMENTS_S = 8.0  # for what still runs when the last user has gone
 _CLOSE_S = 20.0  # for the engine to write out what it has in memory
 _READ_BUFFER_BYTES = 1 << 20
 _LINE_MAX_BYTES = 1 << 20  # as a ClickHouse server takes
+_UNATTACHED = re.compile(
+    r"DB::Exception: (?P<cause>(?:(?!DB::Exception: ).)*?):? "
+    r"Cannot attach table (?P<table>\S+) from metadata file (?P<file>.+?) from query ",
+    re.DOTALL,
+)
 
 
 def main() -> int:
@@ -52,35 +58,35 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--lock-wait", type=float, default=0.0)
+    parser.add_argument("--log-bytes", type=int, default=child_log.LIMIT_BYTES)
+    parser.add_argument("--log-files", type=int, default=child_log.FILES)
     arguments = parser.parse_args()
     folder: Path = arguments.data_dir.resolve()
     lock = filelock.FileLock(rendezvous.lock_path(folder), timeout=arguments.lock_wait)
     try:
         with lock:
-            return _own(folder, arguments.port)
+            return _own(folder, arguments)
     except filelock.Timeout:
         holder = rendezvous.read(folder)
         who = f"process {holder.pid}" if holder and holder.pid else "another process"
         return _failed(f"{folder} is in use by {who}", locked=True)
     except OSError as error:
-        passing = errors.exit_code_of(error) == errors.EXIT_UNAVAILABLE
-        return _failed(f"cannot use {folder}: {error}", passing=passing)
+        return _failed(f"cannot use {folder}: {error}", errno=error.errno)
 
 
-def _own(folder: Path, port: int | None) -> int:
+def _own(folder: Path, arguments: argparse.Namespace) -> int:
+    port: int | None = arguments.port
     before = rendezvous.read(folder)
     key = secret.keep(folder)
     path = confinement.enter(folder)
     listener = _listener(before, port)
-    limits.raise_open_files()
+    _raise_open_files()
     sandboxing.restrict(folder)
     # The engine starts threads as soon as it is loaded, and what runs in them must be restricted.
     try:
         from polybackfill.store import engine  # noqa: PLC0415
     except RuntimeError as error:
-        return _failed(
-            f"the engine cannot be loaded: {error}", passing=failures.is_passing(str(error))
-        )
+        return _failed(f"the engine cannot be loaded: {error}", engine_error=str(error))
     said_before = rendezvous.log_path(folder).stat().st_size
     try:
         opened = engine.Engine(folder, path)
@@ -90,7 +96,7 @@ def _own(folder: Path, port: int | None) -> int:
         return _failed(
             f"the engine cannot open {folder}: {error}",
             locked=error.code == 76,
-            passing=failures.is_passing(str(error)),
+            engine_error=str(error),
         )
     endpoint = rendezvous.Endpoint(
         rendezvous.HOST,
@@ -100,7 +106,14 @@ def _own(folder: Path, port: int | None) -> int:
         kept=port or (before.kept if before else None),
     )
     try:
-        asyncio.run(_Child(folder, opened, endpoint, key).serve(listener))
+        child = _Child(folder, opened, endpoint, key)
+        keep_log = functools.partial(
+            child_log.keep_bounded,
+            rendezvous.log_path(folder),
+            arguments.log_bytes,
+            arguments.log_files,
+        )
+        asyncio.run(child.serve(listener, keep_log))
     finally:
         _end_within(_CLOSE_S)
         opened.close()
@@ -108,11 +121,30 @@ def _own(folder: Path, port: int | None) -> int:
 
 
 def _unresolved(folder: Path, error: str, said_before: int) -> str | None:
-    """A definition that stands in the way of the start. Some the engine names in its log alone."""
+    """Of an engine that cannot start: which table's definition it does not understand, and what
+    to do about it; None when that is not why. Some the engine names in its log alone.
+    """
     with rendezvous.log_path(folder).open("rb") as log:
         log.seek(said_before)
         said = log.read().decode(errors="replace")
-    return failures.unresolved_definition(f"{error}\n{said}", folder / "engine")
+    found = _UNATTACHED.search(f"{error}\n{said}")
+    if found is None:
+        return None
+    file = folder / "engine" / found["file"]  # an absolute one stays as it is
+    return (
+        f"the definition of table {found['table'].replace('`', '')} does not resolve any more "
+        f"({found['cause']}). Copy {file}, take out of it what does not resolve (a projection, an "
+        "index, a column's default) and start again: the rows of the table stay where they are"
+    )
+
+
+def _raise_open_files() -> None:
+    """As many open files as the system allows this process: the engine opens two for each column
+    of each part it reads, and the usual 1,024 end within a merge."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS says unlimited and means less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _end_within(seconds: float) -> None:
@@ -125,8 +157,10 @@ def _end_within(seconds: float) -> None:
     limit.start()
 
 
-def _failed(message: str, *, locked: bool = False, passing: bool = False) -> int:
-    _tell(rendezvous.Started(error=message, locked=locked, passing=passing))
+def _failed(
+    message: str, *, locked: bool = False, errno: int | None = None, engine_error: str | None = None
+) -> int:
+    _tell(rendezvous.Started(None, message, locked, errno, engine_error))
     return 1
 
 
@@ -172,15 +206,16 @@ class _Child:
         )
         self._ports = {endpoint.port}
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Answer until nobody needs the store."""
+    async def serve(
+        self, listener: socket.socket, keep_log: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        """Answer until nobody needs the store; `keep_log` bounds the log meanwhile."""
         _on_signals(self._users)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
         rendezvous.write(self._folder, self._endpoint)
         _tell(rendezvous.Started(self._endpoint))
-        log = rendezvous.log_path(self._folder)
-        keeping = asyncio.create_task(child_log.keep_bounded(log), name="store log")
+        keeping = asyncio.create_task(keep_log(), name="store log")
         await self._users.gone()
         keeping.cancel()
         await self._runner.cleanup()
