@@ -24,9 +24,9 @@ from typing import Any, ClassVar, NamedTuple
 import psutil
 from tests import forks, holds
 
+from chdb_http import endpoint_file
 from polybackfill import redaction
 from polybackfill.polymarket import endpoints
-from polybackfill.store import rendezvous
 from polybackfill.views import digest
 from polybackfill.work import address, ledger, lock
 
@@ -406,7 +406,7 @@ class Ground:
             names = ("CLICKHOUSE_HOST", "CLICKHOUSE_PORT", "CLICKHOUSE_DATABASE")
             host, port, database = (self.environment[name] for name in names)
             return f"http://{host}:{port}/?database={database}"
-        endpoint = rendezvous.read(self.store)
+        endpoint = endpoint_file.read(self.store)
         return None if endpoint is None else f"http://{endpoint.host}:{endpoint.port}/"
 
     def _login(self) -> dict[str, str]:
@@ -430,7 +430,7 @@ class Ground:
         """Keep the embedded store open for others."""
         serving = self.start("db", "serve")
         until(lambda: "ready" in serving.out(), "the store")
-        endpoint = rendezvous.read(self.store)
+        endpoint = endpoint_file.read(self.store)
         assert endpoint is not None
         return Server(endpoint.port, holds.password_of(self.store))
 
@@ -492,7 +492,7 @@ class Ground:
 
     def store_pid(self) -> int | None:
         """The process that serves the embedded store, None when there is none."""
-        endpoint = rendezvous.read(self.store)
+        endpoint = endpoint_file.read(self.store)
         if endpoint is None or endpoint.pid is None:
             return None
         # A killed store leaves its number behind, which may be another process's by now.

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from chdb_http import endpoint_file, secret
 from polybackfill import clocks
-from polybackfill.store import client, migrate, rendezvous, secret
+from polybackfill.store import client, migrate
 
 
-def endpoint_of(folder: Path) -> rendezvous.Endpoint:
+def endpoint_of(folder: Path) -> endpoint_file.Endpoint:
     """Where the store of a folder listens."""
-    found = rendezvous.read(folder)
+    found = endpoint_file.read(folder)
     assert found is not None
     return found
 

@@ -15,8 +15,9 @@ import psutil
 from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
+from chdb_http import endpoint_file
 from polybackfill import clocks
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate
 
 ROWS = (10_000, 50_000)
 BATCHES = 12
@@ -53,7 +54,7 @@ async def _ratios(folder: Path) -> dict[int, tuple[float, float]]:
                     took[synced] += time.perf_counter() - began_at
             found[rows] = (rows * BATCHES / took[True], rows * BATCHES / took[False])
     finally:
-        endpoint = rendezvous.read(folder)
+        endpoint = endpoint_file.read(folder)
         for store in stores.values():
             await store.close()
         if endpoint is not None and endpoint.pid is not None:

@@ -14,8 +14,9 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
+from chdb_http import endpoint_file
 from polybackfill import clocks
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate
 
 BATCH_ROWS = 50_000  # as the daemon cuts them
 BATCHES = 8
@@ -54,7 +55,7 @@ async def _both(folder: Path, existing: int) -> tuple[Rates, Rates, float]:
     child = None
     try:
         await migrate.up(store)
-        endpoint = rendezvous.read(folder)
+        endpoint = endpoint_file.read(folder)
         assert endpoint is not None
         assert endpoint.pid is not None
         child = psutil.Process(endpoint.pid)

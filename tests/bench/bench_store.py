@@ -22,8 +22,9 @@ from typing import Any
 import orjson
 import psutil
 
+from chdb_http import endpoint_file
 from polybackfill import clocks
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate
 
 CONDITIONS, WALLETS = 200_000, 30_000
 FIRST_SECOND = 1_600_000_000
@@ -197,7 +198,7 @@ async def bench(folder: Path, existing: int, batches: int) -> None:
     store = await client.open(address, clock=clocks.SystemClock())
     try:
         await migrate.up(store)
-        endpoint = rendezvous.read(folder)
+        endpoint = endpoint_file.read(folder)
         assert endpoint is not None
         child = psutil.Process(endpoint.pid)
         for rows in (0, existing):

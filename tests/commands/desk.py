@@ -11,7 +11,7 @@ from typing import Any
 
 from tests import harness, holds
 
-from polybackfill.store import rendezvous
+from chdb_http import endpoint_file
 
 _numbers = itertools.count(1)
 
@@ -42,7 +42,7 @@ class Desk(harness.Ground):
     def move_out(self) -> None:
         """Write files into a folder of its own from now on; the store stays the shared one."""
         self.call("init")
-        endpoint = rendezvous.read(self.store)
+        endpoint = endpoint_file.read(self.store)
         assert endpoint is not None
         server = harness.Server(endpoint.port, holds.password_of(self.store))
         self.use_server(server, self.environment["CLICKHOUSE_DATABASE"])

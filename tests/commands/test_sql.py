@@ -12,8 +12,8 @@ import pytest
 from tests import harness, holds
 from tests.commands import desk as desks
 
+from chdb_http import endpoint_file
 from polybackfill import errors
-from polybackfill.store import rendezvous
 
 from .conftest import NewDesk
 
@@ -70,7 +70,7 @@ def test_the_makers_client_reads_beside_a_run(new_desk: NewDesk, sandbox: harnes
     daemon = desk.start("run", "conditions", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "the middle of the run")
     harness.until(lambda: desk.statuses().get("done"), "some wallets done")
-    endpoint = rendezvous.read(desk.store)
+    endpoint = endpoint_file.read(desk.store)
     assert endpoint is not None
     client = clickhouse_connect.get_client(
         host=endpoint.host,

@@ -12,7 +12,7 @@ LIMIT = 10_000
 TALKER = """
 import os, sys
 from pathlib import Path
-from polybackfill.store import child_log
+from chdb_http import child_log
 path = Path(sys.argv[1])
 for number in range(2000):
     os.write(1 + number % 2, b"%d\\n" % number)  # as the engine does, past Python's streams

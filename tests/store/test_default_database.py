@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.store.conftest import insert, trade
 
+from chdb_http.engine import Engine, Query
 from polybackfill import clocks
 from polybackfill.store import client, definitions, migrate
-from polybackfill.store.engine import Engine, Query
 
 
 @asynccontextmanager

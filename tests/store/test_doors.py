@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 from tests import holds
 
-from polybackfill.store import client, guard, rendezvous, sandboxing
+from chdb_http import endpoint_file, landlock, statement_guard
+from polybackfill.store import client
 
 PRIVATE = "the user's private key"
 
@@ -290,7 +291,7 @@ SELECT x FROM generateRandom('a UInt8, x String ALIAS file(\'$FILE\')') LIMIT 1
 INSERT INTO kept SELECT * FROM format(Values, 'x String', '(file(\'$FILE\'))')
 INSERT INTO kept SELECT x FROM input('a UInt8, x String DEFAULT file(\'$FILE\')') FORMAT JSONEachRow {"a":1}
 """  # noqa: E501
-needs_landlock = pytest.mark.skipif(sandboxing.version() < 2, reason="this kernel has no Landlock")
+needs_landlock = pytest.mark.skipif(landlock.version() < 2, reason="this kernel has no Landlock")
 
 
 @needs_landlock
@@ -318,7 +319,7 @@ async def test_sql_out_of_strings_opens_no_file(
 @needs_landlock
 def test_every_thread_of_the_engine_is_restricted(folder: Path) -> None:
     """Also those that it starts when it is loaded."""
-    endpoint = rendezvous.read(folder)
+    endpoint = endpoint_file.read(folder)
     assert endpoint is not None
     threads = Path(f"/proc/{endpoint.pid}/task").glob("*/status")
     assert {"NoNewPrivs:\t1" in status.read_text() for status in threads} == {True}
@@ -361,4 +362,4 @@ def test_a_script_is_cut_into_statements(script: str, parts: list[str] | None) -
     }
     if parts is None:
         parts = expected[2 if "CSV" in script else 1]
-    assert guard.split(script) == parts
+    assert statement_guard.split(script) == parts

@@ -17,8 +17,9 @@ import pytest
 from tests import holds
 from tests.store.conftest import count, duplicates, insert, trade
 
+from chdb_http import child_process, endpoint_file, idle_shutdown
 from polybackfill import clocks, errors
-from polybackfill.store import client, embedded, lifetime, migrate, rendezvous, starter
+from polybackfill.store import client, embedded, migrate
 
 CLOCK = clocks.SystemClock()
 # Another process that uses the store until it is told to stop, or killed.
@@ -84,10 +85,10 @@ async def test_many_users_share_one_child_that_ends_with_the_last(tmp_path: Path
         assert pid_of(tmp_path) == pid
         for store in stores:
             await store.close()
-        await asyncio.sleep(lifetime.GRACE_S + 0.5)
+        await asyncio.sleep(idle_shutdown.GRACE_S + 0.5)
         assert not gone(pid)
     await until(lambda: gone(pid))
-    last = rendezvous.read(tmp_path)
+    last = endpoint_file.read(tmp_path)
     assert last is not None
     assert last.pid is None
 
@@ -95,12 +96,12 @@ async def test_many_users_share_one_child_that_ends_with_the_last(tmp_path: Path
 async def test_whoever_removes_the_folder_can_wait_for_the_childs_last_write(
     tmp_path: Path,
 ) -> None:
-    assert await starter.ended(tmp_path / "never made")
+    assert await child_process.ended(tmp_path / "never made")
     store = await opened(tmp_path)
-    assert not await starter.ended(tmp_path, within_s=0.3)
+    assert not await child_process.ended(tmp_path, within_s=0.3)
     await store.close()
-    assert await starter.ended(tmp_path)
-    last = rendezvous.read(tmp_path)
+    assert await child_process.ended(tmp_path)
+    last = endpoint_file.read(tmp_path)
     assert last is not None
     assert last.pid is None
 
@@ -122,7 +123,7 @@ async def test_ctrl_c_and_sigterm_do_not_take_the_store_from_its_users(tmp_path:
     await store.command("CREATE TABLE kept (a UInt8) ENGINE = MergeTree ORDER BY a")
     await store.insert("kept", b'{"a": 1}', rows=1)
     await store.close()
-    await until(lambda: gone(pid), within_s=lifetime.GRACE_S + 5)
+    await until(lambda: gone(pid), within_s=idle_shutdown.GRACE_S + 5)
     store = await opened(tmp_path)
     assert await count(store, "kept") == 1
     await store.close()
@@ -173,9 +174,9 @@ async def test_a_folder_held_by_another_program_stops_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_LOCK_WAIT_S", 0.3)
-    holder = rendezvous.Endpoint(rendezvous.HOST, 1, 4321, 0.0)
-    rendezvous.write(tmp_path, holder)
-    lock = filelock.FileLock(rendezvous.lock_path(tmp_path))
+    holder = endpoint_file.Endpoint(endpoint_file.HOST, 1, 4321, 0.0)
+    endpoint_file.write(tmp_path, holder)
+    lock = filelock.FileLock(endpoint_file.lock_path(tmp_path))
     with lock, pytest.raises(errors.Stop, match="in use by process 4321") as raised:
         await opened(tmp_path)
     assert raised.value.exit_code == errors.EXIT_UNAVAILABLE

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybackfill.store import statements
+from chdb_http import statements
 
 
 @pytest.mark.parametrize(

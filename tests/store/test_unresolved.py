@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chdb_http import child_process
 from polybackfill import clocks, errors
-from polybackfill.store import client, starter
+from polybackfill.store import client
 
 MINE = """
 CREATE TABLE mine (a UInt64, PROJECTION totals (SELECT a, sum(a) GROUP BY a),
@@ -32,7 +33,7 @@ async def test_a_definition_that_no_longer_resolves(tmp_path: Path) -> None:
     for statement in (MINE, VIEW, "INSERT INTO mine SELECT number FROM numbers(3)"):
         await store.command(statement)
     await store.close()
-    await starter.ended(tmp_path)
+    await child_process.ended(tmp_path)
     table, view = (definition(tmp_path, name) for name in ("mine", "seen"))
     view.write_text(view.read_text().replace("abs(", "gone("))
     honest = table.read_text()

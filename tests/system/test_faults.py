@@ -12,8 +12,8 @@ import filelock
 import pytest
 from tests import harness
 
+from chdb_http import endpoint_file
 from polybackfill import errors
-from polybackfill.store import rendezvous
 from polymarket_sandbox import faults
 
 # What heals by asking again; the others have tests of their own.
@@ -183,7 +183,7 @@ def test_the_store_dies_and_cannot_come_back_at_once(
     assert first is not None
     os.kill(first, signal.SIGKILL)
     # Whoever holds its folder keeps a new child out; one needs longer to start than this.
-    lock = filelock.FileLock(rendezvous.lock_path(own_store.store), timeout=5)
+    lock = filelock.FileLock(endpoint_file.lock_path(own_store.store), timeout=5)
     with lock, pytest.raises(AssertionError):
         harness.until(lambda: not daemon.running, "an end", within_s=3)
     daemon.end().expect(0)

@@ -61,7 +61,7 @@ class Terminal:
         if self._shell is not None:
             for process in self._shell.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if "polybackfill.store.server" not in process.cmdline():
+                    if "chdb_http" not in process.cmdline():
                         process.kill()
                         process.wait(10)
             self._shell = None

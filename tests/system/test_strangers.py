@@ -25,8 +25,8 @@ import psutil
 import pytest
 from tests import harness, holds
 
+from chdb_http import child_process, endpoint_file, secret
 from polybackfill import errors
-from polybackfill.store import rendezvous, secret, starter
 
 LONG = (
     "SELECT count() FROM numbers(1000000000000000) WHERE cityHash64(number) = 1 "
@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Ground]
 
 
 def url_of(ground: harness.Ground) -> str:
-    endpoint = rendezvous.read(ground.store)
+    endpoint = endpoint_file.read(ground.store)
     assert endpoint is not None
     return f"http://127.0.0.1:{endpoint.port}/"
 
@@ -250,8 +250,8 @@ def test_another_program_on_the_port_is_not_believed(tmp_path: Path) -> None:
         for answer in (LARGE, SAYS_HELD):
             impostor = Impostor(answer)
             harness.until(lambda: ground.store_pid() is None, "the end of the store")
-            stale = rendezvous.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
-            rendezvous.write(ground.store, stale)
+            stale = endpoint_file.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
+            endpoint_file.write(ground.store, stale)
             told = ground.run("sql", "SELECT count() FROM external_trades_raw", "--format", "TSV")
             told.expect(0)
             assert told.out == "0\n"
@@ -276,10 +276,10 @@ def test_another_program_on_the_port_is_not_believed(tmp_path: Path) -> None:
 async def test_no_answer_of_another_program_is_a_hold(answer: bytes, tmp_path: Path) -> None:
     impostor = Impostor(answer)
     key = secret.keep(tmp_path)
-    rendezvous.write(
-        tmp_path, rendezvous.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
+    endpoint_file.write(
+        tmp_path, endpoint_file.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
     )
-    assert await starter.join(tmp_path) is None
+    assert await child_process.join(tmp_path) is None
     assert key.text.encode() not in impostor.heard
     impostor.close()
 
@@ -290,7 +290,7 @@ def test_a_damaged_address_is_no_traceback(content: bytes, tmp_path: Path) -> No
     store = tmp_path / "data" / "clickhouse"
     store.mkdir(parents=True)
     (store / "store.json").write_bytes(content)
-    assert rendezvous.read(store) is None
+    assert endpoint_file.read(store) is None
 
 
 def cores_used_by(process: psutil.Process) -> float:

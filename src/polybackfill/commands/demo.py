@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import polymarket_sandbox
+from chdb_http import child_process
 from polybackfill import errors, formats, settings
 from polybackfill.commands import context, run, words
 from polybackfill.polymarket import endpoints
-from polybackfill.store import starter
 from polybackfill.views import digest, proof, tables
 from polybackfill.work import ledger as ledgers
 
@@ -70,7 +70,7 @@ def demo(arguments: argparse.Namespace) -> int:
         if arguments.keep:
             say(f"kept: {folder}")
         else:
-            asyncio.run(starter.ended(context.store_folder(folder / "data")))
+            asyncio.run(child_process.ended(context.store_folder(folder / "data")))
             shutil.rmtree(folder, ignore_errors=True)
             say(f"removed: {folder}; --keep keeps it, with the reports in it")
     _print(lines, took_s, as_json=arguments.json)

@@ -12,10 +12,11 @@ from collections.abc import AsyncGenerator
 
 import orjson
 
+from chdb_http import endpoint_file, secret, statement_guard, statements
 from polybackfill import clocks, errors, settings, terminal
 from polybackfill.commands import context, starting
 from polybackfill.daemon import signals
-from polybackfill.store import client, guard, rendezvous, secret, statements
+from polybackfill.store import client
 from polybackfill.views import tables
 
 _BINARY = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro", "Native", "RowBinary"})
@@ -50,8 +51,8 @@ def sql(arguments: argparse.Namespace) -> int:
     """Send each statement in turn and print what the store answers, as it comes."""
     text = _text(arguments.statement)
     try:
-        script = guard.split(text)
-    except guard.Refused:
+        script = statement_guard.split(text)
+    except statement_guard.Refused:
         script = [text]  # the store says what is wrong with it
     if not script:
         raise errors.Stop("the statement is empty: polybackfill sql 'SHOW TABLES'")
@@ -200,13 +201,13 @@ async def _serve(address: client.Address) -> None:
 
 def _way_in(address: client.Address) -> str:
     """Where other programs find the store, and what they must say."""
-    endpoint, key = rendezvous.read(address.data_dir), secret.read(address.data_dir)
+    endpoint, key = endpoint_file.read(address.data_dir), secret.read(address.data_dir)
     assert endpoint is not None  # noqa: S101 - the store is open
     assert key is not None  # noqa: S101
     port = address.port or endpoint.port
     return _WAY_IN.format(
         folder=address.data_dir.resolve(),
-        host=rendezvous.HOST,
+        host=endpoint_file.HOST,
         port=port,
         user=secret.USER,
         password=key.text,

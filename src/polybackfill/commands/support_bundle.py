@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import (
     api,
@@ -28,7 +29,6 @@ from polybackfill.commands import (
     setup,
     status,
 )
-from polybackfill.store import rendezvous
 from polybackfill.views import pseudonyms, snapshot
 from polybackfill.work import ledger as ledgers
 from polybackfill.work import lock
@@ -234,7 +234,7 @@ class _Bundle:
         return await asyncio.to_thread(archives.last_lines, file, _LOG_LINES)
 
     async def _store_log(self) -> list[str]:
-        file = rendezvous.log_path(context.store_folder(self._chosen.backfill.data_dir))
+        file = endpoint_file.log_path(context.store_folder(self._chosen.backfill.data_dir))
         return await asyncio.to_thread(archives.last_lines, file, _STORE_LOG_LINES)
 
     async def _quarantine(self) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from chdb_http import secret, statements
 from polybackfill import clocks, errors
-from polybackfill.store import connection, failures, landing, secret, statements
+from polybackfill.store import connection, failures, landing
 
 Address = connection.Address
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.

@@ -15,8 +15,9 @@ import orjson
 import pydantic
 import structlog
 
+from chdb_http import child_process, secret
 from polybackfill import clocks, errors
-from polybackfill.store import embedded, failures, secret, starter
+from polybackfill.store import embedded, failures
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ class Connection:
     def __init__(self, address: Address, *, clock: clocks.Clock) -> None:
         self.address = address
         self._clock = clock
-        self._hold: starter.Hold | None = None
+        self._hold: child_process.Hold | None = None
         self._pid: int | None = None
         self._joining = asyncio.Lock()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)

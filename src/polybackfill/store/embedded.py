@@ -6,8 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from chdb_http import child_process, endpoint_file, secret
 from polybackfill import clocks, errors
-from polybackfill.store import failures, rendezvous, secret, starter
+from polybackfill.store import failures
 
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 # The child needs none of our settings, and some hold passwords or keys.
@@ -20,31 +21,31 @@ def bound_logs(log_bytes: int, log_files: int) -> None:
     _log_limits.update(log_bytes=log_bytes, log_files=log_files)
 
 
-async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) -> starter.Hold:
+async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) -> child_process.Hold:
     """Join the folder's running child, or start one.
 
     `port`: where it answers, the running one there too; by default where the last one did.
     Raises Stop when the folder cannot be used or another program holds it.
     """
-    options = starter.StartOptions(
+    options = child_process.StartOptions(
         port=port, environment=_environment(), lock_wait_s=_LOCK_WAIT_S, **_log_limits
     )
     try:
-        return await starter.join_or_start(folder, options, monotonic=clock.monotonic)
-    except starter.FolderError as error:
+        return await child_process.join_or_start(folder, options, monotonic=clock.monotonic)
+    except child_process.FolderError as error:
         raise errors.Stop(
             f"The data folder {folder} cannot be written ({error.cause.strerror}). "
             "Make it writable or set BACKFILL_DATA_DIR.",
             exit_code=errors.exit_code_of(error.cause),
         ) from error
-    except starter.SecretError as error:
+    except child_process.SecretError as error:
         raise errors.Stop(
             f"{secret.path(folder)} may not be read: the embedded store belongs to the user who "
             "started it. Run this command as that user, or use a ClickHouse server for several"
         ) from error
-    except starter.PortError as error:
+    except child_process.PortError as error:
         raise errors.Stop(f"{error}. Choose another --port") from error
-    except starter.StartError as error:
+    except child_process.StartError as error:
         raise _refused(error.report, folder) from error
 
 
@@ -52,9 +53,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not _MAY_BE_SECRET.match(name)}
 
 
-def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
+def _refused(refusal: endpoint_file.Started | None, folder: Path) -> errors.Stop:
     """Why no child was to be had."""
-    see = f"See {rendezvous.log_path(folder)}."
+    see = f"See {endpoint_file.log_path(folder)}."
     if refusal is None or not refusal.error:
         why = "it ended without a word, as if something had killed it, for want of memory perhaps"
     elif refusal.locked:
@@ -69,7 +70,7 @@ def _refused(refusal: rendezvous.Started | None, folder: Path) -> errors.Stop:
     )
 
 
-def _is_passing(refusal: rendezvous.Started) -> bool:
+def _is_passing(refusal: endpoint_file.Started) -> bool:
     """Whether it is trouble of the machine, which ends by itself."""
     if refusal.engine_error is not None:
         return failures.is_passing(refusal.engine_error)

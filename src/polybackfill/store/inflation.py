@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polybackfill.store import client, definitions, statements
+from chdb_http import statements
+from polybackfill.store import client, definitions
 
 _VIEW = "inflated_sources"
 

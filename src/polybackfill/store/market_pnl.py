@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chdb_http import statements
 from polybackfill.polymarket import contracts
-from polybackfill.store import statements, taxonomy
+from polybackfill.store import taxonomy
 
 _USD = "toDecimal128({micro}, 0) * toDecimal128('0.000001', 6)"
 _KINDS = (

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from polybackfill.store import statements
+from chdb_http import statements
 
 UNCATEGORIZED = "Uncategorized"
 

@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import clocks, errors, redaction, rotation, terminal
+from chdb_http import log_rotation
+from polybackfill import clocks, errors, redaction, terminal
 from polybackfill.work import files as disk
 
 _SHOWN = {"warning", "error", "critical"}
@@ -28,7 +29,7 @@ Event = MutableMapping[str, Any]
 
 
 class LogFile:
-    """JSON lines in at most `files` files of `limit_bytes` each; see `rotation`."""
+    """JSON lines in at most `files` files of `limit_bytes` each; see `log_rotation`."""
 
     def __init__(self, path: Path, *, limit_bytes: int, files: int) -> None:
         """Raises errors.Stop when the file cannot be opened."""
@@ -63,8 +64,8 @@ class LogFile:
 
     def _make_room(self, more_bytes: int) -> bool:
         try:
-            if rotation.is_full(self._file.fileno(), self._limit_bytes, more_bytes):
-                full, self._file = self._file, rotation.begin_anew(self._path, self._files)
+            if log_rotation.is_full(self._file.fileno(), self._limit_bytes, more_bytes):
+                full, self._file = self._file, log_rotation.begin_anew(self._path, self._files)
                 full.close()
         except OSError as error:  # the full file takes the line as well
             self._tell(f"the log file grows until another can be begun: {error.strerror}")

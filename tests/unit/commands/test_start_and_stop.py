@@ -13,9 +13,10 @@ from tests import harness
 from tests.unit import conftest as unit_conftest
 from tests.unit.commands import conftest
 
+from chdb_http import endpoint_file
 from polybackfill import cli, errors
 from polybackfill.commands import run, words
-from polybackfill.store import client, migrate, rendezvous
+from polybackfill.store import client, migrate
 from polybackfill.work import lock
 
 
@@ -87,7 +88,7 @@ async def test_a_store_that_dies_during_the_start_is_started_again(
 
     async def killed_once(store: client.Store) -> str:
         if not killed:
-            endpoint = rendezvous.read(chosen.backfill.data_dir / "clickhouse")
+            endpoint = endpoint_file.read(chosen.backfill.data_dir / "clickhouse")
             assert endpoint is not None
             assert endpoint.pid is not None
             killed.append(endpoint.pid)

@@ -109,7 +109,7 @@ def test_a_rotation_loses_no_line_also_where_it_cannot_be_made(
         def refuse(*_words: object) -> None:
             raise OSError(errno.EMFILE, "Too many open files")
 
-        broken.setattr(logs.rotation, "begin_anew", refuse)
+        broken.setattr(logs.log_rotation, "begin_anew", refuse)
         _write(file, range(100, 200))
     _write(file, range(200, 300))
     file.close()

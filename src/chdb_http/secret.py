@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polybackfill.store import durable_files
+from chdb_http import durable_files
 
 USER = "default"
 # Sent with a statement that a person typed: it gets a tool's place in the store, not the program's.

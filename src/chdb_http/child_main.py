@@ -1,6 +1,6 @@
 """The store's child process: the embedded engine, served on loopback until its last user is gone.
 
-Started as `python -m polybackfill.store.server`, never forked: the engine hangs after a fork. A
+Started as `python -m chdb_http`, never forked: the engine hangs after a fork. A
 user holds one request to `/_hold` open, which the kernel closes even after SIGKILL. SIGINT is not
 for this process; after SIGTERM it ends with the last hold.
 """
@@ -27,18 +27,18 @@ import filelock
 import msgspec
 from aiohttp import web
 
-from polybackfill.store import (
+from chdb_http import (
+    authentication,
     child_log,
-    confinement,
-    gate,
-    lifetime,
-    rendezvous,
-    sandboxing,
+    endpoint_file,
+    engine_config,
+    idle_shutdown,
+    landlock,
     secret,
 )
 
 if TYPE_CHECKING:
-    from polybackfill.store import engine
+    from chdb_http import engine
 
 _SHUTDOWN_S = 2.0
 _STATEMENTS_S = 8.0  # for what still runs when the last user has gone
@@ -54,7 +54,7 @@ _UNATTACHED = re.compile(
 
 def main() -> int:
     """Own the folder and serve it; the exit code only says whether that was possible."""
-    parser = argparse.ArgumentParser(prog="polybackfill.store.server")
+    parser = argparse.ArgumentParser(prog="python -m chdb_http")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--lock-wait", type=float, default=0.0)
@@ -62,12 +62,12 @@ def main() -> int:
     parser.add_argument("--log-files", type=int, default=child_log.FILES)
     arguments = parser.parse_args()
     folder: Path = arguments.data_dir.resolve()
-    lock = filelock.FileLock(rendezvous.lock_path(folder), timeout=arguments.lock_wait)
+    lock = filelock.FileLock(endpoint_file.lock_path(folder), timeout=arguments.lock_wait)
     try:
         with lock:
             return _own(folder, arguments)
     except filelock.Timeout:
-        holder = rendezvous.read(folder)
+        holder = endpoint_file.read(folder)
         who = f"process {holder.pid}" if holder and holder.pid else "another process"
         return _failed(f"{folder} is in use by {who}", locked=True)
     except OSError as error:
@@ -76,18 +76,18 @@ def main() -> int:
 
 def _own(folder: Path, arguments: argparse.Namespace) -> int:
     port: int | None = arguments.port
-    before = rendezvous.read(folder)
+    before = endpoint_file.read(folder)
     key = secret.keep(folder)
-    path = confinement.enter(folder)
+    path = engine_config.enter(folder)
     listener = _listener(before, port)
     _raise_open_files()
-    sandboxing.restrict(folder)
+    landlock.restrict(folder)
     # The engine starts threads as soon as it is loaded, and what runs in them must be restricted.
     try:
-        from polybackfill.store import engine  # noqa: PLC0415
+        from chdb_http import engine  # noqa: PLC0415
     except RuntimeError as error:
         return _failed(f"the engine cannot be loaded: {error}", engine_error=str(error))
-    said_before = rendezvous.log_path(folder).stat().st_size
+    said_before = endpoint_file.log_path(folder).stat().st_size
     try:
         opened = engine.Engine(folder, path)
     except engine.EngineError as error:
@@ -98,8 +98,8 @@ def _own(folder: Path, arguments: argparse.Namespace) -> int:
             locked=error.code == 76,
             engine_error=str(error),
         )
-    endpoint = rendezvous.Endpoint(
-        rendezvous.HOST,
+    endpoint = endpoint_file.Endpoint(
+        endpoint_file.HOST,
         listener.getsockname()[1],
         os.getpid(),
         time.time(),
@@ -109,7 +109,7 @@ def _own(folder: Path, arguments: argparse.Namespace) -> int:
         child = _Child(folder, opened, endpoint, key)
         keep_log = functools.partial(
             child_log.keep_bounded,
-            rendezvous.log_path(folder),
+            endpoint_file.log_path(folder),
             arguments.log_bytes,
             arguments.log_files,
         )
@@ -124,7 +124,7 @@ def _unresolved(folder: Path, error: str, said_before: int) -> str | None:
     """Of an engine that cannot start: which table's definition it does not understand, and what
     to do about it; None when that is not why. Some the engine names in its log alone.
     """
-    with rendezvous.log_path(folder).open("rb") as log:
+    with endpoint_file.log_path(folder).open("rb") as log:
         log.seek(said_before)
         said = log.read().decode(errors="replace")
     found = _UNATTACHED.search(f"{error}\n{said}")
@@ -160,11 +160,11 @@ def _end_within(seconds: float) -> None:
 def _failed(
     message: str, *, locked: bool = False, errno: int | None = None, engine_error: str | None = None
 ) -> int:
-    _tell(rendezvous.Started(None, message, locked, errno, engine_error))
+    _tell(endpoint_file.Started(None, message, locked, errno, engine_error))
     return 1
 
 
-def _tell(started: rendezvous.Started) -> None:
+def _tell(started: endpoint_file.Started) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(started) + b"\n")
     sys.stdout.buffer.flush()
     # The reader of that line need not outlive us: what is printed from now on goes to the log.
@@ -178,20 +178,20 @@ class _Child:
         self,
         folder: Path,
         opened: engine.Engine,
-        endpoint: rendezvous.Endpoint,
+        endpoint: endpoint_file.Endpoint,
         key: secret.Secret,
     ) -> None:
         self._folder = folder
         self._endpoint = endpoint
-        self._users = lifetime.Users()
+        self._users = idle_shutdown.Users()
         assert endpoint.pid is not None  # noqa: S101 - it is ours
-        from polybackfill.store import wire  # noqa: PLC0415 - it loads the engine
+        from chdb_http import http_server  # noqa: PLC0415 - it loads the engine
 
-        self._wire = wire.Wire(
+        self._wire = http_server.Wire(
             opened,
             self._users,
-            gate.Gate(key, secret.child(endpoint.pid, endpoint.port)),
-            rendezvous.hold_path(endpoint.pid),
+            authentication.Gate(key, secret.child(endpoint.pid, endpoint.port)),
+            endpoint_file.hold_path(endpoint.pid),
             self._listen_also,
         )
         self._runner = web.AppRunner(
@@ -213,8 +213,8 @@ class _Child:
         _on_signals(self._users)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
-        rendezvous.write(self._folder, self._endpoint)
-        _tell(rendezvous.Started(self._endpoint))
+        endpoint_file.write(self._folder, self._endpoint)
+        _tell(endpoint_file.Started(self._endpoint))
         keeping = asyncio.create_task(keep_log(), name="store log")
         await self._users.gone()
         keeping.cancel()
@@ -222,7 +222,7 @@ class _Child:
         if not await self._wire.close(_STATEMENTS_S):
             print("a statement does not end: the process ends without it", file=sys.stderr)
             os._exit(1)
-        rendezvous.write(self._folder, msgspec.structs.replace(self._endpoint, pid=None))
+        endpoint_file.write(self._folder, msgspec.structs.replace(self._endpoint, pid=None))
 
     async def _listen_also(self, port: int) -> None:
         """Answer on this port as well, and on it alone after the next start."""
@@ -230,16 +230,16 @@ class _Child:
             await web.SockSite(self._runner, _bound(port)).start()
             self._ports.add(port)
         self._endpoint = msgspec.structs.replace(self._endpoint, kept=port)
-        rendezvous.write(self._folder, self._endpoint)
+        endpoint_file.write(self._folder, self._endpoint)
 
 
-def _on_signals(users: lifetime.Users) -> None:
+def _on_signals(users: idle_shutdown.Users) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, users.end)
 
 
-def _listener(before: rendezvous.Endpoint | None, wanted: int | None) -> socket.socket:
+def _listener(before: endpoint_file.Endpoint | None, wanted: int | None) -> socket.socket:
     """A bound socket: on the wanted port or none; else on the one that was asked for last, or used
     last, if it is free.
     """
@@ -256,13 +256,9 @@ def _bound(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((rendezvous.HOST, port))
+        listener.bind((endpoint_file.HOST, port))
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise OSError(f"port {port} of {rendezvous.HOST} is not to be had: {reason}") from error
+        raise OSError(f"port {port} of {endpoint_file.HOST} is not to be had: {reason}") from error
     return listener
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from polybackfill.store import secret
+from chdb_http import secret
 
 # INSERT … FROM INFILE, by which the child hands rows over, asks for a right to read some file. A
 # right for a name that no file has is enough for it, and opens nothing for `file()`.

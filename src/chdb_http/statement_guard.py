@@ -1,6 +1,6 @@
 """What the embedded engine is not asked, whoever asks: files, other hosts, programs.
 
-Two walls, because neither closes every door alone: the engine's own rights (`confinement`), which
+Two walls, because neither closes every door alone: the engine's own rights (`engine_config`), which
 refuse `file()`, `url()`, `s3()` and their like, and this check of the words of a statement, for
 what those rights do not cover in an embedded engine: the scalar function `file`, `INTO OUTFILE`,
 databases of other hosts, engines over a folder.
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from polybackfill.store import statements
+from chdb_http import statements
 
 SYNTAX_ERROR, SUPPORT_IS_DISABLED, READONLY = 62, 344, 164
 # The setting by which a running statement is found and ended; the engine itself makes no use of it.

@@ -23,16 +23,16 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from polybackfill.store import (
-    asked,
+from chdb_http import (
+    authentication,
     engine,
-    gate,
-    guard,
-    lifetime,
-    pipe,
-    replies,
+    http_request,
+    http_response,
+    idle_shutdown,
     secret,
+    statement_guard,
     statements,
+    thread_stream,
 )
 
 _OWN_THREADS, _GUEST_THREADS, _KILL_THREADS = 8, 16, 4
@@ -44,7 +44,7 @@ _BODY_MAX_BYTES = 1 << 31
 _KILL_AGAIN_S = 1.0  # a kill finds nothing as long as the engine still prepares the statement
 _SEND_S = 300.0  # for a client that does not read what it asked for; a server's own is 30 s
 _TOO_MANY_SIMULTANEOUS_QUERIES = 202
-_VISITOR = web.RequestKey("visitor", gate.Visitor)
+_VISITOR = web.RequestKey("visitor", authentication.Visitor)
 
 
 @dataclass
@@ -65,8 +65,8 @@ class Wire:
     def __init__(
         self,
         opened: engine.Engine,
-        users: lifetime.Users,
-        entrance: gate.Gate,
+        users: idle_shutdown.Users,
+        entrance: authentication.Gate,
         hold_path: str,
         listen: Callable[[int], Awaitable[None]],
     ) -> None:
@@ -112,15 +112,17 @@ class Wire:
     async def _admitted(
         self, request: web.Request, handler: Callable[[web.Request], object]
     ) -> web.StreamResponse:
-        if gate.from_browser(request):
+        if authentication.from_browser(request):
             raise web.HTTPForbidden(text="this store answers local programs only\n")
         if request.path != "/ping":
             visitor = self._entrance.admit(request)
             if visitor is None:
                 return web.Response(
-                    text=gate.refusal(),
+                    text=authentication.refusal(),
                     status=403,
-                    headers={"X-ClickHouse-Exception-Code": str(gate.AUTHENTICATION_FAILED)},
+                    headers={
+                        "X-ClickHouse-Exception-Code": str(authentication.AUTHENTICATION_FAILED)
+                    },
                 )
             request[_VISITOR] = visitor
         return await handler(request)  # type: ignore[no-any-return, misc]
@@ -145,11 +147,11 @@ class Wire:
                 async with self._known(query_id) as running:
                     return await self._answer(request, running)
             except engine.EngineError as error:
-                return replies.refusal(error, query_id)
-            except guard.Refused as error:
-                return replies.refusal(engine.refused(error.code, str(error)), query_id)
+                return http_response.refusal(error, query_id)
+            except statement_guard.Refused as error:
+                return http_response.refusal(engine.refused(error.code, str(error)), query_id)
             except ValueError as error:
-                return replies.refusal(engine.refused(36, str(error)), query_id)
+                return http_response.refusal(engine.refused(36, str(error)), query_id)
 
     @asynccontextmanager
     async def _known(self, query_id: str) -> AsyncIterator[Running]:
@@ -170,7 +172,7 @@ class Wire:
 
     async def _answer(self, request: web.Request, running: Running) -> web.StreamResponse:
         own = request[_VISITOR].own and secret.GUEST_HEADER not in request.headers
-        statement = await asked.read(request, running.query_id, self._engine, own=own)
+        statement = await http_request.read(request, running.query_id, self._engine, own=own)
         target = statements.killed_query(statement.query.sql)
         if target is not None:
             return await self._kill(target, statement)
@@ -220,16 +222,16 @@ class Wire:
             raise
 
     async def _insert(
-        self, statement: asked.Asked, insert: statements.Insert, running: Running
+        self, statement: http_request.Asked, insert: statements.Insert, running: Running
     ) -> web.Response:
         rows = statement.rows or self._engine.spool()
         work = functools.partial(
             self._engine.insert, statement.query, insert, rows, statement.compression
         )
         counts = await self._in_thread(self._writer, running, work, rows.close)
-        return web.Response(headers=replies.headers(statement, counts))
+        return web.Response(headers=http_response.headers(statement, counts))
 
-    async def _kill(self, target: str, statement: asked.Asked) -> web.Response:
+    async def _kill(self, target: str, statement: http_request.Asked) -> web.Response:
         """Answer when nothing of that id runs; should it only arrive later, it is refused."""
         self._killed[target] = None
         while len(self._killed) > _KILLED_REMEMBERED:
@@ -238,7 +240,7 @@ class Wire:
         if running is not None:
             await self._end_in_engine(running)
         body = f"finished\t{target}\tdefault\t\n" if running else ""
-        return web.Response(text=body, headers=replies.headers(statement, engine.Counts()))
+        return web.Response(text=body, headers=http_response.headers(statement, engine.Counts()))
 
     def _abandon(self, running: Running) -> None:
         """Nobody waits for it any more: end it, however often that must be asked."""
@@ -260,15 +262,17 @@ class Wire:
                     await running.ended.wait()
 
     async def _select(
-        self, request: web.Request, statement: asked.Asked, running: Running, pool: Executor
+        self, request: web.Request, statement: http_request.Asked, running: Running, pool: Executor
     ) -> web.StreamResponse:
-        pieces = pipe.Pipe()
+        pieces = thread_stream.Pipe()
 
         def work() -> engine.Counts:
             try:
                 return self._engine.select(statement.query, pieces.put)
             finally:
-                with contextlib.suppress(pipe.Abandoned):  # then nobody waits for the end either
+                with contextlib.suppress(
+                    thread_stream.Abandoned
+                ):  # then nobody waits for the end either
                     pieces.put(None)
 
         if statement.writes_rows:
@@ -286,8 +290,8 @@ class Wire:
     async def _send(
         self,
         request: web.Request,
-        statement: asked.Asked,
-        pieces: pipe.Pipe,
+        statement: http_request.Asked,
+        pieces: thread_stream.Pipe,
         counts: asyncio.Future[engine.Counts],
     ) -> web.StreamResponse:
         limit_bytes = _WHOLE_RESULT_BYTES if statement.wait_for_end else _READ_AHEAD_BYTES
@@ -295,9 +299,9 @@ class Wire:
         while sum(map(len, ahead)) <= limit_bytes:
             piece = await pieces.get()
             if piece is None:
-                return replies.whole(statement, b"".join(ahead), await counts)
+                return http_response.whole(statement, b"".join(ahead), await counts)
             ahead.append(piece)
-        response = replies.stream(statement)
+        response = http_response.stream(statement)
         await response.prepare(request)
         for piece in ahead:
             await _write(request, response, piece)

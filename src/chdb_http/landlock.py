@@ -1,9 +1,9 @@
 """The kernel's wall around the child, where Linux offers Landlock: what the engine can open.
 
-`confinement` and `guard` refuse statements that name files and hosts. SQL also comes out of strings
-(`format(Values, …)`, defaults in the structure of a table function), which nobody can check
-beforehand. So the process gives up what it never needs: it writes its own folder only, reads that,
-Python and the system's own files, and makes no TCP connections.
+`engine_config` and `statement_guard` refuse statements that name files and hosts. SQL also comes
+out of strings (`format(Values, …)`, defaults in the structure of a table function), which nobody
+can check beforehand. So the process gives up what it never needs: it writes its own folder only,
+reads that, Python and the system's own files, and makes no TCP connections.
 (https://docs.kernel.org/userspace-api/landlock.html, ABI 7, read 2026-11)
 """
 
@@ -77,7 +77,7 @@ def restrict(folder: Path) -> bool:
 def _readable() -> list[Path]:
     """Python imports what it needs late. The folder it was started in is not among them: that is
     the first entry of the path with `python -m`."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     python = [Path(entry) for entry in sys.path[1:] if os.path.isabs(entry)]
     system = [Path(entry) for entry in _SYSTEM] + [Path("/etc", name) for name in _SETTINGS]
     return [package, Path(sys.prefix), Path(sys.base_prefix), *python, *system]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill.store import rendezvous
+from chdb_http import endpoint_file
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from polybackfill.store import rendezvous
 )
 def test_a_damaged_file_is_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "store.json").write_bytes(content)
-    assert rendezvous.read(tmp_path) is None
+    assert endpoint_file.read(tmp_path) is None

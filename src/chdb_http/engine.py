@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polybackfill.store import durable_files, guard, statements
+from chdb_http import durable_files, statement_guard, statements
 
 # chDB loads pyarrow when it finds it, for result types that are not used here: 1 s and 60 MB.
 sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ class Engine:
     """One data folder, opened by this process alone. Methods block: call them from threads."""
 
     def __init__(self, folder: Path, path: str) -> None:
-        """`path`: of the engine's data, from the working directory (see `confinement`).
+        """`path`: of the engine's data, from the working directory (see `engine_config`).
 
         Raises EngineError when the folder cannot be opened.
         """
@@ -215,7 +215,9 @@ class Engine:
     def kill(self, query_id: str) -> None:
         """Cancel the running statement of that caller's id, without waiting for its end."""
         named = statements.quoted(query_id)
-        self.execute(Query(f"KILL QUERY WHERE Settings['{guard.MARK}'] = {named} ASYNC", ""))
+        self.execute(
+            Query(f"KILL QUERY WHERE Settings['{statement_guard.MARK}'] = {named} ASYNC", "")
+        )
 
     def unpack(self, packed: Spool, compression: str) -> bytes:
         """The content of `packed`, which is compressed with a method ClickHouse knows."""
@@ -262,7 +264,7 @@ class Engine:
             opened.close()
 
     def _prepare(self, opened: session.Session, query: Query) -> None:
-        wanted = {**self._defaults, **query.settings, guard.MARK: query.query_id}
+        wanted = {**self._defaults, **query.settings, statement_guard.MARK: query.query_id}
         pairs = ", ".join(f"{name} = {statements.quoted(value)}" for name, value in wanted.items())
         opened.query(f"SET {pairs}")
         if query.database != "default":

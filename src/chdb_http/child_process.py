@@ -22,7 +22,7 @@ from typing import NoReturn
 import filelock
 import msgspec
 
-from polybackfill.store import child_log, durable_files, rendezvous, secret
+from chdb_http import child_log, durable_files, endpoint_file, secret
 
 _START_S = 60.0
 _JOIN_S = 10.0
@@ -52,7 +52,7 @@ class PortError(Exception):
 class StartError(Exception):
     """No child is to be had. `report`: what the last one said, None when it exited silently."""
 
-    def __init__(self, report: rendezvous.Started | None) -> None:
+    def __init__(self, report: endpoint_file.Started | None) -> None:
         super().__init__(report.error if report else "the child exited without an error message")
         self.report = report
 
@@ -78,7 +78,7 @@ class Hold:
 
     def __init__(
         self,
-        endpoint: rendezvous.Endpoint,
+        endpoint: endpoint_file.Endpoint,
         key: secret.Secret,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
@@ -109,7 +109,7 @@ async def join_or_start(
     or the engine does not start.
     """
     await asyncio.to_thread(_prepare, folder)
-    refusal: rendezvous.Started | None = None
+    refusal: endpoint_file.Started | None = None
     for _ in range(_STARTS):
         hold = await join(folder, options.port)
         if hold is not None:
@@ -126,14 +126,14 @@ async def join_or_start(
 def _prepare(folder: Path) -> None:
     try:
         durable_files.make_folder(folder)
-        rendezvous.log_path(folder).touch()
+        endpoint_file.log_path(folder).touch()
     except OSError as error:
         raise FolderError(error) from error
 
 
 async def join(folder: Path, port: int | None = None) -> Hold | None:
     """Take hold of the folder's running child, None when there is none."""
-    endpoint = rendezvous.read(folder)
+    endpoint = endpoint_file.read(folder)
     if endpoint is None or endpoint.pid is None:
         return None
     key = _key(folder)
@@ -156,7 +156,7 @@ async def ended(folder: Path, *, within_s: float = _END_S) -> bool:
         if not folder.exists():
             return True
         try:
-            with filelock.FileLock(rendezvous.lock_path(folder), timeout=within_s):
+            with filelock.FileLock(endpoint_file.lock_path(folder), timeout=within_s):
                 return True
         except filelock.Timeout:
             return False
@@ -171,14 +171,16 @@ def _key(folder: Path) -> secret.Secret | None:
         raise SecretError(f"{secret.path(folder)} may not be read") from error
 
 
-async def _hold(endpoint: rendezvous.Endpoint, key: secret.Secret, port: int | None) -> Hold | None:
+async def _hold(
+    endpoint: endpoint_file.Endpoint, key: secret.Secret, port: int | None
+) -> Hold | None:
     """Take hold of the child, if it is the child: whoever has its port now does not know `key`."""
     assert endpoint.pid is not None  # noqa: S101 - asked for one that runs
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     child, nonce = secret.child(endpoint.pid, endpoint.port), secret.new_nonce()
     query = f"?port={port}" if port else ""
     request = (
-        f"GET {rendezvous.hold_path(endpoint.pid)}{query} HTTP/1.1\r\nHost: localhost\r\n"
+        f"GET {endpoint_file.hold_path(endpoint.pid)}{query} HTTP/1.1\r\nHost: localhost\r\n"
         f"{secret.NONCE_HEADER}: {nonce}\r\n{secret.PROOF_HEADER}: {key.question(child, nonce)}\r\n"
         "\r\n"
     )
@@ -204,7 +206,7 @@ def _refuse_port(reason: bytes) -> NoReturn:
 
 async def _start(
     folder: Path, options: StartOptions, monotonic: Callable[[], float]
-) -> Hold | rendezvous.Started | None:
+) -> Hold | endpoint_file.Started | None:
     """Start a child and hear what it says, None when it ended without a word; join whichever child
     gets the folder meanwhile.
     """
@@ -219,19 +221,19 @@ async def _start(
                 return hold
             if said.done():
                 return said.result()
-        return rendezvous.Started(error=f"process {child.pid} is silent for {_START_S:.0f} s")
+        return endpoint_file.Started(error=f"process {child.pid} is silent for {_START_S:.0f} s")
     finally:
         said.cancel()
         _settle(child, folder)
 
 
 def _spawn(folder: Path, options: StartOptions) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "polybackfill.store.server", "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "chdb_http", "--data-dir", str(folder)]
     command += ["--lock-wait", str(options.lock_wait_s)]
     command += ["--log-bytes", str(options.log_bytes), "--log-files", str(options.log_files)]
     if options.port is not None:
         command += ["--port", str(options.port)]
-    with rendezvous.log_path(folder).open("ab") as log:
+    with endpoint_file.log_path(folder).open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 - our own module
             command,
             stdin=subprocess.DEVNULL,
@@ -245,7 +247,7 @@ def _spawn(folder: Path, options: StartOptions) -> subprocess.Popen[bytes]:
     return child
 
 
-async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started | None:
+async def _first_line(child: subprocess.Popen[bytes]) -> endpoint_file.Started | None:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), child.stdout
@@ -254,11 +256,11 @@ async def _first_line(child: subprocess.Popen[bytes]) -> rendezvous.Started | No
         line = await reader.readline()
     finally:
         transport.close()
-    return msgspec.json.decode(line, type=rendezvous.Started) if line else None
+    return msgspec.json.decode(line, type=endpoint_file.Started) if line else None
 
 
 def _settle(child: subprocess.Popen[bytes], folder: Path) -> None:
     """A child that did not get the folder is not left waiting for it."""
-    owner = rendezvous.read(folder)
+    owner = endpoint_file.read(folder)
     if child.poll() is None and (owner is None or owner.pid != child.pid):
         child.terminate()

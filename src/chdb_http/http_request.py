@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from polybackfill.store import engine, guard, statements
+from chdb_http import engine, statement_guard, statements
 
 # Content-Encoding → the engine's name of the method
 _COMPRESSIONS = frozenset({"gzip", "deflate", "br", "zstd", "lz4", "snappy", "xz", "bz2"})
@@ -102,13 +102,13 @@ class _Reader:
     def query(self, sql: str) -> engine.Query:
         """The statement as the engine gets it; raises guard.Refused."""
         parameters = statements.query_parameters(self.params)
-        guard.check(sql, parameters)
+        statement_guard.check(sql, parameters)
         headers = self.request.headers
         named = statements.settings(self.params)
         if not self.own:
             named = _GUEST | named
         if self.request.method != hdrs.METH_POST:
-            guard.require_reading(sql)
+            statement_guard.require_reading(sql)
             named |= {"readonly": "1" if named.get("readonly") == "1" else "2"}
         return engine.Query(
             statements.with_where(sql),
@@ -127,10 +127,12 @@ class _Reader:
 def _literal(query: engine.Query, insert: statements.Insert, rows: engine.Spool) -> engine.Query:
     """Rows of the format Values may be expressions, which nobody has checked: those that could
     reach a file are read as literals."""
-    if insert.format.lower() != "values" or not guard.names_function(rows.content()):
+    if insert.format.lower() != "values" or not statement_guard.names_function(rows.content()):
         return query
     if "input_format_values" in insert.settings:
-        raise guard.Refused(guard.SUPPORT_IS_DISABLED, "the rows name a function of files")
+        raise statement_guard.Refused(
+            statement_guard.SUPPORT_IS_DISABLED, "the rows name a function of files"
+        )
     return dataclasses.replace(query, settings={**query.settings, **_LITERAL_VALUES})
 
 

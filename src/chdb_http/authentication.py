@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from polybackfill.store import secret
+from chdb_http import secret
 
 AUTHENTICATION_FAILED = 516
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

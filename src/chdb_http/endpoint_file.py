@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from polybackfill.store import durable_files
+from chdb_http import durable_files
 
 HOST = "127.0.0.1"
 

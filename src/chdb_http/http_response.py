@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
-from polybackfill.store import asked, engine, statements
+from chdb_http import engine, http_request, statements
 
 # Statuses of a ClickHouse server, by error code (its HTTPHandler, read 2026-11); the rest is 500.
 _BAD_REQUEST = frozenset({6, 26, 27, 36, 38, 41, 42, 43, 53, 62, 72, 117, 130, 131, 456, 457})
@@ -25,7 +25,7 @@ _CONTENT_TYPES = {
 }
 
 
-def headers(statement: asked.Asked, counts: engine.Counts | None) -> dict[str, str]:
+def headers(statement: http_request.Asked, counts: engine.Counts | None) -> dict[str, str]:
     """The X-ClickHouse-* headers; the summary only when the counts are known already."""
     found = {
         "X-ClickHouse-Query-Id": statement.query.query_id,
@@ -37,7 +37,7 @@ def headers(statement: asked.Asked, counts: engine.Counts | None) -> dict[str, s
     return found
 
 
-def whole(statement: asked.Asked, body: bytes, counts: engine.Counts) -> web.Response:
+def whole(statement: http_request.Asked, body: bytes, counts: engine.Counts) -> web.Response:
     """A result that is complete."""
     response = web.Response(body=body, headers={**_format(statement), **headers(statement, counts)})
     if statement.gzip:
@@ -45,7 +45,7 @@ def whole(statement: asked.Asked, body: bytes, counts: engine.Counts) -> web.Res
     return response
 
 
-def stream(statement: asked.Asked) -> web.StreamResponse:
+def stream(statement: http_request.Asked) -> web.StreamResponse:
     """The beginning of a result that is still being made."""
     response = web.StreamResponse(headers={**_format(statement), **headers(statement, None)})
     if statement.gzip:
@@ -72,7 +72,7 @@ def refusal(error: engine.EngineError, query_id: str) -> web.Response:
     )
 
 
-def _format(statement: asked.Asked) -> Mapping[str, str]:
+def _format(statement: http_request.Asked) -> Mapping[str, str]:
     name = statements.output_format(statement.query.sql, statement.query.format)
     return {
         "X-ClickHouse-Format": name,

@@ -11,7 +11,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from polybackfill import rotation
+from chdb_http import log_rotation
 
 LIMIT_BYTES, FILES = 32_000_000, 5
 _LOOK_S = 10.0
@@ -27,8 +27,8 @@ async def keep_bounded(path: Path, limit_bytes: int, files: int) -> None:
 
 def rotate(path: Path, limit_bytes: int, files: int) -> None:
     """Exchange standard output and error, if they are this log and it is full."""
-    if not (rotation.is_full(2, limit_bytes) and os.path.samestat(os.fstat(2), os.stat(path))):
+    if not (log_rotation.is_full(2, limit_bytes) and os.path.samestat(os.fstat(2), os.stat(path))):
         return
-    with rotation.begin_anew(path, files) as fresh:
+    with log_rotation.begin_anew(path, files) as fresh:
         for descriptor in (1, 2):
             os.dup2(fresh.fileno(), descriptor)
