@@ -26,7 +26,7 @@ SAMPLE_S = 5.0
 FAULTS_S, OUTAGE_EVERY_S, OUTAGE_S, KILL_EVERY_S = 20.0, 180.0, 20.0, 300.0
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 MB_A_MINUTE = 3.0  # over the second half: caches that fill
-# Connections of the daemon; of the child 400 threads with three files each (`engine_config`), and the
+# Connections of the daemon; of the child 400 threads with three files each (`engine_config`), and
 # parts that are read. It starts anew after each kill, so that its files have no slope to speak of.
 FILES_MOST = {"daemon": 400, "store's child": 1_300}
 TROUBLE = (
