@@ -1,4 +1,4 @@
-"""Who may come in through the child's port: programs that know the secret, and no web page."""
+"""Who may use the child's port: programs that know the secret, and no web page."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ _REMEDY = (
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """Who asks. `own`: one of our commands, which knows the secret without sending it; `answer`:
-    what proves to it that we know it too."""
+class Caller:
+    """Who sent a request. `own`: one of our commands, which knows the secret and does not send it;
+    `server_proof`: what proves to that command that we know it too."""
 
     own: bool = False
-    answer: str = ""
+    server_proof: str = ""
 
 
-class Gate:
+class Authenticator:
     """`child`: the name under which our commands know this process."""
 
     def __init__(self, key: secret.Secret, child: str) -> None:
         self._key = key
         self._child = child
 
-    def admit(self, request: web.Request) -> Visitor | None:
-        """The visitor, None for who knows no secret."""
+    def authenticate(self, request: web.Request) -> Caller | None:
+        """The caller, None when it does not know the secret."""
         nonce = request.headers.get(secret.NONCE_HEADER, "")
         if nonce:
             proof = request.headers.get(secret.PROOF_HEADER, "")
-            expected = self._key.question(self._child, nonce)
+            expected = self._key.client_proof(self._child, nonce)
             if not secret.Secret(expected).matches(proof):
                 return None
-            return Visitor(own=True, answer=self._key.answer(self._child, nonce))
+            return Caller(own=True, server_proof=self._key.server_proof(self._child, nonce))
         user, password = _credentials(request)
-        return Visitor() if self._key.matches(password) and user == secret.USER else None
+        return Caller() if self._key.matches(password) and user == secret.USER else None
 
 
-def from_browser(request: web.Request) -> bool:
-    """A web page the user looks at must not reach the store through his browser.
+def is_from_browser(request: web.Request) -> bool:
+    """Whether a web page sent the request; no page may reach the store through a user's browser.
 
-    It could send requests to loopback, or point a host name of its own at it. Browsers say so, each
-    in its way: with Origin, with Sec-Fetch-Site (`none` is an address that a person typed), with
-    the name of the host in the address.
+    A page can send requests to loopback, or point a host name of its own at it. It shows in the
+    headers: Origin, Sec-Fetch-Site (`none` is an address that a person typed), or a Host that is
+    not loopback's.
     """
     name = request.host.rsplit(":", 1)[0].strip("[]").lower()
     return (
@@ -61,8 +61,8 @@ def from_browser(request: web.Request) -> bool:
     )
 
 
-def refusal() -> str:
-    """What somebody without the secret is told."""
+def refusal_text() -> str:
+    """The error text for a caller without the secret."""
     return f"Code: {AUTHENTICATION_FAILED}. DB::Exception: {_REMEDY}. (AUTHENTICATION_FAILED)\n"
 
 

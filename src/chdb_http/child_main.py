@@ -53,7 +53,7 @@ _UNATTACHED = re.compile(
 
 
 def main() -> int:
-    """Own the folder and serve it; the exit code only says whether that was possible."""
+    """Own the folder and serve it; the exit code says whether that was possible."""
     parser = argparse.ArgumentParser(prog="python -m chdb_http")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=None)
@@ -65,35 +65,35 @@ def main() -> int:
     lock = filelock.FileLock(endpoint_file.lock_path(folder), timeout=arguments.lock_wait)
     try:
         with lock:
-            return _own(folder, arguments)
+            return _serve_folder(folder, arguments)
     except filelock.Timeout:
         holder = endpoint_file.read(folder)
         who = f"process {holder.pid}" if holder and holder.pid else "another process"
-        return _failed(f"{folder} is in use by {who}", locked=True)
+        return _report_failure(f"{folder} is in use by {who}", locked=True)
     except OSError as error:
-        return _failed(f"cannot use {folder}: {error}", errno=error.errno)
+        return _report_failure(f"cannot use {folder}: {error}", errno=error.errno)
 
 
-def _own(folder: Path, arguments: argparse.Namespace) -> int:
+def _serve_folder(folder: Path, arguments: argparse.Namespace) -> int:
     port: int | None = arguments.port
     before = endpoint_file.read(folder)
-    key = secret.keep(folder)
-    path = engine_config.enter(folder)
-    listener = _listener(before, port)
+    key = secret.read_or_create(folder)
+    path = engine_config.enter_folder(folder)
+    listener = _open_listener(before, port)
     _raise_open_files()
     landlock.restrict(folder)
     # The engine starts threads as soon as it is loaded, and what runs in them must be restricted.
     try:
         from chdb_http import engine  # noqa: PLC0415
     except RuntimeError as error:
-        return _failed(f"the engine cannot be loaded: {error}", engine_error=str(error))
+        return _report_failure(f"the engine cannot be loaded: {error}", engine_error=str(error))
     said_before = endpoint_file.log_path(folder).stat().st_size
     try:
         opened = engine.Engine(folder, path)
     except engine.EngineError as error:
-        if why := _unresolved(folder, str(error), said_before):
-            return _failed(why)
-        return _failed(
+        if why := _unresolved_definition(folder, str(error), said_before):
+            return _report_failure(why)
+        return _report_failure(
             f"the engine cannot open {folder}: {error}",
             locked=error.code == 76,
             engine_error=str(error),
@@ -115,12 +115,12 @@ def _own(folder: Path, arguments: argparse.Namespace) -> int:
         )
         asyncio.run(child.serve(listener, keep_log))
     finally:
-        _end_within(_CLOSE_S)
+        _exit_within(_CLOSE_S)
         opened.close()
     return 0
 
 
-def _unresolved(folder: Path, error: str, said_before: int) -> str | None:
+def _unresolved_definition(folder: Path, error: str, said_before: int) -> str | None:
     """Of an engine that cannot start: which table's definition it does not understand, and what
     to do about it; None when that is not why. Some the engine names in its log alone.
     """
@@ -147,32 +147,32 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _end_within(seconds: float) -> None:
-    """Whatever the engine still does: it is asked to write out what it has, but not for ever.
+def _exit_within(seconds: float) -> None:
+    """End the process after so many seconds, even if the engine has not closed by then.
 
-    What was acknowledged is in its files; the next start takes it from there.
+    Nothing is lost: what was acknowledged is in its files, and the next start reads them.
     """
     limit = threading.Timer(seconds, os._exit, [1])
     limit.daemon = True
     limit.start()
 
 
-def _failed(
+def _report_failure(
     message: str, *, locked: bool = False, errno: int | None = None, engine_error: str | None = None
 ) -> int:
-    _tell(endpoint_file.Started(None, message, locked, errno, engine_error))
+    _report(endpoint_file.StartReport(None, message, locked, errno, engine_error))
     return 1
 
 
-def _tell(started: endpoint_file.Started) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(started) + b"\n")
+def _report(report: endpoint_file.StartReport) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
     sys.stdout.buffer.flush()
-    # The reader of that line need not outlive us: what is printed from now on goes to the log.
+    # The reader of that line may exit before us: what is printed from now on goes to the log.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 class _Child:
-    """The server in this process, on the port it says and on those it was asked for later."""
+    """The HTTP server of this process: on the port it reports, and on ports requested later."""
 
     def __init__(
         self,
@@ -183,19 +183,19 @@ class _Child:
     ) -> None:
         self._folder = folder
         self._endpoint = endpoint
-        self._users = idle_shutdown.Users()
+        self._users = idle_shutdown.StoreUsers()
         assert endpoint.pid is not None  # noqa: S101 - it is ours
         from chdb_http import http_server  # noqa: PLC0415 - it loads the engine
 
-        self._wire = http_server.Wire(
+        self._http = http_server.HttpServer(
             opened,
             self._users,
-            authentication.Gate(key, secret.child(endpoint.pid, endpoint.port)),
+            authentication.Authenticator(key, secret.child_name(endpoint.pid, endpoint.port)),
             endpoint_file.hold_path(endpoint.pid),
             self._listen_also,
         )
         self._runner = web.AppRunner(
-            self._wire.application(),
+            self._http.application(),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_S,
@@ -214,12 +214,12 @@ class _Child:
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
         endpoint_file.write(self._folder, self._endpoint)
-        _tell(endpoint_file.Started(self._endpoint))
+        _report(endpoint_file.StartReport(self._endpoint))
         keeping = asyncio.create_task(keep_log(), name="store log")
-        await self._users.gone()
+        await self._users.wait_until_unneeded()
         keeping.cancel()
         await self._runner.cleanup()
-        if not await self._wire.close(_STATEMENTS_S):
+        if not await self._http.close(_STATEMENTS_S):
             print("a statement does not end: the process ends without it", file=sys.stderr)
             os._exit(1)
         endpoint_file.write(self._folder, msgspec.structs.replace(self._endpoint, pid=None))
@@ -227,32 +227,32 @@ class _Child:
     async def _listen_also(self, port: int) -> None:
         """Answer on this port as well, and on it alone after the next start."""
         if port not in self._ports:
-            await web.SockSite(self._runner, _bound(port)).start()
+            await web.SockSite(self._runner, _bind(port)).start()
             self._ports.add(port)
         self._endpoint = msgspec.structs.replace(self._endpoint, kept=port)
         endpoint_file.write(self._folder, self._endpoint)
 
 
-def _on_signals(users: idle_shutdown.Users) -> None:
+def _on_signals(users: idle_shutdown.StoreUsers) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, users.end)
 
 
-def _listener(before: endpoint_file.Endpoint | None, wanted: int | None) -> socket.socket:
-    """A bound socket: on the wanted port or none; else on the one that was asked for last, or used
-    last, if it is free.
+def _open_listener(before: endpoint_file.Endpoint | None, wanted: int | None) -> socket.socket:
+    """A bound socket on the wanted port. Without one: on the port requested last, else the one
+    used last, else any; the first that is free. Raises OSError when the wanted port is taken.
     """
     if wanted:
-        return _bound(wanted)
+        return _bind(wanted)
     for port in (before.kept, before.port) if before else ():
         if port:
             with contextlib.suppress(OSError):
-                return _bound(port)
-    return _bound(0)
+                return _bind(port)
+    return _bind(0)
 
 
-def _bound(port: int) -> socket.socket:
+def _bind(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

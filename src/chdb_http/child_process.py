@@ -1,4 +1,4 @@
-"""Finding, joining or starting the child process that owns a data folder.
+"""Find, join or start the child process that owns a data folder.
 
 Nothing is shared with the child but files and sockets: it is started fresh, in a session of its own
 so that Ctrl-C of the parent does not reach it, and lives until its last user has gone.
@@ -52,7 +52,7 @@ class PortError(Exception):
 class StartError(Exception):
     """No child is to be had. `report`: what the last one said, None when it exited silently."""
 
-    def __init__(self, report: endpoint_file.Started | None) -> None:
+    def __init__(self, report: endpoint_file.StartReport | None) -> None:
         super().__init__(report.error if report else "the child exited without an error message")
         self.report = report
 
@@ -73,8 +73,8 @@ class StartOptions:
     log_files: int = child_log.FILES
 
 
-class Hold:
-    """This process needs the store: an open connection the child counts."""
+class ChildLease:
+    """This process needs the store: an open connection that the child counts."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class Hold:
 
     @property
     def lost(self) -> bool:
-        """The child has gone."""
+        """Whether the child has exited."""
         return self._reader.at_eof() or self._writer.is_closing()
 
     async def close(self) -> None:
-        """The store is not needed any more."""
+        """Tell the child that this process needs it no longer."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):  # the child went first
             await self._writer.wait_closed()
@@ -102,25 +102,25 @@ class Hold:
 
 async def join_or_start(
     folder: Path, options: StartOptions, *, monotonic: Callable[[], float] = time.monotonic
-) -> Hold:
+) -> ChildLease:
     """Join the folder's running child, or start one. `monotonic`: seconds, for the wait.
 
     Raises FolderError, SecretError, PortError, and StartError when another process owns the folder
     or the engine does not start.
     """
     await asyncio.to_thread(_prepare, folder)
-    refusal: endpoint_file.Started | None = None
+    report: endpoint_file.StartReport | None = None
     for _ in range(_STARTS):
-        hold = await join(folder, options.port)
-        if hold is not None:
-            return hold
+        lease = await join(folder, options.port)
+        if lease is not None:
+            return lease
         outcome = await _start(folder, options, monotonic)
-        if isinstance(outcome, Hold):
+        if isinstance(outcome, ChildLease):
             return outcome
-        refusal = outcome
-        if refusal is not None and refusal.error and not refusal.locked:
+        report = outcome
+        if report is not None and report.error and not report.locked:
             break
-    raise StartError(refusal)
+    raise StartError(report)
 
 
 def _prepare(folder: Path) -> None:
@@ -131,25 +131,28 @@ def _prepare(folder: Path) -> None:
         raise FolderError(error) from error
 
 
-async def join(folder: Path, port: int | None = None) -> Hold | None:
-    """Take hold of the folder's running child, None when there is none."""
+async def join(folder: Path, port: int | None = None) -> ChildLease | None:
+    """Take a lease on the folder's running child; None when there is none.
+
+    Raises SecretError and PortError.
+    """
     endpoint = endpoint_file.read(folder)
     if endpoint is None or endpoint.pid is None:
         return None
-    key = _key(folder)
+    key = _read_secret(folder)
     if key is None:
         return None
     try:
         async with asyncio.timeout(_JOIN_S):
-            return await _hold(endpoint, key, port)
+            return await _take_lease(endpoint, key, port)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
 
 
-async def ended(folder: Path, *, within_s: float = _END_S) -> bool:
-    """Wait until no child owns the folder: it writes there after its last user has gone, too.
+async def wait_until_ended(folder: Path, *, within_s: float = _END_S) -> bool:
+    """Wait until no child owns the folder; False when one still does after `within_s` seconds.
 
-    Who removes the folder waits for that. False when one still does after `within_s`.
+    A child writes there after its last user has gone, so call this before removing the folder.
     """
 
     def wait() -> bool:
@@ -164,31 +167,32 @@ async def ended(folder: Path, *, within_s: float = _END_S) -> bool:
     return await asyncio.to_thread(wait)
 
 
-def _key(folder: Path) -> secret.Secret | None:
+def _read_secret(folder: Path) -> secret.Secret | None:
     try:
         return secret.read(folder)
     except PermissionError as error:
         raise SecretError(f"{secret.path(folder)} may not be read") from error
 
 
-async def _hold(
+async def _take_lease(
     endpoint: endpoint_file.Endpoint, key: secret.Secret, port: int | None
-) -> Hold | None:
-    """Take hold of the child, if it is the child: whoever has its port now does not know `key`."""
+) -> ChildLease | None:
+    """Take a lease on the child; None when another program has its port and does not know `key`."""
     assert endpoint.pid is not None  # noqa: S101 - asked for one that runs
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
-    child, nonce = secret.child(endpoint.pid, endpoint.port), secret.new_nonce()
+    child, nonce = secret.child_name(endpoint.pid, endpoint.port), secret.new_nonce()
     query = f"?port={port}" if port else ""
     request = (
         f"GET {endpoint_file.hold_path(endpoint.pid)}{query} HTTP/1.1\r\nHost: localhost\r\n"
-        f"{secret.NONCE_HEADER}: {nonce}\r\n{secret.PROOF_HEADER}: {key.question(child, nonce)}\r\n"
-        "\r\n"
+        f"{secret.NONCE_HEADER}: {nonce}\r\n"
+        f"{secret.PROOF_HEADER}: {key.client_proof(child, nonce)}\r\n\r\n"
     )
     try:
         writer.write(request.encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         proof = re.search(rf"^{secret.PROOF_HEADER}: *(\w+)\r$", head, re.IGNORECASE | re.MULTILINE)
-        if proof is None or not secret.Secret(key.answer(child, nonce)).matches(proof.group(1)):
+        expected = secret.Secret(key.server_proof(child, nonce))
+        if proof is None or not expected.matches(proof.group(1)):
             writer.close()
             return None
         if head.split()[1] == "409":
@@ -197,7 +201,7 @@ async def _hold(
     except BaseException:
         writer.close()
         raise
-    return Hold(endpoint, key, reader, writer)
+    return ChildLease(endpoint, key, reader, writer)
 
 
 def _refuse_port(reason: bytes) -> NoReturn:
@@ -206,24 +210,26 @@ def _refuse_port(reason: bytes) -> NoReturn:
 
 async def _start(
     folder: Path, options: StartOptions, monotonic: Callable[[], float]
-) -> Hold | endpoint_file.Started | None:
-    """Start a child and hear what it says, None when it ended without a word; join whichever child
+) -> ChildLease | endpoint_file.StartReport | None:
+    """Start a child and return its report, None when it exited without one; or join whichever child
     gets the folder meanwhile.
     """
     child = await asyncio.to_thread(_spawn, folder, options)
-    said = asyncio.create_task(_first_line(child), name="store child")
+    first_line = asyncio.create_task(_first_line(child), name="store child")
     deadline = monotonic() + _START_S
     try:
         while monotonic() < deadline:
-            await asyncio.wait([said], timeout=_POLL_S)
-            hold = await join(folder, options.port)
-            if hold is not None:
-                return hold
-            if said.done():
-                return said.result()
-        return endpoint_file.Started(error=f"process {child.pid} is silent for {_START_S:.0f} s")
+            await asyncio.wait([first_line], timeout=_POLL_S)
+            lease = await join(folder, options.port)
+            if lease is not None:
+                return lease
+            if first_line.done():
+                return first_line.result()
+        return endpoint_file.StartReport(
+            error=f"process {child.pid} is silent for {_START_S:.0f} s"
+        )
     finally:
-        said.cancel()
+        first_line.cancel()
         _settle(child, folder)
 
 
@@ -247,7 +253,7 @@ def _spawn(folder: Path, options: StartOptions) -> subprocess.Popen[bytes]:
     return child
 
 
-async def _first_line(child: subprocess.Popen[bytes]) -> endpoint_file.Started | None:
+async def _first_line(child: subprocess.Popen[bytes]) -> endpoint_file.StartReport | None:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), child.stdout
@@ -256,11 +262,11 @@ async def _first_line(child: subprocess.Popen[bytes]) -> endpoint_file.Started |
         line = await reader.readline()
     finally:
         transport.close()
-    return msgspec.json.decode(line, type=endpoint_file.Started) if line else None
+    return msgspec.json.decode(line, type=endpoint_file.StartReport) if line else None
 
 
 def _settle(child: subprocess.Popen[bytes], folder: Path) -> None:
-    """A child that did not get the folder is not left waiting for it."""
+    """Stop a child that waits for a folder which another one owns."""
     owner = endpoint_file.read(folder)
     if child.poll() is None and (owner is None or owner.pid != child.pid):
         child.terminate()

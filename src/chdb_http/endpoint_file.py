@@ -27,7 +27,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     kept: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
 
 
-class Started(msgspec.Struct, frozen=True):
+class StartReport(msgspec.Struct, frozen=True):
     """The child's one line on its standard output: where it listens, or why it cannot.
 
     `locked`: another process owns the folder. `errno`: of the system's error behind `error`.

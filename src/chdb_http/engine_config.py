@@ -78,7 +78,7 @@ _USERS = """<clickhouse>
 """
 
 
-def enter(folder: Path) -> str:
+def enter_folder(folder: Path) -> str:
     """Write the engine's configuration into `folder` and make that the working directory.
 
     Returns the path of the engine's data from there. (A relative path also spares the engine the

@@ -23,7 +23,7 @@ _LITERAL_VALUES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class StatementRequest:
     """What a client wants. `rows` belongs to whoever runs the insert and is closed by him."""
 
     query: engine.Query
@@ -44,7 +44,9 @@ class Asked:
         return statements.inserts_values(self.query.sql)
 
 
-async def read(request: web.Request, query_id: str, opened: engine.Engine, *, own: bool) -> Asked:
+async def read_request(
+    request: web.Request, query_id: str, opened: engine.Engine, *, own: bool
+) -> StatementRequest:
     """Read the whole request. `own`: it comes from the program itself, not from somebody's tool.
 
     Raises ValueError for what this interface does not serve, EngineError for a body that cannot
@@ -61,7 +63,7 @@ async def read(request: web.Request, query_id: str, opened: engine.Engine, *, ow
     if named is not None:
         query = reader.query(sql)
         rows = await _spooled(request, opened)
-        return Asked(_literal(query, named[0], rows), named[0], rows, compression)
+        return StatementRequest(_literal(query, named[0], rows), named[0], rows, compression)
     body = b"" if request.content_type == "multipart/form-data" else await request.read()
     if compression and body:
         body = await _unpacked(body, compression, opened)
@@ -72,9 +74,9 @@ async def read(request: web.Request, query_id: str, opened: engine.Engine, *, ow
             query = reader.query(body[:begins].decode())
             rows = opened.spool()
             rows.write(memoryview(body)[begins:])
-            return Asked(_literal(query, insert, rows), insert, rows)
+            return StatementRequest(_literal(query, insert, rows), insert, rows)
     text = "\n".join(part for part in (sql, body.decode()) if part)
-    return Asked(
+    return StatementRequest(
         reader.query(text),
         wait_for_end=params.get("wait_end_of_query") == "1",
         gzip=_wants_gzip(params, request.headers),

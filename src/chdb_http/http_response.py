@@ -1,4 +1,4 @@
-"""How a ClickHouse server words its HTTP replies."""
+"""HTTP responses as a ClickHouse server writes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _CONTENT_TYPES = {
 }
 
 
-def headers(statement: http_request.Asked, counts: engine.Counts | None) -> dict[str, str]:
+def headers(
+    statement: http_request.StatementRequest, counts: engine.Counts | None
+) -> dict[str, str]:
     """The X-ClickHouse-* headers; the summary only when the counts are known already."""
     found = {
         "X-ClickHouse-Query-Id": statement.query.query_id,
@@ -37,7 +39,9 @@ def headers(statement: http_request.Asked, counts: engine.Counts | None) -> dict
     return found
 
 
-def whole(statement: http_request.Asked, body: bytes, counts: engine.Counts) -> web.Response:
+def complete_response(
+    statement: http_request.StatementRequest, body: bytes, counts: engine.Counts
+) -> web.Response:
     """A result that is complete."""
     response = web.Response(body=body, headers={**_format(statement), **headers(statement, counts)})
     if statement.gzip:
@@ -45,7 +49,7 @@ def whole(statement: http_request.Asked, body: bytes, counts: engine.Counts) -> 
     return response
 
 
-def stream(statement: http_request.Asked) -> web.StreamResponse:
+def begin_stream(statement: http_request.StatementRequest) -> web.StreamResponse:
     """The beginning of a result that is still being made."""
     response = web.StreamResponse(headers={**_format(statement), **headers(statement, None)})
     if statement.gzip:
@@ -53,7 +57,7 @@ def stream(statement: http_request.Asked) -> web.StreamResponse:
     return response
 
 
-def refusal(error: engine.EngineError, query_id: str) -> web.Response:
+def error_response(error: engine.EngineError, query_id: str) -> web.Response:
     """An error, with the status a server would give it."""
     status = 500
     if error.code in _BAD_REQUEST:
@@ -72,7 +76,7 @@ def refusal(error: engine.EngineError, query_id: str) -> web.Response:
     )
 
 
-def _format(statement: http_request.Asked) -> Mapping[str, str]:
+def _format(statement: http_request.StatementRequest) -> Mapping[str, str]:
     name = statements.output_format(statement.query.sql, statement.query.format)
     return {
         "X-ClickHouse-Format": name,

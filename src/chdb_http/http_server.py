@@ -44,11 +44,11 @@ _BODY_MAX_BYTES = 1 << 31
 _KILL_AGAIN_S = 1.0  # a kill finds nothing as long as the engine still prepares the statement
 _SEND_S = 300.0  # for a client that does not read what it asked for; a server's own is 30 s
 _TOO_MANY_SIMULTANEOUS_QUERIES = 202
-_VISITOR = web.RequestKey("visitor", authentication.Visitor)
+_CALLER = web.RequestKey("caller", authentication.Caller)
 
 
 @dataclass
-class Running:
+class RunningQuery:
     """One request at work. `threaded`: its end is a thread's business; `started`: that thread is
     in the engine."""
 
@@ -59,24 +59,24 @@ class Running:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Wire:
+class HttpServer:
     """The handlers. The engine is entered from threads only."""
 
     def __init__(
         self,
         opened: engine.Engine,
-        users: idle_shutdown.Users,
-        entrance: authentication.Gate,
+        users: idle_shutdown.StoreUsers,
+        authenticator: authentication.Authenticator,
         hold_path: str,
         listen: Callable[[int], Awaitable[None]],
     ) -> None:
-        """`hold_path`: where users take hold; `listen`: answers on one more port as well."""
+        """`hold_path`: where users take their leases; `listen`: answers on one more port too."""
         self._engine = opened
         self._users = users
-        self._entrance = entrance
+        self._authenticator = authenticator
         self._hold_path = hold_path
         self._listen = listen
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningQuery] = {}
         self._killed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._killing: set[asyncio.Task[None]] = set()
         self._guests = 0
@@ -88,9 +88,9 @@ class Wire:
     def application(self) -> web.Application:
         """The HTTP application."""
         app = web.Application(middlewares=[self._admitted], client_max_size=_BODY_MAX_BYTES)
-        app.on_response_prepare.append(_prove)
+        app.on_response_prepare.append(_add_proof)
         app.router.add_get("/ping", _ping)
-        app.router.add_get(self._hold_path, self._hold)
+        app.router.add_get(self._hold_path, self._lease)
         app.router.add_get("/", self._statement)
         app.router.add_post("/", self._statement)
         return app
@@ -112,22 +112,22 @@ class Wire:
     async def _admitted(
         self, request: web.Request, handler: Callable[[web.Request], object]
     ) -> web.StreamResponse:
-        if authentication.from_browser(request):
+        if authentication.is_from_browser(request):
             raise web.HTTPForbidden(text="this store answers local programs only\n")
         if request.path != "/ping":
-            visitor = self._entrance.admit(request)
-            if visitor is None:
+            caller = self._authenticator.authenticate(request)
+            if caller is None:
                 return web.Response(
-                    text=authentication.refusal(),
+                    text=authentication.refusal_text(),
                     status=403,
                     headers={
                         "X-ClickHouse-Exception-Code": str(authentication.AUTHENTICATION_FAILED)
                     },
                 )
-            request[_VISITOR] = visitor
+            request[_CALLER] = caller
         return await handler(request)  # type: ignore[no-any-return, misc]
 
-    async def _hold(self, request: web.Request) -> web.StreamResponse:
+    async def _lease(self, request: web.Request) -> web.StreamResponse:
         if wanted := request.query.get("port"):
             try:
                 await self._listen(int(wanted))
@@ -142,37 +142,41 @@ class Wire:
 
     async def _statement(self, request: web.Request) -> web.StreamResponse:
         query_id = request.query.get("query_id") or str(uuid.uuid4())
-        with self._users.asking():
+        with self._users.requesting():
             try:
                 async with self._known(query_id) as running:
                     return await self._answer(request, running)
             except engine.EngineError as error:
-                return http_response.refusal(error, query_id)
+                return http_response.error_response(error, query_id)
             except statement_guard.Refused as error:
-                return http_response.refusal(engine.refused(error.code, str(error)), query_id)
+                return http_response.error_response(
+                    engine.refused(error.code, str(error)), query_id
+                )
             except ValueError as error:
-                return http_response.refusal(engine.refused(36, str(error)), query_id)
+                return http_response.error_response(engine.refused(36, str(error)), query_id)
 
     @asynccontextmanager
-    async def _known(self, query_id: str) -> AsyncIterator[Running]:
+    async def _known(self, query_id: str) -> AsyncIterator[RunningQuery]:
         if query_id in self._killed:
             raise engine.refused(engine.CANCELLED, "Query was cancelled before it arrived")
         if query_id in self._running:
             raise engine.refused(216, f"Query with id = {query_id} is already running")
-        running = self._running[query_id] = Running(query_id)
+        running = self._running[query_id] = RunningQuery(query_id)
         try:
             yield running
         finally:
             if not running.threaded:
                 self._end(running)
 
-    def _end(self, running: Running) -> None:
+    def _end(self, running: RunningQuery) -> None:
         del self._running[running.query_id]
         running.ended.set()
 
-    async def _answer(self, request: web.Request, running: Running) -> web.StreamResponse:
-        own = request[_VISITOR].own and secret.GUEST_HEADER not in request.headers
-        statement = await http_request.read(request, running.query_id, self._engine, own=own)
+    async def _answer(self, request: web.Request, running: RunningQuery) -> web.StreamResponse:
+        own = request[_CALLER].own and secret.GUEST_HEADER not in request.headers
+        statement = await http_request.read_request(
+            request, running.query_id, self._engine, own=own
+        )
         target = statements.killed_query(statement.query.sql)
         if target is not None:
             return await self._kill(target, statement)
@@ -193,7 +197,7 @@ class Wire:
     async def _in_thread(
         self,
         pool: Executor,
-        running: Running,
+        running: RunningQuery,
         work: Callable[[], engine.Counts],
         release: Callable[[], None] | None = None,
     ) -> engine.Counts:
@@ -222,7 +226,10 @@ class Wire:
             raise
 
     async def _insert(
-        self, statement: http_request.Asked, insert: statements.Insert, running: Running
+        self,
+        statement: http_request.StatementRequest,
+        insert: statements.Insert,
+        running: RunningQuery,
     ) -> web.Response:
         rows = statement.rows or self._engine.spool()
         work = functools.partial(
@@ -231,7 +238,7 @@ class Wire:
         counts = await self._in_thread(self._writer, running, work, rows.close)
         return web.Response(headers=http_response.headers(statement, counts))
 
-    async def _kill(self, target: str, statement: http_request.Asked) -> web.Response:
+    async def _kill(self, target: str, statement: http_request.StatementRequest) -> web.Response:
         """Answer when nothing of that id runs; should it only arrive later, it is refused."""
         self._killed[target] = None
         while len(self._killed) > _KILLED_REMEMBERED:
@@ -242,29 +249,33 @@ class Wire:
         body = f"finished\t{target}\tdefault\t\n" if running else ""
         return web.Response(text=body, headers=http_response.headers(statement, engine.Counts()))
 
-    def _abandon(self, running: Running) -> None:
-        """Nobody waits for it any more: end it, however often that must be asked."""
+    def _abandon(self, running: RunningQuery) -> None:
+        """End a statement that nobody waits for; the kill is repeated until it has ended."""
         task = asyncio.create_task(
             self._end_in_engine(running), name=f"end of query {running.query_id}"
         )
         self._killing.add(task)
         task.add_done_callback(self._killing.discard)
 
-    async def _end_in_engine(self, running: Running) -> None:
+    async def _end_in_engine(self, running: RunningQuery) -> None:
         running.cancelled = True  # for the thread that has not begun with it
         kill = functools.partial(self._engine.kill, running.query_id)
         loop = asyncio.get_running_loop()
         while not running.ended.is_set():
             if running.started:
-                loop.run_in_executor(self._killers, kill).add_done_callback(_looked_at)
+                loop.run_in_executor(self._killers, kill).add_done_callback(_ignore_error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_KILL_AGAIN_S):
                     await running.ended.wait()
 
     async def _select(
-        self, request: web.Request, statement: http_request.Asked, running: Running, pool: Executor
+        self,
+        request: web.Request,
+        statement: http_request.StatementRequest,
+        running: RunningQuery,
+        pool: Executor,
     ) -> web.StreamResponse:
-        pieces = thread_stream.Pipe()
+        pieces = thread_stream.ThreadStream()
 
         def work() -> engine.Counts:
             try:
@@ -290,8 +301,8 @@ class Wire:
     async def _send(
         self,
         request: web.Request,
-        statement: http_request.Asked,
-        pieces: thread_stream.Pipe,
+        statement: http_request.StatementRequest,
+        pieces: thread_stream.ThreadStream,
         counts: asyncio.Future[engine.Counts],
     ) -> web.StreamResponse:
         limit_bytes = _WHOLE_RESULT_BYTES if statement.wait_for_end else _READ_AHEAD_BYTES
@@ -299,9 +310,9 @@ class Wire:
         while sum(map(len, ahead)) <= limit_bytes:
             piece = await pieces.get()
             if piece is None:
-                return http_response.whole(statement, b"".join(ahead), await counts)
+                return http_response.complete_response(statement, b"".join(ahead), await counts)
             ahead.append(piece)
-        response = http_response.stream(statement)
+        response = http_response.begin_stream(statement)
         await response.prepare(request)
         for piece in ahead:
             await _write(request, response, piece)
@@ -311,7 +322,7 @@ class Wire:
 
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
-    """Send a piece; a client that does not read gives its thread back some time."""
+    """Send a piece; abort a client that does not read, so that its thread becomes free."""
     try:
         async with asyncio.timeout(_SEND_S):
             await response.write(piece)
@@ -337,15 +348,15 @@ async def _finished(
     return response
 
 
-async def _prove(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell one of our commands that it is the store that answers."""
+async def _add_proof(request: web.Request, response: web.StreamResponse) -> None:
+    """Prove to one of our commands that the store itself answers."""
     response.headers["X-Content-Type-Options"] = "nosniff"
-    visitor = request.get(_VISITOR)
-    if visitor is not None and visitor.own:
-        response.headers[secret.PROOF_HEADER] = visitor.answer
+    caller = request.get(_CALLER)
+    if caller is not None and caller.own:
+        response.headers[secret.PROOF_HEADER] = caller.server_proof
 
 
-def _looked_at(done: asyncio.Future[None]) -> None:
+def _ignore_error(done: asyncio.Future[None]) -> None:
     if not done.cancelled():
         done.exception()  # the statement had ended, or the kill is repeated
 

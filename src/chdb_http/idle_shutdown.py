@@ -1,4 +1,4 @@
-"""When the store's child process may end: with its last user, and not before."""
+"""When the child process may end: with its last user, and not before."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TERM_S = 100.0  # after SIGTERM, for a run to write what it holds: longer than i
 _CHECK_EVERY_S = 0.1
 
 
-class Users:
-    """Counts who needs the store. `ended` is set when it is about to close."""
+class StoreUsers:
+    """Counts those who need the store. `ended` is set when the process is about to close."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
@@ -35,7 +35,7 @@ class Users:
             self._idle_until = time.monotonic() + GRACE_S
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def requesting(self) -> Iterator[None]:
         """A request is at work."""
         self._requests += 1
         try:
@@ -51,7 +51,7 @@ class Users:
         self._asked_to_end += 1
         self._ends_at = min(self._ends_at, time.monotonic() + TERM_S)
 
-    async def gone(self) -> None:
+    async def wait_until_unneeded(self) -> None:
         """Return when nobody needs the store any more."""
         while not self._unneeded():  # noqa: ASYNC110 - time alone can end it: there is no event
             await asyncio.sleep(_CHECK_EVERY_S)

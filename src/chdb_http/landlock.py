@@ -1,4 +1,4 @@
-"""The kernel's wall around the child, where Linux offers Landlock: what the engine can open.
+"""Landlock: the kernel restricts which files and hosts the child can open, where Linux offers it.
 
 `engine_config` and `statement_guard` refuse statements that name files and hosts. SQL also comes
 out of strings (`format(Values, …)`, defaults in the structure of a table function), which nobody

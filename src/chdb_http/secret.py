@@ -31,14 +31,14 @@ class Secret:
     text: str = field(repr=False)
 
     def matches(self, given: str) -> bool:
-        """Compared in a time that tells nothing."""
+        """Whether `given` is the secret, compared in constant time."""
         return hmac.compare_digest(self.text.encode(), given.encode("utf-8", "surrogateescape"))
 
-    def question(self, child: str, nonce: str) -> str:
-        """What a command sends with `nonce`. `child`: pid and port of the one it means."""
+    def client_proof(self, child: str, nonce: str) -> str:
+        """What a command sends with `nonce`. `child`: see `child_name`."""
         return self._proof("question", child, nonce)
 
-    def answer(self, child: str, nonce: str) -> str:
+    def server_proof(self, child: str, nonce: str) -> str:
         """What the child sends back."""
         return self._proof("answer", child, nonce)
 
@@ -51,8 +51,8 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def child(pid: int, port: int) -> str:
-    """The name of a child within proofs: those of another one are worth nothing to it."""
+def child_name(pid: int, port: int) -> str:
+    """The name of a child within proofs: a proof made for one child is worthless to another."""
     return f"{pid}:{port}"
 
 
@@ -70,7 +70,7 @@ def read(folder: Path) -> Secret | None:
     return None
 
 
-def keep(folder: Path) -> Secret:
+def read_or_create(folder: Path) -> Secret:
     """The folder's secret, made when there is none; called under the folder's lock."""
     found = read(folder)
     if found is not None:

@@ -1,4 +1,4 @@
-"""What the embedded engine is not asked, whoever asks: files, other hosts, programs.
+"""Refuse statements that reach files, other hosts or programs, whoever sends them.
 
 Two walls, because neither closes every door alone: the engine's own rights (`engine_config`), which
 refuse `file()`, `url()`, `s3()` and their like, and this check of the words of a statement, for

@@ -11,8 +11,8 @@ class Abandoned(Exception):
     """Nobody reads this result any more."""
 
 
-class Pipe:
-    """Made on the loop; `put` is called from one other thread, the rest on the loop."""
+class ThreadStream:
+    """A bounded queue: one engine thread calls `put`, the event loop everything else."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -33,7 +33,7 @@ class Pipe:
         return await self._pieces.get()
 
     def abandon(self) -> None:
-        """Let the thread run into Abandoned instead of waiting for ever."""
+        """Stop reading: the thread gets Abandoned instead of waiting for ever."""
         self._abandoned = True
         while not self._pieces.empty():
             self._pieces.get_nowait()

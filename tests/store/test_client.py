@@ -13,7 +13,7 @@ from aiohttp import web
 from tests import holds
 
 from polybackfill import clocks, errors
-from polybackfill.store import client, failures
+from polybackfill.store import client, error_codes
 
 
 async def test_rows_are_dicts_with_numbers_text_and_none(store: client.Store) -> None:
@@ -192,7 +192,7 @@ def test_ports_and_tls_follow_clickhouse() -> None:
 def test_the_code_in_the_text_decides_the_class(
     text: str, kind: type[errors.BackfillError]
 ) -> None:
-    found = failures.classify(text, place="h:8123", user="u", database="d")
+    found = error_codes.classify(text, place="h:8123", user="u", database="d")
     assert type(found) is kind
     assert "h:8123" in str(found)
 
@@ -200,7 +200,7 @@ def test_the_code_in_the_text_decides_the_class(
 def test_only_the_database_of_the_settings_is_to_be_set_otherwise() -> None:
     def said(name: str) -> str:
         text = f"Code: 81. DB::Exception: Database {name} does not exist. Maybe you meant d?"
-        return str(failures.classify(text, place="h:8123", user="u", database="d"))
+        return str(error_codes.classify(text, place="h:8123", user="u", database="d"))
 
     assert "CLICKHOUSE_DATABASE" in said("d")
     assert "CLICKHOUSE_DATABASE" in said("`d`")

@@ -96,11 +96,11 @@ async def test_many_users_share_one_child_that_ends_with_the_last(tmp_path: Path
 async def test_whoever_removes_the_folder_can_wait_for_the_childs_last_write(
     tmp_path: Path,
 ) -> None:
-    assert await child_process.ended(tmp_path / "never made")
+    assert await child_process.wait_until_ended(tmp_path / "never made")
     store = await opened(tmp_path)
-    assert not await child_process.ended(tmp_path, within_s=0.3)
+    assert not await child_process.wait_until_ended(tmp_path, within_s=0.3)
     await store.close()
-    assert await child_process.ended(tmp_path)
+    assert await child_process.wait_until_ended(tmp_path)
     last = endpoint_file.read(tmp_path)
     assert last is not None
     assert last.pid is None

@@ -33,7 +33,7 @@ async def test_a_definition_that_no_longer_resolves(tmp_path: Path) -> None:
     for statement in (MINE, VIEW, "INSERT INTO mine SELECT number FROM numbers(3)"):
         await store.command(statement)
     await store.close()
-    await child_process.ended(tmp_path)
+    await child_process.wait_until_ended(tmp_path)
     table, view = (definition(tmp_path, name) for name in ("mine", "seen"))
     view.write_text(view.read_text().replace("abs(", "gone("))
     honest = table.read_text()

@@ -275,7 +275,7 @@ def test_another_program_on_the_port_is_not_believed(tmp_path: Path) -> None:
 )
 async def test_no_answer_of_another_program_is_a_hold(answer: bytes, tmp_path: Path) -> None:
     impostor = Impostor(answer)
-    key = secret.keep(tmp_path)
+    key = secret.read_or_create(tmp_path)
     endpoint_file.write(
         tmp_path, endpoint_file.Endpoint("127.0.0.1", impostor.port, os.getpid(), time.time())
     )

@@ -70,7 +70,7 @@ def demo(arguments: argparse.Namespace) -> int:
         if arguments.keep:
             say(f"kept: {folder}")
         else:
-            asyncio.run(child_process.ended(context.store_folder(folder / "data")))
+            asyncio.run(child_process.wait_until_ended(context.store_folder(folder / "data")))
             shutil.rmtree(folder, ignore_errors=True)
             say(f"removed: {folder}; --keep keeps it, with the reports in it")
     _print(lines, took_s, as_json=arguments.json)

@@ -14,7 +14,7 @@ import orjson
 
 from chdb_http import secret, statements
 from polybackfill import clocks, errors
-from polybackfill.store import connection, failures, landing
+from polybackfill.store import connection, error_codes, landing
 
 Address = connection.Address
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
@@ -288,7 +288,7 @@ class Store:
         except (errors.Stop, errors.GiveUp) as error:
             self._unsettled[table].remove(query_id)  # refused, so it has ended
             await self._landings.verify(table)  # a table that is gone is the reason
-            if isinstance(error, errors.GiveUp) and not failures.blames_row(str(error)):
+            if isinstance(error, errors.GiveUp) and not error_codes.blames_row(str(error)):
                 raise errors.Retry(str(error), after_s=_ODD_S) from error
             raise
         self._unsettled[table].remove(query_id)

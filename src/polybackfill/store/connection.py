@@ -1,4 +1,4 @@
-"""How the store is reached: the address, the embedded store's hold, one statement on the wire."""
+"""How the store is reached: the address, the embedded store's lease, one statement on the wire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import structlog
 
 from chdb_http import child_process, secret
 from polybackfill import clocks, errors
-from polybackfill.store import embedded, failures
+from polybackfill.store import embedded, error_codes
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class Connection:
     def __init__(self, address: Address, *, clock: clocks.Clock) -> None:
         self.address = address
         self._clock = clock
-        self._hold: child_process.Hold | None = None
+        self._lease: child_process.ChildLease | None = None
         self._pid: int | None = None
         self._joining = asyncio.Lock()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
@@ -174,7 +174,7 @@ class Connection:
         except aiohttp.ClientConnectorError as error:
             raise Broken(f"No connection to the store at {place}: {error}", sent=False) from error
         except aiochclient.ChClientError as error:
-            raise failures.classify(
+            raise error_codes.classify(
                 str(error), place=place, user=self.address.user, database=self.address.database
             ) from error
         except TimeoutError as error:
@@ -193,30 +193,31 @@ class Connection:
         The child may have died since we took hold of it, and its port be another program's: that
         one must neither learn the secret nor acknowledge anything.
         """
-        hold = self._hold
-        if hold is None or hold.endpoint.pid is None:
+        lease = self._lease
+        if lease is None or lease.endpoint.pid is None:
             raise Impostor("the embedded store was let go")
-        child, nonce = secret.child(hold.endpoint.pid, hold.endpoint.port), secret.new_nonce()
+        child = secret.child_name(lease.endpoint.pid, lease.endpoint.port)
+        nonce = secret.new_nonce()
         request.headers[secret.NONCE_HEADER] = nonce
-        request.headers[secret.PROOF_HEADER] = hold.key.question(child, nonce)
+        request.headers[secret.PROOF_HEADER] = lease.key.client_proof(child, nonce)
         response = await handler(request)
         proof = response.headers.get(secret.PROOF_HEADER, "")
-        if not secret.Secret(hold.key.answer(child, nonce)).matches(proof):
+        if not secret.Secret(lease.key.server_proof(child, nonce)).matches(proof):
             response.close()
-            raise Impostor(f"port {hold.endpoint.port} is not the store's any more")
+            raise Impostor(f"port {lease.endpoint.port} is not the store's any more")
         return response
 
     async def _join(self) -> None:
         if not self.address.embedded:
             return
         async with self._joining:
-            if self._hold is not None and self._hold.lost:
+            if self._lease is not None and self._lease.lost:
                 await self._let_go()
-            if self._hold is None:
-                self._hold = await embedded.open(
+            if self._lease is None:
+                self._lease = await embedded.open(
                     self.address.data_dir, clock=self._clock, port=self.address.port
                 )
-                self._tell(self._hold.endpoint.pid)
+                self._tell(self._lease.endpoint.pid)
 
     def _tell(self, pid: int | None) -> None:
         if self._pid not in (None, pid):
@@ -224,9 +225,9 @@ class Connection:
         self._pid = pid
 
     async def _let_go(self) -> None:
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            await hold.close()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.close()
 
     def client(self, params: Mapping[str, str]) -> aiochclient.ChClient:
         """aiochclient's client for one statement with these URL parameters."""
@@ -279,8 +280,8 @@ class Connection:
     @property
     def url(self) -> str:
         """The base URL; of an embedded store once it has been joined."""
-        if self._hold is not None:
-            return f"http://{self._hold.endpoint.host}:{self._hold.endpoint.port}/"
+        if self._lease is not None:
+            return f"http://{self._lease.endpoint.host}:{self._lease.endpoint.port}/"
         scheme = "https" if self.address.tls else "http"
         return f"{scheme}://{self.address.url_host}:{self.address.server_port}/"
 

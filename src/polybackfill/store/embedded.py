@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chdb_http import child_process, endpoint_file, secret
 from polybackfill import clocks, errors
-from polybackfill.store import failures
+from polybackfill.store import error_codes
 
 _LOCK_WAIT_S = 20.0  # a predecessor may still be writing out what it has in memory
 # The child needs none of our settings, and some hold passwords or keys.
@@ -21,7 +21,9 @@ def bound_logs(log_bytes: int, log_files: int) -> None:
     _log_limits.update(log_bytes=log_bytes, log_files=log_files)
 
 
-async def open(folder: Path, *, clock: clocks.Clock, port: int | None = None) -> child_process.Hold:
+async def open(
+    folder: Path, *, clock: clocks.Clock, port: int | None = None
+) -> child_process.ChildLease:
     """Join the folder's running child, or start one.
 
     `port`: where it answers, the running one there too; by default where the last one did.
@@ -53,25 +55,25 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not _MAY_BE_SECRET.match(name)}
 
 
-def _refused(refusal: endpoint_file.Started | None, folder: Path) -> errors.Stop:
+def _refused(report: endpoint_file.StartReport | None, folder: Path) -> errors.Stop:
     """Why no child was to be had."""
     see = f"See {endpoint_file.log_path(folder)}."
-    if refusal is None or not refusal.error:
+    if report is None or not report.error:
         why = "it ended without a word, as if something had killed it, for want of memory perhaps"
-    elif refusal.locked:
-        why = f"{refusal.error}. Stop that process, or choose another folder with BACKFILL_DATA_DIR"
+    elif report.locked:
+        why = f"{report.error}. Stop that process, or choose another folder with BACKFILL_DATA_DIR"
     else:
-        code = errors.EXIT_UNAVAILABLE if _is_passing(refusal) else errors.EXIT_CONFIG
+        code = errors.EXIT_UNAVAILABLE if _is_passing(report) else errors.EXIT_CONFIG
         return errors.Stop(
-            f"The embedded store cannot start: {refusal.error}. {see}", exit_code=code
+            f"The embedded store cannot start: {report.error}. {see}", exit_code=code
         )
     return errors.Stop(
         f"The embedded store cannot start: {why}. {see}", exit_code=errors.EXIT_UNAVAILABLE
     )
 
 
-def _is_passing(refusal: endpoint_file.Started) -> bool:
+def _is_passing(report: endpoint_file.StartReport) -> bool:
     """Whether it is trouble of the machine, which ends by itself."""
-    if refusal.engine_error is not None:
-        return failures.is_passing(refusal.engine_error)
-    return refusal.errno in errors.PASSING_ERRNOS
+    if report.engine_error is not None:
+        return error_codes.is_passing(report.engine_error)
+    return report.errno in errors.PASSING_ERRNOS
