@@ -230,7 +230,7 @@ async def test_a_child_killed_while_it_starts_is_started_again(tmp_path: Path) -
 
 
 async def test_a_child_that_is_always_killed_is_no_locked_folder(tmp_path: Path) -> None:
-    with pytest.raises(errors.Stop, match=r"without a word.*store\.log") as refused:
+    with pytest.raises(errors.Stop, match=r"without an error message.*store\.log") as refused:
         await asyncio.gather(kill_starting(tmp_path, 3), opened(tmp_path))
     assert refused.value.exit_code == errors.EXIT_UNAVAILABLE
     assert "BACKFILL_DATA_DIR" not in str(refused.value)

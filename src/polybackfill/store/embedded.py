@@ -56,10 +56,13 @@ def _environment() -> dict[str, str]:
 
 
 def _refused(report: endpoint_file.StartReport | None, folder: Path) -> errors.Stop:
-    """Why no child was to be had."""
+    """The message for a child that did not start."""
     see = f"See {endpoint_file.log_path(folder)}."
     if report is None or not report.error:
-        why = "it ended without a word, as if something had killed it, for want of memory perhaps"
+        why = (
+            "it exited without an error message; the kernel may have killed it for lack of memory "
+            "(see `dmesg`)"
+        )
     elif report.locked:
         why = f"{report.error}. Stop that process, or choose another folder with BACKFILL_DATA_DIR"
     else:
