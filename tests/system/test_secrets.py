@@ -83,7 +83,7 @@ def test_the_child_is_told_no_secret(secretive: harness.Ground) -> None:
         return next(iter(psutil.Process(running.pid).children(recursive=True)), None)
 
     found = harness.until(child, "the child of the store")
-    harness.until(lambda: "store" in " ".join(found.cmdline()), "its own command line")
+    harness.until(lambda: "chdb_http" in " ".join(found.cmdline()), "its own command line")
     told = " ".join([*found.cmdline(), *found.environ().values()])
     assert [secret for secret in SECRETS if secret in told] == []
     running.end().expect(0)
