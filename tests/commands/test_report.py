@@ -11,7 +11,7 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.polymarket import contracts
 from polybackfill.views import proof
 from polybackfill.work import units

@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 
 from polybackfill import cli
-from polybackfill.daemon import batch
+from polybackfill.engine import write_buffer
 from polybackfill.polymarket import http
 from polybackfill.store import client
 from polybackfill.work import ledger, queue
@@ -87,7 +87,7 @@ def arm(step: str, doom: Doom) -> None:
     if step == "fetched":
         after(http.Client, "get", doom)
     elif step == "parsed":
-        before(batch.Batch, "add", doom)
+        before(write_buffer.WriteBuffer, "add", doom)
     elif step == "batched":
         before(client.Store, "insert", doom)
     elif step == "sent":

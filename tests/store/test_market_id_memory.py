@@ -11,8 +11,7 @@ import pytest
 from tests.store import conftest as stores
 
 from polybackfill import clocks, errors, records
-from polybackfill.daemon import last_steps
-from polybackfill.daemon import market_ids as memories
+from polybackfill.engine import market_id_cache, post_run_step
 from polybackfill.store import client, market_ids
 
 NOW = 1_795_219_200.0
@@ -76,7 +75,7 @@ async def test_the_order_is_the_trade_then_memory_then_the_queue(
     row itself is what a later lookup finds.
     """
     await list_markets(migrated, *range(1, 200))
-    memory = memories.Memory(ids, clock=clock)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
     assert len(memory) == 199
     page = [trade(1, market_id="77"), trade(2), trade(2), trade(300)]
@@ -88,7 +87,7 @@ async def test_the_order_is_the_trade_then_memory_then_the_queue(
     await insert(migrated, page)
     assert await stored(migrated) == ["77", "5002", "5002", ""]
     assert [one.condition_id async for one in ids.missing()] == [condition(300)]
-    assert all(memory.of(condition(number)) == str(5000 + number) for number in range(1, 200))
+    assert all(memory.look_up(condition(number)) == str(5000 + number) for number in range(1, 200))
 
 
 async def test_nothing_is_asked_while_rows_come_in(
@@ -96,7 +95,7 @@ async def test_nothing_is_asked_while_rows_come_in(
 ) -> None:
     """Seed 004, ingestion resolver: concurrent misses cause one request; here they cause none."""
     await list_markets(migrated, 1)
-    memory = memories.Memory(ids, clock=clock)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
 
     async def asked(*_words: object, **_named: object) -> None:
@@ -118,7 +117,7 @@ async def test_nothing_is_asked_while_rows_come_in(
 async def test_memory_follows_the_store(
     ids: market_ids.MarketIds, migrated: client.Store, clock: Clock
 ) -> None:
-    memory = memories.Memory(ids, clock=clock)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
     page = [trade(1)]
     memory.fill([page])
@@ -134,11 +133,11 @@ async def test_memory_follows_the_store(
     assert last is not None
     clock.wall = NOW + 120
     await memory.refresh()
-    assert memory.of(condition(2)) == "42"
+    assert memory.look_up(condition(2)) == "42"
     await ids.revert(last, now=NOW + 130)
     clock.wall = NOW + 3700
     await memory.refresh()
-    assert memory.of(condition(2)) == "", "what was taken back is forgotten within the hour"
+    assert memory.look_up(condition(2)) == "", "what was taken back is forgotten within the hour"
     assert len(memory) == 1
 
 
@@ -149,13 +148,13 @@ async def test_a_burst_of_new_markets_is_read_as_a_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Single markets take ten times the memory of the table they are read into together."""
-    monkeypatch.setattr(memories, "_LEARNED_MAX", 10)
-    memory = memories.Memory(ids, clock=clock)
+    monkeypatch.setattr(market_id_cache, "_LEARNED_MAX", 10)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
     await list_markets(migrated, *range(1, 31))
     await memory.refresh()
     assert len(memory) == 30
-    assert all(memory.of(condition(number)) == str(5000 + number) for number in range(1, 31))
+    assert all(memory.look_up(condition(number)) == str(5000 + number) for number in range(1, 31))
 
 
 async def test_a_store_that_is_out_holds_nothing_up(
@@ -165,7 +164,7 @@ async def test_a_store_that_is_out_holds_nothing_up(
         raise errors.Retry("the store is away")
 
     monkeypatch.setattr(ids, "dimension", out)
-    memory = memories.Memory(ids, clock=clock)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
     memory.fill([[trade(1)]])
     assert memory.unknown == 1
@@ -178,11 +177,11 @@ async def test_catching_up_fills_what_the_lists_have_learned_since(
     await list_markets(migrated, 1, 2)
     shared = {"source": "gamma", "condition_id": condition(3), "market_id": "5001"}
     await migrated.insert("api_market_rows", stores.lines([shared]), rows=1)
-    done = await memories.catch_up(ids, clock=clock)
+    done = await market_id_cache.catch_up(ids, clock=clock)
     assert done is not None
     assert done.trades == 1
     assert await stored(migrated) == ["", "5002", ""], "a market of two conditions is left alone"
-    assert await memories.catch_up(ids, clock=clock) is None
+    assert await market_id_cache.catch_up(ids, clock=clock) is None
 
 
 async def test_a_row_costs_little(
@@ -190,7 +189,7 @@ async def test_a_row_costs_little(
 ) -> None:
     """Rows of few conditions, known and unknown: well below what parsing a row costs."""
     await list_markets(migrated, *range(1, 100))
-    memory = memories.Memory(ids, clock=clock)
+    memory = market_id_cache.MarketIdCache(ids, clock=clock)
     await memory.refresh()
     pages = [[trade(1 + number % 20) for number in range(1000)] for _ in range(20)]
     began_s = time.process_time()
@@ -216,10 +215,10 @@ async def test_a_stop_signal_ends_the_catching_up(
 
     monkeypatch.setattr(ids, "apply", slow)
     async with asyncio.timeout(10):
-        filling = memories.catch_up(ids, clock=clock)
-        await last_steps.step("ids", filling, stop=stop, alive=alive)
+        filling = market_id_cache.catch_up(ids, clock=clock)
+        await post_run_step.run_step("ids", filling, stop=stop, alive=alive)
     assert pings
     assert await stored(migrated) == [""]
     monkeypatch.setattr(ids, "apply", whole)
-    await memories.catch_up(ids, clock=clock)
+    await market_id_cache.catch_up(ids, clock=clock)
     assert await stored(migrated) == ["5001"]

@@ -15,7 +15,7 @@ from tests import harness
 
 BLOCKER = Path(__file__).with_name("blocker.py")
 STALL_S = 2.0
-CHECK_S = 0.5  # the crew looks every 0.25 s; twice that on a busy machine
+CHECK_S = 0.5  # the pool looks every 0.25 s; twice that on a busy machine
 
 
 def test_requests_without_an_end_are_noticed_and_other_workers_finish_the_units(

@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.polymarket import http, walk
 from polybackfill.work import transitions
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from polybackfill import clocks, settings
 from polybackfill.commands import api, context, disk_space, reconcile
-from polybackfill.daemon import supervisor
+from polybackfill.engine import supervisor
 from polybackfill.store import client as stores
 from polybackfill.store import migrate, ownership
 from polybackfill.views import logs

@@ -10,7 +10,7 @@ from typing import Any
 
 from polybackfill import formats, settings
 from polybackfill.commands import coverage, dims, report, watchlist
-from polybackfill.daemon import last_steps
+from polybackfill.engine import post_run_step
 from polybackfill.store import client as stores
 from polybackfill.views import breakdown
 from polybackfill.work import ledger as ledgers
@@ -30,7 +30,7 @@ async def make(
     told: list[str] = []
 
     async def step(name: str, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
-        made = await last_steps.step(name, work, stop=stop, alive=alive)
+        made = await post_run_step.run_step(name, work, stop=stop, alive=alive)
         if made is None:
             told.append(f"not made: polybackfill {name}")
         return made

@@ -17,7 +17,7 @@ import orjson
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import api, context
-from polybackfill.daemon import lookup as lookups
+from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import market_matching
 from polybackfill.store import client, market_ids, migrate
 from polybackfill.views import id_coverage, logs
@@ -64,7 +64,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         locally = await _resolve_locally(ids, book, waiting, clock)
         known_before = await _write_known(ids, book, clock)
         backfill = chosen.backfill
-        search = lookups.Lookup(
+        search = market_id_lookup.MarketIdLookup(
             waiting,
             client=await stack.enter_async_context(
                 api.client(chosen, clock, what="market-ids lookup", brief=False)
@@ -78,7 +78,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
             clock=clock,
             rng=random.Random(),  # noqa: S311  (jitter)
         )
-        shown = asyncio.create_task(_show(search.tally, clock), name="progress")
+        shown = asyncio.create_task(_show(search.counts, clock), name="progress")
         try:
             tally = await search.run()
         finally:
@@ -88,8 +88,8 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
     with files.stopping("write", data_dir / lookup_book.RESULTS):
         (data_dir / lookup_book.RESULTS).touch()  # `finalize` reads it, also where nothing waited
     return {
-        "asked": tally.asked,
-        "found": tally.found,
+        "asked": tally.requested,
+        "found": tally.matched,
         "found_without_asking": locally,
         "known_before": known_before,
         "mappings": len(book.told.hits),
@@ -162,21 +162,21 @@ async def _write(book: lookup_book.Book, hits: list[lookup_book.Hit], clock: clo
         await asyncio.to_thread(book.append, chunk, (), clock.now())
 
 
-async def _show(tally: lookups.Tally, clock: clocks.Clock) -> None:
+async def _show(tally: market_id_lookup.LookupCounts, clock: clocks.Clock) -> None:
     """A line every few seconds, with the time left at the rate just observed."""
-    rate = lookups.Rate(clock)
+    rate = market_id_lookup.Rate(clock)
     while True:
         await asyncio.sleep(_LINE_S)
-        print(progress_line(tally, rate.per_s(tally.found + tally.missed)), file=sys.stderr)
+        print(progress_line(tally, rate.per_s(tally.matched + tally.missed)), file=sys.stderr)
 
 
-def progress_line(tally: lookups.Tally, per_s: float) -> str:
+def progress_line(tally: market_id_lookup.LookupCounts, per_s: float) -> str:
     """How the lookup stands, in one line. `per_s`: conditions settled a second."""
     left_s = tally.left / per_s if per_s > 0 else None
     eta = "time left unknown" if left_s is None else f"{formats.duration(left_s)} left"
     return (
-        f"  {tally.asked - tally.left:,} of {formats.counted(tally.asked, 'condition')}, "
-        f"{tally.found:,} found, "
+        f"  {tally.requested - tally.left:,} of {formats.counted(tally.requested, 'condition')}, "
+        f"{tally.matched:,} found, "
         f"{tally.missed:,} missed, {formats.counted(tally.requests, 'request')}, "
         f"{per_s:,.0f} a second, {eta}"
     )

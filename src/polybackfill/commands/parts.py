@@ -12,7 +12,7 @@ from typing import Protocol
 from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.commands import ground as grounds
 from polybackfill.commands import words
-from polybackfill.daemon import feed, kinds, sources
+from polybackfill.engine import kinds, plan_source, sources
 from polybackfill.polymarket import clob, contracts, endpoints, http, walk
 from polybackfill.store import again, discovery, plan_table
 from polybackfill.store import client as stores
@@ -79,7 +79,9 @@ class Parts:
         self._clock = clock
         # Of how many wallets of the plan a kind reads; of the others of all.
         self._most = {units.USER_STATS: backfill.official_wallets}
-        self._choice = feed.Choice(asked.window, backfill.limit, backfill.skip, asked.listed_only)
+        self._choice = plan_source.Selection(
+            asked.window, backfill.limit, backfill.skip, asked.listed_only
+        )
         self._sweeps = sweeps.Sweeps(chosen.ledger_dir, listed_only=asked.listed_only)
         self._named = sweeps.name(clock.now(), listed_only=asked.listed_only)
         self._began = int(clock.now())
@@ -88,13 +90,15 @@ class Parts:
         self._adding = asyncio.Lock()
         self.queues: dict[str, queues.Queue] = {}
 
-    async def source(self, kind: str) -> feed.Source:
+    async def source(self, kind: str) -> plan_source.UnitSource:
         """Where the units of a kind come from."""
         if self._asked.listed or self._store is None:
             plan = None
             if self._store is not None and not self._asked.dry_run:
                 plan = plan_table.PlanTable(self._store)
-            return feed.Typed(kind, self._asked.keys(kind), self._choice, self._ledger, plan)
+            return plan_source.ExplicitKeys(
+                kind, self._asked.keys(kind), self._choice, self._ledger, plan
+            )
         if kind in _LISTS:
             return self._slices(kind, await self._sweep(kind, self._store))
         if kind in {units.CONDITIONS, units.WALLETS}:
@@ -105,7 +109,7 @@ class Parts:
         """Whether what a killed run began of the present sweep is finished first, also where
         nothing names it any more: what was to be looked up may stand in a list by now.
         """
-        is_kept = self._choice.whole and not (self._asked.listed or self._asked.dry_run)
+        is_kept = self._choice.takes_all and not (self._asked.listed or self._asked.dry_run)
         return is_kept and unit.kind in _SWEPT and self.is_own(unit)
 
     def is_own(self, unit: units.Unit) -> bool:
@@ -116,10 +120,10 @@ class Parts:
     def complete(self) -> None:
         """Sweeps whose every unit has ended are complete: the next run begins new ones."""
         for kind, queue in self.queues.items():
-            if queue.complete and self._choice.whole and not self._asked.dry_run:
+            if queue.complete and self._choice.takes_all and not self._asked.dry_run:
                 self._sweeps.complete(kind)
 
-    def _slices(self, kind: str, sweep: str) -> feed.Source:
+    def _slices(self, kind: str, sweep: str) -> plan_source.UnitSource:
         async def keys() -> list[str]:
             if kind == units.CLOB:
                 return [sweeps.key(key, sweep) for key in await self._offsets()]
@@ -130,7 +134,7 @@ class Parts:
                 for key in slices.sweep(began, closed=closed)
             ]
 
-        return sources.Slices(
+        return sources.ListSource(
             kind, keys, splits=lambda: self.queues[kind].stats()["splits"], clock=self._clock
         )
 
@@ -146,8 +150,8 @@ class Parts:
         ends = [*firsts[1:], None]
         return [clob.key(first, end) for first, end in zip(firsts, ends, strict=True)]
 
-    def _planned(self, kind: str, store: stores.Store) -> feed.Source:
-        planned = feed.Planned(
+    def _planned(self, kind: str, store: stores.Store) -> plan_source.UnitSource:
+        planned = plan_source.PlannedKeys(
             kind,
             store,
             self._choice,
@@ -157,17 +161,17 @@ class Parts:
         )
         if self._asked.dry_run or not (self._asked.everything or self._asked.listed_only):
             return planned
-        prepare: sources.Step = sources.no_step
+        prepare: sources.Step = sources.skip_step
         if self._asked.everything:
             add = self._add_wallets if kind == units.WALLETS else self._add_markets
             prepare = partial(add, store)
-        return sources.Following(
+        return sources.DependentSource(
             kind,
             prepare=prepare,
             listing=partial(self._new_and_again, kind, planned, store),
             upstream=self._upstream(kind),
             count=partial(self._count_both, kind, planned, store),
-            has_ended=partial(feed.has_ended, self._ledger),
+            has_ended=partial(plan_source.has_ended, self._ledger),
             clock=self._clock,
             at_once=True,
         )
@@ -178,8 +182,8 @@ class Parts:
             await discovery.add_markets(store)
 
     async def _count_both(
-        self, kind: str, planned: feed.Planned, store: stores.Store
-    ) -> feed.Expected:
+        self, kind: str, planned: plan_source.PlannedKeys, store: stores.Store
+    ) -> plan_source.WorkEstimate:
         known = await planned.expected()
         if not (self._reads_again and self._upstream(kind).ended()):
             return known
@@ -196,7 +200,7 @@ class Parts:
         return dataclasses.replace(known, requests=requests, again=keys)
 
     async def _new_and_again(
-        self, kind: str, planned: feed.Planned, store: stores.Store
+        self, kind: str, planned: plan_source.PlannedKeys, store: stores.Store
     ) -> AsyncIterator[units.Unit]:
         """What nobody has read yet; once nothing more can be found, what has grown since."""
         over = self._upstream(kind).ended()
@@ -204,7 +208,7 @@ class Parts:
             yield unit
         if not (over and self._reads_again):
             return
-        await sources.patiently(kind, self._learn_when_it_began, self._clock)
+        await sources.with_retries(kind, self._learn_when_it_began, self._clock)
         for unit in await self._begun_windows(kind, store):
             yield unit
         async for since, keys in again.listed(
@@ -251,13 +255,13 @@ class Parts:
 
     @property
     def _reads_again(self) -> bool:
-        return self._choice.whole and self._choice.full_history
+        return self._choice.takes_all and self._choice.full_history
 
-    async def _found(self, kind: str, store: stores.Store) -> feed.Source:
+    async def _found(self, kind: str, store: stores.Store) -> plan_source.UnitSource:
         sweep = await self._sweep(kind, store)
         choice = self._choice_of(kind)
         keys, later = self._listings(kind, sweep, store)
-        batches = sources.Batches(
+        batches = sources.SweepUnits(
             kind,
             sweep,
             kinds.KINDS[kind].keys_per_request,
@@ -269,33 +273,33 @@ class Parts:
         )
         before = await self._ended_before(kind, sweep, store)
         # A portion is chosen among what earlier runs have left of the sweep.
-        ended = before if kind in _OF_PLANNED_WALLETS and not choice.whole else 0
+        ended = before if kind in _OF_PLANNED_WALLETS and not choice.takes_all else 0
 
-        async def count() -> feed.Expected:
+        async def count() -> plan_source.WorkEstimate:
             known = await _COUNTS[kind](store, listed_only=self._asked.listed_only)
             known = min(known, self._most.get(kind, known))
-            keys = choice.cut(max(0, known - ended))
-            seen = max(before if choice.whole else 0, choice.cut(batches.seen))
+            keys = choice.count_taken(max(0, known - ended))
+            seen = max(before if choice.takes_all else 0, choice.count_taken(batches.seen))
             # Of wallets all are counted each time, of conditions those that lack something.
             first_or_all = kind in _OF_PLANNED_WALLETS or not batches.seen
             left = max(0, keys - seen) if first_or_all else 0
-            return feed.Expected(keys, kinds.KINDS[kind].requests(left))
+            return plan_source.WorkEstimate(keys, kinds.KINDS[kind].requests(left))
 
-        prepare: sources.Step = sources.no_step
+        prepare: sources.Step = sources.skip_step
         if kind in _OF_PLANNED_WALLETS and self._asked.everything and not self._asked.dry_run:
             prepare = partial(self._add_wallets, store)
-        return sources.Following(
+        return sources.DependentSource(
             kind,
             prepare=prepare,
             listing=batches,
             upstream=self._upstream(kind),
             count=count,
-            has_ended=partial(feed.has_ended, self._ledger),
+            has_ended=partial(plan_source.has_ended, self._ledger),
             clock=self._clock,
             comes_last=kind == units.USER_STATS,
         )
 
-    def _choice_of(self, kind: str) -> feed.Choice:
+    def _choice_of(self, kind: str) -> plan_source.Selection:
         """`--limit` of a planned list counts what is listed, not the markets that it leads to."""
         if self._asked.listed_only and kind not in _OF_PLANNED_WALLETS:
             return dataclasses.replace(self._choice, limit=None, skip=0)
@@ -315,7 +319,7 @@ class Parts:
         traded = partial(discovery.traded_conditions, store)
         if kind == units.LOOKUPS:
             since = partial(discovery.closed_since, store)
-            return sources.both(first, since), sources.both(
+            return sources.chain_listings(first, since), sources.chain_listings(
                 partial(traded, unknown_to="api_market_rows"), since
             )
         return first, partial(traded, unknown_to="api_resolution_rows")

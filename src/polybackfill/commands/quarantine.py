@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from polybackfill import errors, formats, records, settings
 from polybackfill.commands import context
-from polybackfill.daemon import writer
+from polybackfill.engine import store_writer
 from polybackfill.polymarket import response_source, trade_parser
 from polybackfill.store import client
 from polybackfill.views import tables
@@ -101,7 +101,7 @@ async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
         ids += usable
         trades += _numbered(usable.values(), records.Trade, records.number_trades)
         activities += _numbered(usable.values(), records.Activity, records.number_activities)
-    for table, rows in ((writer.TRADES, trades), (writer.ACTIVITY, activities)):
+    for table, rows in ((store_writer.TRADES, trades), (store_writer.ACTIVITY, activities)):
         if rows:
             await store.insert(table, records.encode_lines(rows), rows=len(rows))
     if ids:

@@ -8,7 +8,7 @@ from typing import Any
 
 from polybackfill import errors, formats, guess
 from polybackfill.commands import context, validate, words
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.views import receipts, tables
 
 

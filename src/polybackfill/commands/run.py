@@ -33,20 +33,20 @@ from polybackfill.commands import (
     words,
 )
 from polybackfill.commands import ground as grounds
-from polybackfill.daemon import batch as batches
-from polybackfill.daemon import crew as crews
-from polybackfill.daemon import (
+from polybackfill.engine import (
     kinds,
-    last_steps,
-    notify,
+    market_id_cache,
     plan_sync,
-    signals,
+    post_run_step,
+    source_lag,
+    stop_signals,
+    store_writer,
     supervisor,
+    systemd_notify,
     worker,
-    writer,
+    worker_pool,
+    write_buffer,
 )
-from polybackfill.daemon import lag as lags
-from polybackfill.daemon import market_ids as memories
 from polybackfill.store import client as stores
 from polybackfill.store import definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
         )
     finally:
-        if notify.Notifier.from_environment().is_heard:
+        if systemd_notify.Notifier.from_environment().is_heard:
             starting.see_store_end()
 
 
@@ -89,14 +89,14 @@ async def run_parts(
     if asked.stop_at is not None:
         left = formats.duration(asked.stop_at - time.time())
         print(f"until {window.local_text(asked.stop_at)}, in {left}", file=sys.stderr)
-    with signals.watched(stop):
+    with stop_signals.catch_stop_signals(stop):
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(starting.stopped_at(asked.stop_at, stop))
             space = disk_space.Watch(chosen)
             if not asked.dry_run:
                 await stack.enter_async_context(space.stopping(stop))
             begin = partial(_begin, chosen, asked, stop, space)
-            async with starting.announced(notify.Notifier.from_environment()):
+            async with starting.announced(systemd_notify.Notifier.from_environment()):
                 run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
             if run is None:
                 ending.stopped_early(as_json=as_json)
@@ -148,11 +148,11 @@ class Run:
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = stop
         self._space = space
-        self._notifier = notify.Notifier.from_environment()
+        self._notifier = systemd_notify.Notifier.from_environment()
         self._budgets = context.budgets(chosen)
         self._limits = api.limits_of(chosen, clock)
         self._client = api.client_of(chosen, self._limits, clock)
-        self._batch = batches.Batch(
+        self._buffer = write_buffer.WriteBuffer(
             cut_rows=backfill.batch_rows,
             cut_bytes=backfill.batch_bytes,
             cut_age_s=backfill.batch_age_s,
@@ -160,8 +160,8 @@ class Run:
             clock=clock,
         )
         self._discoveries = discoveries.Discoveries(ground.store, asked, clock)
-        self._lag = lags.Lag(self._client, clock)
-        self._tally = writer.Tally()
+        self._lag = source_lag.SourceLag(self._client, clock)
+        self._tally = store_writer.DryRunSink()
         self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
@@ -171,10 +171,10 @@ class Run:
         self._set_aside = set_aside.SetAside(ground.store, asked, portion=portion)
         self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
-        self._memory: memories.Memory | None = None
+        self._id_cache: market_id_cache.MarketIdCache | None = None
         if ground.store is not None and not asked.dry_run:
             self._market_ids = market_ids.MarketIds(ground.store)
-            self._memory = memories.Memory(self._market_ids, clock=clock)
+            self._id_cache = market_id_cache.MarketIdCache(self._market_ids, clock=clock)
             self._plan_sync = plan_sync.PlanSync(
                 plan=plan_table.PlanTable(ground.store),
                 ledger=ground.ledger,
@@ -198,8 +198,8 @@ class Run:
             await self._plan_sync.begin()
         if self._plan_sync is not None:
             await self._plan_sync.reopen(self._asked.kinds, self._asked.window)
-        if self._memory is not None:
-            await self._memory.refresh()
+        if self._id_cache is not None:
+            await self._id_cache.refresh()
         await self._fold_left()
         await self._discoveries.begin()
         await self._set_aside.begin()
@@ -215,12 +215,16 @@ class Run:
         """Run the parts, print the end; returns the exit code."""
         if not any(part.source.known.keys for part in self._parts.values()):
             return self._nothing_to_do(as_json=as_json)
-        scribe = self._scribe()
-        watch = self._supervisor(scribe)
-        pictures = self._snapshots(scribe, watch)
-        watch.add_duty(supervisor.Duty("status", 1.0, partial(self._picture, pictures)))
-        if self._memory is not None:
-            watch.add_duty(supervisor.Duty("market ids", memories.REFRESH_S, self._memory.refresh))
+        writer = self._writer()
+        watch = self._supervisor(writer)
+        pictures = self._snapshots(writer, watch)
+        watch.add_periodic(supervisor.PeriodicTask("status", 1.0, partial(self._picture, pictures)))
+        if self._id_cache is not None:
+            watch.add_periodic(
+                supervisor.PeriodicTask(
+                    "market ids", market_id_cache.REFRESH_S, self._id_cache.refresh
+                )
+            )
         log.info(
             "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
         )
@@ -275,7 +279,7 @@ class Run:
     async def _fold_costs(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._ground.store is not None and not self._asked.dry_run:
             folding = self._folding(self._ground.store)
-            await last_steps.step("fees of fills", folding, stop=self._stop, alive=alive)
+            await post_run_step.run_step("fees of fills", folding, stop=self._stop, alive=alive)
 
     async def _fold_left(self) -> None:
         """What a run that was stopped has left to fold: else one that is stopped every night by
@@ -296,8 +300,8 @@ class Run:
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._market_ids is None or units.LOOKUPS not in self._asked.kinds:
             return
-        filling = memories.catch_up(self._market_ids, clock=self._clock)
-        done = await last_steps.step("market ids", filling, stop=self._stop, alive=alive)
+        filling = market_id_cache.catch_up(self._market_ids, clock=self._clock)
+        done = await post_run_step.run_step("market ids", filling, stop=self._stop, alive=alive)
         if done is not None:
             log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
 
@@ -342,10 +346,10 @@ class Run:
             adopts=self._sources.adopts,
             clock=self._clock,
         )
-        walker = worker.Walker(
+        runner = worker.UnitRunner(
             kinds.KINDS[kind],
             client=self._client,
-            batch=self._batch,
+            buffer=self._buffer,
             queue=queue,
             pacer=worker.Pacer(backfill.sleep_ms / 1000, self._clock),
             page_attempts=backfill.page_attempts,
@@ -353,34 +357,34 @@ class Run:
             clock=self._clock,
             rng=self._rng,
             lag=self._lag,
-            memory=self._memory,
+            market_ids=self._id_cache,
         )
-        crew = crews.Crew(
+        pool = worker_pool.WorkerPool(
             kind,
             queue=queue,
-            work=walker.work,
-            is_outage=walker.is_outage,
-            size=lambda: self._crew_size(kind),
+            work=runner.run_unit,
+            is_outage=runner.is_outage,
+            size=lambda: self._pool_size(kind),
             stall_s=backfill.stall_s,
             clock=self._clock,
         )
         self._parts[kind] = snapshot.Part(
-            crew=crew,
+            pool=pool,
             queue=queue,
-            walker=walker,
+            runner=runner,
             source=source,
             route=kinds.KINDS[kind].route,
             quarantined=partial(self._set_aside.of, kind),
         )
         self._sources.queues[kind] = queue
 
-    def _crew_size(self, kind: str) -> int:
+    def _pool_size(self, kind: str) -> int:
         workers = self._chosen.backfill.workers
         if isinstance(workers, int):
             return workers
         name = kinds.KINDS[kind].route.budgets[0]
         budget, share = self._budgets[name], self._chosen.backfill.share
-        return crews.size_for(budget, share, self._limits.latency_s(name))
+        return worker_pool.size_for(budget, share, self._limits.latency_s(name))
 
     def _outage(self) -> str | None:
         silent = [kinds.KINDS[kind].route for kind in self._parts]
@@ -392,12 +396,12 @@ class Run:
         part = self._parts.get(kind)
         return [lease.unit for lease in part.queue.leases()] if part is not None else []
 
-    def _scribe(self) -> writer.Writer:
-        sink: writer.Sink = self._tally
+    def _writer(self) -> store_writer.StoreWriter:
+        sink: store_writer.Sink = self._tally
         if not self._asked.dry_run and self._ground.store is not None:
             sink = self._ground.store
-        return writer.Writer(
-            batch=self._batch,
+        return store_writer.StoreWriter(
+            buffer=self._buffer,
             sink=sink,
             ledger=self._ground.ledger,
             queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
@@ -405,13 +409,13 @@ class Run:
             rng=self._rng,
         )
 
-    def _supervisor(self, scribe: writer.Writer) -> supervisor.Supervisor:
+    def _supervisor(self, writer: store_writer.StoreWriter) -> supervisor.Supervisor:
         backfill = self._chosen.backfill
         return supervisor.Supervisor(
-            crews_by_kind={kind: part.crew for kind, part in self._parts.items()},
+            pools_by_kind={kind: part.pool for kind, part in self._parts.items()},
             queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
-            batch=self._batch,
-            scribe=scribe,
+            buffer=self._buffer,
+            writer=writer,
             ledger=self._ground.ledger,
             sync_plan=self._sync_plan,
             outage=self._outage,
@@ -425,7 +429,9 @@ class Run:
             clock=self._clock,
         )
 
-    def _snapshots(self, scribe: writer.Writer, watch: supervisor.Supervisor) -> snapshot.Snapshots:
+    def _snapshots(
+        self, writer: store_writer.StoreWriter, watch: supervisor.Supervisor
+    ) -> snapshot.Snapshots:
         backfill = self._chosen.backfill
         file = (
             None if self._asked.dry_run else snapshot.file_of(backfill.data_dir, backfill.run_name)
@@ -434,8 +440,8 @@ class Run:
             run_name=backfill.run_name,
             parts=self._parts,
             ledger=self._ground.ledger,
-            scribe=scribe,
-            batch=self._batch,
+            writer=writer,
+            buffer=self._buffer,
             limits=self._limits,
             client=self._client,
             watch=watch,

@@ -6,7 +6,7 @@ import structlog
 
 from polybackfill import errors
 from polybackfill.commands import words
-from polybackfill.daemon import feed
+from polybackfill.engine import plan_source
 from polybackfill.store import client
 from polybackfill.views import set_aside_check
 
@@ -25,7 +25,7 @@ class SetAside:
         self._units = [
             unit.id
             for kind in asked.kinds
-            for unit in feed.named_units(kind, asked.keys(kind), asked.window)
+            for unit in plan_source.build_units(kind, asked.keys(kind), asked.window)
         ]
         self._before: dict[str, set_aside_check.Aside] | None = None
         self._kept: dict[str, set_aside_check.Aside] = {}

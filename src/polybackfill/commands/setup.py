@@ -16,7 +16,7 @@ import pydantic
 
 from polybackfill import clocks, errors, settings, terminal, worker_progress
 from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import migrate
 from polybackfill.work import ledger as ledgers
@@ -173,11 +173,11 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
     if told := api.spent(chosen):
         return [Finding("upstream", f"not asked, {told}")]
     clock, urls = clocks.SystemClock(), api.base_urls(chosen)
-    asked: list[tuple[endpoints.Route, kinds.Harmless]] = [(endpoints.STATUS, ())]
-    asked += [(kinds.KINDS[kind].route, kinds.KINDS[kind].harmless) for kind in _LISTS]
+    asked: list[tuple[endpoints.Route, kinds.ProbeParams]] = [(endpoints.STATUS, ())]
+    asked += [(kinds.KINDS[kind].route, kinds.KINDS[kind].probe_params) for kind in _LISTS]
     async with api.client(chosen, clock, deadline_s=_UPSTREAM_S, what="doctor") as client:
 
-        async def answer(route: endpoints.Route, query: kinds.Harmless) -> str:
+        async def answer(route: endpoints.Route, query: kinds.ProbeParams) -> str:
             reply = await client.get(route, query, worker_progress.Progress(clock))
             proxy = proxies.find_proxy(urls[route.host])
             way = f" through the proxy {proxy}" if proxy is not None else ""

@@ -15,7 +15,7 @@ import orjson
 from chdb_http import endpoint_file, secret, statement_guard, statements
 from polybackfill import clocks, errors, settings, terminal
 from polybackfill.commands import context, starting
-from polybackfill.daemon import signals
+from polybackfill.engine import stop_signals
 from polybackfill.store import client
 from polybackfill.views import tables
 
@@ -183,7 +183,7 @@ def serve(arguments: argparse.Namespace) -> int:
 async def _serve(address: client.Address) -> None:
     stop = asyncio.Event()
     # From the first moment on: a script's `db serve &` begins with SIGINT ignored.
-    with signals.watched(stop):
+    with stop_signals.catch_stop_signals(stop):
         opening = client.open(address, clock=clocks.SystemClock())
         store = await starting.unless_stopped(stop, opening)
         if store is None:

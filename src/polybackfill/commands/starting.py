@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from polybackfill import errors
-from polybackfill.daemon import notify
+from polybackfill.engine import systemd_notify
 
 _STARTS = 5
 _START_AGAIN_S = 1.0
@@ -85,7 +85,7 @@ async def stopped_at(moment: float | None, stop: asyncio.Event) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def announced(notifier: notify.Notifier) -> AsyncIterator[None]:
+async def announced(notifier: systemd_notify.Notifier) -> AsyncIterator[None]:
     """The service manager waits for as long as this lasts, two hours at most."""
 
     async def announce() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from polybackfill import clocks
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
 from polybackfill.store import outlook
 from polybackfill.work import slices, units

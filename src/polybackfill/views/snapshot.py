@@ -13,16 +13,16 @@ import orjson
 import structlog
 
 from polybackfill import clocks
-from polybackfill.daemon import batch as batches
-from polybackfill.daemon import crew as crews
-from polybackfill.daemon import (
-    feed,
+from polybackfill.engine import (
     kinds,
+    plan_source,
     request_estimate,
+    store_writer,
     supervisor,
     time_left,
     worker,
-    writer,
+    worker_pool,
+    write_buffer,
 )
 from polybackfill.polymarket import endpoints, http, rate_limiter
 from polybackfill.work import journal, lock, units
@@ -45,17 +45,17 @@ class Part:
     `quarantined`: its rows in quarantine, of earlier runs too, when the store was last asked.
     """
 
-    crew: crews.Crew
+    pool: worker_pool.WorkerPool
     queue: queues.Queue
-    walker: worker.Walker
-    source: feed.Source
+    runner: worker.UnitRunner
+    source: plan_source.UnitSource
     route: endpoints.Route
     quarantined: Callable[[], int]
 
     @property
     def set_aside(self) -> int:
         """Rows that could not be read: the part is complete but for them."""
-        return max(self.quarantined(), self.walker.set_aside)
+        return max(self.quarantined(), self.runner.set_aside)
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Snapshots:
         run_name: str,
         parts: dict[str, Part],
         ledger: ledgers.Ledger,
-        scribe: writer.Writer,
-        batch: batches.Batch,
+        writer: store_writer.StoreWriter,
+        buffer: write_buffer.WriteBuffer,
         limits: rate_limiter.RateLimiter,
         client: http.Client,
         watch: supervisor.Supervisor,
@@ -138,8 +138,8 @@ class Snapshots:
         self._run_name = run_name
         self._parts = parts
         self._ledger = ledger
-        self._scribe = scribe
-        self._batch = batch
+        self._writer = writer
+        self._buffer = buffer
         self._limits = limits
         self._client = client
         self._watch = watch
@@ -165,12 +165,12 @@ class Snapshots:
         self._share: float | None = None
         self._post_run_s = post_run_s
         self._post_run_began: float | None = None
-        scribe.on_done(self._unit_done)
+        writer.on_done(self._unit_done)
 
     async def tick(self) -> None:
         """Take a sample and write the picture to the status file."""
-        rows = sum(self._scribe.rows.values())
-        pages = {kind: part.walker.pages for kind, part in self._parts.items()}
+        rows = sum(self._writer.rows.values())
+        pages = {kind: part.runner.pages for kind, part in self._parts.items()}
         now = self._clock.monotonic()
         passed_s = now - self._samples[-1].at if self._samples else 0.0
         self._samples.append(_Sample(now, rows, pages))
@@ -196,7 +196,7 @@ class Snapshots:
         return {
             "run": self._run_name,
             "state": self._watch.state,
-            "still_s": round(self._watch.still_s, 1),
+            "still_s": round(self._watch.stalled_s, 1),
             "waiting_for": self._watch.waiting_for,
             "host": self._owner.host,
             "pid": self._owner.pid,
@@ -211,15 +211,15 @@ class Snapshots:
                 for kind, part in self._parts.items()
             },
             "share": share,
-            "rows": dict(self._scribe.rows),
-            "refused_rows": self._scribe.refused_rows,
+            "rows": dict(self._writer.rows),
+            "refused_rows": self._writer.refused_rows,
             "rows_per_s": round(rows_per_s, 1),
             "requests_per_s": sent_per_s,
             "allowed_per_s": allowed_per_s,
             "eta_s": eta_s,
             "post_run_s": round(self._post_run_s, 1),
-            "batch": self._batch.stats(),
-            "store_wait_s": round(self._scribe.store_wait_s, 1),
+            "batch": self._buffer.stats(),
+            "store_wait_s": round(self._writer.store_wait_s, 1),
             "budgets": budgets,
             "pauses": self._limits.pauses(),
             "out": self._out(),
@@ -273,7 +273,7 @@ class Snapshots:
     def _acknowledged(self) -> tuple[int, ...]:
         """Changes with everything that is acknowledged, or given up."""
         ended = (part.queue.stats() for part in self._parts.values())
-        return (self._scribe.cuts, *(stats["done"] + stats["error"] for stats in ended))
+        return (self._writer.inserts, *(stats["done"] + stats["error"] for stats in ended))
 
     def _tail_s(self) -> float:
         """What finds its keys in the work of others looks once more when these have ended; then
@@ -313,13 +313,13 @@ class Snapshots:
             is_behind=part.source.is_behind,
         )
 
-    def _backlog(self, part: Part) -> request_estimate.Backlog:
+    def _backlog(self, part: Part) -> request_estimate.RemainingWork:
         pages, known = self._ledger.pages, part.source.known
         leased = [lease.unit for lease in part.queue.leases()]
         waiting = [(unit, pages(unit)) for unit in part.queue.waiting_units()]
         begun = [(unit, pages(unit)) for unit in leased] + [each for each in waiting if each[1]]
         fresh = [unit for unit, count in waiting if not count]
-        return request_estimate.Backlog(begun, fresh, known.requests, known.unsized)
+        return request_estimate.RemainingWork(begun, fresh, known.requests, known.unsized)
 
     def _unit_done(self, unit: units.Unit, pages: int) -> None:
         """Learn from it; a line of progress whenever so many more keys of a part have ended."""
@@ -337,7 +337,7 @@ class Snapshots:
                 error=part["error"],
                 of=part["units"],
                 share=round(part["share"], 4),
-                rows=sum(self._scribe.rows.values()),
+                rows=sum(self._writer.rows.values()),
                 eta_s=part["eta_s"],
             )
 
@@ -363,14 +363,14 @@ class Snapshots:
             "open": stats["leased"],
             "complete": part.queue.complete,
             "share": (done + failed) / keys if keys else 1.0,
-            "pages": part.walker.pages,
+            "pages": part.runner.pages,
             "set_aside": part.set_aside,
             "requests_left": None if left is None else round(left.left),
             "requests_per_s": round(pages_per_s, 2),
             "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),
             "eta_s": None if left is None else round(left.left_s, 1),
-            "unknown_fields": dict(part.walker.unknown_fields),
-            **part.crew.stats(),
+            "unknown_fields": dict(part.runner.unknown_fields),
+            **part.pool.stats(),
         }
 
     def _out(self) -> dict[str, float]:
@@ -390,10 +390,10 @@ class Snapshots:
 
     def _expected_rate(self, part: Part, allowed_per_s: float, pages_per_s: float) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
-        if part.walker.pages < _RATE_AFTER:
+        if part.runner.pages < _RATE_AFTER:
             return allowed_per_s
         busy_s = max(1e-3, self._busy_s[part.queue.kind])
-        return min(allowed_per_s, max(pages_per_s, part.walker.pages / busy_s))
+        return min(allowed_per_s, max(pages_per_s, part.runner.pages / busy_s))
 
     def _rates(self) -> tuple[float, dict[str, float]]:
         """Rows/s, and pages/s of each part, over the last samples."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from polybackfill.daemon import kinds
+from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 from polybackfill.work import ledger as ledgers

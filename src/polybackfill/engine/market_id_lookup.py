@@ -1,0 +1,252 @@
+"""Asking Gamma for market ids: batches, several workers, everything found or missed written down.
+
+A condition is asked for among the closed markets first, most are, and then among the open ones;
+what the first question leaves over is packed into new batches. No condition is in two batches at a
+time, so whoever waits for one shares its request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from polybackfill import clocks, errors, worker_progress
+from polybackfill.polymarket import http, market_matching, retry
+from polybackfill.work import lookup_book
+
+log = structlog.get_logger()
+
+SOURCE = "gamma"
+_RATE_S = 30.0  # the window of the rate an ETA is made of
+_SILENT_S = 60.0  # a host that answered nobody for so long is out
+
+
+@dataclass
+class LookupCounts:
+    """How a lookup stands. `asked`: conditions to be asked for; `reasons`: misses by reason."""
+
+    requested: int
+    matched: int = 0
+    requests: int = 0
+    foreign: int = 0
+    failed_for_good: int = 0
+    reasons: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @property
+    def missed(self) -> int:
+        """Conditions asked for in vain."""
+        return sum(self.reasons.values())
+
+    @property
+    def left(self) -> int:
+        """Conditions still without an answer."""
+        return self.requested - self.matched - self.missed
+
+
+class Rate:
+    """Conditions settled a second, over the last 30 s."""
+
+    def __init__(self, clock: clocks.Clock) -> None:
+        self._clock = clock
+        self._seen: collections.deque[tuple[float, int]] = collections.deque(
+            [(clock.monotonic(), 0)]
+        )
+
+    def per_s(self, settled: int) -> float:
+        """The rate with so many settled by now."""
+        now = self._clock.monotonic()
+        self._seen.append((now, settled))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_S:
+            self._seen.popleft()
+        began_at, before = self._seen[0]
+        return (settled - before) / (now - began_at) if now > began_at else 0.0
+
+
+class MarketIdLookup:
+    """One lookup. `traded`: condition → token ids seen in its trades, all that is to be asked.
+
+    `spacing_s`: each worker's pause between two requests, on top of the limits.
+    """
+
+    def __init__(
+        self,
+        traded: Mapping[str, Sequence[str]],
+        *,
+        client: http.Client,
+        book: lookup_book.Book,
+        workers: int,
+        batch: int,
+        spacing_s: float,
+        page_attempts: int,
+        backoff_cap_s: float,
+        clock: clocks.Clock,
+        rng: random.Random,
+    ) -> None:
+        self._tokens = traded
+        self._client = client
+        self._book = book
+        self._workers = workers
+        self._batch = min(batch, market_matching.MAX_BATCH)
+        self._spacing_s = spacing_s
+        self._page_attempts = page_attempts
+        self._backoff_cap_s = backoff_cap_s
+        self._clock = clock
+        self._rng = rng
+        self._writing = asyncio.Lock()
+        # closed=true first; what it leaves over goes to closed=false.
+        self._waiting = {True: collections.deque(traded), False: collections.deque[str]()}
+        self._why: dict[str, str] = {}
+        self._split = collections.deque[tuple[bool, tuple[str, ...]]]()
+        self.counts = LookupCounts(requested=len(traded))
+
+    async def run(self) -> LookupCounts:
+        """Ask for everything once.
+
+        Raises errors.Stop (75) when Gamma answers nobody any more; what was settled is written
+        down, and the next lookup goes on with the rest.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._workers):
+                    group.create_task(self._work(), name=f"lookup-{number + 1}")
+        except ExceptionGroup as failed:
+            # Several workers meet the same outage, or the same full disk; one says it.
+            raise failed.exceptions[0] from failed
+        return self.counts
+
+    async def _work(self) -> None:
+        progress = worker_progress.Progress(self._clock)
+        while (batch := self._next_batch()) is not None:
+            closed, conditions = batch
+            await self._settle(closed, conditions, progress)
+            if self._spacing_s > 0:
+                with progress.waiting("pace"):
+                    await self._clock.sleep(self._spacing_s)
+
+    def _next_batch(self) -> tuple[bool, tuple[str, ...]] | None:
+        """The next batch; what is left over waits for company as long as there are full ones."""
+        if self._split:
+            return self._split.popleft()
+        first, second = self._waiting[True], self._waiting[False]
+        if not first and not second:
+            return None
+        closed = bool(first) and len(second) < self._batch
+        waiting = self._waiting[closed]
+        size = min(self._batch, len(waiting))
+        return closed, tuple(waiting.popleft() for _ in range(size))
+
+    async def _settle(
+        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
+    ) -> None:
+        try:
+            matches = await self._request(closed, conditions, progress)
+        except errors.Retry as error:
+            if error.split and len(conditions) > 1:
+                half = len(conditions) // 2
+                self._split += [(closed, conditions[:half]), (closed, conditions[half:])]
+                return
+            if error.host_fault:
+                self._split.append((closed, conditions))  # nothing is known of these yet
+            else:
+                await self._give_up(conditions, error)
+            if self._client.silent_s(market_matching.ROUTE) > _SILENT_S:
+                raise errors.Stop(
+                    f"Gamma does not answer ({error}); what was found is kept, start the lookup "
+                    "again later",
+                    exit_code=errors.EXIT_UNAVAILABLE,
+                ) from error
+            return
+        except errors.GiveUp as error:
+            await self._give_up(conditions, error)
+            return
+        await self._note(closed, conditions, matches)
+
+    async def _request(
+        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
+    ) -> market_matching.MarketMatches:
+        tokens_by_condition = {condition: self._tokens[condition] for condition in conditions}
+
+        async def attempt() -> market_matching.MarketMatches:
+            self.counts.requests += 1
+            query = market_matching.query(conditions, closed=closed)
+            response = await self._client.get(market_matching.ROUTE, query, progress)
+            return market_matching.match_markets(response, tokens_by_condition)
+
+        return await retry.with_retries(
+            attempt,
+            progress,
+            attempts=self._page_attempts,
+            backoff_cap_s=self._backoff_cap_s,
+            clock=self._clock,
+            rng=self._rng,
+        )
+
+    async def _note(
+        self, closed: bool, conditions: tuple[str, ...], matches: market_matching.MarketMatches
+    ) -> None:
+        """Write down what is settled; ask the other list for the rest."""
+        if matches.foreign:
+            self._warn_of_foreign(conditions, matches)
+        hits, missed = [], []
+        for condition in conditions:
+            match = matches.matched.get(condition)
+            if match is not None:
+                hits.append(
+                    lookup_book.Hit(
+                        condition, match.market_id, SOURCE, match.token_ids, match.tokens
+                    )
+                )
+                continue
+            why = matches.refused.get(condition) or (
+                market_matching.FOREIGN if matches.foreign else market_matching.NOT_FOUND
+            )
+            if closed:
+                self._why[condition] = why
+                self._waiting[False].append(condition)
+            else:
+                missed.append((condition, self._worse(condition, why)))
+        await self._write(hits, missed)
+
+    def _worse(self, condition: str, why: str) -> str:
+        """The more telling of the reasons of both questions."""
+        before = self._why.pop(condition, market_matching.NOT_FOUND)
+        return before if why == market_matching.NOT_FOUND else why
+
+    async def _give_up(
+        self, conditions: tuple[str, ...], error: errors.Retry | errors.GiveUp
+    ) -> None:
+        log.warning("lookup.failed", conditions=len(conditions), error=str(error))
+        reason = market_matching.reason_of(error)
+        await self._write([], [(condition, reason) for condition in conditions])
+
+    async def _write(
+        self, hits: Sequence[lookup_book.Hit], missed: Sequence[tuple[str, str]]
+    ) -> None:
+        now = self._clock.now()
+        async with self._writing:
+            misses = [self._book.miss(condition, why, now) for condition, why in missed]
+            await asyncio.to_thread(self._book.append, hits, misses, now)
+            self.counts.matched += len(hits)
+            self.counts.reasons.update(why for _, why in missed)
+            self.counts.failed_for_good += sum(
+                miss.status == lookup_book.LOOKUP_FAILED for miss in misses
+            )
+
+    def _warn_of_foreign(
+        self, conditions: tuple[str, ...], matches: market_matching.MarketMatches
+    ) -> None:
+        """Once, however many answers are like that."""
+        if not self.counts.foreign:
+            log.warning(
+                "lookup.foreign_answer",
+                asked=len(conditions),
+                foreign=matches.foreign,
+                meaning=f"Gamma ignores the filter {market_matching.FILTER}; "
+                "such answers are misses",
+            )
+        self.counts.foreign += matches.foreign

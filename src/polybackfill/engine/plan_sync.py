@@ -1,0 +1,168 @@
+"""The plan tables in line with the checkpoint: what was fetched, what is under way, what failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+import structlog
+
+from polybackfill import clocks
+from polybackfill.store import plan_table
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import transitions, units
+
+log = structlog.get_logger()
+
+_EMPTY_S = 3_600
+
+LeasedUnits = Callable[[], list[units.Unit]]
+
+
+class PlanSync:
+    """Brings the plan tables in line with the ledger and the leases.
+
+    Only a walk through the whole history makes a plan row `done`; a walk over a window moves the
+    second up to which a done row was read, if it joins on.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: plan_table.PlanTable,
+        ledger: ledgers.Ledger,
+        leased: dict[str, LeasedUnits],
+        clock: clocks.Clock,
+    ) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._leased = leased
+        self._clock = clock
+        # kind → key → attempts, as the tables show them in progress
+        self._shown: dict[str, dict[str, int]] = {kind: {} for kind in plan_table.TABLES}
+        self._writing = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """What an earlier run could not tell any more, and what it left in progress."""
+        await self.run()
+        for kind in self._leased:
+            released = await self._plan.release(kind)
+            if released:
+                log.info("plan.released", kind=kind, keys=released)
+
+    async def reopen(self, kinds_of_run: Iterable[str], window: units.Window) -> None:
+        """What passing trouble of an earlier run ended in error is pending again, in the plan
+        first: killed in between, the row looks set back by a person. A run over everything takes
+        up every window, one over a window that one.
+        """
+        for kind in kinds_of_run:
+            failed = [
+                failure
+                for failure in self._ledger.failed_units()
+                if failure.passing
+                and failure.unit.kind == kind
+                and window in (units.FULL_HISTORY, failure.unit.window)
+            ]
+            if not failed:
+                continue
+            if kind in plan_table.TABLES:
+                pending = [
+                    plan_table.PlanUpdate(key, "pending", attempts=failure.attempts)
+                    for failure in failed
+                    if failure.unit.window == units.FULL_HISTORY
+                    for key in failure.unit.keys
+                ]
+                await self._plan.apply(kind, pending, now=int(self._clock.now()))
+            for failure in failed:
+                self._ledger.reopen(failure.unit.id)
+            log.info("units.reopened", kind=kind, units=len(failed), first=failed[0].unit.id)
+
+    async def run(self) -> None:
+        """Write what changed since the last time; raises errors.Retry when the store is away."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
+        ends = self._ledger.transitions_since(self._ledger.synced_seq)
+        for kind in plan_table.TABLES:
+            leased = self._leased_now(kind)
+            ended = [end for end in ends if end.unit.kind == kind]
+            updates, now = self._updates(kind, leased, ended), int(self._clock.now())
+            if updates:
+                await self._plan.apply(kind, updates.values(), now=now)
+            await self._plan.extend(kind, list(_extensions(ended)), now=now)
+            self._shown[kind] = leased
+        if ends:
+            self._ledger.note_plan_synced(max(end.seq for end in ends))
+
+    def _updates(
+        self, kind: str, leased: dict[str, int], ends: list[transitions.End]
+    ) -> dict[str, plan_table.PlanUpdate]:
+        updates = {}
+        for key, attempts in self._shown[kind].items():
+            if key not in leased:
+                updates[key] = plan_table.PlanUpdate(key, "pending", attempts=attempts)
+        for key, attempts in leased.items():
+            if self._shown[kind].get(key) != attempts:
+                updates[key] = plan_table.PlanUpdate(key, "in_progress", attempts=attempts)
+        for end in ends:
+            if end.unit.window == units.FULL_HISTORY:
+                for key in end.unit.keys:
+                    updates[key] = _ended(key, end)
+        return updates
+
+    def _leased_now(self, kind: str) -> dict[str, int]:
+        leased_units = self._leased[kind]() if kind in self._leased else []
+        return {
+            key: self._ledger.attempts(unit)
+            for unit in leased_units
+            if unit.window == units.FULL_HISTORY
+            for key in unit.keys
+        }
+
+
+def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:
+    failed = isinstance(end, transitions.FailedUnit)
+    return plan_table.PlanUpdate(
+        key,
+        "error" if failed else "done",
+        error_message=end.error if isinstance(end, transitions.FailedUnit) else "",
+        last_run_at=_second(end),
+        attempts=end.attempts,
+        read_until=_read_until(end) if isinstance(end, transitions.Receipt) else None,
+    )
+
+
+def _read_until(receipt: transitions.Receipt) -> int:
+    """The newest row of the first page: what came later was not seen, in none of the keys.
+
+    A feed without rows is one page, read when its unit ended or little before. Where only this
+    machine says when that was, it proves nothing about later rows: its clock may be ahead.
+    """
+    last_second = receipt.counts.last_second
+    if last_second is not None:
+        return last_second
+    seen_at = _seen_at(receipt)
+    return 0 if seen_at is None else seen_at - _EMPTY_S
+
+
+def _extensions(ends: list[transitions.End]) -> Iterator[plan_table.Extension]:
+    for end in ends:
+        since, until = end.unit.window
+        if isinstance(end, transitions.Receipt) and since is not None:
+            read_until, seen_at = _read_until(end), _seen_at(end)
+            if until is not None and seen_at is not None:
+                read_until = min(until, seen_at)  # `until` may lie in the future
+            for key in end.unit.keys:
+                yield plan_table.Extension(key, since, read_until, _second(end))
+
+
+def _seen_at(receipt: transitions.Receipt) -> int | None:
+    """When the end of the feed was seen, by the source's clock; None where it did not say."""
+    end = receipt.end
+    return end.second if end is not None and end.confirmed else None
+
+
+def _second(end: transitions.End) -> int:
+    return int(datetime.fromisoformat(end.at).timestamp())

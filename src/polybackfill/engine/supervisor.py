@@ -1,0 +1,260 @@
+"""The life of a run: start the worker pools and the writer, watch that anything moves, drain, stop.
+
+If any of its tasks dies the run ends loudly; there is no run without a writer or without upkeep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from polybackfill import clocks, errors
+from polybackfill.engine import store_writer, systemd_notify, worker_pool, write_buffer
+from polybackfill.work import ledger as ledgers
+from polybackfill.work import queue as queues
+
+log = structlog.get_logger()
+
+TICK_S = 0.25
+_RELEASE_S = 0.05
+
+# Parts of the grace period, spent one after the other. The store may be away for each of them; what
+# is left is for the process to end.
+_WORKERS_OF_GRACE = 0.35
+_ROWS_OF_GRACE = 0.3
+_PLAN_OF_GRACE = 0.15
+END_OF_GRACE = 0.1  # to note that this end was a clean one
+CLAIM_OF_GRACE = 0.05  # to give a server's database free
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long what may take, in seconds.
+
+    `no_progress_s`: nothing at all moved; `grace_s`: from the stop signal to the end of the run;
+    `plan_refresh_s`: how old the statuses in the plan tables may get.
+    """
+
+    no_progress_s: float
+    grace_s: float
+    plan_refresh_s: float
+
+
+@dataclass(frozen=True)
+class PeriodicTask:
+    """Something done again and again beside the work. It must not outlast its period by much."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+class Supervisor:
+    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers.
+
+    For views: `stalled_s` seconds without a page or an acknowledged batch, what is waited for, the
+    `state`: starting, running, draining, then stopped or failed, or finishing until `finished`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pools_by_kind: dict[str, worker_pool.WorkerPool],
+        queues_by_kind: dict[str, queues.Queue],
+        buffer: write_buffer.WriteBuffer,
+        writer: store_writer.StoreWriter,
+        ledger: ledgers.Ledger,
+        sync_plan: Callable[[], Awaitable[None]],
+        outage: Callable[[], str | None],
+        notifier: systemd_notify.Notifier,
+        stop: asyncio.Event,
+        bounds: Bounds,
+        clock: clocks.Clock,
+    ) -> None:
+        self._pools = pools_by_kind
+        self._queues = queues_by_kind
+        self._buffer = buffer
+        self._writer = writer
+        self._ledger = ledger
+        self._sync_plan = sync_plan
+        self._outage = outage
+        self._periodic = [PeriodicTask("plan", bounds.plan_refresh_s, sync_plan)]
+        self._notifier = notifier
+        self._stop = stop
+        self._bounds = bounds
+        self._clock = clock
+        self._progressed_at = clock.monotonic()
+        self._progress_mark = (-1, -1, -1)
+        self.state = "starting"
+        self.stalled_s = 0.0
+        self.waiting_for: str | None = None
+
+    def add_periodic(self, task: PeriodicTask) -> None:
+        """One more thing to repeat; before `run` only."""
+        self._periodic.append(task)
+
+    async def run(self) -> int:
+        """Run until everything asked is done or the stop event is set; returns the exit code.
+
+        Raises errors.Stop: store or disk refuses, or nothing moved for the bound.
+        """
+        writing = asyncio.create_task(self._writer.run(), name="writer")
+        working = asyncio.create_task(self._work(), name="workers")
+        upkeep = asyncio.create_task(self._upkeep(), name="upkeep")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        tasks: list[asyncio.Task[Any]] = [writing, working, upkeep, stopping]
+        self.state = "running"
+        self._notifier.ready()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            _raise_failure(tasks)
+            _raise_if_ended(writing, upkeep)
+            if not self._stop.is_set():
+                await self._buffer.close()  # rows of units that ended in error may still be there
+                await asyncio.wait([writing, upkeep, stopping], return_when=asyncio.FIRST_COMPLETED)
+                _raise_failure(tasks)
+                _raise_if_ended(upkeep)
+            if self._stop.is_set():
+                await self._drain(writing, working)
+            _raise_failure(tasks)
+            return await self._finish()
+        finally:
+            if self.state not in {"finishing", "stopped"}:
+                self.state = "failed"
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def finished(self) -> None:
+        """The post-run steps are done too."""
+        self.state = "finished"
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for kind, pool in self._pools.items():
+                group.create_task(pool.run(), name=f"workers-{kind}")
+
+    async def _drain(self, writing: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+        """Take no more units, end what is in flight, give back the rest: within the grace."""
+        self.state = "draining"
+        log.info("run.draining", grace_s=self._bounds.grace_s)
+        self._notifier.stopping(self._bounds.grace_s)
+        for pool in self._pools.values():
+            pool.stop()
+        deadline = self._clock.monotonic() + self._bounds.grace_s * _WORKERS_OF_GRACE
+        while not working.done() and self._clock.monotonic() < deadline:
+            for pool in self._pools.values():
+                pool.release_waiting()
+            await self._clock.sleep(_RELEASE_S)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await self._buffer.close()
+        # A store that is away cannot take the last rows; they are not in the ledger either and
+        # are fetched again by the next run.
+        await asyncio.wait([writing], timeout=self._bounds.grace_s * _ROWS_OF_GRACE)
+        if not writing.done():
+            log.warning("run.rows_left_behind", **self._buffer.stats())
+            writing.cancel()
+            await asyncio.wait([writing])
+
+    async def _finish(self) -> int:
+        await self._ledger.sync()
+        await self._last_plan_sync()
+        stopped = self._stop.is_set()
+        self.state = "stopped" if stopped else "finishing"
+        counts = [queue.stats() for queue in self._queues.values()]
+        in_error = sum(count["error"] + count["skipped_error"] for count in counts)
+        return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
+
+    async def _last_plan_sync(self) -> None:
+        # The plan table follows the ledger; what is missed here is made up at the next start.
+        try:
+            async with asyncio.timeout(self._bounds.grace_s * _PLAN_OF_GRACE):
+                await self._sync_plan()
+        except (errors.Retry, TimeoutError) as error:
+            log.warning("plan.not_synced", error=str(error) or "timeout")
+
+    async def _upkeep(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for task in self._periodic:
+                group.create_task(self._repeat(task), name=f"duty-{task.name}")
+            group.create_task(self._watch(), name="watch")
+
+    async def _repeat(self, task: PeriodicTask) -> None:
+        while True:
+            await self._clock.sleep(task.every_s)
+            try:
+                await task.run()
+            except errors.Retry as error:
+                log.warning("duty.retry", duty=task.name, error=str(error))
+
+    async def _watch(self) -> None:
+        ping_every_s = (self._notifier.watchdog_s or 0) / 3
+        pinged_at = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(TICK_S)
+            if self._nothing_left_to_take():
+                await self._buffer.flush_soon()
+            moving = self._check_moving()
+            now = self._clock.monotonic()
+            if ping_every_s and moving and now - pinged_at >= ping_every_s:
+                self._notifier.alive()
+                pinged_at = now
+
+    def _nothing_left_to_take(self) -> bool:
+        return all(pool.idle for pool in self._pools.values())
+
+    def _check_moving(self) -> bool:
+        """Whether a mark moved or a wait is declared; raises errors.Stop beyond the bound."""
+        pages = sum(pool.marks for pool in self._pools.values())
+        given_up = sum(queue.stats()["error"] for queue in self._queues.values())
+        mark = (self._writer.inserts, pages, given_up)
+        now = self._clock.monotonic()
+        if mark != self._progress_mark:
+            self._progress_mark, self._progressed_at = mark, now
+        stalled_s = self.stalled_s = now - self._progressed_at
+        waiting = self.waiting_for = self._outside_wait()
+        if stalled_s > self._bounds.no_progress_s:
+            reason = f"waiting for {waiting}" if waiting else "no worker gets anywhere"
+            code = errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS
+            raise errors.Stop(
+                f"nothing moved for {stalled_s:.0f} s ({reason}); everything acknowledged is "
+                "recorded, start again to continue",
+                exit_code=code,
+            )
+        return stalled_s < TICK_S * 4 or waiting is not None
+
+    def _outside_wait(self) -> str | None:
+        if self._writer.progress.wait_reason == "store":
+            return "the store"
+        if (route := self._outage()) is not None:
+            return f"{route}, which does not answer"
+        waits = [reason for pool in self._pools.values() for reason in pool.waits()]
+        return waits[0] if waits else None
+
+
+def _raise_failure(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise _cause(error)
+
+
+def _raise_if_ended(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        if task.done():
+            raise errors.Stop(
+                f"the task {task.get_name()} ended by itself; this is a fault of the program",
+                exit_code=errors.EXIT_NO_PROGRESS,
+            )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Of several failures at once the one that says what to do: a Stop before all others."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    stops = error.subgroup(errors.Stop)
+    return _cause((stops or error).exceptions[0])

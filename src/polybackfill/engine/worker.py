@@ -1,0 +1,283 @@
+"""One unit: from where it stands to the end its feed declares, or to an error class."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import structlog
+
+from polybackfill import clocks, errors, records, worker_progress
+from polybackfill.engine import (
+    kinds,
+    market_id_cache,
+    rejected_rows,
+    source_lag,
+    store_writer,
+    write_buffer,
+)
+from polybackfill.polymarket import http, retry, walk
+from polybackfill.work import queue as queues
+from polybackfill.work import transitions, units
+
+log = structlog.get_logger()
+
+_OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
+_AGAIN_S = 5.0  # a unit given back is not taken again at once
+
+
+class Pacer:
+    """Lets one unit start every `interval_s` seconds, whatever the number of workers."""
+
+    def __init__(self, interval_s: float, clock: clocks.Clock) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._next_at = 0.0
+
+    async def wait(self, progress: worker_progress.Progress) -> None:
+        """Return when it is this unit's turn; the wait is declared."""
+        now = self._clock.monotonic()
+        wait_s, self._next_at = self._next_at - now, max(now, self._next_at) + self._interval_s
+        if wait_s > 0:
+            with progress.waiting("pace"):
+                await self._clock.sleep(wait_s)
+
+
+class UnitRunner:
+    """What every worker of one part does with a lease."""
+
+    def __init__(
+        self,
+        kind: kinds.Kind,
+        *,
+        client: http.Client,
+        buffer: write_buffer.WriteBuffer,
+        queue: queues.Queue,
+        pacer: Pacer,
+        page_attempts: int,
+        backoff_cap_s: float,
+        clock: clocks.Clock,
+        rng: random.Random,
+        lag: source_lag.SourceLag,
+        market_ids: market_id_cache.MarketIdCache | None = None,
+    ) -> None:
+        self._kind = kind
+        self._client = client
+        self._buffer = buffer
+        self._queue = queue
+        self._pacer = pacer
+        self._page_attempts = page_attempts
+        self._backoff_cap_s = backoff_cap_s
+        self.clock = clock
+        self._rng = rng
+        self._lag = lag
+        self._market_ids = market_ids
+        self.pages = 0
+        self.fetched_rows = 0
+        self.set_aside = 0
+        self.unknown_fields: dict[str, int] = {}
+
+    async def run_unit(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
+        """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
+        await self._pacer.wait(progress)
+        try:
+            await self._check_host(progress)
+            await self._walk(lease, progress)
+        except errors.Retry as error:
+            self._give_back(lease, error)
+        except errors.GiveUp as error:
+            self._queue.fail(lease, str(error))
+        except errors.Stop:
+            raise
+        except Exception as error:
+            # One page that our code cannot take must not cost the night of all the others.
+            log.exception("unit.broken", unit=lease.unit.id, doing=progress.doing)
+            self._queue.fail(lease, f"a fault of this program: {error!r}")
+
+    def is_outage(self, lease: queues.Lease) -> bool:
+        """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""
+        route = self._kind.route
+        silent = self._client.silent_s(route) > _OUTAGE_S
+        return silent and self._client.answered_at(route) < lease.taken_at
+
+    async def _check_host(self, progress: worker_progress.Progress) -> None:
+        """After a long silence ask what any healthy host answers; raises Retry in an outage.
+
+        A unit that fails after that answer fails by itself, even if it is the last one left.
+        """
+        route = self._kind.route
+        if self._client.silent_s(route) <= _OUTAGE_S:
+            return
+        progress.doing = f"asking whether {route.name} answers"
+        await self._client.prove(route, progress)
+
+    async def _walk(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
+        resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
+        context = _RequestContext(self, lease, progress)
+        unit = lease.unit
+        share = rejected_rows.RejectedShare(lease.counts)
+        async for page in self._kind.walk(unit, resume, context):
+            self._count(page)
+            self.set_aside += share.add(page)
+            if self._market_ids is not None:
+                self._market_ids.fill(page.rows)
+            await self._hand_over(lease, page, share, progress)
+            del page  # its rows are three times the encoded page, and the store may keep us waiting
+            progress.mark("page")
+
+    async def _hand_over(
+        self,
+        lease: queues.Lease,
+        page: walk.Page,
+        share: rejected_rows.RejectedShare,
+        progress: worker_progress.Progress,
+    ) -> None:
+        """The page to the batch; raises GiveUp behind the last one of a unit that is not done."""
+        refusal: errors.GiveUp | None = None
+        if page.last:
+            try:
+                share.check()
+            except errors.GiveUp as error:
+                refusal = error
+        end = await self._end(progress) if page.last else None
+        page_batch = build_page_batch(lease, page, end, is_end=page.last and refusal is None)
+        del page
+        if page_batch is not None:
+            await self._buffer.add(page_batch, progress)
+        if refusal is not None:
+            raise refusal
+
+    async def _end(self, progress: worker_progress.Progress) -> transitions.FeedEnd:
+        """The end of the feed was seen at this moment."""
+        second = int(self.clock.now())
+        lag_s = await self._lag.read_lag_s(self._kind.route, progress)
+        clock = self.clock
+        confirmed = isinstance(clock, clocks.SourceClock) and clock.is_confirmed
+        return transitions.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)
+
+    async def fetch(
+        self,
+        feed: walk.FeedQuery,
+        cursor: str | None,
+        lease: queues.Lease,
+        progress: worker_progress.Progress,
+    ) -> http.Response:
+        """One request of a walk."""
+        progress.doing = f"{feed.route.path} {lease.unit.id}"
+        query = (
+            feed.request_params(cursor)
+            if cursor is not None
+            else self._fresh(feed.request_params(None))
+        )
+        return await self._client.get(feed.route, query, progress)
+
+    async def with_retries(
+        self, attempt: walk.Attempt[walk.Result], progress: worker_progress.Progress
+    ) -> walk.Result:
+        """What an attempt for one page brings, after as many tries as it may take."""
+
+        async def understood() -> walk.Result:
+            try:
+                result = await attempt()
+            except errors.Retry as error:
+                if error.unreadable:
+                    self._client.unreadable(self._kind.route)
+                raise
+            self._client.understood(self._kind.route)
+            return result
+
+        return await retry.with_retries(
+            understood,
+            progress,
+            attempts=self._page_attempts,
+            backoff_cap_s=self._backoff_cap_s,
+            clock=self.clock,
+            rng=self._rng,
+        )
+
+    def _fresh(self, query: walk.Params) -> walk.Params:
+        """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
+        has not seen gets a fresh one, and the API ignores it.
+        """
+        return (*query, (walk.FRESH, str(self.clock.tick())))
+
+    def _count(self, page: walk.Page) -> None:
+        self.pages += 1
+        self.fetched_rows += page.fetched_rows
+        for name, count in page.unknown_fields.items():
+            if name not in self.unknown_fields:
+                log.warning("source.unknown_field", field=name)
+            self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
+
+    def _give_back(self, lease: queues.Lease, error: errors.Retry) -> None:
+        if error.split and units.can_split(lease.unit):
+            log.warning("unit.split", unit=lease.unit.id, error=str(error))
+            self._queue.split(lease)
+            return
+        outage = error.host_fault or self.is_outage(lease)
+        # Of a host that is out hundreds of units say the same, every few seconds; `route.out` says
+        # it for all of them.
+        (log.debug if outage else log.warning)(
+            "unit.retry",
+            unit=lease.unit.id,
+            attempt=lease.attempt,
+            outage=outage,
+            error=str(error),
+        )
+        self._queue.give_back(
+            lease,
+            not_before=self.clock.monotonic() + _AGAIN_S,
+            error=str(error),
+            count_attempt=not outage,
+        )
+
+
+class _RequestContext:
+    """What one walk stands on: this worker's way to fetch, for this lease."""
+
+    def __init__(
+        self, runner: UnitRunner, lease: queues.Lease, progress: worker_progress.Progress
+    ) -> None:
+        self._runner = runner
+        self._lease = lease
+        self._progress = progress
+        self.clock = runner.clock
+
+    async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+        return await self._runner.fetch(feed, cursor, self._lease, self._progress)
+
+    async def with_retries(self, attempt: walk.Attempt[walk.Result]) -> walk.Result:
+        return await self._runner.with_retries(attempt, self._progress)
+
+
+def build_page_batch(
+    lease: queues.Lease,
+    page: walk.Page,
+    end: transitions.FeedEnd | None,
+    *,
+    is_end: bool | None = None,
+) -> write_buffer.PageBatch | None:
+    """The encoded page, with the feed's `end` if this is its last; None when it releases nothing
+    and ends nothing. `is_end`: the unit is done with it; None: if it is the last.
+    """
+    lines: dict[str, bytes] = {}
+    rows: dict[str, int] = {}
+    for page_rows in filter(None, page.rows):
+        table = store_writer.find_table(page_rows)
+        lines[table] = lines.get(table, b"") + records.encode_lines(page_rows)
+        rows[table] = rows.get(table, 0) + len(page_rows)
+    if not (rows or page.last or page.restarted):
+        return None  # everything is held back: the place to resume from has not moved
+    return write_buffer.PageBatch(
+        lease=lease,
+        lines=lines,
+        rows=rows,
+        resume=page.resume,
+        last=page.last if is_end is None else is_end,
+        first_second=page.first_second,
+        last_second=page.last_second,
+        restarted=page.restarted,
+        marks=len(page.rows_of(records.PositionsEnd)) if page.last else 0,
+        set_aside=rejected_rows.count_rejected(page.rows_of(records.Rejected)),
+        end=end,
+    )

@@ -1,0 +1,164 @@
+"""A whole run without its command: the real parts over a real sandbox, quick to build, to bend."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest_asyncio
+from tests import harness
+
+from polybackfill import clocks
+from polybackfill.engine import (
+    kinds,
+    source_lag,
+    store_writer,
+    supervisor,
+    systemd_notify,
+    worker,
+    worker_pool,
+    write_buffer,
+)
+from polybackfill.polymarket import endpoints, http, rate_limiter, route_health
+from polybackfill.work import ledger, queue, units
+
+QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
+
+
+@dataclass
+class Rig:
+    """One part over one ledger; every argument can be changed before `supervise`."""
+
+    url: str
+    folder: Path
+    kind: str = units.WALLETS
+    sink: store_writer.Sink = field(default_factory=store_writer.DryRunSink)
+    workers: int = 3
+    sleep_s: float = 0.0
+    deadline_s: float = 5.0
+    no_progress_s: float = 30.0
+    grace_s: float = 5.0
+    cut_rows: int = 2_000
+    options: dict[str, float] = field(default_factory=lambda: dict(QUICK))
+    sync_plan: Callable[[], Awaitable[None]] | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = clocks.SystemClock()
+        self.stop = asyncio.Event()
+        self.ledger = ledger.Ledger.open(self.folder)
+        self._lines: list[queue.Queue] = []
+        self.limits = rate_limiter.RateLimiter(
+            {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}, clock=self.clock
+        )
+        self.client = http.Client(
+            base_urls={"data": f"{self.url}/data"},
+            limits=self.limits,
+            clock=self.clock,
+            deadline_s=self.deadline_s,
+            refusal_pause_s=0.2,
+            controls=route_health.CONTROLS,
+        )
+
+    def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:
+        """The parts put together as a run does it; `feed`: its units."""
+        self.line = queue.Queue(
+            self.kind,
+            feed=feed,
+            ledger=self.ledger,
+            max_attempts=int(self.options["max_attempts"]),
+            clock=self.clock,
+        )
+        self._lines.append(self.line)
+        self.buffer = write_buffer.WriteBuffer(
+            cut_rows=self.cut_rows,
+            cut_bytes=10**7,
+            cut_age_s=0.2,
+            buffer_bytes=10**7,
+            clock=self.clock,
+        )
+        self.runner = worker.UnitRunner(
+            kinds.KINDS[self.kind],
+            client=self.client,
+            buffer=self.buffer,
+            queue=self.line,
+            pacer=worker.Pacer(self.sleep_s, self.clock),
+            page_attempts=int(self.options["page_attempts"]),
+            backoff_cap_s=self.options["backoff_cap_s"],
+            clock=self.clock,
+            rng=random.Random(1),
+            lag=source_lag.SourceLag(self.client, self.clock),
+        )
+        self.pool = worker_pool.WorkerPool(
+            self.kind,
+            queue=self.line,
+            work=self.runner.run_unit,
+            is_outage=self.runner.is_outage,
+            size=lambda: self.workers,
+            stall_s=self.options["stall_s"],
+            clock=self.clock,
+        )
+        self.writer = store_writer.StoreWriter(
+            buffer=self.buffer,
+            sink=self.sink,
+            ledger=self.ledger,
+            queues_by_kind={self.kind: self.line},
+            clock=self.clock,
+            rng=random.Random(2),
+        )
+        return supervisor.Supervisor(
+            pools_by_kind={self.kind: self.pool},
+            queues_by_kind={self.kind: self.line},
+            buffer=self.buffer,
+            writer=self.writer,
+            ledger=self.ledger,
+            sync_plan=self.sync_plan or _nothing_to_sync,
+            outage=self._outage,
+            notifier=systemd_notify.Notifier(None, None),
+            stop=self.stop,
+            bounds=supervisor.Bounds(
+                no_progress_s=self.no_progress_s, grace_s=self.grace_s, plan_refresh_s=0.1
+            ),
+            clock=self.clock,
+        )
+
+    def _outage(self) -> str | None:
+        silent = self.client.silent_s(endpoints.ACTIVITY) > self.no_progress_s / 2
+        return "/v2/activity" if silent else None
+
+    async def close(self) -> None:
+        """Let everything go."""
+        for line in self._lines:
+            await line.close()
+        await self.client.close()
+        self.ledger.close()
+
+
+async def _nothing_to_sync() -> None:
+    return
+
+
+NewRig = Callable[..., Rig]
+
+
+@pytest_asyncio.fixture
+async def new_rig(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[NewRig]:
+    """Makes rigs that are closed afterwards, all on the same ledger unless named otherwise."""
+    made: list[Rig] = []
+
+    def make(name: str = "run", url: str = sandbox.url, **changes: object) -> Rig:
+        made.append(Rig(url, tmp_path / name, **changes))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for rig in made:
+        await rig.close()
+
+
+def wallets(sandbox: harness.Sandbox, count: int) -> list[units.Unit]:
+    """Units of the `count` wallets with the fewest rows: a page each at most."""
+    return [
+        units.Unit(units.WALLETS, (key.removeprefix("0x"),)) for key in sandbox.wallets[-count:]
+    ]

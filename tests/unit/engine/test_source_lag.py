@@ -1,0 +1,32 @@
+"""The source's own lag in every receipt, for one request a minute, and never in the way."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests import harness
+from tests.unit.engine import conftest
+
+
+async def test_one_answer_serves_all_units_of_a_minute(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    rig = new_rig()
+    assert await rig.supervise(conftest.wallets(sandbox, 6)).run() == 0
+    ends = [receipt.end for receipt in rig.ledger.receipts()]
+    assert [end.lag_s for end in ends if end is not None] == [4.0] * 6
+    assert all(end is not None and abs(end.second - time.time()) < 60 for end in ends)
+    assert sandbox.ask("stats")["routes"]["status"]["requests"] == 1
+
+
+@pytest.mark.parametrize("kind", ["503", "400", "invalid_json"])
+async def test_without_an_answer_the_lag_is_unknown_and_the_unit_done(
+    kind: str, new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    sandbox.faults({"kind": kind, "route": "status"})
+    rig = new_rig()
+    assert await rig.supervise(conftest.wallets(sandbox, 3)).run() == 0
+    ends = [receipt.end for receipt in rig.ledger.receipts()]
+    assert [end.lag_s for end in ends if end is not None] == [None] * 3
+    assert sandbox.fired() == {kind: 1}, "asked once a minute, also when it fails"

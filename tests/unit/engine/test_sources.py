@@ -1,0 +1,127 @@
+"""What is found while a run goes on is taken in, until nothing more can come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from polybackfill import clocks, errors
+from polybackfill.engine import plan_source, sources
+from polybackfill.work import units
+
+
+class Upstream:
+    """A part that finds keys, and ends."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.ready = self.ended = False
+        self.prepared = 0
+        self.listed = 0
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.prepared == 1:
+            raise errors.Retry("the store is away")
+
+    async def listing(self) -> AsyncIterator[units.Unit]:
+        self.listed += 1
+        for key in self.found:
+            yield units.Unit("wallets", (key,))
+
+    async def count(self) -> plan_source.WorkEstimate:
+        return plan_source.WorkEstimate(len(self.found), len(self.found))
+
+
+class FastClock(clocks.SystemClock):
+    """A hundred times as fast."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 100
+
+    async def sleep(self, duration_s: float) -> None:
+        await super().sleep(duration_s / 100)
+
+
+def following(kind: str, upstream: Upstream, **how: bool) -> sources.DependentSource:
+    """A source behind it."""
+    return sources.DependentSource(
+        kind,
+        prepare=upstream.prepare,
+        listing=upstream.listing,
+        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
+        count=upstream.count,
+        has_ended=lambda _unit: False,
+        clock=FastClock(),
+        **how,
+    )
+
+
+async def test_a_source_follows_its_upstream_to_the_end() -> None:
+    upstream = Upstream()
+    source = following("wallets", upstream)
+    assert await source.expected() == plan_source.WorkEstimate()
+    seen: list[str] = []
+
+    async def take() -> None:
+        seen.extend([unit.keys[0] async for unit in source.units()])
+
+    taking = asyncio.create_task(take())
+    await asyncio.sleep(0.02)
+    assert upstream.prepared == 0, "nothing is listed before upstream is ready"
+    upstream.found = ["a"]
+    upstream.ready = True
+    await asyncio.sleep(0.1)
+    upstream.found = ["a", "b"]
+    upstream.ended = True
+    await asyncio.wait_for(taking, 5)
+    assert set(seen) == {"a", "b"}
+    assert upstream.listed >= 2
+    assert source.known == plan_source.WorkEstimate(2, 0), "everything is handed out"
+
+
+async def test_what_comes_last_is_counted_while_it_waits() -> None:
+    """Or nobody could tell how long the run takes."""
+    upstream = Upstream()
+    source = following("user-stats", upstream, comes_last=True)
+    await source.expected()
+    taking = asyncio.create_task(anext(source.units()))
+    upstream.found = ["a", "b"]
+    await asyncio.sleep(0.3)
+    assert source.known == plan_source.WorkEstimate(2, 2)
+    assert (source.counted, source.is_behind, taking.done()) == (True, True, False)
+    upstream.ready = upstream.ended = True
+    assert (await asyncio.wait_for(taking, 5)).keys == ("a",)
+    assert source.is_behind is False
+
+
+async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
+    upstream = Upstream()
+    upstream.found, upstream.prepared = ["left"], 1
+    source = following("conditions", upstream, at_once=True)
+    await source.expected()
+    listing = source.units()
+    assert (await asyncio.wait_for(anext(listing), 5)).keys == ("left",)
+    upstream.found, upstream.ready, upstream.ended = ["found"], True, True
+    assert [unit.keys[0] async for unit in listing] == ["found"]
+
+
+async def test_batches_hold_the_keys_that_limit_and_skip_leave() -> None:
+    async def keys() -> AsyncIterator[list[str]]:
+        for first in (0, 5):
+            yield [str(number) for number in range(first, first + 5)]
+
+    async def later() -> AsyncIterator[list[str]]:
+        yield ["x"]
+
+    batches = sources.SweepUnits("resolutions", "s", 2, keys, limit=6, skip=1)
+    found = [unit.keys async for unit in batches()]
+    assert found == [("1@s", "2@s"), ("3@s", "4@s"), ("5@s", "6@s")]
+    assert [unit async for unit in batches()] == []
+    next_ones = sources.SweepUnits(
+        "resolutions", "s", 2, keys, limit=2, has_ended=lambda key: key in found[0]
+    )
+    assert [unit.keys async for unit in next_ones()] == [("0@s", "3@s")]
+    twice = sources.SweepUnits("resolutions", "s", 20, keys, later=later)
+    assert [len(unit.keys) async for unit in twice()] == [5, 5]
+    assert [unit.keys async for unit in twice()] == [("x@s",)]

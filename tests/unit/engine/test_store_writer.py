@@ -1,0 +1,174 @@
+"""Commit, then record: what the ledger says is never more than the store has acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from polybackfill import clocks, errors, worker_progress
+from polybackfill.engine import store_writer, write_buffer
+from polybackfill.polymarket import walk
+from polybackfill.work import ledger, queue, units
+
+WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
+
+
+class Store:
+    """The outside: acknowledges, or does what the test says."""
+
+    def __init__(self, *troubles: Exception) -> None:
+        self.troubles = list(troubles)
+        self.rows: dict[str, int] = {}
+        self.asked = 0
+
+    async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
+        """As writer.Sink."""
+        self.asked += 1
+        if self.troubles:
+            raise self.troubles.pop(0)
+        assert b"".join(lines).count(b"\n") == rows
+        self.rows[table] = self.rows.get(table, 0) + rows
+
+
+class Desk:
+    """A writer with all it needs, and one leased wallet."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.clock = clocks.SystemClock()
+        self.store = store
+        self.ledger = ledger.Ledger.open(folder)
+        self.queue = queue.Queue("wallets", feed=[WALLET], ledger=self.ledger, clock=self.clock)
+        self.buffer = write_buffer.WriteBuffer(
+            cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=self.clock
+        )
+        self.writer = store_writer.StoreWriter(
+            buffer=self.buffer,
+            sink=store,
+            ledger=self.ledger,
+            queues_by_kind={"wallets": self.queue},
+            clock=self.clock,
+            rng=random.Random(1),
+        )
+
+    async def lease(self) -> queue.Lease:
+        """The wallet."""
+        taken = await self.queue.take("w")
+        assert taken is not None
+        return taken
+
+    async def page(
+        self, lease: queue.Lease, second: int, *, last: bool = False, aside: int = 0
+    ) -> None:
+        """Two rows of a second, and `aside` that make no sense."""
+        lines = {store_writer.TRADES: b"{}\n" * 2}
+        rows = {store_writer.TRADES: 2}
+        if aside:
+            lines[store_writer.QUARANTINE], rows[store_writer.QUARANTINE] = b"{}\n" * aside, aside
+        place = walk.Resume(f"c{second}", second, "f" * 16)
+        page_batch = write_buffer.PageBatch(
+            lease, lines, rows, place, last, second, second, set_aside=aside
+        )
+        await self.buffer.add(page_batch, worker_progress.Progress(self.clock))
+
+    async def write(self) -> None:
+        """Everything handed over, to its end."""
+        await self.buffer.close()
+        async with asyncio.timeout(5):
+            await self.writer.run()
+
+    def resume(self) -> object:
+        """Where the ledger would go on."""
+        held = self.ledger.find(WALLET)
+        return held.resume if held is not None else None
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """A desk whose store acknowledges at once."""
+    made = Desk(tmp_path / "run", Store())
+    yield made
+    await made.queue.close()
+    made.ledger.close()
+
+
+async def test_pages_move_the_place_and_the_last_one_ends_the_unit(desk: Desk) -> None:
+    lease = await desk.lease()
+    await desk.page(lease, 5)
+    await desk.page(lease, 6, aside=1)
+    await desk.page(lease, 7, last=True)
+    await desk.write()
+    assert desk.store.rows == {store_writer.TRADES: 6, store_writer.QUARANTINE: 1}
+    assert desk.writer.rows[store_writer.TRADES] == 6
+    assert desk.queue.stats()["done"] == 1
+    (receipt,) = desk.ledger.receipts()
+    counts = receipt.counts
+    assert (counts.rows, counts.rejected, counts.pages) == (6, 1, 3)
+    assert (counts.first_second, counts.last_second) == (5, 7)
+
+
+async def test_nothing_is_recorded_before_the_store_has_acknowledged(desk: Desk) -> None:
+    desk.store.troubles = [errors.Retry("away", after_s=0.3)]
+    lease = await desk.lease()
+    await desk.page(lease, 5)
+    writing = asyncio.create_task(desk.write())
+    await asyncio.sleep(0.1)
+    assert desk.store.asked == 1
+    assert desk.resume() is None
+    assert desk.writer.progress.wait_reason == "store"
+    assert desk.writer.store_wait_s > 0
+    await writing
+    assert desk.store.asked == 2
+    assert desk.resume() == {"cursor": "c5", "second": 5, "feed": "f" * 16}
+    assert desk.writer.store_wait_s == 0
+
+
+async def test_a_store_that_refuses_for_good_ends_the_writer_and_records_nothing(
+    desk: Desk,
+) -> None:
+    desk.store.troubles = [errors.Stop("the disk of the store is full")]
+    await desk.page(await desk.lease(), 5, last=True)
+    with pytest.raises(errors.Stop, match="disk of the store"):
+        await desk.write()
+    assert desk.resume() is None
+    assert desk.queue.stats()["done"] == 0
+    assert not desk.ledger.is_done("wallets", WALLET.keys[0])
+
+
+async def test_a_replaced_worker_s_page_is_stored_but_moves_nothing(
+    desk: Desk, events: list[structlog.typing.EventDict]
+) -> None:
+    stalled = await desk.lease()
+    await desk.page(stalled, 5)
+    await desk.page(stalled, 6, last=True)
+    desk.queue.expire(stalled)
+    fresh = await desk.lease()
+    assert fresh.attempt > stalled.attempt
+    assert fresh.resume is None
+    await desk.write()
+    assert desk.store.rows == {store_writer.TRADES: 4}  # harmless: the ids are the same
+    assert desk.resume() is None
+    assert desk.queue.touch(fresh)
+    assert "unit.done" not in [event["event"] for event in events]
+
+
+async def test_a_unit_given_back_keeps_what_was_under_way(desk: Desk) -> None:
+    lease = await desk.lease()
+    await desk.page(lease, 5)
+    desk.queue.give_back(lease, error="503")
+    await desk.write()
+    assert desk.resume() == {"cursor": "c5", "second": 5, "feed": "f" * 16}
+    again = await desk.lease()
+    assert again.resume == desk.resume()
+
+
+async def test_a_dry_run_counts_and_keeps_nothing() -> None:
+    tally = store_writer.DryRunSink()
+    await tally.insert(store_writer.TRADES, [b"{}\n"], rows=1)
+    await tally.insert(store_writer.TRADES, [b"{}\n{}\n"], rows=2)
+    assert tally.rows == {store_writer.TRADES: 3}

@@ -1,0 +1,129 @@
+"""One unit: its errors end in the queue, its pace is kept."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+import structlog
+from tests import harness
+from tests.unit.engine import conftest
+
+from polybackfill import errors, worker_progress
+from polybackfill.engine import worker
+from polybackfill.polymarket import walk
+from polybackfill.work import units
+
+
+async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
+    new_rig: conftest.NewRig,
+    sandbox: harness.Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[structlog.typing.EventDict],
+) -> None:
+    feed = conftest.wallets(sandbox, 5)
+    take = worker.build_page_batch
+
+    def choke(lease: object, page: walk.Page, end: object, **more: object) -> object:
+        if lease.unit == feed[0]:  # type: ignore[attr-defined]
+            raise ZeroDivisionError("price of nothing")
+        return take(lease, page, end, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "build_page_batch", choke)
+    rig = new_rig()
+    assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
+    (failed,) = rig.ledger.failed_units()
+    assert failed.unit == feed[0]
+    assert "price of nothing" in failed.error
+    (broken,) = [event for event in events if event["event"] == "unit.broken"]
+    assert broken["exc_info"] is True
+    assert rig.line.stats()["done"] == 4
+
+
+async def test_an_ignored_field_of_the_source_is_named_once(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox, events: list[structlog.typing.EventDict]
+) -> None:
+    sandbox.faults({"kind": "unknown_field", "route": "activity"})
+    rig = new_rig()
+    assert await rig.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
+    assert len(rig.runner.unknown_fields) == 1
+    assert [event["event"] for event in events].count("source.unknown_field") == 1
+
+
+async def test_units_begin_no_faster_than_the_pace(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    rig = new_rig(sleep_s=0.2)
+    began_at = time.monotonic()
+    assert await rig.supervise(conftest.wallets(sandbox, 6)).run() == errors.EXIT_OK
+    assert time.monotonic() - began_at >= 5 * 0.2
+
+
+async def test_a_pause_does_not_save_up_turns() -> None:
+    class Clock:
+        at, slept = 0.0, 0.0
+
+        def now(self) -> float:
+            return self.at
+
+        def monotonic(self) -> float:
+            return self.at
+
+        async def sleep(self, seconds: float) -> None:
+            self.slept += seconds
+            self.at += seconds
+
+    clock = Clock()
+    pacer, progress = worker.Pacer(5.0, clock), worker_progress.Progress(clock)
+    await pacer.wait(progress)
+    clock.at += 60
+    await pacer.wait(progress)
+    assert clock.slept == 0
+    await pacer.wait(progress)
+    assert clock.slept == 5.0
+
+
+async def test_a_walk_that_began_anew_counts_its_rows_once(
+    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+) -> None:
+    biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
+    counts = []
+    for name in ("undisturbed", "refused"):
+        rig = new_rig(name, cut_rows=1)
+        assert await rig.supervise([biggest]).run() == errors.EXIT_OK
+        (receipt,) = rig.ledger.receipts()
+        counts.append(receipt.counts)
+        sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 4})
+    assert counts[0].pages == 2
+    # Begun anew it is read in pages of 900, 2,000 rows in three of them.
+    assert counts[1] == msgspec.structs.replace(counts[0], pages=3)
+
+
+@pytest.mark.parametrize(
+    "trips",
+    [1, 2, pytest.param(4, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)],
+)
+async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
+    trips: int,
+    new_rig: conftest.NewRig,
+    sandbox: harness.Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each size's first cursor trips for ever; what is read again between is nothing gained."""
+    biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
+    sandbox.faults({"kind": "cursor_trips", "route": "activity", "count": trips})
+    monkeypatch.setattr(worker, "_AGAIN_S", 0.1)
+    rig = new_rig(cut_rows=1)
+    rig.options |= {"max_attempts": 2}
+    code = await rig.supervise([biggest]).run()
+    asked = sandbox.asked()["activity"]
+    if trips < 5:
+        assert code == errors.EXIT_OK
+        assert asked < 20
+        (receipt,) = rig.ledger.receipts()
+        assert receipt.counts.rows == 2_000
+    else:
+        assert code == errors.EXIT_UNITS_IN_ERROR
+        assert "403" in rig.ledger.failed_units()[0].error
+        assert asked < 45
