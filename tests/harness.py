@@ -28,7 +28,7 @@ from chdb_http import endpoint_file
 from polybackfill import redaction
 from polybackfill.polymarket import endpoints
 from polybackfill.views import digest
-from polybackfill.work import address, ledger, lock
+from polybackfill.work import address, ledgers, lock
 
 COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02
@@ -478,7 +478,7 @@ class Ground:
         )
         counts = self.sql(" UNION ALL ".join((*repeated, *pending)))
         assert [row for row in counts if row["n"]] == []
-        state = ledger.Ledger.view(self.ledger)
+        state = ledgers.Ledger.view(self.ledger)
         left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
         assert left == [], f"units left open: {left}"
 
@@ -518,14 +518,14 @@ class Ground:
 
     def acknowledged_pages(self) -> int:
         """Pages whose rows are stored and recorded, by the ledger."""
-        book = ledger.Ledger.view(self.ledger)
+        book = ledgers.Ledger.view(self.ledger)
         done = sum(totals.pages for totals in book.totals().values())
         held = (*book.open_units(), *book.failed_units())
         return done + sum(one.counts.pages for one in held)
 
     def open_units(self) -> int:
         """Units that were begun and have not ended, by the ledger."""
-        return len(ledger.Ledger.view(self.ledger).open_units())
+        return len(ledgers.Ledger.view(self.ledger).open_units())
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The events of that name in the JSON log."""

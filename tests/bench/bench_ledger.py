@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from polybackfill import clocks
-from polybackfill.work import ledger, queue, transitions, units
+from polybackfill.work import ledgers, transitions, unit_queue, units
 
 ROUND = 5_000
 
@@ -27,7 +27,7 @@ def wallet(number: int) -> units.Unit:
     return units.Unit(units.WALLETS, (f"{number * 2654435761 % 2**160:040x}",))
 
 
-async def finish_units(book: ledger.Ledger, first: int, count: int) -> list[float]:
+async def finish_units(book: ledgers.Ledger, first: int, count: int) -> list[float]:
     """Begin, advance and finish `count` units, a sync for every 20; seconds of each sync."""
     sync_s = []
     for number in range(first, first + count):
@@ -47,9 +47,9 @@ async def finish_units(book: ledger.Ledger, first: int, count: int) -> list[floa
     return sync_s
 
 
-async def feed_done_ones(book: ledger.Ledger, count: int) -> float:
+async def feed_done_ones(book: ledgers.Ledger, count: int) -> float:
     """Seconds a queue needs to pass over `count` finished units."""
-    lined_up = queue.Queue(
+    lined_up = unit_queue.Queue(
         units.WALLETS,
         feed=(wallet(number) for number in range(count)),
         ledger=book,
@@ -74,7 +74,7 @@ def open_alone(folder: Path) -> None:
     process = psutil.Process()
     before_bytes = process.memory_info().rss
     started = time.perf_counter()
-    book = ledger.Ledger.open(folder)
+    book = ledgers.Ledger.open(folder)
     opened_s = time.perf_counter() - started
     grown_mb = (process.memory_info().rss - before_bytes) / 1e6
     on_disk_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
@@ -90,13 +90,13 @@ async def main(count: int) -> None:
     """Fill, then measure against an empty one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "full"
-        book = ledger.Ledger.open(Path(name) / "empty")
+        book = ledgers.Ledger.open(Path(name) / "empty")
         started = time.perf_counter()
         sync_s = await finish_units(book, 0, ROUND)
         report("empty ledger  ", time.perf_counter() - started, sync_s)
         book.close()
 
-        book = ledger.Ledger.open(folder)
+        book = ledgers.Ledger.open(folder)
         started = time.perf_counter()
         for first in range(0, count, 100_000):
             await finish_units(book, first, min(100_000, count - first))
@@ -106,7 +106,7 @@ async def main(count: int) -> None:
         await asyncio.to_thread(
             subprocess.run, [sys.executable, __file__, "--open", str(folder)], check=True
         )
-        book = ledger.Ledger.open(folder)
+        book = ledgers.Ledger.open(folder)
         started = time.perf_counter()
         sync_s = await finish_units(book, count, ROUND)
         report("full ledger   ", time.perf_counter() - started, sync_s)

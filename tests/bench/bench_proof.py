@@ -15,7 +15,7 @@ from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks
 from polybackfill.store import client, migrate
-from polybackfill.work import ledger, transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 COMMAND_S = 300.0
 TARGET_S = 30.0
@@ -101,7 +101,7 @@ async def fill(ground: harness.Ground, trades: int, shared: float) -> None:
         await bench_store.fill(store, trades)
         for statement in AROUND:
             await store.command(statement.format(shared=round(shared * 1000), market_id=MARKET_ID))
-        book = ledger.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
+        book = ledgers.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
         for kind, question in COUNTS.items():
             keys = [(row["key"], row["n"]) for row in await store.rows(question)]
             await receipts(book, kind, keys)
@@ -111,7 +111,7 @@ async def fill(ground: harness.Ground, trades: int, shared: float) -> None:
         await store.close()
 
 
-async def receipts(book: ledger.Ledger, kind: str, keys: Sequence[tuple[str, int]]) -> None:
+async def receipts(book: ledgers.Ledger, kind: str, keys: Sequence[tuple[str, int]]) -> None:
     """Every key proven complete, packed into units as a run packs them."""
     rows_of = dict(keys)
     one_each = (units.Unit(kind, (key,)) for key, _ in keys)

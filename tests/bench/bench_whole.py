@@ -26,7 +26,7 @@ from tests.bench.bench_figures import Figure
 from polybackfill import clocks
 from polybackfill.polymarket import trade_queries, walk
 from polybackfill.store import client, migrate
-from polybackfill.work import ledger, transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 FLOOR = Path(__file__).with_name("bench_floor.py")
 RUN_S = 400.0
@@ -250,7 +250,7 @@ async def make_history(ground: harness.Ground, count: int) -> None:
     try:
         await migrate.up(store)
         await store.command(DONE_WALLETS.format(count=count))
-        book = ledger.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
+        book = ledgers.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
     finally:
         await store.close()
     step = transitions.Counts(rows=300, pages=1, first_second=1_700_000_000)

@@ -27,7 +27,7 @@ from polybackfill import cli
 from polybackfill.engine import write_buffer
 from polybackfill.polymarket import http
 from polybackfill.store import client
-from polybackfill.work import ledger, queue
+from polybackfill.work import ledgers, unit_queue
 
 STEPS = ("fetched", "parsed", "batched", "sent", "acknowledged", "written", "taken")
 
@@ -95,9 +95,9 @@ def arm(step: str, doom: Doom) -> None:
     elif step == "acknowledged":
         after(client.Store, "insert", doom)
     elif step == "written":
-        after(ledger.Ledger, "sync", doom)
+        after(ledgers.Ledger, "sync", doom)
     elif step == "taken":
-        after(queue.Queue, "take", doom)
+        after(unit_queue.Queue, "take", doom)
     else:
         raise ValueError(f"no step {step}: {STEPS}")
 

@@ -19,7 +19,7 @@ from tests import harness, holds
 from tests.crash import power
 
 from polybackfill import errors
-from polybackfill.work import ledger
+from polybackfill.work import ledgers
 
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 LONG = [pytest.mark.long, pytest.mark.timeout(3_000)]
@@ -46,7 +46,7 @@ class Site:
 
     def kept(self) -> set[str]:
         """The units that the checkpoint calls done."""
-        return {receipt.unit.id for receipt in ledger.Ledger.view(self.ground.ledger).receipts()}
+        return {receipt.unit.id for receipt in ledgers.Ledger.view(self.ground.ledger).receipts()}
 
     def prove(self, *words: str) -> None:
         """The next run to its end misses nothing of what the checkpoint knows, and brings the rest;

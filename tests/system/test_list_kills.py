@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.work import ledger, sweeps
+from polybackfill.work import ledgers, sweeps
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def assert_profits(ground: harness.Ground, sandbox: harness.Sandbox, wallets: li
 
 def assert_nothing_open(ground: harness.Ground) -> None:
     """Of what the list's runs began nothing is left."""
-    state = ledger.Ledger.view(ground.ledger)
+    state = ledgers.Ledger.view(ground.ledger)
     left = [held.unit.id for held in state.open_units() if "-listed" in held.unit.id]
     assert left == []
 

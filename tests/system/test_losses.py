@@ -12,7 +12,7 @@ import pytest
 from tests import harness
 
 from polybackfill.store import definitions
-from polybackfill.work import ledger, store_state
+from polybackfill.work import ledgers, store_state
 
 Harm = Callable[[harness.Ground], None]
 
@@ -297,4 +297,4 @@ def test_two_runs_that_begin_at_once_on_a_new_store_agree_on_its_name(
         assert len(named) == 1
         for name in names:
             ground.run("run", "--run-name", name, "wallets").expect(0)
-            ledger.Ledger.open(ground.checkpoints / name, store_id=named[0]["id"]).close()
+            ledgers.Ledger.open(ground.checkpoints / name, store_id=named[0]["id"]).close()

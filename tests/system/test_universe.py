@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.work import ledger, units
+from polybackfill.work import ledgers, units
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions", "user-stats")
@@ -67,7 +67,7 @@ def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
             "name"
         ]
         listed = next(one["condition_id"] for one in markets(sandbox) if one["condition_id"])
-        book = ledger.Ledger.open(ground.ledger)
+        book = ledgers.Ledger.open(ground.ledger)
         book.begin(units.Unit(units.LOOKUPS, (f"{listed.removeprefix('0x')}@{sweep}",)))
         book.close()
         ground.run("run", within_s=100).expect(0)

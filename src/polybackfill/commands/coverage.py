@@ -12,7 +12,7 @@ from polybackfill import clocks, errors, settings
 from polybackfill.commands import context, report_files, validate
 from polybackfill.store import client as stores
 from polybackfill.views import coverage, coverage_page, coverage_text
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 FILE = "EXTERNAL_COVERAGE_STATUS.md"
 

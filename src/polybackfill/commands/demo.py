@@ -24,7 +24,7 @@ from polybackfill import errors, formats, settings
 from polybackfill.commands import context, run, words
 from polybackfill.polymarket import endpoints
 from polybackfill.views import digest, proof, tables
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 _START_S = 60.0
 _FASTER = 8  # at the published limits this universe takes four minutes

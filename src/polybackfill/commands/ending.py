@@ -11,8 +11,7 @@ from polybackfill import errors, formats
 from polybackfill.commands import context, words
 from polybackfill.store import client as stores
 from polybackfill.views import live, resolution_checks
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import units
+from polybackfill.work import ledgers, units
 
 log = structlog.get_logger()
 

@@ -15,8 +15,7 @@ from polybackfill.engine import supervisor
 from polybackfill.store import client as stores
 from polybackfill.store import migrate, ownership
 from polybackfill.views import logs
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock
+from polybackfill.work import ledgers, lock
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.store import client as stores
 from polybackfill.views import breakdown
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import seeds
+from polybackfill.work import ledgers, seeds
 
 
 async def make(

@@ -16,8 +16,7 @@ from polybackfill.engine import kinds, plan_source, sources
 from polybackfill.polymarket import clob, contracts, endpoints, http, walk
 from polybackfill.store import again, discovery, plan_table
 from polybackfill.store import client as stores
-from polybackfill.work import queue as queues
-from polybackfill.work import slices, sweeps, units
+from polybackfill.work import slices, sweeps, unit_queue, units
 
 _PART_PAGES = 20
 
@@ -88,7 +87,7 @@ class Parts:
         self._began_at = clock.monotonic()
         self._is_dated = False
         self._adding = asyncio.Lock()
-        self.queues: dict[str, queues.Queue] = {}
+        self.queues: dict[str, unit_queue.Queue] = {}
 
     async def source(self, kind: str) -> plan_source.UnitSource:
         """Where the units of a kind come from."""

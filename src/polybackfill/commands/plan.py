@@ -14,8 +14,7 @@ from polybackfill.commands import context, name_resolution, scopes, words
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock, plan
+from polybackfill.work import ledgers, lock, plan
 
 WALLETS, CONDITIONS = "wallets", "conditions"
 _PATH_CHARS = 256  # more is no path, and asking for it is an error

@@ -17,8 +17,7 @@ import structlog
 from polybackfill import errors
 from polybackfill.store import client, inspection, plan_table
 from polybackfill.views import losses, receipt_table
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import store_state, units
+from polybackfill.work import ledgers, store_state, units
 
 log = structlog.get_logger()
 

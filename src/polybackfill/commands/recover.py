@@ -13,8 +13,7 @@ from polybackfill import errors, formats, settings
 from polybackfill.commands import context, ground, plan, reconcile, run, words
 from polybackfill.store import backups, client, migrate
 from polybackfill.views import tables
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock
+from polybackfill.work import ledgers, lock
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
 

@@ -50,8 +50,7 @@ from polybackfill.engine import (
 from polybackfill.store import client as stores
 from polybackfill.store import definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
-from polybackfill.work import queue as queues
-from polybackfill.work import units, window
+from polybackfill.work import unit_queue, units, window
 
 log = structlog.get_logger()
 
@@ -338,7 +337,7 @@ class Run:
         backfill = self._chosen.backfill
         source = await self._sources.source(kind)
         await source.expected()
-        queue = queues.Queue(
+        queue = unit_queue.Queue(
             kind,
             feed=source.units(),
             ledger=self._ground.ledger,

@@ -19,8 +19,7 @@ from polybackfill.commands import api, context, disk_space, doctor_probe, estima
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import migrate
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock, units
+from polybackfill.work import ledgers, lock, units
 
 _UPSTREAM_S = 15.0
 _LISTS = (units.EVENTS, units.CLOB)  # one of each host beside the Data API

@@ -30,8 +30,7 @@ from polybackfill.commands import (
     status,
 )
 from polybackfill.views import pseudonyms, snapshot
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import lock
+from polybackfill.work import ledgers, lock
 
 _PART_S = 90.0
 _DEADLINE_S = 20.0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from polybackfill import errors, settings
 from polybackfill.commands import api, context, scopes, status
 from polybackfill.views import tables, validation, verdicts
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 

@@ -18,8 +18,7 @@ from polybackfill import clocks, errors
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import units
+from polybackfill.work import ledgers, units
 
 log = structlog.get_logger()
 

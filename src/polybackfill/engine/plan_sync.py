@@ -10,8 +10,7 @@ import structlog
 
 from polybackfill import clocks
 from polybackfill.store import plan_table
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 log = structlog.get_logger()
 

@@ -18,9 +18,7 @@ import structlog
 
 from polybackfill import clocks, errors, records, worker_progress
 from polybackfill.engine import write_buffer
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import queue as queues
-from polybackfill.work import transitions, units
+from polybackfill.work import ledgers, transitions, unit_queue, units
 
 log = structlog.get_logger()
 
@@ -78,7 +76,7 @@ class StoreWriter:
         buffer: write_buffer.WriteBuffer,
         sink: Sink,
         ledger: ledgers.Ledger,
-        queues_by_kind: dict[str, queues.Queue],
+        queues_by_kind: dict[str, unit_queue.Queue],
         clock: clocks.Clock,
         rng: random.Random,
     ) -> None:
@@ -175,7 +173,7 @@ class StoreWriter:
 
     async def _record(self, insert: write_buffer.InsertBatch) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.
-        ended: list[tuple[queues.Lease, int]] = []
+        ended: list[tuple[unit_queue.Lease, int]] = []
         for page in insert.pages:
             pages = self._ledger.pages(page.lease.unit)
             if self._record_page(page) and page.last:

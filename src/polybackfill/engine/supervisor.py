@@ -14,8 +14,7 @@ import structlog
 
 from polybackfill import clocks, errors
 from polybackfill.engine import store_writer, systemd_notify, worker_pool, write_buffer
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import queue as queues
+from polybackfill.work import ledgers, unit_queue
 
 log = structlog.get_logger()
 
@@ -64,7 +63,7 @@ class Supervisor:
         self,
         *,
         pools_by_kind: dict[str, worker_pool.WorkerPool],
-        queues_by_kind: dict[str, queues.Queue],
+        queues_by_kind: dict[str, unit_queue.Queue],
         buffer: write_buffer.WriteBuffer,
         writer: store_writer.StoreWriter,
         ledger: ledgers.Ledger,

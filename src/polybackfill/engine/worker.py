@@ -17,8 +17,7 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.polymarket import http, retry, walk
-from polybackfill.work import queue as queues
-from polybackfill.work import transitions, units
+from polybackfill.work import transitions, unit_queue, units
 
 log = structlog.get_logger()
 
@@ -52,7 +51,7 @@ class UnitRunner:
         *,
         client: http.Client,
         buffer: write_buffer.WriteBuffer,
-        queue: queues.Queue,
+        queue: unit_queue.Queue,
         pacer: Pacer,
         page_attempts: int,
         backoff_cap_s: float,
@@ -77,7 +76,7 @@ class UnitRunner:
         self.set_aside = 0
         self.unknown_fields: dict[str, int] = {}
 
-    async def run_unit(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
+    async def run_unit(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
         """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
         await self._pacer.wait(progress)
         try:
@@ -94,7 +93,7 @@ class UnitRunner:
             log.exception("unit.broken", unit=lease.unit.id, doing=progress.doing)
             self._queue.fail(lease, f"a fault of this program: {error!r}")
 
-    def is_outage(self, lease: queues.Lease) -> bool:
+    def is_outage(self, lease: unit_queue.Lease) -> bool:
         """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""
         route = self._kind.route
         silent = self._client.silent_s(route) > _OUTAGE_S
@@ -111,7 +110,7 @@ class UnitRunner:
         progress.doing = f"asking whether {route.name} answers"
         await self._client.prove(route, progress)
 
-    async def _walk(self, lease: queues.Lease, progress: worker_progress.Progress) -> None:
+    async def _walk(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
         context = _RequestContext(self, lease, progress)
         unit = lease.unit
@@ -127,7 +126,7 @@ class UnitRunner:
 
     async def _hand_over(
         self,
-        lease: queues.Lease,
+        lease: unit_queue.Lease,
         page: walk.Page,
         share: rejected_rows.RejectedShare,
         progress: worker_progress.Progress,
@@ -159,7 +158,7 @@ class UnitRunner:
         self,
         feed: walk.FeedQuery,
         cursor: str | None,
-        lease: queues.Lease,
+        lease: unit_queue.Lease,
         progress: worker_progress.Progress,
     ) -> http.Response:
         """One request of a walk."""
@@ -209,7 +208,7 @@ class UnitRunner:
                 log.warning("source.unknown_field", field=name)
             self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
 
-    def _give_back(self, lease: queues.Lease, error: errors.Retry) -> None:
+    def _give_back(self, lease: unit_queue.Lease, error: errors.Retry) -> None:
         if error.split and units.can_split(lease.unit):
             log.warning("unit.split", unit=lease.unit.id, error=str(error))
             self._queue.split(lease)
@@ -236,7 +235,7 @@ class _RequestContext:
     """What one walk stands on: this worker's way to fetch, for this lease."""
 
     def __init__(
-        self, runner: UnitRunner, lease: queues.Lease, progress: worker_progress.Progress
+        self, runner: UnitRunner, lease: unit_queue.Lease, progress: worker_progress.Progress
     ) -> None:
         self._runner = runner
         self._lease = lease
@@ -251,7 +250,7 @@ class _RequestContext:
 
 
 def build_page_batch(
-    lease: queues.Lease,
+    lease: unit_queue.Lease,
     page: walk.Page,
     end: transitions.FeedEnd | None,
     *,

@@ -17,7 +17,7 @@ import structlog
 from polybackfill import clocks, worker_progress
 from polybackfill.engine import await_stack
 from polybackfill.polymarket import endpoints
-from polybackfill.work import queue as queues
+from polybackfill.work import unit_queue
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no o
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 SPAWNED_AT_ONCE = 8  # every CHECK_S, so that 32 more requests a second begin: above every budget
 
-Work = Callable[[queues.Lease, worker_progress.Progress], Awaitable[None]]
+Work = Callable[[unit_queue.Lease, worker_progress.Progress], Awaitable[None]]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Worker:
     number: int
     progress: worker_progress.Progress
     task: asyncio.Task[None] | None = None
-    lease: queues.Lease | None = None
+    lease: unit_queue.Lease | None = None
     leaving: bool = False
 
 
@@ -57,9 +57,9 @@ class WorkerPool:
         self,
         kind: str,
         *,
-        queue: queues.Queue,
+        queue: unit_queue.Queue,
         work: Work,
-        is_outage: Callable[[queues.Lease], bool],
+        is_outage: Callable[[unit_queue.Lease], bool],
         size: Callable[[], int],
         stall_s: float,
         clock: clocks.Clock,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from polybackfill import clocks, worker_progress
 from polybackfill.polymarket import walk
-from polybackfill.work import queue, transitions
+from polybackfill.work import transitions, unit_queue
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PageBatch:
     `set_aside`: how many of the rows could not be read.
     """
 
-    lease: queue.Lease
+    lease: unit_queue.Lease
     lines: dict[str, bytes]
     rows: dict[str, int]
     resume: walk.Resume

@@ -28,7 +28,7 @@ class Bodies:
     def __init__(self, clock: clocks.Clock, most_bytes: int = MOST_BYTES) -> None:
         self._clock = clock
         self._most_bytes = most_bytes
-        self._reading: dict[Body, None] = {}  # oldest first
+        self._open: dict[Body, None] = {}  # oldest first
         self._freed = asyncio.Event()
         self._warned_at = -math.inf
         self.held_bytes = 0
@@ -37,7 +37,7 @@ class Bodies:
     def begin(self) -> Body:
         """One more body is about to be read."""
         body = Body(self)
-        self._reading[body] = None
+        self._open[body] = None
         return body
 
     async def room(self, body: Body, size: int) -> None:
@@ -57,11 +57,11 @@ class Bodies:
 
     def end(self, body: Body) -> None:
         """The body is read, or given up; the next one is the oldest."""
-        self._reading.pop(body, None)
+        self._open.pop(body, None)
         self._freed.set()
 
     def _has_room(self, body: Body, size: int) -> bool:
-        oldest = next(iter(self._reading), body)
+        oldest = next(iter(self._open), body)
         return body is oldest or self.held_bytes + size <= self._most_bytes
 
     def _warn(self) -> None:
@@ -72,7 +72,7 @@ class Bodies:
                 "answers.wait_for_memory",
                 held_bytes=self.held_bytes,
                 bound_bytes=self._most_bytes,
-                reading=len(self._reading),
+                reading=len(self._open),
             )
 
 

@@ -1,4 +1,4 @@
-"""One request with a total deadline: a reply, or one of the error classes.
+"""One request with a total deadline: a response, or one of the error classes.
 
 The token is taken before the request, the deadline covers everything after it: connecting,
 waiting, and a body that drips for ever. Nothing is asked twice behind the caller's back: aiohttp
@@ -277,9 +277,9 @@ class Client:
         except BaseException:
             body.drop()
             raise
-        reply = Response(response.status, content, response.headers, ttfb_s, shown)
-        body.keep_for(reply)
-        return reply
+        received = Response(response.status, content, response.headers, ttfb_s, shown)
+        body.keep_for(received)
+        return received
 
     async def _read_body(self, response: aiohttp.ClientResponse, body: bodies.Body) -> bytes:
         parts: list[bytes] = []

@@ -93,7 +93,7 @@ def gamma_market(row: coerce.Json, source: response_source.ResponseSource) -> re
     closed = _flag(row, "closed")
     status = coerce.text(row.get("resolutionStatus")) or coerce.text(row.get("umaResolutionStatus"))
     prices = resolution_rules.known_prices(coerce.prices(row.get("outcomePrices")))
-    verdict = resolution_rules.by_prices(prices, closed=closed, status=status)
+    result = resolution_rules.by_prices(prices, closed=closed, status=status)
     return records.Market(
         source=GAMMA,
         condition_id=condition,
@@ -107,8 +107,8 @@ def gamma_market(row: coerce.Json, source: response_source.ResponseSource) -> re
         active=_flag(row, "active"),
         closed=closed,
         archived=_flag(row, "archived"),
-        resolved=verdict.resolved,
-        winning_outcome=verdict.winner,
+        resolved=result.resolved,
+        winning_outcome=result.winner,
         start_date=_start(row),
         end_date=_second(row, "endDate", "endDateIso"),
         closed_at=coerce.second(row.get("closedTime")),
@@ -163,8 +163,8 @@ def clob_market(row: coerce.Json, source: response_source.ResponseSource) -> rec
     _check_named(condition, "", slug or coerce.text(row.get("question_id")))
     sides = coerce.objects(row.get("tokens"))
     closed = _flag(row, "closed")
-    winners = [place for place, side in enumerate(sides) if _flag(side, "winner")]
-    verdict = resolution_rules.by_winners(winners, closed=closed)
+    winners = [index for index, side in enumerate(sides) if _flag(side, "winner")]
+    result = resolution_rules.by_winners(winners, closed=closed)
     return records.Market(
         source=CLOB,
         condition_id=condition,
@@ -180,8 +180,8 @@ def clob_market(row: coerce.Json, source: response_source.ResponseSource) -> rec
         active=_flag(row, "active"),
         closed=closed,
         archived=_flag(row, "archived"),
-        resolved=verdict.resolved,
-        winning_outcome=verdict.winner,
+        resolved=result.resolved,
+        winning_outcome=result.winner,
         start_date=None,
         end_date=coerce.second(row.get("end_date_iso")),
         closed_at=None,

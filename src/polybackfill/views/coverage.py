@@ -17,7 +17,7 @@ from polybackfill.views import (
     slices,
     union,
 )
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 TOP_WALLETS = 25
 TOP_MARKETS = 20

@@ -7,7 +7,7 @@ from typing import Any
 
 from polybackfill.store import client, plan_table
 from polybackfill.views import receipt_table
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 LISTED = 20  # keys named of what is not proven
 

@@ -10,8 +10,7 @@ import orjson
 
 from polybackfill.store import client
 from polybackfill.views import scratch
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are

@@ -8,8 +8,7 @@ from typing import Any
 
 from polybackfill import records
 from polybackfill.views import receipt_table
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 # Their keys name slices of a list, no ids.
 _SLICED = frozenset({units.CLOB, units.MARKETS, units.EVENTS})

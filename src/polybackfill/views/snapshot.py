@@ -25,9 +25,7 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.polymarket import endpoints, http, rate_limiter
-from polybackfill.work import journal, lock, units
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import queue as queues
+from polybackfill.work import journal, ledgers, lock, unit_queue, units
 
 log = structlog.get_logger()
 
@@ -46,7 +44,7 @@ class Part:
     """
 
     pool: worker_pool.WorkerPool
-    queue: queues.Queue
+    queue: unit_queue.Queue
     runner: worker.UnitRunner
     source: plan_source.UnitSource
     route: endpoints.Route

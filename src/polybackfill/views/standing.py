@@ -12,7 +12,7 @@ from typing import Any
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 _COUNTS = """
 SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from polybackfill.polymarket import http_outcome
 from polybackfill.store import client
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import ledgers
 
 Outcome = Literal["passed", "failed", "skipped"]
 EXAMPLES = 5

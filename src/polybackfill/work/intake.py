@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
-from polybackfill.work import ledger as ledgers
-from polybackfill.work import transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 

@@ -13,7 +13,7 @@ import structlog
 from polybackfill import clocks, errors
 from polybackfill.engine import plan_source, plan_sync
 from polybackfill.store import client, migrate, plan_table
-from polybackfill.work import ledger, transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 PAGE = transitions.Counts(rows=1, pages=1)
 
@@ -24,9 +24,9 @@ def key(number: int) -> str:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[ledger.Ledger]:
+def book(tmp_path: Path) -> Iterator[ledgers.Ledger]:
     """An empty ledger."""
-    opened = ledger.Ledger.open(tmp_path / "run")
+    opened = ledgers.Ledger.open(tmp_path / "run")
     yield opened
     opened.close()
 
@@ -57,7 +57,7 @@ async def ten(table: plan_table.PlanTable) -> plan_table.PlanTable:
     return table
 
 
-def planned(store: client.Store, book: ledger.Ledger, **choice: object) -> plan_source.PlannedKeys:
+def planned(store: client.Store, book: ledgers.Ledger, **choice: object) -> plan_source.PlannedKeys:
     """The source of a run."""
     chosen = plan_source.Selection(**choice)  # type: ignore[arg-type]
     return plan_source.PlannedKeys(
@@ -70,13 +70,13 @@ async def keys_of(source: plan_source.PlannedKeys | plan_source.ExplicitKeys) ->
     return [int(unit.keys[0], 16) async for unit in source.units()]
 
 
-def done(book: ledger.Ledger, number: int, window: units.Window = units.FULL_HISTORY) -> None:
+def done(book: ledgers.Ledger, number: int, window: units.Window = units.FULL_HISTORY) -> None:
     """A run has proven this wallet."""
     unit = units.Unit("wallets", (key(number),), *window)
     book.finish(unit.id, book.begin(unit), PAGE)
 
 
-async def synced(book: ledger.Ledger, table: plan_table.PlanTable) -> plan_sync.PlanSync:
+async def synced(book: ledgers.Ledger, table: plan_table.PlanTable) -> plan_sync.PlanSync:
     """The plan hears of everything the ledger knows."""
     await book.sync()
     sync = plan_sync.PlanSync(
@@ -87,7 +87,7 @@ async def synced(book: ledger.Ledger, table: plan_table.PlanTable) -> plan_sync.
 
 
 async def test_rank_order_limit_and_skip(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     assert await keys_of(planned(store, book)) == list(range(1, 11))
     assert await keys_of(planned(store, book, limit=3)) == [1, 2, 3]
@@ -100,7 +100,7 @@ async def test_rank_order_limit_and_skip(
 
 async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
     store: client.Store,
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
     ten: plan_table.PlanTable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,7 +114,7 @@ async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
 
 
 async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     for number in (1, 2, 3):
         done(book, number)
@@ -136,7 +136,7 @@ async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
 
 
 async def test_an_end_the_plan_was_not_told_of_is_no_reset(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     done(book, 1)
     await book.sync()
@@ -145,7 +145,7 @@ async def test_an_end_the_plan_was_not_told_of_is_no_reset(
 
 
 async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     held = [units.Unit("wallets", (key(number),)) for number in (1, 2)]
     sync = plan_sync.PlanSync(
@@ -161,7 +161,7 @@ async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
 
 
 async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     for number in range(1, 11):
         done(book, number)
@@ -177,7 +177,7 @@ async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
 
 
 async def test_portions_of_a_window_are_the_next_ones_each_time(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     window, other = (1_700_000_000, 1_800_000_000), (1_700_000_000, 1_700_000_001)
     taken = []
@@ -197,7 +197,7 @@ async def test_portions_of_a_window_are_the_next_ones_each_time(
 
 
 async def test_a_wallet_in_error_is_no_next_one_in_its_window(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     window = (1_700_000_000, 1_800_000_000)
     unit = units.Unit("wallets", (key(1),), *window)
@@ -206,7 +206,7 @@ async def test_a_wallet_in_error_is_no_next_one_in_its_window(
 
 
 async def test_a_wallet_to_skip_takes_part_in_no_run(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     await store.command("UPDATE wallet_backfill_plan SET status = 'skip' WHERE priority_rank < 9")
     assert await keys_of(planned(store, book)) == [9, 10]
@@ -215,7 +215,7 @@ async def test_a_wallet_to_skip_takes_part_in_no_run(
 
 
 async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     for number in (1, 2):
         done(book, number)
@@ -233,7 +233,7 @@ async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
 
 async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
     store: client.Store,
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
     ten: plan_table.PlanTable,
     monkeypatch: pytest.MonkeyPatch,
     events: list[structlog.typing.EventDict],
@@ -254,7 +254,7 @@ async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
 
 
 async def test_two_syncs_at_once_write_one_after_the_other(
-    book: ledger.Ledger, ten: plan_table.PlanTable
+    book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     held: list[units.Unit] = [units.Unit("wallets", (key(1),))]
     sync = plan_sync.PlanSync(
@@ -269,7 +269,7 @@ async def test_two_syncs_at_once_write_one_after_the_other(
     assert (await ten.counts("wallets"))["done"] == 1
 
 
-async def test_typed_keys_come_in_the_order_given(book: ledger.Ledger) -> None:
+async def test_typed_keys_come_in_the_order_given(book: ledgers.Ledger) -> None:
     typed = plan_source.ExplicitKeys(
         "wallets",
         [key(number) for number in (5, 3, 9)],
@@ -287,7 +287,7 @@ async def test_typed_keys_come_in_the_order_given(book: ledger.Ledger) -> None:
 
 
 async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_waits_again(
-    store: client.Store, book: ledger.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
 ) -> None:
     unit, held = units.Unit("wallets", (key(1),)), []
     sync = plan_sync.PlanSync(

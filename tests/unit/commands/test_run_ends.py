@@ -13,7 +13,7 @@ from tests.unit.commands import conftest
 from polybackfill import errors
 from polybackfill.commands import run, words
 from polybackfill.views import snapshot
-from polybackfill.work import ledger
+from polybackfill.work import ledgers
 
 Said = pytest.CaptureFixture[str]
 
@@ -108,13 +108,13 @@ async def test_a_dry_run_remembers_no_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    close = ledger.Ledger.close
+    close = ledgers.Ledger.close
 
-    def looked_at(book: ledger.Ledger) -> None:
+    def looked_at(book: ledgers.Ledger) -> None:
         held.append(len(book.transitions_since(book.synced_seq)))
         close(book)
 
-    monkeypatch.setattr(ledger.Ledger, "close", looked_at)
+    monkeypatch.setattr(ledgers.Ledger, "close", looked_at)
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-6:])
     asked = words.Asked(parts=("wallets",), wallets=keys, dry_run=True)
     assert await run.run_parts(new_settings(), asked) == 0

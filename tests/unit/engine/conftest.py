@@ -23,7 +23,7 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.polymarket import endpoints, http, rate_limiter, route_health
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
 
@@ -48,8 +48,8 @@ class Rig:
     def __post_init__(self) -> None:
         self.clock = clocks.SystemClock()
         self.stop = asyncio.Event()
-        self.ledger = ledger.Ledger.open(self.folder)
-        self._lines: list[queue.Queue] = []
+        self.ledger = ledgers.Ledger.open(self.folder)
+        self._lines: list[unit_queue.Queue] = []
         self.limits = rate_limiter.RateLimiter(
             {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}, clock=self.clock
         )
@@ -62,9 +62,9 @@ class Rig:
             controls=route_health.CONTROLS,
         )
 
-    def supervise(self, feed: queue.Feed) -> supervisor.Supervisor:
+    def supervise(self, feed: unit_queue.Feed) -> supervisor.Supervisor:
         """The parts put together as a run does it; `feed`: its units."""
-        self.line = queue.Queue(
+        self.line = unit_queue.Queue(
             self.kind,
             feed=feed,
             ledger=self.ledger,

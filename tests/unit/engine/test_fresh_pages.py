@@ -10,7 +10,7 @@ import aiohttp
 from polybackfill import clocks, worker_progress
 from polybackfill.engine import kinds, source_lag, worker, write_buffer
 from polybackfill.polymarket import endpoints, http, rate_limiter, trade_queries
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 from polymarket_sandbox import app, options
 
 
@@ -41,9 +41,9 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
     )
-    book = ledger.Ledger.open(tmp_path)
+    book = ledgers.Ledger.open(tmp_path)
     unit = units.Unit(units.CONDITIONS, tuple(keys))
-    leases = queue.Queue(units.CONDITIONS, feed=[unit], ledger=book, clock=clock)
+    leases = unit_queue.Queue(units.CONDITIONS, feed=[unit], ledger=book, clock=clock)
     buffer = write_buffer.WriteBuffer(
         cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
     )

@@ -9,7 +9,7 @@ from polybackfill import clocks, records
 from polybackfill.engine import store_writer, write_buffer
 from polybackfill.polymarket import walk
 from polybackfill.store import client, migrate
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 
 
 def _trade(number: int) -> records.Trade:
@@ -41,9 +41,9 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
     store = await client.open(client.Address(data_dir=tmp_path / "store"), clock=clock)
     try:
         await migrate.up(store)
-        book = ledger.Ledger.open(tmp_path / "ledger")
+        book = ledgers.Ledger.open(tmp_path / "ledger")
         unit = units.Unit("wallets", ("ab" * 20,))
-        wallets = queue.Queue("wallets", feed=[unit], ledger=book, clock=clock)
+        wallets = unit_queue.Queue("wallets", feed=[unit], ledger=book, clock=clock)
         lease = await wallets.take("w")
         assert lease is not None
         good = [records.encode_lines([_trade(number)]) for number in range(7)]

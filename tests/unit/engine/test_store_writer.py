@@ -14,7 +14,7 @@ import structlog
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.engine import store_writer, write_buffer
 from polybackfill.polymarket import walk
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 
 WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
 
@@ -42,8 +42,10 @@ class Desk:
     def __init__(self, folder: Path, store: Store) -> None:
         self.clock = clocks.SystemClock()
         self.store = store
-        self.ledger = ledger.Ledger.open(folder)
-        self.queue = queue.Queue("wallets", feed=[WALLET], ledger=self.ledger, clock=self.clock)
+        self.ledger = ledgers.Ledger.open(folder)
+        self.queue = unit_queue.Queue(
+            "wallets", feed=[WALLET], ledger=self.ledger, clock=self.clock
+        )
         self.buffer = write_buffer.WriteBuffer(
             cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=self.clock
         )
@@ -56,14 +58,14 @@ class Desk:
             rng=random.Random(1),
         )
 
-    async def lease(self) -> queue.Lease:
+    async def lease(self) -> unit_queue.Lease:
         """The wallet."""
         taken = await self.queue.take("w")
         assert taken is not None
         return taken
 
     async def page(
-        self, lease: queue.Lease, second: int, *, last: bool = False, aside: int = 0
+        self, lease: unit_queue.Lease, second: int, *, last: bool = False, aside: int = 0
     ) -> None:
         """Two rows of a second, and `aside` that make no sense."""
         lines = {store_writer.TRADES: b"{}\n" * 2}

@@ -11,25 +11,25 @@ import structlog
 
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.engine import worker_pool
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[ledger.Ledger]:
+def book(tmp_path: Path) -> Iterator[ledgers.Ledger]:
     """An empty ledger."""
-    opened = ledger.Ledger.open(tmp_path / "run")
+    opened = ledgers.Ledger.open(tmp_path / "run")
     yield opened
     opened.close()
 
 
-def a_queue(book: ledger.Ledger, count: int) -> queue.Queue:
+def a_queue(book: ledgers.Ledger, count: int) -> unit_queue.Queue:
     """So many wallets to fetch."""
     feed = [units.Unit(units.WALLETS, (f"{number:040x}",)) for number in range(count)]
-    return queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=clocks.SystemClock())
+    return unit_queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=clocks.SystemClock())
 
 
 def a_crew(
-    line: queue.Queue,
+    line: unit_queue.Queue,
     work: worker_pool.Work,
     *,
     size: Callable[[], int] = lambda: 3,
@@ -48,14 +48,14 @@ def a_crew(
 
 
 async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
     monkeypatch: pytest.MonkeyPatch,
     events: list[structlog.typing.EventDict],
 ) -> None:
     monkeypatch.setattr(worker_pool, "CANCEL_WAIT_S", 0.2)
     line, let_go, deaf = a_queue(book, 2), asyncio.Event(), []
 
-    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
+    async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1 or deaf:
             line.finish(lease)
             return
@@ -81,11 +81,11 @@ async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
 
 
 async def test_the_end_of_a_replaced_worker_is_not_lost(
-    book: ledger.Ledger, events: list[structlog.typing.EventDict]
+    book: ledgers.Ledger, events: list[structlog.typing.EventDict]
 ) -> None:
     line = a_queue(book, 1)
 
-    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
+    async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1:
             line.finish(lease)
             return
@@ -102,11 +102,11 @@ async def test_the_end_of_a_replaced_worker_is_not_lost(
 
 
 async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
 ) -> None:
     line = a_queue(book, 3)
 
-    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
+    async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.unit.keys[0].endswith("1"):
             await asyncio.sleep(0.05)
             raise errors.Stop("the disk is full", exit_code=errors.EXIT_UNAVAILABLE)
@@ -120,10 +120,10 @@ async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
     await line.close()
 
 
-async def test_one_too_many_leaves_and_not_all_at_once(book: ledger.Ledger) -> None:
+async def test_one_too_many_leaves_and_not_all_at_once(book: ledgers.Ledger) -> None:
     line, size, held = a_queue(book, 200), [6], []
 
-    async def work(lease: queue.Lease, _marks: worker_progress.Progress) -> None:
+    async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         held.append(sum(not one.task.done() for one in running._workers if one.task))
         await asyncio.sleep(0.02)
         line.finish(lease)
@@ -139,10 +139,10 @@ async def test_one_too_many_leaves_and_not_all_at_once(book: ledger.Ledger) -> N
     await line.close()
 
 
-async def test_only_pages_move_the_marks(book: ledger.Ledger) -> None:
+async def test_only_pages_move_the_marks(book: ledgers.Ledger) -> None:
     line = a_queue(book, 4)
 
-    async def work(lease: queue.Lease, marks: worker_progress.Progress) -> None:
+    async def work(lease: unit_queue.Lease, marks: worker_progress.Progress) -> None:
         if lease.unit.keys[0].endswith("1"):
             marks.mark("page")
             marks.mark("page")

@@ -10,10 +10,10 @@ import pytest
 from polybackfill import clocks, worker_progress
 from polybackfill.engine import write_buffer
 from polybackfill.polymarket import walk
-from polybackfill.work import queue, units
+from polybackfill.work import unit_queue, units
 
 TABLE = "external_trades_landing"
-LEASE = queue.Lease(
+LEASE = unit_queue.Lease(
     unit=units.Unit(units.WALLETS, ("ab" * 20,)),
     attempt=1,
     worker="w",

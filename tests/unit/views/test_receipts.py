@@ -7,14 +7,14 @@ from pathlib import Path
 from tests import virtual_clock
 
 from polybackfill.views import receipts
-from polybackfill.work import ledger, units
+from polybackfill.work import ledgers, units
 
 KEYS = [letter * 40 for letter in "abcd"]
 
 
 def test_the_newest_are_last_whatever_became_of_them(tmp_path: Path) -> None:
     clock = virtual_clock.VirtualClock()
-    book = ledger.Ledger.open(tmp_path / "run", clock=clock)
+    book = ledgers.Ledger.open(tmp_path / "run", clock=clock)
     failed, first, under_way, last = (units.Unit(units.WALLETS, (key,)) for key in KEYS)
     for unit in (failed, first, under_way, last):
         clock.pass_by(60)

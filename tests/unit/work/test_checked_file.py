@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polybackfill import errors
-from polybackfill.work import ledger, lock, store_state, sweeps, units, watchlist
+from polybackfill.work import ledgers, lock, store_state, sweeps, units, watchlist
 
 NOW = 1_800_000_000.0
 STATE = store_state.StoreState(
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_is_told_in_words(
 
 
 async def _checkpoint(folder: Path) -> None:
-    book = ledger.Ledger.open(folder, segment_units=2)
+    book = ledgers.Ledger.open(folder, segment_units=2)
     for key in ("a", "b", "c"):
         unit = units.Unit("wallets", (key,))
         book.finish(unit.id, book.begin(unit))
@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_told_in_words(tmp_path: Path) -> None:
         for content in _damaged(whole, flips=60):
             path.write_bytes(content)
             try:
-                assert len(list(ledger.Ledger.view(tmp_path).receipts())) <= 3
+                assert len(list(ledgers.Ledger.view(tmp_path).receipts())) <= 3
             except errors.Stop as stop:
                 assert str(tmp_path) in str(stop)  # noqa: PT017  (most damage is survived)
         path.write_bytes(whole)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clocks
-from polybackfill.work import backlog, bell, intake, patience, transitions, units
-from polybackfill.work import ledger as ledgers
+from polybackfill.work import backlog, bell, intake, ledgers, patience, transitions, units
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors
-from polybackfill.work import ledger, queue, transitions, units
+from polybackfill.work import ledgers, transitions, unit_queue, units
 
 PAGE = transitions.Counts(rows=10, pages=1)
 RESUME: transitions.Resume = {"cursor": "x", "second": 5}
@@ -42,22 +42,22 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def book(folder: Path, clock: Clock) -> Iterator[ledger.Ledger]:
-    opened = ledger.Ledger.open(folder, clock=clock)
+def book(folder: Path, clock: Clock) -> Iterator[ledgers.Ledger]:
+    opened = ledgers.Ledger.open(folder, clock=clock)
     yield opened
     opened.close()
 
 
-Lined = Callable[..., queue.Queue]
+Lined = Callable[..., unit_queue.Queue]
 
 
 @pytest.fixture
-async def lined(book: ledger.Ledger, clock: Clock) -> AsyncIterator[Lined]:
-    made: list[queue.Queue] = []
+async def lined(book: ledgers.Ledger, clock: Clock) -> AsyncIterator[Lined]:
+    made: list[unit_queue.Queue] = []
 
-    def make(feed: Iterable[units.Unit] = (), **settings: object) -> queue.Queue:
+    def make(feed: Iterable[units.Unit] = (), **settings: object) -> unit_queue.Queue:
         settings = {"ledger": book, "clock": clock, **settings}
-        made.append(queue.Queue(units.WALLETS, feed=feed, **settings))  # type: ignore[arg-type]
+        made.append(unit_queue.Queue(units.WALLETS, feed=feed, **settings))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -69,7 +69,7 @@ def wallets(*names: str) -> list[units.Unit]:
     return [units.Unit(units.WALLETS, (name,)) for name in names]
 
 
-async def taken(lined_up: queue.Queue, worker: str = "w") -> queue.Lease:
+async def taken(lined_up: unit_queue.Queue, worker: str = "w") -> unit_queue.Lease:
     lease = await asyncio.wait_for(lined_up.take(worker), 5)
     assert lease is not None
     return lease
@@ -133,7 +133,7 @@ async def test_the_feed_is_read_no_further_than_it_must(lined: Lined, clock: Clo
 
 
 async def test_what_is_done_is_passed_over_and_what_failed_too(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     done, failed = wallets("a", "b")
     book.finish(done.id, book.begin(done))
@@ -147,7 +147,7 @@ async def test_what_is_done_is_passed_over_and_what_failed_too(
 
 
 async def test_a_long_list_of_finished_units_does_not_hold_the_loop(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     for unit in wallets(*(f"{number}" for number in range(2_000))):
         book.finish(unit.id, book.begin(unit))
@@ -163,12 +163,12 @@ async def test_a_long_list_of_finished_units_does_not_hold_the_loop(
 
 async def test_the_attempt_is_on_disk_when_the_lease_is_given(lined: Lined, folder: Path) -> None:
     lease = await taken(lined(wallets("a")))
-    (held,) = ledger.Ledger.view(folder).open_units()
+    (held,) = ledgers.Ledger.view(folder).open_units()
     assert (held.unit, held.attempt, held.in_flight) == (lease.unit, lease.attempt, True)
 
 
 async def test_a_unit_given_back_waits_for_its_time_and_keeps_its_place(
-    lined: Lined, book: ledger.Ledger, clock: Clock
+    lined: Lined, book: ledgers.Ledger, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a", "b"))
     first = await taken(lined_up)
@@ -238,7 +238,7 @@ async def test_an_old_lease_is_refused_once_another_worker_has_the_unit(lined: L
     assert lined_up.stats()["done"] == 1
 
 
-async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledger.Ledger) -> None:
+async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a"))
     stalled = await taken(lined_up)
     assert lined_up.expire(stalled)
@@ -250,7 +250,7 @@ async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledger.Led
 
 
 async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is_done(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined(wallets("a", "b"))
     first, second = await taken(lined_up), await taken(lined_up)
@@ -264,7 +264,7 @@ async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is
 
 
 async def test_a_writer_may_finish_in_the_ledger_before_it_tells_the_queue(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
@@ -275,7 +275,7 @@ async def test_a_writer_may_finish_in_the_ledger_before_it_tells_the_queue(
 
 
 async def test_attempts_end_in_error_with_the_last_message(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined(wallets("a"), max_attempts=3)
     for number in range(3):
@@ -290,7 +290,7 @@ async def test_attempts_end_in_error_with_the_last_message(
 
 
 async def test_attempts_that_gained_something_do_not_add_up(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined(wallets("a"), max_attempts=2)
     for number in range(19):
@@ -303,7 +303,7 @@ async def test_attempts_that_gained_something_do_not_add_up(
     assert len(book.failed_units()) == 1
 
 
-async def test_polite_returns_are_free(lined: Lined, book: ledger.Ledger) -> None:
+async def test_polite_returns_are_free(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a"), max_attempts=1)
     for _ in range(10):
         lined_up.give_back(await taken(lined_up), count_attempt=False)
@@ -311,7 +311,7 @@ async def test_polite_returns_are_free(lined: Lined, book: ledger.Ledger) -> Non
 
 
 async def test_a_permanent_refusal_of_a_batch_is_narrowed_down_to_its_key(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined([BATCH])
     while (lease := await asyncio.wait_for(lined_up.take("w"), 5)) is not None:
@@ -343,7 +343,7 @@ async def test_one_key_that_is_too_big_is_tried_again(lined: Lined) -> None:
 
 
 async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart(
-    lined: Lined, book: ledger.Ledger, folder: Path, clock: Clock
+    lined: Lined, book: ledgers.Ledger, folder: Path, clock: Clock
 ) -> None:
     sweep = wallets("open:0..86400@1", "open:86400..@1")
     lined_up = lined(sweep)
@@ -354,7 +354,7 @@ async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart
     await book.sync()
     book.close()
 
-    again = ledger.Ledger.open(folder, clock=clock)
+    again = ledgers.Ledger.open(folder, clock=clock)
     lined_up = lined(sweep, ledger=again)
     keys = [(await taken(lined_up)).unit.keys for _ in range(2)]
     assert keys == [("open:43200..86400@1",), ("open:86400..@1",)]
@@ -363,13 +363,13 @@ async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart
 
 
 async def test_a_restart_goes_on_where_the_dead_process_stood(
-    lined: Lined, book: ledger.Ledger, folder: Path, clock: Clock
+    lined: Lined, book: ledgers.Ledger, folder: Path, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a", "b", "c"))
     first, second = await taken(lined_up), await taken(lined_up)
     book.advance(second.unit.id, second.attempt, RESUME, PAGE)
     await book.sync()
-    with_killed = ledger.Ledger.open(folder, clock=clock)
+    with_killed = ledgers.Ledger.open(folder, clock=clock)
     restarted = lined(wallets("a", "b", "c"), ledger=with_killed)
     leases = [await taken(restarted) for _ in range(3)]
     assert [lease.unit.keys[0] for lease in leases] == ["a", "b", "c"]
@@ -379,7 +379,7 @@ async def test_a_restart_goes_on_where_the_dead_process_stood(
 
 
 async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_them(
-    lined: Lined, book: ledger.Ledger
+    lined: Lined, book: ledgers.Ledger
 ) -> None:
     book.begin(BATCH)
     book.give_back(BATCH.id, 1, counted=False)
@@ -389,13 +389,13 @@ async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_
     assert await taken(lined(wallets("z"))) is not None
 
 
-async def test_units_of_another_kind_are_not_touched(lined: Lined, book: ledger.Ledger) -> None:
+async def test_units_of_another_kind_are_not_touched(lined: Lined, book: ledgers.Ledger) -> None:
     book.begin(units.Unit(units.CONDITIONS, ("c",)))
     assert await lined().take("w") is None
 
 
 async def test_a_wait_for_retry_outlasts_a_restart(
-    lined: Lined, book: ledger.Ledger, clock: Clock
+    lined: Lined, book: ledgers.Ledger, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a"))
     lined_up.give_back(await taken(lined_up), not_before=clock.time + 60)
@@ -409,13 +409,13 @@ async def test_a_wait_for_retry_outlasts_a_restart(
 
 
 async def test_a_unit_that_kills_its_process_each_time_ends_in_error(
-    book: ledger.Ledger, folder: Path, clock: Clock
+    book: ledgers.Ledger, folder: Path, clock: Clock
 ) -> None:
     book.close()
     deaths = 0
     while True:
-        reopened = ledger.Ledger.open(folder, clock=clock)
-        lined_up = queue.Queue(
+        reopened = ledgers.Ledger.open(folder, clock=clock)
+        lined_up = unit_queue.Queue(
             units.WALLETS, feed=wallets("a"), ledger=reopened, clock=clock, max_interruptions=4
         )
         lease = await lined_up.take("w")
@@ -442,7 +442,7 @@ async def test_what_the_feed_raises_reaches_every_taker(lined: Lined) -> None:
     assert not lined_up.drained
 
 
-async def test_a_taker_that_is_cancelled_loses_no_unit(lined: Lined, book: ledger.Ledger) -> None:
+async def test_a_taker_that_is_cancelled_loses_no_unit(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a"))
     for number in range(20):
         taker = asyncio.create_task(lined_up.take("w"))
@@ -450,7 +450,7 @@ async def test_a_taker_that_is_cancelled_loses_no_unit(lined: Lined, book: ledge
             await asyncio.sleep(0)
         taker.cancel()
         lease = (await asyncio.gather(taker, return_exceptions=True))[0]
-        if isinstance(lease, queue.Lease):
+        if isinstance(lease, unit_queue.Lease):
             lined_up.give_back(lease, count_attempt=False)
     assert (await taken(lined_up)).unit.keys == ("a",)
     assert book.open_units()[0].errors == 0

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from polybackfill import errors
-from polybackfill.work import ledger, transitions, units
+from polybackfill.work import ledgers, transitions, units
 
 ONE = units.Unit(units.WALLETS, ("a" * 40,))
 TWO = units.Unit(units.WALLETS, ("b" * 40,))
@@ -40,27 +40,27 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(folder: Path) -> Iterator[ledger.Ledger]:
-    opened = ledger.Ledger.open(folder, clock=Still())
+def book(folder: Path) -> Iterator[ledgers.Ledger]:
+    opened = ledgers.Ledger.open(folder, clock=Still())
     yield opened
     opened.close()
 
 
-def reopened(book: ledger.Ledger, folder: Path) -> ledger.Ledger:
+def reopened(book: ledgers.Ledger, folder: Path) -> ledgers.Ledger:
     book.close()
-    return ledger.Ledger.open(folder, clock=Still())
+    return ledgers.Ledger.open(folder, clock=Still())
 
 
 def content_of(folder: Path, pattern: str = "*") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob(pattern))}
 
 
-def complete(book: ledger.Ledger, *finished: units.Unit) -> None:
+def complete(book: ledgers.Ledger, *finished: units.Unit) -> None:
     for unit in finished:
         assert book.finish(unit.id, book.begin(unit), PAGE)
 
 
-async def test_a_finished_unit_stays_finished(book: ledger.Ledger, folder: Path) -> None:
+async def test_a_finished_unit_stays_finished(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE)
     await book.sync()
     book = reopened(book, folder)
@@ -72,7 +72,7 @@ async def test_a_finished_unit_stays_finished(book: ledger.Ledger, folder: Path)
 
 
 async def test_an_open_unit_keeps_where_it_stood_and_what_it_counted(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, {"cursor": "x", "second": 70}, PAGE)
@@ -86,15 +86,15 @@ async def test_an_open_unit_keeps_where_it_stood_and_what_it_counted(
 
 
 async def test_what_was_not_synced_is_as_if_it_had_not_happened(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     complete(book, ONE)
     await book.sync()
     complete(book, TWO)
-    assert not ledger.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
+    assert not ledgers.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
 
 
-async def test_an_old_attempt_is_refused(book: ledger.Ledger) -> None:
+async def test_an_old_attempt_is_refused(book: ledgers.Ledger) -> None:
     old = book.begin(ONE)
     book.give_back(ONE.id, old, counted=True)
     new = book.begin(ONE)
@@ -108,7 +108,7 @@ async def test_an_old_attempt_is_refused(book: ledger.Ledger) -> None:
     assert book.advance(ONE.id, new, RESUME, PAGE)
 
 
-async def test_pages_acknowledged_after_a_give_back_still_count(book: ledger.Ledger) -> None:
+async def test_pages_acknowledged_after_a_give_back_still_count(book: ledgers.Ledger) -> None:
     attempt = book.begin(ONE)
     book.give_back(ONE.id, attempt, counted=False)
     assert book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -117,7 +117,7 @@ async def test_pages_acknowledged_after_a_give_back_still_count(book: ledger.Led
     assert found.resume == RESUME
 
 
-async def test_a_fenced_attempt_is_refused_at_once(book: ledger.Ledger, folder: Path) -> None:
+async def test_a_fenced_attempt_is_refused_at_once(book: ledgers.Ledger, folder: Path) -> None:
     attempt = book.begin(ONE)
     book.give_back(ONE.id, attempt, counted=True, fenced=True)
     assert not book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -128,7 +128,7 @@ async def test_a_fenced_attempt_is_refused_at_once(book: ledger.Ledger, folder: 
 
 
 async def test_attempts_and_errors_are_counted_over_restarts(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     for number in range(1, 4):
         attempt = book.begin(ONE)
@@ -141,7 +141,7 @@ async def test_attempts_and_errors_are_counted_over_restarts(
     assert book.attempts(ONE) == 3
 
 
-async def test_progress_clears_the_errors_but_not_their_total(book: ledger.Ledger) -> None:
+async def test_progress_clears_the_errors_but_not_their_total(book: ledgers.Ledger) -> None:
     book.give_back(ONE.id, book.begin(ONE), counted=True)
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -151,7 +151,7 @@ async def test_progress_clears_the_errors_but_not_their_total(book: ledger.Ledge
 
 
 async def test_a_death_under_a_unit_is_noticed_at_the_next_start(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     for deaths in range(1, 4):
         book.begin(ONE)
@@ -164,15 +164,15 @@ async def test_a_death_under_a_unit_is_noticed_at_the_next_start(
 
 
 async def test_an_interruption_that_was_never_written_is_still_found(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     book.begin(ONE)
     await book.sync()
     for _ in range(2):
-        assert ledger.Ledger.open(folder).open_units()[0].interruptions == 1
+        assert ledgers.Ledger.open(folder).open_units()[0].interruptions == 1
 
 
-async def test_a_walk_that_restarts_counts_from_zero(book: ledger.Ledger) -> None:
+async def test_a_walk_that_restarts_counts_from_zero(book: ledgers.Ledger) -> None:
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, RESUME, PAGE)
     assert book.restart(ONE.id, attempt)
@@ -181,7 +181,7 @@ async def test_a_walk_that_restarts_counts_from_zero(book: ledger.Ledger) -> Non
 
 
 async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     """What it reads again is nothing gained, or it would be tried for hours."""
     attempt = book.begin(ONE)
@@ -201,7 +201,7 @@ async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
 
 
 async def test_a_failed_unit_keeps_its_message_and_may_be_begun_again(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     book.fail(ONE.id, book.begin(ONE), "400 no such wallet " + "x" * 9_000)
     await book.fold()
@@ -214,7 +214,7 @@ async def test_a_failed_unit_keeps_its_message_and_may_be_begun_again(
     assert book.failed_units() == []
 
 
-async def test_doneness_of_a_batch_is_known_key_by_key(book: ledger.Ledger, folder: Path) -> None:
+async def test_doneness_of_a_batch_is_known_key_by_key(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, BATCH)
     await book.fold()
     book = reopened(book, folder)
@@ -224,7 +224,7 @@ async def test_doneness_of_a_batch_is_known_key_by_key(book: ledger.Ledger, fold
         book.begin(units.Unit(units.CONDITIONS, ("c2",)))
 
 
-async def test_halves_take_the_place_of_a_split_unit(book: ledger.Ledger, folder: Path) -> None:
+async def test_halves_take_the_place_of_a_split_unit(book: ledgers.Ledger, folder: Path) -> None:
     halves = book.split(BATCH.id, book.begin(BATCH))
     assert halves is not None
     await book.sync()
@@ -235,7 +235,7 @@ async def test_halves_take_the_place_of_a_split_unit(book: ledger.Ledger, folder
     assert found.unit == halves[1]
 
 
-async def test_forgotten_keys_are_as_if_never_seen(book: ledger.Ledger, folder: Path) -> None:
+async def test_forgotten_keys_are_as_if_never_seen(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE, TWO, BATCH)
     await book.fold()
     book.forget(units.WALLETS, [ONE.keys[0]])
@@ -252,7 +252,7 @@ async def test_forgotten_keys_are_as_if_never_seen(book: ledger.Ledger, folder: 
 
 
 async def test_keys_forgotten_while_a_fold_is_under_way_stay_forgotten(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     complete(book, ONE, TWO)
     folding = asyncio.create_task(book.fold())
@@ -269,7 +269,7 @@ async def test_keys_forgotten_while_a_fold_is_under_way_stay_forgotten(
 
 
 async def test_forgetting_key_by_key_does_not_rewrite_the_segments_each_time(
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
 ) -> None:
     complete(book, *(units.Unit(units.WALLETS, (f"{number}",)) for number in range(300)))
     await book.fold()
@@ -282,7 +282,7 @@ async def test_forgetting_key_by_key_does_not_rewrite_the_segments_each_time(
     assert list(book.receipts()) == []
 
 
-async def test_a_forgotten_kind_leaves_the_other_alone(book: ledger.Ledger, folder: Path) -> None:
+async def test_a_forgotten_kind_leaves_the_other_alone(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE, BATCH)
     await book.fold()
     attempt = book.begin(TWO)
@@ -297,7 +297,7 @@ async def test_a_forgotten_kind_leaves_the_other_alone(book: ledger.Ledger, fold
 
 
 async def test_a_late_line_of_a_forgotten_attempt_does_not_pass_for_the_new_one(
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
 ) -> None:
     old = book.begin(ONE)
     book.forget(units.WALLETS, ONE.keys)
@@ -306,7 +306,7 @@ async def test_a_late_line_of_a_forgotten_attempt_does_not_pass_for_the_new_one(
     assert not book.finish(ONE.id, old, PAGE)
 
 
-async def test_forgotten_and_finished_again_counts_once(book: ledger.Ledger, folder: Path) -> None:
+async def test_forgotten_and_finished_again_counts_once(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE)
     await book.fold()
     book.forget(units.WALLETS, ONE.keys)
@@ -318,7 +318,7 @@ async def test_forgotten_and_finished_again_counts_once(book: ledger.Ledger, fol
 
 
 async def test_ends_are_listed_until_the_plan_table_shows_them(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     complete(book, ONE)
     book.fail(TWO.id, book.begin(TWO), "gone")
@@ -341,7 +341,7 @@ async def test_ends_are_listed_until_the_plan_table_shows_them(
 
 
 async def test_the_end_of_one_window_is_not_taken_for_that_of_another(
-    book: ledger.Ledger,
+    book: ledgers.Ledger,
 ) -> None:
     """Begun anew, the window in error is no end any more; that of the other is still to be told."""
     key = ONE.keys[0]
@@ -358,14 +358,14 @@ async def test_the_end_of_one_window_is_not_taken_for_that_of_another(
 
 
 async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
-    book = ledger.Ledger.open(folder, segment_units=7, fold_lines=25)
+    book = ledgers.Ledger.open(folder, segment_units=7, fold_lines=25)
     for number in range(100):
         complete(book, units.Unit(units.WALLETS, (f"{number:040x}",)))
         if number % 3 == 0:
             await book.sync()
     await book.sync()
     book.close()
-    book = ledger.Ledger.open(folder, segment_units=7)
+    book = ledgers.Ledger.open(folder, segment_units=7)
     numbers = [int(receipt.unit.keys[0], 16) for receipt in book.receipts()]
     assert numbers == list(range(100))
     assert book.totals()[units.WALLETS].rows == 1_000
@@ -375,7 +375,7 @@ async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
     book.close()
 
 
-async def test_files_are_json_a_person_can_read(book: ledger.Ledger, folder: Path) -> None:
+async def test_files_are_json_a_person_can_read(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE)
     book.begin(TWO)
     await book.fold()
@@ -395,12 +395,12 @@ async def test_files_are_json_a_person_can_read(book: ledger.Ledger, folder: Pat
 
 
 async def test_a_viewer_reads_beside_the_owner_and_changes_nothing(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     complete(book, ONE)
     await book.sync()
     before = content_of(folder)
-    viewer = ledger.Ledger.view(folder)
+    viewer = ledgers.Ledger.view(folder)
     assert viewer.is_done(units.WALLETS, ONE.keys[0])
     with pytest.raises(errors.Stop, match="reading only"):
         viewer.begin(TWO)
@@ -415,11 +415,11 @@ async def test_a_viewer_is_right_at_every_step_of_a_fold(folder: Path) -> None:
 
     def look(name: str) -> None:
         if threading.current_thread() is not threading.main_thread() and name != "append":
-            viewer = ledger.Ledger.view(folder)
+            viewer = ledgers.Ledger.view(folder)
             seen.append((viewer.is_done(units.WALLETS, ONE.keys[0]), len(list(viewer.receipts()))))
             viewer.close()
 
-    book = ledger.Ledger.open(folder, step=look)
+    book = ledgers.Ledger.open(folder, step=look)
     complete(book, ONE)
     await book.sync()
     seen.clear()
@@ -432,7 +432,7 @@ async def test_a_viewer_is_right_at_every_step_of_a_fold(folder: Path) -> None:
 
 
 async def test_syncs_share_writes_and_survive_the_cancellation_of_a_caller(
-    book: ledger.Ledger, folder: Path
+    book: ledgers.Ledger, folder: Path
 ) -> None:
     complete(book, ONE)
     callers = [asyncio.create_task(book.sync()) for _ in range(20)]
@@ -443,12 +443,12 @@ async def test_syncs_share_writes_and_survive_the_cancellation_of_a_caller(
     with pytest.raises(asyncio.CancelledError):
         await callers[0]
     assert int(str(book.stats()["syncs"])) <= 3
-    assert ledger.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
+    assert ledgers.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
 
 
 async def test_nothing_blocks_the_loop(folder: Path, no_blocking_calls: object) -> None:
     del no_blocking_calls
-    book = await asyncio.to_thread(ledger.Ledger.open, folder)
+    book = await asyncio.to_thread(ledgers.Ledger.open, folder)
     complete(book, ONE)
     await book.sync()
     complete(book, TWO)
@@ -456,7 +456,7 @@ async def test_nothing_blocks_the_loop(folder: Path, no_blocking_calls: object) 
     await asyncio.to_thread(book.close)
 
 
-async def test_closing_writes_what_is_left(book: ledger.Ledger, folder: Path) -> None:
+async def test_closing_writes_what_is_left(book: ledgers.Ledger, folder: Path) -> None:
     complete(book, ONE)
     book = reopened(book, folder)
     assert book.is_done(units.WALLETS, ONE.keys[0])
@@ -466,7 +466,7 @@ async def test_closing_writes_what_is_left(book: ledger.Ledger, folder: Path) ->
 
 
 async def test_a_sync_costs_as_much_with_many_finished_units_as_with_few(folder: Path) -> None:
-    book = ledger.Ledger.open(folder, segment_units=50)
+    book = ledgers.Ledger.open(folder, segment_units=50)
     written: list[int] = []
     for number in range(1_000):
         complete(book, units.Unit(units.WALLETS, (f"{number:040x}",)))

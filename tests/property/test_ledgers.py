@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from polybackfill.work import archive, ledger, transitions, units
+from polybackfill.work import archive, ledgers, transitions, units
 
 KEYS = tuple("abcdef")
 WINDOWS = (units.FULL_HISTORY, (5, None))
@@ -90,7 +90,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.history = [copy.deepcopy(self.model)]  # after each transition since the last sync
         self.stale: list[tuple[units.Unit, int]] = []
-        self.book = ledger.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
+        self.book = ledgers.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
 
     def teardown(self) -> None:
         if hasattr(self, "book"):
@@ -260,7 +260,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = copy.deepcopy(survived)
         self.history = [copy.deepcopy(self.model)]
         self.stale.clear()
-        self.book = ledger.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
+        self.book = ledgers.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
         for held in self.model.open.values():
             if held["flying"]:
                 held.update(flying=False, deaths=held["deaths"] + 1)

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests import virtual_clock
 
-from polybackfill.work import ledger, queue, units
+from polybackfill.work import ledgers, unit_queue, units
 
 KEYS = tuple("abcdefghij")
 MAX_ATTEMPTS = 3
@@ -36,15 +36,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.asked = {key for unit in feed for key in unit.keys}
         self.look_ahead = look_ahead
         self.folder = Path(tempfile.mkdtemp(prefix="queue-property-"))
-        self.leases: list[queue.Lease] = []
-        self.old: list[queue.Lease] = []
+        self.leases: list[unit_queue.Lease] = []
+        self.old: list[unit_queue.Lease] = []
         self.refused: set[str] = set()
-        self.takers: list[asyncio.Task[queue.Lease | None]] = []
+        self.takers: list[asyncio.Task[unit_queue.Lease | None]] = []
         self.open()
 
     def open(self) -> None:
-        self.book = ledger.Ledger.open(self.folder, clock=self.clock, fold_lines=20)
-        self.queue = queue.Queue(
+        self.book = ledgers.Ledger.open(self.folder, clock=self.clock, fold_lines=20)
+        self.queue = unit_queue.Queue(
             units.CONDITIONS,
             feed=iter(self.feed),
             ledger=self.book,
@@ -89,13 +89,13 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 self.received(lease)
 
-    def received(self, lease: queue.Lease) -> None:
+    def received(self, lease: unit_queue.Lease) -> None:
         held = {key for other in self.leases for key in other.unit.keys}
         assert not held & set(lease.unit.keys), "two workers hold one key"
         assert all(not self.book.is_done(units.CONDITIONS, key) for key in lease.unit.keys)
         self.leases.append(lease)
 
-    def drop(self, data: st.DataObject) -> queue.Lease:
+    def drop(self, data: st.DataObject) -> unit_queue.Lease:
         lease = data.draw(st.sampled_from(self.leases))
         self.leases.remove(lease)
         self.old.append(lease)
