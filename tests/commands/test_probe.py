@@ -11,7 +11,7 @@ from tests import harness
 from tests.commands import desk as desks
 
 from polybackfill import errors, settings
-from polybackfill.commands import preflight, words
+from polybackfill.commands import preflight, run_request
 from polybackfill.probe import assumption_list
 from polybackfill.probe.assumption import Finding, Verdict
 from polybackfill.views import probe_report
@@ -162,7 +162,7 @@ class TestWhatIsDue:
         return settings.load({"data_dir": tmp_path})
 
     def _due(self, chosen: settings.Settings, now: float, *parts: str) -> set[str]:
-        asked = words.Asked(parts=parts or ("wallets",))
+        asked = run_request.RunRequest(parts=parts or ("wallets",))
         return {one.name for one in preflight.due(chosen, asked, now)}
 
     def _remember(self, chosen: settings.Settings, verdicts: dict[str, Verdict]) -> None:
@@ -206,8 +206,8 @@ class TestWhatIsDue:
         """An outage right after a break does not let the part run."""
         self._remember(chosen, {"activity.order": Verdict.BROKEN})
         silent = [Finding("activity.order", Verdict.UNKNOWN, "503")]
-        (finding,) = preflight.with_memory(chosen, silent)
+        (finding,) = preflight.with_remembered(chosen, silent)
         assert finding.verdict is Verdict.BROKEN
         assert "no answer now" in finding.seen
         self._remember(chosen, {"activity.order": Verdict.HOLDS})
-        assert preflight.with_memory(chosen, silent) == silent
+        assert preflight.with_remembered(chosen, silent) == silent

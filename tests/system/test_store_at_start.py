@@ -18,7 +18,7 @@ import pytest
 from tests import harness
 
 from polybackfill import cli, errors, settings
-from polybackfill.commands import context, run
+from polybackfill.commands import bootstrap, run
 from polybackfill.store import error_codes
 from polybackfill.work import files
 
@@ -144,7 +144,7 @@ async def test_what_a_server_says(
         monkeypatch.setenv("CLICKHOUSE_HOST", "127.0.0.1")
         monkeypatch.setenv("CLICKHOUSE_PORT", str(port))
         with pytest.raises(errors.Stop) as refusal:
-            await context.check_server(settings.load())
+            await bootstrap.check_server(settings.load())
     assert refusal.value.exit_code == code
 
 
@@ -161,7 +161,7 @@ def test_a_machine_that_falters_is_no_reason_to_give_up(
     assert files.as_stop(trouble, "write", tmp_path).exit_code == errors.EXIT_UNAVAILABLE
     monkeypatch.setattr(Path, "mkdir", fails)
     with pytest.raises(errors.Stop) as refusal:
-        context.make_folder(tmp_path / "data", "BACKFILL_DATA_DIR")
+        bootstrap.make_folder(tmp_path / "data", "BACKFILL_DATA_DIR")
     assert refusal.value.exit_code == errors.EXIT_UNAVAILABLE
     monkeypatch.setattr(run, "run", fails)
     assert cli.main(["run"]) == errors.EXIT_UNAVAILABLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polybackfill import errors, settings
-from polybackfill.commands import context
+from polybackfill.commands import bootstrap
 
 
 def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> settings.ClickHouse:
@@ -39,7 +39,7 @@ def test_where_the_store_is(monkeypatch, host, port, url):
     monkeypatch.setenv("CLICKHOUSE_HOST", host)
     if port:
         monkeypatch.setenv("CLICKHOUSE_PORT", port)
-    address = context.address_of(settings.load({}))
+    address = bootstrap.store_address(settings.load({}))
     scheme = "https" if address.tls else "http"
     assert f"{scheme}://{address.url_host}:{address.server_port}/" == url
 

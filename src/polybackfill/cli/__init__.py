@@ -11,7 +11,16 @@ import threading
 from types import FrameType, ModuleType
 
 from polybackfill import errors, streams
-from polybackfill.cli import fetch, look, market_ids, menu, plan, start, store, watchlist
+from polybackfill.cli import (
+    command_parser,
+    fetch,
+    inspect,
+    market_ids,
+    plan,
+    start,
+    store,
+    watchlist,
+)
 
 DESCRIPTION = """\
 Loads the history of Polymarket into ClickHouse, overnight and unattended, and proves what is
@@ -34,14 +43,14 @@ _ENTRIES = (
     start.add_service,
     plan.add,
     fetch.add_run,
-    look.add_status,
-    look.add_validate,
+    inspect.add_status,
+    inspect.add_validate,
     store.add_recover,
     market_ids.add,
     market_ids.add_finalize_all,
-    look.add_quarantine,
+    inspect.add_quarantine,
     market_ids.add_dims,
-    look.add_report,
+    inspect.add_report,
     watchlist.add,
     store.add,
     start.add_support_bundle,
@@ -49,16 +58,16 @@ _ENTRIES = (
 )
 
 
-def build_parser() -> menu.Parser:
+def build_parser() -> command_parser.Parser:
     """The whole command tree; each command carries the module and function behind it."""
-    parser = menu.Parser(
+    parser = command_parser.Parser(
         prog="polybackfill",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = menu.Menu(parser, metavar="COMMAND", title="commands")
+    commands = command_parser.CommandGroup(parser, metavar="COMMAND", title="commands")
     for add in _ENTRIES:
         add(commands)
     return parser

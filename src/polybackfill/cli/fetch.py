@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add_run(commands: menu.Menu) -> None:
+def add_run(commands: command_parser.CommandGroup) -> None:
     """`run`."""
     run = commands.command(
         "run",
@@ -45,4 +45,4 @@ def add_run(commands: menu.Menu) -> None:
         "--sleep-ms", type=int, metavar="MS", help="5000, 2000, 1000: 12, 30, 60 wallets a minute"
     )
     pace.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
-    menu.takes_json(run)
+    command_parser.add_json_flag(run)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add(commands: menu.Menu) -> None:
+def add(commands: command_parser.CommandGroup) -> None:
     """`market-ids` and its actions."""
     actions = commands.group(
         "market-ids", "which market each trade belongs to, by its number", "lookup"
@@ -44,12 +44,12 @@ def add(commands: menu.Menu) -> None:
         "coverage now and projected, and alerts below 90 % or with 5 % pending",
         "--json",
     )
-    menu.takes_json(lookup, finalize, apply, status)
+    command_parser.add_json_flag(lookup, finalize, apply, status)
 
 
-def add_finalize_all(commands: menu.Menu) -> None:
+def add_finalize_all(commands: command_parser.CommandGroup) -> None:
     """`finalize-all`."""
-    menu.takes_json(
+    command_parser.add_json_flag(
         commands.command(
             "finalize-all",
             "finalize_all.finalize_all",
@@ -58,7 +58,7 @@ def add_finalize_all(commands: menu.Menu) -> None:
     )
 
 
-def add_dims(commands: menu.Menu) -> None:
+def add_dims(commands: command_parser.CommandGroup) -> None:
     """`dims` and its actions."""
     actions = commands.group(
         "dims", "what markets and events are: category, tags, payouts", "build"
@@ -77,4 +77,4 @@ def add_dims(commands: menu.Menu) -> None:
     explain.add_argument(
         "condition", nargs="+", help="condition id, market id, slug or URL; several at once"
     )
-    menu.takes_json(build, explain)
+    command_parser.add_json_flag(build, explain)

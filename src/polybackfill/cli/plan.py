@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add(commands: menu.Menu) -> None:
+def add(commands: command_parser.CommandGroup) -> None:
     """`plan` and its actions."""
     actions = commands.group(
         "plan", "which wallets and conditions are to be fetched, in which order", "show"
@@ -39,11 +39,11 @@ def add(commands: menu.Menu) -> None:
         metavar="DATE|HH:MM",
         help="as of `run --until`; with a time of day also what will be done by then",
     )
-    menu.takes_json(show, estimate)
+    command_parser.add_json_flag(show, estimate)
     _add_reset(actions)
 
 
-def _add_ranking(actions: menu.Menu, name: str, help_text: str) -> None:
+def _add_ranking(actions: command_parser.CommandGroup, name: str, help_text: str) -> None:
     ranking = actions.command(name, f"plan.{name}", help_text, "--top 500 --from pm_trades")
     ranking.add_argument("--top", type=int, default=None, metavar="N", help="only the N largest")
     ranking.add_argument(
@@ -53,10 +53,10 @@ def _add_ranking(actions: menu.Menu, name: str, help_text: str) -> None:
         metavar="TABLE|FILE",
         help="pm_trades (default), vw_trades_canonical, external_trades_raw, or a file",
     )
-    menu.takes_json(ranking)
+    command_parser.add_json_flag(ranking)
 
 
-def _add_reset(actions: menu.Menu) -> None:
+def _add_reset(actions: command_parser.CommandGroup) -> None:
     reset = actions.command(
         "reset",
         "plan.reset",
@@ -69,4 +69,4 @@ def _add_reset(actions: menu.Menu) -> None:
     which.add_argument("--wallet", action="append", metavar="WALLET", help="these wallets")
     which.add_argument("--condition-id", action="append", metavar="ID", help="these conditions")
     which.add_argument("--all", action="store_true", help="everything: fetch it all again")
-    menu.takes_json(reset)
+    command_parser.add_json_flag(reset)

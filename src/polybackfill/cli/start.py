@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add_demo(commands: menu.Menu) -> None:
+def add_demo(commands: command_parser.CommandGroup) -> None:
     """`demo`."""
     demo = commands.command(
         "demo",
@@ -18,7 +18,7 @@ def add_demo(commands: menu.Menu) -> None:
     )
     _add_sizes(demo, trades=301_000, markets=5_050, wallets=2_050)
     demo.add_argument("--keep", action="store_true", help="keep the demo's data folder")
-    menu.takes_json(demo)
+    command_parser.add_json_flag(demo)
 
 
 def _add_sizes(parser: argparse.ArgumentParser, *, trades: int, markets: int, wallets: int) -> None:
@@ -33,16 +33,16 @@ def _add_sizes(parser: argparse.ArgumentParser, *, trades: int, markets: int, wa
     )
 
 
-def add_setup(commands: menu.Menu) -> None:
+def add_setup(commands: command_parser.CommandGroup) -> None:
     """`init` and `doctor`."""
     init = commands.command(
         "init",
-        "setup.init",
+        "init.init",
         "create what is missing: folders, tables, views; a second time changes nothing",
     )
     doctor = commands.command(
         "doctor",
-        "setup.doctor",
+        "doctor.doctor",
         "check settings, folders, store, tables and upstream, and say what to do",
         "--probe",
     )
@@ -52,10 +52,10 @@ def add_setup(commands: menu.Menu) -> None:
         help="look too at everything the program takes for granted about the API: at most 60 "
         "requests, a few seconds; exit 3 when rows could be lost",
     )
-    menu.takes_json(init, doctor)
+    command_parser.add_json_flag(init, doctor)
 
 
-def add_service(commands: menu.Menu) -> None:
+def add_service(commands: command_parser.CommandGroup) -> None:
     """`service` and its actions."""
     actions = commands.group("service", "the program as a service of systemd", "install --dry-run")
     install = actions.command(
@@ -94,7 +94,7 @@ def add_service(commands: menu.Menu) -> None:
     install.add_argument("--now", action="store_true", help="enable and start it as well")
 
 
-def add_support_bundle(commands: menu.Menu) -> None:
+def add_support_bundle(commands: command_parser.CommandGroup) -> None:
     """`support-bundle`."""
     bundle = commands.command(
         "support-bundle",
@@ -109,7 +109,7 @@ def add_support_bundle(commands: menu.Menu) -> None:
     bundle.add_argument("--offline", action="store_true", help="do not ask the API anything")
 
 
-def add_sandbox(commands: menu.Menu) -> None:
+def add_sandbox(commands: command_parser.CommandGroup) -> None:
     """`sandbox`."""
     sandbox = commands.command(
         "sandbox",

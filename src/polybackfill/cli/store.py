@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add(commands: menu.Menu) -> None:
+def add(commands: command_parser.CommandGroup) -> None:
     """`sql`, and `db` with its action."""
     sql = commands.command(
         "sql",
@@ -32,7 +32,7 @@ def add(commands: menu.Menu) -> None:
     )
 
 
-def add_recover(commands: menu.Menu) -> None:
+def add_recover(commands: command_parser.CommandGroup) -> None:
     """`recover`."""
     recover = commands.command(
         "recover",
@@ -46,4 +46,4 @@ def add_recover(commands: menu.Menu) -> None:
     recover.add_argument(
         "--put-back", action="store_true", help="insert what the tables lack of the backup instead"
     )
-    menu.takes_json(recover)
+    command_parser.add_json_flag(recover)

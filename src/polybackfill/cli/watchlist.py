@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add(commands: menu.Menu) -> None:
+def add(commands: command_parser.CommandGroup) -> None:
     """`watchlist` and its actions."""
     actions = commands.group("watchlist", "markets that strategies watch", "list")
     auto = actions.command(
@@ -31,4 +31,4 @@ def add(commands: menu.Menu) -> None:
     for parser in (auto, add_by_hand):
         parser.add_argument("--strategy", default="default", metavar="ID", help="for whom")
         parser.add_argument("--strategy-name", metavar="NAME", help="its name, for the log")
-    menu.takes_json(auto, listing, add_by_hand, remove)
+    command_parser.add_json_flag(auto, listing, add_by_hand, remove)

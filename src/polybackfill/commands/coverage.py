@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import clocks, errors, settings
-from polybackfill.commands import context, report_files, validate
-from polybackfill.store import client as stores
+from polybackfill.commands import bootstrap, report_files, validate
+from polybackfill.store import client
 from polybackfill.views import coverage, coverage_page, coverage_text
 from polybackfill.work import ledgers
 
@@ -19,15 +19,15 @@ FILE = "EXTERNAL_COVERAGE_STATUS.md"
 
 def report(arguments: argparse.Namespace) -> int:
     """Write both files; exit 3 when the union or the trade ids do not hold what is claimed."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     text_file = report_files.text_file(arguments.output, chosen.backfill.data_dir / FILE)
-    context.require_store(chosen)
+    bootstrap.require_store(chosen)
     if arguments.output is None:
-        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-    figures = context.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
+        bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    figures = bootstrap.run(_figures(chosen), uvloop=chosen.backfill.uvloop)
     page_file = _write_both(figures, chosen, text_file)
     if arguments.json:
-        context.print_json({**figures, "files": [str(text_file), str(page_file)]})
+        bootstrap.print_json({**figures, "files": [str(text_file), str(page_file)]})
     else:
         print(coverage_text.verdict(figures))
         print(f"written: {text_file} and {page_file}")
@@ -35,8 +35,8 @@ def report(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK if sound else errors.EXIT_UNITS_IN_ERROR
 
 
-async def made(
-    store: stores.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
+async def make_report(
+    store: client.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
 ) -> dict[str, Any]:
     """As the command, at the end of a run: the figures, and the `verdict` on them."""
     figures = await coverage.read(store, ledger)
@@ -45,7 +45,7 @@ async def made(
 
 
 async def _figures(chosen: settings.Settings) -> dict[str, Any]:
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         return await coverage.read(store, validate.ledger_of(chosen))
 
 

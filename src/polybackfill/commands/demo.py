@@ -21,7 +21,7 @@ from typing import Any
 import polymarket_sandbox
 from chdb_http import child_process
 from polybackfill import errors, formats, settings
-from polybackfill.commands import context, run, words
+from polybackfill.commands import bootstrap, run, run_request
 from polybackfill.polymarket import endpoints
 from polybackfill.views import digest, proof, tables
 from polybackfill.work import ledgers
@@ -41,7 +41,7 @@ class Line:
     """One line of the receipt: what was claimed, what is true, and whether they agree."""
 
     claim: str
-    found: str
+    actual: str
     truth: str
     holds: bool
 
@@ -65,12 +65,12 @@ def demo(arguments: argparse.Namespace) -> int:
             with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
                 code = _job(chosen, say)
             took_s = time.monotonic() - began_at
-            lines = context.run(_proof(chosen, url))
+            lines = bootstrap.run(_proof(chosen, url))
     finally:
         if arguments.keep:
             say(f"kept: {folder}")
         else:
-            asyncio.run(child_process.wait_until_ended(context.store_folder(folder / "data")))
+            asyncio.run(child_process.wait_until_ended(bootstrap.store_folder(folder / "data")))
             shutil.rmtree(folder, ignore_errors=True)
             say(f"removed: {folder}; --keep keeps it, with the reports in it")
     _print(lines, took_s, as_json=arguments.json)
@@ -98,13 +98,13 @@ def _sandbox(arguments: argparse.Namespace, say: Any) -> Iterator[str]:
 def _url(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None  # noqa: S101  (asked for above)
     line = process.stdout.readline()
-    found = [word for word in line.split() if word.startswith("http://")]
-    if not found:
+    urls = [word for word in line.split() if word.startswith("http://")]
+    if not urls:
         raise errors.Stop(
             f"the sandbox did not start: {line.strip() or 'it ended'}",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
-    return found[0].rstrip("/")
+    return urls[0].rstrip("/")
 
 
 def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings.Settings:
@@ -129,13 +129,15 @@ def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings
 def _job(chosen: settings.Settings, say: Any) -> int:
     say("2  an empty embedded ClickHouse")
     say("3  the run, as `polybackfill run` does it: lists, trades, the wallets found, and the rest")
-    return context.run(run.run_parts(chosen, words.Asked(), every_s=5.0, estimated=False))
+    return bootstrap.run(
+        run.run_parts(chosen, run_request.RunRequest(), every_s=5.0, estimated=False)
+    )
 
 
 async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     budgets = _ask(f"{url}/_sandbox/stats")["budgets"]
     everything = _ask(f"{url}/_sandbox/truth")
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         parts = await proof.parts(store, ledgers.Ledger.view(chosen.ledger_dir))
         stored = {name: (await store.rows(sql))[0] for name, sql in digest.TABLES.items()}
         duplicates = await store.rows(digest.DUPLICATES)
@@ -145,15 +147,15 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
         )
         profits = await store.rows(_PROFITS)
     # A wallet that never traded is in no feed of trades: nobody can find it.
-    listed = [row["condition_id"] for row in _ask(f"{url}/_sandbox/conditions?top=10000000")]
-    asked = {"wallets": [row["wallet"] for row in wallets], "conditions": listed}
-    truth = {**_ask(f"{url}/_sandbox/truth", asked), "trades": everything["trades"]}
+    conditions = [row["condition_id"] for row in _ask(f"{url}/_sandbox/conditions?top=10000000")]
+    keys = {"wallets": [row["wallet"] for row in wallets], "conditions": conditions}
+    truth = {**_ask(f"{url}/_sandbox/truth", keys), "trades": everything["trades"]}
     lines = [_line(f"{part.name} proven complete", part.proven, part.keys) for part in parts]
-    for name, found in stored.items():
+    for name, stored_rows in stored.items():
         true = truth[name]
         lines += [
-            _line(f"{name} stored", found["rows"], true.get("rows", true.get("count"))),
-            _line(f"digest of the {name}", found["digest"], true["digest"]),
+            _line(f"{name} stored", stored_rows["rows"], true.get("rows", true.get("count"))),
+            _line(f"digest of the {name}", stored_rows["digest"], true["digest"]),
         ]
     return [
         *lines,
@@ -165,15 +167,15 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     ]
 
 
-def _line(claim: str, found: Any, truth: Any) -> Line:
-    texts = [f"{value:,}" if isinstance(value, int) else str(value) for value in (found, truth)]
+def _line(claim: str, actual: Any, truth: Any) -> Line:
+    texts = [f"{value:,}" if isinstance(value, int) else str(value) for value in (actual, truth)]
     return Line(claim, texts[0], texts[1], texts[0] == texts[1])
 
 
-def _profit_lines(found: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Iterator[Line]:
+def _profit_lines(rows: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Iterator[Line]:
     """Of all wallets that were found: each must agree to the cent, and so must the unknown ones."""
     true = {row["wallet"]: row for row in truth}
-    pairs = [(row, true.get(row["wallet"], {})) for row in found]
+    pairs = [(row, true.get(row["wallet"], {})) for row in rows]
     yield _line(
         "wallets whose history is closed",
         sum(mine["economic_pnl_usd"] is not None for mine, _ in pairs),
@@ -197,15 +199,15 @@ def _is_same(mine: float | None, known: float | None) -> bool:
 def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
     if as_json:
         rows = [
-            {"claim": x.claim, "found": x.found, "truth": x.truth, "holds": x.holds} for x in lines
+            {"claim": x.claim, "found": x.actual, "truth": x.truth, "holds": x.holds} for x in lines
         ]
-        context.print_json({"seconds": round(took_s, 1), "proof": rows})
+        bootstrap.print_json({"seconds": round(took_s, 1), "proof": rows})
         return
     print()
     rows = [
         {
             "claim": line.claim,
-            "found": line.found,
+            "found": line.actual,
             "truth": line.truth,
             "": "ok" if line.holds else "WRONG",
         }

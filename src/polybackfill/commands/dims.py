@@ -7,9 +7,8 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, settings
-from polybackfill.commands import context, name_resolution
-from polybackfill.store import client as stores
-from polybackfill.store import dimensions, taxonomy
+from polybackfill.commands import bootstrap, name_resolution
+from polybackfill.store import client, dimensions, taxonomy
 from polybackfill.views import dimension_files, tables
 from polybackfill.work import plan, seeds, turns
 
@@ -31,14 +30,14 @@ _WORDS = {
 
 def build(arguments: argparse.Namespace) -> int:
     """Make the dimension tables anew, then their files."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     folder = chosen.backfill.data_dir
-    context.require_store(chosen)
-    context.make_folder(folder, "BACKFILL_DATA_DIR")
+    bootstrap.require_store(chosen)
+    bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
     with turns.turn(folder / LOCK_FILE, "dims build"):
-        report = context.run(_build(chosen))
+        report = bootstrap.run(_build(chosen))
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     tables.show("by category", report.pop("by_category"))
     for name, words in _WORDS.items():
@@ -50,19 +49,19 @@ def build(arguments: argparse.Namespace) -> int:
 
 def explain(arguments: argparse.Namespace) -> int:
     """Show which tags put each market into its category."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
     conditions = name_resolution.keys(chosen, plan.conditions(arguments.condition))
-    found = [_explanation(row) for row in context.run(_tagged(chosen, conditions))]
-    unknown = set(conditions) - {row["condition"].removeprefix("0x") for row in found}
+    explanations = [_explanation(row) for row in bootstrap.run(_tagged(chosen, conditions))]
+    unknown = set(conditions) - {row["condition"].removeprefix("0x") for row in explanations}
     if unknown:
         raise errors.Stop(
             f"no list has shown the market 0x{min(unknown)}: polybackfill run markets events"
         )
     if arguments.json:
-        context.print_json(found)
+        bootstrap.print_json(explanations)
         return errors.EXIT_OK
-    for market in found:
+    for market in explanations:
         tables.show("tags", market["tags"])
         points = ", ".join(f"{name} {count:,}" for name, count in market["points"].items())
         print(f"{market['question']} ({market['condition']}): {market['category']}")
@@ -91,22 +90,22 @@ def _explanation(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _tagged(chosen: settings.Settings, conditions: list[str]) -> list[dict[str, Any]]:
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         return await dimensions.tags(store, conditions)
 
 
-async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
     with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "dims build", within_s=0):
-        return await _made(store, chosen)
+        return await _make_report(store, chosen)
 
 
 async def _build(chosen: settings.Settings) -> dict[str, Any]:
-    async with context.open_store(chosen, migrate=True) as store:
-        return await _made(store, chosen)
+    async with bootstrap.open_store(chosen, migrated=True) as store:
+        return await _make_report(store, chosen)
 
 
-async def _made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+async def _make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     (known,) = await store.rows("SELECT count() AS markets FROM api_markets_staging")
     if not known["markets"]:
         raise errors.Stop(

@@ -65,8 +65,10 @@ class Watch:
     async def _look(self, stop: asyncio.Event) -> None:
         while self.shortage is None:
             await asyncio.sleep(_LOOK_S)
-            found = await asyncio.gather(*(asyncio.to_thread(one.shortage) for one in self._disks))
-            self.shortage = next(filter(None, found), None)
+            shortages = await asyncio.gather(
+                *(asyncio.to_thread(one.shortage) for one in self._disks)
+            )
+            self.shortage = next(filter(None, shortages), None)
         log.warning("run.disk_nearly_full", error=str(self.shortage))
         stop.set()
 
@@ -88,7 +90,7 @@ def require(chosen: settings.Settings) -> None:
             raise shortage
 
 
-def told(chosen: settings.Settings) -> str:
+def describe_free(chosen: settings.Settings) -> str:
     """What is free, for people. Raises errors.Stop (75) when it is too little."""
     require(chosen)
     free = (f"{disk.name} {formats.size(disk.free)} in {disk.folder}" for disk in disks(chosen))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polybackfill import clocks, errors, settings, terminal
-from polybackfill.commands import api, preflight
+from polybackfill.commands import api_client, preflight
 from polybackfill.probe import assumption_list
 from polybackfill.views import probe_report
 
@@ -28,12 +28,12 @@ class Probed:
 
 async def look(chosen: settings.Settings) -> Probed:
     """The whole list. Beside a run nothing is asked: it spends the limits of this address."""
-    if told := api.spent(chosen):
-        text = f"the API is not looked at, {told}"
-        return Probed([text], {"not_asked": told}, errors.EXIT_OK)
+    if holder := api_client.limit_holder(chosen):
+        text = f"the API is not looked at, {holder}"
+        return Probed([text], {"not_asked": holder}, errors.EXIT_OK)
     clock = clocks.SystemClock()
     began = clock.monotonic()
-    async with api.client(chosen, clock, deadline_s=_DEADLINE_S) as client:
+    async with api_client.open_client(chosen, clock, deadline_s=_DEADLINE_S) as client:
         try:
             findings, requests = await preflight.look(assumption_list.ASSUMPTIONS, client, clock)
         except errors.Stop as refusal:  # this region is not served

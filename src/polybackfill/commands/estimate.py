@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from polybackfill import errors, formats, settings, terminal
-from polybackfill.commands import context, disk_space, scopes, words
+from polybackfill.commands import bootstrap, disk_space, run_request, run_scope
 from polybackfill.polymarket import endpoints
-from polybackfill.store import client as stores
-from polybackfill.store import outlook
-from polybackfill.views import estimate as estimates
-from polybackfill.views import tables
+from polybackfill.store import client, outlook
+from polybackfill.views import estimate_lines, tables
 from polybackfill.work import units, window
 
 NIGHT_S = 8 * 3_600.0
@@ -23,64 +21,64 @@ NIGHT_S = 8 * 3_600.0
 
 def estimate(arguments: argparse.Namespace) -> int:
     """The command: what a run of these parts would cost. Nothing is fetched."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     stop_at = window.stop_time(arguments.until, time.time())
-    asked = words.Asked(
-        parts=words.parts_of(arguments.parts),
+    request = run_request.RunRequest(
+        parts=run_request.parse_parts(arguments.parts),
         window=window.parse(arguments.since, None if stop_at else arguments.until),
         stop_at=stop_at,
         plan_decides=not (arguments.parts or arguments.everything),
     )
-    document, found = context.run(_read(chosen, asked))
+    document, lines = bootstrap.run(_read(chosen, request))
     if arguments.json:
-        context.print_json(document)
+        bootstrap.print_json(document)
     else:
         if document["scope"]:
             print(document["scope"])
-        show(found, document, sys.stdout)
-        if told := disk_space.warning(chosen, document["bytes"]):
-            print(f"warning: {told}")
+        show(lines, document, sys.stdout)
+        if notice := disk_space.warning(chosen, document["bytes"]):
+            print(f"warning: {notice}")
     return errors.EXIT_OK
 
 
-async def of(
-    store: stores.Store,
-    asked: words.Asked,
+async def make_estimate(
+    store: client.Store,
+    request: run_request.RunRequest,
     budgets: Mapping[str, endpoints.Budget],
     backfill: settings.Backfill,
-) -> tuple[dict[str, Any], list[estimates.Line]]:
+) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
     """The estimate as a document and as lines. What nobody knows is None, and named."""
     bounds = outlook.Bounds(
         limit=backfill.limit,
         skip=backfill.skip,
-        listed_only=asked.listed_only,
-        windowed=asked.window != units.FULL_HISTORY,
+        listed_only=request.listed_only,
+        windowed=request.window != units.FULL_HISTORY,
         official=backfill.official_wallets,
     )
-    ahead = await outlook.of(store, everything=asked.everything, bounds=bounds)
-    found = estimates.lines(asked.kinds, ahead, budgets, backfill.share)
-    last = estimates.last(found)
-    requests = sum(line.requests for line in found)
-    unknown = [line.kind for line in found if line.rows is None]
+    ahead = await outlook.of(store, everything=request.everything, bounds=bounds)
+    lines = estimate_lines.lines(request.kinds, ahead, budgets, backfill.share)
+    last = estimate_lines.last(lines)
+    requests = sum(line.requests for line in lines)
+    unknown = [line.kind for line in lines if line.rows is None]
     document: dict[str, Any] = {
-        "parts": [dataclasses.asdict(line) for line in found],
-        "hours": round(estimates.hours(found, budgets, backfill.share), 4),
+        "parts": [dataclasses.asdict(line) for line in lines],
+        "hours": round(estimate_lines.hours(lines, budgets, backfill.share), 4),
         "requests": requests,
-        "bytes": sum(line.bytes or 0 for line in found),
+        "bytes": sum(line.bytes or 0 for line in lines),
         "ends_last": None if last is None else last.route,
         "published_sizes": list(ahead.published),
         "unknown_rows": unknown,
-        "one_night": _within(found, NIGHT_S, requests),
+        "one_night": _within(lines, NIGHT_S, requests),
         "until": None,
     }
-    if asked.stop_at is not None:
-        left_s = max(0.0, asked.stop_at - time.time())
-        document["until"] = {"at": asked.stop_at, **_within(found, left_s, requests)}
-    return document, found
+    if request.stop_at is not None:
+        left_s = max(0.0, request.stop_at - time.time())
+        document["until"] = {"at": request.stop_at, **_within(lines, left_s, requests)}
+    return document, lines
 
 
-def _within(found: Sequence[estimates.Line], seconds: float, requests: int) -> dict[str, Any]:
-    done, rows = estimates.within(found, seconds)
+def _within(lines: Sequence[estimate_lines.Line], seconds: float, requests: int) -> dict[str, Any]:
+    done, rows = estimate_lines.within(lines, seconds)
     return {
         "seconds": round(seconds),
         "requests": done,
@@ -89,7 +87,7 @@ def _within(found: Sequence[estimates.Line], seconds: float, requests: int) -> d
     }
 
 
-def show(found: Sequence[estimates.Line], document: Mapping[str, Any], out: TextIO) -> None:
+def show(lines: Sequence[estimate_lines.Line], document: Mapping[str, Any], out: TextIO) -> None:
     """The estimate as a table; the limits of each part are in the document alone."""
     rows = [
         {
@@ -100,13 +98,13 @@ def show(found: Sequence[estimates.Line], document: Mapping[str, Any], out: Text
             "disk": "unknown" if line.bytes is None else formats.size(line.bytes),
             "at its limit": formats.duration(line.hours * 3600),
         }
-        for line in found
+        for line in lines
     ]
-    for text in [*tables.lines(rows, terminal.width(out)), *_told(document)]:
+    for text in [*tables.lines(rows, terminal.width(out)), *_describe(document)]:
         print(text, file=out)
 
 
-def _told(document: Mapping[str, Any]) -> Iterator[str]:
+def _describe(document: Mapping[str, Any]) -> Iterator[str]:
     least = "at least " if document["unknown_rows"] else ""
     duration = formats.duration(document["hours"] * 3600)
     is_known = document["bytes"] or not least
@@ -142,18 +140,18 @@ def _done(period: Mapping[str, Any], least: str) -> str:
 
 
 async def _read(
-    chosen: settings.Settings, asked: words.Asked, *, migrate: bool = True
-) -> tuple[dict[str, Any], list[estimates.Line]]:
-    budgets = context.budgets(chosen)
-    async with context.open_store(chosen, migrate=migrate) as store:
-        asked, scope = await scopes.of(store, asked)
-        document, found = await of(store, asked, budgets, chosen.backfill)
-        return {"scope": scope, **document}, found
+    chosen: settings.Settings, request: run_request.RunRequest, *, migrate: bool = True
+) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
+    budgets = bootstrap.budgets(chosen)
+    async with bootstrap.open_store(chosen, migrated=migrate) as store:
+        request, scope = await run_scope.choose_scope(store, request)
+        document, lines = await make_estimate(store, request, budgets, chosen.backfill)
+        return {"scope": scope, **document}, lines
 
 
 async def bytes_ahead(chosen: settings.Settings) -> tuple[int, bool]:
     """What `run` without further words would bring at least, on disk, and whether that is all;
     raises what the store raises.
     """
-    document, _ = await _read(chosen, words.Asked(plan_decides=True), migrate=False)
+    document, _ = await _read(chosen, run_request.RunRequest(plan_decides=True), migrate=False)
     return int(document["bytes"]), not document["unknown_rows"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import context, market_ids, report
+from polybackfill.commands import bootstrap, market_ids, report
 from polybackfill.views import breakdown, dimension_files, tables
 from polybackfill.work import lookup_book, seeds
 
@@ -38,7 +38,7 @@ _DISTRIBUTION = "SELECT count() AS wallets, {counts} FROM wallet_pnl".format(
 
 def finalize_all(arguments: argparse.Namespace) -> int:
     """Run the steps; list the files, the distribution of coverage and sample sentences."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     folder = chosen.backfill.data_dir
     _require(chosen)
     lookups = market_ids.finalized(folder)["metadata"]
@@ -54,10 +54,10 @@ def finalize_all(arguments: argparse.Namespace) -> int:
             for name in _WRITTEN
             if (folder / name).is_file()
         ],
-        "coverage": context.run(_distribution(chosen)),
+        "coverage": bootstrap.run(_distribution(chosen)),
     }
     if arguments.json:
-        context.print_json(document)
+        bootstrap.print_json(document)
     else:
         _print(document)
     return errors.EXIT_OK
@@ -70,7 +70,7 @@ def _require(chosen: settings.Settings) -> None:
         for name, command in _NEEDED.items()
         if _is_empty(path := chosen.backfill.data_dir / name)
     }
-    if set(missing) == {lookup_book.RESULTS} and context.run(market_ids.nothing_waits(chosen)):
+    if set(missing) == {lookup_book.RESULTS} and bootstrap.run(market_ids.nothing_waits(chosen)):
         del missing[lookup_book.RESULTS]
     if missing:
         raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing.values())}")
@@ -82,7 +82,7 @@ def _is_empty(path: Path) -> bool:
 
 def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:
     if arguments.json:
-        context.print_json({"stopped_at": "market-ids finalize", "market_ids": lookups})
+        bootstrap.print_json({"stopped_at": "market-ids finalize", "market_ids": lookups})
     else:
         print(
             "stopped at market-ids finalize: conditions with several markets: "
@@ -92,23 +92,23 @@ def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:
 
 
 async def _distribution(chosen: settings.Settings) -> dict[str, int]:
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         return (await store.rows(_DISTRIBUTION))[0]
 
 
 def _print(document: dict[str, Any]) -> None:
-    told = document["market_ids"]
+    ids = document["market_ids"]
     print(
-        f"market ids: {told['valid_mappings']:,} of "
-        f"{formats.counted(told['total_lookups'], 'condition')}"
+        f"market ids: {ids['valid_mappings']:,} of "
+        f"{formats.counted(ids['total_lookups'], 'condition')}"
     )
     tables.show("files", document["files"])
-    held = document["coverage"]
-    if not held["wallets"]:
+    coverage = document["coverage"]
+    if not coverage["wallets"]:
         print("no wallet has profit and loss: it is computed from external_trades_raw, pm_trades")
         print("and vw_trades_canonical, which hold no trade (polybackfill run)")
-    print(f"wallets by coverage ({held['wallets']:,} in all):")
+    print(f"wallets by coverage ({coverage['wallets']:,} in all):")
     for level in _LEVELS:
-        print(f"  {level} % and more: {held[f'from_{level}']:,}")
+        print(f"  {level} % and more: {coverage[f'from_{level}']:,}")
     for sentence in document["categories"]["samples"]:
         print(sentence)

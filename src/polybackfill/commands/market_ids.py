@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import api, context
+from polybackfill.commands import api_client, bootstrap
 from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import market_matching
 from polybackfill.store import client, market_ids, migrate
@@ -35,20 +35,20 @@ _WRITTEN_AT_ONCE = 10_000
 
 def lookup(arguments: argparse.Namespace) -> int:
     """Find the markets of conditions whose trades lack a market id; the database is only read."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     if not 1 <= arguments.batch <= market_matching.MAX_BATCH:
         raise errors.Stop(
             f"--batch {arguments.batch}: Gamma is asked for 1 to {market_matching.MAX_BATCH} "
             "conditions at a time; more in one request are refused by its edge"
         )
-    context.require_store(chosen)
+    bootstrap.require_store(chosen)
     with owned(chosen.backfill.data_dir):
-        found = context.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
+        counts = bootstrap.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
     if arguments.json:
-        context.print_json(found)
+        bootstrap.print_json(counts)
     else:
-        _print_lookup(found)
-    return errors.EXIT_UNITS_IN_ERROR if found["foreign_answers"] else errors.EXIT_OK
+        _print_lookup(counts)
+    return errors.EXIT_UNITS_IN_ERROR if counts["foreign_answers"] else errors.EXIT_OK
 
 
 async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
@@ -67,7 +67,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         search = market_id_lookup.MarketIdLookup(
             waiting,
             client=await stack.enter_async_context(
-                api.client(chosen, clock, what="market-ids lookup", brief=False)
+                api_client.open_client(chosen, clock, what="market-ids lookup", brief=False)
             ),
             book=book,
             workers=backfill.workers if isinstance(backfill.workers, int) else WORKERS,
@@ -80,7 +80,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         )
         shown = asyncio.create_task(_show(search.counts, clock), name="progress")
         try:
-            tally = await search.run()
+            counts = await search.run()
         finally:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
@@ -88,16 +88,16 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
     with files.stopping("write", data_dir / lookup_book.RESULTS):
         (data_dir / lookup_book.RESULTS).touch()  # `finalize` reads it, also where nothing waited
     return {
-        "asked": tally.requested,
-        "found": tally.matched,
+        "asked": counts.requested,
+        "found": counts.matched,
         "found_without_asking": locally,
         "known_before": known_before,
         "mappings": len(book.told.hits),
-        "missed": tally.missed,
-        "reasons": dict(tally.reasons),
-        "lookup_failed": tally.failed_for_good,
-        "foreign_answers": tally.foreign,
-        "requests": tally.requests,
+        "missed": counts.missed,
+        "reasons": dict(counts.reasons),
+        "lookup_failed": counts.failed_for_good,
+        "foreign_answers": counts.foreign,
+        "requests": counts.requests,
         "took_s": round(time.monotonic() - began_at, 1),
         "file": str((data_dir / lookup_book.RESULTS).absolute()),
         "coverage": coverage,
@@ -129,12 +129,12 @@ async def _resolve_locally(
         if one.condition_id not in waiting:
             continue
         traded = waiting[one.condition_id]
-        found = market_matching.match_market(one.condition_id, one.market_id, one.token_ids, traded)
-        if isinstance(found, market_matching.MatchedMarket):
+        match = market_matching.match_market(one.condition_id, one.market_id, one.token_ids, traded)
+        if isinstance(match, market_matching.MatchedMarket):
             del waiting[one.condition_id]
             # Their tokens stay in the list, where `apply` finds them.
             hits.append(
-                lookup_book.Hit(one.condition_id, found.market_id, _LOCAL, (), found.tokens)
+                lookup_book.Hit(one.condition_id, match.market_id, _LOCAL, (), match.tokens)
             )
     await _write(book, hits, clock)
     return len(hits)
@@ -146,11 +146,11 @@ async def _write_known(
     """Add what nobody has to look up, because the store knows it, so that the file holds the whole
     map; how many conditions that were.
     """
-    told = book.told
+    results = book.told
     hits = [
         lookup_book.Hit(one.condition_id, one.market_id, _CARRIED)
         async for one in ids.known_of_traded()
-        if one.condition_id not in told.hits and one.condition_id not in told.conflicts
+        if one.condition_id not in results.hits and one.condition_id not in results.conflicts
     ]
     await _write(book, hits, clock)
     return len(hits)
@@ -162,89 +162,89 @@ async def _write(book: lookup_book.Book, hits: list[lookup_book.Hit], clock: clo
         await asyncio.to_thread(book.append, chunk, (), clock.now())
 
 
-async def _show(tally: market_id_lookup.LookupCounts, clock: clocks.Clock) -> None:
+async def _show(counts: market_id_lookup.LookupCounts, clock: clocks.Clock) -> None:
     """A line every few seconds, with the time left at the rate just observed."""
     rate = market_id_lookup.Rate(clock)
     while True:
         await asyncio.sleep(_LINE_S)
-        print(progress_line(tally, rate.per_s(tally.matched + tally.missed)), file=sys.stderr)
+        print(progress_line(counts, rate.per_s(counts.matched + counts.missed)), file=sys.stderr)
 
 
-def progress_line(tally: market_id_lookup.LookupCounts, per_s: float) -> str:
+def progress_line(counts: market_id_lookup.LookupCounts, per_s: float) -> str:
     """How the lookup stands, in one line. `per_s`: conditions settled a second."""
-    left_s = tally.left / per_s if per_s > 0 else None
+    left_s = counts.left / per_s if per_s > 0 else None
     eta = "time left unknown" if left_s is None else f"{formats.duration(left_s)} left"
     return (
-        f"  {tally.requested - tally.left:,} of {formats.counted(tally.requested, 'condition')}, "
-        f"{tally.matched:,} found, "
-        f"{tally.missed:,} missed, {formats.counted(tally.requests, 'request')}, "
+        f"  {counts.requested - counts.left:,} of "
+        f"{formats.counted(counts.requested, 'condition')}, {counts.matched:,} found, "
+        f"{counts.missed:,} missed, {formats.counted(counts.requests, 'request')}, "
         f"{per_s:,.0f} a second, {eta}"
     )
 
 
-def _print_lookup(found: dict[str, Any]) -> None:
+def _print_lookup(counts: dict[str, Any]) -> None:
     print(
-        f"{formats.counted(found['found'] + found['found_without_asking'], 'market id')} found "
-        f"({found['found_without_asking']:,} in the stored lists, {found['found']:,} at Gamma "
-        f"with {formats.counted(found['requests'], 'request')}), {found['missed']:,} missed"
+        f"{formats.counted(counts['found'] + counts['found_without_asking'], 'market id')} found "
+        f"({counts['found_without_asking']:,} in the stored lists, {counts['found']:,} at Gamma "
+        f"with {formats.counted(counts['requests'], 'request')}), {counts['missed']:,} missed"
     )
-    for reason, count in sorted(found["reasons"].items(), key=lambda one: -one[1]):
+    for reason, count in sorted(counts["reasons"].items(), key=lambda one: -one[1]):
         print(f"  {reason}: {count:,}")
-    if found["lookup_failed"]:
-        given_up = f"given up among them: {found['lookup_failed']:,}"
+    if counts["lookup_failed"]:
+        given_up = f"given up among them: {counts['lookup_failed']:,}"
         print(f"  {given_up} after tries on {lookup_book.MAX_TRIES} days")
-    if found["foreign_answers"]:
+    if counts["foreign_answers"]:
         print(
             "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
             f"{market_matching.FILTER}. Such answers were not believed; see the API's changelog"
         )
-    if found["known_before"]:
-        print(f"  known before, from a run or an apply: {found['known_before']:,}")
-    if not found["asked"]:
+    if counts["known_before"]:
+        print(f"  known before, from a run or an apply: {counts['known_before']:,}")
+    if not counts["asked"]:
         print("  nothing had to be asked for")
     print(
-        f"  in {found['took_s']} s; "
-        f"{formats.counted(found['mappings'], 'condition')} with a market "
-        f"{'is' if found['mappings'] == 1 else 'are'} now in"
+        f"  in {counts['took_s']} s; "
+        f"{formats.counted(counts['mappings'], 'condition')} with a market "
+        f"{'is' if counts['mappings'] == 1 else 'are'} now in"
     )
-    print(f"  {found['file']}")
-    for line in id_coverage.lines(found["coverage"]):
+    print(f"  {counts['file']}")
+    for line in id_coverage.lines(counts["coverage"]):
         print(line)
     print("  next: polybackfill market-ids finalize, then polybackfill market-ids apply")
 
 
 def finalize(arguments: argparse.Namespace) -> int:
     """Put the looked-up lines together into one checked document."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     source = chosen.backfill.data_dir / lookup_book.RESULTS
     if not source.is_file():
         raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
     document = finalized(chosen.backfill.data_dir)
-    told = document["metadata"]
+    results = document["metadata"]
     if arguments.json:
-        context.print_json({**told, "file": str(chosen.backfill.data_dir / RESULT)})
+        bootstrap.print_json({**results, "file": str(chosen.backfill.data_dir / RESULT)})
     else:
-        rate = "n/a" if told["success_rate"] is None else f"{told['success_rate']:.2f} %"
+        rate = "n/a" if results["success_rate"] is None else f"{results['success_rate']:.2f} %"
         print(
-            f"a market for {told['valid_mappings']:,} of "
-            f"{formats.counted(told['total_lookups'], 'condition')} "
-            f"({rate}); {formats.counted(told['parse_errors'], 'line')} unreadable, "
-            f"{told['repeated_lines']:,} repeated, "
-            f"{formats.counted(told['conflicts'], 'condition')} with several "
+            f"a market for {results['valid_mappings']:,} of "
+            f"{formats.counted(results['total_lookups'], 'condition')} "
+            f"({rate}); {formats.counted(results['parse_errors'], 'line')} unreadable, "
+            f"{results['repeated_lines']:,} repeated, "
+            f"{formats.counted(results['conflicts'], 'condition')} with several "
             f"markets; {chosen.backfill.data_dir / RESULT}"
         )
         for conflict in document["conflicts"][:5]:
             print(f"  {conflict['condition_id']}: markets {', '.join(conflict['market_ids'])}")
-        if told["conflicts"]:
+        if results["conflicts"]:
             print(f"  left out; remove their lines from {lookup_book.RESULTS} and look them up")
-    return errors.EXIT_UNITS_IN_ERROR if told["conflicts"] else errors.EXIT_OK
+    return errors.EXIT_UNITS_IN_ERROR if results["conflicts"] else errors.EXIT_OK
 
 
 def finalized(data_dir: Path) -> dict[str, Any]:
     """Write the document of all lookups so far, maybe none, and return it. Raises errors.Stop."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    told = lookup_book.read(data_dir / lookup_book.RESULTS)
-    document = lookup_book.finalized(told, moment)
+    results = lookup_book.read(data_dir / lookup_book.RESULTS)
+    document = lookup_book.finalized(results, moment)
     with files.stopping("write", data_dir / RESULT):
         files.write_atomic(data_dir / RESULT, orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return document
@@ -252,21 +252,21 @@ def finalized(data_dir: Path) -> dict[str, Any]:
 
 def status(arguments: argparse.Namespace) -> int:
     """How many trades have a market id, now and after what is found is applied."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    found = context.run(_status(chosen))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    counts = bootstrap.run(_status(chosen))
     if arguments.json:
-        context.print_json(found)
+        bootstrap.print_json(counts)
     else:
-        for line in id_coverage.lines(found):
+        for line in id_coverage.lines(counts):
             print(line)
-    return errors.EXIT_UNITS_IN_ERROR if found["alerts"] else errors.EXIT_OK
+    return errors.EXIT_UNITS_IN_ERROR if counts["alerts"] else errors.EXIT_OK
 
 
 async def _status(chosen: settings.Settings) -> dict[str, Any]:
     async with opened(chosen) as store:
-        told = lookup_book.read(chosen.backfill.data_dir / lookup_book.RESULTS)
-        return await id_coverage.read(market_ids.MarketIds(store), told)
+        results = lookup_book.read(chosen.backfill.data_dir / lookup_book.RESULTS)
+        return await id_coverage.read(market_ids.MarketIds(store), results)
 
 
 async def nothing_waits(chosen: settings.Settings) -> bool:
@@ -280,7 +280,7 @@ async def nothing_waits(chosen: settings.Settings) -> bool:
 @contextlib.asynccontextmanager
 async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
     """The store, as it is. Raises errors.Stop when it was not made by this version's `init`."""
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         missing = await migrate.missing(store)
         if missing:
             raise errors.Stop(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.commands import context
+from polybackfill.commands import bootstrap
 from polybackfill.commands import market_ids as shared
 from polybackfill.polymarket import market_matching
 from polybackfill.store import market_ids
@@ -38,12 +38,12 @@ class Change:
 
 def apply(arguments: argparse.Namespace) -> int:
     """Show coverage before and after; write with --write; --revert takes the last one back."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
     with shared.owned(chosen.backfill.data_dir):
-        document = context.run(_apply(chosen, arguments))
+        document = bootstrap.run(_apply(chosen, arguments))
     if arguments.json:
-        context.print_json(document)
+        bootstrap.print_json(document)
     else:
         _print(document, revert=arguments.revert)
     return errors.EXIT_UNITS_IN_ERROR if document.get("changed") else errors.EXIT_OK
@@ -59,8 +59,8 @@ async def _apply(chosen: settings.Settings, arguments: argparse.Namespace) -> di
 
 
 async def _fill(ids: market_ids.MarketIds, path: Path, *, write: bool) -> dict[str, Any]:
-    told = lookup_book.read_any(path)
-    change = await _checked(ids, told, path)
+    results = lookup_book.read_any(path)
+    change = await _checked(ids, results, path)
     before = await ids.coverage()
     user_before = await ids.user_coverage()
     after = market_ids.Coverage(
@@ -84,22 +84,22 @@ async def _fill(ids: market_ids.MarketIds, path: Path, *, write: bool) -> dict[s
         "written": done is not None,
         "asked_to_write": write,
         "apply_id": done.apply_id if done else None,
-        "mappings": len(told.hits),
+        "mappings": len(results.hits),
         "new_mappings": len(change.fresh),
         "fills": {"conditions": change.conditions, "trades": change.trades},
-        "conflicts": len(told.conflicts),
+        "conflicts": len(results.conflicts),
         "changed": [records.show(condition) for condition in change.changed],
         "external_trades_raw": _sides(before, after),
         "trades_raw": _sides(user_before, user_after),
     }
 
 
-async def _checked(ids: market_ids.MarketIds, told: lookup_book.Told, path: Path) -> Change:
+async def _checked(ids: market_ids.MarketIds, results: lookup_book.Told, path: Path) -> Change:
     """What the map would change. Raises errors.Stop with the reason when it cannot be right."""
     applied = {one.condition_id: one.market_id async for one in ids.applied()}
-    pairs = [(condition, hit.market_id) for condition, hit in told.hits.items()]
+    pairs = [(condition, hit.market_id) for condition, hit in results.hits.items()]
     _refuse_shared_markets([*pairs, *applied.items()], path)
-    _refuse_foreign_tokens(told.hits.values(), path)
+    _refuse_foreign_tokens(results.hits.values(), path)
     await _refuse_foreign_markets(ids, dict(pairs), path)
     fresh = [
         market_ids.Listed(condition, market)
@@ -125,7 +125,8 @@ def _refuse_shared_markets(pairs: Iterable[tuple[str, str]], path: Path) -> None
     for condition, market in pairs:
         conditions[market].add(condition)
     crowded = sorted(
-        ((len(held), market) for market, held in conditions.items() if len(held) > 1), reverse=True
+        ((len(named), market) for market, named in conditions.items() if len(named) > 1),
+        reverse=True,
     )
     if crowded:
         shown = ", ".join(f"market {market} {count:,}" for count, market in crowded[:_NAMED])
@@ -227,17 +228,17 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
     rows = []
     for table in ("external_trades_raw", "trades_raw"):
         for side in ("before", "after") if document[table] else ():
-            held = document[table][side]
-            share = "n/a" if held["share"] is None else f"{100 * held['share']:.2f} %"
+            counts = document[table][side]
+            share = "n/a" if counts["share"] is None else f"{100 * counts['share']:.2f} %"
             rows.append(
                 {
                     "table": table,
                     "": side,
-                    "trades": held["trades"],
-                    "with market id": held["with_id"],
+                    "trades": counts["trades"],
+                    "with market id": counts["with_id"],
                     "share": share,
-                    "conditions": held["conditions"],
-                    "all with id": held["conditions_with_id"],
+                    "conditions": counts["conditions"],
+                    "all with id": counts["conditions_with_id"],
                 }
             )
     tables.show("market ids", rows)

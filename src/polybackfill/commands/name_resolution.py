@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from polybackfill import errors, settings, terminal
-from polybackfill.commands import api, context
+from polybackfill.commands import api_client, bootstrap
 from polybackfill.polymarket import http_outcome, name_lookup, names
 from polybackfill.store import client, migrate, name_search
 from polybackfill.work import plan
@@ -29,11 +29,11 @@ def resolve(
     Raises errors.Stop (exit 78) for one that is unknown or ambiguous, with where it was given;
     errors.Retry when nobody can be asked. Not to be called inside an event loop.
     """
-    asked: dict[names.Name, str] = {}
+    wanted: dict[names.Name, str] = {}
     for entry in entries:
         if entry.key is None:
-            asked.setdefault(entry.name, entry.where)
-    return context.run(_resolve(chosen, asked, offline=offline)) if asked else {}
+            wanted.setdefault(entry.name, entry.where)
+    return bootstrap.run(_resolve(chosen, wanted, offline=offline)) if wanted else {}
 
 
 def keys(
@@ -44,48 +44,50 @@ def keys(
 
 
 async def _resolve(
-    chosen: settings.Settings, asked: dict[names.Name, str], *, offline: bool
+    chosen: settings.Settings, wanted: dict[names.Name, str], *, offline: bool
 ) -> dict[names.Name, list[str]]:
-    known = await _stored(chosen, list(asked))
-    left = [name for name in asked if name not in known]
+    known = await _stored(chosen, list(wanted))
+    left = [name for name in wanted if name not in known]
     if left and offline:
         raise errors.Stop(
-            f"{asked[left[0]]}: the store does not tell who that is, and with --offline the API "
+            f"{wanted[left[0]]}: the store does not tell who that is, and with --offline the API "
             "is not asked: give the address"
         )
     if left:
         at_once = asyncio.Semaphore(_AT_ONCE)
-        async with api.asking(chosen, "a few questions", attempts=_TRIES, deadline_s=_TRY_S) as get:
+        async with api_client.open_get(
+            chosen, "a few questions", attempts=_TRIES, deadline_s=_TRY_S
+        ) as get:
 
             async def look(name: names.Name) -> Candidates:
                 async with at_once:
-                    return await _at_gamma(name, asked[name], get)
+                    return await _at_gamma(name, wanted[name], get)
 
             known |= dict(zip(left, await asyncio.gather(*map(look, left)), strict=True))
     for name, candidates in known.items():
         if name.kind not in (names.Kind.EVENT, names.Kind.SLUG) and len(candidates) > 1:
-            raise _ambiguous(name, asked[name], candidates)
-    return {name: [one.key for one in known[name]] for name in asked}
+            raise _ambiguous(name, wanted[name], candidates)
+    return {name: [one.key for one in known[name]] for name in wanted}
 
 
 async def _stored(
-    chosen: settings.Settings, asked: Sequence[names.Name]
+    chosen: settings.Settings, wanted: Sequence[names.Name]
 ) -> dict[names.Name, Candidates]:
     """What the lists in the store know. A store that is not there knows nothing."""
-    address = context.address_of(chosen)
+    address = bootstrap.store_address(chosen)
     if address.embedded and not address.data_dir.exists():
         return {}
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         if {"api_market_rows", "api_event_rows"} & set(await migrate.missing(store)):
             return {}
-        return await _in_store(store, asked)
+        return await _in_store(store, wanted)
 
 
 async def _in_store(
-    store: client.Store, asked: Sequence[names.Name]
+    store: client.Store, wanted: Sequence[names.Name]
 ) -> dict[names.Name, Candidates]:
     def texts(*kinds: names.Kind) -> list[str]:
-        return [name.text for name in asked if name.kind in kinds]
+        return [name.text for name in wanted if name.kind in kinds]
 
     numbers = await name_search.markets_by_number(store, texts(names.Kind.NUMBER))
     slugs = texts(names.Kind.MARKET, names.Kind.SLUG)
@@ -93,8 +95,8 @@ async def _in_store(
     slugs = texts(names.Kind.EVENT, names.Kind.SLUG)
     events = await name_search.markets_of_events(store, slugs)
     known: dict[names.Name, Candidates] = {}
-    for name in asked:
-        found = {
+    for name in wanted:
+        by_name = {
             names.Kind.NUMBER: [numbers],
             names.Kind.MARKET: [markets],
             names.Kind.EVENT: [events],
@@ -102,7 +104,7 @@ async def _in_store(
         }.get(name.kind, [])
         sides = [
             [name_lookup.Candidate(key, label) for key, label in one.get(name.text, [])]
-            for one in found
+            for one in by_name
         ]
         if any(sides):
             known[name] = _one_meaning(name, sides)
@@ -112,16 +114,16 @@ async def _in_store(
 async def _at_gamma(name: names.Name, where: str, get: http_outcome.Get) -> Candidates:
     similar: list[str] = []
     if name.kind is names.Kind.PROFILE:
-        found, similar = await name_lookup.profiles(name, get)
+        candidates, similar = await name_lookup.profiles(name, get)
     else:
         sides = []
         if name.kind is not names.Kind.EVENT:
             sides.append(await name_lookup.markets(name, get))
         if name.kind in (names.Kind.EVENT, names.Kind.SLUG):
             sides.append(await name_lookup.event(name, get))
-        found = _one_meaning(name, sides)
-    if found:
-        return found
+        candidates = _one_meaning(name, sides)
+    if candidates:
+        return candidates
     shown = ", ".join(f"@{terminal.excerpt(one, _LABEL_MAX)}" for one in similar[:_SHOWN])
     near = f"; similar: {shown}" if similar else ""
     raise errors.Stop(

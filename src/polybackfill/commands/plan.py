@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, guess, settings
-from polybackfill.commands import context, name_resolution, scopes, words
+from polybackfill.commands import bootstrap, name_resolution, run_request, run_scope
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
@@ -57,13 +57,13 @@ GROUP BY status ORDER BY status
 
 def build(arguments: argparse.Namespace) -> int:
     """Fill an empty plan, or add to one that is there; known keys keep rank and status."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     return _build(chosen, arguments)
 
 
 def regenerate(arguments: argparse.Namespace) -> int:
     """Rank anew; the old plan stays as a backup table."""
-    return _build(context.settings_of(arguments), arguments, regenerate_plan=True)
+    return _build(bootstrap.settings_of(arguments), arguments, regenerate_plan=True)
 
 
 def _build(
@@ -72,9 +72,9 @@ def _build(
     top, source = arguments.top, arguments.source
     if top is not None and top < 1:
         raise errors.Stop(f"--top {top}: take at least 1 wallet")
-    listed = None if source in _SOURCES else _listed(chosen, source)
-    report = context.run(
-        _build_from(chosen, source, listed, top=top, regenerate_plan=regenerate_plan)
+    typed_keys = None if source in _SOURCES else _read_list(chosen, source)
+    report = bootstrap.run(
+        _build_from(chosen, source, typed_keys, top=top, regenerate_plan=regenerate_plan)
     )
     return _print_built(report, as_json=arguments.json)
 
@@ -82,26 +82,26 @@ def _build(
 async def _build_from(
     chosen: settings.Settings,
     source: str,
-    listed: plan.Keys | None,
+    typed_keys: plan.Keys | None,
     *,
     top: int | None,
     regenerate_plan: bool,
 ) -> dict[str, Any]:
-    """Rows read, left out and planned, by kind. `listed`: what `source` holds, None for a table."""
+    """Rows read, left out and planned, by kind. `typed_keys`: of a file, None for a table."""
     with lock.held(chosen.ledger_dir):
-        async with context.open_store(chosen, migrate=True) as store:
+        async with bootstrap.open_store(chosen, migrated=True) as store:
             # A plan that was dropped is a plan to be built anew.
             both = [table for table, _ in plan_table.TABLES.values()]
             await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=both)
-            found = listed or plan.Keys(wallets=await _ranked(store, source, top))
-            report: dict[str, Any] = {"source": source, "excluded": found.excluded}
-            for kind, keys in ((WALLETS, found.wallets), (CONDITIONS, found.conditions)):
-                rows = [_row(rank, key, source) for rank, key in enumerate(keys[:top], 1)]
+            keys = typed_keys or plan.Keys(wallets=await _ranked(store, source, top))
+            report: dict[str, Any] = {"source": source, "excluded": keys.excluded}
+            for kind, planned in ((WALLETS, keys.wallets), (CONDITIONS, keys.conditions)):
+                rows = [_row(rank, key, source) for rank, key in enumerate(planned[:top], 1)]
                 report[kind] = {"found": len(rows)}
                 if rows:
                     report[kind] |= await _write(store, kind, rows, regenerate_plan)
                 report[kind]["by_status"] = await plan_table.PlanTable(store).counts(kind)
-            return {**report, "next": await scopes.next_step(store)}
+            return {**report, "next": await run_scope.next_step(store)}
 
 
 async def _write(
@@ -128,7 +128,7 @@ async def _free_name(store: client.Store, name: str) -> str:
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
-def _listed(chosen: settings.Settings, source: str) -> plan.Keys:
+def _read_list(chosen: settings.Settings, source: str) -> plan.Keys:
     """The keys of a file, or of what was typed in the place of one."""
     path = Path(source)
     is_file = len(source) < _PATH_CHARS and path.is_file()
@@ -153,13 +153,13 @@ def _typed(source: str) -> list[plan.Entry]:
 async def _ranked(store: client.Store, source: str, top: int | None) -> list[plan.Planned]:
     wallet, value = _SOURCES[source]
     value = await _uninflated(store, source, value)
-    listed = ", ".join(f"'{contract}'" for contract in contracts.CONTRACTS)
+    excluded = ", ".join(f"'{contract}'" for contract in contracts.CONTRACTS)
     rows = await store.rows(
         _RANKING.format(
             wallet=wallet,
             value=value,
             table=source,
-            contracts=listed,
+            contracts=excluded,
             limit="" if top is None else f"LIMIT {top}",
         )
     )
@@ -194,7 +194,7 @@ def _row(rank: int, planned: plan.Planned, source: str) -> plan_table.PlanRow:
 
 def _print_built(report: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     for kind in (WALLETS, CONDITIONS):
         built = report[kind]
@@ -214,11 +214,11 @@ def show(arguments: argparse.Namespace) -> int:
     """Status counts, the next keys, the newest errors."""
     if arguments.top < 1:
         raise errors.Stop(f"--top {arguments.top}: show at least 1 row")
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    report = context.run(read(chosen, arguments.top))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    report = bootstrap.run(read(chosen, arguments.top))
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     for name, part in report.items():
         counts = [
@@ -255,7 +255,7 @@ async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
     """Both plans: rows by status, the first `top` pending, the newest `top` errors. Figures that
     nobody knows are None; `unsized`, `unpriced`: how many keys a sum is without.
     """
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         return {
             table: {
                 "by_status": await store.rows(_BY_STATUS.format(table=table)),
@@ -275,11 +275,11 @@ async def read(chosen: settings.Settings, top: int = 10) -> dict[str, Any]:
 
 def reset(arguments: argparse.Namespace) -> int:
     """Set units back to pending; refused while a run is going on."""
-    chosen = context.settings_of(arguments)
-    typed = words.keys(arguments, chosen)
-    report = context.run(_reset(chosen, arguments, typed))
+    chosen = bootstrap.settings_of(arguments)
+    typed = run_request.keys(arguments, chosen)
+    report = bootstrap.run(_reset(chosen, arguments, typed))
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     for kind, count in report.items():
         print(f"{kind}: {count:,} set back to pending")
@@ -292,7 +292,7 @@ async def _reset(
     chosen: settings.Settings, arguments: argparse.Namespace, typed: dict[str, list[str]]
 ) -> dict[str, int]:
     with lock.held(chosen.ledger_dir):
-        async with context.open_store(chosen, migrate=True) as store:
+        async with bootstrap.open_store(chosen, migrated=True) as store:
             ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
             try:
                 return {
@@ -324,7 +324,10 @@ async def _reset_kind(
     if arguments.stuck:
         return await plan_table.PlanTable(store).set_back(kind, ("in_progress",))
     failed = [
-        key for held in ledger.failed_units() if held.unit.kind == kind for key in held.unit.keys
+        key
+        for failed_unit in ledger.failed_units()
+        if failed_unit.unit.kind == kind
+        for key in failed_unit.unit.keys
     ]
     count = await plan_table.PlanTable(store).set_back(kind, ("error",))
     ledger.forget(kind, failed)

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors, settings, worker_progress
-from polybackfill.commands import api, context, words
+from polybackfill.commands import api_client, bootstrap, run_request
 from polybackfill.polymarket import endpoints, http
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Assumption, Finding, Verdict
@@ -46,7 +46,7 @@ class Preflight:
             raise errors.Stop(f"the API is not what this program knows: {reasons}: {_REMEDY}")
 
 
-class _Memory(msgspec.Struct):
+class _RememberedFindings(msgspec.Struct):
     """`about`: which hosts and version; `held_at`: when each assumption held, epoch seconds;
     `broken`: what was seen of those that did not.
     """
@@ -58,23 +58,23 @@ class _Memory(msgspec.Struct):
 
 async def before_run(
     chosen: settings.Settings,
-    asked: words.Asked,
+    request: run_request.RunRequest,
     client: http.Client,
     clock: clocks.Clock,
 ) -> Preflight:
     """Look at what the run stands on, when that is due, and say what does not hold."""
-    assumptions = due(chosen, asked, clock.now())
+    assumptions = due(chosen, request, clock.now())
     if not assumptions:
         return Preflight()
     log.info("probe.started", assumptions=len(assumptions))
     print("looking whether the API still is as this program knows it …", file=sys.stderr)
     findings, requests = await look(assumptions, client, clock)
-    findings = with_memory(chosen, findings)
+    findings = with_remembered(chosen, findings)
     remember(chosen, findings, clock.now())
     for assumption, finding in zip(assumptions, findings, strict=True):
         _tell(assumption, finding)
     log.info("probe.ended", requests=requests, **_counts(findings))
-    return Preflight(_held_back(assumptions, findings, asked.kinds))
+    return Preflight(_held_back(assumptions, findings, request.kinds))
 
 
 async def look(
@@ -88,13 +88,13 @@ async def look(
     return await runner.look(assumptions, get, clock=clock)
 
 
-def due(chosen: settings.Settings, asked: words.Asked, now: float) -> list[Assumption]:
+def due(chosen: settings.Settings, request: run_request.RunRequest, now: float) -> list[Assumption]:
     """What is to be looked at before this run."""
     wanted = chosen.backfill.probe
-    is_silent = wanted == DAILY and (context.is_local(chosen) or asked.dry_run)
+    is_silent = wanted == DAILY and (bootstrap.is_local(chosen) or request.dry_run)
     if wanted == NEVER or is_silent:
         return []
-    assumptions = assumption_list.for_kinds(asked.kinds)
+    assumptions = assumption_list.for_kinds(request.kinds)
     if wanted == ALWAYS:
         return assumptions
     memory = _recall(chosen)
@@ -106,7 +106,7 @@ def due(chosen: settings.Settings, asked: words.Asked, now: float) -> list[Assum
     ]
 
 
-def with_memory(chosen: settings.Settings, findings: Sequence[Finding]) -> list[Finding]:
+def with_remembered(chosen: settings.Settings, findings: Sequence[Finding]) -> list[Finding]:
     """What was broken and cannot be seen for trouble on the way is taken to be broken still."""
     broken = _recall(chosen).broken
     return [
@@ -138,14 +138,14 @@ def remember(chosen: settings.Settings, findings: Sequence[Finding], now: float)
         log.warning("probe.not_remembered", error=str(problem))
 
 
-def _recall(chosen: settings.Settings) -> _Memory:
+def _recall(chosen: settings.Settings) -> _RememberedFindings:
     """What is remembered of these hosts; nothing when the file is missing or damaged."""
     about = _about(chosen)
     try:
-        memory = msgspec.json.decode(_file(chosen).read_bytes(), type=_Memory)
+        memory = msgspec.json.decode(_file(chosen).read_bytes(), type=_RememberedFindings)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        memory = _Memory()
-    return memory if memory.about == about else _Memory(about)
+        memory = _RememberedFindings()
+    return memory if memory.about == about else _RememberedFindings(about)
 
 
 def _file(chosen: settings.Settings) -> Path:
@@ -154,7 +154,7 @@ def _file(chosen: settings.Settings) -> Path:
 
 def _about(chosen: settings.Settings) -> str:
     """The hosts, as a hash since a base URL may hold a secret, and the version."""
-    hosts = "\n".join(sorted(url.secret for url in api.base_urls(chosen).values()))
+    hosts = "\n".join(sorted(url.secret for url in api_client.base_urls(chosen).values()))
     digest = hashlib.blake2b(hosts.encode(), digest_size=8).hexdigest()
     return f"{metadata.version('polybackfill')} {digest}"
 
@@ -189,6 +189,6 @@ def _held_back(
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {
-        verdict.value: sum(finding.verdict is verdict for finding in findings)
-        for verdict in Verdict
+        outcome.value: sum(finding.verdict is outcome for finding in findings)
+        for outcome in Verdict
     }

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import context, starting, status, validate
+from polybackfill.commands import bootstrap, startup, status, validate
 from polybackfill.views import live, run_state, standing, tables
 from polybackfill.work import store_state
 
@@ -15,27 +15,27 @@ _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress"
 
 def check(arguments: argparse.Namespace) -> int:
     """Works during a run, between two, and after the end."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    report = context.run(_read(chosen), uvloop=chosen.backfill.uvloop)
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    report = bootstrap.run(_read(chosen), uvloop=chosen.backfill.uvloop)
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
     else:
         _print(report)
     return errors.EXIT_OK
 
 
 async def _read(chosen: settings.Settings) -> dict[str, Any]:
-    picture, holder = status.seen(chosen)
+    picture, holder = status.read_status(chosen)
     now = clocks.SystemClock().now()
-    found = run_state.of(picture, holder, now=now, starting_s=starting.START_MAX_S)
-    in_doubt = not found.is_running and store_state.awaits_comparison(chosen.ledger_dir)
-    async with context.open_store(chosen, migrate=True) as store:
+    state = run_state.of(picture, holder, now=now, starting_s=startup.START_MAX_S)
+    in_doubt = not state.is_running and store_state.awaits_comparison(chosen.ledger_dir)
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         report = await standing.read(
             store,
             validate.ledger_of(chosen),
             picture,
-            running=bool(found.is_running),
+            running=bool(state.is_running),
             now=now,
         )
     return {**report, "receipts_compared": not in_doubt}
@@ -61,11 +61,12 @@ def _print(report: dict[str, Any]) -> None:
     idle = {name for name in _SPARED if not any(row[name] for row in rows)}
     shown = [{name: row[name] for name in row if name not in idle} for row in rows]
     tables.show("running" if report["running"] else "not running", shown, "nothing planned yet")
-    found = report["trade_coverage"]
-    if found["now"] is not None:
+    coverage = report["trade_coverage"]
+    if coverage["now"] is not None:
         print(
-            f"finished {found['part']} hold {formats.percent(found['now'])} of the expected "
-            f"trades, {formats.percent(found['projected'])} when all finish that are not in error"
+            f"finished {coverage['part']} hold {formats.percent(coverage['now'])} of the expected "
+            f"trades, {formats.percent(coverage['projected'])} "
+            "when all finish that are not in error"
         )
     if not report["receipts_compared"]:
         print(status.NOT_COMPARED)

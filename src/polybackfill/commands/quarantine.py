@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.commands import context
+from polybackfill.commands import bootstrap
 from polybackfill.engine import store_writer
 from polybackfill.polymarket import response_source, trade_parser
 from polybackfill.store import client
@@ -24,11 +24,11 @@ _COLUMNS = "quarantine_id AS id, reason, request, raw, unit"
 
 def show(arguments: argparse.Namespace) -> int:
     """Rows by reason, then examples with their request."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    report = context.run(_show(chosen, arguments.limit))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    report = bootstrap.run(_show(chosen, arguments.limit))
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     tables.show("by reason", report["by_reason"], "nothing is set aside")
     tables.show("newest", report["newest"])
@@ -38,7 +38,7 @@ def show(arguments: argparse.Namespace) -> int:
 async def _show(chosen: settings.Settings, limit: int) -> dict[str, Any]:
     if limit < 1:
         raise errors.Stop(f"--limit {limit}: show at least 1 row")
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         return {
             "by_reason": await store.rows(
                 "SELECT reason, count() AS rows, max(rejected_at) AS newest FROM quarantine "
@@ -52,11 +52,11 @@ async def _show(chosen: settings.Settings, limit: int) -> dict[str, Any]:
 
 def replay(arguments: argparse.Namespace) -> int:
     """Parse every row again; exit 3 when some are still not understood."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    counts = context.run(_replay(chosen))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    counts = bootstrap.run(_replay(chosen))
     if arguments.json:
-        context.print_json(counts)
+        bootstrap.print_json(counts)
     else:
         print(
             f"{formats.counted(counts['understood'], 'row')} moved to their tables, "
@@ -66,7 +66,7 @@ def replay(arguments: argparse.Namespace) -> int:
 
 
 async def _replay(chosen: settings.Settings) -> dict[str, int]:
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         understood = left = 0
         after = ("", "")
         while chunk := await _chunk(store, *after):
@@ -87,8 +87,8 @@ async def _chunk(store: client.Store, request: str, after: str) -> list[dict[str
     )
     if len(rows) < _CHUNK:
         return rows
-    whole = [row for row in rows if row["request"] != rows[-1]["request"]]
-    return whole or rows
+    complete = [row for row in rows if row["request"] != rows[-1]["request"]]
+    return complete or rows
 
 
 async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
@@ -97,7 +97,9 @@ async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
     activities: list[records.Activity] = []
     ids: list[str] = []
     for _, answer in itertools.groupby(chunk, key=lambda row: row["request"]):
-        usable = {row["id"]: found for row in answer if (found := _understood(row)) is not None}
+        usable = {
+            row["id"]: understood for row in answer if (understood := _understood(row)) is not None
+        }
         ids += usable
         trades += _numbered(usable.values(), records.Trade, records.number_trades)
         activities += _numbered(usable.values(), records.Activity, records.number_activities)
@@ -105,8 +107,8 @@ async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
         if rows:
             await store.insert(table, records.encode_lines(rows), rows=len(rows))
     if ids:
-        listed = ", ".join(f"'{quarantine_id}'" for quarantine_id in ids)
-        await store.command(f"ALTER TABLE quarantine DELETE WHERE quarantine_id IN ({listed})")
+        id_list = ", ".join(f"'{quarantine_id}'" for quarantine_id in ids)
+        await store.command(f"ALTER TABLE quarantine DELETE WHERE quarantine_id IN ({id_list})")
     return len(ids)
 
 

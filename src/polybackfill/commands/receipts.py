@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polybackfill import errors, formats, guess
-from polybackfill.commands import context, validate, words
+from polybackfill.commands import bootstrap, run_request, validate
 from polybackfill.engine import kinds
 from polybackfill.views import receipts, tables
 
@@ -19,23 +19,23 @@ def check(arguments: argparse.Namespace) -> int:
         raise errors.Stop(f"no kind {arguments.kind}: the kinds are {', '.join(kinds.KINDS)}{hint}")
     if arguments.limit < 1:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
-    chosen = context.settings_of(arguments)
-    typed = words.keys(arguments, chosen)
+    chosen = bootstrap.settings_of(arguments)
+    typed = run_request.keys(arguments, chosen)
     ledger = validate.ledger_of(chosen)
     if ledger is None:
         raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")
-    found = receipts.newest(
+    newest = receipts.newest(
         ledger,
         kind=arguments.kind,
         keys=frozenset((*typed["wallets"], *typed["conditions"])),
         limit=arguments.limit,
     )
     if arguments.json:
-        context.print_json(found)
+        bootstrap.print_json(newest)
     else:
-        rows = [_row(one) for one in found["receipts"]]
+        rows = [_row(one) for one in newest["receipts"]]
         tables.show(
-            f"newest of {formats.counted(found['found'], 'unit')}, the newest last",
+            f"newest of {formats.counted(newest['found'], 'unit')}, the newest last",
             rows,
             "no such unit was begun yet",
         )

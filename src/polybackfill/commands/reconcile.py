@@ -73,9 +73,9 @@ async def _compare(store: client.Store, ledger: ledgers.Ledger, doubts: store_st
     async with receipt_table.filled(store, ledger) as table:
         numbers, lists = await losses.gone(store, table, harmed=doubts.harmed)
     lost: dict[str, list[str]] = defaultdict(list)
-    for number, held in enumerate(receipt_table.all_units(ledger), 1):
+    for number, receipt in enumerate(receipt_table.all_units(ledger), 1):
         if number in numbers:
-            lost[held.unit.kind] += held.unit.keys
+            lost[receipt.unit.kind] += receipt.unit.keys
     for kind, keys in lost.items():
         await _fetch_again(store, ledger, kind, list(dict.fromkeys(keys)))
     for kind in _LISTS if lists else ():

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import context, ground, plan, reconcile, run, words
+from polybackfill.commands import bootstrap, plan, reconcile, run, run_context, run_request
 from polybackfill.store import backups, client, migrate
 from polybackfill.views import tables
 from polybackfill.work import ledgers, lock
@@ -24,17 +24,17 @@ def recover(arguments: argparse.Namespace) -> int:
         raise errors.Stop("--put-back takes rows from a backup: leave --make-backup out")
     if arguments.backup and arguments.make_backup:
         raise errors.Stop("--make-backup names the backup itself: leave --backup out")
-    chosen = context.settings_of(arguments)
-    context.budgets(chosen)  # refused here, before anything is emptied
-    context.require_store(chosen)
-    document = context.run(_prepare(chosen, arguments))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.budgets(chosen)  # refused here, before anything is emptied
+    bootstrap.require_store(chosen)
+    document = bootstrap.run(_prepare(chosen, arguments))
     code = errors.EXIT_OK
     if document["emptied"]:
         with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-            code = context.run(_fetch(chosen), uvloop=chosen.backfill.uvloop)
-        document["tables"] = context.run(_compared(chosen, document["backup"]))
+            code = bootstrap.run(_fetch(chosen), uvloop=chosen.backfill.uvloop)
+        document["tables"] = bootstrap.run(_compared(chosen, document["backup"]))
     if arguments.json:
-        context.print_json(document)
+        bootstrap.print_json(document)
     else:
         _print(document)
     lost = arguments.write and any(one["not_in_table"] for one in document["tables"])
@@ -43,10 +43,10 @@ def recover(arguments: argparse.Namespace) -> int:
 
 async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything up to the first request; refused while a run is going on."""
-    with lock.held(chosen.ledger_dir), ground.owning_data(chosen):
+    with lock.held(chosen.ledger_dir), run_context.lock_data(chosen):
         async with (
-            ground.owning_database(chosen),
-            context.open_store(chosen, migrate=True) as store,
+            run_context.claim_database(chosen),
+            bootstrap.open_store(chosen, migrated=True) as store,
         ):
             kept = backups.Backups(store)
             if arguments.make_backup:
@@ -54,35 +54,35 @@ async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> 
                 await kept.make(name)
             else:
                 name = _named(arguments.backup, await kept.names())
-            found = await kept.compare(name)
+            differences = await kept.compare(name)
             if arguments.write and arguments.put_back:
                 await kept.put_back(name)
-                found = await kept.compare(name)
+                differences = await kept.compare(name)
             elif arguments.write:
-                _refuse_loss(found, name, named=arguments.backup is not None)
+                _refuse_loss(differences, name, named=arguments.backup is not None)
                 await _start_over(chosen, store, kept)
             return {
                 "backup": name,
                 "emptied": arguments.write and not arguments.put_back,
                 "put_back": arguments.write and arguments.put_back,
-                "tables": [asdict(one) for one in found],
+                "tables": [asdict(one) for one in differences],
             }
 
 
-def _named(asked: str | None, names: list[str]) -> str:
+def _named(wanted: str | None, names: list[str]) -> str:
     if not names:
         raise errors.Stop(
             "there is no backup, and without one nothing is emptied: "
             "polybackfill recover --make-backup"
         )
-    if asked is not None and asked not in names:
-        raise errors.Stop(f"there is no backup {asked}; there are {', '.join(names)}")
-    return asked or names[0]
+    if wanted is not None and wanted not in names:
+        raise errors.Stop(f"there is no backup {wanted}; there are {', '.join(names)}")
+    return wanted or names[0]
 
 
-def _refuse_loss(found: list[backups.Difference], name: str, *, named: bool) -> None:
+def _refuse_loss(differences: list[backups.Difference], name: str, *, named: bool) -> None:
     """Only what is kept elsewhere may be thrown away."""
-    for one in found:
+    for one in differences:
         if one.not_in_backup:
             raise errors.Stop(
                 f"{formats.counted(one.not_in_backup, 'row')} of {one.table} "
@@ -113,16 +113,16 @@ async def _start_over(
 
 
 async def _fetch(chosen: settings.Settings) -> int:
-    return await run.run_parts(chosen, words.Asked(parts=_PARTS))
+    return await run.run_parts(chosen, run_request.RunRequest(parts=_PARTS))
 
 
 async def _compared(chosen: settings.Settings, name: str) -> list[dict[str, Any]]:
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         return [asdict(one) for one in await backups.Backups(store).compare(name)]
 
 
 def _print(document: dict[str, Any]) -> None:
-    name, found = document["backup"], document["tables"]
+    name, differences = document["backup"], document["tables"]
     rows = [
         {
             "table": one["table"],
@@ -131,15 +131,15 @@ def _print(document: dict[str, Any]) -> None:
             "not in backup": one["not_in_backup"],
             "not in table": one["not_in_table"],
         }
-        for one in found
+        for one in differences
     ]
     tables.show(f"backup {name}", rows)
-    for one in found:
+    for one in differences:
         if one["unreadable"]:
             print(f"{one['table']} cannot be read: {one['unreadable']}")
     if not (document["emptied"] or document["put_back"]):
         print("nothing was changed; --write empties the tables and fetches everything again")
-    elif any(one["not_in_table"] for one in found):
+    elif any(one["not_in_table"] for one in differences):
         print("some rows of the backup are not back yet: polybackfill run conditions wallets")
         print("what the API no longer has: polybackfill recover --put-back --write")
     else:

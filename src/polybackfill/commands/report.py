@@ -8,9 +8,8 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import context
-from polybackfill.store import client as stores
-from polybackfill.store import pnl
+from polybackfill.commands import bootstrap
+from polybackfill.store import client, pnl
 from polybackfill.views import breakdown, tables
 from polybackfill.work import turns
 
@@ -30,11 +29,11 @@ FROM wallet_pnl AS w
 
 def categories(arguments: argparse.Namespace) -> int:
     """Every wallet's profit by category, as a table in the store and as a file."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     folder = chosen.backfill.data_dir
     report = written(chosen)
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
         return errors.EXIT_OK
     tables.show("by category, all wallets: held to resolution, before fees", report["by_category"])
     bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
@@ -65,25 +64,25 @@ def written(chosen: settings.Settings, *, may_be_empty: bool = False) -> dict[st
     `may_be_empty`: without a trade to compute from the breakdown names no wallet.
     """
     folder = chosen.backfill.data_dir
-    context.require_store(chosen)
-    context.make_folder(folder, "BACKFILL_DATA_DIR")
+    bootstrap.require_store(chosen)
+    bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
     with turns.turn(folder / LOCK_FILE, "report categories"):
-        return context.run(_categories(chosen, may_be_empty=may_be_empty))
+        return bootstrap.run(_categories(chosen, may_be_empty=may_be_empty))
 
 
-async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
     with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "report categories", within_s=0):
-        return await _made(store, chosen)
+        return await _make_report(store, chosen)
 
 
 async def _categories(chosen: settings.Settings, *, may_be_empty: bool) -> dict[str, Any]:
-    async with context.open_store(chosen, migrate=True) as store:
-        return await _made(store, chosen, may_be_empty=may_be_empty)
+    async with bootstrap.open_store(chosen, migrated=True) as store:
+        return await _make_report(store, chosen, may_be_empty=may_be_empty)
 
 
-async def _made(
-    store: stores.Store, chosen: settings.Settings, *, may_be_empty: bool = False
+async def _make_report(
+    store: client.Store, chosen: settings.Settings, *, may_be_empty: bool = False
 ) -> dict[str, Any]:
     sources = await breakdown.sources(store)
     (known,) = await store.rows("SELECT count() AS markets FROM markets_dim")

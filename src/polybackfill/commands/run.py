@@ -18,21 +18,21 @@ import structlog
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import (
-    api,
-    context,
-    discoveries,
+    api_client,
+    bootstrap,
     disk_space,
-    ending,
     estimate,
-    leavings,
-    parts,
+    new_keys,
+    post_run,
     preflight,
-    scopes,
-    set_aside,
-    starting,
-    words,
+    quarantined_rows,
+    run_context,
+    run_request,
+    run_scope,
+    run_summary,
+    startup,
+    unit_sources,
 )
-from polybackfill.commands import ground as grounds
 from polybackfill.engine import (
     kinds,
     market_id_cache,
@@ -47,8 +47,7 @@ from polybackfill.engine import (
     worker_pool,
     write_buffer,
 )
-from polybackfill.store import client as stores
-from polybackfill.store import definitions, fill_costs, market_ids, plan_table, versions
+from polybackfill.store import client, definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
 from polybackfill.work import unit_queue, units, window
 
@@ -60,21 +59,21 @@ _POST_RUN_S = 4.0
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    chosen = context.settings_of(arguments)
-    context.budgets(chosen)  # refused here, before anything is written
-    asked = words.of(arguments, chosen)
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.budgets(chosen)  # refused here, before anything is written
+    request = run_request.parse_arguments(arguments, chosen)
     try:
-        return context.run(
-            run_parts(chosen, asked, as_json=arguments.json), uvloop=chosen.backfill.uvloop
+        return bootstrap.run(
+            run_parts(chosen, request, as_json=arguments.json), uvloop=chosen.backfill.uvloop
         )
     finally:
         if systemd_notify.Notifier.from_environment().is_heard:
-            starting.see_store_end()
+            startup.see_store_end()
 
 
 async def run_parts(
     chosen: settings.Settings,
-    asked: words.Asked,
+    request: run_request.RunRequest,
     *,
     as_json: bool = False,
     every_s: float = _LINE_S,
@@ -85,42 +84,42 @@ async def run_parts(
     `estimated`: say first what a run of everything will cost.
     """
     stop = asyncio.Event()
-    if asked.stop_at is not None:
-        left = formats.duration(asked.stop_at - time.time())
-        print(f"until {window.local_text(asked.stop_at)}, in {left}", file=sys.stderr)
+    if request.stop_at is not None:
+        left = formats.duration(request.stop_at - time.time())
+        print(f"until {window.local_text(request.stop_at)}, in {left}", file=sys.stderr)
     with stop_signals.catch_stop_signals(stop):
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(starting.stopped_at(asked.stop_at, stop))
+            await stack.enter_async_context(startup.stop_at(request.stop_at, stop))
             space = disk_space.Watch(chosen)
-            if not asked.dry_run:
+            if not request.dry_run:
                 await stack.enter_async_context(space.stopping(stop))
-            begin = partial(_begin, chosen, asked, stop, space)
-            async with starting.announced(systemd_notify.Notifier.from_environment()):
-                run = await starting.unless_stopped(stop, starting.patiently(begin, stack))
+            begin = partial(_begin, chosen, request, stop, space)
+            async with startup.announce_start(systemd_notify.Notifier.from_environment()):
+                run = await startup.cancel_on_stop(stop, startup.with_retries(begin, stack))
             if run is None:
-                ending.stopped_early(as_json=as_json)
+                run_summary.stopped_early(as_json=as_json)
                 return errors.EXIT_OK
             if estimated:
                 await run.show_estimate()
-            return await run.go(as_json=as_json, every_s=every_s)
+            return await run.execute(as_json=as_json, every_s=every_s)
 
 
 async def _begin(
     chosen: settings.Settings,
-    asked: words.Asked,
+    request: run_request.RunRequest,
     stop: asyncio.Event,
     space: disk_space.Watch,
     stack: contextlib.AsyncExitStack,
 ) -> Run:
     """A run with everything it stands on, which `stack` lets go of."""
-    opened = grounds.own(chosen, stop)
-    if asked.dry_run:
-        opened = grounds.borrow(chosen, with_plan=not asked.listed)
-    ground = await stack.enter_async_context(opened)
-    asked, scope = await scopes.of(ground.store, asked)
+    opened = run_context.open_run(chosen, stop)
+    if request.dry_run:
+        opened = run_context.open_dry_run(chosen, with_plan=not request.has_typed_keys)
+    context = await stack.enter_async_context(opened)
+    request, scope = await run_scope.choose_scope(context.store, request)
     if scope:
         print(scope, file=sys.stderr)
-    run = Run(chosen, asked, ground, stop, space=space, clock=clocks.SourceClock())
+    run = Run(chosen, request, context, stop, space=space, clock=clocks.SourceClock())
     stack.push_async_callback(run.close)
     await run.prepare()
     return run
@@ -132,8 +131,8 @@ class Run:
     def __init__(
         self,
         chosen: settings.Settings,
-        asked: words.Asked,
-        ground: grounds.Ground,
+        request: run_request.RunRequest,
+        context: run_context.RunContext,
         stop: asyncio.Event,
         *,
         space: disk_space.Watch,
@@ -141,16 +140,16 @@ class Run:
     ) -> None:
         backfill = chosen.backfill
         self._chosen = chosen
-        self._asked = asked
-        self._ground = ground
+        self._request = request
+        self._context = context
         self._clock = clock
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._stop = stop
         self._space = space
         self._notifier = systemd_notify.Notifier.from_environment()
-        self._budgets = context.budgets(chosen)
-        self._limits = api.limits_of(chosen, clock)
-        self._client = api.client_of(chosen, self._limits, clock)
+        self._budgets = bootstrap.budgets(chosen)
+        self._limits = api_client.make_limits(chosen, clock)
+        self._client = api_client.make_client(chosen, self._limits, clock)
         self._buffer = write_buffer.WriteBuffer(
             cut_rows=backfill.batch_rows,
             cut_bytes=backfill.batch_bytes,
@@ -158,29 +157,29 @@ class Run:
             buffer_bytes=backfill.buffer_bytes,
             clock=clock,
         )
-        self._discoveries = discoveries.Discoveries(ground.store, asked, clock)
+        self._discoveries = new_keys.NewKeys(context.store, request, clock)
         self._lag = source_lag.SourceLag(self._client, clock)
-        self._tally = store_writer.DryRunSink()
-        self._sources = parts.Parts(chosen, asked, ground, self._client, clock)
+        self._dry_run_sink = store_writer.DryRunSink()
+        self._sources = unit_sources.UnitSources(chosen, request, context, self._client, clock)
         self._parts: dict[str, snapshot.Part] = {}
         self._preflight = preflight.Preflight()
         portion = chosen.backfill.limit is not None or bool(chosen.backfill.skip)
-        is_portion_of_list = asked.listed_only and portion
-        self._makes_reports = asked.whole and backfill.reports and not is_portion_of_list
-        self._set_aside = set_aside.SetAside(ground.store, asked, portion=portion)
+        is_portion_of_list = request.listed_only and portion
+        self._makes_reports = request.fetches_all and backfill.reports and not is_portion_of_list
+        self._set_aside = quarantined_rows.QuarantinedRows(context.store, request, portion=portion)
         self._plan_sync: plan_sync.PlanSync | None = None
         self._market_ids: market_ids.MarketIds | None = None
         self._id_cache: market_id_cache.MarketIdCache | None = None
-        if ground.store is not None and not asked.dry_run:
-            self._market_ids = market_ids.MarketIds(ground.store)
+        if context.store is not None and not request.dry_run:
+            self._market_ids = market_ids.MarketIds(context.store)
             self._id_cache = market_id_cache.MarketIdCache(self._market_ids, clock=clock)
             self._plan_sync = plan_sync.PlanSync(
-                plan=plan_table.PlanTable(ground.store),
-                ledger=ground.ledger,
+                plan=plan_table.PlanTable(context.store),
+                ledger=context.ledger,
                 leased={
                     kind: partial(self._leased, kind)
                     for kind in plan_table.TABLES
-                    if kind in asked.kinds
+                    if kind in request.kinds
                 },
                 clock=clock,
             )
@@ -191,26 +190,26 @@ class Run:
 
     async def prepare(self) -> None:
         """Bring the plan in line, and build the parts."""
-        if self._ground.store is not None:
-            self._clock.start_above(await versions.newest(self._ground.store))
-        if self._plan_sync is not None and self._asked.window == units.FULL_HISTORY:
+        if self._context.store is not None:
+            self._clock.start_above(await versions.newest(self._context.store))
+        if self._plan_sync is not None and self._request.window == units.FULL_HISTORY:
             await self._plan_sync.begin()
         if self._plan_sync is not None:
-            await self._plan_sync.reopen(self._asked.kinds, self._asked.window)
+            await self._plan_sync.reopen(self._request.kinds, self._request.window)
         if self._id_cache is not None:
             await self._id_cache.refresh()
         await self._fold_left()
         await self._discoveries.begin()
         await self._set_aside.begin()
         self._preflight = await preflight.before_run(
-            self._chosen, self._asked, self._client, self._clock
+            self._chosen, self._request, self._client, self._clock
         )
-        self._preflight.require_some(self._asked.kinds)
-        for kind in self._asked.kinds:
+        self._preflight.require_some(self._request.kinds)
+        for kind in self._request.kinds:
             if kind not in self._preflight.held_back:
                 await self._add_part(kind)
 
-    async def go(self, *, as_json: bool, every_s: float) -> int:
+    async def execute(self, *, as_json: bool, every_s: float) -> int:
         """Run the parts, print the end; returns the exit code."""
         if not any(part.source.known.keys for part in self._parts.values()):
             return self._nothing_to_do(as_json=as_json)
@@ -228,11 +227,11 @@ class Run:
             "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
         )
         shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
-        told: dict[str, Any] = {}
+        summary: dict[str, Any] = {}
         try:
             code = await watch.run()
             if watch.state == "finishing":
-                told = await self._last_steps(partial(self._picture, pictures))
+                summary = await self._run_post_steps(partial(self._picture, pictures))
                 watch.finished()
         except Exception as error:
             # Of an error made on purpose the words say all; of a fault of ours the traceback does.
@@ -243,10 +242,10 @@ class Run:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
             await pictures.tick()
-        failed = ending.failed(
-            self._ground.ledger, self._asked, self._parts, is_own=self._sources.is_own
+        failed = run_summary.list_failed(
+            self._context.ledger, self._request, self._parts, is_own=self._sources.is_own
         )
-        picture = {**pictures.current(), **told, "failed": failed}
+        picture = {**pictures.current(), **summary, "failed": failed}
         in_error = any(part["error"] for part in picture["parts"].values())
         # Rows that were set aside before are no news; that they are again must not end each night.
         aside = live.set_aside(picture) and picture.get("newly_set_aside") != 0
@@ -257,10 +256,10 @@ class Run:
             print(f"error: {self._space.shortage}", file=sys.stderr)
         log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
-            ending.show(picture, code, dry_run=self._asked.dry_run, as_json=as_json)
+            run_summary.show(picture, code, dry_run=self._request.dry_run, as_json=as_json)
         return code
 
-    async def _last_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+    async def _run_post_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """What is made of the rows when the last unit has ended, for the last picture."""
 
         async def alive() -> None:
@@ -270,64 +269,66 @@ class Run:
         self._sources.complete()
         await self._fold_costs(alive)
         await self._catch_up(alive)
-        told: dict[str, Any] = {"disagreements": await self._disagreements()}
-        told |= await self._discoveries.told()
-        told["newly_set_aside"] = await self._set_aside.newly()
-        return {**told, "left_behind": await self._leave_behind(alive)}
+        summary: dict[str, Any] = {"disagreements": await self._disagreements()}
+        summary |= await self._discoveries.count_new()
+        summary["newly_set_aside"] = await self._set_aside.newly()
+        return {**summary, "left_behind": await self._make_reports(alive)}
 
     async def _fold_costs(self, alive: Callable[[], Awaitable[None]]) -> None:
-        if self._ground.store is not None and not self._asked.dry_run:
-            folding = self._folding(self._ground.store)
+        if self._context.store is not None and not self._request.dry_run:
+            folding = self._folding(self._context.store)
             await post_run_step.run_step("fees of fills", folding, stop=self._stop, alive=alive)
 
     async def _fold_left(self) -> None:
         """What a run that was stopped has left to fold: else one that is stopped every night by
         --until would never come to it.
         """
-        if self._ground.store is None or self._asked.dry_run:
+        if self._context.store is None or self._request.dry_run:
             return
         try:
-            await self._folding(self._ground.store)
+            await self._folding(self._context.store)
         except errors.BackfillError as error:  # as at the end: it must not cost the night
             log.warning("run.fees_left", error=str(error))
 
-    async def _folding(self, store: stores.Store) -> int:
+    async def _folding(self, store: client.Store) -> int:
         """Give fills that came from a market's feed the USD and fee that their wallets told."""
         where = definitions.on_cluster(self._chosen.clickhouse.cluster)
         return await fill_costs.fold(store, on_cluster=where)
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
-        if self._market_ids is None or units.LOOKUPS not in self._asked.kinds:
+        if self._market_ids is None or units.LOOKUPS not in self._request.kinds:
             return
         filling = market_id_cache.catch_up(self._market_ids, clock=self._clock)
         done = await post_run_step.run_step("market ids", filling, stop=self._stop, alive=alive)
         if done is not None:
             log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
 
-    async def _leave_behind(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
-        store = self._ground.store
+    async def _make_reports(self, alive: Callable[[], Awaitable[None]]) -> list[str]:
+        store = self._context.store
         if store is None or not self._makes_reports:
             return []
-        ledger = self._ground.ledger
-        return await leavings.make(self._chosen, store, ledger, stop=self._stop, alive=alive)
+        ledger = self._context.ledger
+        return await post_run.make_reports(
+            self._chosen, store, ledger, stop=self._stop, alive=alive
+        )
 
     async def _disagreements(self) -> dict[str, int]:
-        store = self._ground.store
-        if store is None or self._asked.dry_run or units.RESOLUTIONS not in self._parts:
+        store = self._context.store
+        if store is None or self._request.dry_run or units.RESOLUTIONS not in self._parts:
             return {}
-        return await ending.disagreements(store)
+        return await run_summary.disagreements(store)
 
     async def show_estimate(self) -> None:
         """What lies ahead, before the first request of a run of everything or of a planned list."""
-        store = self._ground.store
-        if store is None or not (self._asked.everything or self._asked.listed_only):
+        store = self._context.store
+        if store is None or not (self._request.everything or self._request.listed_only):
             return
-        document, found = await estimate.of(
-            store, self._asked, self._budgets, self._chosen.backfill
+        document, lines = await estimate.make_estimate(
+            store, self._request, self._budgets, self._chosen.backfill
         )
-        estimate.show(found, document, sys.stderr)
-        if told := disk_space.warning(self._chosen, document["bytes"]):
-            print(f"warning: {told}", file=sys.stderr)
+        estimate.show(lines, document, sys.stderr)
+        if notice := disk_space.warning(self._chosen, document["bytes"]):
+            print(f"warning: {notice}", file=sys.stderr)
 
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
         await pictures.tick()
@@ -340,7 +341,7 @@ class Run:
         queue = unit_queue.Queue(
             kind,
             feed=source.units(),
-            ledger=self._ground.ledger,
+            ledger=self._context.ledger,
             max_attempts=backfill.max_attempts,
             adopts=self._sources.adopts,
             clock=self._clock,
@@ -373,7 +374,7 @@ class Run:
             runner=runner,
             source=source,
             route=kinds.KINDS[kind].route,
-            quarantined=partial(self._set_aside.of, kind),
+            quarantined=partial(self._set_aside.count_for, kind),
         )
         self._sources.queues[kind] = queue
 
@@ -396,13 +397,13 @@ class Run:
         return [lease.unit for lease in part.queue.leases()] if part is not None else []
 
     def _writer(self) -> store_writer.StoreWriter:
-        sink: store_writer.Sink = self._tally
-        if not self._asked.dry_run and self._ground.store is not None:
-            sink = self._ground.store
+        sink: store_writer.Sink = self._dry_run_sink
+        if not self._request.dry_run and self._context.store is not None:
+            sink = self._context.store
         return store_writer.StoreWriter(
             buffer=self._buffer,
             sink=sink,
-            ledger=self._ground.ledger,
+            ledger=self._context.ledger,
             queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
             clock=self._clock,
             rng=self._rng,
@@ -415,7 +416,7 @@ class Run:
             queues_by_kind={kind: part.queue for kind, part in self._parts.items()},
             buffer=self._buffer,
             writer=writer,
-            ledger=self._ground.ledger,
+            ledger=self._context.ledger,
             sync_plan=self._sync_plan,
             outage=self._outage,
             notifier=self._notifier,
@@ -433,12 +434,14 @@ class Run:
     ) -> snapshot.Snapshots:
         backfill = self._chosen.backfill
         file = (
-            None if self._asked.dry_run else snapshot.file_of(backfill.data_dir, backfill.run_name)
+            None
+            if self._request.dry_run
+            else snapshot.file_of(backfill.data_dir, backfill.run_name)
         )
         return snapshot.Snapshots(
             run_name=backfill.run_name,
             parts=self._parts,
-            ledger=self._ground.ledger,
+            ledger=self._context.ledger,
             writer=writer,
             buffer=self._buffer,
             limits=self._limits,
@@ -447,7 +450,7 @@ class Run:
             file=file,
             clock=clocks.SystemClock(),  # its readers compare it with the clock of this machine
             progress_every=backfill.progress_every,
-            stop_at=self._asked.stop_at,
+            stop_at=self._request.stop_at,
             post_run_s=self._post_run_s(file),
             held_back=self._preflight.held_back,
             paths={"data": backfill.data_dir, "checkpoint": self._chosen.ledger_dir},
@@ -467,12 +470,12 @@ class Run:
             await self._plan_sync.run()
             return
         # A dry run has no plan to tell; what has ended need not be remembered for that.
-        ledger = self._ground.ledger
+        ledger = self._context.ledger
         ends = ledger.transitions_since(ledger.synced_seq)
         if ends:
             ledger.note_plan_synced(ends[-1].seq)
 
     def _nothing_to_do(self, *, as_json: bool) -> int:
         self._notifier.ready()  # the service manager takes an end without it for a failed start
-        ending.nothing_to_do(self._preflight.held_back, as_json=as_json)
+        run_summary.nothing_to_do(self._preflight.held_back, as_json=as_json)
         return errors.EXIT_UNITS_IN_ERROR if self._preflight.held_back else errors.EXIT_OK

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic_settings import DotEnvSettingsSource
 
 from polybackfill import errors, settings
-from polybackfill.commands import context, systemd
+from polybackfill.commands import bootstrap, systemd
 
 _SYSTEM_FOLDER = Path("/var/lib") / systemd.NAME
 _SYSTEM_UNITS = Path("/etc/systemd/system")
@@ -28,7 +28,7 @@ _SECRET_WORDS = ("PASSWORD", "PROXY", "_URL")
 
 
 @dataclass(frozen=True)
-class Place:
+class InstallTarget:
     """Where the files go. `root`: put before every path, for an image or a test."""
 
     root: Path
@@ -57,39 +57,39 @@ class Place:
 
 def install(arguments: argparse.Namespace) -> int:
     """Write unit, timer and environment file, and say what comes next."""
-    place = _place(arguments)
-    service = _service(arguments, place)
+    target = _find_target(arguments)
+    service = _service(arguments, target)
     texts = {
-        place.unit_files[0]: systemd.service_text(service),
-        place.unit_files[1]: systemd.timer_text(),
+        target.unit_files[0]: systemd.service_text(service),
+        target.unit_files[1]: systemd.timer_text(),
     }
     secrets = systemd.environment_text(_carried(arguments, service))
-    file = place.under(service.environment_file)
+    file = target.under(service.environment_file)
     if arguments.dry_run:
         for path, text in {**texts, file: _masked(secrets)}.items():
             print(f"==> {path}\n{text}")
         return errors.EXIT_OK
-    owner = _owner(service.user, place)
+    owner = _owner(service.user, target)
     for path in texts:
         _refuse_foreign(path)
     folders = dict.fromkeys((service.folder, service.data_dir, service.checkpoint_dir))
     for folder in folders:
-        _make_folder(place.under(folder), owner)
+        _make_folder(target.under(folder), owner)
     for path, text in texts.items():
         _write(path, text, mode=0o644, owner=None)
         print(f"written: {path}")
     print(_write_environment(file, secrets, owner))
-    _tell_next(place, service, now=arguments.now)
+    _tell_next(target, service, now=arguments.now)
     return errors.EXIT_OK
 
 
 def show(arguments: argparse.Namespace) -> int:
     """The files as they are installed, secrets masked."""
-    place = _place(arguments, reads=True)
-    if not place.unit_files[0].is_file():
-        print(f"no service is installed ({place.unit_files[0]}): {_typed('install')}")
+    target = _find_target(arguments, reads=True)
+    if not target.unit_files[0].is_file():
+        print(f"no service is installed ({target.unit_files[0]}): {_typed('install')}")
         return errors.EXIT_OK
-    for path in (*place.unit_files, *_environment_files(place)):
+    for path in (*target.unit_files, *_environment_files(target)):
         with contextlib.suppress(FileNotFoundError), _named(path):
             print(f"==> {path}\n{_masked(path.read_text(encoding='utf-8'))}")
     return errors.EXIT_OK
@@ -97,13 +97,13 @@ def show(arguments: argparse.Namespace) -> int:
 
 def uninstall(arguments: argparse.Namespace) -> int:
     """Stop the service and remove what `install` wrote; data and changed files stay."""
-    place = _place(arguments)
-    for path in place.unit_files:
+    target = _find_target(arguments)
+    for path in target.unit_files:
         _refuse_foreign(path)
-    environment_files = _environment_files(place)
-    if place.is_live:
-        _call(f"{place.systemctl} disable --now {_TIMER} {_SERVICE}")
-    gone = [path for path in place.unit_files if path.exists()]
+    environment_files = _environment_files(target)
+    if target.is_live:
+        _call(f"{target.systemctl} disable --now {_TIMER} {_SERVICE}")
+    gone = [path for path in target.unit_files if path.exists()]
     kept: list[Path] = []
     for path in environment_files:
         with contextlib.suppress(FileNotFoundError), _named(path):
@@ -118,22 +118,22 @@ def uninstall(arguments: argparse.Namespace) -> int:
     if not gone:
         print("no service was installed")
     print("kept: the data and the checkpoint")
-    if place.is_live:
-        _call(f"{place.systemctl} daemon-reload")
+    if target.is_live:
+        _call(f"{target.systemctl} daemon-reload")
     return errors.EXIT_OK
 
 
-def _place(arguments: argparse.Namespace, *, reads: bool = False) -> Place:
+def _find_target(arguments: argparse.Namespace, *, reads: bool = False) -> InstallTarget:
     root = (arguments.root or Path("/")).resolve()
     if arguments.user:
         home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        return Place(root, Path(home).absolute() / "systemd/user", is_user=True)
+        return InstallTarget(root, Path(home).absolute() / "systemd/user", is_user=True)
     if not reads and root == Path("/") and os.geteuid() != 0 and not arguments.dry_run:
         raise errors.Stop(
             f"a service of the whole machine needs root: sudo {_typed()}; for a service of your "
             f"own: {_typed()} --user"
         )
-    return Place(root, _SYSTEM_UNITS, is_user=False)
+    return InstallTarget(root, _SYSTEM_UNITS, is_user=False)
 
 
 def _typed(action: str | None = None) -> str:
@@ -142,12 +142,12 @@ def _typed(action: str | None = None) -> str:
     return shlex.join(words)
 
 
-def _service(arguments: argparse.Namespace, place: Place) -> systemd.Service:
+def _service(arguments: argparse.Namespace, target: InstallTarget) -> systemd.Service:
     folder = arguments.folder
     if folder is None:
-        folder = Path.cwd() if place.is_user else _SYSTEM_FOLDER
+        folder = Path.cwd() if target.is_user else _SYSTEM_FOLDER
     folder = folder.absolute()
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     config = arguments.config or os.environ.get("BACKFILL_CONFIG")
     named = {"BACKFILL_DATA_DIR", "BACKFILL_CHECKPOINT_DIR"} & chosen.origins.keys()
     data, checkpoints = folder / "data", folder / "checkpoints"
@@ -162,7 +162,7 @@ def _service(arguments: argparse.Namespace, place: Place) -> systemd.Service:
         data_dir=data,
         checkpoint_dir=checkpoints,
         config=Path(config).absolute() if config else None,
-        user=None if place.is_user else arguments.service_user,
+        user=None if target.is_user else arguments.service_user,
     )
 
 
@@ -181,8 +181,8 @@ def _carried(arguments: argparse.Namespace, service: systemd.Service) -> dict[st
         for name in model.model_fields
     } - {"BACKFILL_DATA_DIR", "BACKFILL_CHECKPOINT_DIR"}
     files = DotEnvSettingsSource(settings.Backfill, env_file=settings.ENV_FILES).env_vars
-    found = {name.upper(): value for name, value in {**files, **os.environ}.items() if value}
-    carried = {name: found[name] for name in (*sorted(known), *_OF_THE_NETWORK) if name in found}
+    values = {name.upper(): value for name, value in {**files, **os.environ}.items() if value}
+    carried = {name: values[name] for name in (*sorted(known), *_OF_THE_NETWORK) if name in values}
     if arguments.run_name:
         carried["BACKFILL_RUN_NAME"] = arguments.run_name
     if "BACKFILL_LOG_FILE" in carried:
@@ -190,14 +190,14 @@ def _carried(arguments: argparse.Namespace, service: systemd.Service) -> dict[st
     return carried
 
 
-def _owner(user: str | None, place: Place) -> tuple[int, int] | None:
+def _owner(user: str | None, target: InstallTarget) -> tuple[int, int] | None:
     """Ids of the service's user; None where nothing has to be given away."""
     if user is None:
         return None
     with contextlib.suppress(KeyError):
         entry = pwd.getpwnam(user)
         return (entry.pw_uid, entry.pw_gid) if os.geteuid() == 0 else None
-    if place.root != Path("/"):
+    if target.root != Path("/"):
         return None  # its users are made with its image
     raise errors.Stop(
         f"there is no user {user} on this machine: useradd --system --home-dir {_SYSTEM_FOLDER} "
@@ -245,15 +245,15 @@ def _write_environment(file: Path, text: str, owner: tuple[int, int] | None) -> 
     if before is None or systemd.is_untouched(before):
         _write(file, text, mode=0o600, owner=owner)
         return f"written: {file} (settings and secrets, mode 600)"
-    told = f"kept, since it is not as this command wrote it: {file}"
+    notice = f"kept, since it is not as this command wrote it: {file}"
     with _named(file):
         mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
-        told += f"\n  others may read it (mode {mode:o}): chmod 600 {shlex.quote(str(file))}"
+        notice += f"\n  others may read it (mode {mode:o}): chmod 600 {shlex.quote(str(file))}"
     missing = sorted(_names(text) - _names(before))
     if missing:
-        told += f"\n  not in it, and set in this shell: {', '.join(missing)}"
-    return told
+        notice += f"\n  not in it, and set in this shell: {', '.join(missing)}"
+    return notice
 
 
 def _names(text: str) -> set[str]:
@@ -261,21 +261,21 @@ def _names(text: str) -> set[str]:
     return {line.partition("=")[0].strip() for line in lines if line and line[0] != "#"}
 
 
-def _environment_files(place: Place) -> list[Path]:
+def _environment_files(target: InstallTarget) -> list[Path]:
     """What the installed unit reads."""
-    with contextlib.suppress(FileNotFoundError), _named(place.unit_files[0]):
-        for line in place.unit_files[0].read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(FileNotFoundError), _named(target.unit_files[0]):
+        for line in target.unit_files[0].read_text(encoding="utf-8").splitlines():
             if line.startswith("EnvironmentFile=-"):
                 named = line.removeprefix("EnvironmentFile=-").replace("%%", "%")
-                return [place.under(Path(named))]
+                return [target.under(Path(named))]
     return []
 
 
-def _tell_next(place: Place, service: systemd.Service, *, now: bool) -> None:
-    reload = f"{place.systemctl} daemon-reload"
-    enable = f"{place.systemctl} enable --now {_SERVICE} {_TIMER}"
-    journal = f"journalctl {'--user ' if place.is_user else ''}-u {systemd.NAME} -f"
-    if now and place.is_live:
+def _tell_next(target: InstallTarget, service: systemd.Service, *, now: bool) -> None:
+    reload = f"{target.systemctl} daemon-reload"
+    enable = f"{target.systemctl} enable --now {_SERVICE} {_TIMER}"
+    journal = f"journalctl {'--user ' if target.is_user else ''}-u {systemd.NAME} -f"
+    if now and target.is_live:
         _call(reload)
         _call(enable)
     else:
@@ -286,9 +286,9 @@ def _tell_next(place: Place, service: systemd.Service, *, now: bool) -> None:
         print(f"  {enable}")
     print(f"  {journal}")
     inside = f"cd {shlex.quote(str(service.folder))}"
-    as_user = "" if place.is_user else f"sudo -u {service.user} "
+    as_user = "" if target.is_user else f"sudo -u {service.user} "
     print(f"  {inside} && {as_user}{shlex.join(service.program)} status")
-    if place.is_user:
+    if target.is_user:
         print("  loginctl enable-linger            so that it runs while you are logged out")
 
 

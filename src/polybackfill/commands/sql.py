@@ -14,7 +14,7 @@ import orjson
 
 from chdb_http import endpoint_file, secret, statement_guard, statements
 from polybackfill import clocks, errors, settings, terminal
-from polybackfill.commands import context, starting
+from polybackfill.commands import bootstrap, startup
 from polybackfill.engine import stop_signals
 from polybackfill.store import client
 from polybackfill.views import tables
@@ -56,8 +56,8 @@ def sql(arguments: argparse.Namespace) -> int:
         script = [text]  # the store says what is wrong with it
     if not script:
         raise errors.Stop("the statement is empty: polybackfill sql 'SHOW TABLES'")
-    chosen = context.settings_of(arguments)
-    context.run(_sql(chosen, script, _output(arguments.format)))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.run(_sql(chosen, script, _output(arguments.format)))
     return errors.EXIT_OK
 
 
@@ -93,7 +93,7 @@ def _output(wanted: str | None) -> _Output:
 
 
 async def _sql(chosen: settings.Settings, script: list[str], output: _Output) -> None:
-    async with context.open_store(chosen) as store:
+    async with bootstrap.open_store(chosen) as store:
         for statement in script:
             if output.as_table and not statements.output_format(statement, ""):
                 await _show_table(store, statement)
@@ -169,14 +169,14 @@ def serve(arguments: argparse.Namespace) -> int:
     port = arguments.port
     if port is not None and port not in _PORTS:
         raise errors.Stop(f"--port {port}: give one from {_PORTS[0]} to {_PORTS[-1]}")
-    chosen = context.settings_of(arguments)
-    address = context.address_of(chosen)
+    chosen = bootstrap.settings_of(arguments)
+    address = bootstrap.store_address(chosen)
     if not address.embedded:
         raise errors.Stop(
             f"CLICKHOUSE_HOST is {address.host}: that server serves itself; unset it to use the "
             "embedded store"
         )
-    context.run(_serve(dataclasses.replace(address, port=port)))
+    bootstrap.run(_serve(dataclasses.replace(address, port=port)))
     return errors.EXIT_OK
 
 
@@ -185,7 +185,7 @@ async def _serve(address: client.Address) -> None:
     # From the first moment on: a script's `db serve &` begins with SIGINT ignored.
     with stop_signals.catch_stop_signals(stop):
         opening = client.open(address, clock=clocks.SystemClock())
-        store = await starting.unless_stopped(stop, opening)
+        store = await startup.cancel_on_stop(stop, opening)
         if store is None:
             return
         try:

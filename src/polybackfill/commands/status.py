@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, formats, guess, settings
-from polybackfill.commands import context, plan, starting
+from polybackfill.commands import bootstrap, plan, startup
 from polybackfill.views import digest, live, run_state, snapshot, tables
 from polybackfill.work import journal, lock, store_state
 
-_START_S = starting.START_MAX_S
+_START_S = startup.START_MAX_S
 _FRESH_S = run_state.FRESH_S
 NOT_COMPARED = (
     "the last run did not end in order: the next one compares its receipts with the tables, and "
@@ -25,34 +25,38 @@ NOT_COMPARED = (
 
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
-    chosen = context.settings_of(arguments)
-    picture, holder = seen(chosen)
+    chosen = bootstrap.settings_of(arguments)
+    picture, holder = read_status(chosen)
     folder = _checkpoint_of(chosen, picture)
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
         require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
-    found = run_state.of(picture, holder, now=time.time(), starting_s=_START_S)
-    in_doubt = found.is_running is False and store_state.awaits_comparison(folder)
+    state = run_state.of(picture, holder, now=time.time(), starting_s=_START_S)
+    in_doubt = state.is_running is False and store_state.awaits_comparison(folder)
     if arguments.json:
-        told = {**(picture or {}), "running": found.is_running, "state": found.name}
-        told |= {"said": str(found), "seen_s_ago": found.age_s, "receipts_compared": not in_doubt}
-        context.print_json(told)
+        document = {**(picture or {}), "running": state.is_running, "state": state.name}
+        document |= {
+            "said": str(state),
+            "seen_s_ago": state.age_s,
+            "receipts_compared": not in_doubt,
+        }
+        bootstrap.print_json(document)
         return errors.EXIT_OK
-    for text in _lines(picture, found):
+    for text in _lines(picture, state):
         print(text)
     if in_doubt:
         print(f"  {NOT_COMPARED}")
     return errors.EXIT_OK
 
 
-def seen(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.Owner | None]:
+def read_status(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.Owner | None]:
     """The run's newest picture, and who has its checkpoint folder; nothing is locked for that.
 
     Where the folder is not where the settings of this command have it, the picture knows better.
     """
-    picture = picture_of(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    picture = read_snapshot(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
     return picture, lock.holder(_checkpoint_of(chosen, picture))
 
 
@@ -98,20 +102,20 @@ def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: 
 
 def _never_ran(chosen: settings.Settings, *, as_json: bool) -> int:
     if as_json:
-        context.print_json({"running": False})
+        bootstrap.print_json({"running": False})
     else:
         print(f"no run named {chosen.backfill.run_name} yet under {chosen.backfill.data_dir}")
         print("  polybackfill run --help")
     return errors.EXIT_OK
 
 
-def _lines(picture: dict[str, Any] | None, found: run_state.RunState) -> list[str]:
-    if picture is None or found.name == "starting":
-        return [str(found)]
-    if found.is_running is False:
-        return [str(found), *live.ending(picture, dry_run=False)]
+def _lines(picture: dict[str, Any] | None, state: run_state.RunState) -> list[str]:
+    if picture is None or state.name == "starting":
+        return [str(state)]
+    if state.is_running is False:
+        return [str(state), *live.ending(picture, dry_run=False)]
     until = live.until(picture)
-    lines = [f"{found}{', ' if until else ''}{until}", live.line(picture)]
+    lines = [f"{state}{', ' if until else ''}{until}", live.line(picture)]
     for kind, part in picture["parts"].items():
         lines += _part_lines(kind, part)
     if count := live.set_aside(picture):
@@ -143,13 +147,13 @@ def _budget_line(name: str, budget: dict[str, Any]) -> str:
     )
 
 
-def picture_of(file: Path) -> dict[str, Any] | None:
+def read_snapshot(file: Path) -> dict[str, Any] | None:
     """What the run last wrote of itself, None when there is none; errors.Stop for a broken file."""
     try:
         line = file.read_bytes().removesuffix(b"\n")
         if journal.is_sealed(line) and not journal.intact(line):
             raise errors.Stop(f"status file {file} is damaged: delete it, a run writes it anew")
-        found = orjson.loads(line)
+        document = orjson.loads(line)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -159,10 +163,10 @@ def picture_of(file: Path) -> dict[str, Any] | None:
         ) from error
     except orjson.JSONDecodeError as error:
         raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error
-    if not isinstance(found, dict) or not {"pid", "now"} <= found.keys():
+    if not isinstance(document, dict) or not {"pid", "now"} <= document.keys():
         raise errors.Stop(f"status file {file} was not written by a run: delete it")
-    found.pop("crc", None)
-    return {"paths": {}, **found}
+    document.pop("crc", None)
+    return {"paths": {}, **document}
 
 
 def check_plan(arguments: argparse.Namespace) -> int:
@@ -173,11 +177,11 @@ def check_plan(arguments: argparse.Namespace) -> int:
 
 def check_trades(arguments: argparse.Namespace) -> int:
     """Stored trades by source, growth by day, duplicates; exit 3 when there is a duplicate."""
-    chosen = context.settings_of(arguments)
-    context.require_store(chosen)
-    report = context.run(_check_trades(chosen))
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.require_store(chosen)
+    report = bootstrap.run(_check_trades(chosen))
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
     else:
         tables.show("by source", report["by_source"], "no trade is stored yet")
         tables.show("rows by day of arrival", report["by_day"])
@@ -187,8 +191,8 @@ def check_trades(arguments: argparse.Namespace) -> int:
 
 
 async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
-    async with context.open_store(chosen, migrate=True) as store:
-        whole = (await store.rows(digest.TRADES))[0]
+    async with bootstrap.open_store(chosen, migrated=True) as store:
+        totals = (await store.rows(digest.TRADES))[0]
         return {
             "by_source": await store.rows(
                 "SELECT source, count() AS rows, round(sum(shares), 2) AS shares, "
@@ -201,7 +205,7 @@ async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
                 "uniqExact(wallet_address) AS wallets FROM external_trades_raw "
                 "GROUP BY day ORDER BY day DESC LIMIT 7"
             ),
-            "rows": whole["rows"],
-            "digest": whole["digest"],
+            "rows": totals["rows"],
+            "digest": totals["digest"],
             "duplicates": await store.rows(f"{digest.DUPLICATES} LIMIT 100"),
         }

@@ -21,12 +21,12 @@ import msgspec
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import (
-    api,
-    archives,
-    context,
+    api_client,
+    bootstrap,
+    bundle_archive,
+    doctor,
     doctor_probe,
-    failing_replies,
-    setup,
+    failing_units,
     status,
 )
 from polybackfill.views import pseudonyms, snapshot
@@ -54,9 +54,9 @@ Part = Callable[[], Awaitable[Any]]
 
 def bundle(arguments: argparse.Namespace) -> int:
     """Make every part, show what goes in, write it when that is wanted."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     output = _output(chosen, arguments.output)
-    files, replaced = context.run(_files(chosen, ask_api=not arguments.offline))
+    files, replaced = bootstrap.run(_files(chosen, ask_api=not arguments.offline))
     for name, content in files.items():
         print(f"  {formats.size(len(content)):>9}  {name}")
     shown = ", ".join(f"{count:,} {what}" for what, count in replaced.items())
@@ -64,21 +64,21 @@ def bundle(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not _agrees(output):
         print("nothing was written")
         return errors.EXIT_OK
-    archives.write(output, files)
+    bundle_archive.write(output, files)
     print(f"written: {output}, readable by you alone. Look into it before you send it.")
     return errors.EXIT_OK
 
 
-def _output(chosen: settings.Settings, asked: Path | None) -> Path:
+def _output(chosen: settings.Settings, wanted: Path | None) -> Path:
     """Where the archive goes. Raises errors.Stop for a folder that is not there."""
-    if asked is None:
+    if wanted is None:
         folder = chosen.backfill.data_dir / "support"
-        context.make_folder(folder, "BACKFILL_DATA_DIR")
+        bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return folder / f"polybackfill-{chosen.backfill.run_name}-{stamp}.tar.gz"
-    if asked.is_dir() or not asked.absolute().parent.is_dir():
-        raise errors.Stop(f"--output {asked}: name a file in a folder that exists")
-    return asked
+    if wanted.is_dir() or not wanted.absolute().parent.is_dir():
+        raise errors.Stop(f"--output {wanted}: name a file in a folder that exists")
+    return wanted
 
 
 def _agrees(output: Path) -> bool:
@@ -96,19 +96,24 @@ async def _files(
 ) -> tuple[dict[str, bytes], dict[str, int]]:
     """The archive's files by name, as they may leave, and what has another name in them."""
     bundle = _Bundle(chosen, ask_api=ask_api)
-    made = {name: await _made(part) for name, part in bundle.parts().items()}
-    made |= {f"replies/{name}": reply for name, reply in (await bundle.replies()).items()}
-    hosts = tuple(url.secret for url in api.base_urls(chosen).values())
+    collected = {name: await _collect(part) for name, part in bundle.parts().items()}
+    collected |= {
+        f"replies/{name}": response for name, response in (await bundle.replies()).items()
+    }
+    hosts = tuple(url.secret for url in api_client.base_urls(chosen).values())
     secrets = pseudonyms.secrets_of(os.environ, hosts)
     secrets += [chosen.clickhouse.password.get_secret_value(), str(Path.home())]
     names = pseudonyms.Pseudonyms(secrets)
-    for content in made.values():
+    for content in collected.values():
         names.learn(content)
-    files = {name: archives.encode(name, names.document(held)) for name, held in made.items()}
+    files = {
+        name: bundle_archive.encode(name, names.document(content))
+        for name, content in collected.items()
+    }
     return {"README.txt": README.encode(), **files}, names.replaced
 
 
-async def _made(part: Part) -> Any:
+async def _collect(part: Part) -> Any:
     """What a part holds; why there is nothing, where it cannot be made."""
     try:
         async with asyncio.timeout(_PART_S):
@@ -126,7 +131,7 @@ class _Bundle:
     def __init__(self, chosen: settings.Settings, *, ask_api: bool) -> None:
         self._chosen = chosen
         self._ask_api = ask_api
-        self._not_asked = api.spent(chosen) if ask_api else "--offline"
+        self._not_asked = api_client.limit_holder(chosen) if ask_api else "--offline"
 
     def parts(self) -> dict[str, Part]:
         """By the name of the file."""
@@ -144,27 +149,29 @@ class _Bundle:
 
     async def replies(self) -> dict[str, Any]:
         """What the API answers now where units fail, by file name."""
-        failing = await _made(self._failing)
+        failing = await _collect(self._failing)
         if isinstance(failing, dict):
             return {"none.json": failing}
         if self._not_asked or not failing:
             return {"none.json": {"not_asked": self._not_asked or "no unit fails"}}
-        made: dict[str, Any] = {}
+        responses: dict[str, Any] = {}
         async with self._client() as client:
-            for number, held in enumerate(failing, 1):
-                asked = failing_replies.LastReply(client)
-                made[f"{number}-{held.unit.kind}.json"] = await _made(partial(asked.of, held))
-        return made
+            for number, failing_unit in enumerate(failing, 1):
+                last_response = failing_units.LastResponse(client)
+                responses[f"{number}-{failing_unit.unit.kind}.json"] = await _collect(
+                    partial(last_response.describe_failure, failing_unit)
+                )
+        return responses
 
-    async def _failing(self) -> Sequence[failing_replies.Failing]:
+    async def _failing(self) -> Sequence[failing_units.Failing]:
         """The newest units in error, else open ones that fail."""
         ledger = await asyncio.to_thread(ledgers.Ledger.view, self._chosen.ledger_dir)
-        failing: list[failing_replies.Failing] = [*list(ledger.failed_units())[-_FAILING:]]
-        failing += [held for held in ledger.open_units() if held.errors]
+        failing: list[failing_units.Failing] = [*list(ledger.failed_units())[-_FAILING:]]
+        failing += [unit for unit in ledger.open_units() if unit.errors]
         return failing[:_FAILING]
 
     def _client(self) -> Any:
-        return api.client(self._chosen, clocks.SystemClock(), deadline_s=_DEADLINE_S)
+        return api_client.open_client(self._chosen, clocks.SystemClock(), deadline_s=_DEADLINE_S)
 
     async def _version(self) -> dict[str, Any]:
         disk = shutil.disk_usage(_existing(self._chosen.backfill.data_dir))
@@ -183,12 +190,12 @@ class _Bundle:
         }
 
     async def _settings(self) -> dict[str, Any]:
-        effective = setup.effective(self._chosen)
+        effective = doctor.effective(self._chosen)
         return {"settings": effective, "unknown": list(self._chosen.unknown)}
 
     async def _doctor(self) -> list[dict[str, Any]]:
-        found = await setup.look_at(self._chosen, make_store=False, ask_api=not self._not_asked)
-        return [asdict(one) for one in found]
+        findings = await doctor.examine(self._chosen, make_store=False, ask_api=not self._not_asked)
+        return [asdict(one) for one in findings]
 
     async def _probe(self) -> dict[str, Any]:
         if self._not_asked:
@@ -198,14 +205,14 @@ class _Bundle:
     async def _status(self) -> dict[str, Any]:
         backfill = self._chosen.backfill
         holder = lock.holder(self._chosen.ledger_dir)
-        picture = status.picture_of(snapshot.file_of(backfill.data_dir, backfill.run_name))
+        picture = status.read_snapshot(snapshot.file_of(backfill.data_dir, backfill.run_name))
         return {"running": None if holder is None else str(holder), "picture": picture}
 
     async def _checkpoint(self) -> dict[str, Any]:
         folder = self._chosen.ledger_dir
-        listed = sorted(folder.iterdir()) if folder.is_dir() else []
-        sizes = {file.name: file.stat().st_size for file in listed if file.is_file()}
-        return {"files": sizes, **await _made(self._counts)}
+        names_in_folder = sorted(folder.iterdir()) if folder.is_dir() else []
+        sizes = {file.name: file.stat().st_size for file in names_in_folder if file.is_file()}
+        return {"files": sizes, **await _collect(self._counts)}
 
     async def _counts(self) -> dict[str, Any]:
         if not self._chosen.ledger_dir.is_dir():
@@ -218,36 +225,36 @@ class _Bundle:
             "open": _by_kind(opened),
             "in_error": _by_kind(failed),
             "last_errors": [
-                {"unit": held.unit.id, "error": held.error} for held in failed[-_ERRORS:]
+                {"unit": unit.unit.id, "error": unit.error} for unit in failed[-_ERRORS:]
             ],
             "open_with_errors": [
-                {"unit": held.unit.id, "errors": held.errors, "pages": held.counts.pages}
-                for held in opened
-                if held.errors
+                {"unit": unit.unit.id, "errors": unit.errors, "pages": unit.counts.pages}
+                for unit in opened
+                if unit.errors
             ][-_ERRORS:],
         }
 
     async def _log(self) -> list[str]:
         backfill = self._chosen.backfill
         file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
-        return await asyncio.to_thread(archives.last_lines, file, _LOG_LINES)
+        return await asyncio.to_thread(bundle_archive.last_lines, file, _LOG_LINES)
 
     async def _store_log(self) -> list[str]:
-        file = endpoint_file.log_path(context.store_folder(self._chosen.backfill.data_dir))
-        return await asyncio.to_thread(archives.last_lines, file, _STORE_LOG_LINES)
+        file = endpoint_file.log_path(bootstrap.store_folder(self._chosen.backfill.data_dir))
+        return await asyncio.to_thread(bundle_archive.last_lines, file, _STORE_LOG_LINES)
 
     async def _quarantine(self) -> list[dict[str, Any]]:
-        context.require_store(self._chosen)
-        async with context.open_store(self._chosen) as store:
+        bootstrap.require_store(self._chosen)
+        async with bootstrap.open_store(self._chosen) as store:
             return await store.rows(
                 "SELECT reason, request, raw, unit, rejected_at FROM quarantine "
                 f"ORDER BY rejected_at DESC LIMIT {_QUARANTINED}"
             )
 
 
-def _by_kind(held: Sequence[Any]) -> dict[str, int]:
+def _by_kind(units_held: Sequence[Any]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for one in held:
+    for one in units_held:
         counts[one.unit.kind] = counts.get(one.unit.kind, 0) + 1
     return counts
 

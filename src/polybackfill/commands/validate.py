@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from polybackfill import errors, settings
-from polybackfill.commands import api, context, scopes, status
+from polybackfill.commands import api_client, bootstrap, run_scope, status
 from polybackfill.views import tables, validation, verdicts
 from polybackfill.work import ledgers
 
@@ -17,19 +17,19 @@ _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 def validate(arguments: argparse.Namespace) -> int:
     """Make the checks; exit 3 when one of them fails."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     names = validation.chosen(arguments.only or ())
     if arguments.sample < 1:
         raise errors.Stop(f"--sample {arguments.sample}: compare at least 1 wallet")
-    context.require_store(chosen)
-    found, following = context.run(
+    bootstrap.require_store(chosen)
+    results, following = bootstrap.run(
         _validate(chosen, arguments, names), uvloop=chosen.backfill.uvloop
     )
-    failed = [verdict.name for verdict in found if verdict.outcome == "failed"]
+    failed = [result.name for result in results if result.outcome == "failed"]
     if arguments.json:
-        checks = [dataclasses.asdict(verdict) for verdict in found]
-        told = {"passed": not failed, "failed": failed, "checks": checks, "next": following}
-        context.print_json(told)
+        checks = [dataclasses.asdict(result) for result in results]
+        document = {"passed": not failed, "failed": failed, "checks": checks, "next": following}
+        bootstrap.print_json(document)
     else:
         print("all checks hold" if not failed else f"FAILED: {', '.join(failed)}")
         print(f"next: {following}")
@@ -40,21 +40,23 @@ async def _validate(
     chosen: settings.Settings, arguments: argparse.Namespace, names: Sequence[str]
 ) -> tuple[list[verdicts.Verdict], str]:
     """The verdicts, and the next step."""
-    found = []
+    results = []
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(context.open_store(chosen, migrate=True))
+        store = await stack.enter_async_context(bootstrap.open_store(chosen, migrated=True))
         get, silent = None, "--offline: the API is not asked"
         if not arguments.offline:
-            silent = api.spent(chosen)
+            silent = api_client.limit_holder(chosen)
         if not silent:
             attempts = chosen.backfill.page_attempts
-            get = await stack.enter_async_context(api.asking(chosen, "validate", attempts=attempts))
-        scene = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample, silent)
-        async for verdict in validation.verdicts_of(scene, names):
-            found.append(verdict)
+            get = await stack.enter_async_context(
+                api_client.open_get(chosen, "validate", attempts=attempts)
+            )
+        context = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample, silent)
+        async for result in validation.verdicts_of(context, names):
+            results.append(result)
             if not arguments.json:
-                _print(verdict)
-        return found, await scopes.next_step(store)
+                _print(result)
+        return results, await run_scope.next_step(store)
 
 
 def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
@@ -66,14 +68,14 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
     return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
 
 
-def _print(verdict: verdicts.Verdict) -> None:
-    print(f"{_MARKS[verdict.outcome]:<8} {verdict.name}: {verdict.claim}")
-    counts = ", ".join(f"{_shown(value)} {name}" for name, value in verdict.evidence.items())
+def _print(result: verdicts.Verdict) -> None:
+    print(f"{_MARKS[result.outcome]:<8} {result.name}: {result.claim}")
+    counts = ", ".join(f"{_shown(value)} {name}" for name, value in result.evidence.items())
     if counts:
         print(f"           {counts.replace('_', ' ')}")
-    tables.show("", verdict.examples)
-    if verdict.advice:
-        print(f"           {verdict.advice}")
+    tables.show("", result.examples)
+    if result.advice:
+        print(f"           {result.advice}")
 
 
 def _shown(value: object) -> str:

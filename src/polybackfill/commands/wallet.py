@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from polybackfill import errors, records, settings
-from polybackfill.commands import api, context, name_resolution, report_files
+from polybackfill.commands import api_client, bootstrap, name_resolution, report_files
 from polybackfill.polymarket import user_pnl, user_stats
 from polybackfill.views import wallet, wallet_page, wallet_text
 from polybackfill.work import plan
@@ -20,7 +20,7 @@ _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 
 def report(arguments: argparse.Namespace) -> int:
     """Write both files."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     typed = plan.wallets([arguments.wallet])
     keys = name_resolution.keys(chosen, typed, offline=arguments.offline)
     if len(keys) != 1:
@@ -28,10 +28,10 @@ def report(arguments: argparse.Namespace) -> int:
     (key,) = keys
     default = chosen.backfill.data_dir / f"WALLET_{records.show(key)}.md"
     file = report_files.text_file(arguments.output, default)
-    context.require_store(chosen)
+    bootstrap.require_store(chosen)
     if arguments.output is None:
-        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-    figures = context.run(
+        bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    figures = bootstrap.run(
         _figures(chosen, key, offline=arguments.offline), uvloop=chosen.backfill.uvloop
     )
     if not figures.fills and figures.totals is None:
@@ -54,7 +54,7 @@ def report(arguments: argparse.Namespace) -> int:
         document["parts"] = [
             {**dataclasses.asdict(part), "difference": part.difference} for part in figures.parts
         ]
-        context.print_json({**document, "files": [str(file), str(page_file)]})
+        bootstrap.print_json({**document, "files": [str(file), str(page_file)]})
     else:
         print(wallet_text.lead(figures))
         print(f"written: {file} and {page_file}")
@@ -63,7 +63,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 async def _figures(chosen: settings.Settings, key: str, *, offline: bool) -> wallet.Figures:
     curve, reason = await _curve(chosen, key, offline=offline)
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         return await wallet.read(store, key, curve, reason)
 
 
@@ -73,11 +73,11 @@ async def _curve(
     """Polymarket's curve, or why it is unknown: a report is worth having without it."""
     if offline:
         return [], "--offline: the API was not asked"
-    if told := api.spent(chosen):
-        return [], told
+    if holder := api_client.limit_holder(chosen):
+        return [], holder
     async with contextlib.AsyncExitStack() as stack:
         get = await stack.enter_async_context(
-            api.asking(chosen, "report wallet", attempts=_TRIES, deadline_s=_TRY_S)
+            api_client.open_get(chosen, "report wallet", attempts=_TRIES, deadline_s=_TRY_S)
         )
         try:
             return await user_pnl.fetch_curve(get, key), ""

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import context, name_resolution
+from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.polymarket import names
-from polybackfill.store import client as stores
+from polybackfill.store import client
 from polybackfill.views import signals, tables
 from polybackfill.work import plan, watchlist, window
 
@@ -24,12 +24,12 @@ STRATEGY = "default"
 
 def auto(arguments: argparse.Namespace) -> int:
     """Add the markets that wallets with a figure have bought into; nothing unless switched on."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     report: dict[str, Any] = {"enabled": is_enabled(chosen), "added": []}
     if report["enabled"]:
-        context.require_store(chosen)
-        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-        report |= context.run(_auto(chosen, arguments))
+        bootstrap.require_store(chosen)
+        bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+        report |= bootstrap.run(_auto(chosen, arguments))
     else:
         given = chosen.watchlist.autonomous_trading_enabled
         print(
@@ -38,7 +38,7 @@ def auto(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     if arguments.json:
-        context.print_json(report)
+        bootstrap.print_json(report)
     else:
         _show("added", report["added"], "nothing new")
     return errors.EXIT_OK
@@ -49,7 +49,7 @@ def is_enabled(chosen: settings.Settings) -> bool:
     return chosen.watchlist.autonomous_trading_enabled == _ON
 
 
-async def made(store: stores.Store, chosen: settings.Settings) -> dict[str, Any]:
+async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As `watchlist auto` with its defaults, at the end of a run."""
     strategy = signals.Strategy(STRATEGY, STRATEGY)
     return await _added(store, chosen, strategy, _window(None))
@@ -64,21 +64,21 @@ def _window(since: str | None) -> tuple[int, int]:
 async def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
     seconds = _window(arguments.since)
-    async with context.open_store(chosen, migrate=True) as store:
+    async with bootstrap.open_store(chosen, migrated=True) as store:
         return await _added(store, chosen, strategy, seconds)
 
 
 async def _added(
-    store: stores.Store,
+    store: client.Store,
     chosen: settings.Settings,
     strategy: signals.Strategy,
     seconds: tuple[int, int],
 ) -> dict[str, Any]:
-    counts, found = await signals.counts(store), await signals.triggers(store, *seconds)
+    counts, matches = await signals.counts(store), await signals.triggers(store, *seconds)
     dimensions = signals.Dimensions(chosen.backfill.data_dir)
     at = clocks.utc_text(time.time())
     if counts["signal_wallets"]:
-        wanted = signals.from_triggers(found, strategy, dimensions, at=at)
+        wanted = signals.from_triggers(matches, strategy, dimensions, at=at)
     else:
         wanted = _fallback(chosen, strategy, dimensions, at)
     if counts["resolved_markets"] < signals.FEW_RESOLVED:
@@ -90,7 +90,7 @@ async def _added(
             file=sys.stderr,
         )
     added = watchlist.Watchlist(chosen.backfill.data_dir).add(wanted)
-    return {**counts, "triggers": len(found), "added": _plain(added)}
+    return {**counts, "triggers": len(matches), "added": _plain(added)}
 
 
 def _fallback(
@@ -108,8 +108,8 @@ def _fallback(
         + ("the default markets are watched instead" if ids else "there is nothing to go by"),
         file=sys.stderr,
     )
-    listed = _ids(ids)[: given.fallback_watchlist_size]
-    known = dimensions.markets(listed) if listed else {}
+    ids_kept = _ids(ids)[: given.fallback_watchlist_size]
+    known = dimensions.markets(ids_kept) if ids_kept else {}
     return [
         signals.entry(
             known[one],
@@ -119,17 +119,17 @@ def _fallback(
             at=at,
             computed={"auto_added": True, "triggered_by_wallet": None},
         )
-        for one in listed
+        for one in ids_kept
     ]
 
 
 def show(arguments: argparse.Namespace) -> int:
     """What is watched, and by whom it was added."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     entries = watchlist.Watchlist(chosen.backfill.data_dir).entries(arguments.strategy)
     counts = watchlist.statistics(entries)
     if arguments.json:
-        context.print_json({"entries": _plain(entries), "statistics": counts})
+        bootstrap.print_json({"entries": _plain(entries), "statistics": counts})
         return errors.EXIT_OK
     _show("watched", _plain(entries), "nothing is watched")
     print(
@@ -142,8 +142,8 @@ def show(arguments: argparse.Namespace) -> int:
 
 def add(arguments: argparse.Namespace) -> int:
     """Watch markets by hand; what is watched already stays as it is."""
-    chosen = context.settings_of(arguments)
-    context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     dimensions = signals.Dimensions(chosen.backfill.data_dir)
     known = dimensions.markets(_named(chosen, arguments.market))
     unknown = [] if dimensions.absent else [one for one in known if not known[one].known]
@@ -167,7 +167,7 @@ def add(arguments: argparse.Namespace) -> int:
     ]
     added = _plain(watchlist.Watchlist(chosen.backfill.data_dir).add(wanted))
     if arguments.json:
-        context.print_json({"added": added})
+        bootstrap.print_json({"added": added})
     else:
         _show("added", added, "watched already")
     return errors.EXIT_OK
@@ -175,7 +175,7 @@ def add(arguments: argparse.Namespace) -> int:
 
 def remove(arguments: argparse.Namespace) -> int:
     """Watch markets no longer, for one strategy or for all."""
-    chosen = context.settings_of(arguments)
+    chosen = bootstrap.settings_of(arguments)
     ids = set(_named(chosen, arguments.market))
     removed = _plain(
         watchlist.Watchlist(chosen.backfill.data_dir).remove(
@@ -187,7 +187,7 @@ def remove(arguments: argparse.Namespace) -> int:
         )
     )
     if arguments.json:
-        context.print_json({"removed": removed})
+        bootstrap.print_json({"removed": removed})
     else:
         _show("removed", removed, "not on the list")
     return errors.EXIT_OK
@@ -196,9 +196,9 @@ def remove(arguments: argparse.Namespace) -> int:
 def _named(chosen: settings.Settings, given: Sequence[str]) -> list[str]:
     """As `_ids`, of slugs, pages and events too, whose conditions are looked up."""
     entries = plan.conditions(given)
-    asked = [entry for entry in entries if entry.name.kind is not names.Kind.NUMBER]
-    found = name_resolution.resolve(chosen, asked)
-    return _shown(entries, found)
+    by_name = [entry for entry in entries if entry.name.kind is not names.Kind.NUMBER]
+    matches = name_resolution.resolve(chosen, by_name)
+    return _shown(entries, matches)
 
 
 def _ids(given: Sequence[str]) -> list[str]:
@@ -210,11 +210,11 @@ def _ids(given: Sequence[str]) -> list[str]:
     return _shown(entries, {})
 
 
-def _shown(entries: Sequence[plan.Entry], found: plan.Found) -> list[str]:
+def _shown(entries: Sequence[plan.Entry], known: plan.Found) -> list[str]:
     numbers = {
         entry.name: [entry.name.text] for entry in entries if entry.name.kind is names.Kind.NUMBER
     }
-    keys = plan.keys_of(entries, {**found, **numbers})
+    keys = plan.keys_of(entries, {**known, **numbers})
     texts = {text for texts in numbers.values() for text in texts}
     return [key if key in texts else f"0x{key}" for key in keys]
 

@@ -15,7 +15,7 @@ from tests.unit.commands import conftest
 
 from chdb_http import endpoint_file
 from polybackfill import cli, errors
-from polybackfill.commands import run, words
+from polybackfill.commands import run, run_request
 from polybackfill.store import client, migrate
 from polybackfill.work import lock
 
@@ -29,10 +29,10 @@ def _handlers() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def asked(sandbox: harness.Sandbox, count: int = 5) -> words.Asked:
+def asked(sandbox: harness.Sandbox, count: int = 5) -> run_request.RunRequest:
     """A run of the smallest wallets."""
     keys = tuple(key.removeprefix("0x") for key in sandbox.wallets[-count:])
-    return words.Asked(parts=("wallets",), wallets=keys)
+    return run_request.RunRequest(parts=("wallets",), wallets=keys)
 
 
 async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(

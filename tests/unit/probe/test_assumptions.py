@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.commands import words
+from polybackfill.commands import run_request
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Verdict
 
@@ -35,7 +35,7 @@ def test_the_list_is_whole() -> None:
 
 
 def test_every_kind_of_unit_stands_on_something() -> None:
-    kinds = {kind for part in words.PARTS.values() for kind in part}
+    kinds = {kind for part in run_request.PARTS.values() for kind in part}
     assert {kind for one in _ALL.values() if one.loses_rows for kind in one.kinds} == kinds
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polybackfill.cli import menu
+from polybackfill.cli import command_parser
 
 
-def add_status(commands: menu.Menu) -> None:
+def add_status(commands: command_parser.CommandGroup) -> None:
     """`status`, and `check` with its actions."""
     status = commands.command("status", "status.status", "how the run stands", "--json")
     status.add_argument(
@@ -48,10 +48,10 @@ def add_status(commands: menu.Menu) -> None:
         metavar="N",
         help="the newest N, the newest last (default %(default)s)",
     )
-    menu.takes_json(status, plan, trades, progress, receipts)
+    command_parser.add_json_flag(status, plan, trades, progress, receipts)
 
 
-def add_validate(commands: menu.Menu) -> None:
+def add_validate(commands: command_parser.CommandGroup) -> None:
     """`validate`."""
     validate = commands.command(
         "validate",
@@ -72,10 +72,10 @@ def add_validate(commands: menu.Menu) -> None:
         metavar="N",
         help="wallets compared with the API (default %(default)s), half of them the largest",
     )
-    menu.takes_json(validate)
+    command_parser.add_json_flag(validate)
 
 
-def add_quarantine(commands: menu.Menu) -> None:
+def add_quarantine(commands: command_parser.CommandGroup) -> None:
     """`quarantine` and its actions."""
     actions = commands.group("quarantine", "rows set aside because they made no sense", "list")
     listing = actions.command(
@@ -87,10 +87,10 @@ def add_quarantine(commands: menu.Menu) -> None:
         "quarantine.replay",
         "parse the rows again; what is understood now goes to its table",
     )
-    menu.takes_json(listing, replay)
+    command_parser.add_json_flag(listing, replay)
 
 
-def add_report(commands: menu.Menu) -> None:
+def add_report(commands: command_parser.CommandGroup) -> None:
     """`report` and its actions."""
     actions = commands.group("report", "what was found, as files", "coverage")
     coverage = actions.command(
@@ -130,4 +130,4 @@ def add_report(commands: menu.Menu) -> None:
     wallet.add_argument(
         "--offline", action="store_true", help="do not ask the API: the curve is unknown"
     )
-    menu.takes_json(coverage, categories, wallet)
+    command_parser.add_json_flag(coverage, categories, wallet)

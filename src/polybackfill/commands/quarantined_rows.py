@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from polybackfill import errors
-from polybackfill.commands import words
+from polybackfill.commands import run_request
 from polybackfill.engine import plan_source
 from polybackfill.store import client
 from polybackfill.views import set_aside_check
@@ -13,19 +13,21 @@ from polybackfill.views import set_aside_check
 log = structlog.get_logger()
 
 
-class SetAside:
+class QuarantinedRows:
     """Counted in quarantine before the first insert and behind the last. A rehearsal counts
     nothing. `portion`: the run takes some keys that have not ended yet, and no others.
     """
 
-    def __init__(self, store: client.Store | None, asked: words.Asked, *, portion: bool) -> None:
-        self._store = None if asked.dry_run else store
-        self._listed = asked.listed
+    def __init__(
+        self, store: client.Store | None, request: run_request.RunRequest, *, portion: bool
+    ) -> None:
+        self._store = None if request.dry_run else store
+        self._has_typed_keys = request.has_typed_keys
         self._portion = portion
         self._units = [
             unit.id
-            for kind in asked.kinds
-            for unit in plan_source.build_units(kind, asked.keys(kind), asked.window)
+            for kind in request.kinds
+            for unit in plan_source.build_units(kind, request.keys(kind), request.window)
         ]
         self._before: dict[str, set_aside_check.Aside] | None = None
         self._kept: dict[str, set_aside_check.Aside] = {}
@@ -44,14 +46,14 @@ class SetAside:
         before = sum(kept.rows for kept in self._before.values())
         return max(0, sum(kept.rows for kept in now.values()) - before)
 
-    def of(self, kind: str) -> int:
+    def count_for(self, kind: str) -> int:
         """Rows in quarantine of the units the run speaks of, by the newest count. Of a portion they
         are those that the run itself sets aside, and counts.
         """
         kept = self._kept.get(kind)
         if kept is None or self._portion:
             return 0
-        return kept.of_units if self._listed else kept.rows
+        return kept.of_units if self._has_typed_keys else kept.rows
 
     async def _count(self) -> dict[str, set_aside_check.Aside] | None:
         if self._store is None:

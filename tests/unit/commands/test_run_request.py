@@ -8,25 +8,27 @@ from pathlib import Path
 import pytest
 
 from polybackfill import cli, errors, settings
-from polybackfill.commands import words
+from polybackfill.commands import run_request
 from polybackfill.polymarket import contracts
 
 WALLET, OTHER = "0x" + "ab" * 20, "0x" + "AC" * 20
 CONDITION = "0x" + "cd" * 32
 
 
-def of(*typed: str) -> words.Asked:
+def of(*typed: str) -> run_request.RunRequest:
     """What `polybackfill run …` asks for."""
-    return words.of(cli.build_parser().parse_args(["run", *typed]), settings.load())
+    return run_request.parse_arguments(
+        cli.build_parser().parse_args(["run", *typed]), settings.load()
+    )
 
 
 def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:
-    assert of() == words.Asked(plan_decides=True)
-    assert of("--everything") == words.Asked()
+    assert of() == run_request.RunRequest(plan_decides=True)
+    assert of("--everything") == run_request.RunRequest()
     assert of().everything
     assert not of("conditions", "wallets").everything
     assert of("events", "markets").kinds == ("clob", "markets", "lookups", "events")
-    assert of("wallets") == words.Asked(parts=("wallets",))
+    assert of("wallets") == run_request.RunRequest(parts=("wallets",))
     asked = of("--wallet", f"{WALLET},{OTHER}", "--wallet", WALLET)
     assert asked.parts == ("wallets",)
     assert asked.wallets == ("ab" * 20, "ac" * 20)
@@ -67,13 +69,13 @@ def test_everything_leaves_no_choice(typed: tuple[str, ...]) -> None:
 
 def test_a_planned_list_is_the_scope_unless_told_otherwise() -> None:
     listed = {"wallets": 3, "conditions": 0}
-    scoped = words.scoped(of(), listed)
+    scoped = run_request.narrow_to_plan(of(), listed)
     assert scoped.kinds == ("lookups", "wallets", "positions", "resolutions", "user-stats")
-    assert (scoped.listed_only, scoped.everything, scoped.whole) == (True, False, True)
-    assert not words.scoped(of("--dry-run"), listed).whole
-    of_conditions = words.scoped(of(), {"wallets": 0, "conditions": 2})
+    assert (scoped.listed_only, scoped.everything, scoped.fetches_all) == (True, False, True)
+    assert not run_request.narrow_to_plan(of("--dry-run"), listed).fetches_all
+    of_conditions = run_request.narrow_to_plan(of(), {"wallets": 0, "conditions": 2})
     assert of_conditions.kinds == ("lookups", "conditions", "resolutions")
-    both = words.scoped(of(), {"wallets": 1, "conditions": 2})
+    both = run_request.narrow_to_plan(of(), {"wallets": 1, "conditions": 2})
     assert both.kinds == (
         "lookups",
         "conditions",
@@ -82,10 +84,10 @@ def test_a_planned_list_is_the_scope_unless_told_otherwise() -> None:
         "resolutions",
         "user-stats",
     )
-    assert words.scoped(of("--until", "07:00"), listed).listed_only
-    assert words.scoped(of(), {}) == words.Asked()
+    assert run_request.narrow_to_plan(of("--until", "07:00"), listed).listed_only
+    assert run_request.narrow_to_plan(of(), {}) == run_request.RunRequest()
     for typed in (("--everything",), ("wallets",), ("markets",), ("--wallet", WALLET)):
-        assert words.scoped(of(*typed), listed) == of(*typed)
+        assert run_request.narrow_to_plan(of(*typed), listed) == of(*typed)
 
 
 def test_contracts_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def _guessed(message: str) -> str:
     return f"no {what.lower()} {word}: there are {', '.join(known)}{guess.near(word, known)}"
 
 
-class Menu:
+class CommandGroup:
     """The commands below `parser`, or the actions of one of its groups."""
 
     def __init__(self, parser: Parser, **titles: Any) -> None:
@@ -71,10 +71,10 @@ class Menu:
         where.add_argument("--run-name", metavar="NAME", help="BACKFILL_RUN_NAME: whose checkpoint")
         return parser
 
-    def group(self, name: str, help_text: str, example: str) -> Menu:
+    def group(self, name: str, help_text: str, example: str) -> CommandGroup:
         """A command that only has actions; `example`: one of them."""
         parser = self._entry(name, help_text, example)
-        return Menu(parser, metavar="ACTION", title="actions", required=True)
+        return CommandGroup(parser, metavar="ACTION", title="actions", required=True)
 
     def _entry(self, name: str, help_text: str, example: str) -> Parser:
         typed = f"{self._prog} {name} {example}".rstrip()
@@ -88,7 +88,7 @@ class Menu:
         return parser
 
 
-def takes_json(*parsers: Parser) -> None:
+def add_json_flag(*parsers: Parser) -> None:
     """These commands answer a script, too."""
     for parser in parsers:
         parser.add_argument("--json", action="store_true", help="one JSON document for a script")

@@ -23,7 +23,7 @@ class _EnoughError(Exception):
     """As many pages as are wanted have come."""
 
 
-class LastReply:
+class LastResponse:
     """The last answer of a walk that is followed for a few pages. The ground of that walk."""
 
     def __init__(self, client: http.Client) -> None:
@@ -31,7 +31,7 @@ class LastReply:
         self.with_retries: walk.RetryPolicy = walk.without_retry
         self._client = client
         self._pages = 0
-        self._reply: http.Response | None = None
+        self._response: http.Response | None = None
 
     async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
         """One request of the walk."""
@@ -39,29 +39,29 @@ class LastReply:
             raise _EnoughError
         self._pages += 1
         query = feed.request_params(cursor)
-        self._reply = await self._client.get(
+        self._response = await self._client.get(
             feed.route, query, worker_progress.Progress(self.clock)
         )
-        return self._reply
+        return self._response
 
-    async def of(self, held: Failing) -> dict[str, Any]:
+    async def describe_failure(self, failing: Failing) -> dict[str, Any]:
         """The unit, what is wrong with it now, and the last answer that came."""
-        told: dict[str, Any] = {"unit": held.unit.id, "error": getattr(held, "error", "")}
-        resume = getattr(held, "resume", None)
-        place = None if resume is None else msgspec.convert(resume, walk.Resume)
+        document: dict[str, Any] = {"unit": failing.unit.id, "error": getattr(failing, "error", "")}
+        resume = getattr(failing, "resume", None)
+        resume_point = None if resume is None else msgspec.convert(resume, walk.Resume)
         try:
-            async for _ in kinds.KINDS[held.unit.kind].walk(held.unit, place, self):
+            async for _ in kinds.KINDS[failing.unit.kind].walk(failing.unit, resume_point, self):
                 pass
-            told["now"] = "it does not fail any more"
+            document["now"] = "it does not fail any more"
         except _EnoughError:
-            told["now"] = f"{_PAGES} pages are in order"
+            document["now"] = f"{_PAGES} pages are in order"
         except errors.BackfillError as problem:
-            told["now"] = f"{type(problem).__name__}: {problem}"
-        if self._reply is not None:
-            told["url"] = self._reply.url
-            told["headers"] = dict(self._reply.headers)
-            told["body"] = _cut(self._reply.body)
-        return told
+            document["now"] = f"{type(problem).__name__}: {problem}"
+        if self._response is not None:
+            document["url"] = self._response.url
+            document["headers"] = dict(self._response.headers)
+            document["body"] = _cut(self._response.body)
+        return document
 
 
 def _cut(body: bytes) -> Any:

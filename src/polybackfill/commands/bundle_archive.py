@@ -45,7 +45,7 @@ def encode(name: str, content: Any) -> bytes:
     """A file's bytes: lines for logs, JSON for all else; nothing in it that a terminal obeys."""
     if not isinstance(content, list) or name.endswith(".json"):
         return _json(content, _PRETTY).encode()
-    lines = (terminal.visible(held) if isinstance(held, str) else _json(held) for held in content)
+    lines = (terminal.visible(line) if isinstance(line, str) else _json(line) for line in content)
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 

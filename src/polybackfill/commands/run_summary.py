@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from polybackfill import errors, formats
-from polybackfill.commands import context, words
-from polybackfill.store import client as stores
+from polybackfill.commands import bootstrap, run_request
+from polybackfill.store import client
 from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledgers, units
 
@@ -21,7 +21,7 @@ _FAILED_SHOWN = 5
 def stopped_early(*, as_json: bool) -> None:
     """The stop signal came before the run had begun."""
     if as_json:
-        context.print_json({"state": "stopped", "parts": {}, "rows": {}})
+        bootstrap.print_json({"state": "stopped", "parts": {}, "rows": {}})
     else:
         print("stopped before it began; start it again to continue")
 
@@ -29,8 +29,8 @@ def stopped_early(*, as_json: bool) -> None:
 def nothing_to_do(held_back: Mapping[str, str], *, as_json: bool) -> None:
     """No part has a unit, but perhaps those that are held back."""
     if as_json:
-        told = {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)}
-        context.print_json(told)
+        document = {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)}
+        bootstrap.print_json(document)
         return
     print("nothing to do: the plan holds no pending wallet or condition.")
     print("  polybackfill plan build --from FILE    one wallet or condition id a line")
@@ -43,7 +43,7 @@ def nothing_to_do(held_back: Mapping[str, str], *, as_json: bool) -> None:
 def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) -> None:
     """The run's last picture (`snapshot`), with what `failed` adds to it."""
     if as_json:
-        context.print_json({**picture, "exit_code": code, "dry_run": dry_run})
+        bootstrap.print_json({**picture, "exit_code": code, "dry_run": dry_run})
         return
     for text in live.ending(picture, dry_run=dry_run):
         print(text)
@@ -60,31 +60,31 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         print(f"  {text}")
 
 
-async def disagreements(store: stores.Store) -> dict[str, int]:
+async def disagreements(store: client.Store) -> dict[str, int]:
     """Markets whose sources do not say the same, by what differs; {} when the store is away."""
     try:
-        found = await resolution_checks.disagreements(store)
+        row = await resolution_checks.disagreements(store)
     except errors.Retry as error:
         log.warning("run.disagreements_unknown", error=str(error))
         return {}
-    counts: dict[str, int] = found["counts"]
+    counts: dict[str, int] = row["counts"]
     return counts
 
 
-def failed(
+def list_failed(
     ledger: ledgers.Ledger,
-    asked: words.Asked,
+    request: run_request.RunRequest,
     kinds: Collection[str],
     *,
     is_own: Callable[[units.Unit], bool],
 ) -> list[dict[str, str]]:
     """The newest units in error among what was asked, with their messages."""
-    listed = {key for kind in kinds for key in asked.keys(kind)}
-    found = [
-        {"unit": held.unit.id, "error": held.error}
-        for held in ledger.failed_units()
-        if held.unit.kind in kinds
-        and is_own(held.unit)
-        and (not listed or listed & set(held.unit.keys))
+    typed_keys = {key for kind in kinds for key in request.keys(kind)}
+    failures = [
+        {"unit": failed_unit.unit.id, "error": failed_unit.error}
+        for failed_unit in ledger.failed_units()
+        if failed_unit.unit.kind in kinds
+        and is_own(failed_unit.unit)
+        and (not typed_keys or typed_keys & set(failed_unit.unit.keys))
     ]
-    return found[-_FAILED_SHOWN:]
+    return failures[-_FAILED_SHOWN:]

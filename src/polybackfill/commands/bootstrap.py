@@ -15,8 +15,7 @@ import orjson
 
 from polybackfill import clocks, errors, redaction, settings, terminal
 from polybackfill.polymarket import endpoints, proxies
-from polybackfill.store import client, embedded, inflation
-from polybackfill.store import migrate as migrations
+from polybackfill.store import client, embedded, inflation, migrate
 from polybackfill.work import files
 
 T = TypeVar("T")
@@ -72,7 +71,7 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-def address_of(chosen: settings.Settings) -> client.Address:
+def store_address(chosen: settings.Settings) -> client.Address:
     """Where the store is, by the settings."""
     server = chosen.clickhouse
     embedded.bound_logs(chosen.backfill.log_bytes, chosen.backfill.log_files)
@@ -107,7 +106,7 @@ def is_local(chosen: settings.Settings) -> bool:
 
 def require_store(chosen: settings.Settings) -> None:
     """Refuse to read from an embedded store that nobody has made yet."""
-    address = address_of(chosen)
+    address = store_address(chosen)
     if address.embedded and not address.data_dir.exists():
         raise errors.Stop(
             f"there is no store under {chosen.backfill.data_dir} yet: "
@@ -120,7 +119,7 @@ async def check_server(chosen: settings.Settings) -> None:
 
     Nothing is written for that, here or there. The embedded store is not touched.
     """
-    address = address_of(chosen)
+    address = store_address(chosen)
     if address.embedded:
         return
     store = client.Store(address, clock=clocks.SystemClock())
@@ -149,13 +148,13 @@ async def declare_inflated(chosen: settings.Settings, store: client.Store) -> No
 
 @asynccontextmanager
 async def open_store(
-    chosen: settings.Settings, *, migrate: bool = False
+    chosen: settings.Settings, *, migrated: bool = False
 ) -> AsyncIterator[client.Store]:
-    """The store, with `migrate` brought to this version's schema first.
+    """The store, with `migrated` brought to this version's schema first.
 
     Raises errors.Stop naming the place when it cannot be reached or refuses.
     """
-    address = address_of(chosen)
+    address = store_address(chosen)
     try:
         store = await client.open(address, clock=clocks.SystemClock())
     except errors.Retry as error:
@@ -163,8 +162,8 @@ async def open_store(
             raise
         raise _unreachable(error) from error
     try:
-        if migrate:
-            await migrations.up(store, cluster=chosen.clickhouse.cluster)
+        if migrated:
+            await migrate.up(store, cluster=chosen.clickhouse.cluster)
             await declare_inflated(chosen, store)
         yield store
     finally:

@@ -11,14 +11,14 @@ from typing import Any
 from polybackfill import formats, settings
 from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.engine import post_run_step
-from polybackfill.store import client as stores
+from polybackfill.store import client
 from polybackfill.views import breakdown
 from polybackfill.work import ledgers, seeds
 
 
-async def make(
+async def make_reports(
     chosen: settings.Settings,
-    store: stores.Store,
+    store: client.Store,
     ledger: ledgers.Ledger,
     *,
     stop: asyncio.Event,
@@ -26,29 +26,29 @@ async def make(
 ) -> list[str]:
     """Make them in the order in which they need each other; a line for each, made or not."""
     folder = chosen.backfill.data_dir
-    told: list[str] = []
+    lines: list[str] = []
 
     async def step(name: str, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
-        made = await post_run_step.run_step(name, work, stop=stop, alive=alive)
-        if made is None:
-            told.append(f"not made: polybackfill {name}")
-        return made
+        result = await post_run_step.run_step(name, work, stop=stop, alive=alive)
+        if result is None:
+            lines.append(f"not made: polybackfill {name}")
+        return result
 
-    if made := await step("dims build", dims.made(store, chosen)):
-        count = made["markets_in_markets_dim"]
-        told.append(
+    if result := await step("dims build", dims.make_report(store, chosen)):
+        count = result["markets_in_markets_dim"]
+        lines.append(
             f"dimensions of {formats.counted(count, 'market')}: {folder / seeds.MARKETS_FILE}"
         )
-    if made := await step("report categories", report.made(store, chosen)):
-        count = made["num_wallets"]
-        told.append(
+    if result := await step("report categories", report.make_report(store, chosen)):
+        count = result["num_wallets"]
+        lines.append(
             f"profit and loss of {formats.counted(count, 'wallet')}: {folder / breakdown.FILE}"
         )
     if watchlist.is_enabled(chosen) and (
-        made := await step("watchlist auto", watchlist.made(store, chosen))
+        result := await step("watchlist auto", watchlist.make_report(store, chosen))
     ):
-        told.append(f"{formats.counted(len(made['added']), 'market')} added to the watchlist")
+        lines.append(f"{formats.counted(len(result['added']), 'market')} added to the watchlist")
     file = folder / coverage.FILE
-    if made := await step("report coverage", coverage.made(store, ledger, chosen, file)):
-        told.append(f"{made['verdict']} {file}")
-    return told
+    if result := await step("report coverage", coverage.make_report(store, ledger, chosen, file)):
+        lines.append(f"{result['verdict']} {file}")
+    return lines

@@ -1,4 +1,4 @@
-"""`polybackfill init` and `polybackfill doctor`."""
+"""`polybackfill doctor`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from importlib import metadata
 import pydantic
 
 from polybackfill import clocks, errors, settings, terminal, worker_progress
-from polybackfill.commands import api, context, disk_space, doctor_probe, estimate, scopes
+from polybackfill.commands import (
+    api_client,
+    bootstrap,
+    disk_space,
+    doctor_probe,
+    estimate,
+)
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import migrate
@@ -34,50 +40,14 @@ class Finding:
     exit_code: int = errors.EXIT_OK
 
 
-def init(arguments: argparse.Namespace) -> int:
-    """Make folders and tables; a second time nothing is left to do."""
-    chosen = context.settings_of(arguments)
-    context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-    context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
-    place, applied, restored, following = context.run(_init(chosen))
-    if arguments.json:
-        context.print_json(
-            {"store": place, "applied": applied, "restored": restored, "next": following}
-        )
-        return errors.EXIT_OK
-    print(f"store: {place}")
-    for name in applied:
-        print(f"  applied {name}")
-    for name in restored:
-        print(f"  {name} was gone and is there again, empty")
-    print("ready" if applied or restored else "ready; there was nothing to do")
-    print("  polybackfill doctor           looks at everything a run stands on")
-    print("  polybackfill plan build …     for a list of your own, which `run` then keeps to")
-    print("  polybackfill service install  for every night from now on")
-    print(f"next: {following}")
-    return errors.EXIT_OK
-
-
-async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], str]:
-    """Where the store is, which files of the schema were applied, which tables had been lost, and
-    the next step.
-    """
-    cluster = chosen.clickhouse.cluster
-    async with context.open_store(chosen) as store:
-        applied = await migrate.up(store, cluster=cluster)
-        restored = await migrate.restore(store, cluster=cluster)
-        await context.declare_inflated(chosen, store)
-        return store.address.place, applied, restored, await scopes.next_step(store)
-
-
 def doctor(arguments: argparse.Namespace) -> int:
     """Look at everything a run stands on; exit with the code of the first thing that is wrong."""
-    chosen = context.settings_of(arguments)
-    findings = context.run(look_at(chosen))
-    probed = context.run(doctor_probe.look(chosen)) if arguments.probe else None
+    chosen = bootstrap.settings_of(arguments)
+    findings = bootstrap.run(examine(chosen))
+    probed = bootstrap.run(doctor_probe.look(chosen)) if arguments.probe else None
     if arguments.json:
-        told = {"findings": [asdict(one) for one in findings], "settings": effective(chosen)}
-        context.print_json(told | ({"probe": probed.document} if probed else {}))
+        document = {"findings": [asdict(one) for one in findings], "settings": effective(chosen)}
+        bootstrap.print_json(document | ({"probe": probed.document} if probed else {}))
     else:
         _print(findings, chosen)
         for text in probed.lines if probed else ():
@@ -86,7 +56,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     return next(filter(None, codes), errors.EXIT_OK)
 
 
-async def look_at(
+async def examine(
     chosen: settings.Settings, *, make_store: bool = True, ask_api: bool = True
 ) -> list[Finding]:
     """Everything a run stands on, but for what the API means by its answers.
@@ -114,26 +84,26 @@ async def _checked(check: str, look: Callable[[], Awaitable[str]], remedy: str =
 
 def _versions() -> Finding:
     names = ("polybackfill", "aiohttp", "aiochclient", "chdb-core", "orjson", "msgspec")
-    found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    return Finding("versions", f"Python {platform.python_version()}, {found}")
+    installed = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return Finding("versions", f"Python {platform.python_version()}, {installed}")
 
 
 def _folders(chosen: settings.Settings) -> Finding:
     try:
-        context.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-        context.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
+        bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+        bootstrap.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
     except errors.Stop as error:
         return Finding("folders", str(error), error.exit_code)
     places = (chosen.backfill.data_dir, chosen.backfill.checkpoint_dir)
-    return Finding("folders", " and ".join(str(place.resolve()) for place in places))
+    return Finding("folders", " and ".join(str(folder.resolve()) for folder in places))
 
 
 async def _disk(chosen: settings.Settings, *, make: bool) -> str:
     """What is free, and whether what `run` would fetch fits in."""
-    free = await asyncio.to_thread(disk_space.told, chosen)
+    free = await asyncio.to_thread(disk_space.describe_free, chosen)
     with contextlib.suppress(errors.BackfillError):  # the next line says what is wrong with it
         if not make:
-            context.require_store(chosen)
+            bootstrap.require_store(chosen)
         bytes_ahead, is_all = await estimate.bytes_ahead(chosen)
         fits = "what is ahead fits in" if is_all else "how much is ahead is unknown"
         return f"{free}; {disk_space.warning(chosen, bytes_ahead) or fits}"
@@ -142,8 +112,8 @@ async def _disk(chosen: settings.Settings, *, make: bool) -> str:
 
 async def _store(chosen: settings.Settings, *, make: bool) -> str:
     if not make:
-        context.require_store(chosen)
-    async with context.open_store(chosen) as store:
+        bootstrap.require_store(chosen)
+    async with bootstrap.open_store(chosen) as store:
         version = (await store.rows("SELECT version() AS version"))[0]["version"]
         missing = await migrate.missing(store)
     kind = "embedded" if store.address.embedded else "server"
@@ -169,18 +139,20 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
     """One request that any healthy host answers, to each host that a run asks; none beside a run,
     which leaves nothing of the limits.
     """
-    if told := api.spent(chosen):
-        return [Finding("upstream", f"not asked, {told}")]
-    clock, urls = clocks.SystemClock(), api.base_urls(chosen)
-    asked: list[tuple[endpoints.Route, kinds.ProbeParams]] = [(endpoints.STATUS, ())]
-    asked += [(kinds.KINDS[kind].route, kinds.KINDS[kind].probe_params) for kind in _LISTS]
-    async with api.client(chosen, clock, deadline_s=_UPSTREAM_S, what="doctor") as client:
+    if holder := api_client.limit_holder(chosen):
+        return [Finding("upstream", f"not asked, {holder}")]
+    clock, urls = clocks.SystemClock(), api_client.base_urls(chosen)
+    questions: list[tuple[endpoints.Route, kinds.ProbeParams]] = [(endpoints.STATUS, ())]
+    questions += [(kinds.KINDS[kind].route, kinds.KINDS[kind].probe_params) for kind in _LISTS]
+    async with api_client.open_client(
+        chosen, clock, deadline_s=_UPSTREAM_S, what="doctor"
+    ) as client:
 
         async def answer(route: endpoints.Route, query: kinds.ProbeParams) -> str:
-            reply = await client.get(route, query, worker_progress.Progress(clock))
+            response = await client.get(route, query, worker_progress.Progress(clock))
             proxy = proxies.find_proxy(urls[route.host])
             way = f" through the proxy {proxy}" if proxy is not None else ""
-            return f"{urls[route.host]} answered in {reply.ttfb_s * 1000:.0f} ms{way}"
+            return f"{urls[route.host]} answered in {response.ttfb_s * 1000:.0f} ms{way}"
 
         return await asyncio.gather(
             *(
@@ -189,7 +161,7 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
                     partial(answer, route, query),
                     f": look at the network, or correct BACKFILL_{route.host.upper()}_URL",
                 )
-                for route, query in asked
+                for route, query in questions
             )
         )
 
@@ -211,8 +183,8 @@ def _print(findings: list[Finding], chosen: settings.Settings) -> None:
     longest = max(len(finding.check) for finding in findings)
     columns = terminal.width(sys.stdout) or terminal.WIDTH
     for finding in findings:
-        verdict = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
-        head = f"{verdict:<5}  {finding.check:<{longest}}  "
+        mark = "ok" if finding.exit_code == errors.EXIT_OK else "WRONG"
+        head = f"{mark:<5}  {finding.check:<{longest}}  "
         print(terminal.wrapped(head + finding.text, columns, indent=len(head)))
     changed = {
         name: entry for name, entry in effective(chosen).items() if entry["origin"] != "default"

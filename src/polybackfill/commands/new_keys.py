@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.commands import words
+from polybackfill.commands import run_request
 from polybackfill.store import client, found
 from polybackfill.work import units
 
@@ -17,15 +17,17 @@ _SHOWN = 20
 _POLL_S = 0.1
 
 
-class Discoveries:
+class NewKeys:
     """Counted from the second in which the run began. A run of everything is not asked: its plan
     shows both.
     """
 
-    def __init__(self, store: client.Store | None, asked: words.Asked, clock: clocks.Clock) -> None:
-        wanted = units.CONDITIONS in asked.kinds and not (asked.everything or asked.dry_run)
+    def __init__(
+        self, store: client.Store | None, request: run_request.RunRequest, clock: clocks.Clock
+    ) -> None:
+        wanted = units.CONDITIONS in request.kinds and not (request.everything or request.dry_run)
         self._store = store if wanted else None
-        self._asked = asked
+        self._request = request
         self._clock = clock
         self._since = 0
 
@@ -38,13 +40,13 @@ class Discoveries:
                 return
             await self._clock.sleep(_POLL_S)
 
-    async def told(self) -> dict[str, Any]:
+    async def count_new(self) -> dict[str, Any]:
         """`new_wallets`: seen by this run for the first time; `unknown_conditions`: some of those
         without a trade that no list knows; {} when nothing was to be found or the store is away.
         """
         if self._store is None or self._since == found.NEVER:
             return {}
-        typed = self._asked.keys(units.CONDITIONS)
+        typed = self._request.keys(units.CONDITIONS)
         try:
             wallets = await found.new_wallets(self._store, self._since)
             unknown = await found.unknown_conditions(self._store, typed, self._since, limit=_SHOWN)

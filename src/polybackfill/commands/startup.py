@@ -26,7 +26,7 @@ _LOOK_S = 1.0
 Started = TypeVar("Started")
 
 
-async def patiently(
+async def with_retries(
     begin: Callable[[contextlib.AsyncExitStack], Awaitable[Started]],
     stack: contextlib.AsyncExitStack,
 ) -> Started:
@@ -48,7 +48,7 @@ async def patiently(
     raise AssertionError  # the last attempt returns or raises
 
 
-async def unless_stopped(
+async def cancel_on_stop(
     stop: asyncio.Event, beginning: Coroutine[Any, Any, Started]
 ) -> Started | None:
     """What `beginning` returns; None when the stop signal came before, and it was cancelled."""
@@ -65,7 +65,7 @@ async def unless_stopped(
 
 
 @contextlib.asynccontextmanager
-async def stopped_at(moment: float | None, stop: asyncio.Event) -> AsyncIterator[None]:
+async def stop_at(moment: float | None, stop: asyncio.Event) -> AsyncIterator[None]:
     """Set `stop` when the machine's clock shows `moment` (epoch seconds, None: never).
 
     The clock is looked at every second: timers of asyncio stand still while a machine sleeps.
@@ -85,7 +85,7 @@ async def stopped_at(moment: float | None, stop: asyncio.Event) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def announced(notifier: systemd_notify.Notifier) -> AsyncIterator[None]:
+async def announce_start(notifier: systemd_notify.Notifier) -> AsyncIterator[None]:
     """The service manager waits for as long as this lasts, two hours at most."""
 
     async def announce() -> None:

@@ -35,7 +35,7 @@ _WHOLE_LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """What one run shall do. Empty `wallets` and `conditions` mean: what the plan holds.
 
     `stop_at`: epoch seconds at which the run ends itself, as a stop signal would.
@@ -74,21 +74,23 @@ class Asked:
     @property
     def everything(self) -> bool:
         """The lists are read too, and what they and the trades show is added to the plans."""
-        return "markets" in self.parts and not (self.listed or self.listed_only)
+        return "markets" in self.parts and not (self.has_typed_keys or self.listed_only)
 
     @property
-    def whole(self) -> bool:
+    def fetches_all(self) -> bool:
         """All that a profit is made of, of everything or of the planned list, and no rehearsal."""
         is_all = self.parts == tuple(PARTS) or self.listed_only
-        return is_all and not self.listed and not self.dry_run
+        return is_all and not self.has_typed_keys and not self.dry_run
 
     @property
-    def listed(self) -> bool:
+    def has_typed_keys(self) -> bool:
         """Keys were typed, so the plan is not asked."""
         return bool(self.wallets or self.conditions)
 
 
-def of(arguments: argparse.Namespace, chosen_settings: settings.Settings) -> Asked:
+def parse_arguments(
+    arguments: argparse.Namespace, chosen_settings: settings.Settings
+) -> RunRequest:
     """What the words of `run` ask for. Raises errors.Stop for what makes no sense."""
     given = keys(arguments, chosen_settings)
     parts = _parts(arguments.parts, given)
@@ -101,7 +103,7 @@ def of(arguments: argparse.Namespace, chosen_settings: settings.Settings) -> Ask
     if contracts and not wallets and not given["conditions"]:
         raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
     stop_at = window.stop_time(arguments.until, time.time())
-    return Asked(
+    return RunRequest(
         parts=parts,
         wallets=tuple(wallets),
         conditions=tuple(given["conditions"]),
@@ -112,16 +114,16 @@ def of(arguments: argparse.Namespace, chosen_settings: settings.Settings) -> Ask
     )
 
 
-def scoped(asked: Asked, listed: Mapping[str, int]) -> Asked:
+def narrow_to_plan(request: RunRequest, planned: Mapping[str, int]) -> RunRequest:
     """What is fetched when the plan decides: the list where there is one, else everything.
 
     `listed`: how many keys somebody planned, by part.
     """
-    wanted = {part for name, parts in _OF_LIST.items() if listed.get(name) for part in parts}
-    if not (asked.plan_decides and wanted):
-        return replace(asked, plan_decides=False)
+    wanted = {part for name, parts in _OF_LIST.items() if planned.get(name) for part in parts}
+    if not (request.plan_decides and wanted):
+        return replace(request, plan_decides=False)
     parts = tuple(part for part in PARTS if part in wanted)
-    return replace(asked, parts=parts, plan_decides=False, listed_only=True)
+    return replace(request, parts=parts, plan_decides=False, listed_only=True)
 
 
 def keys(arguments: argparse.Namespace, chosen: settings.Settings) -> dict[str, list[str]]:
@@ -140,7 +142,7 @@ def keys(arguments: argparse.Namespace, chosen: settings.Settings) -> dict[str, 
     return given
 
 
-def parts_of(typed: Sequence[str]) -> tuple[str, ...]:
+def parse_parts(typed: Sequence[str]) -> tuple[str, ...]:
     """The parts typed, all of them when none is. Raises errors.Stop for one nobody knows."""
     for part in typed:
         if part not in PARTS:
@@ -151,12 +153,12 @@ def parts_of(typed: Sequence[str]) -> tuple[str, ...]:
 
 def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]:
     """The parts to run; a list typed for one part asks for that part alone."""
-    parts = parts_of(typed) if typed else ()
-    listed = tuple(part for part in ("conditions", "wallets") if given[part])
-    if not parts or not listed:
-        return parts or listed or tuple(PARTS)
+    parts = parse_parts(typed) if typed else ()
+    typed_parts = tuple(part for part in ("conditions", "wallets") if given[part])
+    if not parts or not typed_parts:
+        return parts or typed_parts or tuple(PARTS)
     served = {"wallets": _OF_WALLETS, "conditions": _OF_CONDITIONS}
-    for part in listed:
+    for part in typed_parts:
         if not set(served[part]) & set(parts):
             raise errors.Stop(f"{_FLAGS[part]} lists {part}, but only {parts[0]} shall run")
     for part in parts:
@@ -165,6 +167,6 @@ def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]
             raise errors.Stop(
                 f"{part} cannot run for a list: leave out {' and '.join(_FLAGS.values())}"
             )
-        if not any(part in served[kind] for kind in listed):
+        if not any(part in served[kind] for kind in typed_parts):
             raise errors.Stop(f"{part} shall run beside a list: list them too with {flag}")
     return parts

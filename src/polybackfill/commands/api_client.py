@@ -7,15 +7,15 @@ import random
 from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clocks, redaction, settings, worker_progress
-from polybackfill.commands import context
+from polybackfill.commands import bootstrap
 from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, retry, route_health
 from polybackfill.work import address
 
 
-def limits_of(chosen: settings.Settings, clock: clocks.Clock) -> rate_limiter.RateLimiter:
+def make_limits(chosen: settings.Settings, clock: clocks.Clock) -> rate_limiter.RateLimiter:
     """The budgets of the settings, each as far as this process may spend it."""
     return rate_limiter.RateLimiter(
-        context.budgets(chosen), clock=clock, share=chosen.backfill.share
+        bootstrap.budgets(chosen), clock=clock, share=chosen.backfill.share
     )
 
 
@@ -25,7 +25,7 @@ def base_urls(chosen: settings.Settings) -> dict[str, redaction.Url]:
     return {"data": backfill.data_url, "gamma": backfill.gamma_url, "clob": backfill.clob_url}
 
 
-def client_of(
+def make_client(
     chosen: settings.Settings,
     within: rate_limiter.RateLimiter,
     clock: clocks.Clock,
@@ -46,7 +46,7 @@ def client_of(
 
 
 @contextlib.asynccontextmanager
-async def client(
+async def open_client(
     chosen: settings.Settings,
     clock: clocks.Clock,
     *,
@@ -58,16 +58,16 @@ async def client(
 
     Raises errors.Stop (exit 75) naming who spends the limits of this address.
     """
-    async with spending(chosen, what, brief=brief):
-        made = client_of(chosen, limits_of(chosen, clock), clock, deadline_s=deadline_s)
+    async with hold_limits(chosen, what, brief=brief):
+        http_client = make_client(chosen, make_limits(chosen, clock), clock, deadline_s=deadline_s)
         try:
-            yield made
+            yield http_client
         finally:
-            await made.close()
+            await http_client.close()
 
 
 @contextlib.asynccontextmanager
-async def asking(
+async def open_get(
     chosen: settings.Settings,
     what: str,
     *,
@@ -77,13 +77,13 @@ async def asking(
     """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
     clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
     mark = worker_progress.Progress(clock)
-    async with client(chosen, clock, deadline_s=deadline_s, what=what) as made:
+    async with open_client(chosen, clock, deadline_s=deadline_s, what=what) as http_client:
 
         async def get(
-            route: endpoints.Route, asked: Sequence[tuple[str, str]]
+            route: endpoints.Route, params: Sequence[tuple[str, str]]
         ) -> http_outcome.Response:
             return await retry.with_retries(
-                lambda: made.get(route, asked, mark),
+                lambda: http_client.get(route, params, mark),
                 mark,
                 attempts=attempts,
                 backoff_cap_s=chosen.backfill.backoff_cap_s,
@@ -99,7 +99,7 @@ def hosts(chosen: settings.Settings) -> frozenset[str]:
     return frozenset(url.place for url in base_urls(chosen).values())
 
 
-def spending(
+def hold_limits(
     chosen: settings.Settings, what: str, *, brief: bool = False
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Spend this process's share of the limits inside the block; `what`: the command.
@@ -113,7 +113,7 @@ def spending(
     )
 
 
-def spent(chosen: settings.Settings) -> str:
+def limit_holder(chosen: settings.Settings) -> str:
     """Who spends the limits of this address, and the remedy; empty when they are free."""
     others = address.in_the_way(hosts(chosen), chosen.backfill.share)
     return address.refusal(others) if others else ""

@@ -10,38 +10,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import clocks, settings
-from polybackfill.commands import api, context, disk_space, reconcile
+from polybackfill.commands import api_client, bootstrap, disk_space, reconcile
 from polybackfill.engine import supervisor
-from polybackfill.store import client as stores
-from polybackfill.store import migrate, ownership
+from polybackfill.store import client, migrate, ownership
 from polybackfill.views import logs
 from polybackfill.work import ledgers, lock
 
 
 @dataclass(frozen=True)
-class Ground:
+class RunContext:
     """The ledger this process owns, and the store (None: a dry run of typed keys)."""
 
     ledger: ledgers.Ledger
-    store: stores.Store | None
+    store: client.Store | None
 
 
 @contextlib.asynccontextmanager
-async def own(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[Ground]:
+async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[RunContext]:
     """All of it, in the order in which a refusal costs least. Raises errors.Stop, Retry.
 
     Once `stop` is set, the end takes no longer than its part of the grace period.
     """
     backfill = chosen.backfill
-    await context.check_server(chosen)
-    context.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
-    context.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
+    await bootstrap.check_server(chosen)
+    bootstrap.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
+    bootstrap.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
     disk_space.require(chosen)
     log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(lock.held(chosen.ledger_dir, run_name=backfill.run_name))
-        stack.enter_context(owning_data(chosen))
-        await stack.enter_async_context(api.spending(chosen, "run"))
+        stack.enter_context(lock_data(chosen))
+        await stack.enter_async_context(api_client.hold_limits(chosen, "run"))
         stack.enter_context(
             logs.configured(
                 level=backfill.log_level,
@@ -50,14 +49,14 @@ async def own(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[G
                 files=backfill.log_files,
             )
         )
-        ours = await stack.enter_async_context(owning_database(chosen))
-        store = await stack.enter_async_context(context.open_store(chosen))
+        ours = await stack.enter_async_context(claim_database(chosen))
+        store = await stack.enter_async_context(bootstrap.open_store(chosen))
         if ours is not None:
             store.before_write = ours.confirm
         await store.settle_leftovers()
         await migrate.up(store, cluster=chosen.clickhouse.cluster)
         await migrate.restore(store, cluster=chosen.clickhouse.cluster)
-        await context.declare_inflated(chosen, store)
+        await bootstrap.declare_inflated(chosen, store)
         store_id = await migrate.store_id(store)
         # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
         ledger = ledgers.Ledger.open(
@@ -65,27 +64,27 @@ async def own(chosen: settings.Settings, stop: asyncio.Event) -> AsyncIterator[G
         )
         try:
             await reconcile.begin(store, ledger, chosen.ledger_dir)
-            yield Ground(ledger, store)
+            yield RunContext(ledger, store)
         finally:
             ledger.close()
         within_s = backfill.grace_s * (supervisor.END_OF_GRACE if stop.is_set() else 1.0)
         await reconcile.end(store, chosen.ledger_dir, backfill.run_name, within_s=within_s)
 
 
-def owning_data(
+def lock_data(
     chosen: settings.Settings,
 ) -> contextlib.AbstractContextManager[object]:
     """The only writer of the embedded store, whatever its checkpoint folder."""
-    if not context.address_of(chosen).embedded:
+    if not bootstrap.store_address(chosen).embedded:
         return contextlib.nullcontext()
     backfill = chosen.backfill
     return lock.held(backfill.data_dir, run_name=backfill.run_name, place=lock.DATA)
 
 
 @contextlib.asynccontextmanager
-async def owning_database(chosen: settings.Settings) -> AsyncIterator[ownership.Ownership | None]:
+async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.Ownership | None]:
     """The only writer of a server's database; None for the embedded store."""
-    address = context.address_of(chosen)
+    address = bootstrap.store_address(chosen)
     if address.embedded:
         yield None
         return
@@ -100,10 +99,10 @@ async def owning_database(chosen: settings.Settings) -> AsyncIterator[ownership.
 
 
 @contextlib.asynccontextmanager
-async def borrow(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator[Ground]:
+async def open_dry_run(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator[RunContext]:
     """For a dry run: a ledger that is thrown away; the store is only read, for the plan."""
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(api.spending(chosen, "run --dry-run"))
+        await stack.enter_async_context(api_client.hold_limits(chosen, "run --dry-run"))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="polybackfill-dry-"))
         ledger = stack.enter_context(
@@ -111,6 +110,6 @@ async def borrow(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator
         )
         store = None
         if with_plan:
-            context.require_store(chosen)
-            store = await stack.enter_async_context(context.open_store(chosen))
-        yield Ground(ledger, store)
+            bootstrap.require_store(chosen)
+            store = await stack.enter_async_context(bootstrap.open_store(chosen))
+        yield RunContext(ledger, store)

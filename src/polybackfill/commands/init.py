@@ -1,0 +1,45 @@
+"""`polybackfill init`."""
+
+from __future__ import annotations
+
+import argparse
+
+from polybackfill import errors, settings
+from polybackfill.commands import bootstrap, run_scope
+from polybackfill.store import migrate
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Make folders and tables; a second time nothing is left to do."""
+    chosen = bootstrap.settings_of(arguments)
+    bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
+    bootstrap.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
+    place, applied, restored, following = bootstrap.run(_init(chosen))
+    if arguments.json:
+        bootstrap.print_json(
+            {"store": place, "applied": applied, "restored": restored, "next": following}
+        )
+        return errors.EXIT_OK
+    print(f"store: {place}")
+    for name in applied:
+        print(f"  applied {name}")
+    for name in restored:
+        print(f"  {name} was gone and is there again, empty")
+    print("ready" if applied or restored else "ready; there was nothing to do")
+    print("  polybackfill doctor           looks at everything a run stands on")
+    print("  polybackfill plan build …     for a list of your own, which `run` then keeps to")
+    print("  polybackfill service install  for every night from now on")
+    print(f"next: {following}")
+    return errors.EXIT_OK
+
+
+async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], str]:
+    """Where the store is, which files of the schema were applied, which tables had been lost, and
+    the next step.
+    """
+    cluster = chosen.clickhouse.cluster
+    async with bootstrap.open_store(chosen) as store:
+        applied = await migrate.up(store, cluster=cluster)
+        restored = await migrate.restore(store, cluster=cluster)
+        await bootstrap.declare_inflated(chosen, store)
+        return store.address.place, applied, restored, await run_scope.next_step(store)
