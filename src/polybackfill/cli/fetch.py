@@ -39,10 +39,10 @@ def add_run(commands: command_parser.CommandGroup) -> None:
     )
     content.add_argument("--limit", type=int, metavar="N", help="at most N wallets or conditions")
     content.add_argument("--skip", type=int, metavar="N", help="leave out the first N pending")
-    pace = run.add_argument_group("how")
-    pace.add_argument("--workers", metavar="N", help="workers of each part, or auto (default)")
-    pace.add_argument(
+    speed = run.add_argument_group("how")
+    speed.add_argument("--workers", metavar="N", help="workers of each part, or auto (default)")
+    speed.add_argument(
         "--sleep-ms", type=int, metavar="MS", help="5000, 2000, 1000: 12, 30, 60 wallets a minute"
     )
-    pace.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
+    speed.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
     command_parser.add_json_flag(run)

@@ -14,13 +14,13 @@ def init(arguments: argparse.Namespace) -> int:
     chosen = bootstrap.settings_of(arguments)
     bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
     bootstrap.make_folder(chosen.backfill.checkpoint_dir, "BACKFILL_CHECKPOINT_DIR")
-    place, applied, restored, following = bootstrap.run(_init(chosen))
+    address, applied, restored, following = bootstrap.run(_init(chosen))
     if arguments.json:
         bootstrap.print_json(
-            {"store": place, "applied": applied, "restored": restored, "next": following}
+            {"store": address, "applied": applied, "restored": restored, "next": following}
         )
         return errors.EXIT_OK
-    print(f"store: {place}")
+    print(f"store: {address}")
     for name in applied:
         print(f"  applied {name}")
     for name in restored:

@@ -71,9 +71,9 @@ async def _replay(chosen: settings.Settings) -> dict[str, int]:
         after = ("", "")
         while chunk := await _chunk(store, *after):
             after = (chunk[-1]["request"], chunk[-1]["id"])
-            moved = await _move(store, chunk)
-            understood += moved
-            left += len(chunk) - moved
+            replayed = await _move(store, chunk)
+            understood += replayed
+            left += len(chunk) - replayed
         return {"understood": understood, "left": left}
 
 
