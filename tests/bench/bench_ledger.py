@@ -56,7 +56,7 @@ async def feed_done_ones(book: ledgers.Ledger, count: int) -> float:
         clock=clocks.SystemClock(),
     )
     started = time.perf_counter()
-    assert await lined_up.take("bench") is None
+    assert await lined_up.lease_next("bench") is None
     return time.perf_counter() - started
 
 

@@ -13,7 +13,7 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
-from polybackfill.work import turns
+from polybackfill.work import host_lock
 
 UNLISTED = "market_unlisted"
 SEEDS = ("markets_dim_seed.json", "events_dim_seed.json")
@@ -423,7 +423,7 @@ def test_the_users_own_trades_alone_are_looked_up_counted_and_finalized(
 
 def test_one_lookup_or_apply_at_a_time(office: Office) -> None:
     """Seed 004, ingestion resolver: two processes do not ask for the same conditions."""
-    with turns.turn(office.desk.data / "runtime" / "market-ids.lock", "market-ids lookup"):
+    with host_lock.hold(office.desk.data / "runtime" / "market-ids.lock", "market-ids lookup"):
         for words in (("lookup",), ("apply", "--write")):
             error = office.desk.call("market-ids", *words, code=75).err
             assert "market-ids lookup or apply is going on" in error

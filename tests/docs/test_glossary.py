@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "polybackfill"
 PAGE = (ROOT / "docs" / "glossary.md").read_text()
 
 # Packages whose names are still of before. Nothing may be added here.
-STILL_TO_DO = ("views", "work", "store", "probe", "")
+STILL_TO_DO = ("views", "store", "probe", "")
 
 # Names of modules that occur more than once, and why they mean the same.
 SAME_MEANING = {
@@ -25,7 +25,6 @@ SAME_MEANING = {
     "receipts": "the command and what it lists",
     "wallet": "the command and its report",
     "store": "the parser of `store` commands and the package",
-    "slices": "still to do, in views and work",
 }
 
 

@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from polybackfill.work import archive, ledgers, transitions, units
+from polybackfill.work import ledgers, segment_files, transitions, units
 
 KEYS = tuple("abcdef")
 WINDOWS = (units.FULL_HISTORY, (5, None))
@@ -251,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def end_and_start(self, torn: bool) -> None:
         self.book.close()
         if torn:
-            state = self.folder / archive.STATE
+            state = self.folder / segment_files.STATE
             state.write_bytes(state.read_bytes()[:-30])
         self.live_again(self.model)
 
@@ -295,7 +295,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert receipts == sorted(self.model.done)
         for kind in KINDS:
             of_kind = [(unit, rows) for _, unit, rows in self.model.done if unit.kind == kind]
-            totals = self.book.totals().get(kind, archive.Totals())
+            totals = self.book.totals().get(kind, segment_files.Totals())
             assert totals.units == len(of_kind)
             assert totals.keys == sum(len(unit.keys) for unit, _ in of_kind)
             assert totals.rows == sum(rows for _, rows in of_kind)

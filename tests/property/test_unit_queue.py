@@ -105,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         async def begin() -> None:
-            self.takers.append(asyncio.create_task(self.queue.take(f"w{len(self.takers)}")))
+            self.takers.append(asyncio.create_task(self.queue.lease_next(f"w{len(self.takers)}")))
             await self.settle()
 
         self.runner.run(begin())

@@ -9,8 +9,8 @@ from typing import Any
 from polybackfill import clocks, errors, settings
 from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.store import client, dimensions, taxonomy
-from polybackfill.views import dimension_files, tables
-from polybackfill.work import plan, seeds, turns
+from polybackfill.views import dimension_export, tables
+from polybackfill.work import dimension_files, host_lock, key_input
 
 LOCK_FILE = "dims.lock"
 
@@ -34,7 +34,7 @@ def build(arguments: argparse.Namespace) -> int:
     folder = chosen.backfill.data_dir
     bootstrap.require_store(chosen)
     bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
-    with turns.turn(folder / LOCK_FILE, "dims build"):
+    with host_lock.hold(folder / LOCK_FILE, "dims build"):
         report = bootstrap.run(_build(chosen))
     if arguments.json:
         bootstrap.print_json(report)
@@ -42,7 +42,11 @@ def build(arguments: argparse.Namespace) -> int:
     tables.show("by category", report.pop("by_category"))
     for name, words in _WORDS.items():
         print(f"{report[name]:>12,}  {words}")
-    names = (seeds.MARKETS_FILE, seeds.EVENTS_FILE, dimension_files.COVERAGE_FILE)
+    names = (
+        dimension_files.MARKETS_FILE,
+        dimension_files.EVENTS_FILE,
+        dimension_export.COVERAGE_FILE,
+    )
     print(f"written: {', '.join(str(folder / name) for name in names)}")
     return errors.EXIT_OK
 
@@ -51,7 +55,7 @@ def explain(arguments: argparse.Namespace) -> int:
     """Show which tags put each market into its category."""
     chosen = bootstrap.settings_of(arguments)
     bootstrap.require_store(chosen)
-    conditions = name_resolution.keys(chosen, plan.conditions(arguments.condition))
+    conditions = name_resolution.keys(chosen, key_input.conditions(arguments.condition))
     explanations = [_explanation(row) for row in bootstrap.run(_tagged(chosen, conditions))]
     unknown = set(conditions) - {row["condition"].removeprefix("0x") for row in explanations}
     if unknown:
@@ -96,7 +100,7 @@ async def _tagged(chosen: settings.Settings, conditions: list[str]) -> list[dict
 
 async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
-    with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "dims build", within_s=0):
+    with host_lock.hold(chosen.backfill.data_dir / LOCK_FILE, "dims build", within_s=0):
         return await _make_report(store, chosen)
 
 
@@ -113,7 +117,7 @@ async def _make_report(store: client.Store, chosen: settings.Settings) -> dict[s
             "polybackfill run markets events"
         )
     await dimensions.build(store, cluster=chosen.clickhouse.cluster)
-    report = await dimension_files.write(
+    report = await dimension_export.write(
         store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
     )
     by_category = await store.rows(

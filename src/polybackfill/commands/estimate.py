@@ -14,7 +14,7 @@ from polybackfill.commands import bootstrap, disk_space, run_request, run_scope
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, outlook
 from polybackfill.views import estimate_lines, tables
-from polybackfill.work import units, window
+from polybackfill.work import time_arguments, units
 
 NIGHT_S = 8 * 3_600.0
 
@@ -22,10 +22,10 @@ NIGHT_S = 8 * 3_600.0
 def estimate(arguments: argparse.Namespace) -> int:
     """The command: what a run of these parts would cost. Nothing is fetched."""
     chosen = bootstrap.settings_of(arguments)
-    stop_at = window.stop_time(arguments.until, time.time())
+    stop_at = time_arguments.stop_time(arguments.until, time.time())
     request = run_request.RunRequest(
         parts=run_request.parse_parts(arguments.parts),
-        window=window.parse(arguments.since, None if stop_at else arguments.until),
+        window=time_arguments.parse(arguments.since, None if stop_at else arguments.until),
         stop_at=stop_at,
         plan_decides=not (arguments.parts or arguments.everything),
     )
@@ -115,7 +115,7 @@ def _describe(document: Mapping[str, Any]) -> Iterator[str]:
         f"{size} on disk; {document['ends_last']} ends last"
     )
     if until := document["until"]:
-        yield f"until {window.local_text(until['at'])}: {_done(until, least)}"
+        yield f"until {time_arguments.local_text(until['at'])}: {_done(until, least)}"
     elif document["hours"] * 3600 > NIGHT_S:
         yield f"one night of {formats.duration(NIGHT_S)}: {_done(document['one_night'], least)}"
     if document["unknown_rows"]:

@@ -12,23 +12,23 @@ from typing import Any
 
 from polybackfill import errors, formats, settings
 from polybackfill.commands import bootstrap, market_ids, report
-from polybackfill.views import breakdown, dimension_files, tables
-from polybackfill.work import lookup_book, seeds
+from polybackfill.views import breakdown, dimension_export, tables
+from polybackfill.work import dimension_files, lookup_results
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing
 _LEVELS = (50, 80, 95)  # percent of a wallet's markets that are resolved
 # File → the command that writes it.
 _NEEDED = {
-    lookup_book.RESULTS: "polybackfill market-ids lookup",
-    seeds.MARKETS_FILE: "polybackfill dims build",
-    seeds.EVENTS_FILE: "polybackfill dims build",
+    lookup_results.RESULTS: "polybackfill market-ids lookup",
+    dimension_files.MARKETS_FILE: "polybackfill dims build",
+    dimension_files.EVENTS_FILE: "polybackfill dims build",
 }
 _WRITTEN = (
-    lookup_book.RESULTS,
+    lookup_results.RESULTS,
     market_ids.RESULT,
-    seeds.MARKETS_FILE,
-    seeds.EVENTS_FILE,
-    dimension_files.COVERAGE_FILE,
+    dimension_files.MARKETS_FILE,
+    dimension_files.EVENTS_FILE,
+    dimension_export.COVERAGE_FILE,
     breakdown.FILE,
 )
 _DISTRIBUTION = "SELECT count() AS wallets, {counts} FROM wallet_pnl".format(
@@ -70,8 +70,8 @@ def _require(chosen: settings.Settings) -> None:
         for name, command in _NEEDED.items()
         if _is_empty(path := chosen.backfill.data_dir / name)
     }
-    if set(missing) == {lookup_book.RESULTS} and bootstrap.run(market_ids.nothing_waits(chosen)):
-        del missing[lookup_book.RESULTS]
+    if set(missing) == {lookup_results.RESULTS} and bootstrap.run(market_ids.nothing_waits(chosen)):
+        del missing[lookup_results.RESULTS]
     if missing:
         raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing.values())}")
 

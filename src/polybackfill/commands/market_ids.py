@@ -21,7 +21,7 @@ from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import market_matching
 from polybackfill.store import client, market_ids, migrate
 from polybackfill.views import id_coverage, logs
-from polybackfill.work import files, lookup_book, turns
+from polybackfill.work import files, host_lock, lookup_results
 
 RESULT = "market_id_lookup_results.json"
 LOCK_FILE = Path("runtime") / "market-ids.lock"
@@ -59,7 +59,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         store = await stack.enter_async_context(opened(chosen))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         ids = market_ids.MarketIds(store)
-        book = lookup_book.Book(data_dir)
+        book = lookup_results.ResultsFile(data_dir)
         waiting = await _waiting(ids, book, chosen.backfill.limit)
         locally = await _resolve_locally(ids, book, waiting, clock)
         known_before = await _write_known(ids, book, clock)
@@ -84,28 +84,30 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
         finally:
             shown.cancel()
             await asyncio.gather(shown, return_exceptions=True)
-        coverage = await id_coverage.read(ids, book.told)
-    with files.stopping("write", data_dir / lookup_book.RESULTS):
-        (data_dir / lookup_book.RESULTS).touch()  # `finalize` reads it, also where nothing waited
+        coverage = await id_coverage.read(ids, book.results)
+    with files.stopping("write", data_dir / lookup_results.RESULTS):
+        (
+            data_dir / lookup_results.RESULTS
+        ).touch()  # `finalize` reads it, also where nothing waited
     return {
         "asked": counts.requested,
         "found": counts.matched,
         "found_without_asking": locally,
         "known_before": known_before,
-        "mappings": len(book.told.hits),
+        "mappings": len(book.results.hits),
         "missed": counts.missed,
         "reasons": dict(counts.reasons),
         "lookup_failed": counts.failed_for_good,
         "foreign_answers": counts.foreign,
         "requests": counts.requests,
         "took_s": round(time.monotonic() - began_at, 1),
-        "file": str((data_dir / lookup_book.RESULTS).absolute()),
+        "file": str((data_dir / lookup_results.RESULTS).absolute()),
         "coverage": coverage,
     }
 
 
 async def _waiting(
-    ids: market_ids.MarketIds, book: lookup_book.Book, limit: int | None
+    ids: market_ids.MarketIds, book: lookup_results.ResultsFile, limit: int | None
 ) -> dict[str, tuple[str, ...]]:
     """Condition → token ids of its trades, the busiest first, of all that is to be found."""
     waiting: dict[str, tuple[str, ...]] = {}
@@ -119,12 +121,12 @@ async def _waiting(
 
 async def _resolve_locally(
     ids: market_ids.MarketIds,
-    book: lookup_book.Book,
+    book: lookup_results.ResultsFile,
     waiting: dict[str, tuple[str, ...]],
     clock: clocks.Clock,
 ) -> int:
     """Take out of `waiting` what the stored lists know; how many that were."""
-    hits: list[lookup_book.Hit] = []
+    hits: list[lookup_results.Hit] = []
     async for one in ids.listed_for_missing():
         if one.condition_id not in waiting:
             continue
@@ -134,21 +136,21 @@ async def _resolve_locally(
             del waiting[one.condition_id]
             # Their tokens stay in the list, where `apply` finds them.
             hits.append(
-                lookup_book.Hit(one.condition_id, match.market_id, _LOCAL, (), match.tokens)
+                lookup_results.Hit(one.condition_id, match.market_id, _LOCAL, (), match.tokens)
             )
     await _write(book, hits, clock)
     return len(hits)
 
 
 async def _write_known(
-    ids: market_ids.MarketIds, book: lookup_book.Book, clock: clocks.Clock
+    ids: market_ids.MarketIds, book: lookup_results.ResultsFile, clock: clocks.Clock
 ) -> int:
     """Add what nobody has to look up, because the store knows it, so that the file holds the whole
     map; how many conditions that were.
     """
-    results = book.told
+    results = book.results
     hits = [
-        lookup_book.Hit(one.condition_id, one.market_id, _CARRIED)
+        lookup_results.Hit(one.condition_id, one.market_id, _CARRIED)
         async for one in ids.known_of_traded()
         if one.condition_id not in results.hits and one.condition_id not in results.conflicts
     ]
@@ -156,7 +158,9 @@ async def _write_known(
     return len(hits)
 
 
-async def _write(book: lookup_book.Book, hits: list[lookup_book.Hit], clock: clocks.Clock) -> None:
+async def _write(
+    book: lookup_results.ResultsFile, hits: list[lookup_results.Hit], clock: clocks.Clock
+) -> None:
     for first in range(0, len(hits), _WRITTEN_AT_ONCE):
         chunk = hits[first : first + _WRITTEN_AT_ONCE]
         await asyncio.to_thread(book.append, chunk, (), clock.now())
@@ -192,7 +196,7 @@ def _print_lookup(counts: dict[str, Any]) -> None:
         print(f"  {reason}: {count:,}")
     if counts["lookup_failed"]:
         given_up = f"given up among them: {counts['lookup_failed']:,}"
-        print(f"  {given_up} after tries on {lookup_book.MAX_TRIES} days")
+        print(f"  {given_up} after tries on {lookup_results.MAX_TRIES} days")
     if counts["foreign_answers"]:
         print(
             "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
@@ -216,7 +220,7 @@ def _print_lookup(counts: dict[str, Any]) -> None:
 def finalize(arguments: argparse.Namespace) -> int:
     """Put the looked-up lines together into one checked document."""
     chosen = bootstrap.settings_of(arguments)
-    source = chosen.backfill.data_dir / lookup_book.RESULTS
+    source = chosen.backfill.data_dir / lookup_results.RESULTS
     if not source.is_file():
         raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
     document = finalized(chosen.backfill.data_dir)
@@ -236,15 +240,15 @@ def finalize(arguments: argparse.Namespace) -> int:
         for conflict in document["conflicts"][:5]:
             print(f"  {conflict['condition_id']}: markets {', '.join(conflict['market_ids'])}")
         if results["conflicts"]:
-            print(f"  left out; remove their lines from {lookup_book.RESULTS} and look them up")
+            print(f"  left out; remove their lines from {lookup_results.RESULTS} and look them up")
     return errors.EXIT_UNITS_IN_ERROR if results["conflicts"] else errors.EXIT_OK
 
 
 def finalized(data_dir: Path) -> dict[str, Any]:
     """Write the document of all lookups so far, maybe none, and return it. Raises errors.Stop."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    results = lookup_book.read(data_dir / lookup_book.RESULTS)
-    document = lookup_book.finalized(results, moment)
+    results = lookup_results.read(data_dir / lookup_results.RESULTS)
+    document = lookup_results.finalized(results, moment)
     with files.stopping("write", data_dir / RESULT):
         files.write_atomic(data_dir / RESULT, orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return document
@@ -265,7 +269,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 async def _status(chosen: settings.Settings) -> dict[str, Any]:
     async with opened(chosen) as store:
-        results = lookup_book.read(chosen.backfill.data_dir / lookup_book.RESULTS)
+        results = lookup_results.read(chosen.backfill.data_dir / lookup_results.RESULTS)
         return await id_coverage.read(market_ids.MarketIds(store), results)
 
 
@@ -291,4 +295,4 @@ async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
 
 def owned(data_dir: Path) -> contextlib.AbstractContextManager[None]:
     """One lookup or apply at a time. Raises errors.Stop (75) when there is another."""
-    return turns.turn(data_dir / LOCK_FILE, "market-ids lookup or apply", within_s=_TURN_S)
+    return host_lock.hold(data_dir / LOCK_FILE, "market-ids lookup or apply", within_s=_TURN_S)

@@ -16,7 +16,7 @@ from polybackfill.commands import market_ids as shared
 from polybackfill.polymarket import market_matching
 from polybackfill.store import market_ids
 from polybackfill.views import tables
-from polybackfill.work import lookup_book
+from polybackfill.work import lookup_results
 
 _NAMED = 3  # examples in a refusal
 _BY = "market-ids apply"
@@ -59,7 +59,7 @@ async def _apply(chosen: settings.Settings, arguments: argparse.Namespace) -> di
 
 
 async def _fill(ids: market_ids.MarketIds, path: Path, *, write: bool) -> dict[str, Any]:
-    results = lookup_book.read_any(path)
+    results = lookup_results.read_any(path)
     change = await _checked(ids, results, path)
     before = await ids.coverage()
     user_before = await ids.user_coverage()
@@ -94,7 +94,9 @@ async def _fill(ids: market_ids.MarketIds, path: Path, *, write: bool) -> dict[s
     }
 
 
-async def _checked(ids: market_ids.MarketIds, results: lookup_book.Told, path: Path) -> Change:
+async def _checked(
+    ids: market_ids.MarketIds, results: lookup_results.LookupResults, path: Path
+) -> Change:
     """What the map would change. Raises errors.Stop with the reason when it cannot be right."""
     applied = {one.condition_id: one.market_id async for one in ids.applied()}
     pairs = [(condition, hit.market_id) for condition, hit in results.hits.items()]
@@ -137,7 +139,7 @@ def _refuse_shared_markets(pairs: Iterable[tuple[str, str]], path: Path) -> None
         )
 
 
-def _refuse_foreign_tokens(hits: Iterable[lookup_book.Hit], path: Path) -> None:
+def _refuse_foreign_tokens(hits: Iterable[lookup_results.Hit], path: Path) -> None:
     wrong = [
         hit
         for hit in hits
@@ -190,7 +192,7 @@ async def _refuse_foreign_markets(
 def _refused(path: Path, why: str) -> errors.Stop:
     return errors.Stop(
         f"{path} is refused: {why}. Nothing was written; move the file and "
-        f"{lookup_book.RESULTS} away, then polybackfill market-ids lookup and finalize"
+        f"{lookup_results.RESULTS} away, then polybackfill market-ids lookup and finalize"
     )
 
 

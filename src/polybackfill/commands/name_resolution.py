@@ -9,7 +9,7 @@ from polybackfill import errors, settings, terminal
 from polybackfill.commands import api_client, bootstrap
 from polybackfill.polymarket import http_outcome, name_lookup, names
 from polybackfill.store import client, migrate, name_search
-from polybackfill.work import plan
+from polybackfill.work import key_input
 
 _AT_ONCE = 8
 _A = {kind: f"a{'n' * (kind is names.Kind.EVENT)} {kind.value}" for kind in names.Kind}
@@ -22,8 +22,8 @@ Candidates = list[name_lookup.Candidate]
 
 
 def resolve(
-    chosen: settings.Settings, entries: Iterable[plan.Entry], *, offline: bool = False
-) -> plan.Found:
+    chosen: settings.Settings, entries: Iterable[key_input.Entry], *, offline: bool = False
+) -> key_input.KeysByName:
     """The keys of all names that are none themselves; `offline`: by what is stored alone.
 
     Raises errors.Stop (exit 78) for one that is unknown or ambiguous, with where it was given;
@@ -37,10 +37,10 @@ def resolve(
 
 
 def keys(
-    chosen: settings.Settings, entries: Sequence[plan.Entry], *, offline: bool = False
+    chosen: settings.Settings, entries: Sequence[key_input.Entry], *, offline: bool = False
 ) -> list[str]:
     """The keys of the entries, in order and once each; see `resolve`."""
-    return plan.keys_of(entries, resolve(chosen, entries, offline=offline))
+    return key_input.resolve_keys(entries, resolve(chosen, entries, offline=offline))
 
 
 async def _resolve(

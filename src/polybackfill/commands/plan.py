@@ -14,7 +14,7 @@ from polybackfill.commands import bootstrap, name_resolution, run_request, run_s
 from polybackfill.polymarket import contracts
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.views import tables
-from polybackfill.work import ledgers, lock, plan
+from polybackfill.work import key_input, ledgers, lock
 
 WALLETS, CONDITIONS = "wallets", "conditions"
 _PATH_CHARS = 256  # more is no path, and asking for it is an error
@@ -82,18 +82,18 @@ def _build(
 async def _build_from(
     chosen: settings.Settings,
     source: str,
-    typed_keys: plan.Keys | None,
+    typed_keys: key_input.GivenKeys | None,
     *,
     top: int | None,
     regenerate_plan: bool,
 ) -> dict[str, Any]:
     """Rows read, left out and planned, by kind. `typed_keys`: of a file, None for a table."""
-    with lock.held(chosen.ledger_dir):
+    with lock.hold(chosen.ledger_dir):
         async with bootstrap.open_store(chosen, migrated=True) as store:
             # A plan that was dropped is a plan to be built anew.
             both = [table for table, _ in plan_table.TABLES.values()]
             await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=both)
-            keys = typed_keys or plan.Keys(wallets=await _ranked(store, source, top))
+            keys = typed_keys or key_input.GivenKeys(wallets=await _ranked(store, source, top))
             report: dict[str, Any] = {"source": source, "excluded": keys.excluded}
             for kind, planned in ((WALLETS, keys.wallets), (CONDITIONS, keys.conditions)):
                 rows = [_row(rank, key, source) for rank, key in enumerate(planned[:top], 1)]
@@ -128,20 +128,20 @@ async def _free_name(store: client.Store, name: str) -> str:
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
-def _read_list(chosen: settings.Settings, source: str) -> plan.Keys:
+def _read_list(chosen: settings.Settings, source: str) -> key_input.GivenKeys:
     """The keys of a file, or of what was typed in the place of one."""
     path = Path(source)
     is_file = len(source) < _PATH_CHARS and path.is_file()
-    entries = plan.from_file(path) if is_file else _typed(source)
-    keys = plan.planned(entries, name_resolution.resolve(chosen, entries))
+    entries = key_input.from_file(path) if is_file else _typed(source)
+    keys = key_input.plan_keys(entries, name_resolution.resolve(chosen, entries))
     if not keys.wallets and not keys.conditions:
         raise errors.Stop(f"{source} holds no wallet and no condition id: one a line")
     return keys
 
 
-def _typed(source: str) -> list[plan.Entry]:
+def _typed(source: str) -> list[key_input.Entry]:
     try:
-        return plan.typed(source)
+        return key_input.typed(source)
     except errors.Stop as error:
         tables = ", ".join(sorted(_SOURCES))
         raise errors.Stop(
@@ -150,7 +150,7 @@ def _typed(source: str) -> list[plan.Entry]:
         ) from error
 
 
-async def _ranked(store: client.Store, source: str, top: int | None) -> list[plan.Planned]:
+async def _ranked(store: client.Store, source: str, top: int | None) -> list[key_input.PlannedKey]:
     wallet, value = _SOURCES[source]
     value = await _uninflated(store, source, value)
     excluded = ", ".join(f"'{contract}'" for contract in contracts.CONTRACTS)
@@ -168,7 +168,7 @@ async def _ranked(store: client.Store, source: str, top: int | None) -> list[pla
             f"{source} holds no trades, so there is nothing to rank: load it, or give a list "
             "with --from FILE, one wallet or condition id a line"
         )
-    return [plan.Planned(row["key"], row["trade_count"], row["notional"]) for row in rows]
+    return [key_input.PlannedKey(row["key"], row["trade_count"], row["notional"]) for row in rows]
 
 
 async def _uninflated(store: client.Store, source: str, value: str) -> str:
@@ -182,7 +182,7 @@ async def _uninflated(store: client.Store, source: str, value: str) -> str:
     return f"{value} / if(toString(data_source) IN (SELECT source FROM inflated_sources), 128, 1)"
 
 
-def _row(rank: int, planned: plan.Planned, source: str) -> plan_table.PlanRow:
+def _row(rank: int, planned: key_input.PlannedKey, source: str) -> plan_table.PlanRow:
     return plan_table.PlanRow(
         key=planned.key,
         priority_rank=rank,
@@ -291,7 +291,7 @@ def reset(arguments: argparse.Namespace) -> int:
 async def _reset(
     chosen: settings.Settings, arguments: argparse.Namespace, typed: dict[str, list[str]]
 ) -> dict[str, int]:
-    with lock.held(chosen.ledger_dir):
+    with lock.hold(chosen.ledger_dir):
         async with bootstrap.open_store(chosen, migrated=True) as store:
             ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
             try:

@@ -13,7 +13,7 @@ from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.store import client
 from polybackfill.views import breakdown
-from polybackfill.work import ledgers, seeds
+from polybackfill.work import dimension_files, ledgers
 
 
 async def make_reports(
@@ -37,7 +37,8 @@ async def make_reports(
     if result := await step("dims build", dims.make_report(store, chosen)):
         count = result["markets_in_markets_dim"]
         lines.append(
-            f"dimensions of {formats.counted(count, 'market')}: {folder / seeds.MARKETS_FILE}"
+            f"dimensions of {formats.counted(count, 'market')}: "
+            f"{folder / dimension_files.MARKETS_FILE}"
         )
     if result := await step("report categories", report.make_report(store, chosen)):
         count = result["num_wallets"]

@@ -43,7 +43,7 @@ def recover(arguments: argparse.Namespace) -> int:
 
 async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything up to the first request; refused while a run is going on."""
-    with lock.held(chosen.ledger_dir), run_context.lock_data(chosen):
+    with lock.hold(chosen.ledger_dir), run_context.lock_data(chosen):
         async with (
             run_context.claim_database(chosen),
             bootstrap.open_store(chosen, migrated=True) as store,

@@ -11,7 +11,7 @@ from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import bootstrap
 from polybackfill.store import client, pnl
 from polybackfill.views import breakdown, tables
-from polybackfill.work import turns
+from polybackfill.work import host_lock
 
 LOCK_FILE = "report.lock"
 _SAMPLES = 5
@@ -66,13 +66,13 @@ def written(chosen: settings.Settings, *, may_be_empty: bool = False) -> dict[st
     folder = chosen.backfill.data_dir
     bootstrap.require_store(chosen)
     bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
-    with turns.turn(folder / LOCK_FILE, "report categories"):
+    with host_lock.hold(folder / LOCK_FILE, "report categories"):
         return bootstrap.run(_categories(chosen, may_be_empty=may_be_empty))
 
 
 async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
-    with turns.turn(chosen.backfill.data_dir / LOCK_FILE, "report categories", within_s=0):
+    with host_lock.hold(chosen.backfill.data_dir / LOCK_FILE, "report categories", within_s=0):
         return await _make_report(store, chosen)
 
 

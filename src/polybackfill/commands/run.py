@@ -49,7 +49,7 @@ from polybackfill.engine import (
 )
 from polybackfill.store import client, definitions, fill_costs, market_ids, plan_table, versions
 from polybackfill.views import live, snapshot
-from polybackfill.work import unit_queue, units, window
+from polybackfill.work import time_arguments, unit_queue, units
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ async def run_parts(
     stop = asyncio.Event()
     if request.stop_at is not None:
         left = formats.duration(request.stop_at - time.time())
-        print(f"until {window.local_text(request.stop_at)}, in {left}", file=sys.stderr)
+        print(f"until {time_arguments.local_text(request.stop_at)}, in {left}", file=sys.stderr)
     with stop_signals.catch_stop_signals(stop):
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(startup.stop_at(request.stop_at, stop))

@@ -38,7 +38,7 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
     disk_space.require(chosen)
     log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(lock.held(chosen.ledger_dir, run_name=backfill.run_name))
+        stack.enter_context(lock.hold(chosen.ledger_dir, run_name=backfill.run_name))
         stack.enter_context(lock_data(chosen))
         await stack.enter_async_context(api_client.hold_limits(chosen, "run"))
         stack.enter_context(
@@ -78,7 +78,7 @@ def lock_data(
     if not bootstrap.store_address(chosen).embedded:
         return contextlib.nullcontext()
     backfill = chosen.backfill
-    return lock.held(backfill.data_dir, run_name=backfill.run_name, place=lock.DATA)
+    return lock.hold(backfill.data_dir, run_name=backfill.run_name, target=lock.DATA)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from polybackfill import errors, guess, settings
 from polybackfill.commands import name_resolution
-from polybackfill.work import plan, units, window
+from polybackfill.work import key_input, time_arguments, units
 
 # What people call a part, and the kinds of units it is made of. The market list is read from the
 # order book and from Gamma, and what neither lists is looked up.
@@ -97,17 +97,17 @@ def parse_arguments(
     chosen = bool(arguments.parts or any(given.values()))
     if arguments.everything and chosen:
         raise errors.Stop("--everything means all parts and all keys: leave out parts and lists")
-    wallets, contracts = plan.without_contracts(given["wallets"])
+    wallets, contracts = key_input.without_contracts(given["wallets"])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
     if contracts and not wallets and not given["conditions"]:
         raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
-    stop_at = window.stop_time(arguments.until, time.time())
+    stop_at = time_arguments.stop_time(arguments.until, time.time())
     return RunRequest(
         parts=parts,
         wallets=tuple(wallets),
         conditions=tuple(given["conditions"]),
-        window=window.parse(arguments.since, None if stop_at else arguments.until),
+        window=time_arguments.parse(arguments.since, None if stop_at else arguments.until),
         stop_at=stop_at,
         dry_run=arguments.dry_run,
         plan_decides=not (chosen or arguments.everything),
@@ -132,8 +132,10 @@ def keys(arguments: argparse.Namespace, chosen: settings.Settings) -> dict[str, 
     looked up, in the store of the settings and at Gamma.
     """
     given = {
-        "wallets": name_resolution.keys(chosen, plan.wallets(arguments.wallet or ())),
-        "conditions": name_resolution.keys(chosen, plan.conditions(arguments.condition_id or ())),
+        "wallets": name_resolution.keys(chosen, key_input.wallets(arguments.wallet or ())),
+        "conditions": name_resolution.keys(
+            chosen, key_input.conditions(arguments.condition_id or ())
+        ),
     }
     typed = {"wallets": arguments.wallet, "conditions": arguments.condition_id}
     for part, texts in typed.items():

@@ -14,7 +14,7 @@ from polybackfill.commands import run_context, run_request
 from polybackfill.engine import kinds, plan_source, sources
 from polybackfill.polymarket import clob, contracts, endpoints, http, walk
 from polybackfill.store import again, client, discovery, plan_table
-from polybackfill.work import slices, sweeps, unit_queue, units
+from polybackfill.work import list_partitions, sweeps, unit_queue, units
 
 _PART_PAGES = 20
 
@@ -130,7 +130,7 @@ class UnitSources:
             return [
                 sweeps.key(key, sweep)
                 for closed in (False, True)  # a market that closes meanwhile is seen twice
-                for key in slices.sweep(began, closed=closed)
+                for key in list_partitions.sweep(began, closed=closed)
             ]
 
         return sources.ListSource(

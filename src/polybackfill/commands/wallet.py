@@ -13,7 +13,7 @@ from polybackfill import errors, records, settings
 from polybackfill.commands import api_client, bootstrap, name_resolution, report_files
 from polybackfill.polymarket import user_pnl, user_stats
 from polybackfill.views import wallet, wallet_page, wallet_text
-from polybackfill.work import plan
+from polybackfill.work import key_input
 
 _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 
@@ -21,7 +21,7 @@ _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 def report(arguments: argparse.Namespace) -> int:
     """Write both files."""
     chosen = bootstrap.settings_of(arguments)
-    typed = plan.wallets([arguments.wallet])
+    typed = key_input.wallets([arguments.wallet])
     keys = name_resolution.keys(chosen, typed, offline=arguments.offline)
     if len(keys) != 1:
         raise errors.Stop(f"{arguments.wallet} names {len(keys)} wallets: give one")

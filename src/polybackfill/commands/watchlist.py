@@ -15,7 +15,7 @@ from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.polymarket import names
 from polybackfill.store import client
 from polybackfill.views import signals, tables
-from polybackfill.work import plan, watchlist, window
+from polybackfill.work import key_input, time_arguments, watchlist
 
 _DAY_S = 86_400
 _ON = "true"
@@ -57,7 +57,7 @@ async def make_report(store: client.Store, chosen: settings.Settings) -> dict[st
 
 def _window(since: str | None) -> tuple[int, int]:
     now = int(time.time())
-    first, last = window.parse(since, None)
+    first, last = time_arguments.parse(since, None)
     return first or now - _DAY_S, last or now
 
 
@@ -195,7 +195,7 @@ def remove(arguments: argparse.Namespace) -> int:
 
 def _named(chosen: settings.Settings, given: Sequence[str]) -> list[str]:
     """As `_ids`, of slugs, pages and events too, whose conditions are looked up."""
-    entries = plan.conditions(given)
+    entries = key_input.conditions(given)
     by_name = [entry for entry in entries if entry.name.kind is not names.Kind.NUMBER]
     matches = name_resolution.resolve(chosen, by_name)
     return _shown(entries, matches)
@@ -203,18 +203,18 @@ def _named(chosen: settings.Settings, given: Sequence[str]) -> list[str]:
 
 def _ids(given: Sequence[str]) -> list[str]:
     """Market ids as they are, condition ids lower case with 0x; errors.Stop for anything else."""
-    entries = plan.conditions(given)
+    entries = key_input.conditions(given)
     for entry in entries:
         if entry.key is None and entry.name.kind is not names.Kind.NUMBER:
             raise errors.Stop(f"{entry.name.text}: give a market's number or a condition id here")
     return _shown(entries, {})
 
 
-def _shown(entries: Sequence[plan.Entry], known: plan.Found) -> list[str]:
+def _shown(entries: Sequence[key_input.Entry], known: key_input.KeysByName) -> list[str]:
     numbers = {
         entry.name: [entry.name.text] for entry in entries if entry.name.kind is names.Kind.NUMBER
     }
-    keys = plan.keys_of(entries, {**known, **numbers})
+    keys = key_input.resolve_keys(entries, {**known, **numbers})
     texts = {text for texts in numbers.values() for text in texts}
     return [key if key in texts else f"0x{key}" for key in keys]
 

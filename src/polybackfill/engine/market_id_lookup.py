@@ -17,7 +17,7 @@ import structlog
 
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.polymarket import http, market_matching, retry
-from polybackfill.work import lookup_book
+from polybackfill.work import lookup_results
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class MarketIdLookup:
         traded: Mapping[str, Sequence[str]],
         *,
         client: http.Client,
-        book: lookup_book.Book,
+        book: lookup_results.ResultsFile,
         workers: int,
         batch: int,
         spacing_s: float,
@@ -197,7 +197,7 @@ class MarketIdLookup:
             match = matches.matched.get(condition)
             if match is not None:
                 hits.append(
-                    lookup_book.Hit(
+                    lookup_results.Hit(
                         condition, match.market_id, SOURCE, match.token_ids, match.tokens
                     )
                 )
@@ -225,7 +225,7 @@ class MarketIdLookup:
         await self._write([], [(condition, reason) for condition in conditions])
 
     async def _write(
-        self, hits: Sequence[lookup_book.Hit], missed: Sequence[tuple[str, str]]
+        self, hits: Sequence[lookup_results.Hit], missed: Sequence[tuple[str, str]]
     ) -> None:
         now = self._clock.now()
         async with self._writing:
@@ -234,7 +234,7 @@ class MarketIdLookup:
             self.counts.matched += len(hits)
             self.counts.reasons.update(why for _, why in missed)
             self.counts.failed_for_good += sum(
-                miss.status == lookup_book.LOOKUP_FAILED for miss in misses
+                miss.status == lookup_results.LOOKUP_FAILED for miss in misses
             )
 
     def _warn_of_foreign(

@@ -148,7 +148,7 @@ class WorkerPool:
         name = f"{self.kind}-{worker.number}"
         while self._is_needed(worker):
             with worker.progress.waiting("queue"):
-                worker.lease = await self._queue.take(name)
+                worker.lease = await self._queue.lease_next(name)
             if worker.lease is None:
                 return
             worker.progress.begin("unit taken")

@@ -9,7 +9,7 @@ from polybackfill import clocks
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
 from polybackfill.store import outlook
-from polybackfill.work import slices, units
+from polybackfill.work import list_partitions, units
 
 _KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
 # Bytes on disk, measured (docs/store.md for trades; markets with their descriptions).
@@ -92,7 +92,7 @@ def _pages(rows: int, page: int = endpoints.PAGE_ROWS) -> int:
 
 def _spans() -> int:
     """Spans a sweep begins with, open and closed, each with a page that is not full."""
-    return 2 * sum(1 for _ in slices.sweep(clocks.SystemClock().now(), closed=True))
+    return 2 * sum(1 for _ in list_partitions.sweep(clocks.SystemClock().now(), closed=True))
 
 
 def _full_pages(rows: int | None) -> int:

@@ -11,14 +11,14 @@ from typing import Any
 
 from polybackfill import formats
 from polybackfill.store import market_ids
-from polybackfill.work import lookup_book
+from polybackfill.work import lookup_results
 
 # Seed 004, ingestion plan: the aim, and when somebody should look.
 AIM, LOW = 0.95, 0.90
 PENDING_HIGH = 0.05
 
 
-async def read(ids: market_ids.MarketIds, told: lookup_book.Told) -> dict[str, Any]:
+async def read(ids: market_ids.MarketIds, told: lookup_results.LookupResults) -> dict[str, Any]:
     """Coverage now and projected, what is pending, and what calls for attention.
 
     `projected`: the share when all mappings found so far are applied. `pending`: trades whose
@@ -34,7 +34,7 @@ async def read(ids: market_ids.MarketIds, told: lookup_book.Told) -> dict[str, A
         state = "pending"
         if one.condition_id in told.hits:
             state = "found"
-        elif miss is not None and miss.status == lookup_book.LOOKUP_FAILED:
+        elif miss is not None and miss.status == lookup_results.LOOKUP_FAILED:
             state = "lookup_failed"
         counts[state] += one.trades
         user_counts[state] += one.user_trades

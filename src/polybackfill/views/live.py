@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from polybackfill import formats, terminal
-from polybackfill.work import window
+from polybackfill.work import time_arguments
 
 _REDRAW_S = 0.5
 # Multiplexers change what they show at once and say so up to 0.25 s later (tmux): a line that is
@@ -168,7 +168,7 @@ def held_back(reasons: Mapping[str, str]) -> list[str]:
 def until(picture: dict[str, Any]) -> str:
     """`until 2026-11-29 07:00 CET`; empty when it runs to its end."""
     moment = picture.get("stop_at")
-    return f"until {window.local_text(moment)}" if moment else ""
+    return f"until {time_arguments.local_text(moment)}" if moment else ""
 
 
 def _proven(kind: str, part: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill.store import client, taxonomy
-from polybackfill.work import seeds, watchlist
+from polybackfill.work import dimension_files, watchlist
 
 # Seed 004: below so many resolved markets the figures of wallets say little.
 FEW_RESOLVED = 3_000
@@ -64,9 +64,11 @@ class Dimensions:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._by_condition = seeds.Cache(folder / seeds.MARKETS_FILE, "condition_id")
-        self._by_market = seeds.Cache(folder / seeds.MARKETS_FILE, "market_id")
-        self._events = seeds.Cache(folder / seeds.EVENTS_FILE, "event_id")
+        self._by_condition = dimension_files.Cache(
+            folder / dimension_files.MARKETS_FILE, "condition_id"
+        )
+        self._by_market = dimension_files.Cache(folder / dimension_files.MARKETS_FILE, "market_id")
+        self._events = dimension_files.Cache(folder / dimension_files.EVENTS_FILE, "event_id")
         self._warned = False
 
     def reload(self) -> None:
@@ -105,7 +107,9 @@ class Dimensions:
             )
 
 
-def _market(asked: str, row: seeds.Row, events: Mapping[str, seeds.Row]) -> Market:
+def _market(
+    asked: str, row: dimension_files.Row, events: Mapping[str, dimension_files.Row]
+) -> Market:
     is_condition = asked.startswith("0x")
     event_id = str(row["event_id"]) if row.get("event_id") else None
     event = events.get(event_id or "", {})
@@ -126,7 +130,7 @@ def _market(asked: str, row: seeds.Row, events: Mapping[str, seeds.Row]) -> Mark
     )
 
 
-def _labels(row: seeds.Row) -> list[str]:
+def _labels(row: dimension_files.Row) -> list[str]:
     """Tags as text; some files have objects with a label or a slug."""
     found = (
         tag.get("label") or tag.get("slug") if isinstance(tag, dict) else tag

@@ -49,18 +49,18 @@ class Spender(msgspec.Struct, frozen=True, kw_only=True):
 
 def spenders(hosts: Collection[str]) -> list[Spender]:
     """Who asks any of these hosts now. Waits for nobody."""
-    found = []
+    living = []
     for file in _files():
         spender = _living(file)
         if spender is not None and not set(hosts).isdisjoint(spender.hosts):
-            found.append(spender)
-    return found
+            living.append(spender)
+    return living
 
 
 def in_the_way(hosts: Collection[str], share: float) -> list[Spender]:
     """Who leaves less than `share` of the limits; empty when there is room."""
-    found = spenders(hosts)
-    return found if sum(one.share for one in found) + share > _ALL else []
+    living = spenders(hosts)
+    return living if sum(one.share for one in living) + share > _ALL else []
 
 
 @asynccontextmanager
@@ -169,11 +169,11 @@ def _mutex(folder: Path) -> Iterator[None]:
 
 
 def _files() -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for parent in FOLDERS:
         with suppress(OSError):
-            found += sorted((parent / FOLDER).glob(f"*{_SUFFIX}"))
-    return found
+            files += sorted((parent / FOLDER).glob(f"*{_SUFFIX}"))
+    return files
 
 
 def _living(file: Path) -> Spender | None:

@@ -56,8 +56,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, in a way that survives a power cut. Raises OSError."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
+    for one in missing:
+        sync_folder(one.parent)
 
 
 def append_lines(path: Path, lines: bytes) -> None:

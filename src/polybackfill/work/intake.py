@@ -26,13 +26,13 @@ class Intake:
         Take in each before asking for the next: one open unit may hold several of the keys.
         """
         for part in units.parts(unit, lambda key: self._is_known(unit, key)):
-            yield from self._of_part(part)
+            yield from self._wanted_part(part)
 
     def stats(self) -> dict[str, int]:
         """Keys that were left out because the ledger has an end for them."""
         return {"skipped_done": self._skipped_done, "skipped_error": self._skipped_error}
 
-    def _of_part(self, unit: units.Unit) -> Iterator[units.Unit | transitions.OpenUnit]:
+    def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | transitions.OpenUnit]:
         fresh = []
         for key in unit.keys:
             if self._is_queued(key, unit.window):
@@ -41,8 +41,8 @@ class Intake:
                 self._skipped_done += 1
             elif self._ledger.failed_unit(unit.kind, key, unit.window) is not None:
                 self._skipped_error += 1
-            elif held := self._ledger.open_unit(unit.kind, key, unit.window):
-                yield held
+            elif open_unit := self._ledger.open_unit(unit.kind, key, unit.window):
+                yield open_unit
             else:
                 fresh.append(key)
         if len(fresh) == len(unit.keys):
@@ -53,12 +53,12 @@ class Intake:
             yield units.Unit(unit.kind, tuple(fresh), unit.since, unit.until, rows)
 
     def _is_known(self, unit: units.Unit, key: str) -> bool:
-        place = (unit.kind, key, unit.window)
+        identity = (unit.kind, key, unit.window)
         return (
             self._is_queued(key, unit.window)
-            or self._ledger.is_done(*place)
-            or self._ledger.open_unit(*place) is not None
-            or self._ledger.failed_unit(*place) is not None
+            or self._ledger.is_done(*identity)
+            or self._ledger.open_unit(*identity) is not None
+            or self._ledger.failed_unit(*identity) is not None
         )
 
 

@@ -100,12 +100,12 @@ def read(path: Path) -> Content | None:
             return None
         raise
     raw_lines = content.split(b"\n")
-    whole = _whole_lines(path, raw_lines)
-    if whole == 0:
+    complete = _whole_lines(path, raw_lines)
+    if complete == 0:
         return None
     header = _header(path, raw_lines[0])
-    lines = [(at + 1, _decode(path, at + 1, raw_lines[at])) for at in range(1, whole)]
-    whole_bytes = sum(len(line) + 1 for line in raw_lines[:whole])
+    lines = [(at + 1, _decode(path, at + 1, raw_lines[at])) for at in range(1, complete)]
+    whole_bytes = sum(len(line) + 1 for line in raw_lines[:complete])
     return Content(path, header, lines, whole_bytes, content[whole_bytes:])
 
 
@@ -123,7 +123,7 @@ def numbered_after(content: Content, seq: int) -> Iterator[transitions.AnyTransi
         yield transition
 
 
-class Writer:
+class JournalWriter:
     """Appends to the current journal file and knows how much of it is on the disk.
 
     `after`: the number behind which the file begins. Raises OSError throughout.

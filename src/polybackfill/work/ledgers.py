@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from polybackfill import clocks
-from polybackfill.work import archive, durable, files, transitions, units
-from polybackfill.work import book as books
+from polybackfill.work import durable_states, files, segment_files, transitions, unit_states, units
 
 _MESSAGE_CHARS = 500
 
@@ -30,8 +29,8 @@ class Ledger:
     answered from what is on the disk.
     """
 
-    def __init__(self, book: durable.DurableBook, clock: clocks.Clock) -> None:
-        self._durable = book
+    def __init__(self, states: durable_states.DurableStates, clock: clocks.Clock) -> None:
+        self._durable = states
         self._clock = clock
 
     @classmethod
@@ -41,8 +40,8 @@ class Ledger:
         *,
         store_id: str = "",
         clock: clocks.Clock | None = None,
-        fold_lines: int = durable.FOLD_LINES,
-        segment_units: int = archive.SEGMENT_UNITS,
+        fold_lines: int = durable_states.FOLD_LINES,
+        segment_units: int = segment_files.SEGMENT_UNITS,
         fold_units: int | None = None,
         step: files.Step = files.no_step,
     ) -> Ledger:
@@ -54,7 +53,7 @@ class Ledger:
         Raises errors.Stop for a damaged, foreign, newer or unwritable folder, and for one that
         belongs to a store with another id.
         """
-        book = durable.DurableBook(
+        states = durable_states.DurableStates(
             folder,
             store_id=store_id,
             fold_lines=fold_lines,
@@ -62,84 +61,88 @@ class Ledger:
             fold_units=fold_units,
             step=step,
         )
-        ledger = cls(book, clock or clocks.SystemClock())
-        for held in [one for one in ledger._book.open.values() if one.in_flight]:
+        ledger = cls(states, clock or clocks.SystemClock())
+        for open_unit in [one for one in ledger._states.open.values() if one.in_flight]:
             ledger._durable.append(
-                transitions.Interrupted(id=held.unit.id, attempt=held.attempt, **ledger._stamp())
+                transitions.Interrupted(
+                    id=open_unit.unit.id, attempt=open_unit.attempt, **ledger._stamp()
+                )
             )
         return ledger
 
     @classmethod
     def view(cls, folder: Path) -> Ledger:
         """Open for reading, also beside a running owner; changes raise errors.Stop."""
-        return cls(durable.DurableBook(folder, writable=False), clocks.SystemClock())
+        return cls(durable_states.DurableStates(folder, writable=False), clocks.SystemClock())
 
     # Questions
 
     def is_done(self, kind: str, key: str, window: units.Window = units.FULL_HISTORY) -> bool:
         """Was this key fetched to its proven end, for exactly this window?"""
-        return self._book.is_done(kind, key, window)
+        return self._states.is_done(kind, key, window)
 
     def open_units(self) -> list[transitions.OpenUnit]:
         """Units begun and not ended, in flight or waiting, oldest first."""
-        return list(self._book.open.values())
+        return list(self._states.open.values())
 
     def failed_units(self) -> list[transitions.FailedUnit]:
         """Units in error, oldest first."""
-        return list(self._book.failed.values())
+        return list(self._states.failed.values())
 
     def find(self, unit: units.Unit) -> transitions.OpenUnit | None:
         """The unit as it stands, None when it is not open."""
-        return self._book.open.get(unit.id)
+        return self._states.open.get(unit.id)
 
     def pages(self, unit: units.Unit) -> int:
         """Pages of an open unit whose rows are stored."""
-        held = self.find(unit)
-        return held.counts.pages if held is not None else 0
+        open_unit = self.find(unit)
+        return open_unit.counts.pages if open_unit is not None else 0
 
     def open_unit(
         self, kind: str, key: str, window: units.Window = units.FULL_HISTORY
     ) -> transitions.OpenUnit | None:
         """The open unit that holds a key."""
-        return self._book.open_unit(kind, key, window)
+        return self._states.open_unit(kind, key, window)
 
     def failed_unit(
         self, kind: str, key: str, window: units.Window = units.FULL_HISTORY
     ) -> transitions.FailedUnit | None:
         """The unit in error that holds a key."""
-        return self._book.failed_unit(kind, key, window)
+        return self._states.failed_unit(kind, key, window)
 
     def has_ended(self, kind: str, key: str, window: units.Window = units.FULL_HISTORY) -> bool:
         """Is the key done, or in error, with exactly this window?"""
-        done = self._book.is_done(kind, key, window)
-        return done or self._book.failed_unit(kind, key, window) is not None
+        done = self._states.is_done(kind, key, window)
+        return done or self._states.failed_unit(kind, key, window) is not None
 
     def count_ended(self, kind: str, window: units.Window) -> int:
         """How many keys of a kind are done or in error with exactly this window."""
         failed = (
-            len(held.unit.keys)
-            for held in self._book.failed.values()
-            if held.unit.kind == kind and held.unit.window == window
+            len(failed_unit.unit.keys)
+            for failed_unit in self._states.failed.values()
+            if failed_unit.unit.kind == kind and failed_unit.unit.window == window
         )
-        return self._book.done_keys_in(kind, window) + sum(failed)
+        return self._states.done_keys_in(kind, window) + sum(failed)
 
     def attempts(self, unit: units.Unit) -> int:
         """How often the open or failed unit was begun, over all processes."""
-        return self._book.next_attempt(unit) - 1
+        return self._states.next_attempt(unit) - 1
 
     @property
     def synced_seq(self) -> int:
         """Up to which transition the plan table in the store was brought in line."""
-        return self._book.synced_seq
+        return self._states.synced_seq
 
     def is_synced(self, kind: str, key: str) -> bool:
         """Does the plan table show how this key ended? If not, it may still say pending."""
-        return not self._book.is_unsynced(kind, key)
+        return not self._states.is_unsynced(kind, key)
 
     def transitions_since(self, seq: int) -> list[transitions.End]:
         """Units that ended after transition `seq`, durable, not yet noted as synced, in order."""
         return [
-            end for at, end in self._book.unsynced.items() if seq < at <= self._durable.durable_seq
+            end
+            for at, end in self._states.unsynced.items()
+            if seq < at <= self._durable.durable_seq
         ]
 
     def receipts(self) -> Iterator[transitions.Receipt]:
@@ -150,37 +153,37 @@ class Ledger:
             for receipt in reader.read(segment):
                 left: transitions.Receipt | None = receipt
                 for gone in pending:
-                    left = books.without(left, gone) if left is not None else None
+                    left = unit_states.without(left, gone) if left is not None else None
                 if left is not None:
                     yield left
         yield from recent
 
-    def totals(self) -> dict[str, archive.Totals]:
+    def totals(self) -> dict[str, segment_files.Totals]:
         """Kind → sums over finished units, counted from their receipts."""
-        sums: dict[str, archive.Totals] = {}
+        sums: dict[str, segment_files.Totals] = {}
         segments, _ = self._durable.folded()
         receipts: Iterable[transitions.Receipt] = self._durable.unfolded()
         if any(self._durable.forgotten()):  # until the next fold; their sums are not to be trusted
             segments, receipts = (), self.receipts()
         for segment in segments:
             for kind, totals in segment.totals.items():
-                sums.setdefault(kind, archive.Totals()).merge(totals)
+                sums.setdefault(kind, segment_files.Totals()).merge(totals)
         for receipt in receipts:
-            sums.setdefault(receipt.unit.kind, archive.Totals()).add(receipt)
+            sums.setdefault(receipt.unit.kind, segment_files.Totals()).add(receipt)
         return sums
 
     def stats(self) -> dict[str, Any]:
         """Counts by kind and the state of the files, for status and logs."""
-        book = self._book
-        kinds = sorted({kind for kind, _, _ in book.windows})
+        states = self._states
+        kinds = sorted({kind for kind, _, _ in states.windows})
         return {
-            "done_keys": {kind: book.done_keys(kind) for kind in kinds},
-            "open": len(book.open),
-            "in_flight": sum(held.in_flight for held in book.open.values()),
-            "failed": len(book.failed),
-            "unsynced": len(book.unsynced),
-            "seq": book.seq,
-            "synced_seq": book.synced_seq,
+            "done_keys": {kind: states.done_keys(kind) for kind in kinds},
+            "open": len(states.open),
+            "in_flight": sum(open_unit.in_flight for open_unit in states.open.values()),
+            "failed": len(states.failed),
+            "unsynced": len(states.unsynced),
+            "seq": states.seq,
+            "synced_seq": states.synced_seq,
             **self._durable.stats(),
         }
 
@@ -191,10 +194,10 @@ class Ledger:
 
         Raises ValueError when every key is done (forget them first).
         """
-        is_open = unit.id in self._book.open
+        is_open = unit.id in self._states.open
         if not is_open and all(self.is_done(unit.kind, key, unit.window) for key in unit.keys):
             raise ValueError(f"{unit.id} is done; forget it before it is begun again")
-        attempt = self._book.next_attempt(unit)
+        attempt = self._states.next_attempt(unit)
         self._durable.append(transitions.Begin(unit=unit, attempt=attempt, **self._stamp()))
         return attempt
 
@@ -206,15 +209,15 @@ class Ledger:
         step: transitions.Counts = transitions.NOTHING,
     ) -> bool:
         """Everything before `resume` is acknowledged; `step` is what came since the last call."""
-        held = self._current(unit_id, attempt)
-        if held is None:
+        open_unit = self._current(unit_id, attempt)
+        if open_unit is None:
             return False
         self._durable.append(
             transitions.Advance(
                 id=unit_id,
                 attempt=attempt,
                 resume=resume,
-                counts=held.counts.plus(step),
+                counts=open_unit.counts.plus(step),
                 **self._stamp(),
             )
         )
@@ -235,10 +238,10 @@ class Ledger:
         end: transitions.FeedEnd | None = None,
     ) -> bool:
         """The end is proven and every row acknowledged; `step` as in `advance`, `end` as seen."""
-        held = self._current(unit_id, attempt)
-        if held is None:
+        open_unit = self._current(unit_id, attempt)
+        if open_unit is None:
             return False
-        counts = held.counts.plus(step)
+        counts = open_unit.counts.plus(step)
         self._durable.append(
             transitions.Finish(id=unit_id, attempt=attempt, counts=counts, end=end, **self._stamp())
         )
@@ -272,7 +275,7 @@ class Ledger:
                 **self._stamp(),
             )
         )
-        return self._book.open[unit_id]
+        return self._states.open[unit_id]
 
     def fail(self, unit_id: str, attempt: int, message: str, *, passing: bool = False) -> bool:
         """The unit ends in error; `passing`: by trouble of the kind that passes."""
@@ -288,16 +291,16 @@ class Ledger:
 
     def reopen(self, unit_id: str) -> None:
         """A unit in error is fetched again when a feed names it. Raises KeyError for another."""
-        if unit_id not in self._book.failed:
+        if unit_id not in self._states.failed:
             raise KeyError(unit_id)
         self._durable.append(transitions.Reopen(id=unit_id, **self._stamp()))
 
     def split(self, unit_id: str, attempt: int) -> tuple[units.Unit, units.Unit] | None:
         """Two halves take the unit's place. Raises ValueError for a unit with one key."""
-        held = self._current(unit_id, attempt)
-        if held is None:
+        open_unit = self._current(unit_id, attempt)
+        if open_unit is None:
             return None
-        halves = units.split(held.unit)
+        halves = units.split(open_unit.unit)
         self._durable.append(
             transitions.Split(id=unit_id, attempt=attempt, halves=halves, **self._stamp())
         )
@@ -316,7 +319,7 @@ class Ledger:
 
     def note_plan_synced(self, seq: int) -> None:
         """The plan table shows every end up to `seq`. To be called also when it holds none."""
-        if any(at <= seq for at in self._book.unsynced):
+        if any(at <= seq for at in self._states.unsynced):
             self._durable.append(transitions.PlanSynced(upto=seq, **self._stamp()))
 
     # Durability
@@ -338,13 +341,13 @@ class Ledger:
         self._durable.close()
 
     @property
-    def _book(self) -> books.Book:
-        return self._durable.book
+    def _states(self) -> unit_states.UnitStates:
+        return self._durable.states
 
     def _current(self, unit_id: str, attempt: int) -> transitions.OpenUnit | None:
-        held = self._book.open.get(unit_id)
-        return held if held is not None and held.attempt == attempt else None
+        open_unit = self._states.open.get(unit_id)
+        return open_unit if open_unit is not None and open_unit.attempt == attempt else None
 
     def _stamp(self) -> _Stamp:
         at = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"seq": self._book.seq + 1, "at": at}
+        return {"seq": self._states.seq + 1, "at": at}

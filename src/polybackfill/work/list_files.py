@@ -143,14 +143,14 @@ def _is_header(cells: Sequence[str]) -> bool:
 def _columns(names: Sequence[str]) -> dict[str, int]:
     """Role → the number of its column."""
     plain = [_plain(name) for name in names]
-    found = {}
+    columns = {}
     for role, known in _COLUMNS.items():
         column = next((plain.index(name) for name in known if name in plain), None)
         if column is not None:
-            found[role] = column
-    if WALLET in found or CONDITION in found:
-        found.pop(ANY, None)  # the name of a market beside its condition
-    return found
+            columns[role] = column
+    if WALLET in columns or CONDITION in columns:
+        columns.pop(ANY, None)  # the name of a market beside its condition
+    return columns
 
 
 def _row(where: str, columns: Mapping[str, int], cells: Sequence[str]) -> Row:
@@ -174,7 +174,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 def _json_items(path: Path, text: str) -> Iterator[tuple[str, object]]:
     """The items of an array, of an object that holds one, or of JSON lines."""
     try:
-        whole = orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
@@ -184,9 +184,11 @@ def _json_items(path: Path, text: str) -> Iterator[tuple[str, object]]:
                 except orjson.JSONDecodeError as error:
                     raise errors.Stop(f"{where}: no JSON: {error}") from error
         return
-    if isinstance(whole, dict):
-        whole = next((held for held in whole.values() if isinstance(held, list)), [whole])
-    for number, item in enumerate(whole, 1):
+    if isinstance(document, dict):
+        document = next(
+            (value for value in document.values() if isinstance(value, list)), [document]
+        )
+    for number, item in enumerate(document, 1):
         yield f"{path}, item {number}", item
 
 

@@ -22,15 +22,15 @@ _PROBE_S = 0.3
 
 
 @dataclass(frozen=True)
-class Place:
+class LockTarget:
     """What is owned. `stem`: of its two files in the folder; `remedy`: what one may do instead."""
 
     stem: str
     remedy: str
 
 
-CHECKPOINT = Place("owner", "or give this run another --run-name")
-DATA = Place("run", "or wait for its end: one run at a time writes to a database")
+CHECKPOINT = LockTarget("owner", "or give this run another --run-name")
+DATA = LockTarget("run", "or wait for its end: one run at a time writes to a database")
 LOCK_FILE = f"{CHECKPOINT.stem}.lock"
 OWNER_FILE = f"{CHECKPOINT.stem}.json"
 
@@ -62,33 +62,33 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def held(
+def hold(
     folder: Path,
     clock: clocks.Clock | None = None,
     *,
     run_name: str = "",
-    place: Place = CHECKPOINT,
+    target: LockTarget = CHECKPOINT,
 ) -> Iterator[Owner]:
     """Own the folder inside the block; it is created if absent. Blocks up to 0.3 s.
 
     Raises errors.Stop (exit 75) naming host, pid, start and run of the owner there already is, and
     errors.Stop (exit 78) when the folder cannot be written.
     """
-    lock = _lock(folder, place)
+    lock = _lock(folder, target)
     with files.stopping("lock", folder):
         files.make_folder(folder)
         try:
             lock.acquire(timeout=_PROBE_S, poll_interval=0.02)
         except filelock.Timeout as error:
-            raise _taken(folder, place) from error
+            raise _refusal(folder, target) from error
     try:
         owner = this_process((clock or clocks.SystemClock()).now(), run_name)
-        with files.stopping("write", folder / f"{place.stem}.json"):
-            files.write_atomic(folder / f"{place.stem}.json", msgspec.json.encode(owner))
+        with files.stopping("write", folder / f"{target.stem}.json"):
+            files.write_atomic(folder / f"{target.stem}.json", msgspec.json.encode(owner))
         yield owner
     finally:
         with suppress(OSError):  # the lock decides; the file only tells people who holds it
-            (folder / f"{place.stem}.json").unlink(missing_ok=True)
+            (folder / f"{target.stem}.json").unlink(missing_ok=True)
         lock.release()
 
 
@@ -114,7 +114,7 @@ def holder(folder: Path) -> Owner | None:
     An owner whose file cannot be read has the host "unknown" and the pid 0; whether one on another
     machine lives cannot be seen, so it counts as an owner.
     """
-    owner = _named(folder)
+    owner = _read_owner(folder)
     if owner.pid == 0:
         return owner if _is_locked(folder / LOCK_FILE) else None
     return owner if is_alive(owner) is not False else None
@@ -188,23 +188,23 @@ def _is_locked(file: Path) -> bool:
     )
 
 
-def _lock(folder: Path, place: Place) -> filelock.FileLock:
+def _lock(folder: Path, target: LockTarget) -> filelock.FileLock:
     # One file for both: a soft lock would outlive a killed owner, so there is no falling back.
     return filelock.FileLock(
-        folder / f"{place.stem}.lock", thread_local=False, fallback_to_soft=False
+        folder / f"{target.stem}.lock", thread_local=False, fallback_to_soft=False
     )
 
 
-def _named(folder: Path, place: Place = CHECKPOINT) -> Owner:
+def _read_owner(folder: Path, target: LockTarget = CHECKPOINT) -> Owner:
     try:
-        return msgspec.json.decode((folder / f"{place.stem}.json").read_bytes(), type=Owner)
+        return msgspec.json.decode((folder / f"{target.stem}.json").read_bytes(), type=Owner)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return Owner(host="unknown", pid=0, started_at=0.0)
 
 
-def _taken(folder: Path, place: Place) -> errors.Stop:
+def _refusal(folder: Path, target: LockTarget) -> errors.Stop:
     return errors.Stop(
-        f"{folder} is in use by {_named(folder, place)}; stop that one first (polybackfill status "
-        f"shows it), {place.remedy}",
+        f"{folder} is in use by {_read_owner(folder, target)}; stop that one first "
+        f"(polybackfill status shows it), {target.remedy}",
         exit_code=errors.EXIT_UNAVAILABLE,
     )

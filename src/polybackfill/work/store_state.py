@@ -91,15 +91,15 @@ def doubts(before: StoreState | None, now: StoreState, *, token_known: bool) -> 
 
 def changes(before: StoreState, now: StoreState) -> dict[str, str]:
     """What became of tables that no run does to them, by table."""
-    found = {}
+    changed = {}
     for name, table in before.tables.items():
         left = now.tables.get(name)
         if left is None or left.uuid != table.uuid:
-            found[name] = "was made anew"
+            changed[name] = "was made anew"
         elif left.least_rows < table.least_rows:
-            found[name] = (
+            changed[name] = (
                 f"has {formats.counted(table.least_rows - left.least_rows, 'row')} less than before"
             )
         elif left.broken_parts > table.broken_parts:
-            found[name] = f"has {left.broken_parts - table.broken_parts} parts that are broken"
-    return found
+            changed[name] = f"has {left.broken_parts - table.broken_parts} parts that are broken"
+    return changed

@@ -40,8 +40,8 @@ class Sweeps:
     def __init__(self, folder: Path, *, listed_only: bool = False) -> None:
         self._file = folder / FILE
         self._mark = _LISTED if listed_only else ""
-        found = checked_file.read(self._file, _Sweeps)
-        self._known = found.sweeps if found is not None else {}
+        stored = checked_file.read(self._file, _Sweeps)
+        self._known = stored.sweeps if stored is not None else {}
 
     def current(self, kind: str) -> str | None:
         """The sweep of `kind` that is not complete; None when the next one begins."""

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clocks
-from polybackfill.work import backlog, bell, intake, ledgers, patience, transitions, units
+from polybackfill.work import (
+    backlog,
+    change_event,
+    intake,
+    ledgers,
+    retry_policy,
+    transitions,
+    units,
+)
 
 log = structlog.get_logger()
 
@@ -58,8 +66,8 @@ class Queue:
         feed: intake.Feed,
         ledger: ledgers.Ledger,
         clock: clocks.Clock,
-        max_attempts: int = patience.MAX_ATTEMPTS,
-        max_interruptions: int = patience.MAX_INTERRUPTIONS,
+        max_attempts: int = retry_policy.MAX_ATTEMPTS,
+        max_interruptions: int = retry_policy.MAX_INTERRUPTIONS,
         look_ahead: int = LOOK_AHEAD,
         adopts: Callable[[units.Unit], bool] = lambda _unit: True,
     ) -> None:
@@ -67,7 +75,7 @@ class Queue:
         self._feed = feed
         self._ledger = ledger
         self._clock = clock
-        self._patience = patience.Patience(max_attempts, max_interruptions)
+        self._retry_policy = retry_policy.UnitRetryPolicy(max_attempts, max_interruptions)
         self._look_ahead = look_ahead
         self._intake = intake.Intake(ledger, lambda *key: key in self._keys)
         self._backlog = backlog.Backlog(clock)
@@ -75,18 +83,18 @@ class Queue:
         self._keys: set[tuple[str, units.Window]] = set()
         self._counts: Counter[str] = Counter()
         self._numbers = 0
-        self._bell = bell.Bell(f"{kind}-queue", clock)
+        self._changed = change_event.ChangeEvent(f"{kind}-queue", clock)
         self._feeder: asyncio.Task[None] | None = None
         self._fed = False
         self._feed_error: BaseException | None = None
         self._stopped = False
-        for held in ledger.open_units():
-            if held.unit.kind == kind and adopts(held.unit):
-                self._adopt(held)
+        for open_unit in ledger.open_units():
+            if open_unit.unit.kind == kind and adopts(open_unit.unit):
+                self._adopt(open_unit)
 
     # For workers
 
-    async def take(self, worker: str) -> Lease | None:
+    async def lease_next(self, worker: str) -> Lease | None:
         """The next unit, as soon as there is one; None once the queue is drained or stopped.
 
         The attempt is on disk before this returns. Raises what the feed raised, and errors.Stop.
@@ -100,7 +108,7 @@ class Queue:
                 return await self._lease(unit, worker)
             if self.complete:
                 return None
-            await self._bell.wait(self._due_s())
+            await self._changed.wait(self._due_s())
         return None
 
     def touch(self, lease: Lease) -> bool:
@@ -178,7 +186,7 @@ class Queue:
         self._stopped = True
         if self._feeder is not None:
             self._feeder.cancel("stop")
-        self._bell.ring()
+        self._changed.notify()
 
     async def close(self) -> None:
         """Stop, and wait for the feed to be let go."""
@@ -222,37 +230,39 @@ class Queue:
                 if read % _SKIPS_AT_ONCE == 0:
                     await asyncio.sleep(0)
                 while len(self._backlog) >= self._look_ahead:
-                    await self._bell.wait(_LONGEST_WAIT_S)
+                    await self._changed.wait(_LONGEST_WAIT_S)
             self._fed = True
         except Exception as error:
             self._feed_error = error
         finally:
-            self._bell.ring()
+            self._changed.notify()
 
     def _admit(self, unit: units.Unit) -> None:
-        for found in self._intake.wanted(unit):
-            if isinstance(found, units.Unit):
-                self._enqueue(found)
+        for wanted in self._intake.wanted(unit):
+            if isinstance(wanted, units.Unit):
+                self._enqueue(wanted)
             else:
-                self._adopt(found)
+                self._adopt(wanted)
 
-    def _adopt(self, held: transitions.OpenUnit) -> None:
+    def _adopt(self, open_unit: transitions.OpenUnit) -> None:
         """Take in a unit that an earlier process left open, at where it stood."""
-        if held.unit.kind != self.kind:
+        if open_unit.unit.kind != self.kind:
             return
-        if self._patience.spent(held):
-            self._name_keys(held.unit)
-            self._give_up_spent(held)
+        if self._retry_policy.why_exhausted(open_unit):
+            self._name_keys(open_unit.unit)
+            self._give_up_spent(open_unit)
             return
-        wait_s = min(held.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
-        self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s if wait_s > 0 else None)
+        wait_s = min(open_unit.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
+        self._enqueue(
+            open_unit.unit, due_at=self._clock.monotonic() + wait_s if wait_s > 0 else None
+        )
 
     # Hand-over
 
     def _next_unit(self) -> units.Unit | None:
         while (unit := self._backlog.pop()) is not None:
             if len(self._backlog) == self._look_ahead - 1:
-                self._bell.ring()
+                self._changed.notify()
             # Its last pages may have been acknowledged after it was given back.
             if self._ledger.find(unit) is not None or not self._is_done(unit):
                 return unit
@@ -262,21 +272,21 @@ class Queue:
     def _drop_queued(self, unit: units.Unit) -> bool:
         """Take a unit out of the backlog; False when it is not there."""
         dropped = self._backlog.drop(unit)
-        self._bell.ring()
+        self._changed.notify()
         return dropped
 
     async def _lease(self, unit: units.Unit, worker: str) -> Lease:
         attempt = self._ledger.begin(unit)
-        held = self._ledger.find(unit)
+        open_unit = self._ledger.find(unit)
         self._numbers += 1
         lease = Lease(
             unit=unit,
             attempt=attempt,
             worker=worker,
-            resume=held.resume if held is not None else None,
+            resume=open_unit.resume if open_unit is not None else None,
             generation=self._numbers,
             taken_at=self._clock.monotonic(),
-            counts=held.counts if held is not None else transitions.NOTHING,
+            counts=open_unit.counts if open_unit is not None else transitions.NOTHING,
         )
         self._leases[unit.id] = lease
         try:
@@ -294,7 +304,7 @@ class Queue:
         if not self._end_lease(lease):
             return False
         wait_s = max(0.0, not_before - self._clock.monotonic())
-        held = self._ledger.give_back(
+        open_unit = self._ledger.give_back(
             lease.unit.id,
             lease.attempt,
             counted=counted,
@@ -302,13 +312,13 @@ class Queue:
             not_before=self._clock.now() + wait_s if wait_s else 0.0,
             error=error,
         )
-        if held is None:
+        if open_unit is None:
             self._settle(lease.unit, "gone")
             return False
-        if counted and self._patience.spent(held):
-            self._give_up_spent(held)
+        if counted and self._retry_policy.why_exhausted(open_unit):
+            self._give_up_spent(open_unit)
         else:
-            self._enqueue(held.unit, due_at=self._clock.monotonic() + wait_s)
+            self._enqueue(open_unit.unit, due_at=self._clock.monotonic() + wait_s)
         return True
 
     def _end_lease(self, lease: Lease) -> bool:
@@ -317,9 +327,14 @@ class Queue:
         del self._leases[lease.unit.id]
         return True
 
-    def _give_up_spent(self, held: transitions.OpenUnit) -> None:
-        passing = not self._patience.is_deadly(held)
-        self._give_up(held.unit, held.attempt, self._patience.spent(held), passing=passing)
+    def _give_up_spent(self, open_unit: transitions.OpenUnit) -> None:
+        passing = not self._retry_policy.is_suspect(open_unit)
+        self._give_up(
+            open_unit.unit,
+            open_unit.attempt,
+            self._retry_policy.why_exhausted(open_unit),
+            passing=passing,
+        )
 
     def _give_up(
         self, unit: units.Unit, attempt: int, message: str, *, passing: bool = False
@@ -345,12 +360,12 @@ class Queue:
         self._counts[state] += len(unit.keys)
         self._keys.difference_update((key, unit.window) for key in unit.keys)
         if self.complete:
-            self._bell.ring()
+            self._changed.notify()
 
     def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
         self._name_keys(unit)
         self._backlog.add(unit, due_at)
-        self._bell.ring()
+        self._changed.notify()
 
     def _name_keys(self, unit: units.Unit) -> None:
         self._keys.update((key, unit.window) for key in unit.keys)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from polybackfill.work import slices
+from polybackfill.work import list_partitions
 
 # The longest list of condition ids one request of /v2/trades or /v2/resolutions accepts
 # (measured on the live API in 2026; one more is answered with 400).
@@ -71,7 +71,7 @@ class Unit:
 
 def can_split(unit: Unit) -> bool:
     """Has it several keys, or one that names a span of dates long enough to be cut?"""
-    return len(unit.keys) > 1 or slices.can_split(unit.keys[0])
+    return len(unit.keys) > 1 or list_partitions.can_split(unit.keys[0])
 
 
 def split(unit: Unit) -> tuple[Unit, Unit]:
@@ -85,7 +85,7 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
     expected_rows = None if unit.expected_rows is None else unit.expected_rows // 2
     parts = (unit.keys[:middle], unit.keys[middle:])
     if middle == 0:
-        earlier, later = slices.split(unit.keys[0])
+        earlier, later = list_partitions.split(unit.keys[0])
         parts = ((earlier,), (later,))
     first, second = (Unit(unit.kind, keys, unit.since, unit.until, expected_rows) for keys in parts)
     return first, second
@@ -96,10 +96,10 @@ def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
 
     `is_known`: whether the ledger holds a key, as in `slices.parts`.
     """
-    if len(unit.keys) > 1 or not slices.can_split(unit.keys[0]):
+    if len(unit.keys) > 1 or not list_partitions.can_split(unit.keys[0]):
         yield unit
         return
-    for key in slices.parts(unit.keys[0], is_known):
+    for key in list_partitions.parts(unit.keys[0], is_known):
         yield replace(unit, keys=(key,))
 
 

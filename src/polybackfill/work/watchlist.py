@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from polybackfill import errors
-from polybackfill.work import files, turns
+from polybackfill.work import files, host_lock
 
 LIST_FILE = "watchlist.json"
 LOG_FILE = "runtime/watchlist_events.log"
@@ -73,7 +73,7 @@ class Watchlist:
 
     def add(self, wanted: Iterable[Entry]) -> list[Entry]:
         """Add those that are not there yet, and log them; returns what was added."""
-        with turns.turn(self._lock, "change of the watchlist"):
+        with host_lock.hold(self._lock, "change of the watchlist"):
             entries = self._load()
             taken = {key for entry in entries for key in entry.keys}
             added = []
@@ -89,7 +89,7 @@ class Watchlist:
 
     def remove(self, chosen: Callable[[Entry], bool], *, at: str) -> list[Entry]:
         """Take out the entries that are chosen, and log it; returns them. `at`: UTC text."""
-        with turns.turn(self._lock, "change of the watchlist"):
+        with host_lock.hold(self._lock, "change of the watchlist"):
             entries = self._load()
             removed = [entry for entry in entries if chosen(entry)]
             if removed:

@@ -33,7 +33,7 @@ def words(tmp_path: Path) -> argparse.Namespace:
 @pytest.fixture
 def owned(words: argparse.Namespace) -> Iterator[None]:
     """A run is active."""
-    with lock.held(words.checkpoint_dir / "main"):
+    with lock.hold(words.checkpoint_dir / "main"):
         yield
 
 

@@ -57,7 +57,7 @@ async def test_an_error_during_the_start_is_raised(
     new_settings: conftest.NewSettings, sandbox: harness.Sandbox
 ) -> None:
     chosen = new_settings()
-    with lock.held(chosen.ledger_dir), pytest.raises(errors.Stop, match="in use by process"):
+    with lock.hold(chosen.ledger_dir), pytest.raises(errors.Stop, match="in use by process"):
         await run.run_parts(chosen, asked(sandbox))
 
 

@@ -53,7 +53,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         page_attempts=3, backoff_cap_s=1, clock=clock, rng=random.Random(1),
         lag=source_lag.SourceLag(client, clock),
     )  # fmt: skip
-    lease = await leases.take("w")
+    lease = await leases.lease_next("w")
     assert lease is not None
     await runner.run_unit(lease, worker_progress.Progress(clock))
     await buffer.close()

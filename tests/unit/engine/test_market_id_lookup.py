@@ -14,7 +14,7 @@ from tests import harness
 from polybackfill import clocks, errors
 from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter
-from polybackfill.work import lookup_book
+from polybackfill.work import lookup_results
 
 
 @pytest_asyncio.fixture
@@ -46,7 +46,7 @@ def search(
     return market_id_lookup.MarketIdLookup(
         {condition.removeprefix("0x"): () for condition in conditions},
         client=client,
-        book=lookup_book.Book(folder),
+        book=lookup_results.ResultsFile(folder),
         spacing_s=spacing_s,
         backoff_cap_s=0.05,
         clock=clocks.SystemClock(),
@@ -70,7 +70,7 @@ async def test_many_who_wait_for_one_condition_share_its_request(
     assert requests(sandbox) == tally.requests
     # Every condition once among the closed markets; the rest, packed anew, among the open ones.
     assert tally.requests <= -(-asked // 10) + asked // 10 + 8
-    hits = lookup_book.read(tmp_path / lookup_book.RESULTS)
+    hits = lookup_results.read(tmp_path / lookup_results.RESULTS)
     assert hits.repeated == 0
 
 
@@ -128,7 +128,7 @@ async def test_a_misspelt_filter_is_found_out(
     monkeypatch.setattr(market_matching, "FILTER", "condition_id")
     real, invented = sandbox.conditions[:5], [f"{number:064x}" for number in range(5)]
     tally = await search([*real, *invented], client, tmp_path).run()
-    told = lookup_book.read(tmp_path / lookup_book.RESULTS)
+    told = lookup_results.read(tmp_path / lookup_results.RESULTS)
     assert tally.foreign > 0
     # What happens to stand on the first page names itself; nobody else is mapped to it.
     assert tally.matched == len(told.hits) <= 5
@@ -150,7 +150,7 @@ async def test_a_host_that_answers_nobody_ends_the_lookup(
     finally:
         await client.close()
     assert stop.value.exit_code == errors.EXIT_UNAVAILABLE
-    told = lookup_book.read(tmp_path / lookup_book.RESULTS)
+    told = lookup_results.read(tmp_path / lookup_results.RESULTS)
     assert 0 < len(told.misses) <= 5 * 40
     assert {miss.reason for miss in told.misses.values()} == {"api_error"}
 

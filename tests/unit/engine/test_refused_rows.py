@@ -44,7 +44,7 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
         book = ledgers.Ledger.open(tmp_path / "ledger")
         unit = units.Unit("wallets", ("ab" * 20,))
         wallets = unit_queue.Queue("wallets", feed=[unit], ledger=book, clock=clock)
-        lease = await wallets.take("w")
+        lease = await wallets.lease_next("w")
         assert lease is not None
         good = [records.encode_lines([_trade(number)]) for number in range(7)]
         bad = good[3].replace(b'"shares":1.0', b'"shares":"a lot"')

@@ -60,7 +60,7 @@ class Desk:
 
     async def lease(self) -> unit_queue.Lease:
         """The wallet."""
-        taken = await self.queue.take("w")
+        taken = await self.queue.lease_next("w")
         assert taken is not None
         return taken
 

@@ -13,7 +13,7 @@ from tests import harness
 
 from polybackfill import clocks, errors, records
 from polybackfill.polymarket import date_range, endpoints, gamma, walk
-from polybackfill.work import slices
+from polybackfill.work import list_partitions
 
 CLOCK = clocks.SystemClock()
 DAY = 86_400
@@ -91,7 +91,7 @@ async def swept(
 ) -> dict[str, Any]:
     """Every row of one list, its units cut where they ask for it; by id."""
     found: dict[str, Any] = {}
-    waiting = [key for closed in (True, False) for key in slices.sweep(now, closed=closed)]
+    waiting = [key for closed in (True, False) for key in list_partitions.sweep(now, closed=closed)]
     while waiting:
         key = waiting.pop()
         try:
@@ -102,7 +102,7 @@ async def swept(
         except errors.Retry as problem:
             if not problem.split:
                 raise
-            waiting += slices.split(key)
+            waiting += list_partitions.split(key)
     return found
 
 

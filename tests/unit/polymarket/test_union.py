@@ -10,7 +10,7 @@ from tests import harness
 
 from polybackfill import clocks, errors, records
 from polybackfill.polymarket import clob, gamma, market_lookup, walk
-from polybackfill.work import slices
+from polybackfill.work import list_partitions
 
 from .conftest import fetching
 
@@ -27,7 +27,9 @@ async def swept(
     pages_of: object, fetch: walk.Fetch, keys: Iterable[str] = ()
 ) -> AsyncIterator[walk.Page]:
     """Every page of a sweep, or of some spans; they are cut where they ask for it."""
-    sweep = [key for closed in (True, False) for key in slices.sweep(CLOCK.now(), closed=closed)]
+    sweep = [
+        key for closed in (True, False) for key in list_partitions.sweep(CLOCK.now(), closed=closed)
+    ]
     waiting = list(keys) or sweep
     while waiting:
         key = waiting.pop()
@@ -37,7 +39,7 @@ async def swept(
         except errors.Retry as problem:
             if not problem.split:
                 raise
-            waiting += slices.split(key)
+            waiting += list_partitions.split(key)
 
 
 def line(gamma_row: records.Market | None, book_row: records.Market | None) -> str:

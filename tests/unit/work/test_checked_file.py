@@ -75,7 +75,7 @@ def _entries(folder: Path) -> None:
 def test_what_cannot_be_read_is_told_in_words(
     tmp_path: Path, name: str, read: Callable[[Path], None]
 ) -> None:
-    with lock.held(tmp_path):
+    with lock.hold(tmp_path):
         watchlist.Watchlist(tmp_path).add([ENTRY])
         for content in _damaged((tmp_path / name).read_bytes()):
             (tmp_path / name).write_bytes(content)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill.work import archive, disk, files, ledgers, transitions, units
+from polybackfill.work import checkpoint_folder, files, ledgers, segment_files, transitions, units
 
 PAGE = transitions.Counts(rows=10, pages=1)
 OPEN = units.Unit(units.CONDITIONS, ("c1", "c2"))
@@ -133,8 +133,8 @@ async def go_on(folder: Path, number: int) -> None:
 def assert_swept(folder: Path) -> None:
     listed = {
         segment.name
-        for name in (archive.STATE, archive.STATE_PREVIOUS)
-        if (state := archive.read_state(folder / name)) is not None
+        for name in (segment_files.STATE, segment_files.STATE_PREVIOUS)
+        if (state := segment_files.read_state(folder / name)) is not None
         for segment in state.segments
     }
     assert {path.name for path in folder.glob("done-*.jsonl")} == listed
@@ -169,7 +169,7 @@ async def test_the_generation_before_is_good_at_every_step_of_a_fold(tmp_path: P
         try:
             await three_rounds(folder, KillAt(number), acknowledged.append)
         except Killed:
-            (folder / archive.STATE).write_bytes(b"{ torn")
+            (folder / segment_files.STATE).write_bytes(b"{ torn")
             found = proven_numbers(folder, acknowledged[-1] + 1)
             assert found[: acknowledged[-1] + 1] == list(range(acknowledged[-1] + 1))
         else:
@@ -191,7 +191,7 @@ def test_a_kill_at_the_very_first_start(tmp_path: Path) -> None:
     for number in itertools.count(1):
         folder = tmp_path / f"kill-{number}"
         try:
-            disk.Disk(folder, step=KillAt(number)).load()
+            checkpoint_folder.CheckpointFolder(folder, step=KillAt(number)).load()
         except Killed:
             ledgers.Ledger.open(folder).close()
             assert ledgers.Ledger.view(folder).open_units() == []

@@ -8,17 +8,17 @@ import pytest
 
 from polybackfill import errors
 from polybackfill.polymarket import names
-from polybackfill.work import list_files, plan
+from polybackfill.work import key_input, list_files
 
 W1, W2, C1 = "0x" + "ab" * 20, "0x" + "cd" * 20, "0x" + "1f" * 32
 BARE = [text[2:] for text in (W1, W2, C1)]
 
 
-def planned(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> plan.Keys:
+def planned(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> key_input.GivenKeys:
     """The keys of a plan file that holds ids alone."""
     file = tmp_path / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return plan.planned(plan.from_file(file), {})
+    return key_input.plan_keys(key_input.from_file(file), {})
 
 
 @pytest.mark.parametrize(
@@ -38,42 +38,45 @@ def planned(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> pla
 )
 def test_ids_and_sizes(tmp_path: Path, content: str) -> None:
     keys = planned(tmp_path, content)
-    assert keys.wallets == [plan.Planned(BARE[0], 120, 35.5), plan.Planned(BARE[1])]
-    assert keys.conditions == [plan.Planned(BARE[2], 7)]
+    assert keys.wallets == [key_input.PlannedKey(BARE[0], 120, 35.5), key_input.PlannedKey(BARE[1])]
+    assert keys.conditions == [key_input.PlannedKey(BARE[2], 7)]
 
 
 def test_utf_16_as_excel_writes_it(tmp_path: Path) -> None:
     assert planned(tmp_path, f"wallet\ttrades\r\n{W1}\t3\r\n".encode("utf-16")).wallets == [
-        plan.Planned(BARE[0], 3)
+        key_input.PlannedKey(BARE[0], 3)
     ]
 
 
 @pytest.mark.parametrize("column", ["wallet", "Address", "proxyWallet", "wallet_address", "USER"])
 def test_the_column_of_wallets_is_found_by_its_name(tmp_path: Path, column: str) -> None:
     keys = planned(tmp_path, f'rank,name,{column},volume\n1,"a, b",{W1},"1,234.5"\n2,x,{W2},2\n')
-    assert keys.wallets == [plan.Planned(BARE[0], 0, 1234.5), plan.Planned(BARE[1], 0, 2)]
+    assert keys.wallets == [
+        key_input.PlannedKey(BARE[0], 0, 1234.5),
+        key_input.PlannedKey(BARE[1], 0, 2),
+    ]
     assert keys.conditions == []
 
 
 @pytest.mark.parametrize("column", ["condition_id", "conditionId", "market", "Condition ID"])
 def test_the_column_of_markets_is_found_by_its_name(tmp_path: Path, column: str) -> None:
     keys = planned(tmp_path, f'id;question;{column}\n12;"Will the #1; seed win?";{C1}\n')
-    assert keys.conditions == [plan.Planned(BARE[2])]
+    assert keys.conditions == [key_input.PlannedKey(BARE[2])]
 
 
 def test_a_multi_line_question_in_quotes_is_one_row(tmp_path: Path) -> None:
     keys = planned(tmp_path, f'question,conditionId\n"Will the #1 seed\n# win, ""it""?",{C1}\n')
-    assert keys.conditions == [plan.Planned(BARE[2])]
+    assert keys.conditions == [key_input.PlannedKey(BARE[2])]
 
 
 def test_a_table_of_trades_names_both(tmp_path: Path) -> None:
     content = f"proxyWallet,conditionId,usd\n{W1},{C1},5\n{W2},{C1},6\n"
     keys = planned(tmp_path, content)
-    assert keys.wallets == [plan.Planned(BARE[0]), plan.Planned(BARE[1])]
-    assert keys.conditions == [plan.Planned(BARE[2])]
+    assert keys.wallets == [key_input.PlannedKey(BARE[0]), key_input.PlannedKey(BARE[1])]
+    assert keys.conditions == [key_input.PlannedKey(BARE[2])]
     file = str(tmp_path / "list.csv")
-    assert plan.keys_of(plan.wallets([file]), {}) == BARE[:2]
-    assert plan.keys_of(plan.conditions([file]), {}) == BARE[2:]
+    assert key_input.resolve_keys(key_input.wallets([file]), {}) == BARE[:2]
+    assert key_input.resolve_keys(key_input.conditions([file]), {}) == BARE[2:]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_a_table_of_trades_names_both(tmp_path: Path) -> None:
 )
 def test_json(tmp_path: Path, content: str) -> None:
     keys = planned(tmp_path, content, "list.json")
-    assert keys.wallets == [plan.Planned(BARE[0], 120), plan.Planned(BARE[1])]
+    assert keys.wallets == [key_input.PlannedKey(BARE[0], 120), key_input.PlannedKey(BARE[1])]
 
 
 def test_pages_slugs_and_numbers_are_names_of_markets(tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_pages_slugs_and_numbers_are_names_of_markets(tmp_path: Path) -> None:
     file.write_text(
         "https://polymarket.com/event/a-b/c-d?x=1#comments\n253591\nwill-a-win,4\n@heron\n"
     )
-    entries = plan.from_file(file)
+    entries = key_input.from_file(file)
     kinds = [entry.name.kind for entry in entries]
     assert kinds == [
         names.Kind.MARKET, names.Kind.NUMBER, names.Kind.SLUG, names.Kind.PROFILE,
@@ -103,9 +106,9 @@ def test_pages_slugs_and_numbers_are_names_of_markets(tmp_path: Path) -> None:
         entries[0].name: [BARE[2]], entries[1].name: [BARE[2]],
         entries[2].name: ["2f" * 32, "3f" * 32], entries[3].name: [BARE[0]],
     }  # fmt: skip
-    keys = plan.planned(entries, found)
-    assert keys.wallets == [plan.Planned(BARE[0])]
-    assert keys.conditions == [plan.Planned(key) for key in (BARE[2], "2f" * 32, "3f" * 32)]
+    keys = key_input.plan_keys(entries, found)
+    assert keys.wallets == [key_input.PlannedKey(BARE[0])]
+    assert keys.conditions == [key_input.PlannedKey(key) for key in (BARE[2], "2f" * 32, "3f" * 32)]
 
 
 @pytest.mark.parametrize("size", ["1e400", "inf", "-inf", "-1", "-5", "1e30", "many", "5 or 6"])
@@ -143,7 +146,7 @@ def test_a_file_without_a_column_of_wallets_says_how_one_may_be_called(tmp_path:
     file = tmp_path / "markets.csv"
     file.write_text(f"condition_id,question\n{C1},x\n")
     with pytest.raises(errors.Stop, match=r"line 2: no wallet .* proxyWallet"):
-        plan.wallets([str(file)])
+        key_input.wallets([str(file)])
 
 
 def test_rows_say_where_they_stand(tmp_path: Path) -> None:

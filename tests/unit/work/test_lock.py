@@ -50,7 +50,7 @@ def test_the_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
     with (
         another_owner(tmp_path) as first,
         pytest.raises(errors.Stop) as caught,
-        lock.held(tmp_path),
+        lock.hold(tmp_path),
     ):
         pytest.fail("two owners at once")
     assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
@@ -65,7 +65,7 @@ def test_the_folder_is_free_once_its_owner_was_killed_though_its_child_lives(
         first.send_signal(signal.SIGKILL)
         first.wait(10)
         assert lock.holder(tmp_path) is None
-        with lock.held(tmp_path) as owner:
+        with lock.hold(tmp_path) as owner:
             assert owner.pid == os.getpid()
 
 
@@ -125,9 +125,9 @@ def test_a_killed_process_that_nobody_has_waited_for_is_dead() -> None:
 def test_the_lock_can_be_taken_again_after_the_block_whatever_happened_in_it(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(KeyError), lock.held(tmp_path / "new" / "run"):
+    with pytest.raises(KeyError), lock.hold(tmp_path / "new" / "run"):
         raise KeyError
-    with lock.held(tmp_path / "new" / "run"):
+    with lock.hold(tmp_path / "new" / "run"):
         assert lock.holder(tmp_path / "new" / "run") is not None
     assert lock.holder(tmp_path / "new" / "run") is None
 
@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(errors.Stop, match="BACKFILL_CHECKPOINT_DIR") as caught,
-        lock.held(tmp_path / "file" / "run"),
+        lock.hold(tmp_path / "file" / "run"),
     ):
         pytest.fail("locked a folder inside a file")
     assert caught.value.exit_code == errors.EXIT_CONFIG

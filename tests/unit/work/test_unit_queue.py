@@ -70,7 +70,7 @@ def wallets(*names: str) -> list[units.Unit]:
 
 
 async def taken(lined_up: unit_queue.Queue, worker: str = "w") -> unit_queue.Lease:
-    lease = await asyncio.wait_for(lined_up.take(worker), 5)
+    lease = await asyncio.wait_for(lined_up.lease_next(worker), 5)
     assert lease is not None
     return lease
 
@@ -83,7 +83,7 @@ async def test_units_come_in_the_order_of_the_feed_and_then_none(lined: Lined) -
         names.append(lease.unit.keys[0])
         assert lined_up.finish(lease, PAGE)
     assert names == ["a", "b", "c"]
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
     assert lined_up.drained
     assert lined_up.complete
     assert lined_up.stats()["done"] == 3
@@ -107,7 +107,7 @@ async def test_two_workers_never_hold_the_same_unit(lined: Lined) -> None:
     assert len({lease.generation for lease in leases}) == 4
     for lease in leases:
         lined_up.finish(lease)
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
 
 
 async def test_the_feed_is_read_no_further_than_it_must(lined: Lined, clock: Clock) -> None:
@@ -124,7 +124,7 @@ async def test_the_feed_is_read_no_further_than_it_must(lined: Lined, clock: Clo
         lined_up.give_back(await taken(lined_up), not_before=clock.time + 100 + number)
         await settled()
     # In an outage everything comes back: the feed rests until the first of them is due.
-    outage = asyncio.create_task(lined_up.take("w"))
+    outage = asyncio.create_task(lined_up.lease_next("w"))
     await settled()
     assert not outage.done()
     assert lined_up.stats()["waiting"] == read == 11
@@ -153,7 +153,7 @@ async def test_a_long_list_of_finished_units_does_not_hold_the_loop(
         book.finish(unit.id, book.begin(unit))
     lined_up = lined(wallets(*(f"{number}" for number in range(2_000))))
     turns = 0
-    taker = asyncio.create_task(lined_up.take("w"))
+    taker = asyncio.create_task(lined_up.lease_next("w"))
     while not taker.done():
         turns += 1
         await asyncio.sleep(0)
@@ -175,7 +175,7 @@ async def test_a_unit_given_back_waits_for_its_time_and_keeps_its_place(
     book.advance(first.unit.id, first.attempt, RESUME, PAGE)
     assert lined_up.give_back(first, not_before=clock.time + 60, error="503")
     assert (await taken(lined_up)).unit.keys == ("b",)
-    waiting = asyncio.create_task(lined_up.take("w"))
+    waiting = asyncio.create_task(lined_up.lease_next("w"))
     await settled()
     await clock.go_on(59)
     assert not waiting.done()
@@ -188,7 +188,7 @@ async def test_a_unit_given_back_waits_for_its_time_and_keeps_its_place(
 async def test_a_waiting_taker_wakes_when_a_unit_comes_back(lined: Lined) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
-    waiting = asyncio.create_task(lined_up.take("w2"))
+    waiting = asyncio.create_task(lined_up.lease_next("w2"))
     await settled()
     assert not waiting.done()
     lined_up.give_back(lease, count_attempt=False)
@@ -200,7 +200,7 @@ async def test_a_waiting_taker_wakes_when_a_unit_comes_back(lined: Lined) -> Non
 async def test_the_last_finish_ends_everybody_who_waits(lined: Lined) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
-    idle = [asyncio.create_task(lined_up.take(f"w{number}")) for number in range(5)]
+    idle = [asyncio.create_task(lined_up.lease_next(f"w{number}")) for number in range(5)]
     await settled()
     assert not any(task.done() for task in idle)
     lined_up.finish(lease)
@@ -211,12 +211,12 @@ async def test_stop_ends_everybody_who_waits_and_hands_out_nothing(lined: Lined)
     lined_up = lined(wallets("a", "b"))
     lease = await taken(lined_up)
     await taken(lined_up)
-    idle = asyncio.create_task(lined_up.take("w"))
+    idle = asyncio.create_task(lined_up.lease_next("w"))
     await settled()
     lined_up.stop()
     assert await asyncio.wait_for(idle, 5) is None
     lined_up.give_back(lease)
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
     assert lined_up.drained
     assert not lined_up.complete
 
@@ -258,7 +258,7 @@ async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is
         lined_up.give_back(lease, count_attempt=False)
     assert lined_up.finish(first)
     book.finish(second.unit.id, second.attempt)
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
     assert lined_up.stats()["done"] == 2
     assert lined_up.complete
 
@@ -282,7 +282,7 @@ async def test_attempts_end_in_error_with_the_last_message(
         lease = await taken(lined_up)
         assert lease.attempt == number + 1
         lined_up.give_back(lease, error=f"reset {number}")
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
     (failed,) = book.failed_units()
     assert failed.error == "3 attempts failed, the last: reset 2"
     assert failed.passing, "what passes may be tried again another night"
@@ -299,7 +299,7 @@ async def test_attempts_that_gained_something_do_not_add_up(
         lined_up.give_back(lease, error="reset")
     assert book.failed_units() == []
     lined_up.give_back(await taken(lined_up), error="reset")
-    assert await lined_up.take("w") is None
+    assert await lined_up.lease_next("w") is None
     assert len(book.failed_units()) == 1
 
 
@@ -314,7 +314,7 @@ async def test_a_permanent_refusal_of_a_batch_is_narrowed_down_to_its_key(
     lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined([BATCH])
-    while (lease := await asyncio.wait_for(lined_up.take("w"), 5)) is not None:
+    while (lease := await asyncio.wait_for(lined_up.lease_next("w"), 5)) is not None:
         if "c" in lease.unit.keys:
             lined_up.fail(lease, "400 bad key")
         else:
@@ -383,7 +383,7 @@ async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_
 ) -> None:
     book.begin(BATCH)
     book.give_back(BATCH.id, 1, counted=False)
-    assert await lined(wallets("z")[:0], adopts=lambda _unit: False).take("w") is None
+    assert await lined(wallets("z")[:0], adopts=lambda _unit: False).lease_next("w") is None
     lease = await taken(lined(wallets("b"), adopts=lambda _unit: False))
     assert lease.unit == BATCH
     assert await taken(lined(wallets("z"))) is not None
@@ -391,7 +391,7 @@ async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_
 
 async def test_units_of_another_kind_are_not_touched(lined: Lined, book: ledgers.Ledger) -> None:
     book.begin(units.Unit(units.CONDITIONS, ("c",)))
-    assert await lined().take("w") is None
+    assert await lined().lease_next("w") is None
 
 
 async def test_a_wait_for_retry_outlasts_a_restart(
@@ -400,7 +400,7 @@ async def test_a_wait_for_retry_outlasts_a_restart(
     lined_up = lined(wallets("a"))
     lined_up.give_back(await taken(lined_up), not_before=clock.time + 60)
     await lined_up.close()
-    waiting = asyncio.create_task(lined().take("w"))
+    waiting = asyncio.create_task(lined().lease_next("w"))
     await settled()
     await clock.go_on(59)
     assert not waiting.done()
@@ -418,7 +418,7 @@ async def test_a_unit_that_kills_its_process_each_time_ends_in_error(
         lined_up = unit_queue.Queue(
             units.WALLETS, feed=wallets("a"), ledger=reopened, clock=clock, max_interruptions=4
         )
-        lease = await lined_up.take("w")
+        lease = await lined_up.lease_next("w")
         if lease is None:
             break
         deaths += 1
@@ -438,14 +438,14 @@ async def test_what_the_feed_raises_reaches_every_taker(lined: Lined) -> None:
     lined_up = lined(feed())
     for _ in range(2):
         with pytest.raises(errors.Stop, match="plan table"):
-            await asyncio.wait_for(lined_up.take("w"), 5)
+            await asyncio.wait_for(lined_up.lease_next("w"), 5)
     assert not lined_up.drained
 
 
 async def test_a_taker_that_is_cancelled_loses_no_unit(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a"))
     for number in range(20):
-        taker = asyncio.create_task(lined_up.take("w"))
+        taker = asyncio.create_task(lined_up.lease_next("w"))
         for _ in range(number % 5):
             await asyncio.sleep(0)
         taker.cancel()

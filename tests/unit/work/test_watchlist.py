@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from polybackfill import errors
-from polybackfill.work import turns, watchlist
+from polybackfill.work import host_lock, watchlist
 
 AT = "2026-11-21T08:00:00Z"
 
@@ -175,7 +175,10 @@ def test_a_damaged_list_is_named_and_kept(tmp_path: Path, content: str) -> None:
 
 def test_a_turn_that_does_not_come_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.lock"
-    again = turns.turn(file, "dims build", within_s=0.05)
-    with turns.turn(file, "dims build"), pytest.raises(errors.Stop, match="another dims") as told:
+    again = host_lock.hold(file, "dims build", within_s=0.05)
+    with (
+        host_lock.hold(file, "dims build"),
+        pytest.raises(errors.Stop, match="another dims") as told,
+    ):
         again.__enter__()
     assert told.value.exit_code == errors.EXIT_UNAVAILABLE

@@ -7,14 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from polybackfill import errors
-from polybackfill.work import archive, disk, files, journal, transitions
-from polybackfill.work import book as books
+from polybackfill.work import (
+    checkpoint_folder,
+    files,
+    journal,
+    segment_files,
+    transitions,
+    unit_states,
+)
 
 FOLD_LINES = 20_000
 FOLD_BYTES = 16 << 20
 
 
-class DurableBook:
+class DurableStates:
     """One owner's book and its folder.
 
     When a write fails it stops for good: every later change and sync raises errors.Stop, and
@@ -28,7 +34,7 @@ class DurableBook:
         store_id: str = "",
         writable: bool = True,
         fold_lines: int = FOLD_LINES,
-        segment_units: int = archive.SEGMENT_UNITS,
+        segment_units: int = segment_files.SEGMENT_UNITS,
         fold_units: int | None = None,
         step: files.Step = files.no_step,
     ) -> None:
@@ -36,34 +42,34 @@ class DurableBook:
         self._writable = writable
         self._fold_lines = fold_lines
         self._fold_units = fold_units or segment_units
-        self._disk = disk.Disk(
+        self._disk = checkpoint_folder.CheckpointFolder(
             folder, store_id=store_id, writable=writable, segment_units=segment_units, step=step
         )
-        self._book: books.Book | None = self._disk.load()
+        self._states: unit_states.UnitStates | None = self._disk.load()
         self._segments = self._disk.segments
         self._unwritten: list[bytes] = []
-        self._in_fold: books.Snapshot | None = None
+        self._in_fold: unit_states.StatesSnapshot | None = None
         # What an earlier process forgot leaves the segments with the first sync of this one.
-        self._fold_wanted = writable and bool(self._book.forgotten)
+        self._fold_wanted = writable and bool(self._states.forgotten)
         self._flight: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._stop: errors.Stop | None = None
         self._closed = False
-        self.durable_seq = self.book.seq
+        self.durable_seq = self.states.seq
         self.syncs = 0
 
     @property
-    def book(self) -> books.Book:
+    def states(self) -> unit_states.UnitStates:
         """The state; after a failed write what is durable. errors.Stop when that is unreadable."""
-        if self._book is None:
+        if self._states is None:
             raise self._stopped()
-        return self._book
+        return self._states
 
     def append(self, transition: transitions.AnyTransition) -> None:
         """Take a change in; `sync` makes it durable. Raises errors.Stop after a failed write."""
         self.check()
         self._unwritten.append(journal.encode(transition))
-        self.book.apply(transition)
+        self.states.apply(transition)
 
     def want_fold(self) -> None:
         """The next sync folds."""
@@ -78,21 +84,23 @@ class DurableBook:
         if self._closed:
             raise errors.Stop(f"the checkpoint in {self._folder} is closed")
 
-    def folded(self) -> tuple[tuple[archive.Segment, ...], archive.Archive]:
+    def folded(self) -> tuple[tuple[segment_files.Segment, ...], segment_files.SegmentFolder]:
         """Segments of finished units, and what reads them."""
         return self._segments, self._disk.archive
 
     def unfolded(self) -> list[transitions.Receipt]:
         """Finished units that are in no segment yet."""
         folding = self._in_fold.finished if self._in_fold is not None else ()
-        gone = self.book.forgotten
-        kept = [left for receipt in folding if (left := books.without(receipt, gone)) is not None]
-        return [*kept, *self.book.finished]
+        gone = self.states.forgotten
+        kept = [
+            left for receipt in folding if (left := unit_states.without(receipt, gone)) is not None
+        ]
+        return [*kept, *self.states.finished]
 
-    def forgotten(self) -> list[books.Forgotten]:
+    def forgotten(self) -> list[unit_states.Forgotten]:
         """What was forgotten and may still be in a segment."""
         folding = [self._in_fold.forgotten] if self._in_fold is not None else []
-        return [*folding, self.book.forgotten]
+        return [*folding, self.states.forgotten]
 
     def stats(self) -> dict[str, object]:
         """The state of the files."""
@@ -111,7 +119,7 @@ class DurableBook:
         Calls share writes; the loop is never blocked. Raises errors.Stop when the disk refuses.
         """
         self.check()
-        wanted_seq = self.book.seq
+        wanted_seq = self.states.seq
         while self.durable_seq < wanted_seq or self._fold_wanted:
             if self._flight is None:
                 self._flight = asyncio.create_task(self._write_out(), name="ledger-sync")
@@ -136,7 +144,7 @@ class DurableBook:
             return
         loop = asyncio.get_running_loop()
         lines, self._unwritten = self._unwritten, []
-        seq, snapshot = self.book.seq, self._due_snapshot()
+        seq, snapshot = self.states.seq, self._due_snapshot()
         try:
             await loop.run_in_executor(self._thread, self._disk.write, lines, snapshot)
             self._segments = self._disk.segments
@@ -152,33 +160,33 @@ class DurableBook:
             self._in_fold = None
             self._flight = None
 
-    def _due_snapshot(self) -> books.Snapshot | None:
+    def _due_snapshot(self) -> unit_states.StatesSnapshot | None:
         due = (
             self._fold_wanted
-            or self.book.seq - self._disk.folded_seq >= self._fold_lines
-            or len(self.book.finished) >= self._fold_units
+            or self.states.seq - self._disk.folded_seq >= self._fold_lines
+            or len(self.states.finished) >= self._fold_units
             or self._disk.journal_bytes >= FOLD_BYTES
         )
         if not due:
             return None
         self._fold_wanted = False
-        self._in_fold = self.book.snapshot()
-        self.book.folded()
+        self._in_fold = self.states.snapshot()
+        self.states.folded()
         return self._in_fold
 
     async def _fall_back_to_disk(self, stop: errors.Stop) -> None:
         """Answer from what is durable, or not at all."""
-        self._book, self._unwritten, self._in_fold = None, [], None
-        durable = disk.Disk(self._folder, writable=False)
+        self._states, self._unwritten, self._in_fold = None, [], None
+        durable = checkpoint_folder.CheckpointFolder(self._folder, writable=False)
         try:
             loop = asyncio.get_running_loop()
-            self._book = await loop.run_in_executor(self._thread, durable.load)
+            self._states = await loop.run_in_executor(self._thread, durable.load)
         except errors.Stop as second:
             self._stop = errors.Stop(f"{stop}; then {second}", exit_code=stop.exit_code)
             return
         self._disk.close()
         self._disk, self._segments = durable, durable.segments
-        self.durable_seq = self._book.seq
+        self.durable_seq = self._states.seq
 
     def _stopped(self) -> errors.Stop:
         stop = self._stop or errors.Stop(f"the checkpoint in {self._folder} cannot be read")

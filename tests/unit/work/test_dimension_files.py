@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from polybackfill import errors
-from polybackfill.work import seeds
+from polybackfill.work import dimension_files
 
 ROWS: list[dict[str, Any]] = [
     {"condition_id": "0xaa", "question": 'A "quoted" line\nbreak, é, ]}', "payout_yes": 0},
@@ -28,16 +28,16 @@ async def pieces(text: bytes, size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_what_is_written_is_a_bare_array(tmp_path: Path, size: int, count: int) -> None:
-    path = tmp_path / seeds.MARKETS_FILE
+    path = tmp_path / dimension_files.MARKETS_FILE
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS[:count])
-    asyncio.run(seeds.write(path, pieces(lines, size)))
+    asyncio.run(dimension_files.write(path, pieces(lines, size)))
     assert json.loads(path.read_bytes()) == ROWS[:count]
-    assert list(seeds.rows(path)) == ROWS[:count]
+    assert list(dimension_files.rows(path)) == ROWS[:count]
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / seeds.MARKETS_FILE
+    path = tmp_path / dimension_files.MARKETS_FILE
     path.write_text("[]")
 
     async def broken() -> AsyncIterator[bytes]:
@@ -45,7 +45,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         raise errors.Retry("the answer broke off")
 
     with pytest.raises(errors.Retry):
-        asyncio.run(seeds.write(path, broken()))
+        asyncio.run(dimension_files.write(path, broken()))
     assert path.read_text() == "[]"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -60,7 +60,7 @@ def test_bare_and_wrapped(tmp_path: Path, content: object, indent: int | None) -
     """Seed 004, dimension build: both bare-array and wrapped input accepted by readers."""
     path = tmp_path / "seed.json"
     path.write_text(json.dumps(content, indent=indent))
-    assert list(seeds.rows(path)) == ROWS
+    assert list(dimension_files.rows(path)) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_a_file_that_is_no_seed_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "seed.json"
     path.write_text(content)
     with pytest.raises(errors.Stop, match=r"seed\.json is no seed file"):
-        list(seeds.rows(path))
+        list(dimension_files.rows(path))
 
 
 def test_the_cache_follows_the_file(tmp_path: Path) -> None:
     """Seed 004, watchlist: cache reload possible; missing dimension file works."""
     path = tmp_path / "seed.json"
-    cache = seeds.Cache(path, "condition_id")
+    cache = dimension_files.Cache(path, "condition_id")
     assert cache.missing
     assert cache.get(["0xaa"]) == {}
     path.write_text(json.dumps(ROWS[:1]))

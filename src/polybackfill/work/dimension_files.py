@@ -45,7 +45,7 @@ def rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         by_line = file.readline().strip() == b"["
         by_line = by_line and file.readline(_LINE_MAX_BYTES).strip().endswith((b"}", b"},", b"]"))
-    yield from _lines(path) if by_line else _whole(path)
+    yield from _lines(path) if by_line else _read_document(path)
 
 
 def _lines(path: Path) -> Iterator[Row]:
@@ -62,16 +62,16 @@ def _lines(path: Path) -> Iterator[Row]:
                 yield row
 
 
-def _whole(path: Path) -> list[Row]:
+def _read_document(path: Path) -> list[Row]:
     try:
-        found = orjson.loads(path.read_bytes())
+        document = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise _unusable(path, str(error)) from error
-    if isinstance(found, dict):
-        found = found.get("markets", found.get("events"))
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    if isinstance(document, dict):
+        document = document.get("markets", document.get("events"))
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise _unusable(path, "neither an array of objects nor an object that wraps one")
-    return found
+    return document
 
 
 def _unusable(path: Path, problem: str) -> errors.Stop:
@@ -90,8 +90,8 @@ class Cache:
         self.path = path
         self._key = key
         self._version: tuple[int, int, int] | None = None
-        self._asked: set[str] = set()
-        self._found: dict[str, Row] = {}
+        self._requested: set[str] = set()
+        self._rows: dict[str, Row] = {}
 
     @property
     def missing(self) -> bool:
@@ -100,7 +100,7 @@ class Cache:
 
     def reload(self) -> None:
         """Forget everything; the next question reads the file."""
-        self._version, self._asked, self._found = None, set(), {}
+        self._version, self._requested, self._rows = None, set(), {}
 
     def get(self, keys: Iterable[str]) -> Mapping[str, Row]:
         """The rows of these keys, those the file has. Raises errors.Stop for a damaged file."""
@@ -109,17 +109,17 @@ class Cache:
             self.reload()
             self._version = version
         wanted = set(keys)
-        new = wanted - self._asked
+        new = wanted - self._requested
         if new and version is not None:
-            self._found.update(
+            self._rows.update(
                 (row[self._key], row) for row in rows(self.path) if row.get(self._key) in new
             )
-        self._asked |= new
-        return {key: self._found[key] for key in wanted if key in self._found}
+        self._requested |= new
+        return {key: self._rows[key] for key in wanted if key in self._rows}
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size

@@ -17,8 +17,7 @@ import msgspec
 import orjson
 
 from polybackfill import errors
-from polybackfill.work import book as books
-from polybackfill.work import files, index, journal, transitions
+from polybackfill.work import done_index, files, journal, transitions, unit_states
 
 STATE = "state.json"
 STATE_PREVIOUS = "state.prev.json"
@@ -92,7 +91,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     seq: int
     synced_seq: int
-    windows: tuple[books.WindowOf, ...]
+    windows: tuple[unit_states.WindowOf, ...]
     segments: tuple[Segment, ...]
     open: tuple[transitions.OpenUnit, ...]
     failed: tuple[transitions.FailedUnit, ...]
@@ -164,7 +163,7 @@ def restore_previous(folder: Path, step: files.Step = files.no_step) -> None:
     files.sync_folder(folder, step)
 
 
-class Archive:
+class SegmentFolder:
     """The segments of one ledger folder."""
 
     def __init__(
@@ -181,12 +180,12 @@ class Archive:
         self._retired: list[Segment] = []
         self.segments: tuple[Segment, ...] = ()
 
-    def load(self, segments: tuple[Segment, ...], book: books.Book) -> None:
+    def load(self, segments: tuple[Segment, ...], states: unit_states.UnitStates) -> None:
         """Fill the book's done index. Raises errors.Stop for a missing or damaged segment."""
         self.segments = segments
         for segment in segments:
             self._check_size(segment)
-            book.done.load(self._packed(segment, book.windows))
+            states.done.load(self._packed(segment, states.windows))
 
     def after(self, seq: int) -> Iterator[transitions.Receipt]:
         """Receipts of transitions after `seq`; only segments that have some are read."""
@@ -213,7 +212,7 @@ class Archive:
                 f"{journal.REMEDY}"
             )
 
-    def fold(self, snapshot: books.Snapshot) -> tuple[Segment, ...]:
+    def fold(self, snapshot: unit_states.StatesSnapshot) -> tuple[Segment, ...]:
         """Write finished units into segments and take forgotten ones out; raises OSError.
 
         Only new files are written; the segments listed in the state on disk stay as they are,
@@ -239,9 +238,9 @@ class Archive:
         self._retired = [segment for segment in self.segments if segment.name not in current]
         self.segments = segments
 
-    def sweep(self, listed: Iterable[Segment]) -> None:
+    def sweep(self, in_use: Iterable[Segment]) -> None:
         """Remove what a killed fold left behind, all but the listed segments. Raises OSError."""
-        names = {segment.name for segment in listed}
+        names = {segment.name for segment in in_use}
         for path in self._folder.glob("done-*"):
             named = _SEGMENT_NAME.fullmatch(path.name)
             if path.suffix == ".tmp" or (named and f"{path.stem}.jsonl" not in names):
@@ -249,26 +248,26 @@ class Archive:
                 path.unlink(missing_ok=True)
 
     def _take_out(
-        self, segments: list[Segment], snapshot: books.Snapshot
+        self, segments: list[Segment], snapshot: unit_states.StatesSnapshot
     ) -> tuple[list[Segment], list[transitions.Receipt]]:
         """Segments without a forgotten key, and the receipts left over from the others."""
         gone = snapshot.forgotten
-        hashed = {index.entry(kind, key, 0)[:-4] for kind, key in gone.keys}
+        hashed = {done_index.entry(kind, key, 0)[:-4] for kind, key in gone.keys}
         numbers = {window: number for number, window in enumerate(snapshot.windows)}
         kept: list[Segment] = []
         loose: list[transitions.Receipt] = []
         for segment in segments:
             packed = self._packed(segment, numbers)
-            found = {packed[at : at + 14] for at in range(0, len(packed), index.ENTRY_BYTES)}
-            if gone.kinds.isdisjoint(segment.totals) and hashed.isdisjoint(found):
+            entries = {packed[at : at + 14] for at in range(0, len(packed), done_index.ENTRY_BYTES)}
+            if gone.kinds.isdisjoint(segment.totals) and hashed.isdisjoint(entries):
                 kept.append(segment)
                 continue
-            left = [books.without(receipt, gone) for receipt in self.read(segment)]
+            left = [unit_states.without(receipt, gone) for receipt in self.read(segment)]
             loose += [receipt for receipt in left if receipt is not None]
         return kept, loose
 
     def _write(
-        self, receipts: list[transitions.Receipt], numbers: dict[books.WindowOf, int]
+        self, receipts: list[transitions.Receipt], numbers: dict[unit_states.WindowOf, int]
     ) -> Segment:
         content = b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts)
         totals: dict[str, Totals] = {}
@@ -289,7 +288,7 @@ class Archive:
         )
         return segment
 
-    def _packed(self, segment: Segment, numbers: dict[books.WindowOf, int]) -> bytes:
+    def _packed(self, segment: Segment, numbers: dict[unit_states.WindowOf, int]) -> bytes:
         """The segment's index entries, from the index file or else from the receipts."""
         path = self._index_path(segment)
         content = path.read_bytes() if path.exists() else b""
@@ -317,9 +316,9 @@ class Archive:
             path.unlink(missing_ok=True)
 
 
-def _pack(receipts: list[transitions.Receipt], numbers: dict[books.WindowOf, int]) -> bytes:
+def _pack(receipts: list[transitions.Receipt], numbers: dict[unit_states.WindowOf, int]) -> bytes:
     return b"".join(
-        index.entry(receipt.unit.kind, key, numbers[(receipt.unit.kind, *receipt.unit.window)])
+        done_index.entry(receipt.unit.kind, key, numbers[(receipt.unit.kind, *receipt.unit.window)])
         for receipt in receipts
         for key in receipt.unit.keys
     )

@@ -19,16 +19,14 @@ from pathlib import Path
 import structlog
 
 from polybackfill import errors
-from polybackfill.work import archive as archives
-from polybackfill.work import book as books
-from polybackfill.work import files, journal
+from polybackfill.work import files, journal, segment_files, unit_states
 
 log = structlog.get_logger()
 
 _READ_ATTEMPTS = 5
 
 
-class Disk:
+class CheckpointFolder:
     """What of a ledger is durable. With `writable` the folder must be held by its one owner."""
 
     def __init__(
@@ -37,21 +35,21 @@ class Disk:
         *,
         store_id: str = "",
         writable: bool = True,
-        segment_units: int = archives.SEGMENT_UNITS,
+        segment_units: int = segment_files.SEGMENT_UNITS,
         step: files.Step = files.no_step,
     ) -> None:
         self._folder = folder
         self._writable = writable
         self._step = step
-        self._writer = journal.Writer(folder, store_id, step)
-        self.archive = archives.Archive(folder, segment_units=segment_units, step=step)
+        self._writer = journal.JournalWriter(folder, store_id, step)
+        self.archive = segment_files.SegmentFolder(folder, segment_units=segment_units, step=step)
         self.store_id = store_id
         self.generation = 0
         self.folded_seq = 0
         self.healed: list[str] = []
 
     @property
-    def segments(self) -> tuple[archives.Segment, ...]:
+    def segments(self) -> tuple[segment_files.Segment, ...]:
         """The segments of finished units, in the order they were written."""
         return self.archive.segments
 
@@ -60,8 +58,8 @@ class Disk:
         """Size of the journal since the last fold."""
         return self._writer.bytes
 
-    def load(self) -> books.Book:
-        """Everything durable, as a book. Raises errors.Stop; see the module `journal`."""
+    def load(self) -> unit_states.UnitStates:
+        """The durable states of all units. Raises errors.Stop; see the module `journal`."""
         with files.stopping("open", self._folder):
             if self._writable:
                 files.make_folder(self._folder)
@@ -74,7 +72,7 @@ class Disk:
                 continue
         return self._load()
 
-    def write(self, lines: Sequence[bytes], snapshot: books.Snapshot | None) -> None:
+    def write(self, lines: Sequence[bytes], snapshot: unit_states.StatesSnapshot | None) -> None:
         """Append journal lines, fsync, and fold the snapshot taken right behind them.
 
         Raises errors.Stop when the disk refuses; what was durable before still is, and opens.
@@ -88,53 +86,55 @@ class Disk:
         """Let the journal go."""
         self._writer.close()
 
-    def _load(self) -> books.Book:
+    def _load(self) -> unit_states.UnitStates:
         state = self._state()
         self.generation, self.folded_seq = state.generation, state.seq
         contents = self._journals(state.seq)
-        book = books.Book()
-        book.restore(
+        states = unit_states.UnitStates()
+        states.restore(
             seq=state.seq,
             synced_seq=state.synced_seq,
             windows=state.windows,
-            held=(*state.open, *state.failed),
+            open_units=(*state.open, *state.failed),
         )
-        self.archive.load(state.segments, book)
+        self.archive.load(state.segments, states)
         for content in contents:
-            _replay(content, book)
-        book.add_unsynced_before(self.archive.after(book.synced_seq))
+            _replay(content, states)
+        states.add_unsynced_before(self.archive.after(states.synced_seq))
         if self._writable:
-            self._make_ready(state, contents, book)
-        return book
+            self._make_ready(state, contents, states)
+        return states
 
-    def _state(self) -> archives.State:
-        state = archives.read_state(self._folder / archives.STATE)
+    def _state(self) -> segment_files.State:
+        state = segment_files.read_state(self._folder / segment_files.STATE)
         if state is None:
             state = self._older_state()
-        self._check_store(state.store_id, archives.STATE)
+        self._check_store(state.store_id, segment_files.STATE)
         return state
 
-    def _older_state(self) -> archives.State:
+    def _older_state(self) -> segment_files.State:
         """The generation before; for a ledger that never folded, the empty one."""
-        previous = archives.read_state(self._folder / archives.STATE_PREVIOUS)
-        damaged = (self._folder / archives.STATE).exists()
+        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
+        damaged = (self._folder / segment_files.STATE).exists()
         if previous is None and not self._journal_is_whole():
             raise errors.Stop(
-                f"neither {self._folder / archives.STATE} nor {archives.STATE_PREVIOUS} beside it "
-                f"can be read; {journal.REMEDY}"
+                f"neither {self._folder / segment_files.STATE} nor "
+                f"{segment_files.STATE_PREVIOUS} beside it can be read; {journal.REMEDY}"
             )
         if damaged:
-            self.healed.append(f"{archives.STATE} was damaged; the generation before it was used")
+            self.healed.append(
+                f"{segment_files.STATE} was damaged; the generation before it was used"
+            )
             log.warning("ledger.state_damaged", folder=str(self._folder))
-        return previous or archives.empty_state(self.store_id)
+        return previous or segment_files.empty_state(self.store_id)
 
     def _journal_is_whole(self) -> bool:
         """Is there no journal at all, or does what is there begin with the first transition?"""
         paths = [self._folder / name for name in (journal.PREVIOUS, journal.CURRENT)]
-        found = [content for path in paths if (content := journal.read(path)) is not None]
-        if not found:
+        written = [content for path in paths if (content := journal.read(path)) is not None]
+        if not written:
             return not any((self._folder / name).exists() for name in _STATES)
-        return found[0].header.after == 0
+        return written[0].header.after == 0
 
     def _journals(self, seq: int) -> list[journal.Content]:
         current = journal.read(self._folder / journal.CURRENT)
@@ -145,35 +145,38 @@ class Disk:
         previous = journal.read(self._folder / journal.PREVIOUS)
         return [content for content in (previous, current) if content is not None]
 
-    def _check_store(self, found: str, name: str) -> None:
-        if found and self.store_id and found != self.store_id:
+    def _check_store(self, store_id: str, name: str) -> None:
+        if store_id and self.store_id and store_id != self.store_id:
             raise errors.Stop(
-                f"{self._folder / name} belongs to another store (its id is {found}, this one's is "
-                f"{self.store_id}); choose another BACKFILL_CHECKPOINT_DIR or run name, or point "
-                "the settings back at that store"
+                f"{self._folder / name} belongs to another store (its id is {store_id}, "
+                f"this one's is {self.store_id}); choose another BACKFILL_CHECKPOINT_DIR or run "
+                "name, or point the settings back at that store"
             )
 
     def _make_ready(
-        self, state: archives.State, contents: list[journal.Content], book: books.Book
+        self,
+        state: segment_files.State,
+        contents: list[journal.Content],
+        states: unit_states.UnitStates,
     ) -> None:
         """Everything could be read: only now is anything in the folder changed."""
         current = next((one for one in contents if one.path.name == journal.CURRENT), None)
         if self.healed:
-            archives.restore_previous(self._folder, self._step)
-        if not (self._folder / archives.STATE).exists():
-            archives.write_state(self._folder, state, self._step)
+            segment_files.restore_previous(self._folder, self._step)
+        if not (self._folder / segment_files.STATE).exists():
+            segment_files.write_state(self._folder, state, self._step)
         if current is not None and current.torn:
             self.healed.append(f"{len(current.torn)} bytes of a torn line were kept aside")
             log.warning("ledger.torn_line", folder=str(self._folder), torn_bytes=len(current.torn))
-        self._writer.open(current, book.seq)
-        previous = archives.read_state(self._folder / archives.STATE_PREVIOUS)
+        self._writer.open(current, states.seq)
+        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
         older = previous.segments if previous is not None else ()
-        if not (self._folder / archives.DAMAGED).exists():
+        if not (self._folder / segment_files.DAMAGED).exists():
             self.archive.sweep((*state.segments, *older))
 
-    def _fold(self, snapshot: books.Snapshot) -> None:
+    def _fold(self, snapshot: unit_states.StatesSnapshot) -> None:
         segments = self.archive.fold(snapshot)
-        state = archives.State(
+        state = segment_files.State(
             format=journal.FORMAT,
             version=journal.VERSION,
             store_id=self.store_id,
@@ -185,7 +188,7 @@ class Disk:
             open=snapshot.open,
             failed=snapshot.failed,
         )
-        archives.write_state(self._folder, state, self._step)
+        segment_files.write_state(self._folder, state, self._step)
         # After a fall back to the previous state that state still needs the previous journal: the
         # current one goes on for another stretch rather than take its place.
         if self._writer.after <= self.folded_seq:
@@ -194,18 +197,18 @@ class Disk:
         self.generation, self.folded_seq = state.generation, state.seq
 
 
-_STATES = (archives.STATE, archives.STATE_PREVIOUS)
+_STATES = (segment_files.STATE, segment_files.STATE_PREVIOUS)
 
 
-def _replay(content: journal.Content, book: books.Book) -> None:
-    if content.header.after > book.seq:
+def _replay(content: journal.Content, states: unit_states.UnitStates) -> None:
+    if content.header.after > states.seq:
         raise errors.Stop(
             f"{content.path} begins after transition {content.header.after}, but those after "
-            f"{book.seq} are missing; {journal.REMEDY}"
+            f"{states.seq} are missing; {journal.REMEDY}"
         )
-    for transition in journal.numbered_after(content, book.seq):
+    for transition in journal.numbered_after(content, states.seq):
         try:
-            book.apply(transition)
+            states.apply(transition)
         except KeyError as error:
             raise errors.Stop(
                 f"{content.path}: transition {transition.seq} speaks of {error}, which is not "

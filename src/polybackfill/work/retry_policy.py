@@ -15,20 +15,23 @@ _IN_ALL = 10
 
 
 @dataclass(frozen=True)
-class Patience:
+class UnitRetryPolicy:
     """`max_attempts`: errors without anything gained in between; ten times as many in all."""
 
     max_attempts: int = MAX_ATTEMPTS
     max_interruptions: int = MAX_INTERRUPTIONS
 
-    def is_deadly(self, held: transitions.OpenUnit) -> bool:
+    def is_suspect(self, open_unit: transitions.OpenUnit) -> bool:
         """Did the program die under it so often that it must be suspected?"""
-        return held.interruptions >= self.max_interruptions
+        return open_unit.interruptions >= self.max_interruptions
 
-    def spent(self, held: transitions.OpenUnit) -> str:
+    def why_exhausted(self, open_unit: transitions.OpenUnit) -> str:
         """Why the unit has no attempt left; empty while it has."""
-        if self.is_deadly(held):
-            return f"the program died {held.interruptions} times while it worked on this"
-        if held.errors >= self.max_attempts or held.errors_total >= self.max_attempts * _IN_ALL:
-            return f"{held.errors_total} attempts failed, the last: {held.error}"
+        if self.is_suspect(open_unit):
+            return f"the program died {open_unit.interruptions} times while it worked on this"
+        if (
+            open_unit.errors >= self.max_attempts
+            or open_unit.errors_total >= self.max_attempts * _IN_ALL
+        ):
+            return f"{open_unit.errors_total} attempts failed, the last: {open_unit.error}"
         return ""

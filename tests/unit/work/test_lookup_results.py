@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors
-from polybackfill.work import lookup_book
+from polybackfill.work import lookup_results
 
 DAY_S = 86_400
 NOW = 1_795_219_200.0
@@ -22,48 +22,50 @@ def condition(number: int) -> str:
     return f"{number:064x}"
 
 
-def hit(number: int, market: str = "") -> lookup_book.Hit:
-    return lookup_book.Hit(condition(number), market or str(500 + number), "gamma", ("1", "2"))
+def hit(number: int, market: str = "") -> lookup_results.Hit:
+    return lookup_results.Hit(condition(number), market or str(500 + number), "gamma", ("1", "2"))
 
 
-def told_by(folder: Path, *lines: object) -> lookup_book.Told:
-    path = folder / lookup_book.RESULTS
+def told_by(folder: Path, *lines: object) -> lookup_results.LookupResults:
+    path = folder / lookup_results.RESULTS
     path.write_bytes(
         b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines)
     )
-    return lookup_book.read(path)
+    return lookup_results.read(path)
 
 
 def test_what_is_appended_is_there_after_a_restart(tmp_path: Path) -> None:
     """Seed 004, market-id resolver: JSONL append-only and resumable."""
-    book = lookup_book.Book(tmp_path)
+    book = lookup_results.ResultsFile(tmp_path)
     assert book.due(condition(1))
     book.append([hit(1)], [book.miss(condition(2), "api_404", NOW)], NOW)
-    again = lookup_book.Book(tmp_path)
-    assert again.told.hits == {condition(1): hit(1)}
+    again = lookup_results.ResultsFile(tmp_path)
+    assert again.results.hits == {condition(1): hit(1)}
     assert not again.due(condition(1))
     assert again.due(condition(2))
-    before = (tmp_path / lookup_book.RESULTS).read_bytes()
+    before = (tmp_path / lookup_results.RESULTS).read_bytes()
     again.append([hit(2)], [], NOW)
-    assert (tmp_path / lookup_book.RESULTS).read_bytes().startswith(before)
-    assert lookup_book.Book(tmp_path).told.misses == {}
+    assert (tmp_path / lookup_results.RESULTS).read_bytes().startswith(before)
+    assert lookup_results.ResultsFile(tmp_path).results.misses == {}
 
 
 def test_tries_count_by_day_and_end_after_seven(tmp_path: Path) -> None:
     """Seed 004, ingestion resolver: retry daily, lookup_failed after 7; JSONL on failure."""
-    for day in range(lookup_book.MAX_TRIES):
-        book = lookup_book.Book(tmp_path)
+    for day in range(lookup_results.MAX_TRIES):
+        book = lookup_results.ResultsFile(tmp_path)
         assert book.due(condition(1))
         for hour in (0, 3):
             now = NOW + day * DAY_S + hour * 3600
             miss = book.miss(condition(1), "market_id_not_found", now)
             assert miss.retry_count == day + 1
             book.append([], [miss], now)
-    book = lookup_book.Book(tmp_path)
+    book = lookup_results.ResultsFile(tmp_path)
     assert not book.due(condition(1))
-    assert book.told.misses[condition(1)].status == "lookup_failed"
-    lines = [json.loads(line) for line in (tmp_path / lookup_book.FAILED).read_text().splitlines()]
-    assert len(lines) == 2 * lookup_book.MAX_TRIES
+    assert book.results.misses[condition(1)].status == "lookup_failed"
+    lines = [
+        json.loads(line) for line in (tmp_path / lookup_results.FAILED).read_text().splitlines()
+    ]
+    assert len(lines) == 2 * lookup_results.MAX_TRIES
     assert lines[0] == {
         "timestamp": "2026-11-21T00:00:00+00:00",
         "condition_id": f"0x{condition(1)}",
@@ -76,15 +78,15 @@ def test_tries_count_by_day_and_end_after_seven(tmp_path: Path) -> None:
 
 def test_a_torn_line_ends_where_the_next_one_begins(tmp_path: Path) -> None:
     """Seed 004, market-id resolver: a torn last line is survived."""
-    book = lookup_book.Book(tmp_path)
+    book = lookup_results.ResultsFile(tmp_path)
     book.append([hit(1), hit(2)], [], NOW)
-    path = tmp_path / lookup_book.RESULTS
+    path = tmp_path / lookup_results.RESULTS
     whole = path.read_bytes()
     for cut in range(1, len(whole)):
         path.write_bytes(whole[:cut])
-        torn = lookup_book.Book(tmp_path)
+        torn = lookup_results.ResultsFile(tmp_path)
         torn.append([hit(3)], [], NOW)
-        told = lookup_book.read(path)
+        told = lookup_results.read(path)
         assert condition(3) in told.hits
         assert set(told.hits) <= {condition(1), condition(2), condition(3)}
         assert all(one.market_id != "50" for one in told.hits.values())
@@ -112,7 +114,7 @@ def test_finalize_filters_counts_and_reports(tmp_path: Path) -> None:
         b"not json\n",
         b'{"condition_id": "0x',
     )
-    document = lookup_book.finalized(told, "now")
+    document = lookup_results.finalized(told, "now")
     assert document["metadata"] == {
         "generated_at": "now",
         "total_lookups": 8,
@@ -134,7 +136,7 @@ def test_finalize_filters_counts_and_reports(tmp_path: Path) -> None:
 
 
 def test_success_rate_of_nothing_is_null() -> None:
-    document = lookup_book.finalized(lookup_book.Told(), "now")
+    document = lookup_results.finalized(lookup_results.LookupResults(), "now")
     assert document["metadata"]["success_rate"] is None
 
 
@@ -143,18 +145,18 @@ def test_maps_are_read_bare_and_wrapped(tmp_path: Path, wrap: str | None) -> Non
     rows = [{"condition_id": condition(1), "market_id": "501"}]
     path = tmp_path / "map.json"
     path.write_bytes(orjson.dumps(rows if wrap is None else {wrap: rows}))
-    assert lookup_book.read_any(path).hits[condition(1)].market_id == "501"
+    assert lookup_results.read_any(path).hits[condition(1)].market_id == "501"
 
 
 def test_a_map_that_is_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     with pytest.raises(errors.Stop, match="does not exist"):
-        lookup_book.read_any(path)
+        lookup_results.read_any(path)
     path.write_text("{")
     with pytest.raises(errors.Stop, match="is not JSON"):
-        lookup_book.read_any(path)
+        lookup_results.read_any(path)
     path.write_text("[1]")
-    assert lookup_book.read_any(path).parse_errors == 1
+    assert lookup_results.read_any(path).parse_errors == 1
 
 
 JSON = st.recursive(
@@ -173,9 +175,9 @@ def test_no_state_excludes_another_by_accident() -> None:
         {"market_id": "unknown"},
     ]
     for order in itertools.product(kinds, repeat=4):
-        told = lookup_book.Told()
+        told = lookup_results.LookupResults()
         for line in order:
-            told.take({"condition_id": condition(1), **line})
+            told.add_line({"condition_id": condition(1), **line})
         states = [told.hits, told.misses, told.conflicts, told.invalid]
         assert sum(condition(1) in state for state in states) == 1
         assert told.repeated == 3
@@ -201,11 +203,11 @@ def test_no_state_excludes_another_by_accident() -> None:
     )
 )
 def test_no_line_is_lost_or_counted_twice(rows: list[object]) -> None:
-    told = lookup_book.Told()
+    told = lookup_results.LookupResults()
     for row in rows:
-        told.take(row)
+        told.add_line(row)
     states = [set(told.hits), set(told.misses), set(told.conflicts), set(told.invalid)]
     assert sum(map(len, states)) == len(set.union(*states))
     assert told.lines == len(rows) == told.parse_errors + told.repeated + sum(map(len, states))
-    metadata = lookup_book.finalized(told, "now")["metadata"]
+    metadata = lookup_results.finalized(told, "now")["metadata"]
     assert metadata["valid_mappings"] + metadata["invalid_mappings"] == metadata["total_lookups"]

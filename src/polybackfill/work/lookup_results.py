@@ -63,7 +63,7 @@ class Miss:
 
 
 @dataclass
-class Told:
+class LookupResults:
     """What the lines of a file come to. Condition ids without 0x.
 
     `conflicts`: conditions for which different markets were found, with all of them; they are in
@@ -78,7 +78,7 @@ class Told:
     repeated: int = 0
     parse_errors: int = 0
 
-    def take(self, row: object) -> None:
+    def add_line(self, row: object) -> None:
         """Add one line's content."""
         self.lines += 1
         condition = _condition(row)
@@ -118,24 +118,24 @@ class Told:
         )
 
 
-class Book:
+class ResultsFile:
     """The file, open for one lookup. `folder`: BACKFILL_DATA_DIR. Raises errors.Stop."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RESULTS
         self._failed_path = folder / FAILED
-        self.told = read(self._path)
+        self.results = read(self._path)
 
     def due(self, condition: str) -> bool:
         """Neither found yet, nor found twice differently, nor failed for good."""
-        told, miss = self.told, self.told.misses.get(condition)
-        if condition in told.hits or condition in told.conflicts:
+        results, miss = self.results, self.results.misses.get(condition)
+        if condition in results.hits or condition in results.conflicts:
             return False
         return miss is None or miss.status == PENDING
 
     def miss(self, condition: str, reason: str, now: float) -> Miss:
         """The miss to write down for a try that failed at `now`, epoch seconds."""
-        before, day = self.told.misses.get(condition), _day(now)
+        before, day = self.results.misses.get(condition), _day(now)
         tries = 0 if before is None else before.retry_count - (before.day == day)
         return Miss(condition, reason, tries + 1, day)
 
@@ -158,19 +158,19 @@ class Book:
         ]
         _append(self._failed_path, failed)
         for row in rows:
-            self.told.take(row)
+            self.results.add_line(row)
 
 
-def read(path: Path) -> Told:
+def read(path: Path) -> LookupResults:
     """What the file says; an absent one says nothing. Raises errors.Stop when it cannot be read."""
-    told = Told()
+    results = LookupResults()
     if path.exists():
         for row in _rows(path):
-            told.take(row)
-    return told
+            results.add_line(row)
+    return results
 
 
-def read_any(path: Path) -> Told:
+def read_any(path: Path) -> LookupResults:
     """Like `read`, for a map in any of the forms that are about: JSON lines, a JSON array, or an
     object whose `mappings` or `valid_backfill_mappings` is one. Raises errors.Stop naming the file.
     """
@@ -183,43 +183,43 @@ def read_any(path: Path) -> Told:
     with files.stopping("read", path):
         content = path.read_bytes()
     try:
-        held = orjson.loads(content)
+        document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise errors.Stop(
             f"{path} is not JSON ({error}); write it again with polybackfill market-ids finalize, "
             "or name JSON lines .jsonl"
         ) from error
     for name in ("mappings", "valid_backfill_mappings"):
-        if isinstance(held, dict) and name in held:
-            held = held[name]
-    if not isinstance(held, list):
+        if isinstance(document, dict) and name in document:
+            document = document[name]
+    if not isinstance(document, list):
         raise errors.Stop(
             f"{path} holds no list of mappings; expected "
             '[{"condition_id": "0x…", "market_id": "…"}, …], bare or under "mappings"'
         )
-    told = Told()
-    for row in held:
-        told.take(row)
-    return told
+    results = LookupResults()
+    for row in document:
+        results.add_line(row)
+    return results
 
 
-def finalized(told: Told, generated_at: str) -> dict[str, Any]:
+def finalized(results: LookupResults, generated_at: str) -> dict[str, Any]:
     """The document of `finalize`: metadata, valid mappings, samples of the rest.
 
     `success_rate`: percent of the conditions asked that have one market, null when none was asked.
     """
     invalid = [
-        *({"condition_id": records.show(one), "market_id": held, "reason": "invalid_market_id"}
-          for one, held in sorted(told.invalid.items())),
+        *({"condition_id": records.show(one), "market_id": value, "reason": "invalid_market_id"}
+          for one, value in sorted(results.invalid.items())),
         *({"condition_id": records.show(one.condition_id), "market_id": None,
            "reason": one.reason, "retry_count": one.retry_count}
-          for one in sorted(told.misses.values(), key=lambda miss: miss.condition_id)),
+          for one in sorted(results.misses.values(), key=lambda miss: miss.condition_id)),
     ]  # fmt: skip
     conflicts = [
         {"condition_id": records.show(one), "market_ids": markets}
-        for one, markets in sorted(told.conflicts.items())
+        for one, markets in sorted(results.conflicts.items())
     ]
-    valid, wrong = len(told.hits), len(invalid) + len(conflicts)
+    valid, wrong = len(results.hits), len(invalid) + len(conflicts)
     return {
         "metadata": {
             "generated_at": generated_at,
@@ -227,9 +227,9 @@ def finalized(told: Told, generated_at: str) -> dict[str, Any]:
             "valid_mappings": valid,
             "invalid_mappings": wrong,
             "success_rate": round(100 * valid / (valid + wrong), 2) if valid + wrong else None,
-            "lines": told.lines,
-            "repeated_lines": told.repeated,
-            "parse_errors": told.parse_errors,
+            "lines": results.lines,
+            "repeated_lines": results.repeated,
+            "parse_errors": results.parse_errors,
             "conflicts": len(conflicts),
         },
         "mappings": [
@@ -239,7 +239,7 @@ def finalized(told: Told, generated_at: str) -> dict[str, Any]:
                 "source": hit.source,
                 "token_ids": list(hit.token_ids),
             }
-            for hit in sorted(told.hits.values(), key=lambda hit: hit.condition_id)
+            for hit in sorted(results.hits.values(), key=lambda hit: hit.condition_id)
         ],
         "conflicts": conflicts[:_SAMPLES],
         "invalid_samples": invalid[:_SAMPLES],
@@ -297,13 +297,13 @@ def _condition(row: object) -> str:
         return ""
 
 
-def _market_id(held: object) -> str | None:
+def _market_id(value: object) -> str | None:
     """The number of a market as text; None for null, '', 'unknown' and everything else."""
-    if isinstance(held, int) and not isinstance(held, bool):
-        held = str(held)
-    if not isinstance(held, str) or held.strip().lower() in NO_IDS:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or value.strip().lower() in NO_IDS:
         return None
-    text = held.strip()
+    text = value.strip()
     return text if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
 
@@ -317,12 +317,12 @@ def _miss(condition: str, row: dict[str, Any]) -> Miss:
     )
 
 
-def _tokens(held: object) -> tuple[str, ...]:
-    return tuple(map(str, held)) if isinstance(held, list) else ()
+def _tokens(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
-def _shown(held: object) -> str | None:
-    return None if held is None else str(held)[:100]
+def _shown(value: object) -> str | None:
+    return None if value is None else str(value)[:100]
 
 
 def _day(now: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from polybackfill.work import index, transitions, units
+from polybackfill.work import done_index, transitions, units
 
 KeyWindow = tuple[str, str, int | None, int | None]
 WindowOf = tuple[str, int | None, int | None]
@@ -31,7 +31,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class StatesSnapshot:
     """The book at one moment, to be written down; shares nothing that changes."""
 
     seq: int
@@ -43,7 +43,7 @@ class Snapshot:
     forgotten: Forgotten
 
 
-class Book:
+class UnitStates:
     """State after transition number `seq`.
 
     Finished units are kept as index entries; their receipts stay in memory only until the next
@@ -54,7 +54,7 @@ class Book:
         self.seq = 0
         self.synced_seq = 0
         self.windows: dict[WindowOf, int] = {}
-        self.done = index.DoneIndex()
+        self.done = done_index.DoneIndex()
         self.open: dict[str, transitions.OpenUnit] = {}
         self.failed: dict[str, transitions.FailedUnit] = {}
         self.finished: list[transitions.Receipt] = []
@@ -86,12 +86,17 @@ class Book:
         self.seq = transition.seq
 
     def restore(
-        self, *, seq: int, synced_seq: int, windows: Iterable[WindowOf], held: Iterable[Held]
+        self,
+        *,
+        seq: int,
+        synced_seq: int,
+        windows: Iterable[WindowOf],
+        open_units: Iterable[OpenOrFailed],
     ) -> None:
         """Begin from what a fold wrote down. The done index is loaded by the caller."""
         self.seq, self.synced_seq = seq, synced_seq
         self.windows = {window: number for number, window in enumerate(windows)}
-        for unit_held in held:
+        for unit_held in open_units:
             if isinstance(unit_held, transitions.FailedUnit):
                 self._put_failed(unit_held)
                 if unit_held.seq > synced_seq:
@@ -113,9 +118,9 @@ class Book:
         for end in sorted([*earlier, *recent.values()], key=lambda end: end.seq):
             self.add_unsynced(end)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> StatesSnapshot:
         """What a fold writes. Costs as much as there are open, failed and unfolded units."""
-        return Snapshot(
+        return StatesSnapshot(
             seq=self.seq,
             synced_seq=self.synced_seq,
             windows=tuple(self.windows),
@@ -133,7 +138,7 @@ class Book:
     def is_done(self, kind: str, key: str, window: units.Window) -> bool:
         """Has a unit with this key and exactly this window finished?"""
         number = self.windows.get((kind, *window))
-        return number is not None and index.entry(kind, key, number) in self.done
+        return number is not None and done_index.entry(kind, key, number) in self.done
 
     def is_unsynced(self, kind: str, key: str) -> bool:
         """Is the key's end one that the plan table does not show yet?"""
@@ -175,44 +180,44 @@ class Book:
         return self.windows.setdefault((unit.kind, *unit.window), len(self.windows))
 
     def _begin(self, line: transitions.Begin) -> None:
-        held = self.open.get(line.unit.id)
-        if held is None:
-            held = transitions.OpenUnit(unit=line.unit)
+        open_unit = self.open.get(line.unit.id)
+        if open_unit is None:
+            open_unit = transitions.OpenUnit(unit=line.unit)
         self._drop_failed(line.unit.id)
         self._put_open(
             msgspec.structs.replace(
-                held, attempt=line.attempt, in_flight=True, not_before=0.0, at=line.at
+                open_unit, attempt=line.attempt, in_flight=True, not_before=0.0, at=line.at
             )
         )
 
     def _advance(self, line: transitions.Advance) -> None:
-        held = self.open[line.id]
+        open_unit = self.open[line.id]
         self._change(
             line.id,
             resume=line.resume,
             counts=line.counts,
-            errors=0 if line.counts.pages > held.furthest else held.errors,
+            errors=0 if line.counts.pages > open_unit.furthest else open_unit.errors,
             interruptions=0,
             at=line.at,
         )
 
     def _restart(self, line: transitions.Restart) -> None:
-        held = self.open[line.id]
-        furthest = max(held.furthest, held.counts.pages)
+        open_unit = self.open[line.id]
+        furthest = max(open_unit.furthest, open_unit.counts.pages)
         self._change(
             line.id, resume=None, counts=transitions.NOTHING, furthest=furthest, at=line.at
         )
 
     def _give_back(self, line: transitions.GiveBack) -> None:
-        held = self.open[line.id]
+        open_unit = self.open[line.id]
         self._change(
             line.id,
             in_flight=False,
-            attempt=held.attempt + (1 if line.fenced else 0),
-            errors=held.errors + (1 if line.counted else 0),
-            errors_total=held.errors_total + (1 if line.counted else 0),
+            attempt=open_unit.attempt + (1 if line.fenced else 0),
+            errors=open_unit.errors + (1 if line.counted else 0),
+            errors_total=open_unit.errors_total + (1 if line.counted else 0),
             not_before=line.not_before,
-            error=line.error or held.error,
+            error=line.error or open_unit.error,
             at=line.at,
         )
 
@@ -221,29 +226,29 @@ class Book:
         self._change(line.id, in_flight=False, interruptions=interruptions, at=line.at)
 
     def _finish(self, line: transitions.Finish) -> None:
-        held = self._drop_open(line.id)
+        open_unit = self._drop_open(line.id)
         receipt = transitions.Receipt(
             seq=line.seq,
-            unit=held.unit,
+            unit=open_unit.unit,
             attempts=line.attempt,
             counts=line.counts,
             at=line.at,
             end=line.end,
         )
-        window = self.window_number(held.unit)
-        for key in held.unit.keys:
-            self.done.add(index.entry(held.unit.kind, key, window))
+        window = self.window_number(open_unit.unit)
+        for key in open_unit.unit.keys:
+            self.done.add(done_index.entry(open_unit.unit.kind, key, window))
         self._add_finished(receipt)
         self.add_unsynced(receipt)
 
     def _fail(self, line: transitions.Fail) -> None:
-        held = self._drop_open(line.id)
+        open_unit = self._drop_open(line.id)
         failed = transitions.FailedUnit(
             seq=line.seq,
-            unit=held.unit,
+            unit=open_unit.unit,
             attempts=line.attempt,
             error=line.error,
-            counts=held.counts,
+            counts=open_unit.counts,
             at=line.at,
             passing=line.passing,
         )
@@ -268,9 +273,9 @@ class Book:
         else:
             gone = Forgotten(keys={(line.kind, key) for key in line.keys})
             for key in line.keys:
-                self.done.drop_key(index.entry(line.kind, key, 0))
+                self.done.drop_key(done_index.entry(line.kind, key, 0))
             self.forgotten.keys |= gone.keys
-        self._forget_held(gone)
+        self._forget_open(gone)
         # Keys are forgotten one by one as well, most of them finished long ago: look before reading
         # through ten thousand receipts.
         if gone.kinds or not gone.keys.isdisjoint(self._finished_keys):
@@ -294,10 +299,10 @@ class Book:
         self.finished.append(receipt)
         self._finished_keys.update((receipt.unit.kind, key) for key in receipt.unit.keys)
 
-    def _forget_held(self, gone: Forgotten) -> None:
-        for held in [one for one in self.open.values() if _touches(one.unit, gone)]:
-            self._drop_open(held.unit.id)
-            self._attempts_before[held.unit.id] = held.attempt
+    def _forget_open(self, gone: Forgotten) -> None:
+        for open_unit in [one for one in self.open.values() if _touches(one.unit, gone)]:
+            self._drop_open(open_unit.unit.id)
+            self._attempts_before[open_unit.unit.id] = open_unit.attempt
         for failed in [one for one in self.failed.values() if _touches(one.unit, gone)]:
             self._drop_failed(failed.unit.id)
 
@@ -318,15 +323,15 @@ class Book:
     def _change(self, unit_id: str, **changes: object) -> None:
         self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)
 
-    def _put_open(self, held: transitions.OpenUnit) -> None:
-        self.open[held.unit.id] = held
-        for key in held.unit.keys:
-            self._open_ids[held.unit.kind, key, *held.unit.window] = held.unit.id
+    def _put_open(self, open_unit: transitions.OpenUnit) -> None:
+        self.open[open_unit.unit.id] = open_unit
+        for key in open_unit.unit.keys:
+            self._open_ids[open_unit.unit.kind, key, *open_unit.unit.window] = open_unit.unit.id
 
     def _drop_open(self, unit_id: str) -> transitions.OpenUnit:
-        held = self.open.pop(unit_id)
-        _unname(self._open_ids, held.unit)
-        return held
+        open_unit = self.open.pop(unit_id)
+        _unname(self._open_ids, open_unit.unit)
+        return open_unit
 
     def _put_failed(self, failed: transitions.FailedUnit) -> None:
         self.failed[failed.unit.id] = failed
@@ -342,7 +347,7 @@ class Book:
             self._forget_unsynced(failed)
 
 
-Held = transitions.OpenUnit | transitions.FailedUnit
+OpenOrFailed = transitions.OpenUnit | transitions.FailedUnit
 
 
 def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receipt | None:

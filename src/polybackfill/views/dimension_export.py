@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from polybackfill.store import client, dimensions
-from polybackfill.work import files, seeds
+from polybackfill.work import dimension_files, files
 
 COVERAGE_FILE = "dimension_coverage_report.json"
 
@@ -37,8 +37,12 @@ async def write(store: client.Store, folder: Path, *, generated_at: str) -> dict
 
     Raises errors.Stop when the disk refuses; each file is the old one or the new one.
     """
-    await seeds.write(folder / seeds.MARKETS_FILE, store.stream(_MARKETS, "JSONEachRow"))
-    await seeds.write(folder / seeds.EVENTS_FILE, store.stream(_EVENTS, "JSONEachRow"))
+    await dimension_files.write(
+        folder / dimension_files.MARKETS_FILE, store.stream(_MARKETS, "JSONEachRow")
+    )
+    await dimension_files.write(
+        folder / dimension_files.EVENTS_FILE, store.stream(_EVENTS, "JSONEachRow")
+    )
     report = {"generated_at": generated_at, **await dimensions.coverage(store)}
     path = folder / COVERAGE_FILE
     with files.stopping("write", path):

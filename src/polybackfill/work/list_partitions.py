@@ -48,14 +48,14 @@ def parts(key: str, is_known: Callable[[str], bool]) -> Iterator[str]:
     `is_known`: the ledger holds this very key, open, done or in error. A span that was cut is not
     in the ledger any more, but its first half is, or has been cut in turn.
     """
-    if not is_known(key) and _was_cut(key, is_known):
+    if not is_known(key) and _was_split(key, is_known):
         for half in split(key):
             yield from parts(half, is_known)
     else:
         yield key
 
 
-def _was_cut(key: str, is_known: Callable[[str], bool]) -> bool:
+def _was_split(key: str, is_known: Callable[[str], bool]) -> bool:
     while can_split(key):
         key, _ = split(key)
         if is_known(key):

@@ -7,22 +7,22 @@ import asyncio
 from polybackfill import clocks
 
 
-class Bell:
+class ChangeEvent:
     """Rung when something changed; everybody who waits looks again. Few wait, it rings rarely."""
 
     def __init__(self, name: str, clock: clocks.Clock) -> None:
         self._name = name
         self._clock = clock
-        self._rung = asyncio.Event()
+        self._event = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody who waits now; nobody who comes later."""
-        self._rung.set()
-        self._rung = asyncio.Event()
+        self._event.set()
+        self._event = asyncio.Event()
 
     async def wait(self, longest_s: float) -> None:
         """Return at the next ring, or when `longest_s` seconds have passed."""
-        rung = asyncio.create_task(self._rung.wait(), name=f"{self._name}-change")
+        rung = asyncio.create_task(self._event.wait(), name=f"{self._name}-change")
         timer = asyncio.create_task(self._clock.sleep(longest_s), name=f"{self._name}-due")
         try:
             await asyncio.wait({rung, timer}, return_when=asyncio.FIRST_COMPLETED)

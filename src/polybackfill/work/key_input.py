@@ -15,7 +15,7 @@ _TYPED = "command line"
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedKey:
     """One line of a plan: a key, and what is known of its size (0: nothing)."""
 
     key: str
@@ -24,14 +24,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Keys:
+class GivenKeys:
     """Wallets and condition ids, lower case without 0x, in the order given and once each.
 
     `excluded`: exchange and token contracts that were asked for as if they were wallets.
     """
 
-    wallets: list[Planned] = field(default_factory=list)
-    conditions: list[Planned] = field(default_factory=list)
+    wallets: list[PlannedKey] = field(default_factory=list)
+    conditions: list[PlannedKey] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
 
 
@@ -51,7 +51,7 @@ class Entry:
         return self.name.text if is_key else None
 
 
-Found = Mapping[names.Name, Sequence[str]]
+KeysByName = Mapping[names.Name, Sequence[str]]
 """The keys that names stand for."""
 
 
@@ -80,12 +80,12 @@ def from_file(path: Path) -> list[Entry]:
     """
     entries = []
     for row in list_files.read(path):
-        held = {role: text for role, text in row.names.items() if text}
-        if not held:
+        names_by_role = {role: text for role, text in row.names.items() if text}
+        if not names_by_role:
             raise errors.Stop(f"{row.where}: no wallet and no market in this line")
         # Of a line with both, as of a table of trades, the size is neither's.
-        sizes = (row.trade_count, row.notional) if len(held) == 1 else ()
-        for role, text in held.items():
+        sizes = (row.trade_count, row.notional) if len(names_by_role) == 1 else ()
+        for role, text in names_by_role.items():
             entries.append(Entry(_entry(text, row.where, role).name, row.where, *sizes))
     return entries
 
@@ -95,18 +95,18 @@ def typed(text: str) -> list[Entry]:
     return [_entry(one.strip(), _TYPED, list_files.ANY) for one in text.split(",") if one.strip()]
 
 
-def keys_of(entries: Iterable[Entry], found: Found) -> list[str]:
+def resolve_keys(entries: Iterable[Entry], known: KeysByName) -> list[str]:
     """The keys of the entries, in order and once each. `found` holds the names that are no keys."""
-    keys = (key for entry in entries for key in _keys(entry, found))
+    keys = (key for entry in entries for key in _keys(entry, known))
     return list(dict.fromkeys(keys))
 
 
-def planned(entries: Iterable[Entry], found: Found) -> Keys:
+def plan_keys(entries: Iterable[Entry], known: KeysByName) -> GivenKeys:
     """The entries as lines of a plan; of an event nobody knows the size of each market."""
-    keys = Keys()
+    keys = GivenKeys()
     seen: set[str] = set()
     for entry in entries:
-        several = _keys(entry, found)
+        several = _keys(entry, known)
         for key in several:
             if key in seen:
                 continue
@@ -116,19 +116,19 @@ def planned(entries: Iterable[Entry], found: Found) -> Keys:
             if key in contracts.CONTRACTS:
                 keys.excluded.append(key)
             else:
-                (keys.wallets if is_wallet else keys.conditions).append(Planned(key, *sizes))
+                (keys.wallets if is_wallet else keys.conditions).append(PlannedKey(key, *sizes))
     return keys
 
 
-def without_contracts(found: Iterable[str]) -> tuple[list[str], list[str]]:
+def without_contracts(wallets_given: Iterable[str]) -> tuple[list[str], list[str]]:
     """Wallets to fetch, and the contracts among them that are left out."""
-    asked = list(found)
-    kept = [wallet for wallet in asked if wallet not in contracts.CONTRACTS]
-    return kept, [wallet for wallet in asked if wallet in contracts.CONTRACTS]
+    keys = list(wallets_given)
+    kept = [wallet for wallet in keys if wallet not in contracts.CONTRACTS]
+    return kept, [wallet for wallet in keys if wallet in contracts.CONTRACTS]
 
 
-def _keys(entry: Entry, found: Found) -> Sequence[str]:
-    return found[entry.name] if entry.key is None else (entry.key,)
+def _keys(entry: Entry, known: KeysByName) -> Sequence[str]:
+    return known[entry.name] if entry.key is None else (entry.key,)
 
 
 def _entry(text: str, where: str, role: str) -> Entry:
@@ -170,7 +170,7 @@ def _given(given: Iterable[str], role: str) -> Iterator[tuple[str, str]]:
         path = Path(argument)
         if len(argument) < 256 and path.is_file():
             for row in list_files.read(path):
-                yield _of_role(row, role), row.where
+                yield _text_for_role(row, role), row.where
         elif _looks_like_file(argument.split(",", maxsplit=1)[0]):
             raise errors.Stop(
                 f"{argument}: no such file; give a file with one id a line, or the id"
@@ -187,7 +187,7 @@ def _looks_like_file(argument: str) -> bool:
     return "/" in argument or argument.lower().endswith(_LIST_SUFFIXES)
 
 
-def _of_role(row: list_files.Row, role: str) -> str:
+def _text_for_role(row: list_files.Row, role: str) -> str:
     text = row.names.get(role) or row.names.get(list_files.ANY, "")
     if not text:
         raise errors.Stop(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill.polymarket import date_range
-from polybackfill.work import slices, units
+from polybackfill.work import list_partitions, units
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC).timestamp()
 MOMENTS = st.integers(
@@ -21,7 +21,7 @@ MOMENTS = st.integers(
 
 @given(MOMENTS, st.booleans())
 def test_a_sweep_covers_every_second_once_and_what_has_no_date(now: int, closed: bool) -> None:
-    *dated, last = [date_range.parse(key) for key in slices.sweep(now, closed=closed)]
+    *dated, last = [date_range.parse(key) for key in list_partitions.sweep(now, closed=closed)]
     assert last == date_range.DateRange(closed, undated=True)
     dated.reverse()
     assert dated[0].since is None
@@ -34,18 +34,18 @@ def test_a_sweep_covers_every_second_once_and_what_has_no_date(now: int, closed:
 
 
 def test_a_sweep_is_few_spans_newest_first_and_the_same_all_month() -> None:
-    keys = list(slices.sweep(NOW, closed=True))
+    keys = list(list_partitions.sweep(NOW, closed=True))
     assert len(keys) == 3 + 3 + 4 * 12 - 1
     assert keys[0] == f"closed:{int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())}.."
-    assert keys == list(slices.sweep(NOW + 8 * 86_400, closed=True))
+    assert keys == list(list_partitions.sweep(NOW + 8 * 86_400, closed=True))
 
 
 def test_only_spans_can_be_split() -> None:
-    assert slices.can_split("open:0..86400@7")
-    assert not slices.can_split("open:0..60")
-    assert not slices.can_split("ab" * 32)
-    assert not slices.can_split("clob:0-1000")
-    assert slices.split("open:0..86400@7") == ("open:0..43200@7", "open:43200..86400@7")
+    assert list_partitions.can_split("open:0..86400@7")
+    assert not list_partitions.can_split("open:0..60")
+    assert not list_partitions.can_split("ab" * 32)
+    assert not list_partitions.can_split("clob:0-1000")
+    assert list_partitions.split("open:0..86400@7") == ("open:0..43200@7", "open:43200..86400@7")
 
 
 def test_a_unit_with_one_span_splits_into_two_units() -> None:
@@ -65,7 +65,7 @@ def test_a_span_that_was_cut_is_found_as_its_parts(turns: list[bool]) -> None:
     key, left = "open:1700000000..1702678400@2", ["open:1700000000..1702678400@2"]
     for number, cut_first in enumerate(turns):
         place = 0 if cut_first else number % len(left)
-        if slices.can_split(left[place]):
-            left[place : place + 1] = slices.split(left[place])
-    assert list(slices.parts(key, set(left).__contains__)) == left
-    assert list(slices.parts(key, lambda _: False)) == [key]
+        if list_partitions.can_split(left[place]):
+            left[place : place + 1] = list_partitions.split(left[place])
+    assert list(list_partitions.parts(key, set(left).__contains__)) == left
+    assert list(list_partitions.parts(key, lambda _: False)) == [key]

@@ -15,7 +15,7 @@ _POLL_S = 0.02
 
 
 @contextmanager
-def turn(file: Path, what: str, *, within_s: float = 60.0) -> Iterator[None]:
+def hold(file: Path, what: str, *, within_s: float = 60.0) -> Iterator[None]:
     """Hold the lock `file` inside the block; the system lets go of it when its holder dies.
 
     Waits for others up to `within_s`, then raises errors.Stop (exit 75) naming `what` is going on.

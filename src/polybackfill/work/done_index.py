@@ -84,8 +84,8 @@ class DoneIndex:
         return True
 
 
-def _bucket(whole: bytes) -> int:
-    return whole[0] << 8 | whole[1]
+def _bucket(entry_bytes: bytes) -> int:
+    return entry_bytes[0] << 8 | entry_bytes[1]
 
 
 def _slots(packed: bytes) -> list[bytes]:
