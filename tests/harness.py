@@ -26,8 +26,8 @@ from tests import forks, holds
 
 from chdb_http import endpoint_file
 from polybackfill import redaction
+from polybackfill.checks import table_digest
 from polybackfill.polymarket import endpoints
-from polybackfill.views import digest
 from polybackfill.work import address, ledgers, lock
 
 COMMAND = (sys.executable, "-m", "polybackfill")
@@ -39,10 +39,10 @@ SAID = ".said"  # the folder of what commands print, in a ground's own
 NO_LIMITS = json.dumps(dict.fromkeys(endpoints.PUBLISHED, 1_000_000))
 
 STATE = (
-    f"SELECT 'trades' AS name, rows, digest FROM ({digest.TRADES}) "
-    f"UNION ALL SELECT 'activity' AS name, rows, digest FROM ({digest.ACTIVITY}) "
+    f"SELECT 'trades' AS name, rows, digest FROM ({table_digest.TRADES}) "
+    f"UNION ALL SELECT 'activity' AS name, rows, digest FROM ({table_digest.ACTIVITY}) "
     f"UNION ALL SELECT 'duplicates' AS name, count() AS rows, '' AS digest "
-    f"FROM ({digest.DUPLICATES}) "
+    f"FROM ({table_digest.DUPLICATES}) "
     "UNION ALL SELECT 'quarantine' AS name, count() AS rows, '' AS digest FROM quarantine"
 )
 
@@ -168,7 +168,7 @@ def true_tables(sandbox: Sandbox) -> dict[str, tuple[int, str]]:
     truth = sandbox.ask("truth")
     return {
         name: (truth[name].get("rows", truth[name].get("count")), truth[name]["digest"])
-        for name in digest.TABLES
+        for name in table_digest.TABLES
     }
 
 
@@ -436,7 +436,7 @@ class Ground:
 
     def duplicates(self) -> int | None:
         """Ids stored more than once, by a plain SELECT; None when the store is not there."""
-        text = self.query(f"SELECT count() FROM ({digest.DUPLICATES})")
+        text = self.query(f"SELECT count() FROM ({table_digest.DUPLICATES})")
         return None if text is None else int(text)
 
     def state(self) -> dict[str, dict[str, Any]]:
@@ -458,7 +458,9 @@ class Ground:
 
     def tables(self) -> dict[str, tuple[int, str]]:
         """Rows and digest of each table the sandbox knows the truth of."""
-        parts = (f"SELECT '{name}' AS name, * FROM ({sql})" for name, sql in digest.TABLES.items())
+        parts = (
+            f"SELECT '{name}' AS name, * FROM ({sql})" for name, sql in table_digest.TABLES.items()
+        )
         return {
             row["name"]: (row["rows"], row["digest"]) for row in self.sql(" UNION ALL ".join(parts))
         }

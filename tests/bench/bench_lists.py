@@ -10,7 +10,7 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_whole
 from tests.bench.bench_figures import Figure
 
-from polybackfill.views import digest
+from polybackfill.checks import table_digest
 
 RUN_S = 1_800.0
 # Few trades: the markets are what is read here.
@@ -39,7 +39,10 @@ def enumeration(markets: int) -> list[Figure]:
         truth = sandbox.ask("truth")
         stored = {
             name: ground.sql(statement)[0]
-            for name, statement in (("markets", digest.MARKETS), ("events", digest.EVENTS))
+            for name, statement in (
+                ("markets", table_digest.MARKETS),
+                ("events", table_digest.EVENTS),
+            )
         }
     found = [
         Figure(

@@ -14,7 +14,7 @@ from polybackfill import errors, settings
 from polybackfill.commands import preflight, run_request
 from polybackfill.probe import assumption_list
 from polybackfill.probe.assumption import Finding, Verdict
-from polybackfill.views import probe_report
+from polybackfill.reports import probe_report
 
 from .conftest import NewDesk
 

@@ -11,9 +11,9 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
+from polybackfill.checks import completeness
 from polybackfill.engine import kinds
 from polybackfill.polymarket import contracts
-from polybackfill.views import proof
 from polybackfill.work import units
 
 SECTIONS = [
@@ -164,7 +164,11 @@ def test_every_unit_leaves_a_receipt(whole: desks.Desk) -> None:
         assert [one for one in timed if one["first_second"] > one["last_second"]] == []
         rows = sum(one["rows"] for one in receipts)
         part = parts.get(kind, parts["markets"])
-        assert part["rows"] == rows if kind not in proof.LISTS["markets"] else part["rows"] >= rows
+        assert (
+            part["rows"] == rows
+            if kind not in completeness.LISTS["markets"]
+            else part["rows"] >= rows
+        )
         assert part["ends_seen"] == part["units"]
     (wallet,) = whole.json("check", "receipts", "wallets", "--limit", 1)["receipts"][0]["keys"]
     told = whole.json("check", "receipts", "--wallet", wallet)

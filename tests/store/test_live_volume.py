@@ -10,9 +10,9 @@ from tests.store.conftest import insert, lines, trade
 from tests.store.test_universe import market
 
 from polybackfill import errors
+from polybackfill.checks import check_result, live_volume_check
 from polybackfill.polymarket import endpoints, http_outcome
 from polybackfill.store import client
-from polybackfill.views import live_volume_check, verdicts
 
 NAMES = ("equal", "witness", "later", "short")
 CONDITIONS = {name: f"{number:064x}" for number, name in enumerate(NAMES, start=1)}
@@ -71,8 +71,8 @@ async def fill(store: client.Store) -> None:
     await store.insert("condition_backfill_plan", lines(plan), rows=len(plan))
 
 
-async def check(store: client.Store, get: http_outcome.Get | None) -> verdicts.Verdict:
-    scene = verdicts.Scene(store, None, get, silent="nobody asks")
+async def check(store: client.Store, get: http_outcome.Get | None) -> check_result.CheckResult:
+    scene = check_result.CheckContext(store, None, get, silent="nobody asks")
     return await live_volume_check.live_volumes(scene)
 
 

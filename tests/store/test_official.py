@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.store.conftest import lines
 
+from polybackfill.checks import check_result, official_profit
 from polybackfill.store import client
-from polybackfill.views import official, verdicts
 
 NAMES = ("equal", "changed", "fees", "rewards", "moved", "since", "missing", "open", "unknown")
 WALLETS = {name: f"{number:040x}" for number, name in enumerate(NAMES, start=1)}
@@ -90,8 +90,8 @@ async def fill(store: client.Store) -> None:
     await store.insert("wallet_backfill_plan", lines(plan), rows=len(plan))
 
 
-async def check(store: client.Store) -> verdicts.Verdict:
-    return await official.official_pnl(verdicts.Scene(store, None))
+async def check(store: client.Store) -> check_result.CheckResult:
+    return await official_profit.official_pnl(check_result.CheckContext(store, None))
 
 
 async def test_each_difference_has_its_part_and_its_likeliest_reason(

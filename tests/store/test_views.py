@@ -8,8 +8,8 @@ import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import end, market, position, put
 
+from polybackfill.checks import sql_partitions, temporary_table, union_counts
 from polybackfill.store import client, definitions, inflation, migrate
-from polybackfill.views import scratch, slices, union
 
 TX = "cd" * 32
 CONDITION = "ab" * 32
@@ -145,12 +145,12 @@ async def test_the_view_is_counted_in_parts(
     migrated: client.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seed 001, pm_trades_with_external: the parts a count is made in leave no market out."""
-    monkeypatch.setattr(slices, "ROWS", 1)
+    monkeypatch.setattr(sql_partitions, "ROWS", 1)
     markets = ["", "00" * 32, "7f" * 32, "80" * 32, "ff" * 32, "no hex"]
     await put(migrated, "pm_trades", *(internal(n, condition_id=c) for n, c in enumerate(markets)))
     await insert(migrated, [fill(n, condition_id=c) for n, c in enumerate(markets[:3])])
-    assert len(slices.of(len(markets))) == 7
-    assert await union.counts(migrated) == {"internal": 6, "external": 3, "view": 6}
+    assert len(sql_partitions.list_conditions(len(markets))) == 7
+    assert await union_counts.count_fills(migrated) == {"internal": 6, "external": 3, "view": 6}
 
 
 async def test_a_fill_of_another_size_on_both_sides_is_suspect(migrated: client.Store) -> None:
@@ -324,8 +324,8 @@ async def test_scratch_tables_go_and_leftovers_with_them(migrated: client.Store)
     left = "scratch_1_abc"
     await migrated.command(f"CREATE TABLE {left} (key String) ENGINE = MergeTree ORDER BY key")
     async with (
-        scratch.table(migrated, "AS SELECT '1' AS key") as first,
-        scratch.table(migrated, "(key String)") as second,
+        temporary_table.create(migrated, "AS SELECT '1' AS key") as first,
+        temporary_table.create(migrated, "(key String)") as second,
     ):
         assert await migrated.rows(f"SELECT * FROM {first}") == [{"key": "1"}]
         assert await migrated.rows(f"SELECT * FROM {second}") == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests import harness
 
-from polybackfill.views import digest
+from polybackfill.checks import table_digest
 
 CONFINED = Path(__file__).with_name("confined.py")
 UNIT = Path(__file__).resolve().parents[2] / "config" / "polybackfill.service"
@@ -40,7 +40,7 @@ def test_a_run_of_everything_under_the_filter(
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "Every part is proven complete" in ended.stdout
     assert "not permitted" not in (ground.store / "store.log").read_text()
-    trades = f"SELECT rows, digest FROM ({digest.TRADES})"
+    trades = f"SELECT rows, digest FROM ({table_digest.TRADES})"
     ((rows, seen),) = [tuple(row.values()) for row in ground.sql(trades)]
     truth = sandbox.ask("truth")["trades"]
     assert (rows, seen) == (truth["rows"], truth["digest"])

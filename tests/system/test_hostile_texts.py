@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests import harness, small_api
 
-from polybackfill.views import breakdown
+from polybackfill.reports import category_breakdown
 
 # Clear the screen, set its title, C1, bells; from right to left; a second line; markup; endless.
 HOSTILE = (
@@ -116,7 +116,7 @@ def test_what_a_run_writes(place: harness.Ground) -> None:
         assert "<script>alert" not in text, file
         assert "[here](http" not in text, file
         assert "long " * 200 not in text, file
-    assert (place.data / breakdown.FILE).is_file()
+    assert (place.data / category_breakdown.FILE).is_file()
 
 
 def test_a_bundle(place: harness.Ground, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.views import digest
+from polybackfill.checks import table_digest
 
 KEPT = ("trades", "activity", "positions")
 BY_ID = ("markets", "trades", "activity", "resolutions")
@@ -131,6 +131,6 @@ def test_cursors_that_trip_the_edge_are_walked_around(tmp_path: Path) -> None:
         ground.run("run", "markets", "events", within_s=150).expect(0)
         assert sandbox.fired()["cursor_trips"] > 0
         truth = sandbox.ask("truth")
-        for name, sql in (("markets", digest.MARKETS), ("events", digest.EVENTS)):
+        for name, sql in (("markets", table_digest.MARKETS), ("events", table_digest.EVENTS)):
             (found,) = ground.sql(sql)
             assert (name, found["digest"]) == (name, truth[name]["digest"])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests import harness
 
 from polybackfill import terminal
-from polybackfill.views import tables
+from polybackfill.reports import console_table
 
 WORDS = st.lists(st.text(st.sampled_from("abcé日🏁"), min_size=1, max_size=12), max_size=40)
 
@@ -133,9 +133,9 @@ def test_in_a_pipe_lines_stay_whole() -> None:
 
 ROWS = """
 from polybackfill import terminal
-from polybackfill.views import tables
+from polybackfill.reports import console_table
 terminal.take_over()
-tables.show("errors", [
+console_table.show("errors", [
     {"key": "0x" + "a" * 64, "attempts": 12345, "message": " ".join(["the host said no"] * 6)},
     {"key": "0x" + "b" * 64, "attempts": 1, "message": "\\x1b[2Jgone\\nfor good"},
 ])
@@ -157,7 +157,7 @@ def test_a_table_that_fits_has_one_line_a_row() -> None:
         {"part": "wallets", "done": 12, "share": "1 %"},
         {"part": "x", "done": 3_456, "share": ""},
     ]
-    assert tables.lines(rows, 80) == [
+    assert console_table.lines(rows, 80) == [
         "part      done  share",
         "wallets     12  1 %",
         "x        3,456",
@@ -174,7 +174,7 @@ def test_colours_are_for_terminals_that_want_them(
     program = """
 import structlog
 from polybackfill import terminal
-from polybackfill.views import logs
+from polybackfill.reports import logs
 terminal.take_over()
 with logs.configured(level="info", file=None):
     structlog.get_logger().warning("unit.retry", error="\\x1b[2J503 " + "again " * 20)
@@ -224,10 +224,10 @@ def test_of_a_line_that_wraps_after_a_resize_all_rows_are_erased() -> None:
 RESIZED = """
 import asyncio, os, signal, time
 from polybackfill import terminal
-from polybackfill.views import live
+from polybackfill.reports import progress_line
 
-live._REDRAW_S, live._SETTLED_S = 0.01, 0.6
-live.line = lambda picture, columns: "line"
+progress_line._REDRAW_S, progress_line._SETTLED_S = 0.01, 0.6
+progress_line.line = lambda picture, columns: "line"
 drawn = []
 
 def current():
@@ -237,7 +237,7 @@ def current():
     return {}
 
 async def main():
-    task = asyncio.create_task(live.show(current))
+    task = asyncio.create_task(progress_line.show(current))
     while len(drawn) < 3:
         await asyncio.sleep(0.01)
     task.cancel()

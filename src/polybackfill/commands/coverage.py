@@ -10,8 +10,8 @@ from typing import Any
 
 from polybackfill import clocks, errors, settings
 from polybackfill.commands import bootstrap, report_files, validate
+from polybackfill.reports import coverage_figures, coverage_page, coverage_text
 from polybackfill.store import client
-from polybackfill.views import coverage, coverage_page, coverage_text
 from polybackfill.work import ledgers
 
 FILE = "EXTERNAL_COVERAGE_STATUS.md"
@@ -29,7 +29,7 @@ def report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json({**figures, "files": [str(text_file), str(page_file)]})
     else:
-        print(coverage_text.verdict(figures))
+        print(coverage_text.conclusion(figures))
         print(f"written: {text_file} and {page_file}")
     sound = figures["union"]["holds"] and not figures["duplicates"]["ids"]
     return errors.EXIT_OK if sound else errors.EXIT_UNITS_IN_ERROR
@@ -39,14 +39,14 @@ async def make_report(
     store: client.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
 ) -> dict[str, Any]:
     """As the command, at the end of a run: the figures, and the `verdict` on them."""
-    figures = await coverage.read(store, ledger)
+    figures = await coverage_figures.read(store, ledger)
     _write_both(figures, chosen, text_file)
-    return {**figures, "verdict": coverage_text.verdict(figures)}
+    return {**figures, "verdict": coverage_text.conclusion(figures)}
 
 
 async def _figures(chosen: settings.Settings) -> dict[str, Any]:
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await coverage.read(store, validate.ledger_of(chosen))
+        return await coverage_figures.read(store, validate.ledger_of(chosen))
 
 
 def _write_both(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> Path:

@@ -21,9 +21,10 @@ from typing import Any
 import polymarket_sandbox
 from chdb_http import child_process
 from polybackfill import errors, formats, settings
+from polybackfill.checks import completeness, table_digest
 from polybackfill.commands import bootstrap, run, run_request
 from polybackfill.polymarket import endpoints
-from polybackfill.views import digest, proof, tables
+from polybackfill.reports import console_table
 from polybackfill.work import ledgers
 
 _START_S = 60.0
@@ -138,9 +139,9 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     budgets = _ask(f"{url}/_sandbox/stats")["budgets"]
     everything = _ask(f"{url}/_sandbox/truth")
     async with bootstrap.open_store(chosen) as store:
-        parts = await proof.parts(store, ledgers.Ledger.view(chosen.ledger_dir))
-        stored = {name: (await store.rows(sql))[0] for name, sql in digest.TABLES.items()}
-        duplicates = await store.rows(digest.DUPLICATES)
+        parts = await completeness.measure_parts(store, ledgers.Ledger.view(chosen.ledger_dir))
+        stored = {name: (await store.rows(sql))[0] for name, sql in table_digest.TABLES.items()}
+        duplicates = await store.rows(table_digest.DUPLICATES)
         quarantined = (await store.rows("SELECT count() AS n FROM quarantine"))[0]["n"]
         wallets = await store.rows(
             "SELECT concat('0x', wallet_address) AS wallet FROM wallet_backfill_plan"
@@ -213,7 +214,7 @@ def _print(lines: list[Line], took_s: float, *, as_json: bool) -> None:
         }
         for line in lines
     ]
-    tables.show(f"proof, after {formats.duration(took_s)}", rows)
+    console_table.show(f"proof, after {formats.duration(took_s)}", rows)
 
 
 def _ask(url: str, body: object = None) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 from polybackfill import clocks, errors, settings
 from polybackfill.commands import bootstrap, name_resolution
+from polybackfill.reports import console_table, dimension_export
 from polybackfill.store import client, dimensions, taxonomy
-from polybackfill.views import dimension_export, tables
 from polybackfill.work import dimension_files, host_lock, key_input
 
 LOCK_FILE = "dims.lock"
@@ -39,7 +39,7 @@ def build(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json(report)
         return errors.EXIT_OK
-    tables.show("by category", report.pop("by_category"))
+    console_table.show("by category", report.pop("by_category"))
     for name, words in _WORDS.items():
         print(f"{report[name]:>12,}  {words}")
     names = (
@@ -66,7 +66,7 @@ def explain(arguments: argparse.Namespace) -> int:
         bootstrap.print_json(explanations)
         return errors.EXIT_OK
     for market in explanations:
-        tables.show("tags", market["tags"])
+        console_table.show("tags", market["tags"])
         points = ", ".join(f"{name} {count:,}" for name, count in market["points"].items())
         print(f"{market['question']} ({market['condition']}): {market['category']}")
         print(f"points: {points or 'none'}")

@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from polybackfill import errors, formats, settings, terminal
 from polybackfill.commands import bootstrap, disk_space, run_request, run_scope
 from polybackfill.polymarket import endpoints
+from polybackfill.reports import console_table, estimate_lines
 from polybackfill.store import client, outlook
-from polybackfill.views import estimate_lines, tables
 from polybackfill.work import time_arguments, units
 
 NIGHT_S = 8 * 3_600.0
@@ -100,7 +100,7 @@ def show(lines: Sequence[estimate_lines.Line], document: Mapping[str, Any], out:
         }
         for line in lines
     ]
-    for text in [*tables.lines(rows, terminal.width(out)), *_describe(document)]:
+    for text in [*console_table.lines(rows, terminal.width(out)), *_describe(document)]:
         print(text, file=out)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from polybackfill import errors, formats, settings
 from polybackfill.commands import bootstrap, market_ids, report
-from polybackfill.views import breakdown, dimension_export, tables
+from polybackfill.reports import category_breakdown, console_table, dimension_export
 from polybackfill.work import dimension_files, lookup_results
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing
@@ -29,7 +29,7 @@ _WRITTEN = (
     dimension_files.MARKETS_FILE,
     dimension_files.EVENTS_FILE,
     dimension_export.COVERAGE_FILE,
-    breakdown.FILE,
+    category_breakdown.FILE,
 )
 _DISTRIBUTION = "SELECT count() AS wallets, {counts} FROM wallet_pnl".format(
     counts=", ".join(f"countIf(coverage_pct >= {level}) AS from_{level}" for level in _LEVELS)
@@ -102,7 +102,7 @@ def _print(document: dict[str, Any]) -> None:
         f"market ids: {ids['valid_mappings']:,} of "
         f"{formats.counted(ids['total_lookups'], 'condition')}"
     )
-    tables.show("files", document["files"])
+    console_table.show("files", document["files"])
     coverage = document["coverage"]
     if not coverage["wallets"]:
         print("no wallet has profit and loss: it is computed from external_trades_raw, pm_trades")

@@ -19,8 +19,8 @@ from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import api_client, bootstrap
 from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import market_matching
+from polybackfill.reports import id_coverage, logs
 from polybackfill.store import client, market_ids, migrate
-from polybackfill.views import id_coverage, logs
 from polybackfill.work import files, host_lock, lookup_results
 
 RESULT = "market_id_lookup_results.json"

@@ -14,8 +14,8 @@ from polybackfill import errors, formats, records, settings
 from polybackfill.commands import bootstrap
 from polybackfill.commands import market_ids as shared
 from polybackfill.polymarket import market_matching
+from polybackfill.reports import console_table
 from polybackfill.store import market_ids
-from polybackfill.views import tables
 from polybackfill.work import lookup_results
 
 _NAMED = 3  # examples in a refusal
@@ -243,7 +243,7 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
                     "all with id": counts["conditions_with_id"],
                 }
             )
-    tables.show("market ids", rows)
+    console_table.show("market ids", rows)
     if document["trades_raw"] and document["trades_raw"]["before"]["trades"]:
         print("trades_raw is yours and stays as it is: join condition_market_ids to it")
     if revert:

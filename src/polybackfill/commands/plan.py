@@ -12,8 +12,8 @@ from typing import Any
 from polybackfill import errors, formats, guess, settings
 from polybackfill.commands import bootstrap, name_resolution, run_request, run_scope
 from polybackfill.polymarket import contracts
+from polybackfill.reports import console_table
 from polybackfill.store import client, migrate, plan_table
-from polybackfill.views import tables
 from polybackfill.work import key_input, ledgers, lock
 
 WALLETS, CONDITIONS = "wallets", "conditions"
@@ -230,7 +230,7 @@ def show(arguments: argparse.Namespace) -> int:
             }
             for row in part["by_status"]
         ]
-        tables.show(name, counts, "empty: polybackfill plan build --from FILE")
+        console_table.show(name, counts, "empty: polybackfill plan build --from FILE")
         first = [
             {
                 "rank": row["priority_rank"],
@@ -239,8 +239,8 @@ def show(arguments: argparse.Namespace) -> int:
             }
             for row in part["next"]
         ]
-        tables.show("next", first, "nothing is pending" if counts else None)
-        tables.show("newest errors", part["errors"])
+        console_table.show("next", first, "nothing is pending" if counts else None)
+        console_table.show("newest errors", part["errors"])
     return errors.EXIT_OK
 
 

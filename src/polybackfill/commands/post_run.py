@@ -11,8 +11,8 @@ from typing import Any
 from polybackfill import formats, settings
 from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.engine import post_run_step
+from polybackfill.reports import category_breakdown
 from polybackfill.store import client
-from polybackfill.views import breakdown
 from polybackfill.work import dimension_files, ledgers
 
 
@@ -43,7 +43,8 @@ async def make_reports(
     if result := await step("report categories", report.make_report(store, chosen)):
         count = result["num_wallets"]
         lines.append(
-            f"profit and loss of {formats.counted(count, 'wallet')}: {folder / breakdown.FILE}"
+            f"profit and loss of {formats.counted(count, 'wallet')}: "
+            f"{folder / category_breakdown.FILE}"
         )
     if watchlist.is_enabled(chosen) and (
         result := await step("watchlist auto", watchlist.make_report(store, chosen))

@@ -7,7 +7,7 @@ from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import bootstrap, startup, status, validate
-from polybackfill.views import live, run_state, standing, tables
+from polybackfill.reports import console_table, progress_line, progress_report, run_state
 from polybackfill.work import store_state
 
 _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
@@ -28,10 +28,10 @@ def check(arguments: argparse.Namespace) -> int:
 async def _read(chosen: settings.Settings) -> dict[str, Any]:
     picture, holder = status.read_status(chosen)
     now = clocks.SystemClock().now()
-    state = run_state.of(picture, holder, now=now, starting_s=startup.START_MAX_S)
+    state = run_state.find_state(picture, holder, now=now, starting_s=startup.START_MAX_S)
     in_doubt = not state.is_running and store_state.awaits_comparison(chosen.ledger_dir)
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        report = await standing.read(
+        report = await progress_report.read(
             store,
             validate.ledger_of(chosen),
             picture,
@@ -60,7 +60,9 @@ def _print(report: dict[str, Any]) -> None:
     # What is the same for all says nothing, and the table has to fit into 80 columns.
     idle = {name for name in _SPARED if not any(row[name] for row in rows)}
     shown = [{name: row[name] for name in row if name not in idle} for row in rows]
-    tables.show("running" if report["running"] else "not running", shown, "nothing planned yet")
+    console_table.show(
+        "running" if report["running"] else "not running", shown, "nothing planned yet"
+    )
     coverage = report["trade_coverage"]
     if coverage["now"] is not None:
         print(
@@ -71,7 +73,7 @@ def _print(report: dict[str, Any]) -> None:
     if not report["receipts_compared"]:
         print(status.NOT_COMPARED)
     elif report["parts"]:
-        print("complete" if _complete(report) else live.remaining(report["eta_s"]))
+        print("complete" if _complete(report) else progress_line.remaining(report["eta_s"]))
 
 
 def _complete(report: dict[str, Any]) -> bool:

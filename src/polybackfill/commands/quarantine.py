@@ -13,8 +13,8 @@ from polybackfill import errors, formats, records, settings
 from polybackfill.commands import bootstrap
 from polybackfill.engine import store_writer
 from polybackfill.polymarket import response_source, trade_parser
+from polybackfill.reports import console_table
 from polybackfill.store import client
-from polybackfill.views import tables
 
 R = TypeVar("R", records.Trade, records.Activity)
 
@@ -30,8 +30,8 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json(report)
         return errors.EXIT_OK
-    tables.show("by reason", report["by_reason"], "nothing is set aside")
-    tables.show("newest", report["newest"])
+    console_table.show("by reason", report["by_reason"], "nothing is set aside")
+    console_table.show("newest", report["newest"])
     return errors.EXIT_OK
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import structlog
 
 from polybackfill import errors
+from polybackfill.checks import set_aside_check
 from polybackfill.commands import run_request
 from polybackfill.engine import plan_source
 from polybackfill.store import client
-from polybackfill.views import set_aside_check
 
 log = structlog.get_logger()
 

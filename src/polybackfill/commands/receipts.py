@@ -9,7 +9,7 @@ from typing import Any
 from polybackfill import errors, formats, guess
 from polybackfill.commands import bootstrap, run_request, validate
 from polybackfill.engine import kinds
-from polybackfill.views import receipts, tables
+from polybackfill.reports import console_table, receipt_records
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def check(arguments: argparse.Namespace) -> int:
     ledger = validate.ledger_of(chosen)
     if ledger is None:
         raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")
-    newest = receipts.newest(
+    newest = receipt_records.newest(
         ledger,
         kind=arguments.kind,
         keys=frozenset((*typed["wallets"], *typed["conditions"])),
@@ -34,7 +34,7 @@ def check(arguments: argparse.Namespace) -> int:
         bootstrap.print_json(newest)
     else:
         rows = [_row(one) for one in newest["receipts"]]
-        tables.show(
+        console_table.show(
             f"newest of {formats.counted(newest['found'], 'unit')}, the newest last",
             rows,
             "no such unit was begun yet",

@@ -15,8 +15,8 @@ from pathlib import Path
 import structlog
 
 from polybackfill import errors
+from polybackfill.checks import lost_rows, receipt_table
 from polybackfill.store import client, inspection, plan_table
-from polybackfill.views import losses, receipt_table
 from polybackfill.work import ledgers, store_state, units
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ async def _compare(store: client.Store, ledger: ledgers.Ledger, doubts: store_st
     reasons = "; ".join(doubts.reasons)
     print(f"comparing receipts with the tables: {reasons}", file=sys.stderr)
     async with receipt_table.filled(store, ledger) as table:
-        numbers, lists = await losses.gone(store, table, harmed=doubts.harmed)
+        numbers, lists = await lost_rows.gone(store, table, harmed=doubts.harmed)
     lost: dict[str, list[str]] = defaultdict(list)
     for number, receipt in enumerate(receipt_table.all_units(ledger), 1):
         if number in numbers:

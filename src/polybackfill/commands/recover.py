@@ -11,8 +11,8 @@ from typing import Any
 
 from polybackfill import errors, formats, settings
 from polybackfill.commands import bootstrap, plan, reconcile, run, run_context, run_request
+from polybackfill.reports import console_table
 from polybackfill.store import backups, client, migrate
-from polybackfill.views import tables
 from polybackfill.work import ledgers, lock
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
@@ -133,7 +133,7 @@ def _print(document: dict[str, Any]) -> None:
         }
         for one in differences
     ]
-    tables.show(f"backup {name}", rows)
+    console_table.show(f"backup {name}", rows)
     for one in differences:
         if one["unreadable"]:
             print(f"{one['table']} cannot be read: {one['unreadable']}")

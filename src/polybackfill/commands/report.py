@@ -9,8 +9,8 @@ from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import bootstrap
+from polybackfill.reports import category_breakdown, console_table
 from polybackfill.store import client, pnl
-from polybackfill.views import breakdown, tables
 from polybackfill.work import host_lock
 
 LOCK_FILE = "report.lock"
@@ -35,7 +35,9 @@ def categories(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json(report)
         return errors.EXIT_OK
-    tables.show("by category, all wallets: held to resolution, before fees", report["by_category"])
+    console_table.show(
+        "by category, all wallets: held to resolution, before fees", report["by_category"]
+    )
     bands = ", ".join(f"{count:,} {band}" for band, count in report["bands"].items())
     print(f"wallets by coverage: {bands}")
     if (known := report["fees_known_pct"]) is not None:
@@ -43,7 +45,7 @@ def categories(arguments: argparse.Namespace) -> int:
     print(_economic(report["economic"]))
     for text in report["samples"]:
         print(text)
-    print(f"written: {folder / breakdown.FILE}")
+    print(f"written: {folder / category_breakdown.FILE}")
     return errors.EXIT_OK
 
 
@@ -84,7 +86,7 @@ async def _categories(chosen: settings.Settings, *, may_be_empty: bool) -> dict[
 async def _make_report(
     store: client.Store, chosen: settings.Settings, *, may_be_empty: bool = False
 ) -> dict[str, Any]:
-    sources = await breakdown.sources(store)
+    sources = await category_breakdown.sources(store)
     (known,) = await store.rows("SELECT count() AS markets FROM markets_dim")
     if not sources and not may_be_empty:
         raise errors.Stop("no trade is stored yet: polybackfill run")
@@ -99,7 +101,7 @@ async def _make_report(
         inflated=chosen.backfill.inflated_sources,
         cluster=chosen.clickhouse.cluster,
     )
-    report = await breakdown.write(
+    report = await category_breakdown.write(
         store,
         chosen.backfill.data_dir,
         generated_at=clocks.utc_text(time.time()),
@@ -117,5 +119,7 @@ async def _make_report(
             "sum(num_resolved_markets) AS resolved_positions "
             "FROM wallet_category_pnl WHERE num_markets > 0 GROUP BY category ORDER BY category"
         ),
-        "samples": breakdown.samples(chosen.backfill.data_dir / breakdown.FILE, _SAMPLES),
+        "samples": category_breakdown.samples(
+            chosen.backfill.data_dir / category_breakdown.FILE, _SAMPLES
+        ),
     }

@@ -47,8 +47,8 @@ from polybackfill.engine import (
     worker_pool,
     write_buffer,
 )
+from polybackfill.reports import progress_line, snapshot
 from polybackfill.store import client, definitions, fill_costs, market_ids, plan_table, versions
-from polybackfill.views import live, snapshot
 from polybackfill.work import time_arguments, unit_queue, units
 
 log = structlog.get_logger()
@@ -161,7 +161,7 @@ class Run:
         self._lag = source_lag.SourceLag(self._client, clock)
         self._dry_run_sink = store_writer.DryRunSink()
         self._sources = unit_sources.UnitSources(chosen, request, context, self._client, clock)
-        self._parts: dict[str, snapshot.Part] = {}
+        self._parts: dict[str, snapshot.RunningPart] = {}
         self._preflight = preflight.Preflight()
         portion = chosen.backfill.limit is not None or bool(chosen.backfill.skip)
         is_portion_of_list = request.listed_only and portion
@@ -226,7 +226,9 @@ class Run:
         log.info(
             "run.started", **{kind: part.source.known.keys for kind, part in self._parts.items()}
         )
-        shown = asyncio.create_task(live.show(pictures.current, every_s=every_s), name="live")
+        shown = asyncio.create_task(
+            progress_line.show(pictures.current, every_s=every_s), name="live"
+        )
         summary: dict[str, Any] = {}
         try:
             code = await watch.run()
@@ -248,13 +250,13 @@ class Run:
         picture = {**pictures.current(), **summary, "failed": failed}
         in_error = any(part["error"] for part in picture["parts"].values())
         # Rows that were set aside before are no news; that they are again must not end each night.
-        aside = live.set_aside(picture) and picture.get("newly_set_aside") != 0
+        aside = progress_line.set_aside(picture) and picture.get("newly_set_aside") != 0
         if watch.state == "finished" and (in_error or aside or picture["held_back"]):
             code = errors.EXIT_UNITS_IN_ERROR  # also for what earlier runs left in error
         if watch.state == "stopped" and self._space.shortage is not None:
             code = self._space.shortage.exit_code
             print(f"error: {self._space.shortage}", file=sys.stderr)
-        log.info("run.ended", state=watch.state, code=code, rows=live.rows(picture))
+        log.info("run.ended", state=watch.state, code=code, rows=progress_line.rows(picture))
         with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
             run_summary.show(picture, code, dry_run=self._request.dry_run, as_json=as_json)
         return code
@@ -332,7 +334,7 @@ class Run:
 
     async def _picture(self, pictures: snapshot.Snapshots) -> None:
         await pictures.tick()
-        self._notifier.status(live.line(pictures.current()).strip())
+        self._notifier.status(progress_line.line(pictures.current()).strip())
 
     async def _add_part(self, kind: str) -> None:
         backfill = self._chosen.backfill
@@ -368,7 +370,7 @@ class Run:
             stall_s=backfill.stall_s,
             clock=self._clock,
         )
-        self._parts[kind] = snapshot.Part(
+        self._parts[kind] = snapshot.RunningPart(
             pool=pool,
             queue=queue,
             runner=runner,
@@ -436,7 +438,7 @@ class Run:
         file = (
             None
             if self._request.dry_run
-            else snapshot.file_of(backfill.data_dir, backfill.run_name)
+            else snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
         )
         return snapshot.Snapshots(
             run_name=backfill.run_name,

@@ -12,8 +12,8 @@ from pathlib import Path
 from polybackfill import clocks, settings
 from polybackfill.commands import api_client, bootstrap, disk_space, reconcile
 from polybackfill.engine import supervisor
+from polybackfill.reports import logs
 from polybackfill.store import client, migrate, ownership
-from polybackfill.views import logs
 from polybackfill.work import ledgers, lock
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import structlog
 
 from polybackfill import errors, formats
+from polybackfill.checks import resolution_checks
 from polybackfill.commands import bootstrap, run_request
+from polybackfill.reports import progress_line
 from polybackfill.store import client
-from polybackfill.views import live, resolution_checks
 from polybackfill.work import ledgers, units
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ def nothing_to_do(held_back: Mapping[str, str], *, as_json: bool) -> None:
     print("  polybackfill plan build --from FILE    one wallet or condition id a line")
     print("  polybackfill run --everything          not only what is planned")
     print("  polybackfill check plan                what is done, and what is in error")
-    for text in live.held_back(held_back):
+    for text in progress_line.held_back(held_back):
         print(text)
 
 
@@ -45,7 +46,7 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
     if as_json:
         bootstrap.print_json({**picture, "exit_code": code, "dry_run": dry_run})
         return
-    for text in live.ending(picture, dry_run=dry_run):
+    for text in progress_line.summary_lines(picture, dry_run=dry_run):
         print(text)
     if picture.get("new_wallets"):
         print(
@@ -54,7 +55,7 @@ def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) ->
         )
     for condition in picture.get("unknown_conditions", ()):
         print(f"  warning: no trade of condition {condition}, and no list knows it")
-    for text in resolution_checks.told(picture.get("disagreements", {})):
+    for text in resolution_checks.describe(picture.get("disagreements", {})):
         print(f"  {text}: polybackfill report coverage")
     for text in picture.get("left_behind", ()):
         print(f"  {text}")

@@ -16,8 +16,8 @@ from chdb_http import endpoint_file, secret, statement_guard, statements
 from polybackfill import clocks, errors, settings, terminal
 from polybackfill.commands import bootstrap, startup
 from polybackfill.engine import stop_signals
+from polybackfill.reports import console_table
 from polybackfill.store import client
-from polybackfill.views import tables
 
 _BINARY = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro", "Native", "RowBinary"})
 _FOR_PEOPLE = ("Pretty", "Vertical")  # also in a pipe, behind which is a pager
@@ -132,7 +132,7 @@ def _table(rows: list[dict[str, str]]) -> str:
     numbers = [all(_NUMBER.fullmatch(value) or value == "NULL" for value in c) for c in columns]
     texts = [[terminal.visible_line(value) for value in row] for row in zip(*columns, strict=True)]
     shown = [terminal.visible_line(name) for name in names]
-    return "\n".join(tables.text_lines(shown, texts, numbers, terminal.width(sys.stdout)))
+    return "\n".join(console_table.text_lines(shown, texts, numbers, terminal.width(sys.stdout)))
 
 
 def _value(text: str) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, formats, guess, settings
+from polybackfill.checks import table_digest
 from polybackfill.commands import bootstrap, plan, startup
-from polybackfill.views import digest, live, run_state, snapshot, tables
+from polybackfill.reports import console_table, progress_line, run_state, snapshot
 from polybackfill.work import journal, lock, store_state
 
 _START_S = startup.START_MAX_S
@@ -33,7 +34,7 @@ def status(arguments: argparse.Namespace) -> int:
     if picture is None and holder is None:
         require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
-    state = run_state.of(picture, holder, now=time.time(), starting_s=_START_S)
+    state = run_state.find_state(picture, holder, now=time.time(), starting_s=_START_S)
     in_doubt = state.is_running is False and store_state.awaits_comparison(folder)
     if arguments.json:
         document = {**(picture or {}), "running": state.is_running, "state": state.name}
@@ -56,7 +57,9 @@ def read_status(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.
 
     Where the folder is not where the settings of this command have it, the picture knows better.
     """
-    picture = read_snapshot(snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name))
+    picture = read_snapshot(
+        snapshot.snapshot_path(chosen.backfill.data_dir, chosen.backfill.run_name)
+    )
     return picture, lock.holder(_checkpoint_of(chosen, picture))
 
 
@@ -73,7 +76,7 @@ def require_run(chosen: settings.Settings) -> None:
     was: its picture is there.
     """
     backfill = chosen.backfill
-    seen = snapshot.file_of(backfill.data_dir, backfill.run_name)
+    seen = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
     if chosen.ledger_dir.is_dir() or seen.is_file():
         return
     if known := sorted(ledger.name for ledger in backfill.checkpoint_dir.glob("*/")):
@@ -113,17 +116,17 @@ def _lines(picture: dict[str, Any] | None, state: run_state.RunState) -> list[st
     if picture is None or state.name == "starting":
         return [str(state)]
     if state.is_running is False:
-        return [str(state), *live.ending(picture, dry_run=False)]
-    until = live.until(picture)
-    lines = [f"{state}{', ' if until else ''}{until}", live.line(picture)]
+        return [str(state), *progress_line.summary_lines(picture, dry_run=False)]
+    until = progress_line.until(picture)
+    lines = [f"{state}{', ' if until else ''}{until}", progress_line.line(picture)]
     for kind, part in picture["parts"].items():
         lines += _part_lines(kind, part)
-    if count := live.set_aside(picture):
+    if count := progress_line.set_aside(picture):
         lines.append(f"  {formats.counted(count, 'row')} set aside: polybackfill quarantine list")
     lines += [
         _budget_line(name, budget) for name, budget in picture["budgets"].items() if budget["sent"]
     ]
-    return lines + live.held_back(picture.get("held_back", {}))
+    return lines + progress_line.held_back(picture.get("held_back", {}))
 
 
 def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
@@ -133,7 +136,7 @@ def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
     return [
         f"  {kind:<11} {formats.percent(part['share'])}, {part['done']:,} of {part['units']:,}, "
         f"{part['error']:,} in error, {rate} of {allowed} requests/s, "
-        f"{live.remaining(part['eta_s'])}",
+        f"{progress_line.remaining(part['eta_s'])}",
         f"  {'':<11} {formats.counted(part['workers'], 'worker')}{waits}, "
         f"{formats.counted(part['stalls'], 'stall')}",
     ]
@@ -183,8 +186,8 @@ def check_trades(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json(report)
     else:
-        tables.show("by source", report["by_source"], "no trade is stored yet")
-        tables.show("rows by day of arrival", report["by_day"])
+        console_table.show("by source", report["by_source"], "no trade is stored yet")
+        console_table.show("rows by day of arrival", report["by_day"])
         print(f"rows {report['rows']:,}   digest {report['digest']}")
         print(f"duplicates of external_trade_id: {len(report['duplicates'])}")
     return errors.EXIT_UNITS_IN_ERROR if report["duplicates"] else errors.EXIT_OK
@@ -192,7 +195,7 @@ def check_trades(arguments: argparse.Namespace) -> int:
 
 async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        totals = (await store.rows(digest.TRADES))[0]
+        totals = (await store.rows(table_digest.TRADES))[0]
         return {
             "by_source": await store.rows(
                 "SELECT source, count() AS rows, round(sum(shares), 2) AS shares, "
@@ -207,5 +210,5 @@ async def _check_trades(chosen: settings.Settings) -> dict[str, Any]:
             ),
             "rows": totals["rows"],
             "digest": totals["digest"],
-            "duplicates": await store.rows(f"{digest.DUPLICATES} LIMIT 100"),
+            "duplicates": await store.rows(f"{table_digest.DUPLICATES} LIMIT 100"),
         }

@@ -29,7 +29,7 @@ from polybackfill.commands import (
     failing_units,
     status,
 )
-from polybackfill.views import pseudonyms, snapshot
+from polybackfill.reports import pseudonyms, snapshot
 from polybackfill.work import ledgers, lock
 
 _PART_S = 90.0
@@ -101,7 +101,7 @@ async def _files(
         f"replies/{name}": response for name, response in (await bundle.replies()).items()
     }
     hosts = tuple(url.secret for url in api_client.base_urls(chosen).values())
-    secrets = pseudonyms.secrets_of(os.environ, hosts)
+    secrets = pseudonyms.list_secrets(os.environ, hosts)
     secrets += [chosen.clickhouse.password.get_secret_value(), str(Path.home())]
     names = pseudonyms.Pseudonyms(secrets)
     for content in collected.values():
@@ -205,7 +205,7 @@ class _Bundle:
     async def _status(self) -> dict[str, Any]:
         backfill = self._chosen.backfill
         holder = lock.holder(self._chosen.ledger_dir)
-        picture = status.read_snapshot(snapshot.file_of(backfill.data_dir, backfill.run_name))
+        picture = status.read_snapshot(snapshot.snapshot_path(backfill.data_dir, backfill.run_name))
         return {"running": None if holder is None else str(holder), "picture": picture}
 
     async def _checkpoint(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from polybackfill import errors, settings
+from polybackfill.checks import check_registry, check_result
 from polybackfill.commands import api_client, bootstrap, run_scope, status
-from polybackfill.views import tables, validation, verdicts
+from polybackfill.reports import console_table
 from polybackfill.work import ledgers
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -18,7 +19,7 @@ _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 def validate(arguments: argparse.Namespace) -> int:
     """Make the checks; exit 3 when one of them fails."""
     chosen = bootstrap.settings_of(arguments)
-    names = validation.chosen(arguments.only or ())
+    names = check_registry.choose_checks(arguments.only or ())
     if arguments.sample < 1:
         raise errors.Stop(f"--sample {arguments.sample}: compare at least 1 wallet")
     bootstrap.require_store(chosen)
@@ -38,7 +39,7 @@ def validate(arguments: argparse.Namespace) -> int:
 
 async def _validate(
     chosen: settings.Settings, arguments: argparse.Namespace, names: Sequence[str]
-) -> tuple[list[verdicts.Verdict], str]:
+) -> tuple[list[check_result.CheckResult], str]:
     """The verdicts, and the next step."""
     results = []
     async with contextlib.AsyncExitStack() as stack:
@@ -51,8 +52,8 @@ async def _validate(
             get = await stack.enter_async_context(
                 api_client.open_get(chosen, "validate", attempts=attempts)
             )
-        context = verdicts.Scene(store, ledger_of(chosen), get, arguments.sample, silent)
-        async for result in validation.verdicts_of(context, names):
+        context = check_result.CheckContext(store, ledger_of(chosen), get, arguments.sample, silent)
+        async for result in check_registry.run_checks(context, names):
             results.append(result)
             if not arguments.json:
                 _print(result)
@@ -68,12 +69,12 @@ def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
     return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
 
 
-def _print(result: verdicts.Verdict) -> None:
+def _print(result: check_result.CheckResult) -> None:
     print(f"{_MARKS[result.outcome]:<8} {result.name}: {result.claim}")
     counts = ", ".join(f"{_shown(value)} {name}" for name, value in result.evidence.items())
     if counts:
         print(f"           {counts.replace('_', ' ')}")
-    tables.show("", result.examples)
+    console_table.show("", result.examples)
     if result.advice:
         print(f"           {result.advice}")
 

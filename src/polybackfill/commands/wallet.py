@@ -12,7 +12,7 @@ from importlib import metadata
 from polybackfill import errors, records, settings
 from polybackfill.commands import api_client, bootstrap, name_resolution, report_files
 from polybackfill.polymarket import user_pnl, user_stats
-from polybackfill.views import wallet, wallet_page, wallet_text
+from polybackfill.reports import wallet_figures, wallet_page, wallet_text
 from polybackfill.work import key_input
 
 _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
@@ -61,10 +61,10 @@ def report(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-async def _figures(chosen: settings.Settings, key: str, *, offline: bool) -> wallet.Figures:
+async def _figures(chosen: settings.Settings, key: str, *, offline: bool) -> wallet_figures.Figures:
     curve, reason = await _curve(chosen, key, offline=offline)
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await wallet.read(store, key, curve, reason)
+        return await wallet_figures.read(store, key, curve, reason)
 
 
 async def _curve(

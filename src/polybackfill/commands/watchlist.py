@@ -13,9 +13,10 @@ import msgspec
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.polymarket import names
+from polybackfill.reports import console_table
 from polybackfill.store import client
-from polybackfill.views import signals, tables
-from polybackfill.work import key_input, time_arguments, watchlist
+from polybackfill.watchlist import watchlist_candidates, watchlist_file
+from polybackfill.work import key_input, time_arguments
 
 _DAY_S = 86_400
 _ON = "true"
@@ -51,7 +52,7 @@ def is_enabled(chosen: settings.Settings) -> bool:
 
 async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
     """As `watchlist auto` with its defaults, at the end of a run."""
-    strategy = signals.Strategy(STRATEGY, STRATEGY)
+    strategy = watchlist_candidates.Strategy(STRATEGY, STRATEGY)
     return await _added(store, chosen, strategy, _window(None))
 
 
@@ -62,7 +63,9 @@ def _window(since: str | None) -> tuple[int, int]:
 
 
 async def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
+    strategy = watchlist_candidates.Strategy(
+        arguments.strategy, arguments.strategy_name or arguments.strategy
+    )
     seconds = _window(arguments.since)
     async with bootstrap.open_store(chosen, migrated=True) as store:
         return await _added(store, chosen, strategy, seconds)
@@ -71,34 +74,37 @@ async def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dic
 async def _added(
     store: client.Store,
     chosen: settings.Settings,
-    strategy: signals.Strategy,
+    strategy: watchlist_candidates.Strategy,
     seconds: tuple[int, int],
 ) -> dict[str, Any]:
-    counts, matches = await signals.counts(store), await signals.triggers(store, *seconds)
-    dimensions = signals.Dimensions(chosen.backfill.data_dir)
+    counts, matches = (
+        await watchlist_candidates.counts(store),
+        await watchlist_candidates.triggers(store, *seconds),
+    )
+    dimensions = watchlist_candidates.Dimensions(chosen.backfill.data_dir)
     at = clocks.utc_text(time.time())
     if counts["signal_wallets"]:
-        wanted = signals.from_triggers(matches, strategy, dimensions, at=at)
+        wanted = watchlist_candidates.from_triggers(matches, strategy, dimensions, at=at)
     else:
         wanted = _fallback(chosen, strategy, dimensions, at)
-    if counts["resolved_markets"] < signals.FEW_RESOLVED:
+    if counts["resolved_markets"] < watchlist_candidates.FEW_RESOLVED:
         print(
             "warning: only "
             f"{formats.counted(counts['resolved_markets'], 'market has', 'markets have')} "
             "a resolution, fewer than "
-            f"{signals.FEW_RESOLVED:,}: the figures of the wallets rest on little",
+            f"{watchlist_candidates.FEW_RESOLVED:,}: the figures of the wallets rest on little",
             file=sys.stderr,
         )
-    added = watchlist.Watchlist(chosen.backfill.data_dir).add(wanted)
+    added = watchlist_file.Watchlist(chosen.backfill.data_dir).add(wanted)
     return {**counts, "triggers": len(matches), "added": _plain(added)}
 
 
 def _fallback(
     chosen: settings.Settings,
-    strategy: signals.Strategy,
-    dimensions: signals.Dimensions,
+    strategy: watchlist_candidates.Strategy,
+    dimensions: watchlist_candidates.Dimensions,
     at: str,
-) -> list[watchlist.Entry]:
+) -> list[watchlist_file.Entry]:
     """No wallet has a figure: the markets of the settings, if any."""
     given = chosen.watchlist
     ids = [one for one in given.default_condition_ids.split(",") if one.strip()]
@@ -111,7 +117,7 @@ def _fallback(
     ids_kept = _ids(ids)[: given.fallback_watchlist_size]
     known = dimensions.markets(ids_kept) if ids_kept else {}
     return [
-        signals.entry(
+        watchlist_candidates.entry(
             known[one],
             strategy,
             side=None,
@@ -126,8 +132,8 @@ def _fallback(
 def show(arguments: argparse.Namespace) -> int:
     """What is watched, and by whom it was added."""
     chosen = bootstrap.settings_of(arguments)
-    entries = watchlist.Watchlist(chosen.backfill.data_dir).entries(arguments.strategy)
-    counts = watchlist.statistics(entries)
+    entries = watchlist_file.Watchlist(chosen.backfill.data_dir).entries(arguments.strategy)
+    counts = watchlist_file.statistics(entries)
     if arguments.json:
         bootstrap.print_json({"entries": _plain(entries), "statistics": counts})
         return errors.EXIT_OK
@@ -144,7 +150,7 @@ def add(arguments: argparse.Namespace) -> int:
     """Watch markets by hand; what is watched already stays as it is."""
     chosen = bootstrap.settings_of(arguments)
     bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
-    dimensions = signals.Dimensions(chosen.backfill.data_dir)
+    dimensions = watchlist_candidates.Dimensions(chosen.backfill.data_dir)
     known = dimensions.markets(_named(chosen, arguments.market))
     unknown = [] if dimensions.absent else [one for one in known if not known[one].known]
     for one in sorted(unknown):
@@ -153,9 +159,11 @@ def add(arguments: argparse.Namespace) -> int:
             "If it is not misspelt: polybackfill run markets, then polybackfill dims build",
             file=sys.stderr,
         )
-    strategy = signals.Strategy(arguments.strategy, arguments.strategy_name or arguments.strategy)
+    strategy = watchlist_candidates.Strategy(
+        arguments.strategy, arguments.strategy_name or arguments.strategy
+    )
     wanted = [
-        signals.entry(
+        watchlist_candidates.entry(
             market,
             strategy,
             side=arguments.side.upper() if arguments.side else None,
@@ -165,7 +173,7 @@ def add(arguments: argparse.Namespace) -> int:
         )
         for market in known.values()
     ]
-    added = _plain(watchlist.Watchlist(chosen.backfill.data_dir).add(wanted))
+    added = _plain(watchlist_file.Watchlist(chosen.backfill.data_dir).add(wanted))
     if arguments.json:
         bootstrap.print_json({"added": added})
     else:
@@ -178,7 +186,7 @@ def remove(arguments: argparse.Namespace) -> int:
     chosen = bootstrap.settings_of(arguments)
     ids = set(_named(chosen, arguments.market))
     removed = _plain(
-        watchlist.Watchlist(chosen.backfill.data_dir).remove(
+        watchlist_file.Watchlist(chosen.backfill.data_dir).remove(
             lambda entry: (
                 arguments.strategy in (None, entry.strategy_id)
                 and bool(ids & {entry.condition_id, entry.market_id})
@@ -219,11 +227,11 @@ def _shown(entries: Sequence[key_input.Entry], known: key_input.KeysByName) -> l
     return [key if key in texts else f"0x{key}" for key in keys]
 
 
-def _plain(entries: Sequence[watchlist.Entry]) -> list[dict[str, Any]]:
+def _plain(entries: Sequence[watchlist_file.Entry]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(entry) for entry in entries]
 
 
 def _show(title: str, entries: list[dict[str, Any]], empty: str) -> None:
     columns = ("strategy_id", "condition_id", "market_id", "side", "category", "added_at", "reason")
     rows = [{name: entry[name] or "" for name in columns} for entry in entries]
-    tables.show(title, rows, empty)
+    console_table.show(title, rows, empty)

@@ -14,7 +14,7 @@ import pytest
 
 from polybackfill import errors
 from polybackfill.commands import status
-from polybackfill.views import snapshot
+from polybackfill.reports import snapshot
 from polybackfill.work import lock
 
 
@@ -39,7 +39,7 @@ def owned(words: argparse.Namespace) -> Iterator[None]:
 
 def picture(words: argparse.Namespace, **changes: Any) -> None:
     """What the run last showed."""
-    file = snapshot.file_of(words.data_dir, "main")
+    file = snapshot.snapshot_path(words.data_dir, "main")
     file.parent.mkdir(parents=True, exist_ok=True)
     shown = {"pid": os.getpid(), "now": time.time(), "still_s": 0.2, "waiting_for": None}
     file.write_text(json.dumps({**shown, **changes}))

@@ -12,7 +12,7 @@ from tests.unit.commands import conftest
 
 from polybackfill import errors
 from polybackfill.commands import run, run_request
-from polybackfill.views import snapshot
+from polybackfill.reports import snapshot
 from polybackfill.work import ledgers
 
 Said = pytest.CaptureFixture[str]
@@ -88,7 +88,7 @@ async def test_why_a_run_ended_is_in_its_log(
     assert failed["error"] == str(caught.value)
     assert "exception" not in failed
     picture = json.loads(
-        snapshot.file_of(chosen.backfill.data_dir, chosen.backfill.run_name).read_bytes()
+        snapshot.snapshot_path(chosen.backfill.data_dir, chosen.backfill.run_name).read_bytes()
     )
     assert picture["state"] == "failed"
 

@@ -15,7 +15,7 @@ from tests.unit.engine import conftest
 
 from polybackfill.engine import plan_source, supervisor
 from polybackfill.polymarket import endpoints, http
-from polybackfill.views import live, snapshot
+from polybackfill.reports import progress_line, snapshot
 
 
 def pictures(
@@ -25,7 +25,7 @@ def pictures(
     source = plan_source.ExplicitKeys(rig.kind, (), plan_source.Selection(), rig.ledger)
     source.known = plan_source.WorkEstimate(units)
     source.counted = units > 0
-    part = snapshot.Part(
+    part = snapshot.RunningPart(
         pool=rig.pool,
         queue=rig.line,
         runner=rig.runner,
@@ -71,14 +71,14 @@ async def test_the_picture_in_the_middle_and_at_the_end(
     assert 0.4 < seen["share"] < 1
     # The pace holds the run back, not the limit: about 0.15 s for each request that is left.
     assert 0.5 < part["eta_s"] / (part["requests_left"] * 0.15) < 2
-    assert "wallets" in live.line(seen)
+    assert "wallets" in progress_line.line(seen)
     await running
     await shown.tick()
     last = json.loads((tmp_path / "status" / "main.json").read_bytes())
     part = last["parts"]["wallets"]
     assert (last["state"], last["share"], last["eta_s"]) == ("finishing", 1.0, 0.0)
     assert (part["done"], part["error"], part["requests_left"]) == (11, 1, 0)
-    told = " ".join(live.ending(last, dry_run=False)[1].split())
+    told = " ".join(progress_line.summary_lines(last, dry_run=False)[1].split())
     assert told == "wallets 11 of 12 proven complete, 1 in error"
 
 
@@ -89,7 +89,7 @@ async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
     watch = rig.supervise(conftest.wallets(sandbox, 1))
     seen = pictures(rig, watch, tmp_path / "main.json", 0).current()
     assert (seen["share"], seen["eta_s"]) == (None, None)
-    line = live.line(seen)
+    line = progress_line.line(seen)
     assert "%" not in line
     assert line.startswith("share …  ETA unknown  ")
 
@@ -111,7 +111,7 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
     await unit_conftest.until(lambda: shown.current()["out"] != {}, "the outage in the picture")
     seen = shown.current()
     assert seen["eta_s"] is None
-    line = live.line(seen)
+    line = progress_line.line(seen)
     assert "  ETA unknown  " in line
     assert "(/v2/activity has only failed for 0 s)" in line
     assert await running == 0
@@ -168,4 +168,4 @@ async def test_what_an_earlier_run_left_open_is_part_of_the_whole(
     picture = shown.current()
     part = picture["parts"]["wallets"]
     assert (part["units"], part["done"], part["share"]) == (6, 6, 1.0)
-    assert "to go" not in " ".join(live.ending(picture, dry_run=False))
+    assert "to go" not in " ".join(progress_line.summary_lines(picture, dry_run=False))

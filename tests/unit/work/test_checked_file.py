@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from polybackfill import errors
-from polybackfill.work import ledgers, lock, store_state, sweeps, units, watchlist
+from polybackfill.watchlist import watchlist_file
+from polybackfill.work import ledgers, lock, store_state, sweeps, units
 
 NOW = 1_800_000_000.0
 STATE = store_state.StoreState(
@@ -20,7 +21,7 @@ STATE = store_state.StoreState(
 )
 
 
-ENTRY = watchlist.Entry(
+ENTRY = watchlist_file.Entry(
     strategy_id="s",
     market_id="7",
     condition_id=None,
@@ -66,17 +67,17 @@ def _owner(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> None:
-    watchlist.Watchlist(folder).entries()
+    watchlist_file.Watchlist(folder).entries()
 
 
 @pytest.mark.parametrize(
-    ("name", "read"), [("owner.json", _owner), (watchlist.LIST_FILE, _entries)]
+    ("name", "read"), [("owner.json", _owner), (watchlist_file.LIST_FILE, _entries)]
 )
 def test_what_cannot_be_read_is_told_in_words(
     tmp_path: Path, name: str, read: Callable[[Path], None]
 ) -> None:
     with lock.hold(tmp_path):
-        watchlist.Watchlist(tmp_path).add([ENTRY])
+        watchlist_file.Watchlist(tmp_path).add([ENTRY])
         for content in _damaged((tmp_path / name).read_bytes()):
             (tmp_path / name).write_bytes(content)
             try:

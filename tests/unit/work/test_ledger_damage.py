@@ -286,10 +286,10 @@ FULL_TMPFS = """
 import asyncio, sys
 from pathlib import Path
 from polybackfill import errors
-from polybackfill.work import ledger, units
+from polybackfill.work import ledgers, units
 
 async def fill(folder):
-    book = ledger.Ledger.open(folder, fold_lines=500)
+    book = ledgers.Ledger.open(folder, fold_lines=500)
     durable = 0
     try:
         for number in range(100_000):
@@ -301,7 +301,7 @@ async def fill(folder):
     except errors.Stop as stop:
         print(stop)
         book.close()
-    book = ledger.Ledger.open(folder)
+    book = ledgers.Ledger.open(folder)
     done = sum(book.is_done("wallets", f"{number:040x}") for number in range(100_000))
     print(durable, done)
     book.close()

@@ -203,10 +203,10 @@ def test_a_kill_at_the_very_first_start(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from polybackfill.work import ledger, units
+from polybackfill.work import ledgers, units
 
 async def main(folder, first):
-    book = ledger.Ledger.open(folder, fold_lines=40, segment_units=16)
+    book = ledgers.Ledger.open(folder, fold_lines=40, segment_units=16)
     for number in range(first, 1_000_000):
         unit = units.Unit("wallets", (f"{number:040x}",))
         if book.is_done("wallets", unit.keys[0]):

@@ -25,7 +25,7 @@ import subprocess, sys
 from pathlib import Path
 from polybackfill.work import lock
 
-with lock.held(Path(sys.argv[1])):
+with lock.hold(Path(sys.argv[1])):
     # A child of the owner, like the store's: it must not keep the lock when the owner is killed.
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=0)
     print(child.pid, flush=True)

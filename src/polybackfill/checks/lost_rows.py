@@ -1,0 +1,204 @@
+"""Receipts beside the tables: of which units rows are gone that the store had acknowledged.
+
+Every statement here reads the table of `receipt_table` and groups the others once, whatever the
+number of units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from polybackfill.checks import list_checks, temporary_table
+from polybackfill.store import client
+from polybackfill.work import units as kinds
+
+# Rows of each key, as the receipts of both kinds count them.
+_STORED = """
+    SELECT 'conditions' AS kind, condition_id AS key, count() AS rows,
+        toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
+    FROM external_trades_raw GROUP BY key
+    UNION ALL
+    SELECT 'wallets' AS kind, key, sum(rows) AS rows, max(newest) AS newest FROM (
+        SELECT wallet_address AS key, count() AS rows,
+            toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
+        FROM external_trades_raw GROUP BY key
+        UNION ALL
+        SELECT wallet_address AS key, count() AS rows,
+            toInt64(toUnixTimestamp(max(activity_timestamp))) AS newest
+        FROM wallet_activity_raw GROUP BY key
+    ) GROUP BY key
+"""
+# A unit of several keys is expected as a whole: its receipt counts the rows of all of them.
+_COUNTED = f"""AS SELECT unit, any(of_kind) AS kind, groupArray(3)(concat('0x', key)) AS keys,
+    any(receipt.rows) AS counted, sum(stored.rows) AS stored_rows,
+    stored_rows > counted OR max(stored.newest) > any(last) AS later
+FROM (
+    SELECT unit, kind, kind AS of_kind, key, rows, ifNull(last_second, 0) AS last FROM {{units}}
+    WHERE state IN {{states}} AND (whole OR state = 'open') AND NOT partial
+        AND kind IN ('conditions', 'wallets')
+) AS receipt
+LEFT JOIN ({_STORED}) AS stored USING (kind, key)
+GROUP BY unit
+"""
+_SHORT = (
+    "SELECT * EXCEPT later FROM {sums} WHERE stored_rows < counted "
+    "ORDER BY counted - stored_rows DESC, keys"
+)  # Rows that came later, by the other kind or by a walk of their own, would hide a loss. Of units
+# whose keys have more rows or later ones than were counted, and of windows, those are counted of
+# which the receipt speaks: inside its window, up to the last second that it saw.
+_IN_TIME = f"""
+SELECT unit, key, rows, ifNull(since, 0) AS first,
+    least(ifNull(until, {2**62}), ifNull(last_second, {2**62})) AS last
+FROM {{units}}
+WHERE kind = '{{kind}}' AND state = 'done' AND NOT partial AND rows > 0 AND attempts <= {{attempts}}
+    AND unit IN (SELECT unit FROM {{sums}} WHERE later UNION ALL {{windows}})
+"""
+# For every night the newest windows will do: each joins on to those before.
+_NEWEST_WINDOWS = """
+SELECT unit FROM {units} WHERE (key, until) IN (
+    SELECT key, max(until) FROM {units}
+    WHERE kind = '{kind}' AND state = 'done' AND NOT whole GROUP BY key)
+"""
+_ALL_WINDOWS = "SELECT unit FROM {units} WHERE NOT whole"
+# The receipts are the smaller side, which the store keeps in memory.
+_SHORT_IN_TIME = f"""
+SELECT unit, '{{kind}}' AS kind, groupUniqArray(3)(concat('0x', key)) AS keys,
+    any(receipt.rows) AS counted, countIf(here AND second BETWEEN first AND last) AS stored_rows
+FROM (SELECT * FROM ({{rows}}) WHERE key IN (SELECT key FROM ({_IN_TIME}))) AS stored
+RIGHT JOIN ({_IN_TIME}) AS receipt USING (key)
+GROUP BY unit HAVING stored_rows < counted
+ORDER BY counted - stored_rows DESC, keys
+"""
+_TRADES = """
+SELECT {key} AS key, toInt64(toUnixTimestamp(trade_timestamp)) AS second, true AS here
+FROM external_trades_raw
+"""
+_ROWS = {
+    kinds.CONDITIONS: _TRADES.format(key="condition_id"),
+    kinds.WALLETS: f"""
+{_TRADES.format(key="wallet_address")}
+UNION ALL
+SELECT wallet_address AS key, toInt64(toUnixTimestamp(activity_timestamp)) AS second, true AS here
+FROM wallet_activity_raw
+""",
+}
+_SHOWN, _ALL = 1_000, 1_000_000_000
+
+# Each complete reading of a wallet leaves a row, also when the wallet holds nothing.
+_POSITIONS = f"""
+SELECT DISTINCT unit FROM {{units}}
+WHERE kind = 'positions' AND state = 'done'
+    AND (key NOT IN (SELECT wallet_address FROM landed_positions)
+        OR concat('positions of 0x', key) IN (SELECT lost FROM ({list_checks.LOST_POSITIONS})))
+"""
+_BY_KEY = """
+SELECT unit FROM {units} WHERE kind = '{kind}' AND state = 'done' AND rows > 0
+GROUP BY unit
+HAVING countIf(key IN (SELECT {column} FROM {table})) < {least}
+"""
+_FOUND_BY_KEY = (
+    (kinds.RESOLUTIONS, "condition_id", "api_resolution_rows", "least(any(rows), count())"),
+    (kinds.LOOKUPS, "condition_id", "api_market_rows", "1"),
+    (kinds.USER_STATS, "wallet_address", "api_user_stat_rows", "1"),
+)
+_LISTS = """
+WITH (
+    SELECT countIf(kind IN ('clob', 'markets')) AS markets, countIf(kind = 'events') AS events
+    FROM {units} WHERE state = 'done' AND rows > 0
+) AS counted
+SELECT (SELECT count() FROM ({lost})) > 0
+    OR (counted.1 > 0 AND (SELECT count() FROM api_market_rows) = 0)
+    OR (counted.2 > 0 AND (SELECT count() FROM api_event_rows) = 0) AS lost
+"""
+# Not compared by rows: units that were begun, or of which keys were forgotten, and rows that were
+# set aside.
+_NOT_COMPARED = """
+SELECT DISTINCT unit FROM {units}
+WHERE kind IN ('conditions', 'wallets') AND (state = 'open' OR (state = 'done' AND partial))
+"""
+_SET_ASIDE = "SELECT DISTINCT unit FROM {units} WHERE rejected > 0"
+_TRADES_TABLES = frozenset({"external_trades_raw", "wallet_activity_raw"})
+_LIST_TABLES = frozenset({"api_market_rows", "api_event_rows", "landed_keys"})
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A unit of which rows are gone: its number in the table of receipts, and up to three keys."""
+
+    unit: int
+    kind: str
+    keys: list[str]
+    counted: int
+    stored_rows: int
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """For people."""
+        return {
+            "kind": self.kind, "keys": self.keys, "counted": self.counted, "found": self.stored_rows
+        }  # fmt: skip
+
+
+async def short(
+    store: client.Store,
+    units: str,
+    *,
+    begun: bool = False,
+    thorough: bool = False,
+    limit: int = _SHOWN,
+) -> list[Loss]:
+    """Units of conditions and wallets of which the tables hold fewer rows than were counted, the
+    worst first, `limit` of a sort at most. `units`: the table of receipts.
+
+    `begun`: also units that have not ended. `thorough`: also windows of earlier nights and walks
+    that were taken up again, which may have counted a row twice, so that one may be named that is
+    whole.
+    """
+    states = "('done', 'open')" if begun else "('done')"
+    windows = _ALL_WINDOWS if thorough else _NEWEST_WINDOWS
+    short_units: dict[int, Loss] = {}
+    counted = _COUNTED.format(units=units, states=states)
+    async with temporary_table.create(store, counted, order="unit") as sums:
+        statements = [_SHORT.format(sums=sums)]
+        statements += [
+            _SHORT_IN_TIME.format(
+                units=units,
+                sums=sums,
+                kind=kind,
+                rows=rows,
+                windows=windows.format(units=units, kind=kind),
+                attempts=_ALL if thorough else 1,
+            )
+            for kind, rows in _ROWS.items()
+        ]
+        for statement in statements:
+            for row in await store.rows(f"{statement} LIMIT {limit}"):
+                short_units.setdefault(row["unit"], Loss(**row))
+    return list(short_units.values())
+
+
+async def gone(
+    store: client.Store, units: str, *, harmed: Collection[str]
+) -> tuple[set[int], bool]:
+    """Numbers of the units whose rows are not all there, and whether the lists must be read anew.
+
+    `harmed`: tables that certainly have lost something: what cannot be compared counts as gone.
+    """
+    thorough = bool(_TRADES_TABLES & set(harmed))
+    compared = await short(store, units, begun=True, thorough=thorough, limit=_ALL)
+    gone_units = {loss.unit for loss in compared}
+    statements = [_POSITIONS.format(units=units)]
+    statements += [
+        _BY_KEY.format(units=units, kind=kind, column=column, table=table, least=least)
+        for kind, column, table, least in _FOUND_BY_KEY
+    ]
+    if thorough:
+        statements.append(_NOT_COMPARED.format(units=units))
+    if "quarantine" in harmed:
+        statements.append(_SET_ASIDE.format(units=units))
+    for statement in statements:
+        gone_units |= {row["unit"] for row in await store.rows(statement)}
+    (lists,) = await store.rows(_LISTS.format(units=units, lost=list_checks.LOST))
+    return gone_units, bool(lists["lost"] or _LIST_TABLES & set(harmed))

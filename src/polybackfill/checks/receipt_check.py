@@ -1,0 +1,71 @@
+"""The check that ties plan, ledger and tables together: what is called done left rows behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polybackfill.checks import check_result, lost_rows, receipt_table
+from polybackfill.store import client, plan_table
+
+_COMPARED = """
+SELECT uniqExact(unit) AS compared FROM {units}
+WHERE state = 'done' AND whole AND NOT partial AND kind IN ('conditions', 'wallets')
+"""
+_UNPROVEN = """
+SELECT {key} AS key FROM {table}
+WHERE status = 'done'
+    AND key NOT IN (SELECT key FROM {units} WHERE kind = '{kind}' AND state = 'done' AND whole)
+"""
+
+
+async def _without_checkpoint(
+    store: client.Store, name: str, claim: str
+) -> check_result.CheckResult:
+    """Nothing to compare before the first run; after it, a checkpoint that is lost."""
+    evidence = {
+        f"{kind}_done_without_receipt": (await plan_table.PlanTable(store).counts(kind))["done"]
+        for kind in plan_table.TABLES
+    }
+    if not any(evidence.values()):
+        return check_result.CheckResult(
+            name, claim, "skipped", advice="there is no checkpoint yet: polybackfill run"
+        )
+    return check_result.pass_or_fail(
+        name,
+        claim,
+        holds=False,
+        evidence=evidence,
+        advice="the checkpoint is lost: put it back, or fetch everything again, which adds no row "
+        "twice: polybackfill plan reset --all, polybackfill run",
+    )
+
+
+async def receipts(context: check_result.CheckContext) -> check_result.CheckResult:
+    """Every key the plan calls done has a receipt, and the rows receipts count are there."""
+    name = "receipts"
+    claim = "each key the plan calls done has a receipt, and the tables hold the rows it counts"
+    if context.ledger is None:
+        return await _without_checkpoint(context.store, name, claim)
+    evidence: dict[str, Any] = {}
+    examples: list[dict[str, Any]] = []
+    async with receipt_table.filled(context.store, context.ledger) as units:
+        for kind, (table, key) in plan_table.TABLES.items():
+            unproven = _UNPROVEN.format(key=key, table=table, units=units, kind=kind)
+            counted = await context.store.rows(f"SELECT count() AS n FROM ({unproven})")
+            evidence[f"{kind}_done_without_receipt"] = counted[0]["n"]
+            examples += [
+                {"kind": kind, "key": f"0x{row['key']}", "receipt": "none"}
+                for row in await context.store.rows(f"{unproven} ORDER BY key LIMIT 5")
+            ]
+        short = [loss.example for loss in await lost_rows.short(context.store, units)]
+        compared = await context.store.rows(_COMPARED.format(units=units))
+    evidence |= {"units_compared": compared[0]["compared"], "units_with_rows_missing": len(short)}
+    return check_result.pass_or_fail(
+        name,
+        claim,
+        holds=not examples and not short,
+        evidence=evidence,
+        examples=[*examples, *short[: check_result.EXAMPLES]],
+        advice="fetch them again: polybackfill plan reset --wallet W (or --condition-id ID), "
+        "polybackfill run",
+    )

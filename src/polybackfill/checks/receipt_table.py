@@ -1,0 +1,101 @@
+"""The ledger's units as a table beside the others, so that the store can compare them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+
+from polybackfill.checks import temporary_table
+from polybackfill.store import client
+from polybackfill.work import ledgers, transitions, units
+
+_CHUNK_ROWS = 100_000
+# One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
+# read again from time to time under another name. `whole`: the unit speaks of whole histories, the
+# others of the seconds from `since` to `until`. `partial`: keys of the unit were forgotten since,
+# so `rows` counts more than its keys.
+_COLUMNS = """
+(
+    unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
+    state LowCardinality(String), whole Bool, partial Bool, since Nullable(Int64),
+    until Nullable(Int64), rows UInt64, pages UInt64,
+    rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64),
+    end_second Nullable(Int64), lag_s Nullable(Float64), attempts UInt32, at DateTime, error String
+)
+"""
+
+Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
+
+
+def all_units(ledger: ledgers.Ledger) -> Iterator[Unit]:
+    """Finished units, oldest first, then those in error, then those that were begun."""
+    return itertools.chain(ledger.receipts(), ledger.failed_units(), ledger.open_units())
+
+
+@contextlib.asynccontextmanager
+async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIterator[str]:
+    """The name of a table with every unit of the ledger, dropped afterwards; empty for None."""
+    async with temporary_table.create(store, _COLUMNS, order="(kind, key)") as name:
+        for lines, rows in _chunks(_lines(ledger) if ledger is not None else iter(())):
+            await store.insert(name, lines, rows=rows)
+        yield name
+
+
+def _chunks(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Lines joined, and how many. Held one by one, each would keep the kilobytes of the buffer that
+    orjson wrote it in.
+    """
+    while True:
+        joined, rows = bytearray(), 0
+        for line in itertools.islice(lines, _CHUNK_ROWS):
+            joined += line
+            rows += 1
+        if not rows:
+            return
+        yield bytes(joined), rows
+
+
+def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
+    for number, unit in enumerate(all_units(ledger), 1):
+        yield from _keys(number, unit)
+
+
+def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:
+    counts = unit_state.counts
+    end = unit_state.end if isinstance(unit_state, transitions.Receipt) else None
+    shared = {
+        "unit": number,
+        "kind": unit_state.unit.kind,
+        "state": STATES[type(unit_state)],
+        "whole": unit_state.unit.window == units.FULL_HISTORY,
+        "partial": isinstance(unit_state, transitions.Receipt) and unit_state.partial,
+        "since": unit_state.unit.since,
+        "until": unit_state.unit.until,
+        "rows": counts.rows,
+        "pages": counts.pages,
+        "rejected": counts.rejected,
+        "first_second": counts.first_second,
+        "last_second": counts.last_second,
+        "end_second": end.second if end is not None else None,
+        "lag_s": end.lag_s if end is not None else None,
+        "attempts": unit_state.attempt
+        if isinstance(unit_state, transitions.OpenUnit)
+        else unit_state.attempts,
+        "at": unit_state.at.removesuffix("Z").replace("T", " ") or "1970-01-01 00:00:00",
+        "error": "" if isinstance(unit_state, transitions.Receipt) else unit_state.error,
+    }
+    head = orjson.dumps(shared).removesuffix(b"}")
+    for key in unit_state.unit.keys:
+        bare, _, sweep = key.partition("@")
+        named = orjson.dumps({"key": bare, "reading": sweep}, option=orjson.OPT_APPEND_NEWLINE)
+        yield b"%b,%b" % (head, named.removeprefix(b"{"))
+
+
+STATES: dict[type[Unit], str] = {
+    transitions.Receipt: "done",
+    transitions.FailedUnit: "error",
+    transitions.OpenUnit: "open",
+}

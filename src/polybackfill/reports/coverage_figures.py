@@ -1,0 +1,192 @@
+"""What is stored, from which source, and what of it is proven: the figures of the report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from polybackfill.checks import (
+    completeness,
+    resolution_checks,
+    set_aside_check,
+    sql_partitions,
+    table_digest,
+    temporary_table,
+    union_counts,
+)
+from polybackfill.polymarket import contracts
+from polybackfill.store import client
+from polybackfill.work import ledgers
+
+TOP_WALLETS = 25
+TOP_MARKETS = 20
+
+# Fills, USD and wallets of each source by key; what both hold is the internal source's.
+# Added up in millionths, since a sum of floats depends on the order of its parts.
+_SOURCES = """
+SELECT {key} AS key, toInt64(count()) AS internal, toInt64(0) AS external,
+    sum(toInt128(round(if(abs(collateral_amount) < 1e15, abs(collateral_amount), 0) * 1e6)))
+        AS internal_micro,
+    toInt128(0) AS external_micro, {wallets} AS internal_wallets,
+    toUInt64(0) AS external_wallets,
+    max(question) AS question
+FROM pm_fills GROUP BY key
+UNION ALL
+SELECT {key} AS key, toInt64(0) AS internal, toInt64(count()) AS external,
+    toInt128(0) AS internal_micro,
+    sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
+    toUInt64(0) AS internal_wallets,
+    {wallets} AS external_wallets, max(market_question) AS question
+FROM external_trades_raw GROUP BY key
+UNION ALL
+SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
+    toInt128(0) AS internal_micro,
+    -sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
+    toUInt64(0) AS internal_wallets,
+    toUInt64(0) AS external_wallets, '' AS question
+FROM {shared} GROUP BY key
+"""
+# The fills of both sources, found once.
+_SHARED = "(wallet_address String, condition_id String, cash_value Float64)"
+_FILL_SHARED = """
+INSERT INTO {shared} SELECT wallet_address, condition_id, cash_value
+FROM external_trades_shared WHERE copy <= internal_copies AND {slice}
+"""
+_BY_KEY = """
+AS SELECT key, sum(internal) AS internal, sum(external) AS external,
+    sum(internal_micro) / 1e6 AS internal_usd, sum(external_micro) / 1e6 AS external_usd,
+    sum(internal_wallets) AS internal_wallets, sum(external_wallets) AS external_wallets,
+    max(question) AS question
+FROM ({sources}) GROUP BY key
+"""
+_TOTALS = """
+SELECT sum(internal) AS internal_trades, sum(external) AS external_trades,
+    round(sum(internal_usd), 2) AS internal_usd, round(sum(external_usd), 2) AS external_usd,
+    count() AS wallets, countIf(external > 0) AS wallets_with_external,
+    countIf(internal = 0) AS wallets_external_only
+FROM {by_key}
+"""
+_MARKETS = """
+SELECT count() AS markets, countIf(external_wallets = 0) AS internal_only,
+    countIf(internal_wallets = 0) AS external_only,
+    countIf(internal_wallets > 0 AND external_wallets > 0) AS both
+FROM {by_key}
+"""
+# The status is looked for by key and said in words: an outer join alone would fill in the first
+# value of the enum for a wallet that stands in no plan.
+_WALLETS = """
+SELECT concat('0x', key) AS wallet, internal, external, internal_usd, external_usd,
+    if(planned = '', 'not planned', planned) AS status
+FROM {by_key} AS traded
+LEFT JOIN (
+    SELECT wallet_address AS key, toString(status) AS planned FROM wallet_backfill_plan
+) AS plan USING (key)
+ORDER BY internal_usd + external_usd DESC, key LIMIT {limit}
+SETTINGS join_use_nulls = 0
+"""
+_SAMPLE = """
+SELECT concat('0x', key) AS condition, question, internal, external, internal_wallets,
+    external_wallets
+FROM {by_key} WHERE external_wallets > 0
+ORDER BY internal_wallets = 0 DESC, external DESC, key LIMIT {limit}
+"""
+_MONTHS = """
+SELECT toString(toStartOfMonth(trade_timestamp)) AS month, count() AS trades,
+    sum(cash_value) AS usd
+FROM external_trades_raw GROUP BY month ORDER BY month
+"""
+_BACKFILLED = """
+SELECT concat('0x', wallet_address) AS wallet, trade_count, round(notional, 2) AS notional,
+    toString(last_run_at) AS last_run_at
+FROM wallet_backfill_plan WHERE status = 'done'
+ORDER BY priority_rank, wallet_address LIMIT 20
+"""
+_STATUSES = """
+SELECT toString(status) AS status, count() AS wallets FROM wallet_backfill_plan
+GROUP BY status ORDER BY status
+"""
+
+
+async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, Any]:
+    """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
+    async with contextlib.AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(
+            temporary_table.create(store, _SHARED, order="condition_id")
+        )
+        fills = await union_counts.count_fills(store)
+        for part in sql_partitions.list_conditions(fills["internal"]):
+            await store.command(_FILL_SHARED.format(shared=shared, slice=part))
+        by_wallet, by_market = [
+            await stack.enter_async_context(
+                temporary_table.create(
+                    store,
+                    _BY_KEY.format(
+                        sources=_SOURCES.format(key=key, wallets=wallets, shared=shared)
+                    ),
+                )
+            )
+            for key, wallets in (
+                ("wallet_address", "toUInt64(1)"),
+                ("condition_id", "uniqExact(wallet_address)"),
+            )
+        ]
+        return await _figures(store, ledger, by_wallet, by_market, fills)
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """What trades like a wallet, and is left out of the plan since it is a contract, says so."""
+    contract = row["wallet"].removeprefix("0x") in contracts.CONTRACTS
+    return {**row, "status": "contract"} if contract and row["status"] == "not planned" else row
+
+
+async def _figures(
+    store: client.Store,
+    ledger: ledgers.Ledger | None,
+    by_wallet: str,
+    by_market: str,
+    fills: dict[str, int],
+) -> dict[str, Any]:
+    (totals,) = await store.rows(_TOTALS.format(by_key=by_wallet))
+    (markets,) = await store.rows(_MARKETS.format(by_key=by_market))
+    (repeated,) = await store.rows(
+        f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({table_digest.DUPLICATES})"
+    )
+    aside = await set_aside_check.by_kind(store)
+    usd = totals["internal_usd"] + totals["external_usd"]
+    # Of the external fills those are in both sources that were not counted as external.
+    overlap = fills["external"] - totals["external_trades"]
+    expected = fills["internal"] + fills["external"] - overlap
+    return {
+        "parts": [
+            {**_part(part), "set_aside": aside[part.name].rows if part.name in aside else 0}
+            for part in await completeness.measure_parts(store, ledger)
+        ],
+        "disagreements": await resolution_checks.disagreements(store),
+        "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
+        "wallets": [
+            _named(row)
+            for row in await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS))
+        ],
+        "markets": markets,
+        "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
+        "union": {
+            **fills,
+            "overlap": overlap,
+            "expected": expected,
+            "holds": fills["view"] == expected,
+        },
+        "duplicates": repeated,
+        "months": await store.rows(_MONTHS),
+        "plan": {row["status"]: row["wallets"] for row in await store.rows(_STATUSES)},
+        "backfilled": await store.rows(_BACKFILLED),
+    }
+
+
+def _part(part: completeness.PartCompleteness) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(part),
+        "share": part.share,
+        "trade_share": part.trade_share,
+        "complete": part.complete,
+    }

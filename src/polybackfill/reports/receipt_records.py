@@ -1,0 +1,71 @@
+"""Receipts as people and scripts read them: one record for each unit of the ledger."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from polybackfill import records
+from polybackfill.checks import receipt_table
+from polybackfill.work import ledgers, transitions, units
+
+# Their keys name slices of a list, no ids.
+_SLICED = frozenset({units.CLOB, units.MARKETS, units.EVENTS})
+
+
+def newest(
+    ledger: ledgers.Ledger, *, kind: str | None, keys: Collection[str], limit: int
+) -> dict[str, Any]:
+    """The last `limit` units of a kind (None: of all) that hold one of `keys` (none: any key).
+
+    `found` counts all of them. By the time of their last change, the newest last, whether they are
+    done, in error or under way. Reads every receipt of the ledger, ten thousand at a time.
+    """
+    count = 0
+
+    def wanted() -> Iterator[tuple[str, int, receipt_table.Unit]]:
+        nonlocal count
+        for unit_state in receipt_table.all_units(ledger):
+            if kind not in (None, unit_state.unit.kind):
+                continue
+            if keys and not any(_bare(key) in keys for key in unit_state.unit.keys):
+                continue
+            count += 1
+            yield unit_state.at, count, unit_state
+
+    shown = heapq.nlargest(limit, wanted(), key=lambda one: one[:2])
+    return {
+        "found": count,
+        "receipts": [record(unit_state) for _, _, unit_state in reversed(shown)],
+    }
+
+
+def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
+    """One unit. Times are epoch seconds; `end_seen`: when the feed said that it ended, None while
+    it has not; `lag_s`: how far the source then lay behind the chain, None where it does not say.
+    """
+    end = unit_state.end if isinstance(unit_state, transitions.Receipt) else None
+    return {
+        "kind": unit_state.unit.kind,
+        "keys": [_shown(unit_state.unit.kind, key) for key in unit_state.unit.keys],
+        "window": list(unit_state.unit.window),
+        "state": receipt_table.STATES[type(unit_state)],
+        "pages": unit_state.counts.pages,
+        "rows": unit_state.counts.rows,
+        "rejected": unit_state.counts.rejected,
+        "first_second": unit_state.counts.first_second,
+        "last_second": unit_state.counts.last_second,
+        "end_seen": end.second if end is not None else None,
+        "lag_s": end.lag_s if end is not None else None,
+        "recorded_at": unit_state.at,
+        "error": "" if isinstance(unit_state, transitions.Receipt) else unit_state.error,
+    }
+
+
+def _bare(key: str) -> str:
+    return key.partition("@")[0]
+
+
+def _shown(kind: str, key: str) -> str:
+    return key if kind in _SLICED else records.show(_bare(key))
