@@ -48,7 +48,7 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.reports import progress_line, snapshot
-from polybackfill.store import client, definitions, fill_costs, market_ids, plan_table, versions
+from polybackfill.store import client, fill_costs, market_ids, plan_table, versions
 from polybackfill.work import time_arguments, unit_queue, units
 
 log = structlog.get_logger()
@@ -294,8 +294,7 @@ class Run:
 
     async def _folding(self, store: client.Store) -> int:
         """Give fills that came from a market's feed the USD and fee that their wallets told."""
-        where = definitions.on_cluster(self._chosen.clickhouse.cluster)
-        return await fill_costs.fold(store, on_cluster=where)
+        return await fill_costs.fold(store)
 
     async def _catch_up(self, alive: Callable[[], Awaitable[None]]) -> None:
         if self._market_ids is None or units.LOOKUPS not in self._request.kinds:

@@ -13,58 +13,71 @@ from __future__ import annotations
 
 import structlog
 
-from polybackfill.store import client
+from polybackfill import errors
+from polybackfill.store import client, definitions, statements
 
 log = structlog.get_logger()
 
-# Fills of one mutation. Its arrays and the hash made of them take about 100 bytes a fill.
+# Fills of one mutation. The table that it looks them up in takes about 100 bytes a fill.
 _SLICE = 1_000_000
-# Below every id: a hash of 128 bits is not 0.
-_NO_ID = "00000000-0000-0000-0000-000000000000"
-# `last`: the highest id of the next slice.
-_NEXT = """
-SELECT toString(max(external_trade_id)) AS last, count() AS fills
-FROM (
-    SELECT DISTINCT external_trade_id FROM fill_costs
-    WHERE external_trade_id > {after:UUID}
-    ORDER BY external_trade_id LIMIT {slice:UInt32}
-)
+_DROP = "DROP TABLE IF EXISTS fill_costs_slice {on_cluster} SYNC"
+# An engine for look-ups, in memory. A mutation works on each part of the table by itself: what it
+# gets from a subquery it asks for anew for every part, and a look-up costs a part nothing.
+# usdc_size is Nullable so that an id which is not there answers NULL, and not 0.
+_MAKE = """
+CREATE TABLE fill_costs_slice {on_cluster}
+    (external_trade_id UUID, usdc_size Nullable(Float64), fees Nullable(Float64))
+ENGINE = Join(ANY, LEFT, external_trade_id) SETTINGS persistent = 0
+AS SELECT external_trade_id, toNullable(usdc_size) AS usdc_size, fees FROM fill_costs
+WHERE cityHash64(external_trade_id) % {{slices:UInt32}} = {{slice:UInt32}}
 """
-_SLICE_ROWS = """
-SELECT * FROM fill_costs
-WHERE external_trade_id > {after:UUID} AND external_trade_id <= {last:UUID}
-ORDER BY external_trade_id LIMIT 1 BY external_trade_id
+_ON_ALL_SERVERS = """
+SELECT
+    (SELECT count() FROM clusterAllReplicas({cluster}, system.one)) AS servers,
+    (SELECT count()
+    FROM clusterAllReplicas({cluster}, currentDatabase(), fill_costs_slice)) AS fills
 """
-_IDS = f"(SELECT groupArray(external_trade_id) FROM ({_SLICE_ROWS}))"
-_USDC = f"(SELECT groupArray(usdc_size) FROM ({_SLICE_ROWS}))"
-# An array holds no NULL here, because groupArray would leave it out; no fee is below 0.
-_FEES = f"(SELECT groupArray(ifNull(fees, -1.)) FROM ({_SLICE_ROWS}))"
-_FOLD = f"""
+_FOLD = """
 ALTER TABLE external_trades_raw UPDATE
-    usdc_size = transform(external_trade_id, {_IDS}, {_USDC}, usdc_size),
-    fees = nullIf(transform(external_trade_id, {_IDS}, {_FEES}, fees), -1)
-WHERE isNull(usdc_size) AND external_trade_id IN (SELECT external_trade_id FROM ({_SLICE_ROWS}))
+    usdc_size = joinGet({slice:String}, 'usdc_size', external_trade_id),
+    fees = joinGet({slice:String}, 'fees', external_trade_id)
+WHERE isNull(usdc_size) AND isNotNull(joinGet({slice:String}, 'usdc_size', external_trade_id))
 SETTINGS allow_nondeterministic_mutations = 1
 """
 
 
-async def fold(store: client.Store, *, slice_fills: int = _SLICE, on_cluster: str = "") -> int:
+async def fold(store: client.Store, *, slice_fills: int = _SLICE) -> int:
     """Write what `fill_costs` holds into `external_trades_raw`, and empty it; how many fills.
 
     Nothing may be inserted meanwhile. Ended at any moment and called again, it comes to the same.
-    Raises what the store raises.
+    Raises what the store raises, and errors.Retry when the servers of a cluster do not hold the
+    same costs.
     """
-    after, fills = _NO_ID, 0
-    while (found := await _next(store, after, slice_fills))[1]:
-        last, count = found
-        await store.command(_FOLD, parameters={"after": after, "last": last})
-        after, fills = last, fills + count
+    (costs,) = await store.rows("SELECT count() AS n FROM fill_costs")
+    on_cluster = definitions.on_cluster(store.address.cluster)
+    slices, fills = -(-int(costs["n"]) // slice_fills), 0
+    for number in range(slices):
+        await store.command(_DROP.format(on_cluster=on_cluster))
+        making = _MAKE.format(on_cluster=on_cluster)
+        await store.command(making, parameters={"slices": slices, "slice": number})
+        fills += await _fills_of_slice(store)
+        # The mutation runs where no database is chosen, so the name carries its own.
+        name = f"{store.address.database}.fill_costs_slice"
+        await store.command(_FOLD, parameters={"slice": name})
     if fills:
         await store.command(f"TRUNCATE TABLE fill_costs {on_cluster}")
+        await store.command(_DROP.format(on_cluster=on_cluster))
         log.info("fill_costs.folded", fills=fills)
     return fills
 
 
-async def _next(store: client.Store, after: str, slice_fills: int) -> tuple[str, int]:
-    (row,) = await store.rows(_NEXT, parameters={"after": after, "slice": slice_fills})
-    return row["last"], int(row["fills"])
+async def _fills_of_slice(store: client.Store) -> int:
+    """How many fills the slice has, the same on every server: each changes its own rows by it."""
+    (here,) = await store.rows("SELECT count() AS fills FROM fill_costs_slice")
+    fills = int(here["fills"])
+    if store.address.cluster:
+        cluster = statements.quoted(store.address.cluster)
+        (all_servers,) = await store.rows(_ON_ALL_SERVERS.format(cluster=cluster))
+        if int(all_servers["fills"]) != fills * int(all_servers["servers"]):
+            raise errors.Retry(f"not every server of the cluster holds the {fills} costs of fills")
+    return fills

@@ -92,14 +92,15 @@ COMMENT 'Stores nothing: what external_trades_landing takes, compared with exter
 
 -- What a wallet's activity tells of fills that came before from a market's feed: `store/fill_costs`
 -- writes it into external_trades_raw, where usdc_size and fees are still NULL, and removes it here.
+-- It is read once and whole, so it is kept in no order; a fill told twice is there twice.
 CREATE TABLE IF NOT EXISTS fill_costs {on_cluster}
 (
     external_trade_id UUID CODEC(NONE) COMMENT 'id of the fill in external_trades_raw',
     usdc_size         Float64 CODEC(ZSTD(1)) COMMENT 'USD that changed hands',
     fees              Nullable(Float64) CODEC(ZSTD(1)) COMMENT 'fee in USD, NULL when it cannot be told from usdc_size'
 )
-ENGINE = {engine:ReplacingMergeTree}
-ORDER BY external_trade_id
+ENGINE = {engine:MergeTree}
+ORDER BY tuple()
 SETTINGS {synced}
 COMMENT 'USD and fees of fills that were stored without them, until they are written into external_trades_raw';
 
