@@ -206,6 +206,9 @@ CREATE OR REPLACE VIEW wallet_activity_changes {on_cluster}
     at             DateTime('UTC') COMMENT 'second of the activity, UTC',
     tx_hash        String COMMENT 'the transaction: 64 hex digits, lower case, without 0x, empty when unknown'
 ) AS
+WITH
+    multiIf(activity_type = 'SPLIT', activity.shares, activity_type = 'MERGE', -activity.shares,
+        activity.token_id != '', -activity.shares, -ifNull(usdc_size, activity.shares)) AS moved_shares
 SELECT wallet_address, condition_id, change.1 AS token_id, change.2 AS outcome,
     multiIf(activity_type = 'REDEEM', 'redemption', endsWith(activity_type, 'REBATE'), 'rebate',
         endsWith(activity_type, 'REWARD'), 'reward', lower(activity_type)) AS kind,
@@ -213,7 +216,7 @@ SELECT wallet_address, condition_id, change.1 AS token_id, change.2 AS outcome,
 FROM wallet_activity_raw AS activity
 LEFT JOIN
 (
-    SELECT condition_id, arrayMap((token, place) -> (token, toInt32(place - 1)), token_ids,
+    SELECT condition_id, token_ids, arrayMap((token, place) -> (token, toInt32(place - 1)), token_ids,
             arrayEnumerate(token_ids)) AS tokens,
         countEqual(payouts, 1) = 1 ? [tokens[indexOf(payouts, 1)]]
             : CAST([] AS Array(Tuple(String, Int32))) AS winner
@@ -222,14 +225,12 @@ LEFT JOIN
         SELECT condition_id FROM wallet_activity_raw WHERE activity_type IN ('SPLIT', 'MERGE', 'REDEEM'))
 ) AS market ON market.condition_id = activity.condition_id
 ARRAY JOIN arrayPushBack(
-    multiIf(
-        activity_type = 'SPLIT', arrayMap(token -> (token.1, token.2, activity.shares, toNullable(0.)), tokens),
-        activity_type = 'MERGE', arrayMap(token -> (token.1, token.2, -activity.shares, toNullable(0.)), tokens),
-        activity_type != 'REDEEM', [],
-        activity.token_id != '', [(activity.token_id,
-            toInt32(indexOf(arrayMap(token -> token.1, tokens), activity.token_id)) - 1,
-            -activity.shares, toNullable(0.))],
-        arrayMap(token -> (token.1, token.2, -ifNull(usdc_size, activity.shares), toNullable(0.)), winner)),
+    arrayMap(token -> (token.1, token.2, moved_shares, toNullable(0.)),
+        multiIf(
+            activity_type IN ('SPLIT', 'MERGE'), tokens,
+            activity_type != 'REDEEM', [],
+            activity.token_id != '', [(activity.token_id, toInt32(indexOf(token_ids, activity.token_id)) - 1)],
+            winner)),
     ('', toInt32(-2), 0., multiIf(
         activity_type = 'SPLIT', toNullable(-activity.shares),
         activity_type = 'MERGE', toNullable(activity.shares),
