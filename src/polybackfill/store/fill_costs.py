@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import structlog
 
+from chdb_http import statements
 from polybackfill import errors
-from polybackfill.store import client, definitions, statements
+from polybackfill.store import client, definitions
 
 log = structlog.get_logger()
 
