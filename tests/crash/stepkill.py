@@ -97,7 +97,7 @@ def arm(step: str, doom: Doom) -> None:
     elif step == "written":
         after(ledgers.Ledger, "sync", doom)
     elif step == "taken":
-        after(unit_queue.Queue, "take", doom)
+        after(unit_queue.Queue, "lease_next", doom)
     else:
         raise ValueError(f"no step {step}: {STEPS}")
 
