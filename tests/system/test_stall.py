@@ -44,7 +44,7 @@ def test_requests_without_an_end_are_noticed_and_other_workers_finish_the_units(
         assert first == 1
         assert len(later) == 1
     # The stacks name the awaits that hang: for the head of an answer, and for its body.
-    bodies = ["Client._content" in event["stack"] for event in stalled]
+    bodies = ["Client._read_body" in event["stack"] for event in stalled]
     assert all("Client._exchange" in event["stack"] for event in stalled)
     assert sorted(bodies) == [False, False, True]
 
