@@ -6,7 +6,7 @@ changed hands. Where it comes second, the landing view `fill_costs_mv` keeps its
 is the same in either order, and at no moment is a fill there twice.
 
 A mutation writes two columns anew, for every row of the table. That is cheap a few times per run,
-and would not be once per batch (docs/design.md, section 4).
+and would not be once per batch (docs/decisions.md).
 """
 
 from __future__ import annotations
