@@ -182,7 +182,7 @@ class Queue:
         return list(self._backlog)
 
     def stop(self) -> None:
-        """No unit is handed out any more; everybody waiting in `take` gets None."""
+        """No unit is handed out any more; everybody waiting in `lease_next` gets None."""
         self._stopped = True
         if self._feeder is not None:
             self._feeder.cancel("stop")

@@ -94,7 +94,7 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
 def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
     """The units that stand for one now: itself, or the spans into which it was cut before.
 
-    `is_known`: whether the ledger holds a key, as in `slices.parts`.
+    `is_known`: whether the ledger holds a key, as in `list_partitions.parts`.
     """
     if len(unit.keys) > 1 or not list_partitions.can_split(unit.keys[0]):
         yield unit
