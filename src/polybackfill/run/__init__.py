@@ -1,0 +1,1 @@
+"""One run: its request, what it stands on, the stages wired, its end; what commands share."""
