@@ -17,7 +17,22 @@ import orjson
 import structlog
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import estimate
+from polybackfill.commands import (
+    api_client,
+    bootstrap,
+    disk_space,
+    estimate,
+    new_keys,
+    post_run,
+    preflight,
+    quarantined_rows,
+    run_context,
+    run_request,
+    run_scope,
+    run_summary,
+    startup,
+    unit_sources,
+)
 from polybackfill.engine import (
     kinds,
     market_id_cache,
@@ -33,21 +48,6 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.reports import progress_line, snapshot
-from polybackfill.run import (
-    api_client,
-    bootstrap,
-    disk_space,
-    new_keys,
-    post_run,
-    preflight,
-    quarantined_rows,
-    run_context,
-    run_request,
-    run_scope,
-    run_summary,
-    startup,
-    unit_sources,
-)
 from polybackfill.store import client, fill_costs, market_ids, plan_table, versions
 from polybackfill.work import time_arguments, unit_queue, units
 
