@@ -225,7 +225,7 @@ def _every_other(keys: list[str], always: set[str]) -> list[str]:
 @contextlib.contextmanager
 def limits_spent(url: str) -> Iterator[None]:
     """Another process of this machine spends all the limits of the API at `url` meanwhile."""
-    hosts = (redaction.Url(url).place,)
+    hosts = (redaction.Url(url).host_and_port,)
     who = lock.this_process(time.time(), "elsewhere")
     entry = address._enter(address.Spender(who=who, what="run", hosts=hosts, share=1.0))
     assert entry is not None

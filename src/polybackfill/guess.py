@@ -12,5 +12,5 @@ def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean wallets?`, empty when no known word is similar."""
     by_case = {one.casefold(): one for one in known}
     bare = word.split("=", maxsplit=1)[0].casefold()
-    found = difflib.get_close_matches(bare, by_case, n=1, cutoff=_SIMILAR)
-    return f"; did you mean {by_case[found[0]]}?" if found else ""
+    matches = difflib.get_close_matches(bare, by_case, n=1, cutoff=_SIMILAR)
+    return f"; did you mean {by_case[matches[0]]}?" if matches else ""

@@ -69,10 +69,10 @@ def secrets_of(url: str) -> list[str]:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
         return [url]
-    found = [parts.username or "", parts.password or ""]
-    found += [segment for segment in parts.path.split("/") if _shown_segment(segment) == MASK]
-    found += [part.partition("=")[2] or part for part in parts.query.split("&")]
-    return [secret for secret in found if secret]
+    secrets = [parts.username or "", parts.password or ""]
+    secrets += [segment for segment in parts.path.split("/") if _shown_segment(segment) == MASK]
+    secrets += [part.partition("=")[2] or part for part in parts.query.split("&")]
+    return [secret for secret in secrets if secret]
 
 
 def remember_proxies() -> None:
@@ -107,7 +107,7 @@ class Url:
         return urllib.parse.urlsplit(self.secret).hostname or ""
 
     @property
-    def place(self) -> str:
+    def host_and_port(self) -> str:
         """Host and port, for which the scheme stands in."""
         parts = urllib.parse.urlsplit(self.secret)
         return f"{parts.hostname}:{parts.port or parts.scheme}"

@@ -299,12 +299,12 @@ def _placed(backfill: Backfill, origins: dict[str, str]) -> Backfill:
 
 def _file(named: Path | None) -> Path | None:
     text = os.environ.get("BACKFILL_CONFIG")
-    asked = named or (Path(text) if text else None)
-    if asked is not None and not asked.is_file():
+    path = named or (Path(text) if text else None)
+    if path is not None and not path.is_file():
         raise errors.Stop(
-            f"settings file {asked} does not exist: correct --config or BACKFILL_CONFIG"
+            f"settings file {path} does not exist: correct --config or BACKFILL_CONFIG"
         )
-    return asked or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    return path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
 
 
 def _read_file(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -368,8 +368,8 @@ def _unknown_names() -> Iterator[str]:
     """
     known = {"backfill_config", *(f"backfill_{name}" for name in Backfill.model_fields)}
     known |= {f"clickhouse_{name}" for name in ClickHouse.model_fields}
-    found = {**DotEnvSettingsSource(Backfill, env_file=ENV_FILES).env_vars, **os.environ}
-    for name in sorted({name.lower() for name in found} - known):
+    names_given = {**DotEnvSettingsSource(Backfill, env_file=ENV_FILES).env_vars, **os.environ}
+    for name in sorted({name.lower() for name in names_given} - known):
         prefix = name.split("_", 1)[0] + "_"
         ours = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]
         near = difflib.get_close_matches(name.removeprefix(prefix), ours, n=1)

@@ -48,7 +48,7 @@ def excerpt(text: str, most: int = _TEXT_MAX) -> str:
 
 def visible_json(document: str) -> str:
     """A JSON document that says the same, and holds nothing that a terminal would obey."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+    return _UNSAFE.sub(lambda character: f"\\u{ord(character[0]):04x}", document)
 
 
 def is_interactive(stream: TextIO) -> bool:

@@ -13,7 +13,7 @@ from tests.commands import desk as desks
 from polybackfill import errors, settings
 from polybackfill.commands import preflight, run_request
 from polybackfill.probe import assumption_list
-from polybackfill.probe.assumption import Finding, Verdict
+from polybackfill.probe.assumption import Finding, Outcome
 from polybackfill.reports import probe_report
 
 from .conftest import NewDesk
@@ -71,7 +71,7 @@ def test_what_only_costs_time_is_in_order(new_desk: NewDesk, sandbox: harness.Sa
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_it_fits_the_terminal(columns: int) -> None:
     seen = [
-        (one, Finding(one.name, Verdict.BROKEN, "an answer of many words " * 9, ("data /v2",)))
+        (one, Finding(one.name, Outcome.BROKEN, "an answer of many words " * 9, ("data /v2",)))
         for one in assumption_list.ASSUMPTIONS
     ]
     lines = "\n".join(probe_report.lines(seen, 55, 3.0, columns)).splitlines()
@@ -165,7 +165,7 @@ class TestWhatIsDue:
         asked = run_request.RunRequest(parts=parts or ("wallets",))
         return {one.name for one in preflight.due(chosen, asked, now)}
 
-    def _remember(self, chosen: settings.Settings, verdicts: dict[str, Verdict]) -> None:
+    def _remember(self, chosen: settings.Settings, verdicts: dict[str, Outcome]) -> None:
         findings = [Finding(name, verdict, "so") for name, verdict in verdicts.items()]
         preflight.remember(chosen, findings, 1_000_000.0)
 
@@ -175,7 +175,7 @@ class TestWhatIsDue:
         assert "positions.order" in self._due(chosen, 1_000_000.0, "positions")
 
     def test_nothing_for_a_day(self, chosen: settings.Settings) -> None:
-        self._remember(chosen, dict.fromkeys(self._due(chosen, 0.0), Verdict.HOLDS))
+        self._remember(chosen, dict.fromkeys(self._due(chosen, 0.0), Outcome.HOLDS))
         assert self._due(chosen, 1_000_000.0 + _DAY_S - 1) == set()
         assert self._due(chosen, 1_000_000.0 + _DAY_S + 1)
         assert self._due(chosen, 999_999.0), "a clock that was ahead does no harm"
@@ -183,8 +183,8 @@ class TestWhatIsDue:
 
     def test_what_did_not_hold(self, chosen: settings.Settings) -> None:
         names = self._due(chosen, 0.0)
-        verdicts = dict.fromkeys(names, Verdict.HOLDS)
-        verdicts |= {"activity.order": Verdict.BROKEN, "activity.window": Verdict.UNSEEN}
+        verdicts = dict.fromkeys(names, Outcome.HOLDS)
+        verdicts |= {"activity.order": Outcome.BROKEN, "activity.window": Outcome.UNSEEN}
         self._remember(chosen, verdicts)
         assert self._due(chosen, 1_000_001.0) == {"activity.order", "activity.window"}
 
@@ -192,7 +192,7 @@ class TestWhatIsDue:
         self, chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         names = self._due(chosen, 0.0)
-        self._remember(chosen, dict.fromkeys(names, Verdict.HOLDS))
+        self._remember(chosen, dict.fromkeys(names, Outcome.HOLDS))
         monkeypatch.setenv("BACKFILL_DATA_URL", "https://data.example.org")
         other = settings.load({"data_dir": chosen.backfill.data_dir})
         assert self._due(other, 1_000_001.0) == names
@@ -204,10 +204,10 @@ class TestWhatIsDue:
 
     def test_what_was_broken_is_so_until_it_is_seen_again(self, chosen: settings.Settings) -> None:
         """An outage right after a break does not let the part run."""
-        self._remember(chosen, {"activity.order": Verdict.BROKEN})
-        silent = [Finding("activity.order", Verdict.UNKNOWN, "503")]
+        self._remember(chosen, {"activity.order": Outcome.BROKEN})
+        silent = [Finding("activity.order", Outcome.UNKNOWN, "503")]
         (finding,) = preflight.with_remembered(chosen, silent)
-        assert finding.verdict is Verdict.BROKEN
+        assert finding.outcome is Outcome.BROKEN
         assert "no answer now" in finding.seen
-        self._remember(chosen, {"activity.order": Verdict.HOLDS})
+        self._remember(chosen, {"activity.order": Outcome.HOLDS})
         assert preflight.with_remembered(chosen, silent) == silent

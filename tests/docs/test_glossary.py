@@ -13,9 +13,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "polybackfill"
 PAGE = (ROOT / "docs" / "glossary.md").read_text()
 
-# Packages whose names are still of before. Nothing may be added here.
-STILL_TO_DO = ("store", "probe", "")
-
 # Names of modules that occur more than once, and why they mean the same.
 SAME_MEANING = {
     "market_ids": "the command, its parser, and the ids in the store: all of `market-ids`",
@@ -31,12 +28,6 @@ class Name:
     text: str
     what: str
     path: Path
-
-    @property
-    def is_done(self) -> bool:
-        """It stands in a package that keeps to the glossary already."""
-        parts = self.path.relative_to(PACKAGE).parts
-        return (parts[0] if len(parts) > 1 else "") not in STILL_TO_DO
 
 
 def _names_in(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -116,12 +107,12 @@ def test_every_term_is_in_the_code() -> None:
 
 def test_no_banned_word_is_a_name() -> None:
     banned = _banned_names()
-    assert _shown([name for name in NAMES if name.is_done and _words(name.text) in banned]) == []
+    assert _shown([name for name in NAMES if _words(name.text) in banned]) == []
 
 
 def test_functions_are_called_by_what_they_do() -> None:
     banned = _banned_functions()
-    functions = [name for name in NAMES if name.what == "function" and name.is_done]
+    functions = [name for name in NAMES if name.what == "function"]
     assert _shown([name for name in functions if name.text.strip("_") in banned]) == []
 
 
@@ -154,10 +145,4 @@ def test_no_import_makes_a_plural() -> None:
                 last = name.name.rpartition(".")[2]
                 if name.asname in {f"{last}s", f"{last}es", f"{last.removesuffix('y')}ies"}:
                     plurals.append(f"{path.relative_to(ROOT)}: {name.name} as {name.asname}")
-    plurals = [line for line in plurals if not _is_still_to_do(line)]
     assert plurals == []
-
-
-def _is_still_to_do(line: str) -> bool:
-    package = line.removeprefix("src/polybackfill/").partition("/")[0]
-    return package in STILL_TO_DO or ".py:" in package

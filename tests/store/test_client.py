@@ -192,7 +192,7 @@ def test_ports_and_tls_follow_clickhouse() -> None:
 def test_the_code_in_the_text_decides_the_class(
     text: str, kind: type[errors.BackfillError]
 ) -> None:
-    found = error_codes.classify(text, place="h:8123", user="u", database="d")
+    found = error_codes.classify(text, location="h:8123", user="u", database="d")
     assert type(found) is kind
     assert "h:8123" in str(found)
 
@@ -200,7 +200,7 @@ def test_the_code_in_the_text_decides_the_class(
 def test_only_the_database_of_the_settings_is_to_be_set_otherwise() -> None:
     def said(name: str) -> str:
         text = f"Code: 81. DB::Exception: Database {name} does not exist. Maybe you meant d?"
-        return str(error_codes.classify(text, place="h:8123", user="u", database="d"))
+        return str(error_codes.classify(text, location="h:8123", user="u", database="d"))
 
     assert "CLICKHOUSE_DATABASE" in said("d")
     assert "CLICKHOUSE_DATABASE" in said("`d`")
@@ -208,5 +208,5 @@ def test_only_the_database_of_the_settings_is_to_be_set_otherwise() -> None:
 
 
 def test_an_address_names_its_place() -> None:
-    assert client.Address(data_dir=Path("somewhere")).place == "somewhere"
-    assert client.Address(host="h", port=9).place == "h:9"
+    assert client.Address(data_dir=Path("somewhere")).location == "somewhere"
+    assert client.Address(host="h", port=9).location == "h:9"

@@ -145,7 +145,7 @@ async def test_lists_and_mappings_answer_what_is_known(
     await apply(ids, mapping(3))
     of_missing = [one async for one in ids.listed_for_missing()]
     assert of_missing == [market_ids.Listed(condition(1), "41", ("7",))]
-    assert {one.market_id async for one in ids.listed()} == {"41", "43", "49"}
+    assert {one.market_id async for one in ids.stream_lists()} == {"41", "43", "49"}
     words = array.array("Q", await ids.dimension())
     half = 0x0101010101010101
     assert [tuple(words[at : at + 3]) for at in range(0, len(words), 3)] == [

@@ -67,7 +67,7 @@ async def test_the_second_is_refused_and_told_who_the_first_is(address):
     ) as ours:
         store, second = await made(address, "other")
         with pytest.raises(errors.Stop, match=r"in use by process \d+ on .*, run night") as told:
-            await second.take()
+            await second.claim()
         assert told.value.exit_code == errors.EXIT_UNAVAILABLE
         await ours.confirm()
         await store.close()
@@ -92,7 +92,7 @@ async def test_a_silent_server_holds_up_no_end(address, clickhouse_server):
 async def test_of_many_that_start_at_once_one_wins(address):
     claims = [await made(address, f"run-{number}", host=f"h{number}") for number in range(6)]
     keeping = [asyncio.create_task(claim.keep()) for _, claim in claims]
-    outcomes = await asyncio.gather(*(claim.take() for _, claim in claims), return_exceptions=True)
+    outcomes = await asyncio.gather(*(claim.claim() for _, claim in claims), return_exceptions=True)
     assert [outcome for outcome in outcomes if outcome is None] == [None]
     assert sum(isinstance(outcome, errors.Stop) for outcome in outcomes) == 5
     for task in keeping:
@@ -103,11 +103,11 @@ async def test_of_many_that_start_at_once_one_wins(address):
 
 async def test_a_living_owner_on_another_host_is_known_by_its_renewals(address):
     first_store, first = await made(address, "far", host="far.example")
-    await first.take()
+    await first.claim()
     keeping = asyncio.create_task(first.keep())
     store, second = await made(address, "near")
     with pytest.raises(errors.Stop, match=r"process 77 on far\.example"):
-        await second.take()
+        await second.claim()
     keeping.cancel()
     await store.close()
     await first_store.close()
@@ -116,10 +116,10 @@ async def test_a_living_owner_on_another_host_is_known_by_its_renewals(address):
 async def test_a_dead_owner_on_another_host_is_outlived(address, monkeypatch):
     monkeypatch.setattr(ownership, "EXPIRES_S", 3.0)
     first_store, first = await made(address, "far", host="far.example")
-    await first.take()
+    await first.claim()
     await first_store.close()
     store, second = await made(address, "near")
-    await second.take()
+    await second.claim()
     assert await holder(store) == "near"
     await second.confirm()
     await store.close()
@@ -135,11 +135,11 @@ async def test_an_owner_whose_process_has_ended_here_is_no_owner(address):
         state = lock._state_of(child.pid)
         assert state is not None
         first._me = msgspec.structs.replace(first._me, pid=child.pid, born=state.born)
-        await first.take()
+        await first.claim()
         second_store, second = await made(address, "other")
         with pytest.raises(errors.Stop, match=f"process {child.pid} on"):
-            await second.take()
-    await second.take()
+            await second.claim()
+    await second.claim()
     assert await holder(store) == "other"
     await store.close()
     await second_store.close()
@@ -149,9 +149,9 @@ async def test_who_was_suspended_while_another_took_over_writes_nothing_more(add
     monkeypatch.setattr(ownership, "EXPIRES_S", 2.0)
     awake = Awake()
     first_store, first = await made(address, "asleep", awake, host="laptop")
-    await first.take()
+    await first.claim()
     store, second = await made(address, "second")
-    await second.take()  # the first slept longer than its claim lives
+    await second.claim()  # the first slept longer than its claim lives
     keeping = asyncio.create_task(second.keep())
     monkeypatch.setattr(ownership, "EXPIRES_S", 60.0)
     awake.ahead_s = 3_600.0
@@ -169,7 +169,7 @@ async def test_who_was_suspended_while_another_took_over_writes_nothing_more(add
 async def test_who_was_suspended_alone_goes_on(address):
     awake = Awake()
     store, only = await made(address, "asleep", awake)
-    await only.take()
+    await only.claim()
     awake.ahead_s = 3_600.0
     writing = client.Store(address, clock=clocks.SystemClock())
     writing.before_write = only.confirm

@@ -178,5 +178,5 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
 def test_too_many_open_files_of_the_store_are_no_fault_of_a_row() -> None:
     text = "Code: 76. DB::ErrnoException: Cannot open file: , errno: 24, strerror: …"
-    told = error_codes.classify(text, place="here", user="u", database="d")
+    told = error_codes.classify(text, location="here", user="u", database="d")
     assert isinstance(told, errors.Retry)

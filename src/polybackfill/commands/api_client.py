@@ -96,7 +96,7 @@ async def open_get(
 
 def hosts(chosen: settings.Settings) -> frozenset[str]:
     """Host and port of each API, by which processes that share its limits know each other."""
-    return frozenset(url.place for url in base_urls(chosen).values())
+    return frozenset(url.host_and_port for url in base_urls(chosen).values())
 
 
 def hold_limits(

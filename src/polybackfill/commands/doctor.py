@@ -119,10 +119,10 @@ async def _store(chosen: settings.Settings, *, make: bool) -> str:
     kind = "embedded" if store.address.embedded else "server"
     if missing:
         raise errors.Stop(
-            f"ClickHouse {version} ({kind}) at {store.address.place} lacks {', '.join(missing)}: "
-            "polybackfill init"
+            f"ClickHouse {version} ({kind}) at {store.address.location} "
+            f"lacks {', '.join(missing)}: polybackfill init"
         )
-    return f"ClickHouse {version} ({kind}) at {store.address.place}, all tables there"
+    return f"ClickHouse {version} ({kind}) at {store.address.location}, all tables there"
 
 
 async def _checkpoint(chosen: settings.Settings) -> str:

@@ -13,7 +13,7 @@ from polybackfill import errors, formats, settings, terminal
 from polybackfill.commands import bootstrap, disk_space, run_request, run_scope
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table, estimate_lines
-from polybackfill.store import client, outlook
+from polybackfill.store import backlog_counts, client
 from polybackfill.work import time_arguments, units
 
 NIGHT_S = 8 * 3_600.0
@@ -48,14 +48,14 @@ async def make_estimate(
     backfill: settings.Backfill,
 ) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
     """The estimate as a document and as lines. What nobody knows is None, and named."""
-    bounds = outlook.Bounds(
+    bounds = backlog_counts.Bounds(
         limit=backfill.limit,
         skip=backfill.skip,
         listed_only=request.listed_only,
         windowed=request.window != units.FULL_HISTORY,
         official=backfill.official_wallets,
     )
-    ahead = await outlook.of(store, everything=request.everything, bounds=bounds)
+    ahead = await backlog_counts.count_backlog(store, everything=request.everything, bounds=bounds)
     lines = estimate_lines.lines(request.kinds, ahead, budgets, backfill.share)
     last = estimate_lines.last(lines)
     requests = sum(line.requests for line in lines)

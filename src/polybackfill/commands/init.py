@@ -42,4 +42,4 @@ async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], s
         applied = await migrate.up(store, cluster=cluster)
         restored = await migrate.restore(store, cluster=cluster)
         await bootstrap.declare_inflated(chosen, store)
-        return store.address.place, applied, restored, await run_scope.next_step(store)
+        return store.address.location, applied, restored, await run_scope.next_step(store)

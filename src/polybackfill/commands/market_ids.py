@@ -288,7 +288,8 @@ async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
         missing = await migrate.missing(store)
         if missing:
             raise errors.Stop(
-                f"the store at {store.address.place} lacks {', '.join(missing)}: polybackfill init"
+                f"the store at {store.address.location} lacks {', '.join(missing)}: "
+                "polybackfill init"
             )
         yield store
 

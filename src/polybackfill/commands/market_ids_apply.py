@@ -167,7 +167,7 @@ async def _refuse_foreign_markets(
     by_market = {market: condition for condition, market in mapped.items()}
     right: set[str] = set()
     others: dict[str, str] = {}
-    async for one in ids.listed():
+    async for one in ids.stream_lists():
         condition = by_market.get(one.market_id)
         if condition == one.condition_id:
             right.add(one.market_id)

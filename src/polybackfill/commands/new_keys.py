@@ -8,7 +8,7 @@ import structlog
 
 from polybackfill import clocks, errors
 from polybackfill.commands import run_request
-from polybackfill.store import client, found
+from polybackfill.store import client, unlisted_keys
 from polybackfill.work import units
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class NewKeys:
     async def begin(self) -> None:
         """Before the first insert. Waits until the rows of the run before are a second old."""
         while self._store is not None:
-            since = await found.begin(self._store)
+            since = await unlisted_keys.begin(self._store)
             if since is not None:
                 self._since = since
                 return
@@ -44,12 +44,14 @@ class NewKeys:
         """`new_wallets`: seen by this run for the first time; `unknown_conditions`: some of those
         without a trade that no list knows; {} when nothing was to be found or the store is away.
         """
-        if self._store is None or self._since == found.NEVER:
+        if self._store is None or self._since == unlisted_keys.NEVER:
             return {}
         typed = self._request.keys(units.CONDITIONS)
         try:
-            wallets = await found.new_wallets(self._store, self._since)
-            unknown = await found.unknown_conditions(self._store, typed, self._since, limit=_SHOWN)
+            wallets = await unlisted_keys.new_wallets(self._store, self._since)
+            unknown = await unlisted_keys.unknown_conditions(
+                self._store, typed, self._since, limit=_SHOWN
+            )
         except errors.Retry as error:
             log.warning("run.discoveries_unknown", error=str(error))
             return {}

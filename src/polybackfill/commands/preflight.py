@@ -21,14 +21,14 @@ from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.commands import api_client, bootstrap, run_request
 from polybackfill.polymarket import endpoints, http
 from polybackfill.probe import assumption_list, runner
-from polybackfill.probe.assumption import Assumption, Finding, Verdict
+from polybackfill.probe.assumption import Assumption, Finding, Outcome
 from polybackfill.work import files
 
 log = structlog.get_logger()
 
 DAILY, ALWAYS, NEVER = "daily", "always", "never"
 _FRESH_S = 86_400.0
-_WHOLE = (Verdict.HOLDS, Verdict.UNSEEN)
+_WHOLE = (Outcome.HOLDS, Outcome.UNSEEN)
 _FILE = "probe.json"
 _REMEDY = "update the program, or see docs/probe.md; BACKFILL_PROBE=never runs all the same"
 
@@ -112,10 +112,10 @@ def with_remembered(chosen: settings.Settings, findings: Sequence[Finding]) -> l
     return [
         replace(
             finding,
-            verdict=Verdict.BROKEN,
+            outcome=Outcome.BROKEN,
             seen=f"{broken[finding.name]} (seen before; no answer now)",
         )
-        if finding.verdict is Verdict.UNKNOWN and finding.name in broken
+        if finding.outcome is Outcome.UNKNOWN and finding.name in broken
         else finding
         for finding in findings
     ]
@@ -124,13 +124,13 @@ def with_remembered(chosen: settings.Settings, findings: Sequence[Finding]) -> l
 def remember(chosen: settings.Settings, findings: Sequence[Finding], now: float) -> None:
     """What is not whole is looked at again by the next run, and so is what it may have hidden."""
     memory = _recall(chosen)
-    is_whole = all(finding.verdict in _WHOLE for finding in findings)
+    is_whole = all(finding.outcome in _WHOLE for finding in findings)
     for finding in findings:
         memory.held_at.pop(finding.name, None)
         memory.broken.pop(finding.name, None)
-        if finding.verdict is Verdict.HOLDS or is_whole:
+        if finding.outcome is Outcome.HOLDS or is_whole:
             memory.held_at[finding.name] = now
-        elif finding.verdict is Verdict.BROKEN:
+        elif finding.outcome is Outcome.BROKEN:
             memory.broken[finding.name] = finding.seen
     try:
         files.write_atomic(_file(chosen), msgspec.json.encode(memory))
@@ -161,12 +161,12 @@ def _about(chosen: settings.Settings) -> str:
 
 def _tell(assumption: Assumption, finding: Finding) -> None:
     """A person reads it on stderr, the log has it as an event."""
-    if finding.verdict is Verdict.BROKEN:
+    if finding.outcome is Outcome.BROKEN:
         log.warning("probe.broken", assumption=finding.name, seen=finding.seen)
         print(f"warning: {reason_of(assumption, finding)}", file=sys.stderr)
         if not assumption.loses_rows:
             print(f"  it costs time or a figure only ({assumption.needed_for})", file=sys.stderr)
-    elif finding.verdict is Verdict.UNKNOWN:
+    elif finding.outcome is Outcome.UNKNOWN:
         log.info("probe.unknown", assumption=finding.name, seen=finding.seen)
 
 
@@ -180,7 +180,7 @@ def _held_back(
 ) -> dict[str, str]:
     held_back: dict[str, str] = {}
     for assumption, finding in zip(assumptions, findings, strict=True):
-        if finding.verdict is Verdict.BROKEN and assumption.loses_rows:
+        if finding.outcome is Outcome.BROKEN and assumption.loses_rows:
             for kind in assumption.kinds:
                 if kind in kinds:
                     held_back.setdefault(kind, reason_of(assumption, finding))
@@ -189,6 +189,6 @@ def _held_back(
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {
-        outcome.value: sum(finding.verdict is outcome for finding in findings)
-        for outcome in Verdict
+        outcome.value: sum(finding.outcome is outcome for finding in findings)
+        for outcome in Outcome
     }

@@ -55,7 +55,7 @@ async def next_step(store: client.Store) -> str:
 
 async def _count_planned(store: client.Store) -> dict[str, dict[str, int]]:
     plan = plan_table.PlanTable(store)
-    return {part: await plan.listed(part) for part in plan_table.TABLES}
+    return {part: await plan.count_listed(part) for part in plan_table.TABLES}
 
 
 def _open(counts: dict[str, int]) -> int:

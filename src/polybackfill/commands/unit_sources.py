@@ -13,7 +13,7 @@ from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.commands import run_context, run_request
 from polybackfill.engine import kinds, plan_source, sources
 from polybackfill.polymarket import clob, contracts, endpoints, http, walk
-from polybackfill.store import again, client, discovery, plan_table
+from polybackfill.store import client, discovery, plan_table, stale_keys
 from polybackfill.work import list_partitions, sweeps, unit_queue, units
 
 _PART_PAGES = 20
@@ -44,7 +44,7 @@ _LAST = {
 _LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
 _SWEPT = (*_LISTS, units.LOOKUPS, units.POSITIONS, units.RESOLUTIONS, units.USER_STATS)
 _OF_PLANNED_WALLETS = (units.POSITIONS, units.USER_STATS)
-_AGAIN = {units.CONDITIONS: again.MARKETS, units.WALLETS: again.WALLETS}
+_AGAIN = {units.CONDITIONS: stale_keys.MARKETS, units.WALLETS: stale_keys.WALLETS}
 _COUNTS: dict[str, _Count] = {
     units.LOOKUPS: discovery.count_unlisted,
     units.RESOLUTIONS: discovery.count_unresolved,
@@ -187,7 +187,7 @@ class UnitSources:
         if not (self._reads_again and self._upstream(kind).ended()):
             return known
         now = int(self._clock.now())
-        keys = await again.count(
+        keys = await stale_keys.count(
             store,
             _AGAIN[kind],
             began=self._began,
@@ -210,7 +210,7 @@ class UnitSources:
         await sources.with_retries(kind, self._learn_when_it_began, self._clock)
         for unit in await self._begun_windows(kind, store):
             yield unit
-        async for since, keys in again.listed(
+        async for since, keys in stale_keys.list_stale(
             store,
             _AGAIN[kind],
             began=self._began,

@@ -143,9 +143,9 @@ async def _full_history(evidence: Evidence) -> str:
 
 async def _old_holder(evidence: Evidence, condition: str, reach: int) -> tuple[str, int]:
     """A wallet whose position in a market was last touched before `reach`, and when."""
-    asked = (("condition", f"0x{condition}"), ("status", "CLOSED"), ("limit", "100"))
+    params = (("condition", f"0x{condition}"), ("status", "CLOSED"), ("limit", "100"))
     with sampling():
-        page = pages.data_page(await evidence.answer(endpoints.POSITIONS, asked))
+        page = pages.data_page(await evidence.answer(endpoints.POSITIONS, params))
     for row in page.rows:
         moment = pages.number_of(row.get("last_event_at"))
         is_answer = pages.condition_of(row) == condition
@@ -160,14 +160,14 @@ async def _transfers(evidence: Evidence) -> str:
         located = await samples.first_page(
             evidence, walk.FeedQuery(feed.route, (*feed.params, ("type", "DEPOSIT")))
         )
-        found = [row for row in located.rows if row.get("type") == "DEPOSIT"]
-        if found:
-            second = pages.second_of(found[0])
+        deposits = [row for row in located.rows if row.get("type") == "DEPOSIT"]
+        if deposits:
+            second = pages.second_of(deposits[0])
             moment = trade_queries.build_wallet_query(wallet, second, second)
             page = await samples.first_page(evidence, moment)
-            deposits = sum(row.get("type") == "DEPOSIT" for row in page.rows)
-            seen = f"{formats.counted(deposits, 'deposit')} in a second known to have one"
-            return pages.require(deposits > 0, seen)
+            again = sum(row.get("type") == "DEPOSIT" for row in page.rows)
+            seen = f"{formats.counted(again, 'deposit')} in a second known to have one"
+            return pages.require(again > 0, seen)
     raise Unseen(f"no deposit of {samples.MAX_WALLETS} wallets")
 
 

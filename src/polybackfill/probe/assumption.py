@@ -11,7 +11,7 @@ from polybackfill.probe import evidence
 Check = Callable[[evidence.Evidence], Awaitable[str]]
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What a look at an assumption can say.
 
     UNSEEN: the API showed nothing on which it could be seen. UNKNOWN: no answer came.
@@ -50,7 +50,7 @@ class Finding:
     """
 
     name: str
-    verdict: Verdict
+    outcome: Outcome
     seen: str
     requests: tuple[str, ...] = ()
     refused_by: str = ""

@@ -61,7 +61,7 @@ class Allowance:
         self._allowed = requests
         self.used = 0
 
-    def take(self) -> None:
+    def spend(self) -> None:
         """Count one; raises errors.Retry when none is left."""
         if self.used >= self._allowed:
             raise errors.Retry(f"the probe's {self._allowed} requests are used up")
@@ -95,13 +95,13 @@ class Page:
 
 
 # What the present check has asked.
-_asked: contextvars.ContextVar[list[str]] = contextvars.ContextVar("asked")
+_requests: contextvars.ContextVar[list[str]] = contextvars.ContextVar("asked")
 
 
 def note_requests() -> list[str]:
     """A list that fills with what the calling task asks from now on: host, path and query."""
     requests: list[str] = []
-    _asked.set(requests)
+    _requests.set(requests)
     return requests
 
 
@@ -121,7 +121,7 @@ class Evidence:
         request = _text(route, query)
         if request not in self._tasks:
             self._tasks[request] = asyncio.create_task(self._ask(route, tuple(query)))
-        requests = _asked.get(None)
+        requests = _requests.get(None)
         if requests is not None and request not in requests:
             requests.append(request)
         return await asyncio.shield(self._tasks[request])
@@ -156,19 +156,19 @@ class Evidence:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _ask(self, route: endpoints.Route, query: walk.Params) -> Answer:
-        reply = await self._reply(route, query)
+        response = await self._fetch(route, query)
         try:
-            document = orjson.loads(reply.body)
+            document = orjson.loads(response.body)
         except orjson.JSONDecodeError as problem:
             raise errors.Retry(f"not JSON: {problem}") from problem
         source = response_source.ResponseSource(
-            route.path, reply.url, "probe", int(self._clock.now())
+            route.path, response.url, "probe", int(self._clock.now())
         )
-        return Answer(route, reply.url, reply.body, reply.headers, document, source)
+        return Answer(route, response.url, response.body, response.headers, document, source)
 
-    async def _reply(self, route: endpoints.Route, query: walk.Params) -> http_outcome.Response:
+    async def _fetch(self, route: endpoints.Route, query: walk.Params) -> http_outcome.Response:
         for left in reversed(range(_TRIES)):
-            self._allowance.take()
+            self._allowance.spend()
             try:
                 return await self._get(route, query)
             except errors.Retry as problem:

@@ -147,15 +147,15 @@ async def _versions(evidence: Evidence, route: endpoints.Route) -> str:
     del route
     for closed in (False, True):
         page = await samples.structural_markets(evidence, closed=closed)
-        found = [row for row in page.rows if pages.condition_of(row)]
+        rows = [row for row in page.rows if pages.condition_of(row)]
         odd = sum(row.get("version") == "v1" for row in page.rows)
         pages.require(not odd, f"{odd} of {len(page.rows)} rows are of version 1")
-        if found:
-            condition = pages.condition_of(found[0])
+        if rows:
+            condition = pages.condition_of(rows[0])
             feed = gamma_queries.build_condition_query([condition], closed=closed)
             both = await samples.list_page(evidence, feed)
             shown = condition in map(pages.condition_of, both.rows)
-            return pages.require(shown, f"{len(found)} of version 2; asked for with both: {shown}")
+            return pages.require(shown, f"{len(rows)} of version 2; asked for with both: {shown}")
     raise Unseen("no market of Protocol V2 is listed")
 
 
@@ -201,7 +201,7 @@ async def _tokens(evidence: Evidence) -> str:
         for row in page.rows[: 4 * _MANY_TOKENS]
         if (condition := pages.condition_of(row)) and not samples.is_structural(condition)
     ]
-    known = [verdict for verdict in verdicts if verdict is not None][:_MANY_TOKENS]
+    known = [outcome for outcome in verdicts if outcome is not None][:_MANY_TOKENS]
     if not known:
         raise Unseen("no closed market lists token ids")
     seen = f"{sum(known)} of {len(known)} markets list the tokens of their condition"
@@ -232,7 +232,7 @@ async def _members(evidence: Evidence, route: endpoints.Route) -> str:
     )
 
 
-def _of(route: endpoints.Route, look: _Look) -> Callable[[Evidence], Awaitable[str]]:
+def _looking_at(route: endpoints.Route, look: _Look) -> Callable[[Evidence], Awaitable[str]]:
     async def check(evidence: Evidence) -> str:
         return await look(evidence, route)
 
@@ -311,7 +311,7 @@ def _lists() -> Sequence[Assumption]:
             f"{kind}: {needed_for}",
             _MARKETS if route == endpoints.MARKETS else (units.EVENTS,),
             loses_rows,
-            _of(route, look),
+            _looking_at(route, look),
         )
         for kind, route in (("markets", endpoints.MARKETS), ("events", endpoints.EVENTS))
         for name, request, expected, needed_for, loses_rows, look in _SHARED
@@ -327,7 +327,7 @@ ASSUMPTIONS = (
         "lists: a cursor that is no longer valid begins the span anew",
         _LISTS,
         True,
-        _of(endpoints.MARKETS, _bad_cursor),
+        _looking_at(endpoints.MARKETS, _bad_cursor),
     ),
     Assumption(
         "markets.undated",
@@ -336,7 +336,7 @@ ASSUMPTIONS = (
         "lists: finding what no span of dates shows",
         _LISTS,
         True,
-        _of(endpoints.MARKETS, _undated),
+        _looking_at(endpoints.MARKETS, _undated),
     ),
     Assumption(
         "markets.versions",
@@ -345,7 +345,7 @@ ASSUMPTIONS = (
         "markets: those of Protocol V2, hidden by default",
         _MARKETS,
         True,
-        _of(endpoints.MARKETS, _versions),
+        _looking_at(endpoints.MARKETS, _versions),
     ),
     Assumption(
         "markets.tags",
@@ -354,7 +354,7 @@ ASSUMPTIONS = (
         "categories; events have tags of their own",
         _MARKETS,
         False,
-        _of(endpoints.MARKETS, _tags),
+        _looking_at(endpoints.MARKETS, _tags),
     ),
     Assumption(
         "markets.lookup",
@@ -399,7 +399,7 @@ ASSUMPTIONS = (
         "events: which market belongs to which; markets without a date",
         (units.EVENTS,),
         True,
-        _of(endpoints.EVENTS, _members),
+        _looking_at(endpoints.EVENTS, _members),
     ),
     Assumption(
         "events.tags",
@@ -408,6 +408,6 @@ ASSUMPTIONS = (
         "categories",
         (units.EVENTS,),
         False,
-        _of(endpoints.EVENTS, _tags),
+        _looking_at(endpoints.EVENTS, _tags),
     ),
 )

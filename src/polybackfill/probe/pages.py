@@ -102,11 +102,13 @@ def check_sorted(seconds: Sequence[float], *, descending: bool) -> str:
     """In order of time. Raises Broken, Unseen."""
     if len(set(seconds)) < 2:
         raise Unseen("fewer than two rows with different values")
-    turns = sum(
+    inversions = sum(
         (later > earlier) if descending else (later < earlier)
         for earlier, later in itertools.pairwise(seconds)
     )
-    return require(not turns, f"{formats.counted(len(seconds), 'row')}, {turns:,} out of order")
+    return require(
+        not inversions, f"{formats.counted(len(seconds), 'row')}, {inversions:,} out of order"
+    )
 
 
 def small_size(rows: int) -> int:
@@ -150,10 +152,10 @@ async def second_page(evidence: Evidence, feed: walk.FeedQuery, first: Page, siz
     return await evidence.next(feed, first.cursor)
 
 
-def check_page_size(page: Page, small: Page, asked: int, small_asked: int) -> str:
+def check_page_size(page: Page, small: Page, size: int, small_asked: int) -> str:
     """Pages are as long as asked for while more follows. Raises Broken."""
     for rows, wanted, cursor in (
-        (len(page.rows), asked, page.cursor),
+        (len(page.rows), size, page.cursor),
         (len(small.rows), small_asked, small.cursor),
     ):
         fits = rows == wanted if cursor is not None else rows <= wanted
@@ -162,7 +164,7 @@ def check_page_size(page: Page, small: Page, asked: int, small_asked: int) -> st
             f"{formats.counted(rows, 'row')} where {wanted:,} were asked for, and more follows",
         )
     return (
-        f"{formats.counted(len(page.rows), 'row')} of {asked:,}, {len(small.rows):,} of "
+        f"{formats.counted(len(page.rows), 'row')} of {size:,}, {len(small.rows):,} of "
         f"{small_asked:,}"
     )
 

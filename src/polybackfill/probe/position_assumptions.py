@@ -33,13 +33,13 @@ def _moment(row: Json) -> int:
 
 async def _list(evidence: Evidence, status: str) -> tuple[walk.FeedQuery, Page]:
     """One of the two lists of a wallet that has rows there, several if any has. Raises Unseen."""
-    found: list[tuple[walk.FeedQuery, Page]] = []
+    first_pages: list[tuple[walk.FeedQuery, Page]] = []
     for wallet in await samples.wallets(evidence):
         feed = positions.build_query(wallet, status)
-        found.append((feed, await samples.first_page(evidence, feed)))
-        if len(found[-1][1].rows) >= _ENOUGH:
+        first_pages.append((feed, await samples.first_page(evidence, feed)))
+        if len(first_pages[-1][1].rows) >= _ENOUGH:
             break
-    feed, page = max(found, key=lambda one: len(one[1].rows))
+    feed, page = max(first_pages, key=lambda one: len(one[1].rows))
     if not page.rows:
         raise Unseen(f"no {status} position of {samples.MAX_WALLETS} wallets")
     return feed, page
@@ -128,10 +128,10 @@ async def _page_size(evidence: Evidence) -> str:
 
 async def _dust(evidence: Evidence) -> str:
     feed, page = await _list(evidence, positions.OPEN)
-    asked = tuple(
+    params = tuple(
         (name, _ANY_SIZE if name == "filter_amount" else said) for name, said in feed.params
     )
-    largest = pages.data_page(await evidence.answer(feed.route, asked))
+    largest = pages.data_page(await evidence.answer(feed.route, params))
     seen = (
         f"{formats.counted(len(page.rows), 'row')} from 0 shares on, "
         f"{len(largest.rows):,} from 10^12"

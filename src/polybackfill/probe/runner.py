@@ -12,7 +12,7 @@ import structlog
 from polybackfill import clocks, errors
 from polybackfill.polymarket import http_outcome
 from polybackfill.probe import samples
-from polybackfill.probe.assumption import Assumption, Finding, Verdict
+from polybackfill.probe.assumption import Assumption, Finding, Outcome
 from polybackfill.probe.evidence import (
     Allowance,
     Broken,
@@ -47,24 +47,24 @@ async def look(
         findings = await _look(assumptions, evidence, until - clock.monotonic())
     finally:
         await evidence.close()
-    doubted = {one.name: one for one in findings if one.verdict is Verdict.BROKEN}
+    doubted = {one.name: one for one in findings if one.outcome is Outcome.BROKEN}
     if not doubted:
         return findings, allowance.used
     evidence = evidence.without({text for one in doubted.values() for text in one.requests})
     try:
         looked_at = [one for one in assumptions if one.name in doubted]
         again = await _look(looked_at, evidence, until - clock.monotonic())
-        judged = {one.name: _judged(doubted[one.name], one) for one in again}
-        findings = [judged.get(finding.name, finding) for finding in findings]
+        final = {one.name: _second_look(doubted[one.name], one) for one in again}
+        findings = [final.get(finding.name, finding) for finding in findings]
         findings = await _believed(findings, evidence, until - clock.monotonic())
     finally:
         await evidence.close()
     return findings, allowance.used
 
 
-def _judged(first: Finding, second: Finding) -> Finding:
+def _second_look(first: Finding, second: Finding) -> Finding:
     """What two looks say: whoever held once holds; who had no second answer stays doubted."""
-    return second if second.verdict in {Verdict.HOLDS, Verdict.BROKEN} else first
+    return second if second.outcome in {Outcome.HOLDS, Outcome.BROKEN} else first
 
 
 async def _believed(
@@ -77,7 +77,7 @@ async def _believed(
         async with asyncio.timeout(left_s):
             silent = {one for one in hosts if not await samples.answers_something(evidence, one)}
     return [
-        replace(finding, verdict=Verdict.UNKNOWN, seen=f"the host refuses all: {finding.seen}")
+        replace(finding, outcome=Outcome.UNKNOWN, seen=f"the host refuses all: {finding.seen}")
         if finding.refused_by in silent
         else finding
         for finding in findings
@@ -96,20 +96,20 @@ async def _finding(assumption: Assumption, evidence: Evidence, left_s: float) ->
     requests, refused_by = note_requests(), ""
     try:
         async with asyncio.timeout(left_s):
-            verdict, seen = Verdict.HOLDS, await assumption.check(evidence)
+            outcome, seen = Outcome.HOLDS, await assumption.check(evidence)
     except Broken as contradiction:
-        verdict, seen = Verdict.BROKEN, str(contradiction)
+        outcome, seen = Outcome.BROKEN, str(contradiction)
         refused_by = contradiction.host if isinstance(contradiction, Refused) else ""
     except Unseen as missing:
-        verdict, seen = Verdict.UNSEEN, str(missing)
+        outcome, seen = Outcome.UNSEEN, str(missing)
     except errors.Retry as trouble:
-        verdict, seen = Verdict.UNKNOWN, without_url(trouble)
+        outcome, seen = Outcome.UNKNOWN, without_url(trouble)
     except TimeoutError:
-        verdict, seen = Verdict.UNKNOWN, "no answer in time"
+        outcome, seen = Outcome.UNKNOWN, "no answer in time"
     except errors.BackfillError:
         raise
     except Exception as fault:
         # An answer that our own code cannot take must not stop a night.
         log.exception("probe.fault", assumption=assumption.name)
-        verdict, seen = Verdict.UNKNOWN, f"a fault of this program: {fault!r}"
-    return Finding(assumption.name, verdict, seen, tuple(requests), refused_by)
+        outcome, seen = Outcome.UNKNOWN, f"a fault of this program: {fault!r}"
+    return Finding(assumption.name, outcome, seen, tuple(requests), refused_by)

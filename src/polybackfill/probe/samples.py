@@ -148,10 +148,10 @@ async def closed_conditions(evidence: Evidence, most: int) -> list[str]:
     """
     with sampling():
         page = await list_page(evidence, latest_feed(endpoints.MARKETS, closed=True))
-    found = dict.fromkeys(filter(None, map(pages.condition_of, page.rows)))
-    if not found:
+    conditions = dict.fromkeys(filter(None, map(pages.condition_of, page.rows)))
+    if not conditions:
         raise Unseen("no closed market has a condition")
-    return list(found)[: min(most, max(1, len(found) // 2))]
+    return list(conditions)[: min(most, max(1, len(conditions) // 2))]
 
 
 def is_structural(condition: str) -> bool:

@@ -61,8 +61,8 @@ async def _user_volume(evidence: Evidence) -> str:
     day = pages.second_of(fills[0]) // _DAY_S
     known = sum(pages.second_of(row) // _DAY_S == day for row in fills)
     second = str(pages.second_of(fills[0]))
-    asked = (("user", f"0x{feed.wallet}"), ("start", second), ("end", second))
-    answer = await evidence.answer(endpoints.USER_VOLUME, asked)
+    query = (("user", f"0x{feed.wallet}"), ("start", second), ("end", second))
+    answer = await evidence.answer(endpoints.USER_VOLUME, query)
     with pages.contradicting():
         volume = user_volume.parse_volume(answer.body, answer.url)
     seen = f"{volume.trade_count:,} fills of a day of which {known:,} are known"
@@ -72,15 +72,15 @@ async def _user_volume(evidence: Evidence) -> str:
 async def _user_stats(evidence: Evidence) -> str:
     feed = await samples.wallet_feed(evidence)
     wallet = feed.wallet or ""
-    asked = user_stats.build_query(wallet)
+    query = user_stats.build_query(wallet)
     try:
-        answer = await evidence.answer(asked.route, asked.params)
+        answer = await evidence.answer(query.route, query.params)
     except Refused as refusal:
         if refusal.status == user_stats.NOT_FOUND:
             raise Unseen("the route is not served; figures stay unknown") from refusal
         raise
     with pages.contradicting():
-        source = response_source.ResponseSource(asked.route.name, answer.url, "", 0)
+        source = response_source.ResponseSource(query.route.name, answer.url, "", 0)
         _, taken = user_stats.read(answer.body, wallet, source)
     figures = [row.economic_pnl for row in taken.rows if row.economic_pnl is not None]
     return pages.require(bool(figures), f"{formats.counted(len(figures), 'profit')} of a wallet")
@@ -102,29 +102,29 @@ async def _live_volume(evidence: Evidence) -> str:
 
 
 async def _limits(evidence: Evidence) -> str:
-    told, low = set(), set()
+    limits_told, low = set(), set()
     for answer in await _settled(evidence):
         for name, value in _lower(answer.headers).items():
             number, window = re.search(r"\d+", value), re.search(r"\bw=(\d+)", value)
             if name not in _LIMIT_HEADERS or number is None:
                 continue
             window_s = float(window[1]) if window else endpoints.WINDOW_S
-            told.add(f"{answer.route.name}: {name} {value}")
+            limits_told.add(f"{answer.route.name}: {name} {value}")
             budget = endpoints.PUBLISHED[answer.route.budgets[0]]
             if int(number[0]) * budget.window_s < budget.requests * window_s:
                 low.add(f"{answer.route.name}: {name} {value}")
-    shown = "; ".join(sorted(low or told)) or "no header names one"
+    shown = "; ".join(sorted(low or limits_told)) or "no header names one"
     return pages.require(not low, shown)
 
 
-async def _ending(evidence: Evidence) -> str:
-    ending = {
+async def _sunset(evidence: Evidence) -> str:
+    sunset = {
         f"{answer.route.name} says {name}: {value}"
         for answer in await _settled(evidence)
         for name, value in _lower(answer.headers).items()
         if name in _ENDING_HEADERS
     }
-    return pages.require(not ending, "; ".join(sorted(ending)) or "no route says that it ends")
+    return pages.require(not sunset, "; ".join(sorted(sunset)) or "no route says that it ends")
 
 
 async def _cache(evidence: Evidence) -> str:
@@ -234,7 +234,7 @@ ASSUMPTIONS = (
         "every route the program asks",
         (),
         False,
-        _ending,
+        _sunset,
     ),
     Assumption(
         "service.cache",

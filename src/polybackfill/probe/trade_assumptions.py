@@ -208,7 +208,7 @@ async def _one_second(evidence: Evidence) -> str:
     seconds: dict[object, set[int]] = defaultdict(set)
     for row in (await _page(evidence)).rows:
         seconds[row.get("transaction_hash")].add(pages.second_of(row))
-    split = sum(len(held) > 1 for held in seconds.values())
+    split = sum(len(rows) > 1 for rows in seconds.values())
     seen = f"{split:,} of {len(seconds):,} transactions in more than one second"
     return pages.require(not split, seen)
 

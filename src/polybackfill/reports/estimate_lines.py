@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from polybackfill import clocks
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
-from polybackfill.store import outlook
+from polybackfill.store import backlog_counts
 from polybackfill.work import list_partitions, units
 
 _KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
@@ -39,7 +39,7 @@ class Line:
 
 def lines(
     kinds_of_run: Sequence[str],
-    ahead: outlook.Outlook,
+    ahead: backlog_counts.Outlook,
     budgets: Mapping[str, endpoints.Budget],
     share: float,
 ) -> list[Line]:
@@ -73,7 +73,7 @@ def last(lines_of_run: Sequence[Line]) -> Line | None:
 
 def _line(
     kind: str,
-    ahead: outlook.Outlook,
+    ahead: backlog_counts.Outlook,
     budgets: Mapping[str, endpoints.Budget],
     share: float,
 ) -> Line:
@@ -103,7 +103,7 @@ def _full_pages(rows: int | None) -> int:
 
 
 # Units, requests, rows, bytes a row.
-_SIZES: dict[str, Callable[[outlook.Outlook], tuple[int, int, int | None, int]]] = {
+_SIZES: dict[str, Callable[[backlog_counts.Outlook], tuple[int, int, int | None, int]]] = {
     units.CLOB: lambda a: (_pages(a.markets), _pages(a.markets), a.markets, _MARKET_BYTES),
     units.MARKETS: lambda a: (
         _spans() + _pages(a.markets, 2_000),

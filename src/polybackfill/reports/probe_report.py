@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import formats, terminal
-from polybackfill.probe.assumption import Assumption, Finding, Verdict
+from polybackfill.probe.assumption import Assumption, Finding, Outcome
 
 _INDENT = 8
 _TEXT_MAX = 2_000  # characters: a request names up to twenty conditions
 # The worst stands last, above the prompt.
-_ORDER = (Verdict.HOLDS, Verdict.UNSEEN, Verdict.UNKNOWN, Verdict.BROKEN)
-_WORDS = {Verdict.BROKEN: "BROKEN"}
+_ORDER = (Outcome.HOLDS, Outcome.UNSEEN, Outcome.UNKNOWN, Outcome.BROKEN)
+_WORDS = {Outcome.BROKEN: "BROKEN"}
 
 Seen = Sequence[tuple[Assumption, Finding]]
 
@@ -23,9 +23,9 @@ def lines(seen: Seen, requests: int, took_s: float, columns: int | None) -> Iter
     """Every assumption with what was expected, what was seen, and what stands on it."""
     for outcome in _ORDER:
         for assumption, finding in seen:
-            if finding.verdict is outcome:
+            if finding.outcome is outcome:
                 yield from _entry(assumption, finding, columns)
-    counted = Counter(finding.verdict for _, finding in seen)
+    counted = Counter(finding.outcome for _, finding in seen)
     counts = ", ".join(f"{counted[one]} {_word(one)}" for one in _ORDER if counted[one])
     yield (
         f"{formats.counted(len(seen), 'assumption')}: {counts}; "
@@ -51,7 +51,7 @@ def held_back(seen: Seen) -> list[str]:
     kinds = [
         kind
         for assumption, finding in seen
-        if finding.verdict is Verdict.BROKEN and assumption.loses_rows
+        if finding.outcome is Outcome.BROKEN and assumption.loses_rows
         for kind in assumption.kinds
     ]
     return list(dict.fromkeys(kinds))
@@ -60,7 +60,7 @@ def held_back(seen: Seen) -> list[str]:
 def _fields(assumption: Assumption, finding: Finding) -> dict[str, Any]:
     return {
         "name": assumption.name,
-        "verdict": finding.verdict.value,
+        "verdict": finding.outcome.value,
         "request": assumption.request,
         "expected": assumption.expected,
         "seen": finding.seen,
@@ -72,13 +72,13 @@ def _fields(assumption: Assumption, finding: Finding) -> dict[str, Any]:
 
 
 def _entry(assumption: Assumption, finding: Finding, columns: int | None) -> Iterator[str]:
-    yield f"{_word(finding.verdict):<{_INDENT}}{assumption.name}"
+    yield f"{_word(finding.outcome):<{_INDENT}}{assumption.name}"
     needed_for = assumption.needed_for
-    if finding.verdict is Verdict.BROKEN:
+    if finding.outcome is Outcome.BROKEN:
         stops = ", ".join(assumption.kinds) if assumption.loses_rows else "nothing"
         needed_for += f"; stops: {stops}"
     fields = [("expected", assumption.expected), ("seen", finding.seen), ("for", needed_for)]
-    if finding.verdict in {Verdict.BROKEN, Verdict.UNKNOWN}:
+    if finding.outcome in {Outcome.BROKEN, Outcome.UNKNOWN}:
         fields.insert(0, ("request", assumption.request))
     for name, text in fields:
         line = f"{'':<{_INDENT}}{name:<10}{terminal.excerpt(text, _TEXT_MAX)}"
@@ -90,5 +90,5 @@ def _wrapped(line: str, columns: int | None, indent: int = 0) -> str:
     return line if columns is None else terminal.wrapped(line, columns, indent=indent)
 
 
-def _word(outcome: Verdict) -> str:
+def _word(outcome: Outcome) -> str:
     return _WORDS.get(outcome, outcome.value)

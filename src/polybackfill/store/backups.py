@@ -84,11 +84,11 @@ class Backups:
             copy = f"{table}{_COPYING}{name}"
             await self._store.command(f"CREATE TABLE {copy} AS {table}")
             await self._store.command(f"INSERT INTO {copy} SELECT * FROM {table}")
-            found = await self._compare(table, copy)
-            if found.not_in_backup or found.not_in_table:
+            difference = await self._compare(table, copy)
+            if difference.not_in_backup or difference.not_in_table:
                 raise errors.Stop(
                     f"the copy of {table} lacks "
-                    f"{formats.counted(found.not_in_backup, 'row')}: does another program "
+                    f"{formats.counted(difference.not_in_backup, 'row')}: does another program "
                     "write to this database? Stop it and try again; nothing was changed"
                 )
         renamed = (f"{table}{_COPYING}{name} TO {table}{_BACKUP}{name}" for table in TABLES)

@@ -143,7 +143,7 @@ class Store:
             self.command,
             cluster=address.cluster,
             database=address.database,
-            place=address.place,
+            location=address.location,
         )
         self._inserts = 0
         self._rows_inserted = 0
@@ -164,8 +164,8 @@ class Store:
             async with asyncio.timeout(_PING_S):
                 await self.rows("SELECT 1 AS alive")
         except TimeoutError as error:
-            place = self.address.place
-            raise errors.Retry(f"The store at {place} was silent for {_PING_S:.0f} s") from error
+            location = self.address.location
+            raise errors.Retry(f"The store at {location} was silent for {_PING_S:.0f} s") from error
 
     def stats(self) -> dict[str, int]:
         """What has been acknowledged so far."""
@@ -237,8 +237,8 @@ class Store:
                 async for piece in response.content.iter_any():
                     yield piece
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                place = self.address.place
-                raise errors.Retry(f"The answer of the store at {place} broke off") from error
+                location = self.address.location
+                raise errors.Retry(f"The answer of the store at {location} broke off") from error
 
     async def insert(self, table: str, lines: bytes | Sequence[bytes], *, rows: int) -> None:
         """Insert `rows` JSON objects, one a line; returns when the store has acknowledged them, and

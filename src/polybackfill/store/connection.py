@@ -66,7 +66,7 @@ class Address:
         return self.port or (_TLS_PORT if self.tls else _PORT)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What messages call it."""
         return str(self.data_dir) if self.embedded else f"{self.url_host}:{self.server_port}"
 
@@ -108,17 +108,17 @@ class Encoded:
 
 async def _gathered(pieces: Sequence[bytes]) -> AsyncIterator[memoryview]:
     """Small pieces together, large ones in parts: few writes, and none that takes long."""
-    held: list[bytes] = []
+    pending: list[bytes] = []
     size = 0
     for piece in (*pieces, None):
         if piece is not None:
-            held.append(piece)
+            pending.append(piece)
             size += len(piece)
         if size >= _WRITE_BYTES or piece is None:
-            view = memoryview(held[0] if len(held) == 1 else b"".join(held))
+            view = memoryview(pending[0] if len(pending) == 1 else b"".join(pending))
             for first in range(0, size, _WRITE_BYTES):
                 yield view[first : first + _WRITE_BYTES]
-            held, size = [], 0
+            pending, size = [], 0
 
 
 class Connection:
@@ -163,27 +163,34 @@ class Connection:
         return await self._guarded(work)
 
     async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
-        place = self.address.place
+        location = self.address.location
         try:
             return await work()
         except aiohttp.ClientConnectorCertificateError as error:
-            raise _distrusted(place, error.certificate_error) from error
+            raise _distrusted(location, error.certificate_error) from error
         except Impostor as error:
             await self._let_go()
             raise Broken(str(error), sent=False) from error
         except aiohttp.ClientConnectorError as error:
-            raise Broken(f"No connection to the store at {place}: {error}", sent=False) from error
+            raise Broken(
+                f"No connection to the store at {location}: {error}", sent=False
+            ) from error
         except aiochclient.ChClientError as error:
             raise error_codes.classify(
-                str(error), place=place, user=self.address.user, database=self.address.database
+                str(error),
+                location=location,
+                user=self.address.user,
+                database=self.address.database,
             ) from error
         except TimeoutError as error:
-            raise errors.Retry(f"The store at {place} did not answer in time") from error
+            raise errors.Retry(f"The store at {location} did not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Broken(f"The connection to the store at {place} broke: {error!r}") from error
+            raise Broken(f"The connection to the store at {location} broke: {error!r}") from error
         except (orjson.JSONDecodeError, AssertionError) as error:
             # aiochclient asserts that the last line is complete
-            raise errors.Retry(f"The answer of the store at {place} broke off: {error}") from error
+            raise errors.Retry(
+                f"The answer of the store at {location} broke off: {error}"
+            ) from error
 
     async def _proven(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -221,7 +228,9 @@ class Connection:
 
     def _tell(self, pid: int | None) -> None:
         if self._pid not in (None, pid):
-            log.warning("store.restarted", pid=pid, before=self._pid, place=self.address.place)
+            log.warning(
+                "store.restarted", pid=pid, before=self._pid, location=self.address.location
+            )
         self._pid = pid
 
     async def _let_go(self) -> None:
@@ -286,11 +295,11 @@ class Connection:
         return f"{scheme}://{self.address.url_host}:{self.address.server_port}/"
 
 
-def _distrusted(place: str, error: Exception) -> errors.BackfillError:
+def _distrusted(location: str, error: Exception) -> errors.BackfillError:
     """Out of its time it is renewed, or the clock is set right; any other needs a person."""
     if getattr(error, "verify_code", None) in _OUT_OF_TIME:
-        return Broken(f"The certificate of the store at {place} is out of its time: {error}")
+        return Broken(f"The certificate of the store at {location} is out of its time: {error}")
     return errors.Stop(
-        f"The certificate of the store at {place} is not trusted: {error}. Add its authority to "
+        f"The certificate of the store at {location} is not trusted: {error}. Add its authority to "
         "this machine (SSL_CERT_FILE), or correct CLICKHOUSE_HOST"
     )

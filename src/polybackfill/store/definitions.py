@@ -57,12 +57,12 @@ class Migration:
 
 def known() -> list[Migration]:
     """The files of this version, in order."""
-    found = []
+    migrations = []
     for file in resources.files("polybackfill.store").joinpath("schema").iterdir():
         match = _FILE_NAME.fullmatch(file.name)
         if match is not None:
-            found.append(Migration(int(match.group(1)), file.name, file.read_text("utf-8")))
-    return sorted(found, key=lambda migration: migration.number)
+            migrations.append(Migration(int(match.group(1)), file.name, file.read_text("utf-8")))
+    return sorted(migrations, key=lambda migration: migration.number)
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,18 @@ def creating(name: str, cluster: str | None) -> list[str]:
 @cache
 def views(cluster: str | None = None) -> Mapping[str, tuple[View, ...]]:
     """The materialized views by the table they read from, in the order in which they are made."""
-    found: dict[str, tuple[View, ...]] = {}
+    by_source: dict[str, tuple[View, ...]] = {}
     for migration in known():
         for statement in migration.statements(cluster):
             if (parts := _VIEW.fullmatch(statement)) is None:
                 continue
             name, target, select = parts.groups()
             source = (_OUTER_SOURCE.findall(select) or _INNER_SOURCE.findall(select))[0]
-            found[source] = (*found.get(source, ()), View(name, source, target, select, statement))
-    return found
+            by_source[source] = (
+                *by_source.get(source, ()),
+                View(name, source, target, select, statement),
+            )
+    return by_source
 
 
 def on_cluster(cluster: str | None) -> str:

@@ -65,8 +65,8 @@ _TEXT_MAX = 600
 
 def code(text: str) -> int | None:
     """ClickHouse's number of the error, None when the text is no error of ClickHouse."""
-    found = _CODE.search(text)
-    return int(found.group(1)) if found else None
+    match = _CODE.search(text)
+    return int(match.group(1)) if match else None
 
 
 def blames_row(text: str) -> bool:
@@ -76,31 +76,31 @@ def blames_row(text: str) -> bool:
 
 def is_passing(text: str) -> bool:
     """Whether an error text tells of trouble that ends by itself, or when a disk has room."""
-    found = classify(text, place="", user="", database="")
-    return isinstance(found, errors.Retry) or (
-        isinstance(found, errors.Stop) and found.exit_code == errors.EXIT_UNAVAILABLE
+    match = classify(text, location="", user="", database="")
+    return isinstance(match, errors.Retry) or (
+        isinstance(match, errors.Stop) and match.exit_code == errors.EXIT_UNAVAILABLE
     )
 
 
 def classify(  # noqa: PLR0911 - one return for each kind of trouble
-    text: str, *, place: str, user: str, database: str
+    text: str, *, location: str, user: str, database: str
 ) -> errors.BackfillError:
-    """The class of an error text. `place` names host and port, or the folder, for the message."""
+    """The class of an error text. `location`: host and port, or the folder, for the message."""
     number = code(text)
     short = _short(text)
     if number in _CREDENTIALS:
         return errors.Stop(
-            f"The store at {place} refuses user {user!r}. Check CLICKHOUSE_USER and "
+            f"The store at {location} refuses user {user!r}. Check CLICKHOUSE_USER and "
             f"CLICKHOUSE_PASSWORD. It said: {short}"
         )
     if number in _RIGHTS:
         return errors.Stop(
-            f"User {user!r} may not do this in database {database!r} at {place}. Grant the right. "
-            f"It said: {short}"
+            f"User {user!r} may not do this in database {database!r} at {location}. Grant the "
+            f"right. It said: {short}"
         )
     if number in _PROFILE:
         return errors.Stop(
-            f"The profile of user {user!r} at {place} forbids what this program needs: it must "
+            f"The profile of user {user!r} at {location} forbids what this program needs: it must "
             "write (readonly = 0) and say what its statements mean (no constraints on settings). "
             f"It said: {short}"
         )
@@ -108,32 +108,34 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
         named = _DATABASE.search(text)
         if named and named.group(1) != database:
             return errors.Stop(
-                f"The store at {place} has no database {named.group(1)!r}; the one in use is "
+                f"The store at {location} has no database {named.group(1)!r}; the one in use is "
                 f"{database!r}. It said: {short}"
             )
         return errors.Stop(
-            f"The store at {place} has no database {database!r} (user {user!r}). Create it or set "
-            f"CLICKHOUSE_DATABASE. It said: {short}"
+            f"The store at {location} has no database {database!r} (user {user!r}). Create it or "
+            f"set CLICKHOUSE_DATABASE. It said: {short}"
         )
     if number == _NOT_ENOUGH_SPACE or _NO_SPACE.search(text):
         return errors.Stop(
-            f"The disk of the store at {place} is full. Free some space and start again: nothing "
-            f"acknowledged is lost. It said: {short}",
+            f"The disk of the store at {location} is full. Free some space and start again: "
+            f"nothing acknowledged is lost. It said: {short}",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
     if number is not None and _PASSING.search(text):
-        return errors.Retry(f"The machine of the store at {place} falters: {short}", after_s=10.0)
+        return errors.Retry(
+            f"The machine of the store at {location} falters: {short}", after_s=10.0
+        )
     if number in _BUSY_S:
-        return errors.Retry(f"The store at {place} is busy: {short}", after_s=_BUSY_S[number])
+        return errors.Retry(f"The store at {location} is busy: {short}", after_s=_BUSY_S[number])
     if number == _UNKNOWN_TABLE:
         return errors.Stop(
-            f"The store at {place} lacks a table. `polybackfill init` creates those of this "
+            f"The store at {location} lacks a table. `polybackfill init` creates those of this "
             f"program, `polybackfill sql 'SHOW TABLES'` lists what is there. It said: {short}"
         )
     if number is None:
         # A proxy, or something that is no ClickHouse at all.
-        return errors.Retry(f"Odd answer from {place}: {short}", after_s=5.0)
-    return errors.GiveUp(f"The store at {place} refused: {short}")
+        return errors.Retry(f"Odd answer from {location}: {short}", after_s=5.0)
+    return errors.GiveUp(f"The store at {location} refused: {short}")
 
 
 def _short(text: str) -> str:

@@ -19,8 +19,8 @@ async def declare(
     store: client.Store, sources: Sequence[str], *, cluster: str | None = None
 ) -> None:
     """Bring the view in line with the setting. Raises what the store raises."""
-    found = await store.rows(f"SELECT source FROM {_VIEW}")
-    if {row["source"] for row in found} == set(sources):
+    declared = await store.rows(f"SELECT source FROM {_VIEW}")
+    if {row["source"] for row in declared} == set(sources):
         return
     (created,) = definitions.creating(_VIEW, cluster)
     quoted = ", ".join(statements.quoted(source) for source in sorted(set(sources)))

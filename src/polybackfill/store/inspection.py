@@ -45,14 +45,14 @@ _START_S = 60  # a server tells since how many seconds it runs
 
 async def inspect(store: client.Store, *, clean_stop: str = "") -> store_state.StoreState:
     """The tables as they are now. Raises what the store raises."""
-    found = await store.rows(_STATE, parameters={"names": list(TABLES)})
+    rows = await store.rows(_STATE, parameters={"names": list(TABLES)})
     tables = {
         row["name"]: store_state.Table(
             uuid=row["uuid"],
             least_rows=row["rows"] if row["name"] in _GROWING else 0,
             broken_parts=row["broken"],
         )
-        for row in found
+        for row in rows
     }
     return store_state.StoreState(clean_stop=clean_stop, boot=await _boot(store), tables=tables)
 

@@ -51,13 +51,13 @@ class Landings:
     """Watches the paths of the tables that one Store inserts into."""
 
     def __init__(
-        self, rows: Rows, command: Command, *, cluster: str | None, database: str, place: str
+        self, rows: Rows, command: Command, *, cluster: str | None, database: str, location: str
     ) -> None:
         self._rows = rows
         self._command = command
         self._cluster = cluster
         self._prefixes = (f"{database}.", f"`{database}`.")
-        self._place = place
+        self._address = location
         self._known: dict[str, Path] = {}
 
     async def prepare(self, table: str) -> None:
@@ -69,13 +69,13 @@ class Landings:
         if table in self._known or table not in definitions.views():
             return
         await self._mend(table)
-        found = await self._uuids(table)
-        missing = [name for name in _names(table) if name not in found]
+        uuids = await self._uuids(table)
+        missing = [name for name in _names(table) if name not in uuids]
         if lost := [name for name in missing if name in _targets(table)]:
             raise self._lost(lost)
         if missing:
-            raise errors.Retry(f"{', '.join(missing)} of the store at {self._place} is not there")
-        self._known[table] = Path(found)
+            raise errors.Retry(f"{', '.join(missing)} of the store at {self._address} is not there")
+        self._known[table] = Path(uuids)
 
     async def verify(self, table: str) -> None:
         """After an insert: its rows have arrived.
@@ -85,8 +85,8 @@ class Landings:
         """
         if table not in self._known:
             return
-        before, found = self._known[table].uuids, await self._uuids(table)
-        changed = [name for name in before if found.get(name) != before[name]]
+        before, after = self._known[table].uuids, await self._uuids(table)
+        changed = [name for name in before if after.get(name) != before[name]]
         if not changed:
             return
         del self._known[table]
@@ -105,13 +105,13 @@ class Landings:
     async def _mend(self, table: str) -> None:
         """Make a landing table and views that are gone, and views that do something else."""
         rows = await self._rows(_PATH, parameters={"names": _names(table)})
-        found = {row["name"]: row for row in rows}
+        by_name = {row["name"]: row for row in rows}
         for name in _stateless(table):
-            if name not in found:
+            if name not in by_name:
                 for statement in definitions.creating(name, self._cluster):
                     await self._command(statement)
         for view in _views(table, self._cluster):
-            row, source = found.get(view.name), found.get(view.source)
+            row, source = by_name.get(view.name), by_name.get(view.source)
             fed = source is not None and view.name in source["feeds"]
             if row is not None and fed and await self._as_defined(view, row):
                 continue
@@ -136,7 +136,7 @@ class Landings:
 
     def _lost(self, names: list[str]) -> errors.Stop:
         return errors.Stop(
-            f"{', '.join(names)} was dropped or replaced in the store at {self._place} while "
+            f"{', '.join(names)} was dropped or replaced in the store at {self._address} while "
             "this program wrote to it. Start again: what is missing is made anew, and rows that "
             "are gone are fetched again.",
             exit_code=errors.EXIT_UNAVAILABLE,
@@ -145,12 +145,12 @@ class Landings:
 
 def _views(table: str, cluster: str | None = None) -> list[definitions.View]:
     """The views on the path, those of a table without storage after the one that feeds it."""
-    found = []
+    path = []
     for view in definitions.views(cluster).get(table, ()):
-        found.append(view)
+        path.append(view)
         if view.target.endswith(_STATELESS):
-            found += _views(view.target, cluster)
-    return found
+            path += _views(view.target, cluster)
+    return path
 
 
 def _stateless(table: str) -> list[str]:

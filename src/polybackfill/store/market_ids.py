@@ -225,8 +225,8 @@ class MarketIds:
         return await self._coverage(_USER_COVERAGE, {"but": without.apply_id if without else 0})
 
     async def _coverage(self, sql: str, parameters: client.Parameters | None = None) -> Coverage:
-        found = (await self._store.rows(sql, parameters=parameters))[0]
-        return Coverage(**{name: int(found[name] or 0) for name in found})
+        known_ids = (await self._store.rows(sql, parameters=parameters))[0]
+        return Coverage(**{name: int(known_ids[name] or 0) for name in known_ids})
 
     async def missing(self, *, applied: bool = False) -> AsyncIterator[Missing]:
         """Conditions whose trades lack an id, those with most trades first.
@@ -265,7 +265,7 @@ class MarketIds:
         async for condition, market in self._fields(_KNOWN_OF_TRADED.format(traded=traded)):
             yield Listed(condition, market)
 
-    async def listed(self) -> AsyncIterator[Listed]:
+    async def stream_lists(self) -> AsyncIterator[Listed]:
         """Every market id the lists know, with its condition."""
         async for condition, market in self._fields(
             "SELECT DISTINCT condition_id, market_id FROM api_market_rows "
@@ -300,8 +300,8 @@ class MarketIds:
             + "LIMIT {limit:UInt32}",
             {"since": since, "limit": most + 1},
         )
-        found = {condition: market async for condition, market in rows}
-        return found if len(found) <= most else None
+        known_ids = {condition: market async for condition, market in rows}
+        return known_ids if len(known_ids) <= most else None
 
     async def apply(
         self, mappings: Sequence[Listed], *, source: str, by: str, now: float
@@ -361,12 +361,12 @@ class MarketIds:
             "WHERE apply_id = {apply_id:UInt64}",
             parameters=named,
         )
-        held = await self._store.rows(
+        counts = await self._store.rows(
             "SELECT count() AS mappings FROM condition_market_id_rows FINAL "
             "WHERE version = {apply_id:UInt64}",
             parameters=named,
         )
-        return Apply(apply_id, source, **filled[0], **held[0])
+        return Apply(apply_id, source, **filled[0], **counts[0])
 
     async def _next_id(self, now: float) -> int:
         """The millisecond, later than that of any apply and mapping before it."""

@@ -35,7 +35,7 @@ async def up(store: client.Store, *, cluster: str | None = None) -> list[str]:
     await store.command(definitions.filled(_RECORD, cluster))
     applied = await _applied(store)
     migrations = definitions.known()
-    _refuse_foreign(applied, migrations, store.address.place)
+    _refuse_foreign(applied, migrations, store.address.location)
     missing = [migration for migration in migrations if migration.number not in applied]
     for migration in missing:
         for statement in migration.statements(cluster):
@@ -77,15 +77,15 @@ async def store_id(store: client.Store) -> str:
         "SELECT toString(uuid) AS uuid FROM system.tables "
         "WHERE database = currentDatabase() AND name = 'clean_stops'"
     )
-    found = await store.rows(sql)
-    if not found:
-        raise errors.Stop(f"The store at {store.address.place} is not set up: polybackfill init")
-    if found[0]["uuid"] == _NO_UUID:
+    rows = await store.rows(sql)
+    if not rows:
+        raise errors.Stop(f"The store at {store.address.location} is not set up: polybackfill init")
+    if rows[0]["uuid"] == _NO_UUID:
         raise errors.Stop(
-            f"The database {store.address.database!r} at {store.address.place} gives tables no "
+            f"The database {store.address.database!r} at {store.address.location} gives tables no "
             "UUID. Use one with the engine Atomic or Replicated (CLICKHOUSE_DATABASE)."
         )
-    return str(found[0]["uuid"])
+    return str(rows[0]["uuid"])
 
 
 async def _applied(store: client.Store) -> dict[int, tuple[str, str]]:
@@ -94,19 +94,19 @@ async def _applied(store: client.Store) -> dict[int, tuple[str, str]]:
 
 
 def _refuse_foreign(
-    applied: dict[int, tuple[str, str]], migrations: list[definitions.Migration], place: str
+    applied: dict[int, tuple[str, str]], migrations: list[definitions.Migration], location: str
 ) -> None:
     ours = {migration.number: migration for migration in migrations}
     for number, (name, checksum) in sorted(applied.items()):
         migration = ours.get(number)
         if migration is None:
             raise errors.Stop(
-                f"The store at {place} was set up by a newer version ({name} is unknown here). "
+                f"The store at {location} was set up by a newer version ({name} is unknown here). "
                 "Install that version, or use another CLICKHOUSE_DATABASE or BACKFILL_DATA_DIR."
             )
         if (migration.name, migration.checksum) != (name, checksum):
             raise errors.Stop(
-                f"The store at {place} was set up by an unreleased version, with another {name} "
+                f"The store at {location} was set up by an unreleased version, with another {name} "
                 f"than this version's {migration.name}, and is not taken over. Nothing was "
                 "changed. To keep it, leave its folders as they are. For a new store set "
                 "BACKFILL_DATA_DIR (or CLICKHOUSE_DATABASE) and BACKFILL_CHECKPOINT_DIR to other "

@@ -25,29 +25,29 @@ ARRAY JOIN conditions AS condition
 WHERE condition != ''
 """
 
-Found = dict[str, list[tuple[str, str]]]
+Matches = dict[str, list[tuple[str, str]]]
 """Name → (condition id, what people call it)."""
 
 
-async def markets_by_number(store: client.Store, numbers: Sequence[str]) -> Found:
+async def markets_by_number(store: client.Store, numbers: Sequence[str]) -> Matches:
     """The conditions of market numbers; what is not stored is left out."""
-    return await _found(store, _MARKETS.format(field="market_id"), numbers)
+    return await _search(store, _MARKETS.format(field="market_id"), numbers)
 
 
-async def markets_by_slug(store: client.Store, slugs: Sequence[str]) -> Found:
+async def markets_by_slug(store: client.Store, slugs: Sequence[str]) -> Matches:
     """The conditions of market slugs."""
-    return await _found(store, _MARKETS.format(field="market_slug"), slugs)
+    return await _search(store, _MARKETS.format(field="market_slug"), slugs)
 
 
-async def markets_of_events(store: client.Store, slugs: Sequence[str]) -> Found:
+async def markets_of_events(store: client.Store, slugs: Sequence[str]) -> Matches:
     """All conditions of events, as they were listed last."""
-    return await _found(store, _EVENTS, slugs)
+    return await _search(store, _EVENTS, slugs)
 
 
-async def _found(store: client.Store, sql: str, names: Sequence[str]) -> Found:
-    found: Found = {}
+async def _search(store: client.Store, sql: str, names: Sequence[str]) -> Matches:
+    matches: Matches = {}
     for first in range(0, len(names), _AT_ONCE):
         chunk = list(names[first : first + _AT_ONCE])
         for row in await store.rows(sql, parameters={"names": chunk}):
-            found.setdefault(row["name"], []).append((row["condition"], row["label"]))
-    return found
+            matches.setdefault(row["name"], []).append((row["condition"], row["label"]))
+    return matches

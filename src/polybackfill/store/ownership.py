@@ -115,7 +115,7 @@ class Ownership:
         self._renewing = asyncio.Lock()
         self._lost: errors.Stop | None = None
 
-    async def take(self) -> None:
+    async def claim(self) -> None:
         """Own the database, as soon as a dead owner's claim has expired.
 
         Raises errors.Stop (exit 75) naming the living owner.
@@ -191,7 +191,7 @@ class Ownership:
                 await self._clock.sleep(_SETTLE_S)
                 return
             await self.release()
-        raise errors.Retry(f"the store at {self._store.address.place} is too slow to claim it")
+        raise errors.Retry(f"the store at {self._store.address.location} is too slow to claim it")
 
     async def _beat(self) -> None:
         began_at = self._awake_s()
@@ -205,7 +205,7 @@ class Ownership:
     async def _first(self) -> Claim:
         rows = await self._store.rows(_LIVING, parameters={"expires": int(EXPIRES_S)})
         if not rows:
-            raise errors.Retry(f"the store at {self._store.address.place} forgot our claim")
+            raise errors.Retry(f"the store at {self._store.address.location} forgot our claim")
         return msgspec.convert(rows[0], Claim)
 
     async def _write(self, claim: str, *, released: bool) -> None:
@@ -226,9 +226,9 @@ class Ownership:
     def _taken(self, first: Claim) -> errors.Stop:
         address = self._store.address
         return errors.Stop(
-            f"database {address.database} at {address.place} is in use by {first.owner}; stop that "
-            "run first, or wait for its end: one run at a time writes to a database (a claim ends "
-            f"{EXPIRES_S:.0f} s after the last sign of its owner)",
+            f"database {address.database} at {address.location} is in use by {first.owner}; stop "
+            "that run first, or wait for its end: one run at a time writes to a database (a "
+            f"claim ends {EXPIRES_S:.0f} s after the last sign of its owner)",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
 
@@ -250,7 +250,7 @@ async def owned(
     try:
         await store.command(definitions.filled(_TABLE, cluster))
         ownership = Ownership(store, run_name=run_name, clock=clock)
-        await ownership.take()
+        await ownership.claim()
         keeping = asyncio.create_task(ownership.keep(), name="ownership")
         try:
             yield ownership

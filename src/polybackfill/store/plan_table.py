@@ -20,10 +20,10 @@ TABLES = {
     "conditions": ("condition_backfill_plan", "condition_id"),
 }
 # Of a key that nobody planned: a run of everything found it, in the table named behind this.
-FOUND = "found in "
-_NAMED = f"{FOUND}the words of a run"
+FOUND_IN_RUN = "found in "
+_NAMED = f"{FOUND_IN_RUN}the words of a run"
 # Keys of a list that somebody planned.
-IS_LISTED = f"NOT startsWith(source, '{FOUND}')"
+IS_LISTED = f"NOT startsWith(source, '{FOUND_IN_RUN}')"
 # Nobody knows how much a listed key has that came without a figure.
 IS_UNSIZED = f"(trade_count = 0 AND {IS_LISTED})"
 # What a run sets. People may also set `skip`: such a key takes part in no run.
@@ -112,7 +112,7 @@ class PlanRow:
     @property
     def expected_rows(self) -> int | None:
         """None where nobody knows; of what a run has found, none is a figure."""
-        return self.trade_count or (0 if self.source.startswith(FOUND) else None)
+        return self.trade_count or (0 if self.source.startswith(FOUND_IN_RUN) else None)
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class PlanTable:
         )
         return {**dict.fromkeys(STATUSES, 0), **{row["status"]: row["keys"] for row in rows}}
 
-    async def listed(self, kind: str) -> dict[str, int]:
+    async def count_listed(self, kind: str) -> dict[str, int]:
         """Keys of planned lists by status; {} when nobody planned one."""
         table, _ = TABLES[kind]
         rows = await self._store.rows(
@@ -243,15 +243,15 @@ class PlanTable:
     async def listed_among(self, kind: str, keys: Sequence[str]) -> set[str]:
         """Those of these keys that stand in planned lists."""
         table, key = TABLES[kind]
-        found: set[str] = set()
+        listed: set[str] = set()
         for first in range(0, len(keys), _UPDATES_MAX):
             rows = await self._store.rows(
                 f"SELECT {key} AS key FROM {table} "
                 f"WHERE {IS_LISTED} AND {key} IN {{keys:Array(String)}}",
                 parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
             )
-            found.update(row["key"] for row in rows)
-        return found
+            listed.update(row["key"] for row in rows)
+        return listed
 
     async def release(self, kind: str) -> int:
         """Nobody works on this plan: in_progress becomes pending. Returns how many were."""
@@ -260,15 +260,15 @@ class PlanTable:
     async def set_back(self, kind: str, statuses: Sequence[str]) -> int:
         """Rows with one of these statuses become pending. Returns how many there were."""
         counts = await self.counts(kind)
-        held = sum(counts[status] for status in statuses)
-        if held:
+        planned = sum(counts[status] for status in statuses)
+        if planned:
             table, _ = TABLES[kind]
             await self._store.command(
                 f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
                 "WHERE toString(status) IN {statuses:Array(String)}",
                 parameters={"statuses": list(statuses)},
             )
-        return held
+        return planned
 
     async def reopen(self, kind: str, keys: Sequence[str]) -> None:
         """These keys have to be fetched again: what is done or in error becomes pending."""
@@ -283,14 +283,14 @@ class PlanTable:
     async def planned(self, kind: str, keys: Sequence[str]) -> int:
         """How many of these keys the plan holds."""
         table, key = TABLES[kind]
-        held = 0
+        planned = 0
         for first in range(0, len(keys), _UPDATES_MAX):
             rows = await self._store.rows(
                 f"SELECT count() AS held FROM {table} WHERE {key} IN {{keys:Array(String)}}",
                 parameters={"keys": list(keys[first : first + _UPDATES_MAX])},
             )
-            held += rows[0]["held"]
-        return held
+            planned += rows[0]["held"]
+        return planned
 
     async def pending_among(self, kind: str, keys: Sequence[str]) -> list[str]:
         """Those of these keys that the plan shows as pending."""
@@ -331,9 +331,9 @@ class PlanTable:
 
     async def _correct(self, table: str, key: str, staging: str) -> None:
         named = {"table": table, "key": key, "staging": staging}
-        found = await self._store.rows(_NEW_FIGURES.format(**named))
-        for first in range(0, len(found), _UPDATES_MAX):
-            chunk = found[first : first + _UPDATES_MAX]
+        rows = await self._store.rows(_NEW_FIGURES.format(**named))
+        for first in range(0, len(rows), _UPDATES_MAX):
+            chunk = rows[first : first + _UPDATES_MAX]
             await self._store.command(
                 _CORRECT.format(**named),
                 parameters={
@@ -344,12 +344,12 @@ class PlanTable:
             )
 
     async def _adopt(self, table: str, key: str, staging: str) -> None:
-        found = await self._store.rows(
+        rows = await self._store.rows(
             f"SELECT {key} AS key, toString(source) AS source FROM {staging} WHERE {key} IN "
             f"(SELECT {key} FROM {table} WHERE NOT ({IS_LISTED}))"
         )
-        for first in range(0, len(found), _UPDATES_MAX):
-            chunk = found[first : first + _UPDATES_MAX]
+        for first in range(0, len(rows), _UPDATES_MAX):
+            chunk = rows[first : first + _UPDATES_MAX]
             await self._store.command(
                 f"ALTER TABLE {table} UPDATE source = {{source:String}} "
                 f"WHERE {key} IN {{keys:Array(String)}}",

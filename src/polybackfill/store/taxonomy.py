@@ -152,7 +152,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
 }
 NAMES = (*CATEGORIES, UNCATEGORIZED)
 
-_PLACES = {name: place for place, name in enumerate(CATEGORIES)}
+_RANKS = {name: rank for rank, name in enumerate(CATEGORIES)}
 # Points of one tag. However many generic tags a market has, they never make up for a specific one.
 _POINTS = {"specific": 1000, "country": 998, "generic": 2, "faint": 1}
 _LEVELS = {"specific": SPECIFIC, "generic": GENERIC, "faint": FAINT}
@@ -187,41 +187,41 @@ _WORDS = {
 
 def explain(tags: Iterable[str]) -> list[Word]:
     """What each tag says, in their order; of tags that are one the first alone."""
-    found: dict[str, Word] = {}
+    words: dict[str, Word] = {}
     for tag in tags:
         if plain := _plain(tag):
             known = _WORDS.get(plain, Word(tag))
-            found.setdefault(plain, Word(tag, known.category, known.kind))
-    return list(found.values())
+            words.setdefault(plain, Word(tag, known.category, known.kind))
+    return list(words.values())
 
 
 def points(words: Iterable[Word]) -> dict[str, int]:
     """Points of each category that has any."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for word in words:
         if word.points:
-            found[word.category] = found.get(word.category, 0) + word.points
-    return found
+            totals[word.category] = totals.get(word.category, 0) + word.points
+    return totals
 
 
 def category_of(tags: Iterable[str]) -> str:
     """The category of these tags."""
-    found = points(explain(tags))
-    return max(CATEGORIES, key=lambda name: found.get(name, 0)) if found else UNCATEGORIZED
+    totals = points(explain(tags))
+    return max(CATEGORIES, key=lambda name: totals.get(name, 0)) if totals else UNCATEGORIZED
 
 
 def category_sql(tags: str) -> str:
     """The same in SQL; `tags` is an expression for an Array(String)."""
     plain = "replaceRegexpOne(replaceRegexpAll(lower(tag), '[^a-z0-9]+', ''), 's$', '')"
-    # A tag is one number: 10,000 for each place of its category, and its points.
-    codes = [_PLACES[word.category] * 10_000 + word.points for word in _WORDS.values()]
+    # A tag is one number: 10,000 by its category, and its points.
+    codes = [_RANKS[word.category] * 10_000 + word.points for word in _WORDS.values()]
     said = (
         f"arrayMap(tag -> transform(tag, {_array(_WORDS)}, {codes}, 0), "
         f"arrayDistinct(arrayMap(tag -> {plain}, {tags})))"
     )
     totals = (
-        "arrayMap(place -> arraySum(arrayMap(code -> "
-        f"if(intDiv(code, 10000) = place, code % 10000, 0), said)), range({len(CATEGORIES)}))"
+        "arrayMap(rank -> arraySum(arrayMap(code -> "
+        f"if(intDiv(code, 10000) = rank, code % 10000, 0), said)), range({len(CATEGORIES)}))"
     )
     none = statements.quoted(UNCATEGORIZED)
     best = f"{_array(CATEGORIES)}[indexOf(totals, arrayMax(totals))]"

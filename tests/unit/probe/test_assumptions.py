@@ -11,7 +11,7 @@ from tests import harness
 
 from polybackfill.commands import run_request
 from polybackfill.probe import assumption_list, runner
-from polybackfill.probe.assumption import Verdict
+from polybackfill.probe.assumption import Outcome
 
 from .breaks import BREAKS
 from .conftest import Probe, probing
@@ -41,7 +41,7 @@ def test_every_kind_of_unit_stands_on_something() -> None:
 
 async def test_all_is_whole(probe: Probe, sandbox: harness.Sandbox) -> None:
     findings, requests = await probe()
-    assert {name: one.seen for name, one in findings.items() if one.verdict != Verdict.HOLDS} == {}
+    assert {name: one.seen for name, one in findings.items() if one.outcome != Outcome.HOLDS} == {}
     assert requests == sandbox.requests()
     assert requests < runner.MAX_REQUESTS
     assert all(one.requests for name, one in findings.items())
@@ -53,7 +53,7 @@ async def test_a_break_is_noticed(
 ) -> None:
     sandbox.faults(*rules)
     findings, _ = await probe(name)
-    assert findings[name].verdict is Verdict.BROKEN, findings[name].seen
+    assert findings[name].outcome is Outcome.BROKEN, findings[name].seen
     assert findings[name].seen
     assert sandbox.url not in findings[name].seen, "a base URL may hold a secret"
 
@@ -62,7 +62,7 @@ async def test_a_break_is_noticed_among_all_others(probe: Probe, sandbox: harnes
     """In the whole list, with the requests of the whole list."""
     sandbox.faults({"kind": "rows_lost", "route": "positions", "match": "cursor="})
     findings, requests = await probe()
-    broken = [name for name, one in findings.items() if one.verdict is Verdict.BROKEN]
+    broken = [name for name, one in findings.items() if one.outcome is Outcome.BROKEN]
     assert broken == ["positions.cursor"]
     assert requests <= runner.MAX_REQUESTS
 
@@ -70,7 +70,7 @@ async def test_a_break_is_noticed_among_all_others(probe: Probe, sandbox: harnes
 async def test_one_odd_answer_is_no_change(probe: Probe, sandbox: harness.Sandbox) -> None:
     sandbox.faults({"kind": "rows_lost", "route": "trades", "match": "cursor=", "count": 1})
     findings, _ = await probe("trades.cursor")
-    assert findings["trades.cursor"].verdict is Verdict.HOLDS
+    assert findings["trades.cursor"].outcome is Outcome.HOLDS
     assert sandbox.fired() == {"rows_lost": 1}
 
 
@@ -80,10 +80,10 @@ async def test_transport_trouble_breaks_nothing(
 ) -> None:
     sandbox.faults({"kind": kind, "retry_after_s": 0})
     findings, requests = await probe(longest_s=0.3)
-    verdicts = [one.verdict for one in findings.values()]
-    assert Verdict.BROKEN not in verdicts
+    verdicts = [one.outcome for one in findings.values()]
+    assert Outcome.BROKEN not in verdicts
     assert not [one.seen for one in findings.values() if sandbox.url in one.seen]
-    assert verdicts.count(Verdict.UNKNOWN) > 0.9 * len(verdicts)
+    assert verdicts.count(Outcome.UNKNOWN) > 0.9 * len(verdicts)
     assert requests <= runner.MAX_REQUESTS
 
 
@@ -93,7 +93,7 @@ async def test_a_gateway_that_refuses_everything_breaks_nothing(
     sandbox.faults({"kind": "404"})
     findings, requests = await probe()
     # That what does not exist is answered with 404 is seen all the same.
-    assert Verdict.BROKEN not in {one.verdict for one in findings.values()}
+    assert Outcome.BROKEN not in {one.outcome for one in findings.values()}
     assert "the host refuses all" in findings["order_book.envelope"].seen
     assert requests <= runner.MAX_REQUESTS
 
@@ -101,7 +101,7 @@ async def test_a_gateway_that_refuses_everything_breaks_nothing(
 async def test_a_route_that_is_gone_is_named(probe: Probe, sandbox: harness.Sandbox) -> None:
     sandbox.faults({"kind": "404", "route": "positions"})
     findings, _ = await probe()
-    broken = {name for name, one in findings.items() if one.verdict is Verdict.BROKEN}
+    broken = {name for name, one in findings.items() if one.outcome is Outcome.BROKEN}
     assert {name for name in broken if not name.startswith("positions.")} == set()
     assert "positions.fields" in broken
     assert "404" in findings["positions.fields"].seen
@@ -111,7 +111,7 @@ async def test_an_api_that_never_answers(probe: Probe, sandbox: harness.Sandbox)
     sandbox.faults({"kind": "hang"})
     began = time.monotonic()
     findings, _ = await probe(longest_s=0.5)
-    assert {one.verdict for one in findings.values()} == {Verdict.UNKNOWN}
+    assert {one.outcome for one in findings.values()} == {Outcome.UNKNOWN}
     assert time.monotonic() - began < 5.0
 
 
@@ -120,9 +120,9 @@ async def test_one_host_that_is_out_leaves_the_others(
 ) -> None:
     sandbox.faults({"kind": "503", "route": "clob", "retry_after_s": 0})
     findings, _ = await probe(longest_s=5.0)
-    unknown = {name for name, one in findings.items() if one.verdict is not Verdict.HOLDS}
+    unknown = {name for name, one in findings.items() if one.outcome is not Outcome.HOLDS}
     assert unknown == {name for name in _ALL if name.startswith("order_book.")}
-    assert {findings[name].verdict for name in unknown} == {Verdict.UNKNOWN}
+    assert {findings[name].outcome for name in unknown} == {Outcome.UNKNOWN}
 
 
 async def test_a_row_or_two_that_nobody_can_read_break_nothing(
@@ -131,7 +131,7 @@ async def test_a_row_or_two_that_nobody_can_read_break_nothing(
     sandbox.faults({"kind": "bad_row"})
     names = [name for name in _ALL if name.endswith(".fields") and name != "service.fields"]
     findings, _ = await probe(*names)
-    assert {findings[name].verdict for name in names} == {Verdict.HOLDS}
+    assert {findings[name].outcome for name in names} == {Outcome.HOLDS}
     assert "1 of" in findings["trades.fields"].seen
 
 
@@ -144,10 +144,10 @@ async def test_recorded_answers_are_whole(recorded_dir: Path) -> None:
     wrong = {
         name: one.seen
         for name, one in findings.items()
-        if one.verdict not in {Verdict.HOLDS, Verdict.UNSEEN}
+        if one.outcome not in {Outcome.HOLDS, Outcome.UNSEEN}
     }
     assert wrong == {}
-    assert sum(one.verdict is Verdict.HOLDS for one in findings.values()) > 0.8 * len(findings)
+    assert sum(one.outcome is Outcome.HOLDS for one in findings.values()) > 0.8 * len(findings)
     assert requests < runner.MAX_REQUESTS
 
 
@@ -163,6 +163,6 @@ async def test_at_the_pace_of_the_live_service(trades: int, wallets: int, market
         async with probing(running.url) as look:
             began = time.monotonic()
             findings, requests = await look()
-    assert {name: one.seen for name, one in findings.items() if one.verdict != Verdict.HOLDS} == {}
+    assert {name: one.seen for name, one in findings.items() if one.outcome != Outcome.HOLDS} == {}
     assert requests < runner.MAX_REQUESTS
     assert time.monotonic() - began < runner.LONGEST_S

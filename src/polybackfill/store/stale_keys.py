@@ -79,8 +79,8 @@ ORDER BY since, key LIMIT {{chunk:UInt32}}
 """
 
 
-async def listed(
-    store: client.Store, found: str, *, began: int, now: int, listed_only: bool = False
+async def list_stale(
+    store: client.Store, keys_query: str, *, began: int, now: int, listed_only: bool = False
 ) -> AsyncIterator[tuple[int, list[str]]]:
     """Keys of `MARKETS` or `WALLETS` that were read before `began`, with the second from which on
     they are read again, the longest quiet first. `began`, `now`: epoch seconds; what the plan says
@@ -89,7 +89,7 @@ async def listed(
     since, after = 0, ""
     while True:
         rows = await store.rows(
-            _LISTED.format(found=found, late_s=LATE_S),
+            _LISTED.format(found=keys_query, late_s=LATE_S),
             parameters={
                 "began": began,
                 "now": now,
@@ -107,9 +107,9 @@ async def listed(
 
 
 async def count(
-    store: client.Store, found: str, *, began: int, now: int, listed_only: bool = False
+    store: client.Store, keys_query: str, *, began: int, now: int, listed_only: bool = False
 ) -> int:
     """How many keys `listed` names now."""
     bounds = {"began": began, "now": now, "listed_only": int(listed_only)}
-    rows = await store.rows(f"SELECT count() AS n FROM ({found})", parameters=bounds)
+    rows = await store.rows(f"SELECT count() AS n FROM ({keys_query})", parameters=bounds)
     return int(rows[0]["n"])

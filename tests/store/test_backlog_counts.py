@@ -8,7 +8,7 @@ from tests.store.conftest import insert, trade
 from tests.store.test_universe import market, position, put
 from tests.store.test_views import activity
 
-from polybackfill.store import again, client, discovery, outlook, plan_table
+from polybackfill.store import backlog_counts, client, discovery, plan_table, stale_keys
 
 NOW = 1_790_000_000
 DAY_S = 86_400
@@ -31,11 +31,11 @@ async def read(store: client.Store, plans: plan_table.PlanTable, *numbers: int) 
 
 
 async def test_nothing_is_known_before_the_lists_are_read(migrated: client.Store) -> None:
-    everything = await outlook.of(migrated, everything=True)
-    assert everything.markets == outlook.PUBLISHED_MARKETS
+    everything = await backlog_counts.count_backlog(migrated, everything=True)
+    assert everything.markets == backlog_counts.PUBLISHED_MARKETS
     assert everything.unresolved == everything.markets
     assert {"markets", "conditions", "wallets"} <= set(everything.published)
-    planned = await outlook.of(migrated, everything=False)
+    planned = await backlog_counts.count_backlog(migrated, everything=False)
     assert (planned.conditions, planned.wallets, planned.published) == (0, 0, ())
 
 
@@ -52,17 +52,20 @@ async def test_open_markets_are_read_again_until_they_have_been_read_closed(
         market("gamma", condition_id=condition(2), closed_at=NOW - 9 * DAY_S, **closed),
     )
     await read(migrated, plans, 0, 1, 2)
-    ahead = await outlook.of(migrated, everything=True)
+    ahead = await backlog_counts.count_backlog(migrated, everything=True)
     assert (ahead.markets, ahead.open_again, ahead.unresolved) == (3, 1, 3)
 
     async def listed(began: int) -> list[tuple[int, list[str]]]:
         return [
-            found async for found in again.listed(migrated, again.MARKETS, began=began, now=began)
+            found
+            async for found in stale_keys.list_stale(
+                migrated, stale_keys.MARKETS, began=began, now=began
+            )
         ]
 
-    since = (NOW - 3_600 - again.LATE_S) // DAY_S * DAY_S
+    since = (NOW - 3_600 - stale_keys.LATE_S) // DAY_S * DAY_S
     assert await listed(BEGAN) == [(since, [condition(0), condition(1)])]
-    assert await again.count(migrated, again.MARKETS, began=BEGAN, now=BEGAN) == 2
+    assert await stale_keys.count(migrated, stale_keys.MARKETS, began=BEGAN, now=BEGAN) == 2
     assert await listed(NOW) == [], "read by the run that asks"
     ends = [plan_table.Extension(condition(n), since, BEGAN, BEGAN + 5) for n in (0, 1)]
     await plans.extend("conditions", ends, now=BEGAN + 5)
@@ -99,8 +102,8 @@ async def test_a_portion_of_a_plan_is_counted_in_its_order(migrated: client.Stor
     await plans.add("wallets", rows)
 
     async def planned(**bounds: int) -> tuple[int, int | None, int]:
-        chosen = outlook.Bounds(**bounds)
-        ahead = await outlook.of(migrated, everything=False, bounds=chosen)
+        chosen = backlog_counts.Bounds(**bounds)
+        ahead = await backlog_counts.count_backlog(migrated, everything=False, bounds=chosen)
         return ahead.wallets, ahead.wallet_rows, ahead.holders
 
     assert await planned() == (4, 5_321, 4)
@@ -113,22 +116,24 @@ async def test_a_portion_of_a_plan_is_counted_in_its_order(migrated: client.Stor
 async def test_of_keys_without_a_size_the_rows_are_unknown(migrated: client.Store) -> None:
     plans = plan_table.PlanTable(migrated)
     await plans.add("wallets", [plan_table.PlanRow(f"{1:040x}", 1)])
-    ahead = await outlook.of(migrated, everything=False)
+    ahead = await backlog_counts.count_backlog(migrated, everything=False)
     assert (ahead.wallets, ahead.wallet_rows) == (1, None)
 
 
 async def test_of_the_whole_exchange_a_limit_takes_a_part(migrated: client.Store) -> None:
-    ahead = await outlook.of(migrated, everything=True, bounds=outlook.Bounds(limit=29_000))
+    ahead = await backlog_counts.count_backlog(
+        migrated, everything=True, bounds=backlog_counts.Bounds(limit=29_000)
+    )
     assert (ahead.wallets, ahead.holders, ahead.conditions) == (29_000, 29_000, 29_000)
-    assert ahead.wallet_rows == outlook.PUBLISHED_ROWS // 100
-    assert ahead.markets == outlook.PUBLISHED_MARKETS, "lists are read whole"
+    assert ahead.wallet_rows == backlog_counts.PUBLISHED_ROWS // 100
+    assert ahead.markets == backlog_counts.PUBLISHED_MARKETS, "lists are read whole"
 
 
 async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: client.Store) -> None:
     """A listed wallet with markets traded, held and split, a listed market, and strangers."""
     own, stranger = f"{1:040x}", f"{2:040x}"
     plans = plan_table.PlanTable(migrated)
-    found = f"{plan_table.FOUND}external_trades_raw"
+    found = f"{plan_table.FOUND_IN_RUN}external_trades_raw"
     await plans.add("wallets", [plan_table.PlanRow(own, 1, source="mine.txt")])
     await plans.add("wallets", [plan_table.PlanRow(stranger, 2, source=found)])
     await plans.add("conditions", [plan_table.PlanRow(condition(6), 1, source="mine.txt")])
@@ -170,11 +175,16 @@ async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: clie
         condition(number) for number in (1, 3, 4, 5, 6)
     ]
     assert await keys(discovery.PlannedWallets(migrated, listed_only=True)()) == [own]
-    bounds = outlook.Bounds(listed_only=True, official=9)
-    ahead = await outlook.of(migrated, everything=False, bounds=bounds)
+    bounds = backlog_counts.Bounds(listed_only=True, official=9)
+    ahead = await backlog_counts.count_backlog(migrated, everything=False, bounds=bounds)
     assert (ahead.holders, ahead.official, ahead.unlisted, ahead.unresolved) == (1, 1, 4, 5)
     assert ahead.finds_markets, "the wallet is not read yet"
-    assert await again.count(migrated, again.WALLETS, began=BEGAN, now=BEGAN, listed_only=True) == 0
+    assert (
+        await stale_keys.count(
+            migrated, stale_keys.WALLETS, began=BEGAN, now=BEGAN, listed_only=True
+        )
+        == 0
+    )
     ends = [
         plan_table.PlanUpdate(key, "done", last_run_at=NOW, attempts=1, read_until=1)
         for key in (own, stranger)
@@ -182,4 +192,7 @@ async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: clie
     await plans.apply("wallets", ends, now=NOW)
     for of_list, count in ((False, 2), (True, 1)):
         times = {"began": BEGAN, "now": BEGAN}
-        assert await again.count(migrated, again.WALLETS, **times, listed_only=of_list) == count
+        assert (
+            await stale_keys.count(migrated, stale_keys.WALLETS, **times, listed_only=of_list)
+            == count
+        )

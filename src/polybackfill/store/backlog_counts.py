@@ -53,7 +53,7 @@ class Bounds:
         return left if self.limit is None else min(left, self.limit)
 
     @property
-    def whole(self) -> bool:
+    def is_whole_history(self) -> bool:
         """Every key."""
         return self.limit is None and not self.skip
 
@@ -86,7 +86,9 @@ class Outlook:
     published: tuple[str, ...]
 
 
-async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHING) -> Outlook:
+async def count_backlog(
+    store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHING
+) -> Outlook:
     """What a run has before it; `everything`: of the whole exchange, not only of the plans."""
     which = plan_table.IS_LISTED if bounds.listed_only else "true"
     row = (await store.rows(_COUNTS.format(which=which)))[0]
@@ -115,7 +117,7 @@ async def of(store: client.Store, *, everything: bool, bounds: Bounds = EVERYTHI
     if bounds.listed_only:
         unlisted = await discovery.count_unlisted(store, listed_only=True)
         unresolved = await discovery.count_unresolved(store, listed_only=True)
-    is_read_again = (everything or bounds.listed_only) and bounds.whole
+    is_read_again = (everything or bounds.listed_only) and bounds.is_whole_history
     return Outlook(
         markets=markets,
         events=known("events", PUBLISHED_EVENTS),

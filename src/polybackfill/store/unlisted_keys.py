@@ -21,7 +21,7 @@ SELECT count() AS n FROM (
     GROUP BY wallet_address HAVING toUnixTimestamp(min(ingested_at)) >= {since:UInt32}
 )
 """
-_ASKED = "SELECT arrayJoin({asked:Array(String)}) AS condition_id"
+_CHUNK = "SELECT arrayJoin({asked:Array(String)}) AS condition_id"
 _PLANNED = """
 SELECT condition_id FROM condition_backfill_plan
 WHERE status = 'done' AND toUnixTimestamp(last_run_at) >= {since:UInt32}
@@ -53,19 +53,19 @@ async def new_wallets(store: client.Store, since: int) -> int:
 
 
 async def unknown_conditions(
-    store: client.Store, asked: Sequence[str], since: int, *, limit: int
+    store: client.Store, conditions: Sequence[str], since: int, *, limit: int
 ) -> list[str]:
     """Of `asked`, or without any of the planned ones that ended since, those without a trade that
     no list knows either: misspelt, or not there yet.
     """
-    if not asked:
+    if not conditions:
         sql = _UNKNOWN.format(of=_PLANNED)
         rows = await store.rows(sql, parameters={"since": since, "limit": limit})
         return [row["condition_id"] for row in rows]
     unknown: list[str] = []
-    for first in range(0, len(asked), _ASKED_MAX):
-        chunk = list(asked[first : first + _ASKED_MAX])
-        sql = _UNKNOWN.format(of=_ASKED)
+    for first in range(0, len(conditions), _ASKED_MAX):
+        chunk = list(conditions[first : first + _ASKED_MAX])
+        sql = _UNKNOWN.format(of=_CHUNK)
         rows = await store.rows(sql, parameters={"asked": chunk, "limit": limit})
         unknown += [row["condition_id"] for row in rows]
     return unknown[:limit]
