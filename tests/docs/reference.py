@@ -1,5 +1,7 @@
 """Writes what can be read off the program: the files in config/, docs/settings.md, commands.md.
 
+Of docs/probe.md and docs/design.md it writes the part between two marks, and leaves the rest.
+
 Without --write it only compares, names the files that are out of date, and exits with 1.
 """
 
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import layers
 import pydantic
 from pydantic_settings import BaseSettings
 
@@ -62,6 +65,8 @@ SETTINGS_COLUMNS = (
 
 PROBE_BEGIN = "<!-- the list, written by make docs -->"
 PROBE_END = "<!-- end of the list -->"
+LAYERS_BEGIN = "<!-- the layers, written by make docs -->"
+LAYERS_END = "<!-- end of the layers -->"
 PROBE_COLUMNS = (
     "| name | request | expected | what stands on it | stops, when broken |",
     "|---|---|---|---|---|",
@@ -212,11 +217,18 @@ def commands_text() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def replace_between(path: str, begin: str, end: str, written: str) -> str:
+    """The text of a page with `written` between two marks. Raises ValueError without the marks."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    head, found_begin, rest = text.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"{path} lacks {begin} … {end}")
+    return f"{head}{begin}\n{written}\n{end}{tail}"
+
+
 def probe_text() -> str:
     """docs/probe.md: the text around its table stays, the table is the list of the program."""
-    text = (ROOT / "docs/probe.md").read_text(encoding="utf-8")
-    head, _, rest = text.partition(PROBE_BEGIN)
-    _, _, tail = rest.partition(PROBE_END)
     rows = [
         f"| `{one.name}` | `{one.request}` | {one.expected} | {one.needed_for} | "
         f"{', '.join(one.kinds) if one.loses_rows else 'nothing'} |"
@@ -224,10 +236,16 @@ def probe_text() -> str:
     ]
     count = f"{len(rows)} assumptions, at most {runner.MAX_REQUESTS} requests:"
     table = "\n".join([count, "", *PROBE_COLUMNS, *rows])
-    return f"{head}{PROBE_BEGIN}\n{table}\n{PROBE_END}{tail}"
+    return replace_between("docs/probe.md", PROBE_BEGIN, PROBE_END, table)
+
+
+def design_text() -> str:
+    """docs/design.md: the diagram of the layers is the import rule of pyproject.toml."""
+    return replace_between("docs/design.md", LAYERS_BEGIN, LAYERS_END, layers.layers_text())
 
 
 GENERATED = {
+    "docs/design.md": design_text,
     "docs/probe.md": probe_text,
     "config/backfill.toml": toml_text,
     "config/polybackfill.service": lambda: systemd.service_text(systemd.Service()),
