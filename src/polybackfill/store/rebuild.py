@@ -18,7 +18,9 @@ async def rebuild(
     cluster: str | None,
     parameters: client.Parameters | None = None,
 ) -> None:
-    """Fill every table of `selects` by its SELECT, whose columns go in by name, then exchange all.
+    """Fill every table of `selects` by its SELECT, then exchange all.
+
+    A SELECT names every column that has no DEFAULT, in any order, and no other.
 
     A SELECT that reads another table of `selects` reads its old rows, and its new ones under the
     name `fresh(table)`. Not for two callers at once. Raises what the store raises.
@@ -27,8 +29,9 @@ async def rebuild(
     for table, select in selects.items():
         await store.command(f"DROP TABLE IF EXISTS {fresh(table)} {where} SYNC")
         await store.command(f"CREATE TABLE {fresh(table)} {where} AS {table}")
+        columns = await _columns(store, table)
         await store.command(
-            f"INSERT INTO {fresh(table)} ({await _columns(store, select, parameters)}) {select}",
+            f"INSERT INTO {fresh(table)} ({columns}) SELECT {columns} FROM ({select})",
             parameters=parameters,
         )
     for table in selects:
@@ -42,6 +45,11 @@ def fresh(table: str) -> str:
     return f"{table}_fresh"
 
 
-async def _columns(store: client.Store, select: str, parameters: client.Parameters | None) -> str:
-    described = await store.rows(f"DESCRIBE TABLE ({select})", parameters=parameters)
-    return ", ".join(row["name"] for row in described)
+async def _columns(store: client.Store, table: str) -> str:
+    """Not by DESCRIBE of the SELECT: the largest takes a second to be analysed."""
+    rows = await store.rows(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() "
+        "AND table = {table:String} AND default_kind = '' ORDER BY position",
+        parameters={"table": table},
+    )
+    return ", ".join(row["name"] for row in rows)
