@@ -11,10 +11,10 @@ from tests import harness
 from tests.commands import desk as desks
 
 from polybackfill import errors, settings
-from polybackfill.commands import preflight, run_request
 from polybackfill.probe import assumption_list
 from polybackfill.probe.assumption import Finding, Outcome
 from polybackfill.reports import probe_report
+from polybackfill.run import preflight, run_request
 
 from .conftest import NewDesk
 

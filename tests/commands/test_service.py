@@ -12,7 +12,7 @@ from tests.commands import desk as desks
 from tests.docs import service as units
 
 from polybackfill import errors
-from polybackfill.commands import systemd
+from polybackfill.run import systemd
 
 UNITS = "etc/systemd/system"
 

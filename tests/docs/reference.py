@@ -20,8 +20,8 @@ import pydantic
 from pydantic_settings import BaseSettings
 
 from polybackfill import cli, redaction, settings
-from polybackfill.commands import systemd
 from polybackfill.probe import assumption_list, runner
+from polybackfill.run import systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, type[BaseSettings]] = {

@@ -17,6 +17,7 @@ PAGE = (ROOT / "docs" / "glossary.md").read_text()
 SAME_MEANING = {
     "market_ids": "the command, its parser, and the ids in the store: all of `market-ids`",
     "watchlist": "the command, its parser, and the package of the list itself",
+    "run": "the command, and the package of what a run is made of",
     "store": "the parser of the `store` commands and the package",
 }
 

@@ -18,7 +18,7 @@ import pytest
 from tests import harness
 
 from polybackfill import cli, errors, settings
-from polybackfill.commands import bootstrap, run
+from polybackfill.run import backfill, bootstrap
 from polybackfill.store import error_codes
 from polybackfill.work import files
 
@@ -163,7 +163,7 @@ def test_a_machine_that_falters_is_no_reason_to_give_up(
     with pytest.raises(errors.Stop) as refusal:
         bootstrap.make_folder(tmp_path / "data", "BACKFILL_DATA_DIR")
     assert refusal.value.exit_code == errors.EXIT_UNAVAILABLE
-    monkeypatch.setattr(run, "run", fails)
+    monkeypatch.setattr(backfill, "run", fails)
     assert cli.main(["run"]) == errors.EXIT_UNAVAILABLE
 
 

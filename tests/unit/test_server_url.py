@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polybackfill import errors, settings
-from polybackfill.commands import bootstrap
+from polybackfill.run import bootstrap
 
 
 def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> settings.ClickHouse:

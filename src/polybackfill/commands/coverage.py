@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import clocks, errors, settings
-from polybackfill.commands import bootstrap, report_files, validate
-from polybackfill.reports import coverage_figures, coverage_page, coverage_text
+from polybackfill.commands import validate
+from polybackfill.reports import coverage_figures, coverage_page, coverage_text, report_files
+from polybackfill.run import bootstrap
 from polybackfill.store import client
 from polybackfill.work import ledgers
 

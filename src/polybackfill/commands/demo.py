@@ -22,9 +22,9 @@ import polymarket_sandbox
 from chdb_http import child_process
 from polybackfill import errors, formats, settings
 from polybackfill.checks import completeness, table_digest
-from polybackfill.commands import bootstrap, run, run_request
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table
+from polybackfill.run import backfill, bootstrap, run_request
 from polybackfill.work import ledgers
 
 _START_S = 60.0
@@ -131,7 +131,7 @@ def _job(chosen: settings.Settings, say: Any) -> int:
     say("2  an empty embedded ClickHouse")
     say("3  the run, as `polybackfill run` does it: lists, trades, the wallets found, and the rest")
     return bootstrap.run(
-        run.run_parts(chosen, run_request.RunRequest(), every_s=5.0, estimated=False)
+        backfill.run_parts(chosen, run_request.RunRequest(), every_s=5.0, estimated=False)
     )
 
 

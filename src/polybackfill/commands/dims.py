@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, settings
-from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.reports import console_table, dimension_export
+from polybackfill.run import bootstrap, name_resolution
 from polybackfill.store import client, dimensions, taxonomy
 from polybackfill.work import dimension_files, host_lock, key_input
 

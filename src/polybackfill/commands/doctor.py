@@ -15,15 +15,10 @@ from importlib import metadata
 import pydantic
 
 from polybackfill import clocks, errors, settings, terminal, worker_progress
-from polybackfill.commands import (
-    api_client,
-    bootstrap,
-    disk_space,
-    doctor_probe,
-    estimate,
-)
+from polybackfill.commands import estimate
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints, proxies
+from polybackfill.run import api_client, bootstrap, disk_space, doctor_probe
 from polybackfill.store import migrate
 from polybackfill.work import ledgers, lock, units
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from polybackfill import errors, formats, settings, terminal
-from polybackfill.commands import bootstrap, disk_space, run_request, run_scope
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table, estimate_lines
+from polybackfill.run import bootstrap, disk_space, run_request, run_scope
 from polybackfill.store import backlog_counts, client
 from polybackfill.work import time_arguments, units
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import bootstrap, market_ids, report
+from polybackfill.commands import market_ids, report
 from polybackfill.reports import category_breakdown, console_table, dimension_export
+from polybackfill.run import bootstrap
 from polybackfill.work import dimension_files, lookup_results
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing

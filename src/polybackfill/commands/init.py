@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from polybackfill import errors, settings
-from polybackfill.commands import bootstrap, run_scope
+from polybackfill.run import bootstrap, run_scope
 from polybackfill.store import migrate
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import api_client, bootstrap
 from polybackfill.engine import market_id_lookup
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import id_coverage, logs
+from polybackfill.run import api_client, bootstrap
 from polybackfill.store import client, market_ids, migrate
 from polybackfill.work import files, host_lock, lookup_results
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.commands import bootstrap
 from polybackfill.commands import market_ids as shared
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import console_table
+from polybackfill.run import bootstrap
 from polybackfill.store import market_ids
 from polybackfill.work import lookup_results
 

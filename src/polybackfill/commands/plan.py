@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, guess, settings
-from polybackfill.commands import bootstrap, name_resolution, run_request, run_scope
 from polybackfill.polymarket import contracts
 from polybackfill.reports import console_table
+from polybackfill.run import bootstrap, name_resolution, run_request, run_scope
 from polybackfill.store import client, migrate, plan_table
 from polybackfill.work import key_input, ledgers, lock
 

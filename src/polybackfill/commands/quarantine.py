@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.commands import bootstrap
 from polybackfill.engine import store_writer
 from polybackfill.polymarket import response_source, trade_parser
 from polybackfill.reports import console_table
+from polybackfill.run import bootstrap
 from polybackfill.store import client
 
 R = TypeVar("R", records.Trade, records.Activity)

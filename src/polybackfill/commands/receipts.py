@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polybackfill import errors, formats, guess
-from polybackfill.commands import bootstrap, run_request, validate
+from polybackfill.commands import validate
 from polybackfill.engine import kinds
 from polybackfill.reports import console_table, receipt_records
+from polybackfill.run import bootstrap, run_request
 
 
 def check(arguments: argparse.Namespace) -> int:

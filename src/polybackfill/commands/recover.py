@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import bootstrap, plan, reconcile, run, run_context, run_request
+from polybackfill.commands import plan
 from polybackfill.reports import console_table
+from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request
 from polybackfill.store import backups, client, migrate
 from polybackfill.work import ledgers, lock
 
@@ -113,7 +114,7 @@ async def _start_over(
 
 
 async def _fetch(chosen: settings.Settings) -> int:
-    return await run.run_parts(chosen, run_request.RunRequest(parts=_PARTS))
+    return await backfill.run_parts(chosen, run_request.RunRequest(parts=_PARTS))
 
 
 async def _compared(chosen: settings.Settings, name: str) -> list[dict[str, Any]]:

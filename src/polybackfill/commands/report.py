@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import bootstrap
 from polybackfill.reports import category_breakdown, console_table
+from polybackfill.run import bootstrap
 from polybackfill.store import client, pnl
 from polybackfill.work import host_lock
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic_settings import DotEnvSettingsSource
 
 from polybackfill import errors, settings
-from polybackfill.commands import bootstrap, systemd
+from polybackfill.run import bootstrap, systemd
 
 _SYSTEM_FOLDER = Path("/var/lib") / systemd.NAME
 _SYSTEM_UNITS = Path("/etc/systemd/system")

@@ -14,9 +14,9 @@ import orjson
 
 from chdb_http import endpoint_file, secret, statement_guard, statements
 from polybackfill import clocks, errors, settings, terminal
-from polybackfill.commands import bootstrap, startup
 from polybackfill.engine import stop_signals
 from polybackfill.reports import console_table
+from polybackfill.run import bootstrap, startup
 from polybackfill.store import client
 
 _BINARY = frozenset({"Parquet", "ORC", "Arrow", "ArrowStream", "Avro", "Native", "RowBinary"})

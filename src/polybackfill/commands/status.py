@@ -12,8 +12,9 @@ import orjson
 
 from polybackfill import errors, formats, guess, settings
 from polybackfill.checks import table_digest
-from polybackfill.commands import bootstrap, plan, startup
+from polybackfill.commands import plan
 from polybackfill.reports import console_table, progress_line, run_state, snapshot
+from polybackfill.run import bootstrap, startup
 from polybackfill.work import journal, lock, store_state
 
 _START_S = startup.START_MAX_S

@@ -20,16 +20,9 @@ import msgspec
 
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import (
-    api_client,
-    bootstrap,
-    bundle_archive,
-    doctor,
-    doctor_probe,
-    failing_units,
-    status,
-)
-from polybackfill.reports import pseudonyms, snapshot
+from polybackfill.commands import doctor, status
+from polybackfill.reports import bundle_archive, failing_units, pseudonyms, snapshot
+from polybackfill.run import api_client, bootstrap, doctor_probe
 from polybackfill.work import ledgers, lock
 
 _PART_S = 90.0

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.commands import bootstrap, name_resolution
 from polybackfill.polymarket import names
 from polybackfill.reports import console_table
+from polybackfill.run import bootstrap, name_resolution
 from polybackfill.store import client
 from polybackfill.watchlist import watchlist_candidates, watchlist_file
 from polybackfill.work import key_input, time_arguments

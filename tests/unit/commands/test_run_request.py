@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from polybackfill import cli, errors, settings
-from polybackfill.commands import run_request
 from polybackfill.polymarket import contracts
+from polybackfill.run import run_request
 
 WALLET, OTHER = "0x" + "ab" * 20, "0x" + "AC" * 20
 CONDITION = "0x" + "cd" * 32

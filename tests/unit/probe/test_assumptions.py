@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.commands import run_request
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Outcome
+from polybackfill.run import run_request
 
 from .breaks import BREAKS
 from .conftest import Probe, probing

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.commands import run_request
+from polybackfill.run import run_request
 from polybackfill.store import client, unlisted_keys
 from polybackfill.work import units
 

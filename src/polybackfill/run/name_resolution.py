@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from polybackfill import errors, settings, terminal
-from polybackfill.commands import api_client, bootstrap
 from polybackfill.polymarket import http_outcome, name_lookup, names
+from polybackfill.run import api_client, bootstrap
 from polybackfill.store import client, migrate, name_search
 from polybackfill.work import key_input
 

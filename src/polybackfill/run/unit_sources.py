@@ -10,9 +10,9 @@ from functools import partial
 from typing import Protocol
 
 from polybackfill import clocks, errors, settings, worker_progress
-from polybackfill.commands import run_context, run_request
 from polybackfill.engine import kinds, plan_source, sources
 from polybackfill.polymarket import clob, contracts, endpoints, http, walk
+from polybackfill.run import run_context, run_request
 from polybackfill.store import client, discovery, plan_table, stale_keys
 from polybackfill.work import list_partitions, sweeps, unit_queue, units
 

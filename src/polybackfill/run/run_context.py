@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import clocks, settings
-from polybackfill.commands import api_client, bootstrap, disk_space, reconcile
 from polybackfill.engine import supervisor
 from polybackfill.reports import logs
+from polybackfill.run import api_client, bootstrap, disk_space, reconcile
 from polybackfill.store import client, migrate, ownership
 from polybackfill.work import ledgers, lock
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from polybackfill import clocks, errors, settings, terminal
-from polybackfill.commands import api_client, preflight
 from polybackfill.probe import assumption_list
 from polybackfill.reports import probe_report
+from polybackfill.run import api_client, preflight
 
 _DEADLINE_S = 20.0
 

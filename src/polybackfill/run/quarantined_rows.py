@@ -6,8 +6,8 @@ import structlog
 
 from polybackfill import errors
 from polybackfill.checks import set_aside_check
-from polybackfill.commands import run_request
 from polybackfill.engine import plan_source
+from polybackfill.run import run_request
 from polybackfill.store import client
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clocks, redaction, settings, worker_progress
-from polybackfill.commands import bootstrap
 from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, retry, route_health
+from polybackfill.run import bootstrap
 from polybackfill.work import address
 
 

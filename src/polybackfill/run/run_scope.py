@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polybackfill import formats
-from polybackfill.commands import run_request
+from polybackfill.run import run_request
 from polybackfill.store import client, plan_table
 
 _OPEN = ("pending", "in_progress")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from polybackfill import errors, guess, settings
-from polybackfill.commands import name_resolution
+from polybackfill.run import name_resolution
 from polybackfill.work import key_input, time_arguments, units
 
 # What people call a part, and the kinds of units it is made of. The market list is read from the

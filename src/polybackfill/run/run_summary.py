@@ -9,8 +9,8 @@ import structlog
 
 from polybackfill import errors, formats
 from polybackfill.checks import resolution_checks
-from polybackfill.commands import bootstrap, run_request
 from polybackfill.reports import progress_line
+from polybackfill.run import bootstrap, run_request
 from polybackfill.store import client
 from polybackfill.work import ledgers, units
 
