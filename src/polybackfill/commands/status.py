@@ -15,7 +15,7 @@ from polybackfill.checks import table_digest
 from polybackfill.commands import plan
 from polybackfill.reports import console_table, progress_line, run_state, snapshot
 from polybackfill.run import bootstrap, startup
-from polybackfill.work import journal, lock, store_state
+from polybackfill.work import lock, sealed_json, store_state
 
 _START_S = startup.START_MAX_S
 _FRESH_S = run_state.FRESH_S
@@ -155,7 +155,7 @@ def read_snapshot(file: Path) -> dict[str, Any] | None:
     """What the run last wrote of itself, None when there is none; errors.Stop for a broken file."""
     try:
         line = file.read_bytes().removesuffix(b"\n")
-        if journal.is_sealed(line) and not journal.intact(line):
+        if sealed_json.is_sealed(line) and not sealed_json.is_intact(line):
             raise errors.Stop(f"status file {file} is damaged: delete it, a run writes it anew")
         document = orjson.loads(line)
     except FileNotFoundError:

@@ -25,7 +25,7 @@ from polybackfill.engine import (
     write_buffer,
 )
 from polybackfill.polymarket import endpoints, http, rate_limiter
-from polybackfill.work import journal, ledgers, lock, unit_queue, units
+from polybackfill.work import ledgers, lock, sealed_json, unit_queue, units
 
 log = structlog.get_logger()
 
@@ -178,7 +178,7 @@ class Snapshots:
                 # A part that waits for others to find something is not slow.
                 self._busy_s[kind] += passed_s if self._has_work(kind) else 0.0
         if self._file is not None:
-            _replace(self._file, journal.seal(orjson.dumps(self.current(), default=str)))
+            _replace(self._file, sealed_json.seal(orjson.dumps(self.current(), default=str)))
 
     def current(self) -> dict[str, Any]:
         """The picture: parts, rows, rates, budgets; share and ETA in seconds, None where nobody can

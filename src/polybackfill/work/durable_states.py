@@ -10,7 +10,7 @@ from polybackfill import errors
 from polybackfill.work import (
     checkpoint_folder,
     files,
-    journal,
+    sealed_json,
     segment_files,
     transitions,
     unit_states,
@@ -68,7 +68,7 @@ class DurableStates:
     def append(self, transition: transitions.AnyTransition) -> None:
         """Take a change in; `sync` makes it durable. Raises errors.Stop after a failed write."""
         self.check()
-        self._unwritten.append(journal.encode(transition))
+        self._unwritten.append(sealed_json.encode(transition))
         self.states.apply(transition)
 
     def want_fold(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from polybackfill import errors
-from polybackfill.work import files, transitions
+from polybackfill.work import files, sealed_json, transitions
 
 FORMAT = "polybackfill-ledger"
 VERSION = 1
@@ -23,8 +22,6 @@ REMEDY = (
     "recognised and not doubled"
 )
 
-_CHECK_BYTES = len(b',"crc":"00000000"}')
-_encoder = msgspec.json.Encoder()
 _transition_decoder = msgspec.json.Decoder(transitions.AnyTransition)
 
 
@@ -49,27 +46,6 @@ class Content:
     lines: list[tuple[int, transitions.AnyTransition]]
     whole_bytes: int
     torn: bytes
-
-
-def encode(record: msgspec.Struct) -> bytes:
-    """One line with its checksum."""
-    return seal(_encoder.encode(record))
-
-
-def seal(payload: bytes) -> bytes:
-    """An object of JSON as a line with its checksum, which is one more field."""
-    return b'%s,"crc":"%08x"}\n' % (payload[:-1], zlib.crc32(payload))
-
-
-def intact(line: bytes) -> bool:
-    """Is this a whole line (without its newline) with the right checksum?"""
-    payload, check = line[:-_CHECK_BYTES] + b"}", line[-_CHECK_BYTES:]
-    return check == b',"crc":"%08x"}' % zlib.crc32(payload)
-
-
-def is_sealed(line: bytes) -> bool:
-    """Does the line (without its newline) end in a checksum, right or wrong?"""
-    return line[-_CHECK_BYTES:].startswith(b',"crc":"')
 
 
 def check_format(name: object, version: object, path: Path) -> None:
@@ -185,7 +161,7 @@ class JournalWriter:
     def _create(self, after: int) -> None:
         self.after = after
         header = Header(format=FORMAT, version=VERSION, store_id=self._store_id, after=after)
-        files.write_atomic(self._path, encode(header), self._step)
+        files.write_atomic(self._path, sealed_json.encode(header), self._step)
 
     def _set_aside(self, content: Content) -> None:
         last_seq = content.lines[-1][1].seq if content.lines else content.header.after
@@ -199,11 +175,11 @@ def _whole_lines(path: Path, raw_lines: list[bytes]) -> int:
     """How many lines from the top are good. The rest may be torn, but hold no good line."""
     complete = raw_lines[:-1]
     for at, line in enumerate(complete):
-        if intact(line):
+        if sealed_json.is_intact(line):
             continue
         if at == 0 and line.startswith(b"{"):
             _header(path, line)
-        if any(intact(later) for later in complete[at + 1 :]):
+        if any(sealed_json.is_intact(later) for later in complete[at + 1 :]):
             raise errors.Stop(f"{path} line {at + 1} is damaged; {REMEDY}")
         if at == 0:
             check_format(None, None, path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from polybackfill import formats
-from polybackfill.work import checked_file
+from polybackfill.work import sealed_json
 
 FILE = "store_state.json"
 
@@ -44,7 +44,7 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(folder: Path) -> StoreState | None:
     """What the last run wrote; None when there is nothing that can be believed."""
-    return checked_file.read(folder / FILE, StoreState)
+    return sealed_json.read(folder / FILE, StoreState)
 
 
 def awaits_comparison(folder: Path) -> bool:
@@ -59,7 +59,7 @@ def awaits_comparison(folder: Path) -> bool:
 
 def write(folder: Path, state: StoreState) -> None:
     """Remember the state. Raises errors.Stop when the folder refuses."""
-    checked_file.write(folder / FILE, state)
+    sealed_json.write(folder / FILE, state)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from polybackfill.work import checked_file
+from polybackfill.work import sealed_json
 
 FILE = "sweeps.json"
 _MARK = "@"
@@ -40,7 +40,7 @@ class Sweeps:
     def __init__(self, folder: Path, *, listed_only: bool = False) -> None:
         self._file = folder / FILE
         self._mark = _LISTED if listed_only else ""
-        stored = checked_file.read(self._file, _Sweeps)
+        stored = sealed_json.read(self._file, _Sweeps)
         self._known = stored.sweeps if stored is not None else {}
 
     def current(self, kind: str) -> str | None:
@@ -71,7 +71,7 @@ class Sweeps:
             self._write()
 
     def _write(self) -> None:
-        checked_file.write(self._file, _Sweeps(self._known))
+        sealed_json.write(self._file, _Sweeps(self._known))
 
 
 def name(now: float, *, listed_only: bool = False) -> str:
