@@ -26,9 +26,10 @@ from tests import forks, holds
 
 from chdb_http import endpoint_file
 from polybackfill import redaction
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import table_digest
-from polybackfill.polymarket import endpoints
-from polybackfill.work import address, ledgers, lock
+from polybackfill.filesystem import lock
+from polybackfill.polymarket import address, endpoints
 
 COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import psutil
 
-from polybackfill import clocks
-from polybackfill.work import ledgers, transitions, unit_queue, units
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.engine import unit_queue
 
 ROUND = 5_000
 

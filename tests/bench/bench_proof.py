@@ -13,9 +13,9 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clocks
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.store import client, migrate
-from polybackfill.work import ledgers, transitions, units
 
 COMMAND_S = 300.0
 TARGET_S = 30.0

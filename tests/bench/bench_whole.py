@@ -23,10 +23,10 @@ from tests import harness
 from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
-from polybackfill import clocks
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.polymarket import trade_queries, walk
 from polybackfill.store import client, migrate
-from polybackfill.work import ledgers, transitions, units
 
 FLOOR = Path(__file__).with_name("bench_floor.py")
 RUN_S = 400.0

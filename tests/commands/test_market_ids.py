@@ -13,7 +13,7 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
-from polybackfill.work import host_lock
+from polybackfill.filesystem import host_lock
 
 UNLISTED = "market_unlisted"
 SEEDS = ("markets_dim_seed.json", "events_dim_seed.json")

@@ -11,10 +11,10 @@ from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
 
+from polybackfill import units
 from polybackfill.checks import completeness
 from polybackfill.engine import kinds
 from polybackfill.polymarket import contracts
-from polybackfill.work import units
 
 SECTIONS = [
     "External coverage status",

@@ -24,10 +24,10 @@ from typing import Any
 import aiohttp
 
 from polybackfill import cli
-from polybackfill.engine import write_buffer
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import unit_queue, write_buffer
 from polybackfill.polymarket import http
 from polybackfill.store import client
-from polybackfill.work import ledgers, unit_queue
 
 STEPS = ("fetched", "parsed", "batched", "sent", "acknowledged", "written", "taken")
 

@@ -19,7 +19,7 @@ from tests import harness, holds
 from tests.crash import power
 
 from polybackfill import errors
-from polybackfill.work import ledgers
+from polybackfill.checkpoint import ledgers
 
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 LONG = [pytest.mark.long, pytest.mark.timeout(3_000)]

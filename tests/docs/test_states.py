@@ -6,9 +6,9 @@ import re
 import typing
 from pathlib import Path
 
+from polybackfill.checkpoint import transitions
 from polybackfill.engine import supervisor
 from polybackfill.reports import run_state
-from polybackfill.work import transitions
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
 OF_UNIT, OF_RUN = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

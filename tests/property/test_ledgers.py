@@ -14,7 +14,8 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from polybackfill.work import ledgers, segment_files, transitions, units
+from polybackfill import units
+from polybackfill.checkpoint import ledgers, segment_files, transitions
 
 KEYS = tuple("abcdef")
 WINDOWS = (units.FULL_HISTORY, (5, None))

@@ -12,7 +12,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests import virtual_clock
 
-from polybackfill.work import ledgers, unit_queue, units
+from polybackfill import units
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import unit_queue
 
 KEYS = tuple("abcdefghij")
 MAX_ATTEMPTS = 3

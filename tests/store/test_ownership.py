@@ -14,8 +14,8 @@ import pytest
 from tests import real_server
 
 from polybackfill import clocks, errors
+from polybackfill.filesystem import lock
 from polybackfill.store import client, definitions, ownership
-from polybackfill.work import lock
 
 
 class Awake:

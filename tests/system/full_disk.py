@@ -7,7 +7,7 @@ import os
 import sys
 
 from polybackfill import cli
-from polybackfill.work import files
+from polybackfill.filesystem import files
 
 RECORDED = (b'"event":"advance"', b'"event":"finish"')
 ROOM_BYTES = 500

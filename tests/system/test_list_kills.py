@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.work import ledgers, sweeps
+from polybackfill.checkpoint import ledgers, sweeps
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests import harness
 
+from polybackfill.checkpoint import ledgers, store_state
 from polybackfill.store import definitions
-from polybackfill.work import ledgers, store_state
 
 Harm = Callable[[harness.Ground], None]
 

@@ -18,9 +18,9 @@ import pytest
 from tests import harness
 
 from polybackfill import cli, errors, settings
+from polybackfill.filesystem import files
 from polybackfill.run import backfill, bootstrap
 from polybackfill.store import error_codes
-from polybackfill.work import files
 
 WALLET = "0x" + "ab" * 20
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.work import ledgers, units
+from polybackfill import units
+from polybackfill.checkpoint import ledgers
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions", "user-stats")

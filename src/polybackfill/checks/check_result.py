@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from polybackfill.checkpoint import ledgers
 from polybackfill.polymarket import http_outcome
 from polybackfill.store import client
-from polybackfill.work import ledgers
 
 Outcome = Literal["passed", "failed", "skipped"]
 EXAMPLES = 5

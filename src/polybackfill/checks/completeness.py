@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import receipt_table
 from polybackfill.store import client, plan_table
-from polybackfill.work import ledgers
 
 LISTED = 20  # keys named of what is not proven
 

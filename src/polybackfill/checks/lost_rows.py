@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from polybackfill import units as kinds
 from polybackfill.checks import list_checks, temporary_table
 from polybackfill.store import client
-from polybackfill.work import units as kinds
 
 # Rows of each key, as the receipts of both kinds count them.
 _STORED = """

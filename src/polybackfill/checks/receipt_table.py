@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import orjson
 
+from polybackfill import units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.checks import temporary_table
 from polybackfill.store import client
-from polybackfill.work import ledgers, transitions, units
 
 _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import clocks, errors, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.commands import validate
 from polybackfill.reports import coverage_figures, coverage_page, coverage_text, report_files
 from polybackfill.run import bootstrap
 from polybackfill.store import client
-from polybackfill.work import ledgers
 
 FILE = "EXTERNAL_COVERAGE_STATUS.md"
 

@@ -21,11 +21,11 @@ from typing import Any
 import polymarket_sandbox
 from chdb_http import child_process
 from polybackfill import errors, formats, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import completeness, table_digest
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table
 from polybackfill.run import backfill, bootstrap, run_request
-from polybackfill.work import ledgers
 
 _START_S = 60.0
 _FASTER = 8  # at the published limits this universe takes four minutes

@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, settings
+from polybackfill.filesystem import host_lock
+from polybackfill.inputs import dimension_files, key_input
 from polybackfill.reports import console_table, dimension_export
 from polybackfill.run import bootstrap, name_resolution
 from polybackfill.store import client, dimensions, taxonomy
-from polybackfill.work import dimension_files, host_lock, key_input
 
 LOCK_FILE = "dims.lock"
 

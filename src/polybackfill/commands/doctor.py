@@ -14,13 +14,14 @@ from importlib import metadata
 
 import pydantic
 
-from polybackfill import clocks, errors, settings, terminal, worker_progress
+from polybackfill import clocks, errors, settings, terminal, units, worker_progress
+from polybackfill.checkpoint import ledgers
 from polybackfill.commands import estimate
 from polybackfill.engine import kinds
+from polybackfill.filesystem import lock
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.run import api_client, bootstrap, disk_space, doctor_probe
 from polybackfill.store import migrate
-from polybackfill.work import ledgers, lock, units
 
 _UPSTREAM_S = 15.0
 _LISTS = (units.EVENTS, units.CLOB)  # one of each host beside the Data API

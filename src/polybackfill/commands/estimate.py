@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from polybackfill import errors, formats, settings, terminal
+from polybackfill import errors, formats, settings, terminal, units
+from polybackfill.inputs import time_arguments
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table, estimate_lines
 from polybackfill.run import bootstrap, disk_space, run_request, run_scope
 from polybackfill.store import backlog_counts, client
-from polybackfill.work import time_arguments, units
 
 NIGHT_S = 8 * 3_600.0
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from polybackfill import errors, formats, settings
 from polybackfill.commands import market_ids, report
+from polybackfill.inputs import dimension_files, lookup_results
 from polybackfill.reports import category_breakdown, console_table, dimension_export
 from polybackfill.run import bootstrap
-from polybackfill.work import dimension_files, lookup_results
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing
 _LEVELS = (50, 80, 95)  # percent of a wallet's markets that are resolved

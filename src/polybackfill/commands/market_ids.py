@@ -17,11 +17,12 @@ import orjson
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import market_id_lookup
+from polybackfill.filesystem import files, host_lock
+from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import id_coverage, logs
 from polybackfill.run import api_client, bootstrap
 from polybackfill.store import client, market_ids, migrate
-from polybackfill.work import files, host_lock, lookup_results
 
 RESULT = "market_id_lookup_results.json"
 LOCK_FILE = Path("runtime") / "market-ids.lock"

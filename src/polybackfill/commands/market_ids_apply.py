@@ -12,11 +12,11 @@ from typing import Any
 
 from polybackfill import errors, formats, records, settings
 from polybackfill.commands import market_ids as shared
+from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap
 from polybackfill.store import market_ids
-from polybackfill.work import lookup_results
 
 _NAMED = 3  # examples in a refusal
 _BY = "market-ids apply"

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, guess, settings
+from polybackfill.checkpoint import ledgers
+from polybackfill.filesystem import lock
+from polybackfill.inputs import key_input
 from polybackfill.polymarket import contracts
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap, name_resolution, run_request, run_scope
 from polybackfill.store import client, migrate, plan_table
-from polybackfill.work import key_input, ledgers, lock
 
 WALLETS, CONDITIONS = "wallets", "conditions"
 _PATH_CHARS = 256  # more is no path, and asking for it is an error

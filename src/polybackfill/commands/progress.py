@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
+from polybackfill.checkpoint import store_state
 from polybackfill.commands import status, validate
 from polybackfill.reports import console_table, progress_line, progress_report, run_state
 from polybackfill.run import bootstrap, startup
-from polybackfill.work import store_state
 
 _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
 

@@ -10,11 +10,12 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import errors, formats, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.commands import plan
+from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
 from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request
 from polybackfill.store import backups, client, migrate
-from polybackfill.work import ledgers, lock
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
 

@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
+from polybackfill.filesystem import host_lock
 from polybackfill.reports import category_breakdown, console_table
 from polybackfill.run import bootstrap
 from polybackfill.store import client, pnl
-from polybackfill.work import host_lock
 
 LOCK_FILE = "report.lock"
 _SAMPLES = 5

@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, formats, guess, settings
+from polybackfill.checkpoint import store_state
 from polybackfill.checks import table_digest
 from polybackfill.commands import plan
+from polybackfill.filesystem import lock, sealed_json
 from polybackfill.reports import console_table, progress_line, run_state, snapshot
 from polybackfill.run import bootstrap, startup
-from polybackfill.work import lock, sealed_json, store_state
 
 _START_S = startup.START_MAX_S
 _FRESH_S = run_state.FRESH_S

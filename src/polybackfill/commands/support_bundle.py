@@ -20,10 +20,11 @@ import msgspec
 
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.commands import doctor, status
+from polybackfill.filesystem import lock
 from polybackfill.reports import bundle_archive, failing_units, pseudonyms, snapshot
 from polybackfill.run import api_client, bootstrap, doctor_probe
-from polybackfill.work import ledgers, lock
 
 _PART_S = 90.0
 _DEADLINE_S = 20.0

@@ -8,11 +8,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from polybackfill import errors, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import check_registry, check_result
 from polybackfill.commands import status
 from polybackfill.reports import console_table
 from polybackfill.run import api_client, bootstrap, run_scope
-from polybackfill.work import ledgers
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 

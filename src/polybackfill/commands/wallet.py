@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from polybackfill import errors, records, settings
+from polybackfill.inputs import key_input
 from polybackfill.polymarket import user_pnl, user_stats
 from polybackfill.reports import report_files, wallet_figures, wallet_page, wallet_text
 from polybackfill.run import api_client, bootstrap, name_resolution
-from polybackfill.work import key_input
 
 _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 

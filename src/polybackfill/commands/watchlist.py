@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from polybackfill import clocks, errors, formats, settings
+from polybackfill.inputs import key_input, time_arguments
 from polybackfill.polymarket import names
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap, name_resolution
 from polybackfill.store import client
 from polybackfill.watchlist import watchlist_candidates, watchlist_file
-from polybackfill.work import key_input, time_arguments
 
 _DAY_S = 86_400
 _ON = "true"

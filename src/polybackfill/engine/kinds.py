@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from polybackfill import clocks
+from polybackfill import clocks, units
 from polybackfill.polymarket import (
     clob,
     endpoints,
@@ -20,7 +20,6 @@ from polybackfill.polymarket import (
     user_stats,
     walk,
 )
-from polybackfill.work import units
 
 
 class RequestContext(Protocol):

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from polybackfill import clocks, errors, worker_progress
+from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import http, market_matching, retry
-from polybackfill.work import lookup_results
 
 log = structlog.get_logger()
 

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import structlog
 
-from polybackfill import clocks, errors
+from polybackfill import clocks, errors, units
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
-from polybackfill.work import ledgers, units
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import structlog
 
-from polybackfill import clocks
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.store import plan_table
-from polybackfill.work import ledgers, transitions, units
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from polybackfill import errors, formats, records
+from polybackfill.checkpoint import transitions
 from polybackfill.polymarket import market_lookup, walk
-from polybackfill.work import transitions
 
 # From this share of its rows on a unit ends in error: most of what it was to bring is not there, as
 # after a release of the API that writes a field in another form.

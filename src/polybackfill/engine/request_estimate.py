@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polybackfill import units
 from polybackfill.engine import kinds
-from polybackfill.work import units
 
 _TRUST = 20  # requests whose worth the plan's word has beside what was seen
 _SAMPLE = 5  # finished units of unknown size, from which on they tell of the others

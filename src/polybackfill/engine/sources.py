@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from polybackfill import clocks, errors
+from polybackfill import clocks, errors, units
+from polybackfill.checkpoint import sweeps
 from polybackfill.engine import plan_source
-from polybackfill.work import sweeps, units
 
 log = structlog.get_logger()
 

@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from polybackfill import clocks, errors, records, worker_progress
-from polybackfill.engine import write_buffer
-from polybackfill.work import ledgers, transitions, unit_queue, units
+from polybackfill import clocks, errors, records, units, worker_progress
+from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.engine import unit_queue, write_buffer
 
 log = structlog.get_logger()
 

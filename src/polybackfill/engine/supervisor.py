@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.engine import store_writer, systemd_notify, worker_pool, write_buffer
-from polybackfill.work import ledgers, unit_queue
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import store_writer, systemd_notify, unit_queue, worker_pool, write_buffer
 
 log = structlog.get_logger()
 

@@ -7,17 +7,18 @@ import random
 import msgspec
 import structlog
 
-from polybackfill import clocks, errors, records, worker_progress
+from polybackfill import clocks, errors, records, units, worker_progress
+from polybackfill.checkpoint import transitions
 from polybackfill.engine import (
     kinds,
     market_id_cache,
     rejected_rows,
     source_lag,
     store_writer,
+    unit_queue,
     write_buffer,
 )
 from polybackfill.polymarket import http, retry, walk
-from polybackfill.work import transitions, unit_queue, units
 
 log = structlog.get_logger()
 

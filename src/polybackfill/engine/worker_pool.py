@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clocks, worker_progress
-from polybackfill.engine import await_stack
+from polybackfill.engine import await_stack, unit_queue
 from polybackfill.polymarket import endpoints
-from polybackfill.work import unit_queue
 
 log = structlog.get_logger()
 

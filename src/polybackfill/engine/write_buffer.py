@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from polybackfill import clocks, worker_progress
+from polybackfill.checkpoint import transitions
+from polybackfill.engine import unit_queue
 from polybackfill.polymarket import walk
-from polybackfill.work import transitions, unit_queue
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import (
     contracts,
     date_range,
@@ -19,7 +19,6 @@ from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen, sampling
 from polybackfill.probe.trade_assumptions import TEXTS, fill_of
-from polybackfill.work import units
 
 _KINDS = (units.WALLETS,)
 _YEAR_S = 365 * 86_400

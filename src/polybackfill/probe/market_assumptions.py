@@ -6,7 +6,7 @@ import itertools
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import (
     coerce,
     date_range,
@@ -19,7 +19,6 @@ from polybackfill.polymarket import (
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
-from polybackfill.work import units
 
 _MARKETS = (units.MARKETS, units.LOOKUPS)
 _LISTS = (units.MARKETS, units.EVENTS)

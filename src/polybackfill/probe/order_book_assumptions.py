@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import clob, endpoints, market_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
-from polybackfill.work import units
 
 _KINDS = (units.CLOB,)
 _BEYOND = 1_000_000_000  # far behind the end of any list of markets

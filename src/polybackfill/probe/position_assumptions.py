@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import endpoints, position_parser, positions, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
-from polybackfill.work import units
 
 _KINDS = (units.POSITIONS,)
 _ENOUGH = 4  # rows to see two pages, an order and two times on

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import resolutions
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
-from polybackfill.work import units
 
 _KINDS = (units.RESOLUTIONS,)
 _WHOLE_PAYOUT = 1_000_000  # millionths of a USD that the outcomes of a condition pay together

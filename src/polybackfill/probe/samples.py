@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from polybackfill import errors
+from polybackfill import errors, units
 from polybackfill.polymarket import (
     contracts,
     date_range,
@@ -16,7 +16,6 @@ from polybackfill.polymarket import (
 )
 from polybackfill.probe import pages
 from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen, sampling
-from polybackfill.work import units
 
 MAX_WALLETS = 2
 # The newest fills of all markets, both sides of each.

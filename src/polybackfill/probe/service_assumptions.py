@@ -6,7 +6,7 @@ import email.utils
 import re
 from collections.abc import Mapping
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import (
     coerce,
     endpoints,
@@ -21,7 +21,6 @@ from polybackfill.polymarket import (
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Broken, Evidence, Refused, Unseen, sampling
-from polybackfill.work import units
 
 _LAG_S = 120.0  # how far behind an event the source may be, as readings of positions assume
 _CLOCKS_APART_S = 120.0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
-from polybackfill import formats
+from polybackfill import formats, units
 from polybackfill.polymarket import endpoints, tokens, trade_parser, trade_queries, walk
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
-from polybackfill.work import units
 
 _KINDS = (units.CONDITIONS,)
 _MANY_TOKENS = 10

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import orjson
 
+from polybackfill.filesystem import files
 from polybackfill.store import client, taxonomy
-from polybackfill.work import files
 
 FILE = "wallet_category_breakdown.json"
 CAREFUL_BELOW_PCT = 10  # seed 004, contract 3: warn below 10

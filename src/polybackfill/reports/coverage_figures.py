@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import (
     completeness,
     resolution_checks,
@@ -17,7 +18,6 @@ from polybackfill.checks import (
 )
 from polybackfill.polymarket import contracts
 from polybackfill.store import client
-from polybackfill.work import ledgers
 
 TOP_WALLETS = 25
 TOP_MARKETS = 20

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from polybackfill.filesystem import files
+from polybackfill.inputs import dimension_files
 from polybackfill.store import client, dimensions
-from polybackfill.work import dimension_files, files
 
 COVERAGE_FILE = "dimension_coverage_report.json"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from polybackfill import clocks
+from polybackfill import clocks, units
 from polybackfill.engine import kinds
-from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
+from polybackfill.polymarket import endpoints, gamma_queries, list_partitions, market_lookup
 from polybackfill.store import backlog_counts
-from polybackfill.work import list_partitions, units
 
 _KEYS_PER_BATCH = units.MAX_KEYS_PER_BATCH
 # Bytes on disk, measured (docs/store.md for trades; markets with their descriptions).

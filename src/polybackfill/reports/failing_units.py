@@ -8,9 +8,9 @@ import msgspec
 import orjson
 
 from polybackfill import clocks, errors, worker_progress
+from polybackfill.checkpoint import transitions
 from polybackfill.engine import kinds
 from polybackfill.polymarket import http, walk
-from polybackfill.work import transitions
 
 Failing = transitions.FailedUnit | transitions.OpenUnit
 

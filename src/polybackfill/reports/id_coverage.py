@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from polybackfill import formats
+from polybackfill.inputs import lookup_results
 from polybackfill.store import market_ids
-from polybackfill.work import lookup_results
 
 # Seed 004, ingestion plan: the aim, and when somebody should look.
 AIM, LOW = 0.95, 0.90

@@ -20,7 +20,7 @@ import structlog
 
 from chdb_http import log_rotation
 from polybackfill import clocks, errors, redaction, terminal
-from polybackfill.work import files as disk
+from polybackfill.filesystem import files as disk
 
 _SHOWN = {"warning", "error", "critical"}
 _TEXT_MAX = 20_000  # characters of one value

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from polybackfill import formats, terminal
-from polybackfill.work import time_arguments
+from polybackfill.inputs import time_arguments
 
 _REDRAW_S = 0.5
 # Multiplexers change what they show at once and say so up to 0.25 s later (tmux): a line that is

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import kinds
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
-from polybackfill.work import ledgers
 
 _COUNTS = """
 SELECT toString(status) AS status, count() AS keys, sum(trade_count) AS trades,

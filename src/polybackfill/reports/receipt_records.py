@@ -6,9 +6,9 @@ import heapq
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from polybackfill import records
+from polybackfill import records, units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.checks import receipt_table
-from polybackfill.work import ledgers, transitions, units
 
 # Their keys name slices of a list, no ids.
 _SLICED = frozenset({units.CLOB, units.MARKETS, units.EVENTS})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polybackfill import errors
-from polybackfill.work import files
+from polybackfill.filesystem import files
 
 
 def text_file(named: Path | None, default: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from polybackfill import formats
-from polybackfill.work import lock
+from polybackfill.filesystem import lock
 
 FRESH_S = 30.0  # the picture is taken every second; older means that the loop is blocked
 _ENDED = frozenset({"finished", "stopped", "failed"})

@@ -12,7 +12,8 @@ import msgspec
 import orjson
 import structlog
 
-from polybackfill import clocks
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import (
     kinds,
     plan_source,
@@ -20,12 +21,13 @@ from polybackfill.engine import (
     store_writer,
     supervisor,
     time_left,
+    unit_queue,
     worker,
     worker_pool,
     write_buffer,
 )
+from polybackfill.filesystem import lock, sealed_json
 from polybackfill.polymarket import endpoints, http, rate_limiter
-from polybackfill.work import ledgers, lock, sealed_json, unit_queue, units
 
 log = structlog.get_logger()
 

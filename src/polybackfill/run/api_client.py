@@ -7,9 +7,16 @@ import random
 from collections.abc import AsyncIterator, Sequence
 
 from polybackfill import clocks, redaction, settings, worker_progress
-from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, retry, route_health
+from polybackfill.polymarket import (
+    address,
+    endpoints,
+    http,
+    http_outcome,
+    rate_limiter,
+    retry,
+    route_health,
+)
 from polybackfill.run import bootstrap
-from polybackfill.work import address
 
 
 def make_limits(chosen: settings.Settings, clock: clocks.Clock) -> rate_limiter.RateLimiter:

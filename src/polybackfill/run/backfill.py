@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import clocks, errors, formats, settings
+from polybackfill import clocks, errors, formats, settings, units
 from polybackfill.commands import estimate
 from polybackfill.engine import (
     kinds,
@@ -27,10 +27,12 @@ from polybackfill.engine import (
     store_writer,
     supervisor,
     systemd_notify,
+    unit_queue,
     worker,
     worker_pool,
     write_buffer,
 )
+from polybackfill.inputs import time_arguments
 from polybackfill.reports import progress_line, snapshot
 from polybackfill.run import (
     api_client,
@@ -48,7 +50,6 @@ from polybackfill.run import (
     unit_sources,
 )
 from polybackfill.store import client, fill_costs, market_ids, plan_table, versions
-from polybackfill.work import time_arguments, unit_queue, units
 
 log = structlog.get_logger()
 

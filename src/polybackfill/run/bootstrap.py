@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import orjson
 
 from polybackfill import clocks, errors, redaction, settings, terminal
+from polybackfill.filesystem import files
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.store import client, embedded, inflation, migrate
-from polybackfill.work import files
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from polybackfill import errors, settings, terminal
+from polybackfill.inputs import key_input
 from polybackfill.polymarket import http_outcome, name_lookup, names
 from polybackfill.run import api_client, bootstrap
 from polybackfill.store import client, migrate, name_search
-from polybackfill.work import key_input
 
 _AT_ONCE = 8
 _A = {kind: f"a{'n' * (kind is names.Kind.EVENT)} {kind.value}" for kind in names.Kind}

@@ -6,10 +6,9 @@ from typing import Any
 
 import structlog
 
-from polybackfill import clocks, errors
+from polybackfill import clocks, errors, units
 from polybackfill.run import run_request
 from polybackfill.store import client, unlisted_keys
-from polybackfill.work import units
 
 log = structlog.get_logger()
 

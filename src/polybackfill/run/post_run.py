@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from polybackfill import formats, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.commands import coverage, dims, report, watchlist
 from polybackfill.engine import post_run_step
+from polybackfill.inputs import dimension_files
 from polybackfill.reports import category_breakdown
 from polybackfill.store import client
-from polybackfill.work import dimension_files, ledgers
 
 
 async def make_reports(

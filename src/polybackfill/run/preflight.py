@@ -18,11 +18,11 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors, settings, worker_progress
+from polybackfill.filesystem import files
 from polybackfill.polymarket import endpoints, http
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Assumption, Finding, Outcome
 from polybackfill.run import api_client, bootstrap, run_request
-from polybackfill.work import files
 
 log = structlog.get_logger()
 

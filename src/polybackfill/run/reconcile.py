@@ -14,10 +14,10 @@ from pathlib import Path
 
 import structlog
 
-from polybackfill import errors
+from polybackfill import errors, units
+from polybackfill.checkpoint import ledgers, store_state
 from polybackfill.checks import lost_rows, receipt_table
 from polybackfill.store import client, inspection, plan_table
-from polybackfill.work import ledgers, store_state, units
 
 log = structlog.get_logger()
 

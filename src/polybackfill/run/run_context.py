@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import clocks, settings
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import supervisor
+from polybackfill.filesystem import lock
 from polybackfill.reports import logs
 from polybackfill.run import api_client, bootstrap, disk_space, reconcile
 from polybackfill.store import client, migrate, ownership
-from polybackfill.work import ledgers, lock
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from polybackfill import errors, guess, settings
+from polybackfill import errors, guess, settings, units
+from polybackfill.inputs import key_input, time_arguments
 from polybackfill.run import name_resolution
-from polybackfill.work import key_input, time_arguments, units
 
 # What people call a part, and the kinds of units it is made of. The market list is read from the
 # order book and from Gamma, and what neither lists is looked up.

@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from polybackfill import errors, formats
+from polybackfill import errors, formats, units
+from polybackfill.checkpoint import ledgers
 from polybackfill.checks import resolution_checks
 from polybackfill.reports import progress_line
 from polybackfill.run import bootstrap, run_request
 from polybackfill.store import client
-from polybackfill.work import ledgers, units
 
 log = structlog.get_logger()
 

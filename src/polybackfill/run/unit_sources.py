@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Protocol
 
-from polybackfill import clocks, errors, settings, worker_progress
-from polybackfill.engine import kinds, plan_source, sources
-from polybackfill.polymarket import clob, contracts, endpoints, http, walk
+from polybackfill import clocks, errors, settings, units, worker_progress
+from polybackfill.checkpoint import sweeps
+from polybackfill.engine import kinds, plan_source, sources, unit_queue
+from polybackfill.polymarket import clob, contracts, endpoints, http, list_partitions, walk
 from polybackfill.run import run_context, run_request
 from polybackfill.store import client, discovery, plan_table, stale_keys
-from polybackfill.work import list_partitions, sweeps, unit_queue, units
 
 _PART_PAGES = 20
 

@@ -6,8 +6,8 @@ import asyncio
 import uuid
 from pathlib import Path
 
+from polybackfill.checkpoint import store_state
 from polybackfill.store import client
-from polybackfill.work import store_state
 
 # Never hold fewer rows than before, whatever is merged: no row of theirs comes twice.
 _GROWING = ("external_trades_raw", "wallet_activity_raw")

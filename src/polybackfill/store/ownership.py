@@ -21,8 +21,8 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors
+from polybackfill.filesystem import lock
 from polybackfill.store import client, definitions
-from polybackfill.work import lock
 
 log = structlog.get_logger()
 

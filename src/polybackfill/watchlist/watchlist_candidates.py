@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polybackfill.inputs import dimension_files
 from polybackfill.store import client, taxonomy
 from polybackfill.watchlist import watchlist_file
-from polybackfill.work import dimension_files
 
 # Seed 004: below so many resolved markets the figures of wallets say little.
 FEW_RESOLVED = 3_000

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from polybackfill import errors
-from polybackfill.work import files, host_lock
+from polybackfill.filesystem import files, host_lock
 
 LIST_FILE = "watchlist.json"
 LOG_FILE = "runtime/watchlist_events.log"

@@ -14,8 +14,8 @@ import pytest
 
 from polybackfill import errors
 from polybackfill.commands import status
+from polybackfill.filesystem import lock
 from polybackfill.reports import snapshot
-from polybackfill.work import lock
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from polybackfill import clocks, errors
+from polybackfill import clocks, errors, units
+from polybackfill.checkpoint import ledgers, transitions
 from polybackfill.engine import plan_source, plan_sync
 from polybackfill.store import client, migrate, plan_table
-from polybackfill.work import ledgers, transitions, units
 
 PAGE = transitions.Counts(rows=1, pages=1)
 

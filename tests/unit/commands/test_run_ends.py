@@ -11,9 +11,9 @@ from tests import harness
 from tests.unit.commands import conftest
 
 from polybackfill import errors
+from polybackfill.checkpoint import ledgers
 from polybackfill.reports import snapshot
 from polybackfill.run import backfill, run_request
-from polybackfill.work import ledgers
 
 Said = pytest.CaptureFixture[str]
 

@@ -15,9 +15,9 @@ from tests.unit.commands import conftest
 
 from chdb_http import endpoint_file
 from polybackfill import cli, errors
+from polybackfill.filesystem import lock
 from polybackfill.run import backfill, run_request
 from polybackfill.store import client, migrate
-from polybackfill.work import lock
 
 
 @pytest.fixture(autouse=True)

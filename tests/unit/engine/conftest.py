@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest_asyncio
 from tests import harness
 
-from polybackfill import clocks
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import (
     kinds,
     source_lag,
     store_writer,
     supervisor,
     systemd_notify,
+    unit_queue,
     worker,
     worker_pool,
     write_buffer,
 )
 from polybackfill.polymarket import endpoints, http, rate_limiter, route_health
-from polybackfill.work import ledgers, unit_queue, units
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
 

@@ -7,10 +7,10 @@ import random
 
 import aiohttp
 
-from polybackfill import clocks, worker_progress
-from polybackfill.engine import kinds, source_lag, worker, write_buffer
+from polybackfill import clocks, units, worker_progress
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import kinds, source_lag, unit_queue, worker, write_buffer
 from polybackfill.polymarket import endpoints, http, rate_limiter, trade_queries
-from polybackfill.work import ledgers, unit_queue, units
 from polymarket_sandbox import app, options
 
 

@@ -13,8 +13,8 @@ from tests import harness
 
 from polybackfill import clocks, errors
 from polybackfill.engine import market_id_lookup
+from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter
-from polybackfill.work import lookup_results
 
 
 @pytest_asyncio.fixture

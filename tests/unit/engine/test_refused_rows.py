@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from polybackfill import clocks, records
-from polybackfill.engine import store_writer, write_buffer
+from polybackfill import clocks, records, units
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import store_writer, unit_queue, write_buffer
 from polybackfill.polymarket import walk
 from polybackfill.store import client, migrate
-from polybackfill.work import ledgers, unit_queue, units
 
 
 def _trade(number: int) -> records.Trade:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polybackfill import units
 from polybackfill.engine import kinds, request_estimate
 from polybackfill.polymarket import endpoints
-from polybackfill.work import units
 
 WALLETS = kinds.KINDS[units.WALLETS]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from polybackfill import clocks, errors
+from polybackfill import clocks, errors, units
 from polybackfill.engine import plan_source, sources
-from polybackfill.work import units
 
 
 class Upstream:

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from polybackfill import clocks, errors, worker_progress
-from polybackfill.engine import store_writer, write_buffer
+from polybackfill import clocks, errors, units, worker_progress
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import store_writer, unit_queue, write_buffer
 from polybackfill.polymarket import walk
-from polybackfill.work import ledgers, unit_queue, units
 
 WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
 

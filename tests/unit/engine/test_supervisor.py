@@ -11,9 +11,8 @@ from tests import harness
 from tests.unit import conftest as unit_conftest
 from tests.unit.engine import conftest
 
-from polybackfill import errors
+from polybackfill import errors, units
 from polybackfill.engine import supervisor, worker_pool
-from polybackfill.work import units
 
 
 class Away:

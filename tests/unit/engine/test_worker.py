@@ -10,10 +10,9 @@ import structlog
 from tests import harness
 from tests.unit.engine import conftest
 
-from polybackfill import errors, worker_progress
+from polybackfill import errors, units, worker_progress
 from polybackfill.engine import worker
 from polybackfill.polymarket import walk
-from polybackfill.work import units
 
 
 async def test_a_page_our_code_cannot_take_costs_its_unit_alone(

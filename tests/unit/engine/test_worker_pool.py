@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from polybackfill import clocks, errors, worker_progress
-from polybackfill.engine import worker_pool
-from polybackfill.work import ledgers, unit_queue, units
+from polybackfill import clocks, errors, units, worker_progress
+from polybackfill.checkpoint import ledgers
+from polybackfill.engine import unit_queue, worker_pool
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill import clocks, worker_progress
-from polybackfill.engine import write_buffer
+from polybackfill import clocks, units, worker_progress
+from polybackfill.engine import unit_queue, write_buffer
 from polybackfill.polymarket import walk
-from polybackfill.work import unit_queue, units
 
 TABLE = "external_trades_landing"
 LEASE = unit_queue.Lease(

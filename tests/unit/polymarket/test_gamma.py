@@ -12,8 +12,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import date_range, endpoints, gamma, walk
-from polybackfill.work import list_partitions
+from polybackfill.polymarket import date_range, endpoints, gamma, list_partitions, walk
 
 CLOCK = clocks.SystemClock()
 DAY = 86_400

@@ -9,8 +9,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, gamma, market_lookup, walk
-from polybackfill.work import list_partitions
+from polybackfill.polymarket import clob, gamma, list_partitions, market_lookup, walk
 
 from .conftest import fetching
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tests import virtual_clock
 
+from polybackfill import units
+from polybackfill.checkpoint import ledgers
 from polybackfill.reports import receipt_records
-from polybackfill.work import ledgers, units
 
 KEYS = [letter * 40 for letter in "abcd"]
 

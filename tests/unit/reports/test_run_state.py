@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from polybackfill.filesystem import lock
 from polybackfill.reports import run_state
-from polybackfill.work import lock
 
 NOW = 1_800_000_000.0
 HERE = lock.this_process(NOW - 100)

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from polybackfill import errors
+from polybackfill.filesystem import host_lock
 from polybackfill.watchlist import watchlist_file
-from polybackfill.work import host_lock
 
 AT = "2026-11-21T08:00:00Z"
 

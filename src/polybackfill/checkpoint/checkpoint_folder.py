@@ -1,0 +1,217 @@
+"""The ledger's folder: load it, append to it, fold it. Everything here blocks.
+
+A fold, with the crash each step survives:
+
+1. the journal is written and fsynced              nothing else changed: it is replayed
+2. new segments are written beside the old         no state lists them: swept at the next open
+3. state.json becomes state.prev.json              both name the same generation
+4. the new state replaces state.json               journal lines up to its number are skipped
+5. the journal becomes ledger.prev.jsonl           the previous state finds its lines there
+6. an empty journal takes its place                a missing one is begun again at the same number
+7. segments no state lists any more are removed    they would be swept at the next open
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from polybackfill import errors
+from polybackfill.checkpoint import journal, segment_files, unit_states
+from polybackfill.filesystem import files
+
+log = structlog.get_logger()
+
+_READ_ATTEMPTS = 5
+
+
+class CheckpointFolder:
+    """What of a ledger is durable. With `writable` the folder must be held by its one owner."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        store_id: str = "",
+        writable: bool = True,
+        segment_units: int = segment_files.SEGMENT_UNITS,
+        step: files.Step = files.no_step,
+    ) -> None:
+        self._folder = folder
+        self._writable = writable
+        self._step = step
+        self._writer = journal.JournalWriter(folder, store_id, step)
+        self.archive = segment_files.SegmentFolder(folder, segment_units=segment_units, step=step)
+        self.store_id = store_id
+        self.generation = 0
+        self.folded_seq = 0
+        self.healed: list[str] = []
+
+    @property
+    def segments(self) -> tuple[segment_files.Segment, ...]:
+        """The segments of finished units, in the order they were written."""
+        return self.archive.segments
+
+    @property
+    def journal_bytes(self) -> int:
+        """Size of the journal since the last fold."""
+        return self._writer.bytes
+
+    def load(self) -> unit_states.UnitStates:
+        """The durable states of all units. Raises errors.Stop; see the module `journal`."""
+        with files.stopping("open", self._folder):
+            if self._writable:
+                files.make_folder(self._folder)
+                return self._load()
+        for _ in range(_READ_ATTEMPTS - 1):
+            # The owner may fold between our reads; what was missing is there the next time.
+            try:
+                return self._load()
+            except errors.Stop:
+                continue
+        return self._load()
+
+    def write(self, lines: Sequence[bytes], snapshot: unit_states.StatesSnapshot | None) -> None:
+        """Append journal lines, fsync, and fold the snapshot taken right behind them.
+
+        Raises errors.Stop when the disk refuses; what was durable before still is, and opens.
+        """
+        with files.stopping("write", self._folder):
+            self._writer.append(lines)
+            if snapshot is not None:
+                self._fold(snapshot)
+
+    def close(self) -> None:
+        """Let the journal go."""
+        self._writer.close()
+
+    def _load(self) -> unit_states.UnitStates:
+        state = self._state()
+        self.generation, self.folded_seq = state.generation, state.seq
+        contents = self._journals(state.seq)
+        states = unit_states.UnitStates()
+        states.restore(
+            seq=state.seq,
+            synced_seq=state.synced_seq,
+            windows=state.windows,
+            open_units=(*state.open, *state.failed),
+        )
+        self.archive.load(state.segments, states)
+        for content in contents:
+            _replay(content, states)
+        states.add_unsynced_before(self.archive.after(states.synced_seq))
+        if self._writable:
+            self._make_ready(state, contents, states)
+        return states
+
+    def _state(self) -> segment_files.State:
+        state = segment_files.read_state(self._folder / segment_files.STATE)
+        if state is None:
+            state = self._older_state()
+        self._check_store(state.store_id, segment_files.STATE)
+        return state
+
+    def _older_state(self) -> segment_files.State:
+        """The generation before; for a ledger that never folded, the empty one."""
+        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
+        damaged = (self._folder / segment_files.STATE).exists()
+        if previous is None and not self._journal_is_whole():
+            raise errors.Stop(
+                f"neither {self._folder / segment_files.STATE} nor "
+                f"{segment_files.STATE_PREVIOUS} beside it can be read; {journal.REMEDY}"
+            )
+        if damaged:
+            self.healed.append(
+                f"{segment_files.STATE} was damaged; the generation before it was used"
+            )
+            log.warning("ledger.state_damaged", folder=str(self._folder))
+        return previous or segment_files.empty_state(self.store_id)
+
+    def _journal_is_whole(self) -> bool:
+        """Is there no journal at all, or does what is there begin with the first transition?"""
+        paths = [self._folder / name for name in (journal.PREVIOUS, journal.CURRENT)]
+        written = [content for path in paths if (content := journal.read(path)) is not None]
+        if not written:
+            return not any((self._folder / name).exists() for name in _STATES)
+        return written[0].header.after == 0
+
+    def _journals(self, seq: int) -> list[journal.Content]:
+        current = journal.read(self._folder / journal.CURRENT)
+        if current is not None:
+            self._check_store(current.header.store_id, journal.CURRENT)
+        if current is not None and current.header.after <= seq:
+            return [current]
+        previous = journal.read(self._folder / journal.PREVIOUS)
+        return [content for content in (previous, current) if content is not None]
+
+    def _check_store(self, store_id: str, name: str) -> None:
+        if store_id and self.store_id and store_id != self.store_id:
+            raise errors.Stop(
+                f"{self._folder / name} belongs to another store (its id is {store_id}, "
+                f"this one's is {self.store_id}); choose another BACKFILL_CHECKPOINT_DIR or run "
+                "name, or point the settings back at that store"
+            )
+
+    def _make_ready(
+        self,
+        state: segment_files.State,
+        contents: list[journal.Content],
+        states: unit_states.UnitStates,
+    ) -> None:
+        """Everything could be read: only now is anything in the folder changed."""
+        current = next((one for one in contents if one.path.name == journal.CURRENT), None)
+        if self.healed:
+            segment_files.restore_previous(self._folder, self._step)
+        if not (self._folder / segment_files.STATE).exists():
+            segment_files.write_state(self._folder, state, self._step)
+        if current is not None and current.torn:
+            self.healed.append(f"{len(current.torn)} bytes of a torn line were kept aside")
+            log.warning("ledger.torn_line", folder=str(self._folder), torn_bytes=len(current.torn))
+        self._writer.open(current, states.seq)
+        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
+        older = previous.segments if previous is not None else ()
+        if not (self._folder / segment_files.DAMAGED).exists():
+            self.archive.sweep((*state.segments, *older))
+
+    def _fold(self, snapshot: unit_states.StatesSnapshot) -> None:
+        segments = self.archive.fold(snapshot)
+        state = segment_files.State(
+            format=journal.FORMAT,
+            version=journal.VERSION,
+            store_id=self.store_id,
+            generation=self.generation + 1,
+            seq=snapshot.seq,
+            synced_seq=snapshot.synced_seq,
+            windows=snapshot.windows,
+            segments=segments,
+            open=snapshot.open,
+            failed=snapshot.failed,
+        )
+        segment_files.write_state(self._folder, state, self._step)
+        # After a fall back to the previous state that state still needs the previous journal: the
+        # current one goes on for another stretch rather than take its place.
+        if self._writer.after <= self.folded_seq:
+            self._writer.rotate(snapshot.seq)
+        self.archive.replaced(segments)
+        self.generation, self.folded_seq = state.generation, state.seq
+
+
+_STATES = (segment_files.STATE, segment_files.STATE_PREVIOUS)
+
+
+def _replay(content: journal.Content, states: unit_states.UnitStates) -> None:
+    if content.header.after > states.seq:
+        raise errors.Stop(
+            f"{content.path} begins after transition {content.header.after}, but those after "
+            f"{states.seq} are missing; {journal.REMEDY}"
+        )
+    for transition in journal.numbered_after(content, states.seq):
+        try:
+            states.apply(transition)
+        except KeyError as error:
+            raise errors.Stop(
+                f"{content.path}: transition {transition.seq} speaks of {error}, which is not "
+                f"open there; {journal.REMEDY}"
+            ) from error

@@ -1,0 +1,208 @@
+"""The append-only file: one checked JSON line for each transition, numbered without a gap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from polybackfill import errors
+from polybackfill.checkpoint import transitions
+from polybackfill.filesystem import files, sealed_json
+
+FORMAT = "polybackfill-ledger"
+VERSION = 1
+CURRENT = "ledger.jsonl"
+PREVIOUS = "ledger.prev.jsonl"
+REMEDY = (
+    "restore the folder from a backup, or move it away and start again: rows already stored are "
+    "recognised and not doubled"
+)
+
+_transition_decoder = msgspec.json.Decoder(transitions.AnyTransition)
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """First line of a journal file; its first transition is number `after` + 1."""
+
+    format: str
+    version: int
+    store_id: str
+    after: int
+
+
+_header_decoder = msgspec.json.Decoder(Header)
+
+
+@dataclass(frozen=True)
+class Content:
+    """A journal file as read. `whole_bytes`: up to the end of the last good line."""
+
+    path: Path
+    header: Header
+    lines: list[tuple[int, transitions.AnyTransition]]
+    whole_bytes: int
+    torn: bytes
+
+
+def check_format(name: object, version: object, path: Path) -> None:
+    """Raise errors.Stop for another program's file, or one written by a newer version."""
+    if name != FORMAT:
+        raise errors.Stop(
+            f"{path} was not written by polybackfill; choose another checkpoint folder "
+            "(BACKFILL_CHECKPOINT_DIR) or move that file away"
+        )
+    if not isinstance(version, int) or version > VERSION:
+        raise errors.Stop(
+            f"{path} has schema version {version}, this program reads up to {VERSION}; "
+            "start the newer polybackfill that wrote it"
+        )
+
+
+def read(path: Path) -> Content | None:
+    """Read a journal file to its last whole line; None when there is no file or no whole line.
+
+    Raises errors.Stop for a foreign or newer file, for damage that is followed by good lines
+    (naming the line), and when it cannot be read.
+    """
+    try:
+        with files.stopping("read", path):
+            content = path.read_bytes()
+    except errors.Stop as stop:
+        if isinstance(stop.__cause__, FileNotFoundError):
+            return None
+        raise
+    raw_lines = content.split(b"\n")
+    complete = _whole_lines(path, raw_lines)
+    if complete == 0:
+        return None
+    header = _header(path, raw_lines[0])
+    lines = [(at + 1, _decode(path, at + 1, raw_lines[at])) for at in range(1, complete)]
+    whole_bytes = sum(len(line) + 1 for line in raw_lines[:complete])
+    return Content(path, header, lines, whole_bytes, content[whole_bytes:])
+
+
+def numbered_after(content: Content, seq: int) -> Iterator[transitions.AnyTransition]:
+    """The transitions after `seq`, in order; errors.Stop names the line where one is missing."""
+    for line_number, transition in content.lines:
+        if transition.seq <= seq:
+            continue
+        if transition.seq != seq + 1:
+            raise errors.Stop(
+                f"{content.path} line {line_number} is transition {transition.seq}, but "
+                f"{seq + 1} is missing before it; {REMEDY}"
+            )
+        seq = transition.seq
+        yield transition
+
+
+class JournalWriter:
+    """Appends to the current journal file and knows how much of it is on the disk.
+
+    `after`: the number behind which the file begins. Raises OSError throughout.
+    """
+
+    def __init__(self, folder: Path, store_id: str, step: files.Step = files.no_step) -> None:
+        self._path = folder / CURRENT
+        self._store_id = store_id
+        self._step = step
+        self._descriptor = -1
+        self.bytes = 0
+        self.after = 0
+
+    def open(self, content: Content | None, after: int) -> None:
+        """Go on behind `content`, whose torn tail is cut off and kept aside, or start a file whose
+        first transition is `after` + 1.
+        """
+        if content is None:
+            self._create(after)
+        else:
+            self.after = content.header.after
+            if content.torn:
+                self._set_aside(content)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self.bytes = os.fstat(self._descriptor).st_size
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write and fsync. After a failure the file ends where it ended before."""
+        if not lines:
+            return
+        content = b"".join(lines)
+        try:
+            self._step("append")
+            files.write_whole(self._descriptor, content)
+            self._step("fsync journal")
+            os.fsync(self._descriptor)
+        except OSError:
+            # A second failure leaves a torn last line, which the next open survives.
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self.bytes)
+            raise
+        self.bytes += len(content)
+
+    def rotate(self, after: int) -> None:
+        """The file becomes the previous one; a new one begins behind transition `after`."""
+        self.close()
+        self._step("rename journal")
+        os.replace(self._path, self._path.with_name(PREVIOUS))
+        self._create(after)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self.bytes = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _create(self, after: int) -> None:
+        self.after = after
+        header = Header(format=FORMAT, version=VERSION, store_id=self._store_id, after=after)
+        files.write_atomic(self._path, sealed_json.encode(header), self._step)
+
+    def _set_aside(self, content: Content) -> None:
+        last_seq = content.lines[-1][1].seq if content.lines else content.header.after
+        aside = self._path.with_name(f"torn-after-{last_seq:09d}")
+        files.write_atomic(aside, content.torn, self._step)
+        self._step("truncate journal")
+        os.truncate(self._path, content.whole_bytes)
+
+
+def _whole_lines(path: Path, raw_lines: list[bytes]) -> int:
+    """How many lines from the top are good. The rest may be torn, but hold no good line."""
+    complete = raw_lines[:-1]
+    for at, line in enumerate(complete):
+        if sealed_json.is_intact(line):
+            continue
+        if at == 0 and line.startswith(b"{"):
+            _header(path, line)
+        if any(sealed_json.is_intact(later) for later in complete[at + 1 :]):
+            raise errors.Stop(f"{path} line {at + 1} is damaged; {REMEDY}")
+        if at == 0:
+            check_format(None, None, path)
+        return at
+    return len(complete)
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.Stop(f"{path} line 1 is damaged; {REMEDY}") from error
+    check_format(fields.get("format"), fields.get("version"), path)
+    try:
+        return _header_decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise errors.Stop(f"{path} line 1 is damaged: {error}; {REMEDY}") from error
+
+
+def _decode(path: Path, line_number: int, line: bytes) -> transitions.AnyTransition:
+    try:
+        decoded: transitions.AnyTransition = _transition_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.Stop(f"{path} line {line_number} is damaged: {error}; {REMEDY}") from error
+    return decoded

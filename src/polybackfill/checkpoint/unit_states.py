@@ -1,0 +1,375 @@
+"""What the transitions add up to: open, failed and finished units. Pure memory, no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from polybackfill import units
+from polybackfill.checkpoint import done_index, transitions
+
+KeyWindow = tuple[str, str, int | None, int | None]
+WindowOf = tuple[str, int | None, int | None]
+Ends = dict[int, transitions.End]
+
+
+@dataclass
+class Forgotten:
+    """What must go from the finished units on disk at the next fold."""
+
+    kinds: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.keys)
+
+    def takes(self, kind: str, key: str) -> bool:
+        """Is this key forgotten?"""
+        return kind in self.kinds or (kind, key) in self.keys
+
+
+@dataclass(frozen=True)
+class StatesSnapshot:
+    """The book at one moment, to be written down; shares nothing that changes."""
+
+    seq: int
+    synced_seq: int
+    windows: tuple[WindowOf, ...]
+    open: tuple[transitions.OpenUnit, ...]
+    failed: tuple[transitions.FailedUnit, ...]
+    finished: tuple[transitions.Receipt, ...]
+    forgotten: Forgotten
+
+
+class UnitStates:
+    """State after transition number `seq`.
+
+    Finished units are kept as index entries; their receipts stay in memory only until the next
+    fold (`finished`), or until the plan table in the store shows them (`unsynced`).
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.synced_seq = 0
+        self.windows: dict[WindowOf, int] = {}
+        self.done = done_index.DoneIndex()
+        self.open: dict[str, transitions.OpenUnit] = {}
+        self.failed: dict[str, transitions.FailedUnit] = {}
+        self.finished: list[transitions.Receipt] = []
+        self._finished_keys: set[tuple[str, str]] = set()
+        self.forgotten = Forgotten()
+        self.unsynced: Ends = {}
+        self._unsynced_keys: dict[tuple[str, str], int] = {}  # how many ends, one for each window
+        self._open_ids: dict[KeyWindow, str] = {}
+        self._failed_ids: dict[KeyWindow, str] = {}
+        # Attempts of forgotten open units: a late line of one must not pass for a new attempt.
+        self._attempts_before: dict[str, int] = {}
+        self._apply: dict[type[transitions.Transition], Callable[[Any], None]] = {
+            transitions.Begin: self._begin,
+            transitions.Advance: self._advance,
+            transitions.Restart: self._restart,
+            transitions.GiveBack: self._give_back,
+            transitions.Interrupted: self._interrupted,
+            transitions.Finish: self._finish,
+            transitions.Fail: self._fail,
+            transitions.Reopen: self._reopen,
+            transitions.Split: self._split,
+            transitions.Forget: self._forget,
+            transitions.PlanSynced: self._plan_synced,
+        }
+
+    def apply(self, transition: transitions.AnyTransition) -> None:
+        """Take one transition in. Raises KeyError for a unit that is not open."""
+        self._apply[type(transition)](transition)
+        self.seq = transition.seq
+
+    def restore(
+        self,
+        *,
+        seq: int,
+        synced_seq: int,
+        windows: Iterable[WindowOf],
+        open_units: Iterable[OpenOrFailed],
+    ) -> None:
+        """Begin from what a fold wrote down. The done index is loaded by the caller."""
+        self.seq, self.synced_seq = seq, synced_seq
+        self.windows = {window: number for number, window in enumerate(windows)}
+        for unit_held in open_units:
+            if isinstance(unit_held, transitions.FailedUnit):
+                self._put_failed(unit_held)
+                if unit_held.seq > synced_seq:
+                    self.add_unsynced(unit_held)
+            else:
+                self._put_open(unit_held)
+
+    def add_unsynced(self, end: transitions.End) -> None:
+        """A unit has ended and the plan table does not show it yet."""
+        self.unsynced[end.seq] = end
+        for key in end.unit.keys:
+            of_kind = end.unit.kind, key
+            self._unsynced_keys[of_kind] = self._unsynced_keys.get(of_kind, 0) + 1
+
+    def add_unsynced_before(self, receipts: Iterable[transitions.Receipt]) -> None:
+        """Ends of earlier stretches, read from segments, but for the keys forgotten since."""
+        recent, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
+        earlier = [kept for one in receipts if (kept := without(one, self.forgotten)) is not None]
+        for end in sorted([*earlier, *recent.values()], key=lambda end: end.seq):
+            self.add_unsynced(end)
+
+    def snapshot(self) -> StatesSnapshot:
+        """What a fold writes. Costs as much as there are open, failed and unfolded units."""
+        return StatesSnapshot(
+            seq=self.seq,
+            synced_seq=self.synced_seq,
+            windows=tuple(self.windows),
+            open=tuple(self.open.values()),
+            failed=tuple(self.failed.values()),
+            finished=tuple(self.finished),
+            forgotten=self.forgotten,
+        )
+
+    def folded(self) -> None:
+        """The snapshot just taken is on its way to the disk; begin a new stretch."""
+        self._finish_again([])
+        self.forgotten = Forgotten()
+
+    def is_done(self, kind: str, key: str, window: units.Window) -> bool:
+        """Has a unit with this key and exactly this window finished?"""
+        number = self.windows.get((kind, *window))
+        return number is not None and done_index.entry(kind, key, number) in self.done
+
+    def is_unsynced(self, kind: str, key: str) -> bool:
+        """Is the key's end one that the plan table does not show yet?"""
+        return (kind, key) in self._unsynced_keys
+
+    def open_unit(self, kind: str, key: str, window: units.Window) -> transitions.OpenUnit | None:
+        """The open unit that holds the key."""
+        unit_id = self._open_ids.get((kind, key, *window))
+        return None if unit_id is None else self.open[unit_id]
+
+    def failed_unit(
+        self, kind: str, key: str, window: units.Window
+    ) -> transitions.FailedUnit | None:
+        """The unit in error that holds the key."""
+        unit_id = self._failed_ids.get((kind, key, *window))
+        return None if unit_id is None else self.failed[unit_id]
+
+    def done_keys_in(self, kind: str, window: units.Window) -> int:
+        """How many keys of a kind are done with exactly this window."""
+        number = self.windows.get((kind, *window))
+        return 0 if number is None else self.done.count([number])
+
+    def done_keys(self, kind: str) -> int:
+        """How many keys of a kind are done, a key counted once for each window."""
+        return self.done.count(
+            number for (of_kind, _, _), number in self.windows.items() if of_kind == kind
+        )
+
+    def next_attempt(self, unit: units.Unit) -> int:
+        """The number a begin of this unit must carry."""
+        if unit.id in self.open:
+            return self.open[unit.id].attempt + 1
+        if unit.id in self.failed:
+            return self.failed[unit.id].attempts + 1
+        return self._attempts_before.get(unit.id, 0) + 1
+
+    def window_number(self, unit: units.Unit) -> int:
+        """The small number that stands for the unit's kind and window in the index."""
+        return self.windows.setdefault((unit.kind, *unit.window), len(self.windows))
+
+    def _begin(self, line: transitions.Begin) -> None:
+        open_unit = self.open.get(line.unit.id)
+        if open_unit is None:
+            open_unit = transitions.OpenUnit(unit=line.unit)
+        self._drop_failed(line.unit.id)
+        self._put_open(
+            msgspec.structs.replace(
+                open_unit, attempt=line.attempt, in_flight=True, not_before=0.0, at=line.at
+            )
+        )
+
+    def _advance(self, line: transitions.Advance) -> None:
+        open_unit = self.open[line.id]
+        self._change(
+            line.id,
+            resume=line.resume,
+            counts=line.counts,
+            errors=0 if line.counts.pages > open_unit.furthest else open_unit.errors,
+            interruptions=0,
+            at=line.at,
+        )
+
+    def _restart(self, line: transitions.Restart) -> None:
+        open_unit = self.open[line.id]
+        furthest = max(open_unit.furthest, open_unit.counts.pages)
+        self._change(
+            line.id, resume=None, counts=transitions.NOTHING, furthest=furthest, at=line.at
+        )
+
+    def _give_back(self, line: transitions.GiveBack) -> None:
+        open_unit = self.open[line.id]
+        self._change(
+            line.id,
+            in_flight=False,
+            attempt=open_unit.attempt + (1 if line.fenced else 0),
+            errors=open_unit.errors + (1 if line.counted else 0),
+            errors_total=open_unit.errors_total + (1 if line.counted else 0),
+            not_before=line.not_before,
+            error=line.error or open_unit.error,
+            at=line.at,
+        )
+
+    def _interrupted(self, line: transitions.Interrupted) -> None:
+        interruptions = self.open[line.id].interruptions + 1
+        self._change(line.id, in_flight=False, interruptions=interruptions, at=line.at)
+
+    def _finish(self, line: transitions.Finish) -> None:
+        open_unit = self._drop_open(line.id)
+        receipt = transitions.Receipt(
+            seq=line.seq,
+            unit=open_unit.unit,
+            attempts=line.attempt,
+            counts=line.counts,
+            at=line.at,
+            end=line.end,
+        )
+        window = self.window_number(open_unit.unit)
+        for key in open_unit.unit.keys:
+            self.done.add(done_index.entry(open_unit.unit.kind, key, window))
+        self._add_finished(receipt)
+        self.add_unsynced(receipt)
+
+    def _fail(self, line: transitions.Fail) -> None:
+        open_unit = self._drop_open(line.id)
+        failed = transitions.FailedUnit(
+            seq=line.seq,
+            unit=open_unit.unit,
+            attempts=line.attempt,
+            error=line.error,
+            counts=open_unit.counts,
+            at=line.at,
+            passing=line.passing,
+        )
+        self._put_failed(failed)
+        self.add_unsynced(failed)
+
+    def _reopen(self, line: transitions.Reopen) -> None:
+        self._attempts_before[line.id] = self.failed[line.id].attempts
+        self._drop_failed(line.id)
+
+    def _split(self, line: transitions.Split) -> None:
+        self._drop_open(line.id)
+        for half in line.halves:
+            self._put_open(transitions.OpenUnit(unit=half, at=line.at))
+
+    def _forget(self, line: transitions.Forget) -> None:
+        if line.keys is None:
+            gone = Forgotten(kinds={line.kind})
+            numbers = {number for window, number in self.windows.items() if window[0] == line.kind}
+            self.done.drop_windows(numbers)
+            self.forgotten.kinds.add(line.kind)
+        else:
+            gone = Forgotten(keys={(line.kind, key) for key in line.keys})
+            for key in line.keys:
+                self.done.drop_key(done_index.entry(line.kind, key, 0))
+            self.forgotten.keys |= gone.keys
+        self._forget_open(gone)
+        # Keys are forgotten one by one as well, most of them finished long ago: look before reading
+        # through ten thousand receipts.
+        if gone.kinds or not gone.keys.isdisjoint(self._finished_keys):
+            self._finish_again([left for one in self.finished if (left := without(one, gone))])
+        if gone.kinds or not gone.keys.isdisjoint(self._unsynced_keys):
+            self._forget_ends(gone)
+
+    def _forget_ends(self, gone: Forgotten) -> None:
+        ends, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
+        for end in ends.values():
+            kept = without(end, gone) if isinstance(end, transitions.Receipt) else end
+            if kept is not None:
+                self.add_unsynced(kept)
+
+    def _finish_again(self, receipts: list[transitions.Receipt]) -> None:
+        self.finished, self._finished_keys = [], set()
+        for receipt in receipts:
+            self._add_finished(receipt)
+
+    def _add_finished(self, receipt: transitions.Receipt) -> None:
+        self.finished.append(receipt)
+        self._finished_keys.update((receipt.unit.kind, key) for key in receipt.unit.keys)
+
+    def _forget_open(self, gone: Forgotten) -> None:
+        for open_unit in [one for one in self.open.values() if _touches(one.unit, gone)]:
+            self._drop_open(open_unit.unit.id)
+            self._attempts_before[open_unit.unit.id] = open_unit.attempt
+        for failed in [one for one in self.failed.values() if _touches(one.unit, gone)]:
+            self._drop_failed(failed.unit.id)
+
+    def _plan_synced(self, line: transitions.PlanSynced) -> None:
+        self.synced_seq = line.upto
+        shown = [seq for seq in self.unsynced if seq <= line.upto]
+        for seq in shown:
+            end = self.unsynced.pop(seq)
+            self._forget_unsynced(end)
+
+    def _forget_unsynced(self, end: transitions.End) -> None:
+        for key in end.unit.keys:
+            of_kind = end.unit.kind, key
+            self._unsynced_keys[of_kind] -= 1
+            if not self._unsynced_keys[of_kind]:
+                del self._unsynced_keys[of_kind]
+
+    def _change(self, unit_id: str, **changes: object) -> None:
+        self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)
+
+    def _put_open(self, open_unit: transitions.OpenUnit) -> None:
+        self.open[open_unit.unit.id] = open_unit
+        for key in open_unit.unit.keys:
+            self._open_ids[open_unit.unit.kind, key, *open_unit.unit.window] = open_unit.unit.id
+
+    def _drop_open(self, unit_id: str) -> transitions.OpenUnit:
+        open_unit = self.open.pop(unit_id)
+        _unname(self._open_ids, open_unit.unit)
+        return open_unit
+
+    def _put_failed(self, failed: transitions.FailedUnit) -> None:
+        self.failed[failed.unit.id] = failed
+        for key in failed.unit.keys:
+            self._failed_ids[failed.unit.kind, key, *failed.unit.window] = failed.unit.id
+
+    def _drop_failed(self, unit_id: str) -> None:
+        failed = self.failed.pop(unit_id, None)
+        if failed is None:
+            return
+        _unname(self._failed_ids, failed.unit)
+        if self.unsynced.pop(failed.seq, None) is not None:
+            self._forget_unsynced(failed)
+
+
+OpenOrFailed = transitions.OpenUnit | transitions.FailedUnit
+
+
+def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receipt | None:
+    """The receipt without the forgotten keys; None when none is left. Its counts stay whole,
+    hence `partial`.
+    """
+    unit = receipt.unit
+    kept = tuple(key for key in unit.keys if not gone.takes(unit.kind, key))
+    if len(kept) == len(unit.keys):
+        return receipt
+    if not kept:
+        return None
+    left = units.Unit(unit.kind, kept, unit.since, unit.until, unit.expected_rows)
+    return msgspec.structs.replace(receipt, unit=left, partial=True)
+
+
+def _touches(unit: units.Unit, gone: Forgotten) -> bool:
+    return any(gone.takes(unit.kind, key) for key in unit.keys)
+
+
+def _unname(ids: dict[KeyWindow, str], unit: units.Unit) -> None:
+    for key in unit.keys:
+        if ids.get((unit.kind, key, *unit.window)) == unit.id:
+            del ids[unit.kind, key, *unit.window]

@@ -1,0 +1,374 @@
+"""Units on their way to workers: leases, attempts, waits. Knows no HTTP and no SQL.
+
+A unit is ready, waiting for its time, or leased; every change of hands goes through the ledger, so
+a killed process leaves the units it held open, with where they stood and how often they were tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from polybackfill import clocks, units
+from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.engine import backlog, change_event, intake, retry_policy
+
+log = structlog.get_logger()
+
+LOOK_AHEAD = 200
+_SKIPS_AT_ONCE = 256
+_LONGEST_WAIT_S = 30.0
+# Units are given back for seconds; what an earlier process noted rests on a clock maybe wrong.
+_LONGEST_RETRY_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a unit. `resume`: where its walk goes on, None = at the first page.
+
+    `attempt` is the ledger's fence; `generation` is unique in this queue; `counts`: what earlier
+    attempts have stored.
+    """
+
+    unit: units.Unit
+    attempt: int
+    worker: str
+    resume: transitions.Resume | None
+    generation: int
+    taken_at: float
+    counts: transitions.Counts = transitions.NOTHING
+
+
+class Queue:
+    """The units of one kind, in the order of their feed; retries as soon as they are due.
+
+    `feed` is read ahead by at most `look_ahead` units; keys that are done, in error, or already
+    in the queue are skipped, so a feed may simply list everything. Units an earlier process left
+    open come first, those that it `adopts`; of the others only what the feed names.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        feed: intake.Feed,
+        ledger: ledgers.Ledger,
+        clock: clocks.Clock,
+        max_attempts: int = retry_policy.MAX_ATTEMPTS,
+        max_interruptions: int = retry_policy.MAX_INTERRUPTIONS,
+        look_ahead: int = LOOK_AHEAD,
+        adopts: Callable[[units.Unit], bool] = lambda _unit: True,
+    ) -> None:
+        self.kind = kind
+        self._feed = feed
+        self._ledger = ledger
+        self._clock = clock
+        self._retry_policy = retry_policy.UnitRetryPolicy(max_attempts, max_interruptions)
+        self._look_ahead = look_ahead
+        self._intake = intake.Intake(ledger, lambda *key: key in self._keys)
+        self._backlog = backlog.Backlog(clock)
+        self._leases: dict[str, Lease] = {}
+        self._keys: set[tuple[str, units.Window]] = set()
+        self._counts: Counter[str] = Counter()
+        self._numbers = 0
+        self._changed = change_event.ChangeEvent(f"{kind}-queue", clock)
+        self._feeder: asyncio.Task[None] | None = None
+        self._fed = False
+        self._feed_error: BaseException | None = None
+        self._stopped = False
+        for open_unit in ledger.open_units():
+            if open_unit.unit.kind == kind and adopts(open_unit.unit):
+                self._adopt(open_unit)
+
+    # For workers
+
+    async def lease_next(self, worker: str) -> Lease | None:
+        """The next unit, as soon as there is one; None once the queue is drained or stopped.
+
+        The attempt is on disk before this returns. Raises what the feed raised, and errors.Stop.
+        """
+        self._start_feeder()
+        while not self._stopped:
+            if self._feed_error is not None:
+                raise self._feed_error
+            unit = self._next_unit()
+            if unit is not None:
+                return await self._lease(unit, worker)
+            if self.complete:
+                return None
+            await self._changed.wait(self._due_s())
+        return None
+
+    def touch(self, lease: Lease) -> bool:
+        """Is the lease still good?"""
+        return self._leases.get(lease.unit.id) is lease
+
+    def finish(self, lease: Lease, step: transitions.Counts = transitions.NOTHING) -> bool:
+        """The unit is proven complete; finishes it in the ledger too unless the caller has.
+
+        False for a lease that was expired, or replaced before the ledger heard of the end.
+        """
+        unit = lease.unit
+        self._ledger.finish(unit.id, lease.attempt, step)
+        done, current = self._is_done(unit), self._end_lease(lease)
+        if done and (current or self._drop_queued(unit)):
+            self._settle(unit, "done")
+            return True
+        if current:
+            self._settle(unit, "gone")
+        return False
+
+    def fail(self, lease: Lease, message: str) -> bool:
+        """Asking again will not help. A batch is split, a single key ends in error."""
+        if not self._end_lease(lease):
+            return False
+        self._give_up(lease.unit, lease.attempt, message)
+        return True
+
+    def give_back(
+        self,
+        lease: Lease,
+        *,
+        not_before: float = 0.0,
+        error: str = "",
+        count_attempt: bool = True,
+    ) -> bool:
+        """Another attempt later, not before the clock's monotonic time `not_before`.
+
+        Counted attempts without anything gained in between end in error (a batch: in halves).
+        What this attempt has under way to the store is still recorded until the next one begins.
+        """
+        return self._return(lease, not_before, error, counted=count_attempt, fenced=False)
+
+    def expire(
+        self,
+        lease: Lease,
+        error: str = "no progress within the stall bound",
+        *,
+        count_attempt: bool = True,
+    ) -> bool:
+        """Take the lease from a stalled worker; what it still sends is refused from now on."""
+        return self._return(lease, 0.0, error, counted=count_attempt, fenced=True)
+
+    def split(self, lease: Lease) -> bool:
+        """Halves take the unit's place at once; one that cannot be cut is given back instead."""
+        if not units.can_split(lease.unit):
+            return self.give_back(lease, error="the answer was too big for one key")
+        if not self._end_lease(lease):
+            return False
+        self._split(lease.unit, lease.attempt)
+        return True
+
+    # For the supervisor
+
+    def leases(self) -> list[Lease]:
+        """Who holds what, oldest first."""
+        return list(self._leases.values())
+
+    def waiting_units(self) -> list[units.Unit]:
+        """Units that nobody holds, ready or waiting for their time."""
+        return list(self._backlog)
+
+    def stop(self) -> None:
+        """No unit is handed out any more; everybody waiting in `lease_next` gets None."""
+        self._stopped = True
+        if self._feeder is not None:
+            self._feeder.cancel("stop")
+        self._changed.notify()
+
+    async def close(self) -> None:
+        """Stop, and wait for the feed to be let go."""
+        self.stop()
+        if self._feeder is not None:
+            await asyncio.gather(self._feeder, return_exceptions=True)
+
+    @property
+    def drained(self) -> bool:
+        """Will no unit be handed out any more? True when stopped, too."""
+        return self._stopped or self.complete
+
+    @property
+    def complete(self) -> bool:
+        """The feed came to its end, and nothing is leased, ready or waiting."""
+        return self._fed and not (self._leases or self._backlog)
+
+    def stats(self) -> dict[str, int]:
+        """Keys (not units) by state: ready, waiting, leased, done, error, and what was skipped."""
+        return {
+            **self._backlog.stats(),
+            "leased": sum(len(lease.unit.keys) for lease in self._leases.values()),
+            "done": self._counts["done"],
+            "error": self._counts["error"],
+            "splits": self._counts["splits"],
+            **self._intake.stats(),
+        }
+
+    # The feed
+
+    def _start_feeder(self) -> None:
+        if self._feeder is None and not self._stopped:
+            self._feeder = asyncio.create_task(self._read_feed(), name=f"{self.kind}-feed")
+
+    async def _read_feed(self) -> None:
+        read = 0
+        try:
+            async for unit in intake.each(self._feed):
+                self._admit(unit)
+                read += 1
+                if read % _SKIPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                while len(self._backlog) >= self._look_ahead:
+                    await self._changed.wait(_LONGEST_WAIT_S)
+            self._fed = True
+        except Exception as error:
+            self._feed_error = error
+        finally:
+            self._changed.notify()
+
+    def _admit(self, unit: units.Unit) -> None:
+        for wanted in self._intake.wanted(unit):
+            if isinstance(wanted, units.Unit):
+                self._enqueue(wanted)
+            else:
+                self._adopt(wanted)
+
+    def _adopt(self, open_unit: transitions.OpenUnit) -> None:
+        """Take in a unit that an earlier process left open, at where it stood."""
+        if open_unit.unit.kind != self.kind:
+            return
+        if self._retry_policy.why_exhausted(open_unit):
+            self._name_keys(open_unit.unit)
+            self._give_up_spent(open_unit)
+            return
+        wait_s = min(open_unit.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
+        self._enqueue(
+            open_unit.unit, due_at=self._clock.monotonic() + wait_s if wait_s > 0 else None
+        )
+
+    # Hand-over
+
+    def _next_unit(self) -> units.Unit | None:
+        while (unit := self._backlog.pop()) is not None:
+            if len(self._backlog) == self._look_ahead - 1:
+                self._changed.notify()
+            # Its last pages may have been acknowledged after it was given back.
+            if self._ledger.find(unit) is not None or not self._is_done(unit):
+                return unit
+            self._settle(unit, "done")
+        return None
+
+    def _drop_queued(self, unit: units.Unit) -> bool:
+        """Take a unit out of the backlog; False when it is not there."""
+        dropped = self._backlog.drop(unit)
+        self._changed.notify()
+        return dropped
+
+    async def _lease(self, unit: units.Unit, worker: str) -> Lease:
+        attempt = self._ledger.begin(unit)
+        open_unit = self._ledger.find(unit)
+        self._numbers += 1
+        lease = Lease(
+            unit=unit,
+            attempt=attempt,
+            worker=worker,
+            resume=open_unit.resume if open_unit is not None else None,
+            generation=self._numbers,
+            taken_at=self._clock.monotonic(),
+            counts=open_unit.counts if open_unit is not None else transitions.NOTHING,
+        )
+        self._leases[unit.id] = lease
+        try:
+            # A unit that kills its process must be found in the ledger with this attempt.
+            await self._ledger.sync()
+        except BaseException:
+            with suppress(Exception):  # the first failure is the one to hear about
+                self.give_back(lease, count_attempt=False)
+            raise
+        return lease
+
+    def _return(
+        self, lease: Lease, not_before: float, error: str, *, counted: bool, fenced: bool
+    ) -> bool:
+        if not self._end_lease(lease):
+            return False
+        wait_s = max(0.0, not_before - self._clock.monotonic())
+        open_unit = self._ledger.give_back(
+            lease.unit.id,
+            lease.attempt,
+            counted=counted,
+            fenced=fenced,
+            not_before=self._clock.now() + wait_s if wait_s else 0.0,
+            error=error,
+        )
+        if open_unit is None:
+            self._settle(lease.unit, "gone")
+            return False
+        if counted and self._retry_policy.why_exhausted(open_unit):
+            self._give_up_spent(open_unit)
+        else:
+            self._enqueue(open_unit.unit, due_at=self._clock.monotonic() + wait_s)
+        return True
+
+    def _end_lease(self, lease: Lease) -> bool:
+        if not self.touch(lease):
+            return False
+        del self._leases[lease.unit.id]
+        return True
+
+    def _give_up_spent(self, open_unit: transitions.OpenUnit) -> None:
+        passing = not self._retry_policy.is_suspect(open_unit)
+        self._give_up(
+            open_unit.unit,
+            open_unit.attempt,
+            self._retry_policy.why_exhausted(open_unit),
+            passing=passing,
+        )
+
+    def _give_up(
+        self, unit: units.Unit, attempt: int, message: str, *, passing: bool = False
+    ) -> None:
+        if len(unit.keys) > 1:
+            self._split(unit, attempt)
+            return
+        if self._ledger.fail(unit.id, attempt, message, passing=passing):
+            log.error("unit.failed", unit=unit.id, attempt=attempt, error=message)
+        self._settle(unit, "error")
+
+    def _split(self, unit: units.Unit, attempt: int) -> None:
+        halves = self._ledger.split(unit.id, attempt)
+        if halves is None:
+            self._settle(unit, "gone")
+            return
+        self._counts["splits"] += 1
+        for half in halves:
+            self._enqueue(half, due_at=self._clock.monotonic())
+
+    def _settle(self, unit: units.Unit, state: str) -> None:
+        """The unit leaves the queue."""
+        self._counts[state] += len(unit.keys)
+        self._keys.difference_update((key, unit.window) for key in unit.keys)
+        if self.complete:
+            self._changed.notify()
+
+    def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
+        self._name_keys(unit)
+        self._backlog.add(unit, due_at)
+        self._changed.notify()
+
+    def _name_keys(self, unit: units.Unit) -> None:
+        self._keys.update((key, unit.window) for key in unit.keys)
+
+    def _is_done(self, unit: units.Unit) -> bool:
+        return all(self._ledger.is_done(unit.kind, key, unit.window) for key in unit.keys)
+
+    # Waiting
+
+    def _due_s(self) -> float:
+        """Seconds to the next retry, at most half a minute."""
+        due_s = self._backlog.due_s()
+        return _LONGEST_WAIT_S if due_s is None else min(_LONGEST_WAIT_S, due_s)

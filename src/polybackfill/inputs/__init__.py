@@ -1,0 +1,1 @@
+"""What is handed to the program: keys, times, seed files, results of earlier lookups."""

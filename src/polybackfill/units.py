@@ -1,0 +1,145 @@
+"""A unit of work: some keys, one window of time, one walk to its proven end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from polybackfill.polymarket import list_partitions
+
+# The longest list of condition ids one request of /v2/trades or /v2/resolutions accepts
+# (measured on the live API in 2026; one more is answered with 400).
+MAX_KEYS_PER_BATCH = 20
+# A page holds 1,000 rows. From five pages on a market gains nothing by sharing a walk, and a
+# failure inside a shared walk would cost its neighbours.
+BIG_MARKET_ROWS = 5_000
+BATCH_ROWS = 10_000
+
+CLOB = "clob"
+MARKETS = "markets"
+EVENTS = "events"
+LOOKUPS = "lookups"
+CONDITIONS = "conditions"
+WALLETS = "wallets"
+POSITIONS = "positions"
+RESOLUTIONS = "resolutions"
+USER_STATS = "user-stats"
+
+Window = tuple[int | None, int | None]
+FULL_HISTORY: Window = (None, None)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Keys of one kind with one window, in the shape the ledger and the queue know.
+
+    `keys`: wallets (40 hex), condition ids (64 hex, a few 62) or other stable names, unique.
+    `since`, `until`: epoch seconds, both inclusive, None = open. `expected_rows` is a hint for
+    packing and progress, None when nobody knows; it is no part of the identity. Raises ValueError
+    on a unit without keys, with a repeated key, or with `since` after `until`.
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    since: int | None = None
+    until: int | None = None
+    expected_rows: int | None = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.kind or not self.keys or not all(self.keys):
+            raise ValueError("a unit needs a kind and at least one key")
+        if len(set(self.keys)) != len(self.keys):
+            raise ValueError(f"a {self.kind} unit repeats a key")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError(f"a {self.kind} unit begins at {self.since}, after {self.until}")
+
+    @cached_property
+    def id(self) -> str:
+        """Stable across runs: `wallets:<key>`, `conditions:20x<hash>`, with `:since-until`."""
+        name = self.keys[0] if len(self.keys) == 1 else _digest(self.keys)
+        if self.window == FULL_HISTORY:
+            return f"{self.kind}:{name}"
+        return f"{self.kind}:{name}:{_bound(self.since)}-{_bound(self.until)}"
+
+    @property
+    def window(self) -> Window:
+        """(since, until) as given."""
+        return (self.since, self.until)
+
+
+def can_split(unit: Unit) -> bool:
+    """Has it several keys, or one that names a span of dates long enough to be cut?"""
+    return len(unit.keys) > 1 or list_partitions.can_split(unit.keys[0])
+
+
+def split(unit: Unit) -> tuple[Unit, Unit]:
+    """Two halves with the same window: of the keys, or of the span that the only key names.
+
+    Raises ValueError for a unit that cannot be split.
+    """
+    if not can_split(unit):
+        raise ValueError(f"{unit.id} has one key and cannot be split")
+    middle = len(unit.keys) // 2
+    expected_rows = None if unit.expected_rows is None else unit.expected_rows // 2
+    parts = (unit.keys[:middle], unit.keys[middle:])
+    if middle == 0:
+        earlier, later = list_partitions.split(unit.keys[0])
+        parts = ((earlier,), (later,))
+    first, second = (Unit(unit.kind, keys, unit.since, unit.until, expected_rows) for keys in parts)
+    return first, second
+
+
+def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
+    """The units that stand for one now: itself, or the spans into which it was cut before.
+
+    `is_known`: whether the ledger holds a key, as in `list_partitions.parts`.
+    """
+    if len(unit.keys) > 1 or not list_partitions.can_split(unit.keys[0]):
+        yield unit
+        return
+    for key in list_partitions.parts(unit.keys[0], is_known):
+        yield replace(unit, keys=(key,))
+
+
+def pack(
+    expected: Iterable[tuple[str, int | None]],
+    *,
+    kind: str = CONDITIONS,
+    window: Window = FULL_HISTORY,
+    max_keys: int = MAX_KEYS_PER_BATCH,
+    max_rows: int = BATCH_ROWS,
+    big_rows: int = BIG_MARKET_ROWS,
+) -> Iterator[Unit]:
+    """Condition ids with their expected rows (None: unknown), in order → batches; big ones alone.
+
+    Lazy, and holds one batch at a time. A key that repeats inside a batch is taken once.
+    """
+    batch: dict[str, int | None] = {}
+    for key, rows in expected:
+        if rows is not None and rows >= big_rows:
+            yield _batch_unit(kind, {key: rows}, window)
+            continue
+        taken = sum(each or 0 for each in batch.values())
+        if batch and (len(batch) >= max_keys or taken + (rows or 0) > max_rows):
+            yield _batch_unit(kind, batch, window)
+            batch = {}
+        batch[key] = rows
+    if batch:
+        yield _batch_unit(kind, batch, window)
+
+
+def _batch_unit(kind: str, batch: dict[str, int | None], window: Window) -> Unit:
+    known = [rows for rows in batch.values() if rows is not None]
+    expected_rows = sum(known) if len(known) == len(batch) else None
+    return Unit(kind, tuple(batch), window[0], window[1], expected_rows)
+
+
+def _digest(keys: tuple[str, ...]) -> str:
+    hashed = hashlib.blake2b("\n".join(sorted(keys)).encode(), digest_size=16)
+    return f"{len(keys)}x{hashed.hexdigest()}"
+
+
+def _bound(second: int | None) -> str:
+    return "" if second is None else str(second)

@@ -1,1 +1,0 @@
-"""What is to be done, and what is done."""
