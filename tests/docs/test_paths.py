@@ -11,11 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 PACKAGE = SRC / "polybackfill"
-PAGES = [
-    page
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
-    if page.exists()
-]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 # First folder of a path → what the path is relative to.
 ROOTS = (
     {name: ROOT for name in (".ci", ".github", "config", "docs", "examples", "src", "tests")}
@@ -39,6 +35,8 @@ def named_paths(text: str) -> Iterator[Path]:
                 if PATH.fullmatch(code) and first in ROOTS:
                     folder = (ROOTS[first] / code).parent
                     yield ROOTS[first] / code
+                elif PATH.fullmatch(code) and code.endswith((".py", ".sql", ".yml")):
+                    yield ROOT / code  # a package that is no more
                 elif folder is not None and line.startswith("| `") and code.isidentifier():
                     yield folder / code if is_there(folder / code) else PACKAGE / code
 
