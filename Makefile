@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
+DOCS   := $(VENV)/.synced-docs
 
 # `make test ARGS="-k journal"` passes words on to the tool behind a chore.
 ARGS ?=
@@ -14,10 +15,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs bench crash clean
+.PHONY: help setup demo test lint format docs docs-site dist notes bench crash clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## the environment in .venv, exactly as locked
 
@@ -32,7 +33,7 @@ lint: $(STAMP) ## style, strict types, import rule, service files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict --config-file config/yamllint.yml config
+	$(BIN)/yamllint --strict --config-file config/yamllint.yml config .github .pre-commit-config.yaml
 	@$(BIN)/python tests/docs/service.py config/polybackfill.service config/polybackfill.timer
 
 format: $(STAMP) ## put the source in the agreed form
@@ -42,6 +43,16 @@ format: $(STAMP) ## put the source in the agreed form
 docs: $(STAMP) ## write the generated references anew
 	$(BIN)/python tests/docs/reference.py --write
 
+docs-site: $(DOCS) ## the documents as a site in build/site, its links checked
+	$(BIN)/python tests/docs/site.py
+
+dist: $(STAMP) ## what is published, in dist
+	rm -rf dist
+	$(BIN)/uv build --quiet
+
+notes: $(STAMP) ## what the changelog says of a release: make notes ARGS=0.2.0
+	@$(BIN)/python tests/docs/release_notes.py $(ARGS)
+
 bench: $(STAMP) ## speed, memory and start-up, measured here
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
@@ -49,7 +60,7 @@ crash: $(STAMP) ## the long tests: kills, power cuts, and the rest of the faults
 	$(BIN)/pytest -m long $(ARGS)
 
 clean: ## everything a chore made, your data excepted
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `uv` comes from pip into the environment itself, so nothing needs to be there before.
@@ -58,4 +69,8 @@ $(STAMP): pyproject.toml uv.lock
 	@test -x $(BIN)/uv || $(PYTHON) -m venv --clear $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
 	$(BIN)/uv sync --quiet --locked --inexact
+	@touch $@
+
+$(DOCS): $(STAMP)
+	$(BIN)/uv sync --quiet --locked --inexact --group docs
 	@touch $@

@@ -11,7 +11,8 @@ import pytest
 from polybackfill import cli, settings
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")]
+GUIDES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 TYPED = re.compile(r"^(?:(?:nohup|until|sudo -u polybackfill) )?polybackfill (.+)$")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KNOWN = {
