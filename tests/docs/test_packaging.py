@@ -176,7 +176,10 @@ def test_the_two_parts_of_compose_speak_of_the_same_database():
 
 
 def test_no_registry_is_named_in_what_we_write():
-    for name in ("Makefile", ".ci/run", "Dockerfile", "config/compose.yml", "README.md"):
+    names = ["Makefile", ".ci/run", "Dockerfile", "config/compose.yml", "README.md"]
+    names += ["CONTRIBUTING.md", ".pre-commit-config.yaml"]
+    workflows = (ROOT / ".github" / "workflows").iterdir()
+    for name in [*names, *(path.relative_to(ROOT) for path in workflows)]:
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"pypi|pythonhosted|--index|npmjs|deb\.debian", text), name
 
