@@ -1,4 +1,8 @@
-"""A unit of work: some keys, one window of time, one walk to its proven end."""
+"""A unit of work: some keys, one window of time, one walk to its proven end.
+
+`Counts` and `FeedEnd` are written into the checkpoint: a changed field is a new schema version
+(`checkpoint.journal.VERSION`). Seconds are epoch seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import msgspec
 
 from polybackfill.polymarket import list_partitions
 
@@ -29,6 +35,45 @@ USER_STATS = "user-stats"
 
 Window = tuple[int | None, int | None]
 FULL_HISTORY: Window = (None, None)
+
+Resume = dict[str, object]
+"""Where a walk goes on, as the walk wrote it; nobody else looks inside."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows stored, pages read, rows in quarantine, and the first and last second seen."""
+
+    rows: int = 0
+    pages: int = 0
+    rejected: int = 0
+    first_second: int | None = None
+    last_second: int | None = None
+
+    def plus(self, more: Counts) -> Counts:
+        """Both together."""
+        firsts = [at for at in (self.first_second, more.first_second) if at is not None]
+        lasts = [at for at in (self.last_second, more.last_second) if at is not None]
+        return Counts(
+            rows=self.rows + more.rows,
+            pages=self.pages + more.pages,
+            rejected=self.rejected + more.rejected,
+            first_second=min(firsts, default=None),
+            last_second=max(lasts, default=None),
+        )
+
+
+NOTHING = Counts()
+
+
+class FeedEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a feed as it was seen: in which second, and how many seconds the source said then
+    that it lies behind the chain, None where it does not say. `confirmed`: the second is the
+    source's own; else this machine's, which may be wrong by years.
+    """
+
+    second: int
+    lag_s: float | None = None
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import unit_queue
 
 ROUND = 5_000
@@ -34,9 +34,9 @@ async def finish_units(book: ledgers.Ledger, first: int, count: int) -> list[flo
     for number in range(first, first + count):
         unit = wallet(number)
         attempt = book.begin(unit)
-        step = transitions.Counts(rows=300, pages=1, first_second=1_700_000_000)
+        step = units.Counts(rows=300, pages=1, first_second=1_700_000_000)
         book.advance(unit.id, attempt, {"cursor": "opaque", "second": 1_700_000_000}, step)
-        end = transitions.FeedEnd(second=1_790_000_000, lag_s=4.0)
+        end = units.FeedEnd(second=1_790_000_000, lag_s=4.0)
         book.finish(unit.id, attempt, end=end)
         if number % 1_000 == 0:
             for end in book.transitions_since(book.synced_seq)[-1:]:

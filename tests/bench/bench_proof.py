@@ -14,7 +14,7 @@ from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.store import client, migrate
 
 COMMAND_S = 300.0
@@ -117,7 +117,7 @@ async def receipts(book: ledgers.Ledger, kind: str, keys: Sequence[tuple[str, in
     one_each = (units.Unit(kind, (key,)) for key, _ in keys)
     for unit in units.pack(keys) if kind == units.CONDITIONS else one_each:
         rows = sum(rows_of[key] for key in unit.keys)
-        step = transitions.Counts(rows=rows, pages=1, first_second=bench_store.FIRST_SECOND)
+        step = units.Counts(rows=rows, pages=1, first_second=bench_store.FIRST_SECOND)
         book.finish(unit.id, book.begin(unit), step)
     await book.sync()
     book.note_plan_synced(book.transitions_since(book.synced_seq)[-1].seq)

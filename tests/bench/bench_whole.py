@@ -24,7 +24,7 @@ from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.polymarket import trade_queries, walk
 from polybackfill.store import client, migrate
 
@@ -253,7 +253,7 @@ async def make_history(ground: harness.Ground, count: int) -> None:
         book = ledgers.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
     finally:
         await store.close()
-    step = transitions.Counts(rows=300, pages=1, first_second=1_700_000_000)
+    step = units.Counts(rows=300, pages=1, first_second=1_700_000_000)
     for number in range(count):
         unit = units.Unit(units.WALLETS, (f"{number * STRIDE:040x}",))
         book.finish(unit.id, book.begin(unit), step)

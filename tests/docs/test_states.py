@@ -6,7 +6,7 @@ import re
 import typing
 from pathlib import Path
 
-from polybackfill.checkpoint import transitions
+from polybackfill.checkpoint import journal
 from polybackfill.engine import supervisor
 from polybackfill.reports import run_state
 
@@ -15,7 +15,7 @@ OF_UNIT, OF_RUN = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.MULTILINE | re
 
 
 def tags() -> set[str]:
-    return {str(line.__struct_config__.tag) for line in typing.get_args(transitions.AnyTransition)}
+    return {str(line.__struct_config__.tag) for line in typing.get_args(journal.AnyTransition)}
 
 
 def states_of(diagram: str) -> set[str]:

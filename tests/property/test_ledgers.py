@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, segment_files, transitions
+from polybackfill.checkpoint import ledgers, segment_files
 
 KEYS = tuple("abcdef")
 WINDOWS = (units.FULL_HISTORY, (5, None))
@@ -127,7 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), rows=st.integers(0, 9), second=st.integers(1, 9))
     def advance(self, data: st.DataObject, rows: int, second: int) -> None:
         unit = self.some_open(data)
-        counts = transitions.Counts(rows=rows, pages=1)
+        counts = units.Counts(rows=rows, pages=1)
         assert self.book.advance(unit.id, self.attempt(unit), {"second": second}, counts)
         held = self.model.open[unit]
         held.update(resume={"second": second}, rows=held["rows"] + rows, deaths=0)
@@ -162,7 +162,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, rows: int) -> None:
         unit = self.some_open(data)
         attempt = self.attempt(unit)
-        assert self.book.finish(unit.id, attempt, transitions.Counts(rows=rows))
+        assert self.book.finish(unit.id, attempt, units.Counts(rows=rows))
         total = self.model.open.pop(unit)["rows"] + rows
         self.model.done.append((self.model.seq + 1, unit, total))
         self.noted()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from polybackfill import errors
-from polybackfill.checkpoint import checkpoint_folder, segment_files, transitions, unit_states
+from polybackfill.checkpoint import checkpoint_folder, journal, segment_files, unit_states
 from polybackfill.filesystem import files, sealed_json
 
 FOLD_LINES = 20_000
@@ -59,7 +59,7 @@ class DurableStates:
             raise self._stopped()
         return self._states
 
-    def append(self, transition: transitions.AnyTransition) -> None:
+    def append(self, transition: journal.AnyTransition) -> None:
         """Take a change in; `sync` makes it durable. Raises errors.Stop after a failed write."""
         self.check()
         self._unwritten.append(sealed_json.encode(transition))
@@ -82,7 +82,7 @@ class DurableStates:
         """Segments of finished units, and what reads them."""
         return self._segments, self._disk.archive
 
-    def unfolded(self) -> list[transitions.Receipt]:
+    def unfolded(self) -> list[unit_states.Receipt]:
         """Finished units that are in no segment yet."""
         folding = self._in_fold.finished if self._in_fold is not None else ()
         gone = self.states.forgotten

@@ -1,4 +1,7 @@
-"""The append-only file: one checked JSON line for each transition, numbered without a gap."""
+"""The append-only file: one checked JSON line for each transition, numbered without a gap.
+
+A changed field of a line is a new `VERSION`. Seconds are epoch seconds, `at` is UTC as ISO 8601.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from polybackfill import errors
-from polybackfill.checkpoint import transitions
+from polybackfill import errors, units
 from polybackfill.filesystem import files, sealed_json
 
 FORMAT = "polybackfill-ledger"
@@ -23,7 +25,114 @@ REMEDY = (
     "recognised and not doubled"
 )
 
-_transition_decoder = msgspec.json.Decoder(transitions.AnyTransition)
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """One line of the journal. `seq` grows by one from line to line, across all its files."""
+
+    seq: int
+    at: str
+
+
+class Begin(Transition, frozen=True, kw_only=True, tag="begin"):
+    """A worker took the unit."""
+
+    unit: units.Unit
+    attempt: int
+
+
+class Advance(Transition, frozen=True, kw_only=True, tag="advance"):
+    """Everything before `resume` is stored; `counts` are the unit's totals up to there."""
+
+    id: str
+    attempt: int
+    resume: units.Resume | None
+    counts: units.Counts
+
+
+class Restart(Transition, frozen=True, kw_only=True, tag="restart"):
+    """The walk begins again at its first page."""
+
+    id: str
+    attempt: int
+
+
+class GiveBack(Transition, frozen=True, kw_only=True, tag="give_back"):
+    """The unit was let go before its end; `fenced`: what its worker still sends is refused."""
+
+    id: str
+    attempt: int
+    counted: bool
+    fenced: bool
+    not_before: float
+    error: str
+
+
+class Interrupted(Transition, frozen=True, kw_only=True, tag="interrupted"):
+    """The process that held the unit died."""
+
+    id: str
+    attempt: int
+
+
+class Finish(Transition, frozen=True, kw_only=True, tag="finish"):
+    """The end is proven and stored; `counts` are the unit's totals."""
+
+    id: str
+    attempt: int
+    counts: units.Counts
+    end: units.FeedEnd | None = None
+
+
+class Fail(Transition, frozen=True, kw_only=True, tag="fail"):
+    """The unit ended in error; `passing`: by trouble of the kind that passes."""
+
+    id: str
+    attempt: int
+    error: str
+    passing: bool = False
+
+
+class Reopen(Transition, frozen=True, kw_only=True, tag="reopen"):
+    """A unit in error is as if never seen, but for the number of its attempts."""
+
+    id: str
+
+
+class Split(Transition, frozen=True, kw_only=True, tag="split"):
+    """Two halves take the unit's place."""
+
+    id: str
+    attempt: int
+    halves: tuple[units.Unit, units.Unit]
+
+
+class Forget(Transition, frozen=True, kw_only=True, tag="forget"):
+    """These keys (None: all of the kind) are as if never seen."""
+
+    kind: str
+    keys: tuple[str, ...] | None
+
+
+class PlanSynced(Transition, frozen=True, kw_only=True, tag="plan_synced"):
+    """The plan table in the store shows every end up to `upto`."""
+
+    upto: int
+
+
+AnyTransition = (
+    Begin
+    | Advance
+    | Restart
+    | GiveBack
+    | Interrupted
+    | Finish
+    | Fail
+    | Reopen
+    | Split
+    | Forget
+    | PlanSynced
+)
+_transition_decoder = msgspec.json.Decoder(AnyTransition)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +153,7 @@ class Content:
 
     path: Path
     header: Header
-    lines: list[tuple[int, transitions.AnyTransition]]
+    lines: list[tuple[int, AnyTransition]]
     whole_bytes: int
     torn: bytes
 
@@ -86,7 +195,7 @@ def read(path: Path) -> Content | None:
     return Content(path, header, lines, whole_bytes, content[whole_bytes:])
 
 
-def numbered_after(content: Content, seq: int) -> Iterator[transitions.AnyTransition]:
+def numbered_after(content: Content, seq: int) -> Iterator[AnyTransition]:
     """The transitions after `seq`, in order; errors.Stop names the line where one is missing."""
     for line_number, transition in content.lines:
         if transition.seq <= seq:
@@ -200,9 +309,9 @@ def _header(path: Path, line: bytes) -> Header:
         raise errors.Stop(f"{path} line 1 is damaged: {error}; {REMEDY}") from error
 
 
-def _decode(path: Path, line_number: int, line: bytes) -> transitions.AnyTransition:
+def _decode(path: Path, line_number: int, line: bytes) -> AnyTransition:
     try:
-        decoded: transitions.AnyTransition = _transition_decoder.decode(line)
+        decoded: AnyTransition = _transition_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.Stop(f"{path} line {line_number} is damaged: {error}; {REMEDY}") from error
     return decoded

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import durable_states, segment_files, transitions, unit_states
+from polybackfill.checkpoint import durable_states, journal, segment_files, unit_states
 from polybackfill.filesystem import files
 
 _MESSAGE_CHARS = 500
@@ -65,7 +65,7 @@ class Ledger:
         ledger = cls(states, clock or clocks.SystemClock())
         for open_unit in [one for one in ledger._states.open.values() if one.in_flight]:
             ledger._durable.append(
-                transitions.Interrupted(
+                journal.Interrupted(
                     id=open_unit.unit.id, attempt=open_unit.attempt, **ledger._stamp()
                 )
             )
@@ -82,15 +82,15 @@ class Ledger:
         """Was this key fetched to its proven end, for exactly this window?"""
         return self._states.is_done(kind, key, window)
 
-    def open_units(self) -> list[transitions.OpenUnit]:
+    def open_units(self) -> list[unit_states.OpenUnit]:
         """Units begun and not ended, in flight or waiting, oldest first."""
         return list(self._states.open.values())
 
-    def failed_units(self) -> list[transitions.FailedUnit]:
+    def failed_units(self) -> list[unit_states.FailedUnit]:
         """Units in error, oldest first."""
         return list(self._states.failed.values())
 
-    def find(self, unit: units.Unit) -> transitions.OpenUnit | None:
+    def find(self, unit: units.Unit) -> unit_states.OpenUnit | None:
         """The unit as it stands, None when it is not open."""
         return self._states.open.get(unit.id)
 
@@ -101,13 +101,13 @@ class Ledger:
 
     def open_unit(
         self, kind: str, key: str, window: units.Window = units.FULL_HISTORY
-    ) -> transitions.OpenUnit | None:
+    ) -> unit_states.OpenUnit | None:
         """The open unit that holds a key."""
         return self._states.open_unit(kind, key, window)
 
     def failed_unit(
         self, kind: str, key: str, window: units.Window = units.FULL_HISTORY
-    ) -> transitions.FailedUnit | None:
+    ) -> unit_states.FailedUnit | None:
         """The unit in error that holds a key."""
         return self._states.failed_unit(kind, key, window)
 
@@ -138,7 +138,7 @@ class Ledger:
         """Does the plan table show how this key ended? If not, it may still say pending."""
         return not self._states.is_unsynced(kind, key)
 
-    def transitions_since(self, seq: int) -> list[transitions.End]:
+    def transitions_since(self, seq: int) -> list[unit_states.End]:
         """Units that ended after transition `seq`, durable, not yet noted as synced, in order."""
         return [
             end
@@ -146,13 +146,13 @@ class Ledger:
             if seq < at <= self._durable.durable_seq
         ]
 
-    def receipts(self) -> Iterator[transitions.Receipt]:
+    def receipts(self) -> Iterator[unit_states.Receipt]:
         """Every finished unit, read from disk ten thousand at a time. Raises errors.Stop."""
         pending, recent = self._durable.forgotten(), self._durable.unfolded()
         segments, reader = self._durable.folded()
         for segment in segments:
             for receipt in reader.read(segment):
-                left: transitions.Receipt | None = receipt
+                left: unit_states.Receipt | None = receipt
                 for gone in pending:
                     left = unit_states.without(left, gone) if left is not None else None
                 if left is not None:
@@ -163,7 +163,7 @@ class Ledger:
         """Kind → sums over finished units, counted from their receipts."""
         sums: dict[str, segment_files.Totals] = {}
         segments, _ = self._durable.folded()
-        receipts: Iterable[transitions.Receipt] = self._durable.unfolded()
+        receipts: Iterable[unit_states.Receipt] = self._durable.unfolded()
         if any(self._durable.forgotten()):  # until the next fold; their sums are not to be trusted
             segments, receipts = (), self.receipts()
         for segment in segments:
@@ -199,22 +199,22 @@ class Ledger:
         if not is_open and all(self.is_done(unit.kind, key, unit.window) for key in unit.keys):
             raise ValueError(f"{unit.id} is done; forget it before it is begun again")
         attempt = self._states.next_attempt(unit)
-        self._durable.append(transitions.Begin(unit=unit, attempt=attempt, **self._stamp()))
+        self._durable.append(journal.Begin(unit=unit, attempt=attempt, **self._stamp()))
         return attempt
 
     def advance(
         self,
         unit_id: str,
         attempt: int,
-        resume: transitions.Resume | None,
-        step: transitions.Counts = transitions.NOTHING,
+        resume: units.Resume | None,
+        step: units.Counts = units.NOTHING,
     ) -> bool:
         """Everything before `resume` is acknowledged; `step` is what came since the last call."""
         open_unit = self._current(unit_id, attempt)
         if open_unit is None:
             return False
         self._durable.append(
-            transitions.Advance(
+            journal.Advance(
                 id=unit_id,
                 attempt=attempt,
                 resume=resume,
@@ -228,15 +228,15 @@ class Ledger:
         """The walk begins at its first page again; its counts begin at zero."""
         if self._current(unit_id, attempt) is None:
             return False
-        self._durable.append(transitions.Restart(id=unit_id, attempt=attempt, **self._stamp()))
+        self._durable.append(journal.Restart(id=unit_id, attempt=attempt, **self._stamp()))
         return True
 
     def finish(
         self,
         unit_id: str,
         attempt: int,
-        step: transitions.Counts = transitions.NOTHING,
-        end: transitions.FeedEnd | None = None,
+        step: units.Counts = units.NOTHING,
+        end: units.FeedEnd | None = None,
     ) -> bool:
         """The end is proven and every row acknowledged; `step` as in `advance`, `end` as seen."""
         open_unit = self._current(unit_id, attempt)
@@ -244,7 +244,7 @@ class Ledger:
             return False
         counts = open_unit.counts.plus(step)
         self._durable.append(
-            transitions.Finish(id=unit_id, attempt=attempt, counts=counts, end=end, **self._stamp())
+            journal.Finish(id=unit_id, attempt=attempt, counts=counts, end=end, **self._stamp())
         )
         return True
 
@@ -257,7 +257,7 @@ class Ledger:
         fenced: bool = False,
         not_before: float = 0.0,
         error: str = "",
-    ) -> transitions.OpenUnit | None:
+    ) -> unit_states.OpenUnit | None:
         """The unit waits for another attempt, from `not_before` (epoch seconds) on.
 
         `counted`: it counts as an error. `fenced`: what the attempt still sends is refused at
@@ -266,7 +266,7 @@ class Ledger:
         if self._current(unit_id, attempt) is None:
             return None
         self._durable.append(
-            transitions.GiveBack(
+            journal.GiveBack(
                 id=unit_id,
                 attempt=attempt,
                 counted=counted,
@@ -284,9 +284,7 @@ class Ledger:
             return False
         error = message[:_MESSAGE_CHARS]
         self._durable.append(
-            transitions.Fail(
-                id=unit_id, attempt=attempt, error=error, passing=passing, **self._stamp()
-            )
+            journal.Fail(id=unit_id, attempt=attempt, error=error, passing=passing, **self._stamp())
         )
         return True
 
@@ -294,7 +292,7 @@ class Ledger:
         """A unit in error is fetched again when a feed names it. Raises KeyError for another."""
         if unit_id not in self._states.failed:
             raise KeyError(unit_id)
-        self._durable.append(transitions.Reopen(id=unit_id, **self._stamp()))
+        self._durable.append(journal.Reopen(id=unit_id, **self._stamp()))
 
     def split(self, unit_id: str, attempt: int) -> tuple[units.Unit, units.Unit] | None:
         """Two halves take the unit's place. Raises ValueError for a unit with one key."""
@@ -303,7 +301,7 @@ class Ledger:
             return None
         halves = units.split(open_unit.unit)
         self._durable.append(
-            transitions.Split(id=unit_id, attempt=attempt, halves=halves, **self._stamp())
+            journal.Split(id=unit_id, attempt=attempt, halves=halves, **self._stamp())
         )
         return halves
 
@@ -316,12 +314,12 @@ class Ledger:
         named = None if keys is None else tuple(dict.fromkeys(keys))
         if named == ():
             return
-        self._durable.append(transitions.Forget(kind=kind, keys=named, **self._stamp()))
+        self._durable.append(journal.Forget(kind=kind, keys=named, **self._stamp()))
 
     def note_plan_synced(self, seq: int) -> None:
         """The plan table shows every end up to `seq`. To be called also when it holds none."""
         if any(at <= seq for at in self._states.unsynced):
-            self._durable.append(transitions.PlanSynced(upto=seq, **self._stamp()))
+            self._durable.append(journal.PlanSynced(upto=seq, **self._stamp()))
 
     # Durability
 
@@ -345,7 +343,7 @@ class Ledger:
     def _states(self) -> unit_states.UnitStates:
         return self._durable.states
 
-    def _current(self, unit_id: str, attempt: int) -> transitions.OpenUnit | None:
+    def _current(self, unit_id: str, attempt: int) -> unit_states.OpenUnit | None:
         open_unit = self._states.open.get(unit_id)
         return open_unit if open_unit is not None and open_unit.attempt == attempt else None
 

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from polybackfill import errors
-from polybackfill.checkpoint import done_index, journal, transitions, unit_states
+from polybackfill.checkpoint import done_index, journal, unit_states
 from polybackfill.filesystem import files
 
 STATE = "state.json"
@@ -27,7 +27,7 @@ SEGMENT_UNITS = 10_000
 
 _SEGMENT_NAME = re.compile(r"done-(\d{6,})\.(jsonl|idx)")
 _encoder = msgspec.json.Encoder()
-_receipt_decoder = msgspec.json.Decoder(transitions.Receipt)
+_receipt_decoder = msgspec.json.Decoder(unit_states.Receipt)
 
 
 class Totals(msgspec.Struct, kw_only=True):
@@ -45,7 +45,7 @@ class Totals(msgspec.Struct, kw_only=True):
     last_key: str = ""
     last_at: str = ""
 
-    def add(self, receipt: transitions.Receipt) -> None:
+    def add(self, receipt: unit_states.Receipt) -> None:
         """Count one more receipt."""
         counts = receipt.counts
         self._sum(1, len(receipt.unit.keys), counts.rows, counts.pages, counts.rejected)
@@ -94,8 +94,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     synced_seq: int
     windows: tuple[unit_states.WindowOf, ...]
     segments: tuple[Segment, ...]
-    open: tuple[transitions.OpenUnit, ...]
-    failed: tuple[transitions.FailedUnit, ...]
+    open: tuple[unit_states.OpenUnit, ...]
+    failed: tuple[unit_states.FailedUnit, ...]
     crc: str = ""
 
 
@@ -188,13 +188,13 @@ class SegmentFolder:
             self._check_size(segment)
             states.done.load(self._packed(segment, states.windows))
 
-    def after(self, seq: int) -> Iterator[transitions.Receipt]:
+    def after(self, seq: int) -> Iterator[unit_states.Receipt]:
         """Receipts of transitions after `seq`; only segments that have some are read."""
         for segment in self.segments:
             if segment.last_seq > seq:
                 yield from (receipt for receipt in self.read(segment) if receipt.seq > seq)
 
-    def read(self, segment: Segment) -> Iterator[transitions.Receipt]:
+    def read(self, segment: Segment) -> Iterator[unit_states.Receipt]:
         """The receipts of a segment in order. Raises errors.Stop naming a damaged line."""
         path = self._folder / segment.name
         with files.stopping("read", path):
@@ -219,7 +219,7 @@ class SegmentFolder:
         Only new files are written; the segments listed in the state on disk stay as they are,
         and go one fold later, when the previous state does not list them either.
         """
-        kept, loose = list(self.segments), list[transitions.Receipt]()
+        kept, loose = list(self.segments), list[unit_states.Receipt]()
         if snapshot.forgotten:
             kept, loose = self._take_out(kept, snapshot)
         if snapshot.finished and kept and kept[-1].units < self._segment_units:
@@ -250,13 +250,13 @@ class SegmentFolder:
 
     def _take_out(
         self, segments: list[Segment], snapshot: unit_states.StatesSnapshot
-    ) -> tuple[list[Segment], list[transitions.Receipt]]:
+    ) -> tuple[list[Segment], list[unit_states.Receipt]]:
         """Segments without a forgotten key, and the receipts left over from the others."""
         gone = snapshot.forgotten
         hashed = {done_index.entry(kind, key, 0)[:-4] for kind, key in gone.keys}
         numbers = {window: number for number, window in enumerate(snapshot.windows)}
         kept: list[Segment] = []
-        loose: list[transitions.Receipt] = []
+        loose: list[unit_states.Receipt] = []
         for segment in segments:
             packed = self._packed(segment, numbers)
             entries = {packed[at : at + 14] for at in range(0, len(packed), done_index.ENTRY_BYTES)}
@@ -268,7 +268,7 @@ class SegmentFolder:
         return kept, loose
 
     def _write(
-        self, receipts: list[transitions.Receipt], numbers: dict[unit_states.WindowOf, int]
+        self, receipts: list[unit_states.Receipt], numbers: dict[unit_states.WindowOf, int]
     ) -> Segment:
         content = b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts)
         totals: dict[str, Totals] = {}
@@ -317,7 +317,7 @@ class SegmentFolder:
             path.unlink(missing_ok=True)
 
 
-def _pack(receipts: list[transitions.Receipt], numbers: dict[unit_states.WindowOf, int]) -> bytes:
+def _pack(receipts: list[unit_states.Receipt], numbers: dict[unit_states.WindowOf, int]) -> bytes:
     return b"".join(
         done_index.entry(receipt.unit.kind, key, numbers[(receipt.unit.kind, *receipt.unit.window)])
         for receipt in receipts

@@ -9,11 +9,65 @@ from typing import Any
 import msgspec
 
 from polybackfill import units
-from polybackfill.checkpoint import done_index, transitions
+from polybackfill.checkpoint import done_index, journal
 
 KeyWindow = tuple[str, str, int | None, int | None]
 WindowOf = tuple[str, int | None, int | None]
-Ends = dict[int, transitions.End]
+
+
+class OpenUnit(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit that was begun and has not ended.
+
+    `attempt` grows with every begin and fences off the attempts before it. `errors` and
+    `interruptions` (the process died under it) count since it last got somewhere, `errors` since
+    it got further than the `furthest` pages its walk had before it restarted; `errors_total` never
+    goes back. `not_before`: epoch seconds, 0 = at once.
+    """
+
+    unit: units.Unit
+    attempt: int = 0
+    in_flight: bool = False
+    resume: units.Resume | None = None
+    counts: units.Counts = units.NOTHING
+    errors: int = 0
+    errors_total: int = 0
+    furthest: int = 0
+    interruptions: int = 0
+    not_before: float = 0.0
+    error: str = ""
+    at: str = ""
+
+
+class FailedUnit(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit that ended in error, with the message. `passing`: its attempts were used up by trouble
+    of the kind that passes, so a later run may try again.
+    """
+
+    seq: int
+    unit: units.Unit
+    attempts: int
+    error: str
+    counts: units.Counts
+    at: str
+    passing: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished unit: its feed ended and the store acknowledged every row.
+
+    `partial`: some of its keys were forgotten since, so `counts` speaks of more than `unit`.
+    """
+
+    seq: int
+    unit: units.Unit
+    attempts: int
+    counts: units.Counts
+    at: str
+    partial: bool = False
+    end: units.FeedEnd | None = None
+
+
+End = Receipt | FailedUnit
 
 
 @dataclass
@@ -38,9 +92,9 @@ class StatesSnapshot:
     seq: int
     synced_seq: int
     windows: tuple[WindowOf, ...]
-    open: tuple[transitions.OpenUnit, ...]
-    failed: tuple[transitions.FailedUnit, ...]
-    finished: tuple[transitions.Receipt, ...]
+    open: tuple[OpenUnit, ...]
+    failed: tuple[FailedUnit, ...]
+    finished: tuple[Receipt, ...]
     forgotten: Forgotten
 
 
@@ -56,32 +110,32 @@ class UnitStates:
         self.synced_seq = 0
         self.windows: dict[WindowOf, int] = {}
         self.done = done_index.DoneIndex()
-        self.open: dict[str, transitions.OpenUnit] = {}
-        self.failed: dict[str, transitions.FailedUnit] = {}
-        self.finished: list[transitions.Receipt] = []
+        self.open: dict[str, OpenUnit] = {}
+        self.failed: dict[str, FailedUnit] = {}
+        self.finished: list[Receipt] = []
         self._finished_keys: set[tuple[str, str]] = set()
         self.forgotten = Forgotten()
-        self.unsynced: Ends = {}
+        self.unsynced: dict[int, End] = {}
         self._unsynced_keys: dict[tuple[str, str], int] = {}  # how many ends, one for each window
         self._open_ids: dict[KeyWindow, str] = {}
         self._failed_ids: dict[KeyWindow, str] = {}
         # Attempts of forgotten open units: a late line of one must not pass for a new attempt.
         self._attempts_before: dict[str, int] = {}
-        self._apply: dict[type[transitions.Transition], Callable[[Any], None]] = {
-            transitions.Begin: self._begin,
-            transitions.Advance: self._advance,
-            transitions.Restart: self._restart,
-            transitions.GiveBack: self._give_back,
-            transitions.Interrupted: self._interrupted,
-            transitions.Finish: self._finish,
-            transitions.Fail: self._fail,
-            transitions.Reopen: self._reopen,
-            transitions.Split: self._split,
-            transitions.Forget: self._forget,
-            transitions.PlanSynced: self._plan_synced,
+        self._apply: dict[type[journal.Transition], Callable[[Any], None]] = {
+            journal.Begin: self._begin,
+            journal.Advance: self._advance,
+            journal.Restart: self._restart,
+            journal.GiveBack: self._give_back,
+            journal.Interrupted: self._interrupted,
+            journal.Finish: self._finish,
+            journal.Fail: self._fail,
+            journal.Reopen: self._reopen,
+            journal.Split: self._split,
+            journal.Forget: self._forget,
+            journal.PlanSynced: self._plan_synced,
         }
 
-    def apply(self, transition: transitions.AnyTransition) -> None:
+    def apply(self, transition: journal.AnyTransition) -> None:
         """Take one transition in. Raises KeyError for a unit that is not open."""
         self._apply[type(transition)](transition)
         self.seq = transition.seq
@@ -98,21 +152,21 @@ class UnitStates:
         self.seq, self.synced_seq = seq, synced_seq
         self.windows = {window: number for number, window in enumerate(windows)}
         for unit_held in open_units:
-            if isinstance(unit_held, transitions.FailedUnit):
+            if isinstance(unit_held, FailedUnit):
                 self._put_failed(unit_held)
                 if unit_held.seq > synced_seq:
                     self.add_unsynced(unit_held)
             else:
                 self._put_open(unit_held)
 
-    def add_unsynced(self, end: transitions.End) -> None:
+    def add_unsynced(self, end: End) -> None:
         """A unit has ended and the plan table does not show it yet."""
         self.unsynced[end.seq] = end
         for key in end.unit.keys:
             of_kind = end.unit.kind, key
             self._unsynced_keys[of_kind] = self._unsynced_keys.get(of_kind, 0) + 1
 
-    def add_unsynced_before(self, receipts: Iterable[transitions.Receipt]) -> None:
+    def add_unsynced_before(self, receipts: Iterable[Receipt]) -> None:
         """Ends of earlier stretches, read from segments, but for the keys forgotten since."""
         recent, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
         earlier = [kept for one in receipts if (kept := without(one, self.forgotten)) is not None]
@@ -145,14 +199,12 @@ class UnitStates:
         """Is the key's end one that the plan table does not show yet?"""
         return (kind, key) in self._unsynced_keys
 
-    def open_unit(self, kind: str, key: str, window: units.Window) -> transitions.OpenUnit | None:
+    def open_unit(self, kind: str, key: str, window: units.Window) -> OpenUnit | None:
         """The open unit that holds the key."""
         unit_id = self._open_ids.get((kind, key, *window))
         return None if unit_id is None else self.open[unit_id]
 
-    def failed_unit(
-        self, kind: str, key: str, window: units.Window
-    ) -> transitions.FailedUnit | None:
+    def failed_unit(self, kind: str, key: str, window: units.Window) -> FailedUnit | None:
         """The unit in error that holds the key."""
         unit_id = self._failed_ids.get((kind, key, *window))
         return None if unit_id is None else self.failed[unit_id]
@@ -180,10 +232,10 @@ class UnitStates:
         """The small number that stands for the unit's kind and window in the index."""
         return self.windows.setdefault((unit.kind, *unit.window), len(self.windows))
 
-    def _begin(self, line: transitions.Begin) -> None:
+    def _begin(self, line: journal.Begin) -> None:
         open_unit = self.open.get(line.unit.id)
         if open_unit is None:
-            open_unit = transitions.OpenUnit(unit=line.unit)
+            open_unit = OpenUnit(unit=line.unit)
         self._drop_failed(line.unit.id)
         self._put_open(
             msgspec.structs.replace(
@@ -191,7 +243,7 @@ class UnitStates:
             )
         )
 
-    def _advance(self, line: transitions.Advance) -> None:
+    def _advance(self, line: journal.Advance) -> None:
         open_unit = self.open[line.id]
         self._change(
             line.id,
@@ -202,14 +254,12 @@ class UnitStates:
             at=line.at,
         )
 
-    def _restart(self, line: transitions.Restart) -> None:
+    def _restart(self, line: journal.Restart) -> None:
         open_unit = self.open[line.id]
         furthest = max(open_unit.furthest, open_unit.counts.pages)
-        self._change(
-            line.id, resume=None, counts=transitions.NOTHING, furthest=furthest, at=line.at
-        )
+        self._change(line.id, resume=None, counts=units.NOTHING, furthest=furthest, at=line.at)
 
-    def _give_back(self, line: transitions.GiveBack) -> None:
+    def _give_back(self, line: journal.GiveBack) -> None:
         open_unit = self.open[line.id]
         self._change(
             line.id,
@@ -222,13 +272,13 @@ class UnitStates:
             at=line.at,
         )
 
-    def _interrupted(self, line: transitions.Interrupted) -> None:
+    def _interrupted(self, line: journal.Interrupted) -> None:
         interruptions = self.open[line.id].interruptions + 1
         self._change(line.id, in_flight=False, interruptions=interruptions, at=line.at)
 
-    def _finish(self, line: transitions.Finish) -> None:
+    def _finish(self, line: journal.Finish) -> None:
         open_unit = self._drop_open(line.id)
-        receipt = transitions.Receipt(
+        receipt = Receipt(
             seq=line.seq,
             unit=open_unit.unit,
             attempts=line.attempt,
@@ -242,9 +292,9 @@ class UnitStates:
         self._add_finished(receipt)
         self.add_unsynced(receipt)
 
-    def _fail(self, line: transitions.Fail) -> None:
+    def _fail(self, line: journal.Fail) -> None:
         open_unit = self._drop_open(line.id)
-        failed = transitions.FailedUnit(
+        failed = FailedUnit(
             seq=line.seq,
             unit=open_unit.unit,
             attempts=line.attempt,
@@ -256,16 +306,16 @@ class UnitStates:
         self._put_failed(failed)
         self.add_unsynced(failed)
 
-    def _reopen(self, line: transitions.Reopen) -> None:
+    def _reopen(self, line: journal.Reopen) -> None:
         self._attempts_before[line.id] = self.failed[line.id].attempts
         self._drop_failed(line.id)
 
-    def _split(self, line: transitions.Split) -> None:
+    def _split(self, line: journal.Split) -> None:
         self._drop_open(line.id)
         for half in line.halves:
-            self._put_open(transitions.OpenUnit(unit=half, at=line.at))
+            self._put_open(OpenUnit(unit=half, at=line.at))
 
-    def _forget(self, line: transitions.Forget) -> None:
+    def _forget(self, line: journal.Forget) -> None:
         if line.keys is None:
             gone = Forgotten(kinds={line.kind})
             numbers = {number for window, number in self.windows.items() if window[0] == line.kind}
@@ -287,16 +337,16 @@ class UnitStates:
     def _forget_ends(self, gone: Forgotten) -> None:
         ends, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
         for end in ends.values():
-            kept = without(end, gone) if isinstance(end, transitions.Receipt) else end
+            kept = without(end, gone) if isinstance(end, Receipt) else end
             if kept is not None:
                 self.add_unsynced(kept)
 
-    def _finish_again(self, receipts: list[transitions.Receipt]) -> None:
+    def _finish_again(self, receipts: list[Receipt]) -> None:
         self.finished, self._finished_keys = [], set()
         for receipt in receipts:
             self._add_finished(receipt)
 
-    def _add_finished(self, receipt: transitions.Receipt) -> None:
+    def _add_finished(self, receipt: Receipt) -> None:
         self.finished.append(receipt)
         self._finished_keys.update((receipt.unit.kind, key) for key in receipt.unit.keys)
 
@@ -307,14 +357,14 @@ class UnitStates:
         for failed in [one for one in self.failed.values() if _touches(one.unit, gone)]:
             self._drop_failed(failed.unit.id)
 
-    def _plan_synced(self, line: transitions.PlanSynced) -> None:
+    def _plan_synced(self, line: journal.PlanSynced) -> None:
         self.synced_seq = line.upto
         shown = [seq for seq in self.unsynced if seq <= line.upto]
         for seq in shown:
             end = self.unsynced.pop(seq)
             self._forget_unsynced(end)
 
-    def _forget_unsynced(self, end: transitions.End) -> None:
+    def _forget_unsynced(self, end: End) -> None:
         for key in end.unit.keys:
             of_kind = end.unit.kind, key
             self._unsynced_keys[of_kind] -= 1
@@ -324,17 +374,17 @@ class UnitStates:
     def _change(self, unit_id: str, **changes: object) -> None:
         self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)
 
-    def _put_open(self, open_unit: transitions.OpenUnit) -> None:
+    def _put_open(self, open_unit: OpenUnit) -> None:
         self.open[open_unit.unit.id] = open_unit
         for key in open_unit.unit.keys:
             self._open_ids[open_unit.unit.kind, key, *open_unit.unit.window] = open_unit.unit.id
 
-    def _drop_open(self, unit_id: str) -> transitions.OpenUnit:
+    def _drop_open(self, unit_id: str) -> OpenUnit:
         open_unit = self.open.pop(unit_id)
         _unname(self._open_ids, open_unit.unit)
         return open_unit
 
-    def _put_failed(self, failed: transitions.FailedUnit) -> None:
+    def _put_failed(self, failed: FailedUnit) -> None:
         self.failed[failed.unit.id] = failed
         for key in failed.unit.keys:
             self._failed_ids[failed.unit.kind, key, *failed.unit.window] = failed.unit.id
@@ -348,10 +398,10 @@ class UnitStates:
             self._forget_unsynced(failed)
 
 
-OpenOrFailed = transitions.OpenUnit | transitions.FailedUnit
+OpenOrFailed = OpenUnit | FailedUnit
 
 
-def without(receipt: transitions.Receipt, gone: Forgotten) -> transitions.Receipt | None:
+def without(receipt: Receipt, gone: Forgotten) -> Receipt | None:
     """The receipt without the forgotten keys; None when none is left. Its counts stay whole,
     hence `partial`.
     """

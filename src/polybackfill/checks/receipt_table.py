@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import orjson
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.checks import temporary_table
 from polybackfill.store import client
 
@@ -28,7 +28,7 @@ _COLUMNS = """
 )
 """
 
-Unit = transitions.Receipt | transitions.FailedUnit | transitions.OpenUnit
+Unit = unit_states.Receipt | unit_states.FailedUnit | unit_states.OpenUnit
 
 
 def all_units(ledger: ledgers.Ledger) -> Iterator[Unit]:
@@ -66,13 +66,13 @@ def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
 
 def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:
     counts = unit_state.counts
-    end = unit_state.end if isinstance(unit_state, transitions.Receipt) else None
+    end = unit_state.end if isinstance(unit_state, unit_states.Receipt) else None
     shared = {
         "unit": number,
         "kind": unit_state.unit.kind,
         "state": STATES[type(unit_state)],
         "whole": unit_state.unit.window == units.FULL_HISTORY,
-        "partial": isinstance(unit_state, transitions.Receipt) and unit_state.partial,
+        "partial": isinstance(unit_state, unit_states.Receipt) and unit_state.partial,
         "since": unit_state.unit.since,
         "until": unit_state.unit.until,
         "rows": counts.rows,
@@ -83,10 +83,10 @@ def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:
         "end_second": end.second if end is not None else None,
         "lag_s": end.lag_s if end is not None else None,
         "attempts": unit_state.attempt
-        if isinstance(unit_state, transitions.OpenUnit)
+        if isinstance(unit_state, unit_states.OpenUnit)
         else unit_state.attempts,
         "at": unit_state.at.removesuffix("Z").replace("T", " ") or "1970-01-01 00:00:00",
-        "error": "" if isinstance(unit_state, transitions.Receipt) else unit_state.error,
+        "error": "" if isinstance(unit_state, unit_states.Receipt) else unit_state.error,
     }
     head = orjson.dumps(shared).removesuffix(b"}")
     for key in unit_state.unit.keys:
@@ -96,7 +96,7 @@ def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:
 
 
 STATES: dict[type[Unit], str] = {
-    transitions.Receipt: "done",
-    transitions.FailedUnit: "error",
-    transitions.OpenUnit: "open",
+    unit_states.Receipt: "done",
+    unit_states.FailedUnit: "error",
+    unit_states.OpenUnit: "open",
 }

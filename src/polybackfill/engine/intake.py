@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 
 Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 
@@ -21,7 +21,7 @@ class Intake:
         self._skipped_done = 0
         self._skipped_error = 0
 
-    def wanted(self, unit: units.Unit) -> Iterator[units.Unit | transitions.OpenUnit]:
+    def wanted(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         """What to queue for `unit`: units an earlier process left open, and its fresh keys.
 
         Take in each before asking for the next: one open unit may hold several of the keys.
@@ -33,7 +33,7 @@ class Intake:
         """Keys that were left out because the ledger has an end for them."""
         return {"skipped_done": self._skipped_done, "skipped_error": self._skipped_error}
 
-    def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | transitions.OpenUnit]:
+    def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         fresh = []
         for key in unit.keys:
             if self._is_queued(key, unit.window):

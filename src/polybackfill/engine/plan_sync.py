@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.store import plan_table
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ class PlanSync:
             self._ledger.note_plan_synced(max(end.seq for end in ends))
 
     def _updates(
-        self, kind: str, leased: dict[str, int], ends: list[transitions.End]
+        self, kind: str, leased: dict[str, int], ends: list[unit_states.End]
     ) -> dict[str, plan_table.PlanUpdate]:
         updates = {}
         for key, attempts in self._shown[kind].items():
@@ -121,19 +121,19 @@ class PlanSync:
         }
 
 
-def _ended(key: str, end: transitions.End) -> plan_table.PlanUpdate:
-    failed = isinstance(end, transitions.FailedUnit)
+def _ended(key: str, end: unit_states.End) -> plan_table.PlanUpdate:
+    failed = isinstance(end, unit_states.FailedUnit)
     return plan_table.PlanUpdate(
         key,
         "error" if failed else "done",
-        error_message=end.error if isinstance(end, transitions.FailedUnit) else "",
+        error_message=end.error if isinstance(end, unit_states.FailedUnit) else "",
         last_run_at=_second(end),
         attempts=end.attempts,
-        read_until=_read_until(end) if isinstance(end, transitions.Receipt) else None,
+        read_until=_read_until(end) if isinstance(end, unit_states.Receipt) else None,
     )
 
 
-def _read_until(receipt: transitions.Receipt) -> int:
+def _read_until(receipt: unit_states.Receipt) -> int:
     """The newest row of the first page: what came later was not seen, in none of the keys.
 
     A feed without rows is one page, read when its unit ended or little before. Where only this
@@ -146,10 +146,10 @@ def _read_until(receipt: transitions.Receipt) -> int:
     return 0 if seen_at is None else seen_at - _EMPTY_S
 
 
-def _extensions(ends: list[transitions.End]) -> Iterator[plan_table.Extension]:
+def _extensions(ends: list[unit_states.End]) -> Iterator[plan_table.Extension]:
     for end in ends:
         since, until = end.unit.window
-        if isinstance(end, transitions.Receipt) and since is not None:
+        if isinstance(end, unit_states.Receipt) and since is not None:
             read_until, seen_at = _read_until(end), _seen_at(end)
             if until is not None and seen_at is not None:
                 read_until = min(until, seen_at)  # `until` may lie in the future
@@ -157,11 +157,11 @@ def _extensions(ends: list[transitions.End]) -> Iterator[plan_table.Extension]:
                 yield plan_table.Extension(key, since, read_until, _second(end))
 
 
-def _seen_at(receipt: transitions.Receipt) -> int | None:
+def _seen_at(receipt: unit_states.Receipt) -> int | None:
     """When the end of the feed was seen, by the source's clock; None where it did not say."""
     end = receipt.end
     return end.second if end is not None and end.confirmed else None
 
 
-def _second(end: transitions.End) -> int:
+def _second(end: unit_states.End) -> int:
     return int(datetime.fromisoformat(end.at).timestamp())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from polybackfill import errors, formats, records
-from polybackfill.checkpoint import transitions
+from polybackfill import errors, formats, records, units
 from polybackfill.polymarket import market_lookup, walk
 
 # From this share of its rows on a unit ends in error: most of what it was to bring is not there, as
@@ -22,7 +21,7 @@ def count_rejected(rejected: Iterable[records.Rejected]) -> int:
 class RejectedShare:
     """Rows of one unit, read and set aside. `before`: what earlier attempts have stored of it."""
 
-    def __init__(self, before: transitions.Counts) -> None:
+    def __init__(self, before: units.Counts) -> None:
         self._rows = before.rows + before.rejected
         self._aside = before.rejected
         self._reasons: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybackfill.checkpoint import transitions
+from polybackfill.checkpoint import unit_states
 
 MAX_ATTEMPTS = 5
 # Deaths of the process under a unit without anything gained. Every unit in flight is suspected,
@@ -21,11 +21,11 @@ class UnitRetryPolicy:
     max_attempts: int = MAX_ATTEMPTS
     max_interruptions: int = MAX_INTERRUPTIONS
 
-    def is_suspect(self, open_unit: transitions.OpenUnit) -> bool:
+    def is_suspect(self, open_unit: unit_states.OpenUnit) -> bool:
         """Did the program die under it so often that it must be suspected?"""
         return open_unit.interruptions >= self.max_interruptions
 
-    def why_exhausted(self, open_unit: transitions.OpenUnit) -> str:
+    def why_exhausted(self, open_unit: unit_states.OpenUnit) -> str:
         """Why the unit has no attempt left; empty while it has."""
         if self.is_suspect(open_unit):
             return f"the program died {open_unit.interruptions} times while it worked on this"

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors, records, units, worker_progress
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import unit_queue, write_buffer
 
 log = structlog.get_logger()
@@ -187,7 +187,7 @@ class StoreWriter:
 
     def _record_page(self, page: write_buffer.PageBatch) -> bool:
         """Move the ledger; False when the lease is no longer the unit's."""
-        step = transitions.Counts(
+        step = units.Counts(
             rows=page.row_count - page.rows.get(QUARANTINE, 0) - page.marks,
             pages=1,
             rejected=page.set_aside,

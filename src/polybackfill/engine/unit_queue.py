@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.engine import backlog, change_event, intake, retry_policy
 
 log = structlog.get_logger()
@@ -38,10 +38,10 @@ class Lease:
     unit: units.Unit
     attempt: int
     worker: str
-    resume: transitions.Resume | None
+    resume: units.Resume | None
     generation: int
     taken_at: float
-    counts: transitions.Counts = transitions.NOTHING
+    counts: units.Counts = units.NOTHING
 
 
 class Queue:
@@ -108,7 +108,7 @@ class Queue:
         """Is the lease still good?"""
         return self._leases.get(lease.unit.id) is lease
 
-    def finish(self, lease: Lease, step: transitions.Counts = transitions.NOTHING) -> bool:
+    def finish(self, lease: Lease, step: units.Counts = units.NOTHING) -> bool:
         """The unit is proven complete; finishes it in the ledger too unless the caller has.
 
         False for a lease that was expired, or replaced before the ledger heard of the end.
@@ -237,7 +237,7 @@ class Queue:
             else:
                 self._adopt(wanted)
 
-    def _adopt(self, open_unit: transitions.OpenUnit) -> None:
+    def _adopt(self, open_unit: unit_states.OpenUnit) -> None:
         """Take in a unit that an earlier process left open, at where it stood."""
         if open_unit.unit.kind != self.kind:
             return
@@ -279,7 +279,7 @@ class Queue:
             resume=open_unit.resume if open_unit is not None else None,
             generation=self._numbers,
             taken_at=self._clock.monotonic(),
-            counts=open_unit.counts if open_unit is not None else transitions.NOTHING,
+            counts=open_unit.counts if open_unit is not None else units.NOTHING,
         )
         self._leases[unit.id] = lease
         try:
@@ -320,7 +320,7 @@ class Queue:
         del self._leases[lease.unit.id]
         return True
 
-    def _give_up_spent(self, open_unit: transitions.OpenUnit) -> None:
+    def _give_up_spent(self, open_unit: unit_states.OpenUnit) -> None:
         passing = not self._retry_policy.is_suspect(open_unit)
         self._give_up(
             open_unit.unit,

@@ -8,7 +8,6 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors, records, units, worker_progress
-from polybackfill.checkpoint import transitions
 from polybackfill.engine import (
     kinds,
     market_id_cache,
@@ -147,13 +146,13 @@ class UnitRunner:
         if refusal is not None:
             raise refusal
 
-    async def _end(self, progress: worker_progress.Progress) -> transitions.FeedEnd:
+    async def _end(self, progress: worker_progress.Progress) -> units.FeedEnd:
         """The end of the feed was seen at this moment."""
         second = int(self.clock.now())
         lag_s = await self._lag.read_lag_s(self._kind.route, progress)
         clock = self.clock
         confirmed = isinstance(clock, clocks.SourceClock) and clock.is_confirmed
-        return transitions.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)
+        return units.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)
 
     async def fetch(
         self,
@@ -253,7 +252,7 @@ class _RequestContext:
 def build_page_batch(
     lease: unit_queue.Lease,
     page: walk.Page,
-    end: transitions.FeedEnd | None,
+    end: units.FeedEnd | None,
     *,
     is_end: bool | None = None,
 ) -> write_buffer.PageBatch | None:

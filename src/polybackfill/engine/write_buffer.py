@@ -10,8 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from polybackfill import clocks, worker_progress
-from polybackfill.checkpoint import transitions
+from polybackfill import clocks, units, worker_progress
 from polybackfill.engine import unit_queue
 from polybackfill.polymarket import walk
 
@@ -38,7 +37,7 @@ class PageBatch:
     restarted: bool = False
     marks: int = 0
     set_aside: int = 0
-    end: transitions.FeedEnd | None = None
+    end: units.FeedEnd | None = None
 
     @property
     def bytes(self) -> int:

@@ -8,11 +8,11 @@ import msgspec
 import orjson
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.checkpoint import transitions
+from polybackfill.checkpoint import unit_states
 from polybackfill.engine import kinds
 from polybackfill.polymarket import http, walk
 
-Failing = transitions.FailedUnit | transitions.OpenUnit
+Failing = unit_states.FailedUnit | unit_states.OpenUnit
 
 _PAGES = 5  # a unit that fails later than that is told by its error alone
 _ROWS = 200

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from polybackfill import records, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.checks import receipt_table
 
 # Their keys name slices of a list, no ids.
@@ -45,7 +45,7 @@ def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
     """One unit. Times are epoch seconds; `end_seen`: when the feed said that it ended, None while
     it has not; `lag_s`: how far the source then lay behind the chain, None where it does not say.
     """
-    end = unit_state.end if isinstance(unit_state, transitions.Receipt) else None
+    end = unit_state.end if isinstance(unit_state, unit_states.Receipt) else None
     return {
         "kind": unit_state.unit.kind,
         "keys": [_shown(unit_state.unit.kind, key) for key in unit_state.unit.keys],
@@ -59,7 +59,7 @@ def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
         "end_seen": end.second if end is not None else None,
         "lag_s": end.lag_s if end is not None else None,
         "recorded_at": unit_state.at,
-        "error": "" if isinstance(unit_state, transitions.Receipt) else unit_state.error,
+        "error": "" if isinstance(unit_state, unit_states.Receipt) else unit_state.error,
     }
 
 

@@ -14,9 +14,9 @@ import orjson
 import pytest
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 
-PAGE = transitions.Counts(rows=10, pages=1)
+PAGE = units.Counts(rows=10, pages=1)
 
 
 def wallet(number: int) -> units.Unit:

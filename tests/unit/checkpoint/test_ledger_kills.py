@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from polybackfill import units
-from polybackfill.checkpoint import checkpoint_folder, ledgers, segment_files, transitions
+from polybackfill.checkpoint import checkpoint_folder, ledgers, segment_files
 from polybackfill.filesystem import files
 
-PAGE = transitions.Counts(rows=10, pages=1)
+PAGE = units.Counts(rows=10, pages=1)
 OPEN = units.Unit(units.CONDITIONS, ("c1", "c2"))
 BROKEN = units.Unit(units.CONDITIONS, ("c3",))
 

@@ -12,13 +12,13 @@ import orjson
 import pytest
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers, unit_states
 
 ONE = units.Unit(units.WALLETS, ("a" * 40,))
 TWO = units.Unit(units.WALLETS, ("b" * 40,))
 BATCH = units.Unit(units.CONDITIONS, ("c1", "c2", "c3"))
-PAGE = transitions.Counts(rows=10, pages=1, rejected=1, first_second=50, last_second=90)
-RESUME: transitions.Resume = {"cursor": "opaque", "second": 50}
+PAGE = units.Counts(rows=10, pages=1, rejected=1, first_second=50, last_second=90)
+RESUME: units.Resume = {"cursor": "opaque", "second": 50}
 
 
 class Still:
@@ -76,11 +76,11 @@ async def test_an_open_unit_keeps_where_it_stood_and_what_it_counted(
 ) -> None:
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, {"cursor": "x", "second": 70}, PAGE)
-    book.advance(ONE.id, attempt, RESUME, transitions.Counts(rows=5, pages=1, first_second=40))
+    book.advance(ONE.id, attempt, RESUME, units.Counts(rows=5, pages=1, first_second=40))
     await book.sync()
     (held,) = reopened(book, folder).open_units()
     assert held.resume == RESUME
-    assert held.counts == transitions.Counts(
+    assert held.counts == units.Counts(
         rows=15, pages=2, rejected=1, first_second=40, last_second=90
     )
 
@@ -177,7 +177,7 @@ async def test_a_walk_that_restarts_counts_from_zero(book: ledgers.Ledger) -> No
     book.advance(ONE.id, attempt, RESUME, PAGE)
     assert book.restart(ONE.id, attempt)
     (held,) = book.open_units()
-    assert (held.resume, held.counts) == (None, transitions.NOTHING)
+    assert (held.resume, held.counts) == (None, units.NOTHING)
 
 
 async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
@@ -326,8 +326,8 @@ async def test_ends_are_listed_until_the_plan_table_shows_them(
     await book.fold()
     book = reopened(book, folder)
     done, failed = book.transitions_since(book.synced_seq)
-    assert isinstance(done, transitions.Receipt)
-    assert isinstance(failed, transitions.FailedUnit)
+    assert isinstance(done, unit_states.Receipt)
+    assert isinstance(failed, unit_states.FailedUnit)
     assert not book.is_synced(units.WALLETS, ONE.keys[0])
     book.note_plan_synced(done.seq)
     assert book.is_synced(units.WALLETS, ONE.keys[0])

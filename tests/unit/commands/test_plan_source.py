@@ -11,11 +11,11 @@ import pytest_asyncio
 import structlog
 
 from polybackfill import clocks, errors, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import plan_source, plan_sync
 from polybackfill.store import client, migrate, plan_table
 
-PAGE = transitions.Counts(rows=1, pages=1)
+PAGE = units.Counts(rows=1, pages=1)
 
 
 def key(number: int) -> str:

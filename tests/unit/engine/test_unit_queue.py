@@ -10,11 +10,11 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers, transitions
+from polybackfill.checkpoint import ledgers
 from polybackfill.engine import unit_queue
 
-PAGE = transitions.Counts(rows=10, pages=1)
-RESUME: transitions.Resume = {"cursor": "x", "second": 5}
+PAGE = units.Counts(rows=10, pages=1)
+RESUME: units.Resume = {"cursor": "x", "second": 5}
 BATCH = units.Unit(units.WALLETS, ("a", "b", "c", "d"), expected_rows=40)
 
 
