@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import durable_states, journal, segment_files, unit_states
+from polybackfill.checkpoint import checkpoint_folder, journal, segment_files, unit_states
 from polybackfill.filesystem import files
 
 _MESSAGE_CHARS = 500
@@ -30,7 +30,7 @@ class Ledger:
     answered from what is on the disk.
     """
 
-    def __init__(self, states: durable_states.DurableStates, clock: clocks.Clock) -> None:
+    def __init__(self, states: checkpoint_folder.DurableStates, clock: clocks.Clock) -> None:
         self._durable = states
         self._clock = clock
 
@@ -41,7 +41,7 @@ class Ledger:
         *,
         store_id: str = "",
         clock: clocks.Clock | None = None,
-        fold_lines: int = durable_states.FOLD_LINES,
+        fold_lines: int = checkpoint_folder.FOLD_LINES,
         segment_units: int = segment_files.SEGMENT_UNITS,
         fold_units: int | None = None,
         step: files.Step = files.no_step,
@@ -54,7 +54,7 @@ class Ledger:
         Raises errors.Stop for a damaged, foreign, newer or unwritable folder, and for one that
         belongs to a store with another id.
         """
-        states = durable_states.DurableStates(
+        states = checkpoint_folder.DurableStates(
             folder,
             store_id=store_id,
             fold_lines=fold_lines,
@@ -74,7 +74,7 @@ class Ledger:
     @classmethod
     def view(cls, folder: Path) -> Ledger:
         """Open for reading, also beside a running owner; changes raise errors.Stop."""
-        return cls(durable_states.DurableStates(folder, writable=False), clocks.SystemClock())
+        return cls(checkpoint_folder.DurableStates(folder, writable=False), clocks.SystemClock())
 
     # Questions
 
