@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -47,8 +48,8 @@ class CheckpointFolder:
         segment_units: int = segment_files.SEGMENT_UNITS,
         step: files.Step = files.no_step,
     ) -> None:
-        self._folder = folder
-        self._writable = writable
+        self.folder = folder
+        self.writable = writable
         self._step = step
         self._writer = journal.JournalWriter(folder, store_id, step)
         self.archive = segment_files.SegmentFolder(folder, segment_units=segment_units, step=step)
@@ -69,9 +70,9 @@ class CheckpointFolder:
 
     def load(self) -> unit_states.UnitStates:
         """The durable states of all units. Raises errors.Stop; see the module `journal`."""
-        with files.stopping("open", self._folder):
-            if self._writable:
-                files.make_folder(self._folder)
+        with files.stopping("open", self.folder):
+            if self.writable:
+                files.make_folder(self.folder)
                 return self._load()
         for _ in range(_READ_ATTEMPTS - 1):
             # The owner may fold between our reads; what was missing is there the next time.
@@ -86,7 +87,7 @@ class CheckpointFolder:
 
         Raises errors.Stop when the disk refuses; what was durable before still is, and opens.
         """
-        with files.stopping("write", self._folder):
+        with files.stopping("write", self.folder):
             self._writer.append(lines)
             if snapshot is not None:
                 self._fold(snapshot)
@@ -110,12 +111,12 @@ class CheckpointFolder:
         for content in contents:
             _replay(content, states)
         states.add_unsynced_before(self.archive.after(states.synced_seq))
-        if self._writable:
+        if self.writable:
             self._make_ready(state, contents, states)
         return states
 
     def _state(self) -> segment_files.State:
-        state = segment_files.read_state(self._folder / segment_files.STATE)
+        state = segment_files.read_state(self.folder / segment_files.STATE)
         if state is None:
             state = self._older_state()
         self._check_store(state.store_id, segment_files.STATE)
@@ -123,41 +124,41 @@ class CheckpointFolder:
 
     def _older_state(self) -> segment_files.State:
         """The generation before; for a ledger that never folded, the empty one."""
-        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
-        damaged = (self._folder / segment_files.STATE).exists()
+        previous = segment_files.read_state(self.folder / segment_files.STATE_PREVIOUS)
+        damaged = (self.folder / segment_files.STATE).exists()
         if previous is None and not self._journal_is_whole():
             raise errors.Stop(
-                f"neither {self._folder / segment_files.STATE} nor "
+                f"neither {self.folder / segment_files.STATE} nor "
                 f"{segment_files.STATE_PREVIOUS} beside it can be read; {journal.REMEDY}"
             )
         if damaged:
             self.healed.append(
                 f"{segment_files.STATE} was damaged; the generation before it was used"
             )
-            log.warning("ledger.state_damaged", folder=str(self._folder))
+            log.warning("ledger.state_damaged", folder=str(self.folder))
         return previous or segment_files.empty_state(self.store_id)
 
     def _journal_is_whole(self) -> bool:
         """Is there no journal at all, or does what is there begin with the first transition?"""
-        paths = [self._folder / name for name in (journal.PREVIOUS, journal.CURRENT)]
+        paths = [self.folder / name for name in (journal.PREVIOUS, journal.CURRENT)]
         written = [content for path in paths if (content := journal.read(path)) is not None]
         if not written:
-            return not any((self._folder / name).exists() for name in _STATES)
+            return not any((self.folder / name).exists() for name in _STATES)
         return written[0].header.after == 0
 
     def _journals(self, seq: int) -> list[journal.Content]:
-        current = journal.read(self._folder / journal.CURRENT)
+        current = journal.read(self.folder / journal.CURRENT)
         if current is not None:
             self._check_store(current.header.store_id, journal.CURRENT)
         if current is not None and current.header.after <= seq:
             return [current]
-        previous = journal.read(self._folder / journal.PREVIOUS)
+        previous = journal.read(self.folder / journal.PREVIOUS)
         return [content for content in (previous, current) if content is not None]
 
     def _check_store(self, store_id: str, name: str) -> None:
         if store_id and self.store_id and store_id != self.store_id:
             raise errors.Stop(
-                f"{self._folder / name} belongs to another store (its id is {store_id}, "
+                f"{self.folder / name} belongs to another store (its id is {store_id}, "
                 f"this one's is {self.store_id}); choose another BACKFILL_CHECKPOINT_DIR or run "
                 "name, or point the settings back at that store"
             )
@@ -171,16 +172,16 @@ class CheckpointFolder:
         """Everything could be read: only now is anything in the folder changed."""
         current = next((one for one in contents if one.path.name == journal.CURRENT), None)
         if self.healed:
-            segment_files.restore_previous(self._folder, self._step)
-        if not (self._folder / segment_files.STATE).exists():
-            segment_files.write_state(self._folder, state, self._step)
+            segment_files.restore_previous(self.folder, self._step)
+        if not (self.folder / segment_files.STATE).exists():
+            segment_files.write_state(self.folder, state, self._step)
         if current is not None and current.torn:
             self.healed.append(f"{len(current.torn)} bytes of a torn line were kept aside")
-            log.warning("ledger.torn_line", folder=str(self._folder), torn_bytes=len(current.torn))
+            log.warning("ledger.torn_line", folder=str(self.folder), torn_bytes=len(current.torn))
         self._writer.open(current, states.seq)
-        previous = segment_files.read_state(self._folder / segment_files.STATE_PREVIOUS)
+        previous = segment_files.read_state(self.folder / segment_files.STATE_PREVIOUS)
         older = previous.segments if previous is not None else ()
-        if not (self._folder / segment_files.DAMAGED).exists():
+        if not (self.folder / segment_files.DAMAGED).exists():
             self.archive.sweep((*state.segments, *older))
 
     def _fold(self, snapshot: unit_states.StatesSnapshot) -> None:
@@ -197,7 +198,7 @@ class CheckpointFolder:
             open=snapshot.open,
             failed=snapshot.failed,
         )
-        segment_files.write_state(self._folder, state, self._step)
+        segment_files.write_state(self.folder, state, self._step)
         # After a fall back to the previous state that state still needs the previous journal: the
         # current one goes on for another stretch rather than take its place.
         if self._writer.after <= self.folded_seq:
@@ -222,6 +223,30 @@ def _replay(content: journal.Content, states: unit_states.UnitStates) -> None:
             ) from error
 
 
+@dataclass(frozen=True)
+class _FoldBounds:
+    """A fold is due after so many journal lines or finished units, or a journal of FOLD_BYTES."""
+
+    lines: int
+    units: int
+
+    def is_reached(self, disk: CheckpointFolder, states: unit_states.UnitStates) -> bool:
+        return (
+            states.seq - disk.folded_seq >= self.lines
+            or len(states.finished) >= self.units
+            or disk.journal_bytes >= FOLD_BYTES
+        )
+
+
+@dataclass(frozen=True)
+class _Durable:
+    """What the disk holds: transitions up to `seq`, these segments; written in `syncs` writes."""
+
+    seq: int
+    segments: tuple[segment_files.Segment, ...]
+    syncs: int = 0
+
+
 class DurableStates:
     """One owner's book and its folder.
 
@@ -240,15 +265,12 @@ class DurableStates:
         fold_units: int | None = None,
         step: files.Step = files.no_step,
     ) -> None:
-        self._folder = folder
-        self._writable = writable
-        self._fold_lines = fold_lines
-        self._fold_units = fold_units or segment_units
+        self._fold_bounds = _FoldBounds(fold_lines, fold_units or segment_units)
         self._disk = CheckpointFolder(
             folder, store_id=store_id, writable=writable, segment_units=segment_units, step=step
         )
         self._states: unit_states.UnitStates | None = self._disk.load()
-        self._segments = self._disk.segments
+        self._durable = _Durable(self.states.seq, self._disk.segments)
         self._unwritten: list[bytes] = []
         self._in_fold: unit_states.StatesSnapshot | None = None
         # What an earlier process forgot leaves the segments with the first sync of this one.
@@ -257,8 +279,6 @@ class DurableStates:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._stop: errors.Stop | None = None
         self._closed = False
-        self.durable_seq = self.states.seq
-        self.syncs = 0
 
     @property
     def states(self) -> unit_states.UnitStates:
@@ -266,6 +286,11 @@ class DurableStates:
         if self._states is None:
             raise self._stopped()
         return self._states
+
+    @property
+    def durable_seq(self) -> int:
+        """Number of the last transition that is on the disk."""
+        return self._durable.seq
 
     def append(self, transition: journal.AnyTransition) -> None:
         """Take a change in; `sync` makes it durable. Raises errors.Stop after a failed write."""
@@ -281,14 +306,14 @@ class DurableStates:
         """Raise errors.Stop when no change may be made."""
         if self._stop is not None:
             raise self._stopped()
-        if not self._writable:
-            raise errors.Stop(f"the checkpoint in {self._folder} was opened for reading only")
+        if not self._disk.writable:
+            raise errors.Stop(f"the checkpoint in {self._disk.folder} was opened for reading only")
         if self._closed:
-            raise errors.Stop(f"the checkpoint in {self._folder} is closed")
+            raise errors.Stop(f"the checkpoint in {self._disk.folder} is closed")
 
     def folded(self) -> tuple[tuple[segment_files.Segment, ...], segment_files.SegmentFolder]:
         """Segments of finished units, and what reads them."""
-        return self._segments, self._disk.archive
+        return self._durable.segments, self._disk.archive
 
     def unfolded(self) -> list[unit_states.Receipt]:
         """Finished units that are in no segment yet."""
@@ -309,9 +334,9 @@ class DurableStates:
         return {
             "durable_seq": self.durable_seq,
             "generation": self._disk.generation,
-            "segments": len(self._segments),
+            "segments": len(self._durable.segments),
             "journal_bytes": self._disk.journal_bytes,
-            "syncs": self.syncs,
+            "syncs": self._durable.syncs,
             "healed": list(self._disk.healed),
         }
 
@@ -349,27 +374,19 @@ class DurableStates:
         seq, snapshot = self.states.seq, self._due_snapshot()
         try:
             await loop.run_in_executor(self._thread, self._disk.write, lines, snapshot)
-            self._segments = self._disk.segments
-            self.durable_seq = seq
-            self.syncs += 1
+            self._durable = _Durable(seq, self._disk.segments, self._durable.syncs + 1)
         except errors.Stop as stop:
             self._stop = stop
             await self._fall_back_to_disk(stop)
         except BaseException as error:
-            self._stop = errors.Stop(f"a write to {self._folder} did not end: {error!r}")
+            self._stop = errors.Stop(f"a write to {self._disk.folder} did not end: {error!r}")
             raise
         finally:
             self._in_fold = None
             self._flight = None
 
     def _due_snapshot(self) -> unit_states.StatesSnapshot | None:
-        due = (
-            self._fold_wanted
-            or self.states.seq - self._disk.folded_seq >= self._fold_lines
-            or len(self.states.finished) >= self._fold_units
-            or self._disk.journal_bytes >= FOLD_BYTES
-        )
-        if not due:
+        if not (self._fold_wanted or self._fold_bounds.is_reached(self._disk, self.states)):
             return None
         self._fold_wanted = False
         self._in_fold = self.states.snapshot()
@@ -379,7 +396,7 @@ class DurableStates:
     async def _fall_back_to_disk(self, stop: errors.Stop) -> None:
         """Answer from what is durable, or not at all."""
         self._states, self._unwritten, self._in_fold = None, [], None
-        durable = CheckpointFolder(self._folder, writable=False)
+        durable = CheckpointFolder(self._disk.folder, writable=False)
         try:
             loop = asyncio.get_running_loop()
             self._states = await loop.run_in_executor(self._thread, durable.load)
@@ -387,9 +404,9 @@ class DurableStates:
             self._stop = errors.Stop(f"{stop}; then {second}", exit_code=stop.exit_code)
             return
         self._disk.close()
-        self._disk, self._segments = durable, durable.segments
-        self.durable_seq = self._states.seq
+        self._disk = durable
+        self._durable = _Durable(self._states.seq, durable.segments, self._durable.syncs)
 
     def _stopped(self) -> errors.Stop:
-        stop = self._stop or errors.Stop(f"the checkpoint in {self._folder} cannot be read")
+        stop = self._stop or errors.Stop(f"the checkpoint in {self._disk.folder} cannot be read")
         return errors.Stop(str(stop), exit_code=stop.exit_code)
