@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -68,6 +69,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 End = Receipt | FailedUnit
+_OpenOrFailed = TypeVar("_OpenOrFailed", bound=OpenUnit | FailedUnit)
 
 
 @dataclass
@@ -98,6 +100,67 @@ class StatesSnapshot:
     forgotten: Forgotten
 
 
+class _UnitsByKey(dict[str, _OpenOrFailed]):
+    """Units by their id; a key with its window finds the one that holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids: dict[KeyWindow, str] = {}
+
+    def put(self, entry: _OpenOrFailed) -> None:
+        """Add a unit, or replace what is known of it."""
+        unit = entry.unit
+        self[unit.id] = entry
+        for key in unit.keys:
+            self._ids[unit.kind, key, *unit.window] = unit.id
+
+    def drop(self, unit_id: str) -> _OpenOrFailed:
+        """Remove a unit. Raises KeyError when it is not there."""
+        entry = self.pop(unit_id)
+        unit = entry.unit
+        for key in unit.keys:
+            if self._ids.get((unit.kind, key, *unit.window)) == unit_id:
+                del self._ids[unit.kind, key, *unit.window]
+        return entry
+
+    def find(self, kind: str, key: str, window: units.Window) -> _OpenOrFailed | None:
+        """The unit that holds the key."""
+        unit_id = self._ids.get((kind, key, *window))
+        return None if unit_id is None else self[unit_id]
+
+
+class _UnsyncedEnds(dict[int, End]):
+    """Units that have ended and that the plan table does not show, by the number of their end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: Counter[tuple[str, str]] = Counter()  # a key may end once in each window
+
+    def add(self, end: End) -> None:
+        """Add an end."""
+        self[end.seq] = end
+        self._keys.update((end.unit.kind, key) for key in end.unit.keys)
+
+    def drop(self, seq: int) -> None:
+        """Remove an end, if it is there."""
+        end = self.pop(seq, None)
+        if end is None:
+            return
+        for key in end.unit.keys:
+            of_kind = end.unit.kind, key
+            self._keys[of_kind] -= 1
+            if not self._keys[of_kind]:
+                del self._keys[of_kind]
+
+    def has_key(self, kind: str, key: str) -> bool:
+        """Has a unit with this key ended?"""
+        return (kind, key) in self._keys
+
+    def has_any(self, keys: set[tuple[str, str]]) -> bool:
+        """Has a unit with one of these (kind, key) ended?"""
+        return not keys.isdisjoint(self._keys)
+
+
 class UnitStates:
     """State after transition number `seq`.
 
@@ -110,15 +173,12 @@ class UnitStates:
         self.synced_seq = 0
         self.windows: dict[WindowOf, int] = {}
         self.done = done_index.DoneIndex()
-        self.open: dict[str, OpenUnit] = {}
-        self.failed: dict[str, FailedUnit] = {}
+        self.open = _UnitsByKey[OpenUnit]()
+        self.failed = _UnitsByKey[FailedUnit]()
         self.finished: list[Receipt] = []
         self._finished_keys: set[tuple[str, str]] = set()
         self.forgotten = Forgotten()
-        self.unsynced: dict[int, End] = {}
-        self._unsynced_keys: dict[tuple[str, str], int] = {}  # how many ends, one for each window
-        self._open_ids: dict[KeyWindow, str] = {}
-        self._failed_ids: dict[KeyWindow, str] = {}
+        self.unsynced = _UnsyncedEnds()
         # Attempts of forgotten open units: a late line of one must not pass for a new attempt.
         self._attempts_before: dict[str, int] = {}
         self._apply: dict[type[journal.Transition], Callable[[Any], None]] = {
@@ -146,32 +206,25 @@ class UnitStates:
         seq: int,
         synced_seq: int,
         windows: Iterable[WindowOf],
-        open_units: Iterable[OpenOrFailed],
+        open_units: Iterable[OpenUnit | FailedUnit],
     ) -> None:
         """Begin from what a fold wrote down. The done index is loaded by the caller."""
         self.seq, self.synced_seq = seq, synced_seq
         self.windows = {window: number for number, window in enumerate(windows)}
         for unit_held in open_units:
             if isinstance(unit_held, FailedUnit):
-                self._put_failed(unit_held)
+                self.failed.put(unit_held)
                 if unit_held.seq > synced_seq:
-                    self.add_unsynced(unit_held)
+                    self.unsynced.add(unit_held)
             else:
-                self._put_open(unit_held)
-
-    def add_unsynced(self, end: End) -> None:
-        """A unit has ended and the plan table does not show it yet."""
-        self.unsynced[end.seq] = end
-        for key in end.unit.keys:
-            of_kind = end.unit.kind, key
-            self._unsynced_keys[of_kind] = self._unsynced_keys.get(of_kind, 0) + 1
+                self.open.put(unit_held)
 
     def add_unsynced_before(self, receipts: Iterable[Receipt]) -> None:
         """Ends of earlier stretches, read from segments, but for the keys forgotten since."""
-        recent, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
+        recent, self.unsynced = self.unsynced, _UnsyncedEnds()
         earlier = [kept for one in receipts if (kept := without(one, self.forgotten)) is not None]
         for end in sorted([*earlier, *recent.values()], key=lambda end: end.seq):
-            self.add_unsynced(end)
+            self.unsynced.add(end)
 
     def snapshot(self) -> StatesSnapshot:
         """What a fold writes. Costs as much as there are open, failed and unfolded units."""
@@ -197,17 +250,15 @@ class UnitStates:
 
     def is_unsynced(self, kind: str, key: str) -> bool:
         """Is the key's end one that the plan table does not show yet?"""
-        return (kind, key) in self._unsynced_keys
+        return self.unsynced.has_key(kind, key)
 
     def open_unit(self, kind: str, key: str, window: units.Window) -> OpenUnit | None:
         """The open unit that holds the key."""
-        unit_id = self._open_ids.get((kind, key, *window))
-        return None if unit_id is None else self.open[unit_id]
+        return self.open.find(kind, key, window)
 
     def failed_unit(self, kind: str, key: str, window: units.Window) -> FailedUnit | None:
         """The unit in error that holds the key."""
-        unit_id = self._failed_ids.get((kind, key, *window))
-        return None if unit_id is None else self.failed[unit_id]
+        return self.failed.find(kind, key, window)
 
     def done_keys_in(self, kind: str, window: units.Window) -> int:
         """How many keys of a kind are done with exactly this window."""
@@ -237,7 +288,7 @@ class UnitStates:
         if open_unit is None:
             open_unit = OpenUnit(unit=line.unit)
         self._drop_failed(line.unit.id)
-        self._put_open(
+        self.open.put(
             msgspec.structs.replace(
                 open_unit, attempt=line.attempt, in_flight=True, not_before=0.0, at=line.at
             )
@@ -277,7 +328,7 @@ class UnitStates:
         self._change(line.id, in_flight=False, interruptions=interruptions, at=line.at)
 
     def _finish(self, line: journal.Finish) -> None:
-        open_unit = self._drop_open(line.id)
+        open_unit = self.open.drop(line.id)
         receipt = Receipt(
             seq=line.seq,
             unit=open_unit.unit,
@@ -290,10 +341,10 @@ class UnitStates:
         for key in open_unit.unit.keys:
             self.done.add(done_index.entry(open_unit.unit.kind, key, window))
         self._add_finished(receipt)
-        self.add_unsynced(receipt)
+        self.unsynced.add(receipt)
 
     def _fail(self, line: journal.Fail) -> None:
-        open_unit = self._drop_open(line.id)
+        open_unit = self.open.drop(line.id)
         failed = FailedUnit(
             seq=line.seq,
             unit=open_unit.unit,
@@ -303,17 +354,17 @@ class UnitStates:
             at=line.at,
             passing=line.passing,
         )
-        self._put_failed(failed)
-        self.add_unsynced(failed)
+        self.failed.put(failed)
+        self.unsynced.add(failed)
 
     def _reopen(self, line: journal.Reopen) -> None:
         self._attempts_before[line.id] = self.failed[line.id].attempts
         self._drop_failed(line.id)
 
     def _split(self, line: journal.Split) -> None:
-        self._drop_open(line.id)
+        self.open.drop(line.id)
         for half in line.halves:
-            self._put_open(OpenUnit(unit=half, at=line.at))
+            self.open.put(OpenUnit(unit=half, at=line.at))
 
     def _forget(self, line: journal.Forget) -> None:
         if line.keys is None:
@@ -331,15 +382,15 @@ class UnitStates:
         # through ten thousand receipts.
         if gone.kinds or not gone.keys.isdisjoint(self._finished_keys):
             self._finish_again([left for one in self.finished if (left := without(one, gone))])
-        if gone.kinds or not gone.keys.isdisjoint(self._unsynced_keys):
+        if gone.kinds or self.unsynced.has_any(gone.keys):
             self._forget_ends(gone)
 
     def _forget_ends(self, gone: Forgotten) -> None:
-        ends, self.unsynced, self._unsynced_keys = self.unsynced, {}, {}
+        ends, self.unsynced = self.unsynced, _UnsyncedEnds()
         for end in ends.values():
             kept = without(end, gone) if isinstance(end, Receipt) else end
             if kept is not None:
-                self.add_unsynced(kept)
+                self.unsynced.add(kept)
 
     def _finish_again(self, receipts: list[Receipt]) -> None:
         self.finished, self._finished_keys = [], set()
@@ -352,7 +403,7 @@ class UnitStates:
 
     def _forget_open(self, gone: Forgotten) -> None:
         for open_unit in [one for one in self.open.values() if _touches(one.unit, gone)]:
-            self._drop_open(open_unit.unit.id)
+            self.open.drop(open_unit.unit.id)
             self._attempts_before[open_unit.unit.id] = open_unit.attempt
         for failed in [one for one in self.failed.values() if _touches(one.unit, gone)]:
             self._drop_failed(failed.unit.id)
@@ -361,44 +412,14 @@ class UnitStates:
         self.synced_seq = line.upto
         shown = [seq for seq in self.unsynced if seq <= line.upto]
         for seq in shown:
-            end = self.unsynced.pop(seq)
-            self._forget_unsynced(end)
-
-    def _forget_unsynced(self, end: End) -> None:
-        for key in end.unit.keys:
-            of_kind = end.unit.kind, key
-            self._unsynced_keys[of_kind] -= 1
-            if not self._unsynced_keys[of_kind]:
-                del self._unsynced_keys[of_kind]
+            self.unsynced.drop(seq)
 
     def _change(self, unit_id: str, **changes: object) -> None:
         self.open[unit_id] = msgspec.structs.replace(self.open[unit_id], **changes)
 
-    def _put_open(self, open_unit: OpenUnit) -> None:
-        self.open[open_unit.unit.id] = open_unit
-        for key in open_unit.unit.keys:
-            self._open_ids[open_unit.unit.kind, key, *open_unit.unit.window] = open_unit.unit.id
-
-    def _drop_open(self, unit_id: str) -> OpenUnit:
-        open_unit = self.open.pop(unit_id)
-        _unname(self._open_ids, open_unit.unit)
-        return open_unit
-
-    def _put_failed(self, failed: FailedUnit) -> None:
-        self.failed[failed.unit.id] = failed
-        for key in failed.unit.keys:
-            self._failed_ids[failed.unit.kind, key, *failed.unit.window] = failed.unit.id
-
     def _drop_failed(self, unit_id: str) -> None:
-        failed = self.failed.pop(unit_id, None)
-        if failed is None:
-            return
-        _unname(self._failed_ids, failed.unit)
-        if self.unsynced.pop(failed.seq, None) is not None:
-            self._forget_unsynced(failed)
-
-
-OpenOrFailed = OpenUnit | FailedUnit
+        if unit_id in self.failed:
+            self.unsynced.drop(self.failed.drop(unit_id).seq)
 
 
 def without(receipt: Receipt, gone: Forgotten) -> Receipt | None:
@@ -417,9 +438,3 @@ def without(receipt: Receipt, gone: Forgotten) -> Receipt | None:
 
 def _touches(unit: units.Unit, gone: Forgotten) -> bool:
     return any(gone.takes(unit.kind, key) for key in unit.keys)
-
-
-def _unname(ids: dict[KeyWindow, str], unit: units.Unit) -> None:
-    for key in unit.keys:
-        if ids.get((unit.kind, key, *unit.window)) == unit.id:
-            del ids[unit.kind, key, *unit.window]
