@@ -1,0 +1,86 @@
+"""The files of a checkpoint, byte for byte: `written_before` was written by an earlier version."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from polybackfill import units
+from polybackfill.checkpoint import ledgers
+
+BEFORE = Path(__file__).parent / "written_before"
+DONE = units.Unit(units.WALLETS, ("a" * 40,))
+FAILED = units.Unit(units.WALLETS, ("b" * 40,), since=5, until=9)
+BATCH = units.Unit(units.CONDITIONS, ("c1", "c2", "c3"), expected_rows=None)
+FORGOTTEN = units.Unit(units.WALLETS, ("d" * 40,), expected_rows=7)
+PAGE = units.Counts(rows=10, pages=1, rejected=1, first_second=50, last_second=90)
+END = units.FeedEnd(second=100, lag_s=2.5, confirmed=True)
+
+
+class Still:
+    """A clock that stands still."""
+
+    def now(self) -> float:
+        return 1_790_000_000.0
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0 * seconds)
+
+
+def open_ledger(folder: Path) -> ledgers.Ledger:
+    return ledgers.Ledger.open(folder, store_id="store-1", clock=Still())
+
+
+async def write_every_line(folder: Path) -> None:
+    """A segment, a state that is not empty, and a journal with one line of every event."""
+    ledger = open_ledger(folder)
+    for unit in (DONE, FORGOTTEN):
+        ledger.finish(unit.id, ledger.begin(unit), PAGE, END)
+    ledger.fail(FAILED.id, ledger.begin(FAILED), "HTTP 400: «no»", passing=True)
+    ledger.begin(BATCH)
+    await ledger.fold()
+    ledger.close()
+    ledger = open_ledger(folder)  # which notes that BATCH was interrupted
+    attempt = ledger.begin(BATCH)
+    ledger.advance(BATCH.id, attempt, {"cursor": "opaque", "second": 50}, PAGE)
+    ledger.restart(BATCH.id, attempt)
+    ledger.give_back(BATCH.id, attempt, counted=True, not_before=1.5, error="HTTP 503")
+    halves = ledger.split(BATCH.id, attempt)
+    assert halves is not None
+    ledger.finish(halves[0].id, ledger.begin(halves[0]), PAGE)
+    ledger.fail(halves[1].id, ledger.begin(halves[1]), "no attempt left")
+    ledger.reopen(FAILED.id)
+    ledger.forget(units.WALLETS, FORGOTTEN.keys)
+    ledger.note_plan_synced(2)
+    await ledger.sync()
+    ledger.close()
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_the_same_events_are_written_in_the_same_bytes(tmp_path: Path) -> None:
+    await write_every_line(tmp_path)
+    assert content_of(tmp_path) == content_of(BEFORE)
+
+
+async def test_a_checkpoint_of_before_is_taken_over(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(BEFORE, folder)
+    ledger = open_ledger(folder)
+    assert ledger.is_done(DONE.kind, DONE.keys[0])
+    assert not ledger.is_done(FORGOTTEN.kind, FORGOTTEN.keys[0])
+    assert ledger.failed_unit(FAILED.kind, FAILED.keys[0], FAILED.window) is None
+    assert ledger.is_done(BATCH.kind, "c1")
+    (failed,) = ledger.failed_units()
+    assert (failed.unit.keys, failed.error) == (("c2", "c3"), "no attempt left")
+    assert ledger.attempts(FAILED) == 1
+    await ledger.fold()
+    assert [receipt.unit.keys for receipt in ledger.receipts()] == [DONE.keys, ("c1",)]
+    assert [receipt.end for receipt in ledger.receipts()] == [END, None]
+    ledger.close()
