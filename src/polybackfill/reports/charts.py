@@ -1,13 +1,14 @@
 """Charts as inline SVG: no scripts, colours from the page, a title and a description each.
 
-Texts are escaped here.
+Whatever is put into one of the shapes is escaped.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 _WIDTH = 720
 _LABEL = 120
@@ -16,6 +17,37 @@ _BAR = 14
 _PLOT_HEIGHT = 170
 _TICK = 48  # a month written out
 _EDGE = 4  # room for half the width of a line
+
+_SVG = Markup(
+    '<svg viewBox="0 0 {width} {height:.0f}" role="img"><title>{title}</title>'
+    "<desc>{description}</desc>{shapes}</svg>"
+)
+_TEXT = Markup('<text x="{x:.1f}" y="{y:.0f}" class="{kind}">{text}</text>')
+_BAR_PIECE = Markup(
+    '<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" rx="{radius:.1f}" '
+    'class="{kind}"/>'
+)
+_COLUMN = Markup(
+    '<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}" '
+    'class="done"><title>{text}</title></rect>'
+)
+_AXIS = Markup('<line x1="0" y1="{y}" x2="{width}" y2="{y}" class="axis"/>')
+_STACK_TRACK = Markup('<rect width="{width}" height="22" rx="6" class="track"/>')
+_STACK_PIECE = Markup(
+    '<rect x="{x:.1f}" width="{width:.1f}" height="22" rx="5" class="{colour}">'
+    "<title>{label}: {count:,}</title></rect>"
+)
+_LEGEND = Markup(
+    '<rect x="{x:.0f}" y="42" width="10" height="10" rx="3" class="{colour}"/>'
+    '<text x="{text_x:.0f}" y="52" class="label">{label} '
+    '<tspan class="strong">{count:,}</tspan></text>'
+)
+_CURVE = Markup(
+    '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" class="curve">'
+    "<title>{title}</title><desc>{description}</desc>"
+    '<polygon points="0,{zero} {line} {width},{zero}" class="area"/>'
+    '{axis}<polyline points="{line}" class="line"/></svg>'
+)
 
 
 @dataclass(frozen=True)
@@ -28,80 +60,72 @@ class Bar:
     failed: float = 0.0
 
 
-def bars(rows: Sequence[Bar], *, title: str, description: str) -> str:
+def bars(rows: Sequence[Bar], *, title: str, description: str) -> Markup:
     """Horizontal bars on a track, one below the other; what failed is shown behind what is done."""
     track = _WIDTH - _LABEL - 150
-    marks = []
+    shapes = []
     for number, row in enumerate(rows):
         middle = number * _ROW + _ROW / 2
         top = middle - _BAR / 2
         filled, failed = row.share * track, row.failed * track
-        marks.append(
-            f'<text x="0" y="{middle + 5:.0f}" class="label">{html.escape(row.label)}</text>'
-            f'<rect x="{_LABEL}" y="{top:.1f}" width="{track}" height="{_BAR}" rx="{_BAR / 2}" '
-            'class="track"/>'
-            + _piece(_LABEL + filled, failed, top, "failed")
-            + _piece(_LABEL, filled, top, "done")
-            + f'<text x="{_WIDTH}" y="{middle + 5:.0f}" class="figure">'
-            f"{html.escape(row.text)}</text>"
-        )
-    return _svg(marks, len(rows) * _ROW, title, description)
+        shapes += [
+            _TEXT.format(x=0, y=middle + 5, kind="label", text=row.label),
+            _piece(_LABEL, track, top, "track"),
+            _piece(_LABEL + filled, failed, top, "failed"),
+            _piece(_LABEL, filled, top, "done"),
+            _TEXT.format(x=_WIDTH, y=middle + 5, kind="figure", text=row.text),
+        ]
+    return _svg(shapes, len(rows) * _ROW, title, description)
 
 
-def _piece(left: float, width: float, top: float, kind: str) -> str:
+def _piece(left: float, width: float, top: float, kind: str) -> Markup:
     if width <= 0:
-        return ""
+        return Markup()
     shown = max(width, _BAR / 2)
-    return (
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{shown:.1f}" height="{_BAR}" '
-        f'rx="{min(shown, _BAR) / 2:.1f}" class="{kind}"/>'
-    )
+    radius = min(shown, _BAR) / 2
+    return _BAR_PIECE.format(x=left, y=top, width=shown, height=_BAR, radius=radius, kind=kind)
 
 
-def columns(points: Sequence[tuple[str, float, str]], *, title: str, description: str) -> str:
+def columns(points: Sequence[tuple[str, float, str]], *, title: str, description: str) -> Markup:
     """Columns over time. A point: (what the axis says, height, what the pointer is told)."""
     highest = max((height for _, height, _ in points), default=0) or 1
     step = _WIDTH / max(1, len(points))
     gap = min(3.0, step * 0.2)
-    marks = [f'<line x1="0" y1="{_PLOT_HEIGHT}" x2="{_WIDTH}" y2="{_PLOT_HEIGHT}" class="axis"/>']
+    shapes = [_AXIS.format(y=_PLOT_HEIGHT, width=_WIDTH)]
     every = max(1, -(-len(points) // 8))
     for number, (label, height, text) in enumerate(points):
         tall = max(height / highest * (_PLOT_HEIGHT - 8), 1.5 if height else 0)
         left = number * step + gap / 2
-        marks.append(
-            f'<rect x="{left:.1f}" y="{_PLOT_HEIGHT - tall:.1f}" width="{step - gap:.1f}" '
-            f'height="{tall:.1f}" rx="{min(3, step / 4):.1f}" class="done">'
-            f"<title>{html.escape(text)}</title></rect>"
+        shapes.append(
+            _COLUMN.format(
+                x=left,
+                y=_PLOT_HEIGHT - tall,
+                width=step - gap,
+                height=tall,
+                radius=min(3, step / 4),
+                text=text,
+            )
         )
         if number % every == 0 and left + _TICK <= _WIDTH:
-            marks.append(
-                f'<text x="{left:.1f}" y="{_PLOT_HEIGHT + 20}" class="tick">'
-                f"{html.escape(label)}</text>"
-            )
-    return _svg(marks, _PLOT_HEIGHT + 28, title, description)
+            shapes.append(_TEXT.format(x=left, y=_PLOT_HEIGHT + 20, kind="tick", text=label))
+    return _svg(shapes, _PLOT_HEIGHT + 28, title, description)
 
 
-def stack(pieces: Sequence[tuple[str, int, str]], *, title: str, description: str) -> str:
+def stack(pieces: Sequence[tuple[str, int, str]], *, title: str, description: str) -> Markup:
     """One bar cut into parts of a whole, (label, count, colour), with its legend below."""
     total = sum(count for _, count, _ in pieces) or 1
-    marks, left = [f'<rect width="{_WIDTH}" height="22" rx="6" class="track"/>'], 0.0
+    shapes, left = [_STACK_TRACK.format(width=_WIDTH)], 0.0
     for number, (label, count, colour) in enumerate(pieces):
         width = count / total * _WIDTH
-        marks.append(
-            f'<rect x="{left:.1f}" width="{max(0.0, width - 2):.1f}" height="22" rx="5" '
-            f'class="{colour}"><title>{html.escape(label)}: {count:,}</title></rect>'
-        )
+        named = {"label": label, "count": count, "colour": colour}
+        shapes.append(_STACK_PIECE.format(x=left, width=max(0.0, width - 2), **named))
         column = number * _WIDTH / max(1, len(pieces))
-        marks.append(
-            f'<rect x="{column:.0f}" y="42" width="10" height="10" rx="3" class="{colour}"/>'
-            f'<text x="{column + 18:.0f}" y="52" class="label">{html.escape(label)} '
-            f'<tspan class="strong">{count:,}</tspan></text>'
-        )
+        shapes.append(_LEGEND.format(x=column, text_x=column + 18, **named))
         left += width
-    return _svg(marks, 60, title, description)
+    return _svg(shapes, 60, title, description)
 
 
-def curve(points: Sequence[tuple[float, float]], *, title: str, description: str) -> str:
+def curve(points: Sequence[tuple[float, float]], *, title: str, description: str) -> Markup:
     """A line over time, (second, amount), with the line of zero; it stretches to any width, so
     what its axes say stands beside it and is no part of it.
     """
@@ -120,19 +144,22 @@ def curve(points: Sequence[tuple[float, float]], *, title: str, description: str
     if len(points) == 1:
         line = f"{line} {locate(first + 1.0, points[0][1])}"
     zero = locate(first, 0.0).split(",")[1]
-    area = f"0,{zero} {line} {_WIDTH},{zero}"
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_PLOT_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'class="curve"><title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>'
-        f'<polygon points="{area}" class="area"/>'
-        f'<line x1="0" y1="{zero}" x2="{_WIDTH}" y2="{zero}" class="axis"/>'
-        f'<polyline points="{line}" class="line"/></svg>'
+    return _CURVE.format(
+        width=_WIDTH,
+        height=_PLOT_HEIGHT,
+        title=title,
+        description=description,
+        zero=zero,
+        line=line,
+        axis=_AXIS.format(y=zero, width=_WIDTH),
     )
 
 
-def _svg(marks: Sequence[str], height: float, title: str, description: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img">'
-        f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
-        f"{''.join(marks)}</svg>"
+def _svg(shapes: Iterable[Markup], height: float, title: str, description: str) -> Markup:
+    return _SVG.format(
+        width=_WIDTH,
+        height=height,
+        title=title,
+        description=description,
+        shapes=Markup().join(shapes),
     )

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import markupsafe
 
 from polybackfill import formats, terminal
 from polybackfill.checks import resolution_checks
-from polybackfill.reports import charts, coverage_text, html_parts
+from polybackfill.reports import charts, coverage_text, html_page
 
 _STATUS_COLOURS = {"done": "done", "in_progress": "second", "pending": "third", "error": "failed"}
+_CODE = markupsafe.Markup("<code>{}</code>")
 
 
 def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
     """The page; `at`: the time it was made, as text."""
-    body = "\n".join(
-        (
-            _head(figures, at, run),
-            _proof(figures["parts"]),
-            _disagreements(figures["disagreements"]),
-            _wallets(figures),
-            _markets(figures),
-            _union(figures),
-            _consumer(figures),
-            _next_steps(figures),
-        )
-    )
-    return html_parts.page(
-        "External coverage status", body, version=version, command="report coverage"
-    )
+    values = {
+        "at": at,
+        "run": run,
+        "conclusion": coverage_text.conclusion(figures),
+        "tiles": _tiles(figures),
+        "proven_chart": _proven_chart(figures["parts"]),
+        "part_rows": [_part_row(part) for part in figures["parts"]],
+        "unproven": [_unproven(part) for part in figures["parts"] if part["unproven"]],
+        "disagreements": _disagreements(figures["disagreements"]),
+        "wallets": formats.counted(figures["totals"]["wallets"], "wallet"),
+        "wallet_rows": [_wallet_row(row) for row in figures["wallets"]],
+        "plan_chart": _plan_chart(figures["plan"]),
+        "source_chart": _source_chart(figures["markets"]),
+        "month_chart": _month_chart(figures["months"]),
+        "market_rows": [_market_row(row) for row in figures["sample"]],
+        **_union(figures["union"], figures["duplicates"]),
+        "wallets_done": figures["plan"].get("done", 0),
+        "wallets_planned": sum(figures["plan"].values()),
+        "wallets_query": coverage_text.WALLETS_QUERY,
+        "external_only": figures["markets"]["external_only"],
+        "markets_query": coverage_text.GHOSTS_QUERY,
+        "steps": coverage_text.next_steps(figures),
+    }
+    return html_page.render("coverage.html", values, version=version, command="report coverage")
 
 
-def _head(figures: dict[str, Any], at: str, run: str) -> str:
+def _tiles(figures: dict[str, Any]) -> Sequence[tuple[str, str]]:
     totals, markets = figures["totals"], figures["markets"]
-    tiles = (
+    return (
         (f"{figures['union']['external']:,}", "external trades"),
         (f"{totals['wallets_with_external']:,}", "wallets with external trades"),
         (f"{totals['wallets_external_only']:,}", "of these with nothing else"),
@@ -44,18 +55,9 @@ def _head(figures: dict[str, Any], at: str, run: str) -> str:
         (coverage_text.usd(totals["internal_usd"]), "internal volume"),
         (coverage_text.usd(totals["external_usd"]), "external volume"),
     )
-    shown = "".join(
-        f'<div class="tile"><b>{value}</b><span>{caption}</span></div>' for value, caption in tiles
-    )
-    return (
-        "<h1>External coverage status</h1>"
-        f'<p class="quiet">{html.escape(at)}, run {html.escape(run)}</p>'
-        f'<p class="lead">{html.escape(coverage_text.conclusion(figures))}</p>'
-        f'<h2>Executive Summary</h2><div class="tiles">{shown}</div>'
-    )
 
 
-def _proof(parts: Sequence[dict[str, Any]]) -> str:
+def _proven_chart(parts: Sequence[dict[str, Any]]) -> markupsafe.Markup:
     rows = [
         charts.Bar(
             label=part["name"],
@@ -68,175 +70,119 @@ def _proof(parts: Sequence[dict[str, Any]]) -> str:
         for part in parts
     ]
     text = ", ".join(f"{row.label} {row.text}" for row in rows)
-    chart = charts.bars(rows, title="Share of each part that is proven complete", description=text)
-    table = html_parts.table(
-        ("Part", "Proven", "Keys", "In error", "By trades", "Rejected rows", "Lag", "Rows stored"),
-        [
-            (
-                part["name"],
-                f"{part['proven']:,}",
-                f"{part['keys']:,}",
-                f"{part['failed']:,}",
-                formats.percent(part["trade_share"]) if part["trades"] else "",
-                f"{part['counts']['rejected'] or 0:,}",
-                coverage_text.lag(part["counts"]["lag_s"]),
-                f"{part['stored']:,}",
-            )
-            for part in parts
-        ],
-    )
-    gaps = "".join(_unproven(part) for part in parts if part["unproven"])
+    return charts.bars(rows, title="Share of each part that is proven complete", description=text)
+
+
+def _part_row(part: dict[str, Any]) -> tuple[str, ...]:
     return (
-        '<h2>What Is Proven</h2><p class="quiet">The feed said that it ended, the store '
-        "acknowledged every row, and the checkpoint holds the receipt.</p>"
-        f'<div class="card">{chart}</div><div class="card">{table}</div>{gaps}'
+        part["name"],
+        f"{part['proven']:,}",
+        f"{part['keys']:,}",
+        f"{part['failed']:,}",
+        formats.percent(part["trade_share"]) if part["trades"] else "",
+        f"{part['counts']['rejected'] or 0:,}",
+        coverage_text.lag(part["counts"]["lag_s"]),
+        f"{part['stored']:,}",
     )
 
 
-def _unproven(part: dict[str, Any]) -> str:
+def _unproven(part: dict[str, Any]) -> dict[str, Any]:
+    """`count` of all of them, and `rows` of the first."""
     rows = [
-        (
-            f"<code>{html.escape(one['key'])}</code>",
-            one["state"],
-            html.escape(terminal.excerpt(one["error"] or "")),
-        )
+        (_CODE.format(one["key"]), one["state"], terminal.excerpt(one["error"] or ""))
         for one in part["unproven"]
     ]
-    left = part["keys"] - part["proven"]
-    more = f'<p class="quiet">… and {left - len(rows):,} more</p>' if left > len(rows) else ""
-    table = html_parts.table(("Key", "State", "Why"), rows, text=(1, 2))
-    heading = f"<summary>Not proven of {part['name']}: {left:,}</summary>"
-    return f'<details class="card">{heading}{table}{more}</details>'
+    return {"name": part["name"], "count": part["keys"] - part["proven"], "rows": rows}
 
 
-def _disagreements(disagreements: dict[str, Any]) -> str:
+def _disagreements(disagreements: dict[str, Any]) -> dict[str, Any] | None:
     count = sum(disagreements["counts"].values())
     if not count:
-        return ""
-    heads = ("Condition", "What differs", "Resolution", "Gamma", "Order book")
+        return None
     rows = [
-        (f"<code>{condition}</code>", *rest)
+        (_CODE.format(condition), *rest)
         for condition, *rest in coverage_text.disagreement_rows(disagreements)
     ]
     lines = resolution_checks.describe(disagreements["counts"])
-    text = "".join(f"<li>{html.escape(text)}</li>" for text in lines)
+    return {"count": count, "lines": list(lines), "rows": rows}
+
+
+def _wallet_row(row: dict[str, Any]) -> tuple[str, ...]:
+    total = row["internal_usd"] + row["external_usd"]
     return (
-        f'<details class="card"><summary>Resolutions that disagree: {count:,}</summary>'
-        f"<ul>{text}</ul>{html_parts.table(heads, rows, text=(1, 2, 3, 4))}</details>"
+        _CODE.format(row["wallet"]),
+        f"{row['internal']:,}",
+        f"{row['external']:,}",
+        coverage_text.usd(row["internal_usd"]),
+        coverage_text.usd(row["external_usd"]),
+        formats.percent(row["external_usd"] / total if total else None),
+        row["status"],
     )
 
 
-def _wallets(figures: dict[str, Any]) -> str:
-    rows = []
-    for row in figures["wallets"]:
-        total = row["internal_usd"] + row["external_usd"]
-        rows.append(
-            (
-                f"<code>{html.escape(row['wallet'])}</code>",
-                f"{row['internal']:,}",
-                f"{row['external']:,}",
-                coverage_text.usd(row["internal_usd"]),
-                coverage_text.usd(row["external_usd"]),
-                formats.percent(row["external_usd"] / total if total else None),
-                row["status"],
-            )
-        )
-    heads = ("Wallet", "Internal", "External", "Internal $", "External $", "External", "Status")
-    totals = figures["totals"]
-    plan = [
-        (name.replace("_", " "), figures["plan"][name], colour)
+def _plan_chart(plan: dict[str, int]) -> markupsafe.Markup | None:
+    pieces = [
+        (name.replace("_", " "), plan[name], colour)
         for name, colour in _STATUS_COLOURS.items()
-        if name in figures["plan"]
+        if name in plan
     ]
-    chart = ""
-    if plan:
-        text = ", ".join(f"{count:,} {name}" for name, count, _ in plan)
-        bar = charts.stack(plan, title="Planned wallets by status", description=text)
-        chart = f'<div class="card"><h3>Planned wallets by status</h3>{bar}</div>'
-    return (
-        '<h2>Wallet-Level Coverage</h2><p class="quiet">'
-        f"{formats.counted(totals['wallets'], 'wallet')}, the "
-        f"{len(rows)} largest by notional below.</p>{chart}"
-        f'<div class="card">{html_parts.table(heads, rows)}</div>'
-    )
+    if not pieces:
+        return None
+    text = ", ".join(f"{count:,} {name}" for name, count, _ in pieces)
+    return charts.stack(pieces, title="Planned wallets by status", description=text)
 
 
-def _markets(figures: dict[str, Any]) -> str:
-    markets = figures["markets"]
+def _source_chart(markets: dict[str, Any]) -> markupsafe.Markup:
     pieces = [
         ("CLOB only", markets["internal_only"], "third"),
         ("Both", markets["both"], "done"),
         ("External only", markets["external_only"], "second"),
     ]
     text = ", ".join(f"{label} {count:,}" for label, count, _ in pieces)
-    where = charts.stack(pieces, title="Markets by the sources that show them", description=text)
-    months = [
-        (
-            row["month"][:7],
-            row["trades"],
-            f"{row['month'][:7]}: {formats.counted(row['trades'], 'trade')}",
-        )
-        for row in figures["months"]
-    ]
-    over = charts.columns(
+    return charts.stack(pieces, title="Markets by the sources that show them", description=text)
+
+
+def _month_chart(rows: Sequence[dict[str, Any]]) -> markupsafe.Markup | None:
+    if not rows:
+        return None
+    months = list(_months(rows))
+    trades = sum(count for _, count, _ in months)
+    return charts.columns(
         months,
         title="External trades by month",
-        description=f"{formats.counted(len(months), 'month')}, "
-        f"{formats.counted(sum(count for _, count, _ in months), 'trade')}",
+        description=f"{formats.counted(len(months), 'month')}, {formats.counted(trades, 'trade')}",
     )
-    rows = [
-        (
-            f"<code>{html.escape(row['condition'][:10])}…{html.escape(row['condition'][-6:])}</code>",
-            html.escape(terminal.excerpt(row["question"])),
-            f"{row['internal']:,} / {row['external']:,}",
-            f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
-        )
-        for row in figures["sample"]
-    ]
-    heads = ("Condition", "Question", "Trades int. / ext.", "Wallets int. / ext.")
-    chart = f'<div class="card"><h3>External trades by month</h3>{over}</div>' if months else ""
+
+
+def _months(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int, str]]:
+    for row in rows:
+        month, trades = row["month"][:7], row["trades"]
+        yield month, trades, f"{month}: {formats.counted(trades, 'trade')}"
+
+
+def _market_row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        f'<h2>Market-Level Coverage</h2><div class="card"><h3>Markets by source</h3>{where}</div>'
-        f'{chart}<div class="card">{html_parts.table(heads, rows, text=(1,))}</div>'
+        _CODE.format(f"{row['condition'][:10]}…{row['condition'][-6:]}"),
+        terminal.excerpt(row["question"]),
+        f"{row['internal']:,} / {row['external']:,}",
+        f"{row['internal_wallets']:,} / {row['external_wallets']:,}",
     )
 
 
-def _union(figures: dict[str, Any]) -> str:
-    union, repeated = figures["union"], figures["duplicates"]
-    rows = [
-        ("pm_trades", f"{union['internal']:,}"),
-        ("external_trades_raw", f"{union['external']:,}"),
-        ("of these in both", f"{union['overlap']:,}"),
-        ("pm_trades_with_external", f"{union['view']:,}"),
-    ]
+def _union(union: dict[str, Any], repeated: dict[str, Any]) -> dict[str, Any]:
     sign = "=" if union["holds"] else "≠"
-    equation = (
-        f"{union['internal']:,} + {union['external']:,} - {union['overlap']:,} = "
-        f"{union['expected']:,} {sign} {union['view']:,}"
-    )
-    ids = f"{formats.counted(repeated['ids'], 'trade id')} stored more than once"
-    counts = html_parts.table(("Rows", "Count"), rows)
-    return (
-        f'<h2>UNION View Validation</h2><div class="card">{counts}'
-        f"<p><br>{equation} {html_parts.mark(union['holds'])}</p>"
-        f"<p>{ids} {html_parts.mark(not repeated['ids'])}</p></div>"
-    )
-
-
-def _consumer(figures: dict[str, Any]) -> str:
-    done, planned = figures["plan"].get("done", 0), sum(figures["plan"].values())
-    return (
-        '<h2>For the P&amp;L Consumer</h2><div class="card">'
-        f"<h3>Fully backfilled wallets: {done:,} of {planned:,} planned</h3>"
-        f"<pre><code>{html.escape(coverage_text.WALLETS_QUERY)}</code></pre>"
-        f"<h3>External-only markets: {figures['markets']['external_only']:,}</h3>"
-        f"<pre><code>{html.escape(coverage_text.GHOSTS_QUERY)}</code></pre></div>"
-    )
-
-
-def _next_steps(figures: dict[str, Any]) -> str:
-    steps = "".join(
-        f"<li>{html.escape(what)}: <code>{html.escape(command)}</code></li>"
-        for what, command in coverage_text.next_steps(figures)
-    )
-    return f"<h2>Next Steps</h2><ol>{steps}</ol>"
+    return {
+        "union_rows": [
+            ("pm_trades", f"{union['internal']:,}"),
+            ("external_trades_raw", f"{union['external']:,}"),
+            ("of these in both", f"{union['overlap']:,}"),
+            ("pm_trades_with_external", f"{union['view']:,}"),
+        ],
+        "equation": (
+            f"{union['internal']:,} + {union['external']:,} - {union['overlap']:,} = "
+            f"{union['expected']:,} {sign} {union['view']:,}"
+        ),
+        "union_holds": union["holds"],
+        "repeated": f"{formats.counted(repeated['ids'], 'trade id')} stored more than once",
+        "is_unrepeated": not repeated["ids"],
+    }
