@@ -10,9 +10,13 @@ from polybackfill import clocks, units
 
 
 class Backlog:
-    """Handed out: first the waiting units whose time has come, then the ready ones in order."""
+    """Handed out: first the waiting units whose time has come, then the ready ones in order.
 
-    def __init__(self, clock: clocks.Clock) -> None:
+    `capacity`: with so many units no feed is read ahead; units that come back are always taken.
+    """
+
+    def __init__(self, clock: clocks.Clock, *, capacity: int) -> None:
+        self.capacity = capacity
         self._clock = clock
         self._ready: deque[units.Unit] = deque()
         self._waiting: list[tuple[float, int, units.Unit]] = []
@@ -24,6 +28,11 @@ class Backlog:
     def __iter__(self) -> Iterator[units.Unit]:
         yield from (unit for _, _, unit in self._waiting)
         yield from self._ready
+
+    @property
+    def is_full(self) -> bool:
+        """Are there so many that no more should be read ahead?"""
+        return len(self) >= self.capacity
 
     def add(self, unit: units.Unit, due_at: float | None = None) -> None:
         """Ready at once, or from the clock's monotonic time `due_at` on."""

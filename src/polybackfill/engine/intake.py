@@ -1,25 +1,36 @@
-"""What of a feed is still to be done: a feed may simply list everything."""
+"""Reading a feed ahead, and what of it is still to be done: a feed may simply list everything."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 from polybackfill import units
 from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.engine import backlog, change_event
+
+_SKIPS_AT_ONCE = 256
+LONGEST_WAIT_S = 30.0
 
 Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 
 
 class Intake:
-    """Sifts units by the ledger. `is_queued`: is a key of this window in the queue already?"""
+    """Sifts units by the ledger, and by the keys that are in the queue already."""
 
-    def __init__(
-        self, ledger: ledgers.Ledger, is_queued: Callable[[str, units.Window], bool]
-    ) -> None:
+    def __init__(self, ledger: ledgers.Ledger) -> None:
         self._ledger = ledger
-        self._is_queued = is_queued
+        self._queued_keys: set[tuple[str, units.Window]] = set()
         self._skipped_done = 0
         self._skipped_error = 0
+
+    def add_queued(self, unit: units.Unit) -> None:
+        """The unit is in the queue: its keys are not wanted again."""
+        self._queued_keys.update((key, unit.window) for key in unit.keys)
+
+    def drop_queued(self, unit: units.Unit) -> None:
+        """The unit has left the queue."""
+        self._queued_keys.difference_update((key, unit.window) for key in unit.keys)
 
     def wanted(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         """What to queue for `unit`: units an earlier process left open, and its fresh keys.
@@ -36,7 +47,7 @@ class Intake:
     def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         fresh = []
         for key in unit.keys:
-            if self._is_queued(key, unit.window):
+            if (key, unit.window) in self._queued_keys:
                 continue
             if self._ledger.is_done(unit.kind, key, unit.window):
                 self._skipped_done += 1
@@ -56,11 +67,73 @@ class Intake:
     def _is_known(self, unit: units.Unit, key: str) -> bool:
         identity = (unit.kind, key, unit.window)
         return (
-            self._is_queued(key, unit.window)
+            (key, unit.window) in self._queued_keys
             or self._ledger.is_done(*identity)
             or self._ledger.open_unit(*identity) is not None
             or self._ledger.failed_unit(*identity) is not None
         )
+
+
+class FeedReader:
+    """Reads a feed in a task of its own, as far ahead as the backlog has room.
+
+    `admit` takes each unit in. `changed` is waited for while the backlog is full, and rung at the
+    end of the feed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        feed: Feed,
+        *,
+        admit: Callable[[units.Unit], None],
+        backlog: backlog.Backlog,
+        changed: change_event.ChangeEvent,
+    ) -> None:
+        self._name = name
+        self._feed = feed
+        self._admit = admit
+        self._backlog = backlog
+        self._changed = changed
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+        self.is_at_end = False
+
+    def start(self) -> None:
+        """Begin to read; nothing more when that was done before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._read(), name=self._name)
+
+    def check(self) -> None:
+        """Raise what the feed raised."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Read no further."""
+        if self._task is not None:
+            self._task.cancel("stop")
+
+    async def close(self) -> None:
+        """Wait for the feed to be let go."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        read = 0
+        try:
+            async for unit in each(self._feed):
+                self._admit(unit)
+                read += 1
+                if read % _SKIPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                while self._backlog.is_full:
+                    await self._changed.wait(LONGEST_WAIT_S)
+            self.is_at_end = True
+        except Exception as error:
+            self._error = error
+        finally:
+            self._changed.notify()
 
 
 async def each(feed: Feed) -> AsyncIterator[units.Unit]:

@@ -6,7 +6,6 @@ a killed process leaves the units it held open, with where they stood and how of
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,8 +20,6 @@ from polybackfill.engine import backlog, change_event, intake, retry_policy
 log = structlog.get_logger()
 
 LOOK_AHEAD = 200
-_SKIPS_AT_ONCE = 256
-_LONGEST_WAIT_S = 30.0
 # Units are given back for seconds; what an earlier process noted rests on a clock maybe wrong.
 _LONGEST_RETRY_WAIT_S = 60.0
 
@@ -65,21 +62,18 @@ class Queue:
         adopts: Callable[[units.Unit], bool] = lambda _unit: True,
     ) -> None:
         self.kind = kind
-        self._feed = feed
         self._ledger = ledger
         self._clock = clock
         self._retry_policy = retry_policy.UnitRetryPolicy(max_attempts, max_interruptions)
-        self._look_ahead = look_ahead
-        self._intake = intake.Intake(ledger, lambda *key: key in self._keys)
-        self._backlog = backlog.Backlog(clock)
+        self._intake = intake.Intake(ledger)
+        self._backlog = backlog.Backlog(clock, capacity=look_ahead)
         self._leases: dict[str, Lease] = {}
-        self._keys: set[tuple[str, units.Window]] = set()
         self._counts: Counter[str] = Counter()
         self._numbers = 0
         self._changed = change_event.ChangeEvent(f"{kind}-queue", clock)
-        self._feeder: asyncio.Task[None] | None = None
-        self._fed = False
-        self._feed_error: BaseException | None = None
+        self._reader = intake.FeedReader(
+            f"{kind}-feed", feed, admit=self._admit, backlog=self._backlog, changed=self._changed
+        )
         self._stopped = False
         for open_unit in ledger.open_units():
             if open_unit.unit.kind == kind and adopts(open_unit.unit):
@@ -92,10 +86,10 @@ class Queue:
 
         The attempt is on disk before this returns. Raises what the feed raised, and errors.Stop.
         """
-        self._start_feeder()
+        if not self._stopped:
+            self._reader.start()
         while not self._stopped:
-            if self._feed_error is not None:
-                raise self._feed_error
+            self._reader.check()
             unit = self._next_unit()
             if unit is not None:
                 return await self._lease(unit, worker)
@@ -177,15 +171,13 @@ class Queue:
     def stop(self) -> None:
         """No unit is handed out any more; everybody waiting in `lease_next` gets None."""
         self._stopped = True
-        if self._feeder is not None:
-            self._feeder.cancel("stop")
+        self._reader.stop()
         self._changed.notify()
 
     async def close(self) -> None:
         """Stop, and wait for the feed to be let go."""
         self.stop()
-        if self._feeder is not None:
-            await asyncio.gather(self._feeder, return_exceptions=True)
+        await self._reader.close()
 
     @property
     def drained(self) -> bool:
@@ -195,7 +187,7 @@ class Queue:
     @property
     def complete(self) -> bool:
         """The feed came to its end, and nothing is leased, ready or waiting."""
-        return self._fed and not (self._leases or self._backlog)
+        return self._reader.is_at_end and not (self._leases or self._backlog)
 
     def stats(self) -> dict[str, int]:
         """Keys (not units) by state: ready, waiting, leased, done, error, and what was skipped."""
@@ -210,26 +202,6 @@ class Queue:
 
     # The feed
 
-    def _start_feeder(self) -> None:
-        if self._feeder is None and not self._stopped:
-            self._feeder = asyncio.create_task(self._read_feed(), name=f"{self.kind}-feed")
-
-    async def _read_feed(self) -> None:
-        read = 0
-        try:
-            async for unit in intake.each(self._feed):
-                self._admit(unit)
-                read += 1
-                if read % _SKIPS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-                while len(self._backlog) >= self._look_ahead:
-                    await self._changed.wait(_LONGEST_WAIT_S)
-            self._fed = True
-        except Exception as error:
-            self._feed_error = error
-        finally:
-            self._changed.notify()
-
     def _admit(self, unit: units.Unit) -> None:
         for wanted in self._intake.wanted(unit):
             if isinstance(wanted, units.Unit):
@@ -242,7 +214,7 @@ class Queue:
         if open_unit.unit.kind != self.kind:
             return
         if self._retry_policy.why_exhausted(open_unit):
-            self._name_keys(open_unit.unit)
+            self._intake.add_queued(open_unit.unit)
             self._give_up_spent(open_unit)
             return
         wait_s = min(open_unit.not_before - self._clock.now(), _LONGEST_RETRY_WAIT_S)
@@ -254,7 +226,7 @@ class Queue:
 
     def _next_unit(self) -> units.Unit | None:
         while (unit := self._backlog.pop()) is not None:
-            if len(self._backlog) == self._look_ahead - 1:
+            if len(self._backlog) == self._backlog.capacity - 1:
                 self._changed.notify()
             # Its last pages may have been acknowledged after it was given back.
             if self._ledger.find(unit) is not None or not self._is_done(unit):
@@ -351,17 +323,14 @@ class Queue:
     def _settle(self, unit: units.Unit, state: str) -> None:
         """The unit leaves the queue."""
         self._counts[state] += len(unit.keys)
-        self._keys.difference_update((key, unit.window) for key in unit.keys)
+        self._intake.drop_queued(unit)
         if self.complete:
             self._changed.notify()
 
     def _enqueue(self, unit: units.Unit, due_at: float | None = None) -> None:
-        self._name_keys(unit)
+        self._intake.add_queued(unit)
         self._backlog.add(unit, due_at)
         self._changed.notify()
-
-    def _name_keys(self, unit: units.Unit) -> None:
-        self._keys.update((key, unit.window) for key in unit.keys)
 
     def _is_done(self, unit: units.Unit) -> bool:
         return all(self._ledger.is_done(unit.kind, key, unit.window) for key in unit.keys)
@@ -371,4 +340,4 @@ class Queue:
     def _due_s(self) -> float:
         """Seconds to the next retry, at most half a minute."""
         due_s = self._backlog.due_s()
-        return _LONGEST_WAIT_S if due_s is None else min(_LONGEST_WAIT_S, due_s)
+        return intake.LONGEST_WAIT_S if due_s is None else min(intake.LONGEST_WAIT_S, due_s)
