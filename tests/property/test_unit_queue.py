@@ -130,11 +130,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.book.advance(lease.unit.id, lease.attempt, {"cursor": "x"})
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), ledger_first=st.booleans())
-    def finish(self, data: st.DataObject, ledger_first: bool) -> None:
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
         lease = self.drop(data)
-        if ledger_first:
-            assert self.book.finish(lease.unit.id, lease.attempt)
+        assert self.book.finish(lease.unit.id, lease.attempt)
         assert self.queue.finish(lease)
         self.runner.run(self.settle())
 
@@ -161,6 +160,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease = self.drop(data)
         assert self.queue.expire(lease)
         assert not self.book.advance(lease.unit.id, lease.attempt, {"cursor": "late"})
+        assert not self.book.finish(lease.unit.id, lease.attempt)
         assert not self.queue.finish(lease)
         self.refused.update(lease.unit.keys)
         self.runner.run(self.settle())
@@ -218,6 +218,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Whatever happened before: what is left can be finished, and then it is over."""
         for _ in range(200):
             for lease in self.leases:
+                assert self.book.finish(lease.unit.id, lease.attempt)
                 assert self.queue.finish(lease)
             self.leases.clear()
             self.time_passes(60)

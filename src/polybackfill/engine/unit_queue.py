@@ -102,13 +102,12 @@ class Queue:
         """Is the lease still good?"""
         return self._leases.get(lease.unit.id) is lease
 
-    def finish(self, lease: Lease, step: units.Counts = units.NOTHING) -> bool:
-        """The unit is proven complete; finishes it in the ledger too unless the caller has.
+    def finish(self, lease: Lease) -> bool:
+        """The ledger has finished the unit, so it leaves the queue.
 
         False for a lease that was expired, or replaced before the ledger heard of the end.
         """
         unit = lease.unit
-        self._ledger.finish(unit.id, lease.attempt, step)
         done, current = self._is_done(unit), self._end_lease(lease)
         if done and (current or self._drop_queued(unit)):
             self._settle(unit, "done")

@@ -76,13 +76,26 @@ async def taken(lined_up: unit_queue.Queue, worker: str = "w") -> unit_queue.Lea
     return lease
 
 
-async def test_units_come_in_the_order_of_the_feed_and_then_none(lined: Lined) -> None:
+def finish(
+    book: ledgers.Ledger,
+    lined_up: unit_queue.Queue,
+    lease: unit_queue.Lease,
+    step: units.Counts = units.NOTHING,
+) -> bool:
+    """As the writer does: in the ledger, and then in the queue."""
+    book.finish(lease.unit.id, lease.attempt, step)
+    return lined_up.finish(lease)
+
+
+async def test_units_come_in_the_order_of_the_feed_and_then_none(
+    lined: Lined, book: ledgers.Ledger
+) -> None:
     lined_up = lined(wallets("a", "b", "c"))
     names = []
     for _ in range(3):
         lease = await taken(lined_up)
         names.append(lease.unit.keys[0])
-        assert lined_up.finish(lease, PAGE)
+        assert finish(book, lined_up, lease, PAGE)
     assert names == ["a", "b", "c"]
     assert await lined_up.lease_next("w") is None
     assert lined_up.drained
@@ -101,13 +114,13 @@ async def test_an_async_feed_works_alike(lined: Lined) -> None:
     assert (await taken(lined_up)).unit.keys == ("b",)
 
 
-async def test_two_workers_never_hold_the_same_unit(lined: Lined) -> None:
+async def test_two_workers_never_hold_the_same_unit(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a", "b", "c", "d", "b", "a"))
     leases = await asyncio.gather(*(taken(lined_up, f"w{number}") for number in range(4)))
     assert {lease.unit.keys[0] for lease in leases} == {"a", "b", "c", "d"}
     assert len({lease.generation for lease in leases}) == 4
     for lease in leases:
-        lined_up.finish(lease)
+        finish(book, lined_up, lease)
     assert await lined_up.lease_next("w") is None
 
 
@@ -198,13 +211,13 @@ async def test_a_waiting_taker_wakes_when_a_unit_comes_back(lined: Lined) -> Non
     assert found.worker == "w2"
 
 
-async def test_the_last_finish_ends_everybody_who_waits(lined: Lined) -> None:
+async def test_the_last_finish_ends_everybody_who_waits(lined: Lined, book: ledgers.Ledger) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
     idle = [asyncio.create_task(lined_up.lease_next(f"w{number}")) for number in range(5)]
     await settled()
     assert not any(task.done() for task in idle)
-    lined_up.finish(lease)
+    finish(book, lined_up, lease)
     assert await asyncio.wait_for(asyncio.gather(*idle), 5) == [None] * 5
 
 
@@ -222,20 +235,22 @@ async def test_stop_ends_everybody_who_waits_and_hands_out_nothing(lined: Lined)
     assert not lined_up.complete
 
 
-async def test_an_old_lease_is_refused_once_another_worker_has_the_unit(lined: Lined) -> None:
+async def test_an_old_lease_is_refused_once_another_worker_has_the_unit(
+    lined: Lined, book: ledgers.Ledger
+) -> None:
     lined_up = lined(wallets("a"))
     old = await taken(lined_up)
     lined_up.give_back(old)
     new = await taken(lined_up)
     assert not lined_up.touch(old)
-    assert not lined_up.finish(old)
+    assert not finish(book, lined_up, old)
     assert not lined_up.give_back(old)
     assert not lined_up.fail(old, "late")
     assert not lined_up.split(old)
     assert not lined_up.expire(old)
     assert lined_up.touch(new)
-    assert lined_up.finish(new)
-    assert not lined_up.finish(new)
+    assert finish(book, lined_up, new)
+    assert not finish(book, lined_up, new)
     assert lined_up.stats()["done"] == 1
 
 
@@ -244,7 +259,7 @@ async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledgers.Le
     stalled = await taken(lined_up)
     assert lined_up.expire(stalled)
     assert not book.advance(stalled.unit.id, stalled.attempt, RESUME, PAGE)
-    assert not lined_up.finish(stalled)
+    assert not finish(book, lined_up, stalled)
     again = await taken(lined_up)
     assert again.unit == stalled.unit
     assert book.open_units()[0].errors == 1
@@ -257,14 +272,14 @@ async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is
     first, second = await taken(lined_up), await taken(lined_up)
     for lease in (first, second):
         lined_up.give_back(lease, count_attempt=False)
-    assert lined_up.finish(first)
+    assert finish(book, lined_up, first)
     book.finish(second.unit.id, second.attempt)
     assert await lined_up.lease_next("w") is None
     assert lined_up.stats()["done"] == 2
     assert lined_up.complete
 
 
-async def test_a_writer_may_finish_in_the_ledger_before_it_tells_the_queue(
+async def test_the_writer_finishes_a_unit_in_the_ledger_before_it_tells_the_queue(
     lined: Lined, book: ledgers.Ledger
 ) -> None:
     lined_up = lined(wallets("a"))
@@ -319,7 +334,7 @@ async def test_a_permanent_refusal_of_a_batch_is_narrowed_down_to_its_key(
         if "c" in lease.unit.keys:
             lined_up.fail(lease, "400 bad key")
         else:
-            lined_up.finish(lease)
+            finish(book, lined_up, lease)
     assert [(failed.unit.keys, failed.passing) for failed in book.failed_units()] == [
         (("c",), False)
     ]
@@ -351,7 +366,7 @@ async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart
     lined_up.split(await taken(lined_up))
     early = await taken(lined_up)
     assert early.unit.keys == ("open:0..43200@1",)
-    lined_up.finish(early)
+    finish(book, lined_up, early)
     await book.sync()
     book.close()
 

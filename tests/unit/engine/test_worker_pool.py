@@ -57,6 +57,7 @@ async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
 
     async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1 or deaf:
+            book.finish(lease.unit.id, lease.attempt)
             line.finish(lease)
             return
         deaf.append(asyncio.current_task())
@@ -87,6 +88,7 @@ async def test_the_end_of_a_replaced_worker_is_not_lost(
 
     async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         if lease.attempt > 1:
+            book.finish(lease.unit.id, lease.attempt)
             line.finish(lease)
             return
         try:
@@ -126,6 +128,7 @@ async def test_one_too_many_leaves_and_not_all_at_once(book: ledgers.Ledger) -> 
     async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
         held.append(sum(not one.task.done() for one in running._workers if one.task))
         await asyncio.sleep(0.02)
+        book.finish(lease.unit.id, lease.attempt)
         line.finish(lease)
         if line.stats()["done"] == 60:
             size[0] = 5
@@ -146,6 +149,7 @@ async def test_only_pages_move_the_marks(book: ledgers.Ledger) -> None:
         if lease.unit.keys[0].endswith("1"):
             marks.mark("page")
             marks.mark("page")
+        book.finish(lease.unit.id, lease.attempt)
         line.finish(lease)
 
     running = a_crew(line, work)
