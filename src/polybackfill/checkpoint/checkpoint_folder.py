@@ -248,7 +248,7 @@ class _Durable:
 
 
 class DurableStates:
-    """One owner's book and its folder.
+    """The states of all units in memory, and the folder that their changes are written to.
 
     When a write fails it stops for good: every later change and sync raises errors.Stop, and
     questions are answered from what is on the disk.

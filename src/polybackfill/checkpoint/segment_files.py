@@ -182,7 +182,7 @@ class SegmentFolder:
         self.segments: tuple[Segment, ...] = ()
 
     def load(self, segments: tuple[Segment, ...], states: unit_states.UnitStates) -> None:
-        """Fill the book's done index. Raises errors.Stop for a missing or damaged segment."""
+        """Fill the index of finished keys. Raises errors.Stop for a missing or damaged segment."""
         self.segments = segments
         for segment in segments:
             self._check_size(segment)

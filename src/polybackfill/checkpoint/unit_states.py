@@ -89,7 +89,7 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class StatesSnapshot:
-    """The book at one moment, to be written down; shares nothing that changes."""
+    """The states at one moment, to be written down; shares nothing that changes."""
 
     seq: int
     synced_seq: int
