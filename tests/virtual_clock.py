@@ -1,11 +1,16 @@
-"""A clock in the hands of a test."""
+"""Clocks in the hands of a test, and an event loop whose time passes without anybody waiting."""
 
 from __future__ import annotations
 
 import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any
+
+from polybackfill import clocks
 
 
-class VirtualClock:
+class VirtualClock(clocks.Clock):
     """Time that passes only when a test says so; a sleep ends when its time has come."""
 
     def __init__(self) -> None:
@@ -29,3 +34,69 @@ class VirtualClock:
             if due <= self.time and not future.done():
                 future.set_result(None)
         self._sleepers = [one for one in self._sleepers if not one[1].done()]
+
+
+class StoppedClock(clocks.Clock):
+    """For what must never wait: no time passes, and a sleep is an error."""
+
+    def __init__(self, now: float = 1_790_700_000.0) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"asked to sleep for {seconds} s")
+
+
+class LoopClock(clocks.Clock):
+    """The time of the running loop, which may be a VirtualLoop."""
+
+    def now(self) -> float:
+        return 1_790_000_000.0 + self.monotonic()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Its clock jumps to the next timer: minutes take a fraction of a second, whatever the machine
+    is busy with.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        selector = _Skipping()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+    def stall(self, seconds: float) -> None:
+        """The machine was busy elsewhere; nothing ran."""
+        self.now += seconds
+
+
+class _Skipping(selectors.DefaultSelector):
+    """Instead of waiting for the next timer, the loop's clock jumps there."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("nothing left that could ever happen")
+        self.loop.now += max(timeout, 0.0) + 1e-7
+        return super().select(0)
+
+
+def run_virtual(main: Coroutine[Any, Any, Any]) -> Any:
+    """What `main` returns, run in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

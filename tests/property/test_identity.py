@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import virtual_clock
 
-from polybackfill import clocks, records
+from polybackfill import records
 from polybackfill.polymarket import tokens, trade_queries, walk
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]
@@ -173,24 +174,13 @@ class Visit:
     abandoned: bool = False
 
 
-class FixedClock(clocks.Clock):
-    def now(self) -> float:
-        return 1.0
-
-    def monotonic(self) -> float:
-        return 1.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
-
-
 async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
     """Walk until the last crash or, unless abandoned there, to the end."""
     recorded: walk.Resume | None = None
     last_run = [] if visit.abandoned else [(10**6, "never")]
     for pages_until, moment in [*visit.crashes, *last_run]:
         left = pages_until
-        pages = walk.pages(server, visit.feed, recorded, clock=FixedClock())
+        pages = walk.pages(server, visit.feed, recorded, clock=virtual_clock.StoppedClock(1.0))
         async for page in pages:
             if left == 0 and moment == "fetched":
                 break

@@ -7,8 +7,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import virtual_clock
 
-from polybackfill import clocks, errors, records
+from polybackfill import errors, records
 from polybackfill.polymarket import position_parser, resolutions, response_source, walk
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
@@ -83,14 +84,10 @@ async def test_resolutions(rows: list[Any]) -> None:
         def __init__(self) -> None:
             self.body = body
 
-    class Clock(clocks.Clock):
-        def now(self) -> float:
-            return 1.0
-
     async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
         return Reply()
 
-    pages = resolutions.walk_unit((CONDITION,), fetch, clock=Clock())
+    pages = resolutions.walk_unit((CONDITION,), fetch, clock=virtual_clock.StoppedClock(1.0))
     try:
         (page,) = [page async for page in pages]
     except errors.Retry:

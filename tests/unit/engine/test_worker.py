@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 import structlog
-from tests import harness
+from tests import harness, virtual_clock
 from tests.unit.engine import conftest
 
 from polybackfill import errors, units, worker_progress
@@ -59,28 +59,20 @@ async def test_units_begin_no_faster_than_the_pace(
     assert time.monotonic() - began_at >= 5 * 0.2
 
 
-async def test_a_pause_does_not_save_up_turns() -> None:
-    class Clock:
-        at, slept = 0.0, 0.0
+def test_a_pause_does_not_save_up_turns() -> None:
+    virtual_clock.run_virtual(_take_turns_around_a_pause())
 
-        def now(self) -> float:
-            return self.at
 
-        def monotonic(self) -> float:
-            return self.at
-
-        async def sleep(self, seconds: float) -> None:
-            self.slept += seconds
-            self.at += seconds
-
-    clock = Clock()
+async def _take_turns_around_a_pause() -> None:
+    clock = virtual_clock.LoopClock()
     pacer, progress = worker.Pacer(5.0, clock), worker_progress.Progress(clock)
     await pacer.wait(progress)
-    clock.at += 60
+    await clock.sleep(60)
+    paused_at = clock.monotonic()
     await pacer.wait(progress)
-    assert clock.slept == 0
+    assert clock.monotonic() == paused_at
     await pacer.wait(progress)
-    assert clock.slept == 5.0
+    assert clock.monotonic() - paused_at == pytest.approx(5.0, abs=1e-3)
 
 
 async def test_a_walk_that_began_anew_counts_its_rows_once(

@@ -6,61 +6,18 @@ requests take a fraction of a second and nothing depends on the machine.
 
 import asyncio
 import random
-import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests import virtual_clock
 
 from polybackfill import errors, worker_progress
 from polybackfill.polymarket import budget_limiter, congestion, endpoints, rate_limiter
 
 WINDOW_S = 10.0
-
-
-class _Skipping(selectors.DefaultSelector):
-    """Instead of waiting for the next timer, the loop's clock jumps there."""
-
-    loop: "VirtualLoop"
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise RuntimeError("nothing left that could ever happen")
-        self.loop.now += max(timeout, 0.0) + 1e-7
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.now = 0.0
-        selector = _Skipping()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-    def stall(self, seconds: float) -> None:
-        """The machine was busy elsewhere; nothing ran."""
-        self.now += seconds
-
-
-class VirtualClock:
-    def now(self) -> float:
-        return 1_790_000_000.0 + self.monotonic()
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-def run_virtual(main: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
 
 
 def fullest(times: list[float], window_s: float) -> int:
@@ -124,7 +81,7 @@ class Scene:
         deadline_s: float = 60.0,
     ) -> None:
         self.deadline_s = deadline_s
-        self.clock = VirtualClock()
+        self.clock = virtual_clock.LoopClock()
         budgets = {"/v2/activity": endpoints.Budget(limit), "/v2/*": endpoints.Budget(800)}
         self.limits = rate_limiter.RateLimiter(budgets, clock=self.clock)
         self.server = Server(limit, latency, longest_delay_s=longest_delay_s)
@@ -142,7 +99,7 @@ class Scene:
                     group.create_task(self._worker(seconds))
                 group.create_task(self._director(acts))
 
-        run_virtual(main())
+        virtual_clock.run_virtual(main())
         return self.server
 
     async def _worker(self, until: float) -> None:
@@ -212,8 +169,8 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        budget = budget_limiter.BudgetLimiter(endpoints.Budget(limit), VirtualClock())
+        assert isinstance(loop, virtual_clock.VirtualLoop)
+        budget = budget_limiter.BudgetLimiter(endpoints.Budget(limit), virtual_clock.LoopClock())
         async with asyncio.TaskGroup() as group:
             for step, size in steps:
                 if step == "idle":
@@ -226,7 +183,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit, connect_s, steps, seed)
                     for _ in range(int(size)):
                         group.create_task(one(budget))
 
-    run_virtual(main())
+    virtual_clock.run_virtual(main())
     assert fullest(sent, WINDOW_S * 1.005) <= limit
 
 
@@ -240,7 +197,9 @@ def test_a_restarted_process_knows_nothing_and_still_stays_inside_the_window(lim
 
     async def main() -> None:
         for requests, gap_s in lives:
-            budget = budget_limiter.BudgetLimiter(endpoints.Budget(limit), VirtualClock())
+            budget = budget_limiter.BudgetLimiter(
+                endpoints.Budget(limit), virtual_clock.LoopClock()
+            )
             for _ in range(requests):
                 await budget.acquire()
                 budget.sent()
@@ -249,7 +208,7 @@ def test_a_restarted_process_knows_nothing_and_still_stays_inside_the_window(lim
                 budget.settle(now)
             await asyncio.sleep(gap_s)
 
-    run_virtual(main())
+    virtual_clock.run_virtual(main())
     assert fullest(sent, WINDOW_S) <= limit
 
 
@@ -265,7 +224,7 @@ def test_a_stalling_machine_still_uses_97_percent_and_never_more_than_all(limit)
 
     def stall() -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
+        assert isinstance(loop, virtual_clock.VirtualLoop)
         loop.stall(rng.uniform(0.05, 0.15))
 
     stalls = [(at / 2, stall) for at in range(2, 140)]
@@ -344,23 +303,25 @@ def test_a_steady_server_is_used_to_97_percent_however_long_it_takes():
 @pytest.mark.parametrize("requests", [0, -5])
 def test_a_limit_that_allows_nothing_is_refused_by_name(requests):
     with pytest.raises(errors.Stop, match=r"/v2/trades"):
-        rate_limiter.RateLimiter({"/v2/trades": endpoints.Budget(requests)}, clock=VirtualClock())
+        rate_limiter.RateLimiter(
+            {"/v2/trades": endpoints.Budget(requests)}, clock=virtual_clock.LoopClock()
+        )
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_that_is_no_share_is_refused(share):
     with pytest.raises(errors.Stop, match="share"):
-        rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock(), share=share)
+        rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=virtual_clock.LoopClock(), share=share)
 
 
 def test_a_share_of_the_address_scales_every_budget():
-    half = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock(), share=0.5)
+    half = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=virtual_clock.LoopClock(), share=0.5)
     assert half.stats is not None
 
     async def limit_of(name: str) -> object:
         return half.stats()[name]["limit"]
 
-    assert run_virtual(limit_of("/v2/trades")) == 150
+    assert virtual_clock.run_virtual(limit_of("/v2/trades")) == 150
 
 
 # ── the server changes its mind ───────────────────────────────────────────────────────────────
@@ -496,14 +457,14 @@ def test_whatever_a_server_does_the_rate_stays_in_bounds_and_the_route_alive(eve
 # ── order, pauses, endings ────────────────────────────────────────────────────────────────────
 
 
-def _limits(clock: VirtualClock, **requests: int) -> rate_limiter.RateLimiter:
+def _limits(clock: virtual_clock.LoopClock, **requests: int) -> rate_limiter.RateLimiter:
     budgets = {"/v2/" + name: endpoints.Budget(count) for name, count in requests.items()}
     return rate_limiter.RateLimiter({"/v2/*": endpoints.Budget(800), **budgets}, clock=clock)
 
 
 def test_first_come_first_served():
     async def main() -> list[int]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = _limits(clock, activity=20)
         order: list[int] = []
 
@@ -518,12 +479,12 @@ def test_first_come_first_served():
                 group.create_task(one(number))
         return order
 
-    assert run_virtual(main()) == list(range(50))
+    assert virtual_clock.run_virtual(main()) == list(range(50))
 
 
 def test_routes_take_turns_at_the_budget_they_share():
     async def main() -> dict[str, int]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         budgets = {"/v2/*": endpoints.Budget(100)}
         budgets |= {name: endpoints.Budget(300) for name in ("/v2/trades", "/v2/activity")}
         shared = rate_limiter.RateLimiter(budgets, clock=clock)
@@ -543,7 +504,7 @@ def test_routes_take_turns_at_the_budget_they_share():
                 group.create_task(worker(endpoints.ACTIVITY))
         return served
 
-    served = run_virtual(main())
+    served = virtual_clock.run_virtual(main())
     assert sum(served.values()) >= 190
     assert abs(served["/v2/trades"] - served["/v2/activity"]) <= 40
 
@@ -552,7 +513,7 @@ def test_a_route_without_a_figure_of_its_own_takes_what_the_others_leave():
     routes = (endpoints.TRADES, endpoints.ACTIVITY, endpoints.POSITIONS, endpoints.RESOLUTIONS)
 
     async def main() -> dict[str, list[float]]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
         sent: dict[str, list[float]] = {route.path: [] for route in routes}
 
@@ -571,7 +532,7 @@ def test_a_route_without_a_figure_of_its_own_takes_what_the_others_leave():
                     group.create_task(worker(route))
         return sent
 
-    sent = run_virtual(main())
+    sent = virtual_clock.run_virtual(main())
     used = {
         path: sum(10.0 < at <= 40.0 for at in times) / 30.0 * WINDOW_S
         for path, times in sent.items()
@@ -587,7 +548,7 @@ def test_who_is_patient_is_not_forgotten():
     """Others that take the whole of a shared budget leave a second of patience, not nothing."""
 
     async def main() -> int:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         budgets = {"/v2/*": endpoints.Budget(100), "/v2/resolutions": endpoints.Budget(100)}
         names = ("/v2/trades", "/v2/activity", "/v2/positions")
         budgets |= {name: endpoints.Budget(90) for name in names}
@@ -609,7 +570,7 @@ def test_who_is_patient_is_not_forgotten():
                     group.create_task(worker(route))
         return sent
 
-    assert 15 <= run_virtual(main()) <= 60
+    assert 15 <= virtual_clock.run_virtual(main()) <= 60
 
 
 @settings(max_examples=60, deadline=None)
@@ -622,7 +583,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
     """One at a time, nobody who waits is left behind, a cancelled wait passes the turn on."""
 
     async def main() -> tuple[int, int, int]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         turns = budget_limiter.PriorityLock()
         held = most = served = 0
 
@@ -654,7 +615,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
                 group.create_task(one(*waiter))
         return held, most, served
 
-    held, most, served = run_virtual(main())
+    held, most, served = virtual_clock.run_virtual(main())
     stay = sum(gives_up is None for _, _, gives_up in waiters)
     assert (held, most <= 1) == (0, True)
     assert stay <= served <= len(waiters)
@@ -662,7 +623,7 @@ def test_turns_are_handed_on_whoever_gives_up(waiters):
 
 def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
     async def main() -> dict[str, list[float]]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock)
         asked: dict[str, list[float]] = {"data": [], "gamma": []}
         marks = []
@@ -694,7 +655,7 @@ def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
         assert shared.pauses()["data"]["pauses"] == 1
         return asked
 
-    asked = run_virtual(main())
+    asked = virtual_clock.run_virtual(main())
     assert [at for at in asked["data"] if 10.0 < at < 17.0] == []
     resumed = [at for at in asked["data"] if at >= 17.0]
     assert resumed[0] == pytest.approx(17.0, abs=0.2)
@@ -704,26 +665,26 @@ def test_a_pause_stops_every_route_of_the_host_exactly_so_long_and_only_there():
 
 def test_a_pause_is_bounded():
     async def main() -> float:
-        shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=VirtualClock())
+        shared = rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=virtual_clock.LoopClock())
         shared.pause("data", 86_400.0)
         return shared.pause_left_s("data")
 
-    assert run_virtual(main()) <= 600.0
+    assert virtual_clock.run_virtual(main()) <= 600.0
 
 
 def test_a_route_without_its_budgets_is_refused_by_name():
     async def main() -> None:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = rate_limiter.RateLimiter({"/v2/*": endpoints.Budget(800)}, clock=clock)
         await shared.acquire(endpoints.TRADES, worker_progress.Progress(clock))
 
     with pytest.raises(errors.Stop, match="/v2/trades"):
-        run_virtual(main())
+        virtual_clock.run_virtual(main())
 
 
 def test_waiting_for_the_limit_is_declared():
     async def main() -> tuple[str | None, float]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = _limits(clock, activity=1)
         mark = worker_progress.Progress(clock)
         first = await shared.acquire(endpoints.ACTIVITY, mark)
@@ -735,12 +696,12 @@ def test_waiting_for_the_limit_is_declared():
         (await waiting).release()
         return reason, idle_s
 
-    assert run_virtual(main()) == ("limit", 0.0)
+    assert virtual_clock.run_virtual(main()) == ("limit", 0.0)
 
 
 def test_a_cancelled_wait_leaves_nothing_behind():
     async def main() -> tuple[int, float]:
-        clock = VirtualClock()
+        clock = virtual_clock.LoopClock()
         shared = _limits(clock, activity=5)
         mark = worker_progress.Progress(clock)
         crowd = [asyncio.create_task(shared.acquire(endpoints.ACTIVITY, mark)) for _ in range(20)]
@@ -759,7 +720,7 @@ def test_a_cancelled_wait_leaves_nothing_behind():
         assert isinstance(in_flight, int)
         return in_flight, clock.monotonic() - asked_at
 
-    assert run_virtual(main()) == (0, pytest.approx(0.0, abs=0.01))
+    assert virtual_clock.run_virtual(main()) == (0, pytest.approx(0.0, abs=0.01))
 
 
 def test_stats_tell_what_is_allowed_and_what_was_used():

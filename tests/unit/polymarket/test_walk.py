@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests import virtual_clock
 
-from polybackfill import clocks, errors, records
+from polybackfill import errors, records
 from polybackfill.polymarket import trade_parser, trade_queries, walk
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
@@ -16,17 +17,6 @@ CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
 
 Resumed = walk.Resume | None
-
-
-class FixedClock(clocks.Clock):
-    def now(self) -> float:
-        return 1_790_700_000.0
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"a walk never sleeps, asked for {seconds}")
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +84,9 @@ def descending(since: int | None = None, until: int | None = None) -> walk.FeedQ
 async def walked(
     script: Script, feed: walk.FeedQuery, resume: Resumed = None, **options: Any
 ) -> list[walk.Page]:
-    pages = walk.pages(script, feed, resume, clock=FixedClock(), unit="u", **options)
+    pages = walk.pages(
+        script, feed, resume, clock=virtual_clock.StoppedClock(), unit="u", **options
+    )
     return [page async for page in pages]
 
 
