@@ -16,11 +16,10 @@ import pydantic
 
 from polybackfill import clocks, errors, settings, terminal, units, worker_progress
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import estimate
 from polybackfill.engine import kinds
 from polybackfill.filesystem import lock
 from polybackfill.polymarket import endpoints, proxies
-from polybackfill.run import api_client, bootstrap, disk_space, doctor_probe
+from polybackfill.run import api_client, bootstrap, disk_space, doctor_probe, run_estimate
 from polybackfill.store import migrate
 
 _UPSTREAM_S = 15.0
@@ -100,7 +99,7 @@ async def _disk(chosen: settings.Settings, *, make: bool) -> str:
     with contextlib.suppress(errors.BackfillError):  # the next line says what is wrong with it
         if not make:
             bootstrap.require_store(chosen)
-        bytes_ahead, is_all = await estimate.bytes_ahead(chosen)
+        bytes_ahead, is_all = await run_estimate.bytes_ahead(chosen)
         fits = "what is ahead fits in" if is_all else "how much is ahead is unknown"
         return f"{free}; {disk_space.warning(chosen, bytes_ahead) or fits}"
     return free

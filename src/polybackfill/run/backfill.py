@@ -16,7 +16,6 @@ import orjson
 import structlog
 
 from polybackfill import clocks, errors, formats, settings, units
-from polybackfill.commands import estimate
 from polybackfill.engine import (
     kinds,
     market_id_cache,
@@ -43,6 +42,7 @@ from polybackfill.run import (
     preflight,
     quarantined_rows,
     run_context,
+    run_estimate,
     run_request,
     run_scope,
     run_summary,
@@ -310,10 +310,10 @@ class Run:
         store = self._context.store
         if store is None or not (self._request.everything or self._request.listed_only):
             return
-        document, lines = await estimate.make_estimate(
+        document, lines = await run_estimate.make_estimate(
             store, self._request, self._budgets, self._chosen.backfill
         )
-        estimate.show(lines, document, sys.stderr)
+        run_estimate.show(lines, document, sys.stderr)
         if notice := disk_space.warning(self._chosen, document["bytes"]):
             print(f"warning: {notice}", file=sys.stderr)
 
