@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
-from polybackfill import clocks, errors, settings
+from polybackfill import errors, settings
 from polybackfill.filesystem import host_lock
 from polybackfill.inputs import dimension_files, key_input
 from polybackfill.reports import console_table, dimension_export
 from polybackfill.run import bootstrap, name_resolution
-from polybackfill.store import client, dimensions, taxonomy
-
-LOCK_FILE = "dims.lock"
+from polybackfill.store import dimensions, taxonomy
 
 # The report's fields in words, each below what it is a part of.
 _WORDS = {
@@ -35,7 +32,7 @@ def build(arguments: argparse.Namespace) -> int:
     folder = chosen.backfill.data_dir
     bootstrap.require_store(chosen)
     bootstrap.make_folder(folder, "BACKFILL_DATA_DIR")
-    with host_lock.hold(folder / LOCK_FILE, "dims build"):
+    with host_lock.hold(folder / dimension_export.LOCK_FILE, "dims build"):
         report = bootstrap.run(_build(chosen))
     if arguments.json:
         bootstrap.print_json(report)
@@ -99,31 +96,6 @@ async def _tagged(chosen: settings.Settings, conditions: list[str]) -> list[dict
         return await dimensions.tags(store, conditions)
 
 
-async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
-    """As the command, at the end of a run. Raises errors.Stop, also when the command is at it."""
-    with host_lock.hold(chosen.backfill.data_dir / LOCK_FILE, "dims build", within_s=0):
-        return await _make_report(store, chosen)
-
-
 async def _build(chosen: settings.Settings) -> dict[str, Any]:
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await _make_report(store, chosen)
-
-
-async def _make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
-    (known,) = await store.rows("SELECT count() AS markets FROM api_markets_staging")
-    if not known["markets"]:
-        raise errors.Stop(
-            "no market is stored yet, so there is nothing to build dimensions from: "
-            "polybackfill run markets events"
-        )
-    await dimensions.build(store, cluster=chosen.clickhouse.cluster)
-    report = await dimension_export.write(
-        store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time())
-    )
-    by_category = await store.rows(
-        "SELECT toString(category) AS category, count() AS markets, "
-        "countIf(notEmpty(payouts)) AS with_payouts FROM markets_dim "
-        "GROUP BY category ORDER BY markets DESC, category"
-    )
-    return {**report, "by_category": by_category}
+        return await dimension_export.build(store, chosen)

@@ -10,10 +10,10 @@ from typing import Any
 
 from polybackfill import formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import coverage, dims, report, watchlist
+from polybackfill.commands import coverage, report, watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.inputs import dimension_files
-from polybackfill.reports import category_breakdown
+from polybackfill.reports import category_breakdown, dimension_export
 from polybackfill.store import client
 
 
@@ -35,7 +35,7 @@ async def make_reports(
             lines.append(f"not made: polybackfill {name}")
         return result
 
-    if result := await step("dims build", dims.make_report(store, chosen)):
+    if result := await step("dims build", dimension_export.make_report(store, chosen)):
         count = result["markets_in_markets_dim"]
         lines.append(
             f"dimensions of {formats.counted(count, 'market')}: "
