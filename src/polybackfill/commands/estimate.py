@@ -8,10 +8,7 @@ import time
 
 from polybackfill import errors
 from polybackfill.inputs import time_arguments
-from polybackfill.run import bootstrap, disk_space, run_request
-
-NIGHT_S = 8 * 3_600.0
-from polybackfill.run import run_estimate
+from polybackfill.run import bootstrap, disk_space, run_estimate, run_request
 
 
 def estimate(arguments: argparse.Namespace) -> int:

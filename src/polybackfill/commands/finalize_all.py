@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import market_ids, report
+from polybackfill.commands import market_ids
 from polybackfill.inputs import dimension_files, lookup_results
 from polybackfill.reports import category_breakdown, console_table, dimension_export
-from polybackfill.run import bootstrap
+from polybackfill.run import bootstrap, category_report
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing
 _LEVELS = (50, 80, 95)  # percent of a wallet's markets that are resolved
@@ -46,7 +46,7 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     if lookups["conflicts"]:
         return _stopped(arguments, lookups)
     # `trades_raw` alone has market ids to finalize, and no trades for profit and loss.
-    categories = report.written(chosen, may_be_empty=True)
+    categories = category_report.write_report(chosen, may_be_empty=True)
     document = {
         "market_ids": lookups,
         "categories": categories,

@@ -10,10 +10,11 @@ from typing import Any
 
 from polybackfill import formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import coverage, report, watchlist
+from polybackfill.commands import coverage, watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.inputs import dimension_files
 from polybackfill.reports import category_breakdown, dimension_export
+from polybackfill.run import category_report
 from polybackfill.store import client
 
 
@@ -41,7 +42,7 @@ async def make_reports(
             f"dimensions of {formats.counted(count, 'market')}: "
             f"{folder / dimension_files.MARKETS_FILE}"
         )
-    if result := await step("report categories", report.make_report(store, chosen)):
+    if result := await step("report categories", category_report.make_report(store, chosen)):
         count = result["num_wallets"]
         lines.append(
             f"profit and loss of {formats.counted(count, 'wallet')}: "
