@@ -10,10 +10,10 @@ from typing import Any
 
 from polybackfill import formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import coverage, watchlist
+from polybackfill.commands import watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.inputs import dimension_files
-from polybackfill.reports import category_breakdown, dimension_export
+from polybackfill.reports import category_breakdown, coverage_report, dimension_export
 from polybackfill.run import category_report
 from polybackfill.store import client
 
@@ -52,7 +52,9 @@ async def make_reports(
         result := await step("watchlist auto", watchlist.make_report(store, chosen))
     ):
         lines.append(f"{formats.counted(len(result['added']), 'market')} added to the watchlist")
-    file = folder / coverage.FILE
-    if result := await step("report coverage", coverage.make_report(store, ledger, chosen, file)):
+    file = folder / coverage_report.FILE
+    if result := await step(
+        "report coverage", coverage_report.make_report(store, ledger, chosen, file)
+    ):
         lines.append(f"{result['verdict']} {file}")
     return lines

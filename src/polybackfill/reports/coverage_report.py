@@ -1,0 +1,39 @@
+"""The coverage report as its two files, Markdown and a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from polybackfill import clocks, settings
+from polybackfill.checkpoint import ledgers
+from polybackfill.reports import coverage_figures, coverage_page, coverage_text, report_files
+from polybackfill.store import client
+
+FILE = "EXTERNAL_COVERAGE_STATUS.md"
+
+
+async def make_report(
+    store: client.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
+) -> dict[str, Any]:
+    """As `report coverage`, at the end of a run: the figures, and the `verdict` on them."""
+    figures = await coverage_figures.read(store, ledger)
+    write(figures, chosen, text_file)
+    return {**figures, "verdict": coverage_text.conclusion(figures)}
+
+
+def write(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> Path:
+    """Write both files; the page's. Raises errors.Stop for a folder one may not write to."""
+    now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
+    named = {
+        "at": now.strftime("%Y-%m-%d %H:%M UTC"),
+        "run": chosen.backfill.run_name,
+        "version": metadata.version("polybackfill"),
+    }
+    return report_files.write(
+        text_file,
+        text=coverage_text.markdown(figures, **named),
+        page=coverage_page.page(figures, **named),
+    )
