@@ -11,22 +11,17 @@ from typing import Any
 import msgspec
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.inputs import key_input, time_arguments
+from polybackfill.inputs import key_input
 from polybackfill.polymarket import names
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap, name_resolution
-from polybackfill.store import client
-from polybackfill.watchlist import watchlist_candidates, watchlist_file
-
-_DAY_S = 86_400
-_ON = "true"
-STRATEGY = "default"
+from polybackfill.watchlist import watchlist_auto, watchlist_candidates, watchlist_file
 
 
 def auto(arguments: argparse.Namespace) -> int:
     """Add the markets that wallets with a figure have bought into; nothing unless switched on."""
     chosen = bootstrap.settings_of(arguments)
-    report: dict[str, Any] = {"enabled": is_enabled(chosen), "added": []}
+    report: dict[str, Any] = {"enabled": watchlist_auto.is_enabled(chosen), "added": []}
     if report["enabled"]:
         bootstrap.require_store(chosen)
         bootstrap.make_folder(chosen.backfill.data_dir, "BACKFILL_DATA_DIR")
@@ -34,8 +29,8 @@ def auto(arguments: argparse.Namespace) -> int:
     else:
         given = chosen.watchlist.autonomous_trading_enabled
         print(
-            f"nothing is added: AUTONOMOUS_TRADING_ENABLED is {given!r}, and only {_ON!r} "
-            "switches this on",
+            f"nothing is added: AUTONOMOUS_TRADING_ENABLED is {given!r}, and only "
+            f"{watchlist_auto.ON!r} switches this on",
             file=sys.stderr,
         )
     if arguments.json:
@@ -45,88 +40,13 @@ def auto(arguments: argparse.Namespace) -> int:
     return errors.EXIT_OK
 
 
-def is_enabled(chosen: settings.Settings) -> bool:
-    """The kill switch is on: markets may be added by themselves."""
-    return chosen.watchlist.autonomous_trading_enabled == _ON
-
-
-async def make_report(store: client.Store, chosen: settings.Settings) -> dict[str, Any]:
-    """As `watchlist auto` with its defaults, at the end of a run."""
-    strategy = watchlist_candidates.Strategy(STRATEGY, STRATEGY)
-    return await _added(store, chosen, strategy, _window(None))
-
-
-def _window(since: str | None) -> tuple[int, int]:
-    now = int(time.time())
-    first, last = time_arguments.parse(since, None)
-    return first or now - _DAY_S, last or now
-
-
 async def _auto(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     strategy = watchlist_candidates.Strategy(
         arguments.strategy, arguments.strategy_name or arguments.strategy
     )
-    seconds = _window(arguments.since)
+    seconds = watchlist_auto.window(arguments.since)
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await _added(store, chosen, strategy, seconds)
-
-
-async def _added(
-    store: client.Store,
-    chosen: settings.Settings,
-    strategy: watchlist_candidates.Strategy,
-    seconds: tuple[int, int],
-) -> dict[str, Any]:
-    counts, matches = (
-        await watchlist_candidates.counts(store),
-        await watchlist_candidates.triggers(store, *seconds),
-    )
-    dimensions = watchlist_candidates.Dimensions(chosen.backfill.data_dir)
-    at = clocks.utc_text(time.time())
-    if counts["signal_wallets"]:
-        wanted = watchlist_candidates.from_triggers(matches, strategy, dimensions, at=at)
-    else:
-        wanted = _fallback(chosen, strategy, dimensions, at)
-    if counts["resolved_markets"] < watchlist_candidates.FEW_RESOLVED:
-        print(
-            "warning: only "
-            f"{formats.counted(counts['resolved_markets'], 'market has', 'markets have')} "
-            "a resolution, fewer than "
-            f"{watchlist_candidates.FEW_RESOLVED:,}: the figures of the wallets rest on little",
-            file=sys.stderr,
-        )
-    added = watchlist_file.Watchlist(chosen.backfill.data_dir).add(wanted)
-    return {**counts, "triggers": len(matches), "added": _plain(added)}
-
-
-def _fallback(
-    chosen: settings.Settings,
-    strategy: watchlist_candidates.Strategy,
-    dimensions: watchlist_candidates.Dimensions,
-    at: str,
-) -> list[watchlist_file.Entry]:
-    """No wallet has a figure: the markets of the settings, if any."""
-    given = chosen.watchlist
-    ids = [one for one in given.default_condition_ids.split(",") if one.strip()]
-    ids += [given.default_market_id] if given.default_market_id else []
-    print(
-        "warning: no wallet has 2 % coverage yet (polybackfill report categories): "
-        + ("the default markets are watched instead" if ids else "there is nothing to go by"),
-        file=sys.stderr,
-    )
-    ids_kept = _ids(ids)[: given.fallback_watchlist_size]
-    known = dimensions.markets(ids_kept) if ids_kept else {}
-    return [
-        watchlist_candidates.entry(
-            known[one],
-            strategy,
-            side=None,
-            reason="default market, no wallet has a figure yet",
-            at=at,
-            computed={"auto_added": True, "triggered_by_wallet": None},
-        )
-        for one in ids_kept
-    ]
+        return await watchlist_auto.add_candidates(store, chosen, strategy, seconds)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -206,25 +126,7 @@ def _named(chosen: settings.Settings, given: Sequence[str]) -> list[str]:
     entries = key_input.conditions(given)
     by_name = [entry for entry in entries if entry.name.kind is not names.Kind.NUMBER]
     matches = name_resolution.resolve(chosen, by_name)
-    return _shown(entries, matches)
-
-
-def _ids(given: Sequence[str]) -> list[str]:
-    """Market ids as they are, condition ids lower case with 0x; errors.Stop for anything else."""
-    entries = key_input.conditions(given)
-    for entry in entries:
-        if entry.key is None and entry.name.kind is not names.Kind.NUMBER:
-            raise errors.Stop(f"{entry.name.text}: give a market's number or a condition id here")
-    return _shown(entries, {})
-
-
-def _shown(entries: Sequence[key_input.Entry], known: key_input.KeysByName) -> list[str]:
-    numbers = {
-        entry.name: [entry.name.text] for entry in entries if entry.name.kind is names.Kind.NUMBER
-    }
-    keys = key_input.resolve_keys(entries, {**known, **numbers})
-    texts = {text for texts in numbers.values() for text in texts}
-    return [key if key in texts else f"0x{key}" for key in keys]
+    return watchlist_auto.market_keys(entries, matches)
 
 
 def _plain(entries: Sequence[watchlist_file.Entry]) -> list[dict[str, Any]]:

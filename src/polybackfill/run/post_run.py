@@ -10,12 +10,12 @@ from typing import Any
 
 from polybackfill import formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import watchlist
 from polybackfill.engine import post_run_step
 from polybackfill.inputs import dimension_files
 from polybackfill.reports import category_breakdown, coverage_report, dimension_export
 from polybackfill.run import category_report
 from polybackfill.store import client
+from polybackfill.watchlist import watchlist_auto
 
 
 async def make_reports(
@@ -48,8 +48,8 @@ async def make_reports(
             f"profit and loss of {formats.counted(count, 'wallet')}: "
             f"{folder / category_breakdown.FILE}"
         )
-    if watchlist.is_enabled(chosen) and (
-        result := await step("watchlist auto", watchlist.make_report(store, chosen))
+    if watchlist_auto.is_enabled(chosen) and (
+        result := await step("watchlist auto", watchlist_auto.make_report(store, chosen))
     ):
         lines.append(f"{formats.counted(len(result['added']), 'market')} added to the watchlist")
     file = folder / coverage_report.FILE
