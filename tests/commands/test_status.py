@@ -13,7 +13,7 @@ from tests import harness
 from tests.commands import desk as desks
 
 from polybackfill import errors
-from polybackfill.commands import status
+from polybackfill.reports import run_files
 
 from .conftest import NewDesk
 
@@ -153,13 +153,13 @@ def test_a_flipped_bit_of_the_status_file_is_told(
     """Also where it stays JSON: a digit, a letter of a state, the name of a field."""
     desk.call("run", "--wallet", sandbox.wallets[0])
     file = desk.data / "status" / f"{desk.run_name}.json"
-    written, shown = file.read_bytes(), status.read_snapshot(file) or {}
+    written, shown = file.read_bytes(), run_files.read_snapshot(file) or {}
     for at in range(len(written)):
         changed = bytearray(written)
         changed[at] ^= 1 << at % 7
         file.write_bytes(changed)
         with contextlib.suppress(errors.Stop):
-            found = status.read_snapshot(file) or {}
+            found = run_files.read_snapshot(file) or {}
             assert shown | found == found, f"byte {at}: {bytes(changed)!r}"
     state = written.index(b'"finished"') + 1
     file.write_bytes(written[:state] + b"g" + written[state + 1 :])

@@ -6,8 +6,13 @@ import argparse
 from typing import Any
 
 from polybackfill import errors, settings
-from polybackfill.commands import validate
-from polybackfill.reports import coverage_figures, coverage_report, coverage_text, report_files
+from polybackfill.reports import (
+    coverage_figures,
+    coverage_report,
+    coverage_text,
+    report_files,
+    run_files,
+)
 from polybackfill.run import bootstrap
 
 
@@ -33,4 +38,4 @@ def report(arguments: argparse.Namespace) -> int:
 
 async def _figures(chosen: settings.Settings) -> dict[str, Any]:
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await coverage_figures.read(store, validate.ledger_of(chosen))
+        return await coverage_figures.read(store, run_files.open_ledger(chosen))

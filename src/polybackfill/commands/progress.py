@@ -7,8 +7,7 @@ from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.checkpoint import store_state
-from polybackfill.commands import status, validate
-from polybackfill.reports import console_table, progress_line, progress_report, run_state
+from polybackfill.reports import console_table, progress_line, progress_report, run_files, run_state
 from polybackfill.run import bootstrap, startup
 
 _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
@@ -27,14 +26,14 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 async def _read(chosen: settings.Settings) -> dict[str, Any]:
-    picture, holder = status.read_status(chosen)
+    picture, holder = run_files.read_status(chosen)
     now = clocks.SystemClock().now()
     state = run_state.find_state(picture, holder, now=now, starting_s=startup.START_MAX_S)
     in_doubt = not state.is_running and store_state.awaits_comparison(chosen.ledger_dir)
     async with bootstrap.open_store(chosen, migrated=True) as store:
         report = await progress_report.read(
             store,
-            validate.ledger_of(chosen),
+            run_files.open_ledger(chosen),
             picture,
             running=bool(state.is_running),
             now=now,
@@ -72,7 +71,7 @@ def _print(report: dict[str, Any]) -> None:
             "when all finish that are not in error"
         )
     if not report["receipts_compared"]:
-        print(status.NOT_COMPARED)
+        print(run_files.NOT_COMPARED)
     elif report["parts"]:
         print("complete" if _complete(report) else progress_line.remaining(report["eta_s"]))
 

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polybackfill import errors, formats, guess
-from polybackfill.commands import validate
 from polybackfill.engine import kinds
-from polybackfill.reports import console_table, receipt_records
+from polybackfill.reports import console_table, receipt_records, run_files
 from polybackfill.run import bootstrap, run_request
 
 
@@ -22,7 +21,7 @@ def check(arguments: argparse.Namespace) -> int:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
     chosen = bootstrap.settings_of(arguments)
     typed = run_request.keys(arguments, chosen)
-    ledger = validate.ledger_of(chosen)
+    ledger = run_files.open_ledger(chosen)
     if ledger is None:
         raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")
     newest = receipt_records.newest(

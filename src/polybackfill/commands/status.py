@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
-import orjson
-
-from polybackfill import errors, formats, guess, settings
+from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import store_state
 from polybackfill.checks import table_digest
 from polybackfill.commands import plan
-from polybackfill.filesystem import lock, sealed_json
-from polybackfill.reports import console_table, progress_line, run_state, snapshot
+from polybackfill.filesystem import lock
+from polybackfill.reports import console_table, progress_line, run_files, run_state
 from polybackfill.run import bootstrap, startup
 
 _START_S = startup.START_MAX_S
 _FRESH_S = run_state.FRESH_S
-NOT_COMPARED = (
-    "the last run did not end in order: the next one compares its receipts with the tables, and "
-    "only then is anything proven"
-)
 
 
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
     chosen = bootstrap.settings_of(arguments)
-    picture, holder = read_status(chosen)
-    folder = _checkpoint_of(chosen, picture)
+    picture, holder = run_files.read_status(chosen)
+    folder = run_files.checkpoint_folder(chosen, picture)
     if arguments.health:
         return _health(picture, holder, chosen.backfill.stall_s)
     if picture is None and holder is None:
-        require_run(chosen)
+        run_files.require_run(chosen)
         return _never_ran(chosen, as_json=arguments.json)
     state = run_state.find_state(picture, holder, now=time.time(), starting_s=_START_S)
     in_doubt = state.is_running is False and store_state.awaits_comparison(folder)
@@ -50,43 +42,8 @@ def status(arguments: argparse.Namespace) -> int:
     for text in _lines(picture, state):
         print(text)
     if in_doubt:
-        print(f"  {NOT_COMPARED}")
+        print(f"  {run_files.NOT_COMPARED}")
     return errors.EXIT_OK
-
-
-def read_status(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.Owner | None]:
-    """The run's newest picture, and who has its checkpoint folder; nothing is locked for that.
-
-    Where the folder is not where the settings of this command have it, the picture knows better.
-    """
-    picture = read_snapshot(
-        snapshot.snapshot_path(chosen.backfill.data_dir, chosen.backfill.run_name)
-    )
-    return picture, lock.holder(_checkpoint_of(chosen, picture))
-
-
-def _checkpoint_of(chosen: settings.Settings, picture: dict[str, Any] | None) -> Path:
-    folder = chosen.ledger_dir
-    with contextlib.suppress(OSError):
-        if not folder.is_dir() and picture is not None and "checkpoint" in picture["paths"]:
-            return Path(picture["paths"]["checkpoint"])
-    return folder
-
-
-def require_run(chosen: settings.Settings) -> None:
-    """Refuse to speak of a run that never was where others were; one that has lost its checkpoint
-    was: its picture is there.
-    """
-    backfill = chosen.backfill
-    seen = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
-    if chosen.ledger_dir.is_dir() or seen.is_file():
-        return
-    if known := sorted(ledger.name for ledger in backfill.checkpoint_dir.glob("*/")):
-        raise errors.Stop(
-            f"no run named {backfill.run_name} has left anything under {backfill.checkpoint_dir}; "
-            f"--run-name or BACKFILL_RUN_NAME may be: {', '.join(known)}"
-            f"{guess.near(backfill.run_name, known)}"
-        )
 
 
 def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: float) -> int:
@@ -150,28 +107,6 @@ def _budget_line(name: str, budget: dict[str, Any]) -> str:
         f"  {name:<14} {rate} of {allowed} requests/s, {budget['sent']:,} sent, "
         f"{budget['refusals']} refused, {formats.counted(budget['cuts'], 'cut')}"
     )
-
-
-def read_snapshot(file: Path) -> dict[str, Any] | None:
-    """What the run last wrote of itself, None when there is none; errors.Stop for a broken file."""
-    try:
-        line = file.read_bytes().removesuffix(b"\n")
-        if sealed_json.is_sealed(line) and not sealed_json.is_intact(line):
-            raise errors.Stop(f"status file {file} is damaged: delete it, a run writes it anew")
-        document = orjson.loads(line)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise errors.Stop(
-            f"status file {file} cannot be read ({error.strerror}): its owner can give this user "
-            "the right to"
-        ) from error
-    except orjson.JSONDecodeError as error:
-        raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error
-    if not isinstance(document, dict) or not {"pid", "now"} <= document.keys():
-        raise errors.Stop(f"status file {file} was not written by a run: delete it")
-    document.pop("crc", None)
-    return {"paths": {}, **document}
 
 
 def check_plan(arguments: argparse.Namespace) -> int:

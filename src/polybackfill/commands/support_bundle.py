@@ -21,9 +21,9 @@ import msgspec
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import doctor, status
+from polybackfill.commands import doctor
 from polybackfill.filesystem import lock
-from polybackfill.reports import bundle_archive, failing_units, pseudonyms, snapshot
+from polybackfill.reports import bundle_archive, failing_units, pseudonyms, run_files, snapshot
 from polybackfill.run import api_client, bootstrap, doctor_probe
 
 _PART_S = 90.0
@@ -199,7 +199,9 @@ class _Bundle:
     async def _status(self) -> dict[str, Any]:
         backfill = self._chosen.backfill
         holder = lock.holder(self._chosen.ledger_dir)
-        picture = status.read_snapshot(snapshot.snapshot_path(backfill.data_dir, backfill.run_name))
+        picture = run_files.read_snapshot(
+            snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
+        )
         return {"running": None if holder is None else str(holder), "picture": picture}
 
     async def _checkpoint(self) -> dict[str, Any]:

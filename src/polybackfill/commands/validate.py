@@ -8,10 +8,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from polybackfill import errors, settings
-from polybackfill.checkpoint import ledgers
 from polybackfill.checks import check_registry, check_result
-from polybackfill.commands import status
-from polybackfill.reports import console_table
+from polybackfill.reports import console_table, run_files
 from polybackfill.run import api_client, bootstrap, run_scope
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -53,21 +51,14 @@ async def _validate(
             get = await stack.enter_async_context(
                 api_client.open_get(chosen, "validate", attempts=attempts)
             )
-        context = check_result.CheckContext(store, ledger_of(chosen), get, arguments.sample, silent)
+        context = check_result.CheckContext(
+            store, run_files.open_ledger(chosen), get, arguments.sample, silent
+        )
         async for result in check_registry.run_checks(context, names):
             results.append(result)
             if not arguments.json:
                 _print(result)
         return results, await run_scope.next_step(store)
-
-
-def ledger_of(chosen: settings.Settings) -> ledgers.Ledger | None:
-    """The run's checkpoint, to read; None when there is none yet.
-
-    Raises errors.Stop when other runs have one, since then the name is likely misspelt.
-    """
-    status.require_run(chosen)
-    return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
 
 
 def _print(result: check_result.CheckResult) -> None:
