@@ -17,7 +17,7 @@ def add_status(commands: command_parser.CommandGroup) -> None:
         "4: it stands still, 75: it died or could not go on",
     )
     actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
-    plan = actions.command("plan", "status.check_plan", "the plan by status")
+    plan = actions.command("plan", "plan.check", "the plan by status")
     trades = actions.command(
         "trades",
         "status.check_trades",

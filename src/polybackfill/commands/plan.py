@@ -1,4 +1,4 @@
-"""`polybackfill plan build`, `regenerate`, `show` and `reset`."""
+"""`polybackfill plan build`, `regenerate`, `show` and `reset`, and `check plan`."""
 
 from __future__ import annotations
 
@@ -343,3 +343,9 @@ async def set_back_all(store: client.Store, ledger: ledgers.Ledger, kind: str) -
     ledger.forget(kind, None)
     await ledger.sync()
     return count
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Both plans by status, the next pending, the newest errors."""
+    arguments.top = 10
+    return show(arguments)

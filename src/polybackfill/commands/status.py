@@ -1,4 +1,4 @@
-"""`polybackfill status`, `check plan` and `check trades`."""
+"""`polybackfill status` and `check trades`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import store_state
 from polybackfill.checks import table_digest
-from polybackfill.commands import plan
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table, progress_line, run_files, run_state
 from polybackfill.run import bootstrap, startup
@@ -107,12 +106,6 @@ def _budget_line(name: str, budget: dict[str, Any]) -> str:
         f"  {name:<14} {rate} of {allowed} requests/s, {budget['sent']:,} sent, "
         f"{budget['refusals']} refused, {formats.counted(budget['cuts'], 'cut')}"
     )
-
-
-def check_plan(arguments: argparse.Namespace) -> int:
-    """Both plans by status, the next pending, the newest errors."""
-    arguments.top = 10
-    return plan.show(arguments)
 
 
 def check_trades(arguments: argparse.Namespace) -> int:
