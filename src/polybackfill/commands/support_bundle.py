@@ -21,10 +21,9 @@ import msgspec
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import doctor
 from polybackfill.filesystem import lock
 from polybackfill.reports import bundle_archive, failing_units, pseudonyms, run_files, snapshot
-from polybackfill.run import api_client, bootstrap, doctor_probe
+from polybackfill.run import api_client, bootstrap, doctor_checks, doctor_probe
 
 _PART_S = 90.0
 _DEADLINE_S = 20.0
@@ -184,11 +183,13 @@ class _Bundle:
         }
 
     async def _settings(self) -> dict[str, Any]:
-        effective = doctor.effective(self._chosen)
+        effective = doctor_checks.effective(self._chosen)
         return {"settings": effective, "unknown": list(self._chosen.unknown)}
 
     async def _doctor(self) -> list[dict[str, Any]]:
-        findings = await doctor.examine(self._chosen, make_store=False, ask_api=not self._not_asked)
+        findings = await doctor_checks.examine(
+            self._chosen, make_store=False, ask_api=not self._not_asked
+        )
         return [asdict(one) for one in findings]
 
     async def _probe(self) -> dict[str, Any]:
