@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.commands import market_ids
 from polybackfill.inputs import dimension_files, lookup_results
 from polybackfill.reports import category_breakdown, console_table, dimension_export
-from polybackfill.run import bootstrap, category_report
+from polybackfill.run import bootstrap, category_report, market_id_results
 
 _MIN_BYTES = 100  # seed 004: a smaller file holds nothing
 _LEVELS = (50, 80, 95)  # percent of a wallet's markets that are resolved
@@ -26,7 +25,7 @@ _NEEDED = {
 }
 _WRITTEN = (
     lookup_results.RESULTS,
-    market_ids.RESULT,
+    market_id_results.RESULT,
     dimension_files.MARKETS_FILE,
     dimension_files.EVENTS_FILE,
     dimension_export.COVERAGE_FILE,
@@ -42,7 +41,7 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     chosen = bootstrap.settings_of(arguments)
     folder = chosen.backfill.data_dir
     _require(chosen)
-    lookups = market_ids.finalized(folder)["metadata"]
+    lookups = market_id_results.write_result(folder)["metadata"]
     if lookups["conflicts"]:
         return _stopped(arguments, lookups)
     # `trades_raw` alone has market ids to finalize, and no trades for profit and loss.
@@ -71,7 +70,9 @@ def _require(chosen: settings.Settings) -> None:
         for name, command in _NEEDED.items()
         if _is_empty(path := chosen.backfill.data_dir / name)
     }
-    if set(missing) == {lookup_results.RESULTS} and bootstrap.run(market_ids.nothing_waits(chosen)):
+    if set(missing) == {lookup_results.RESULTS} and bootstrap.run(
+        market_id_results.has_all_ids(chosen)
+    ):
         del missing[lookup_results.RESULTS]
     if missing:
         raise errors.Stop(f"finalize-all cannot begin: {'; '.join(missing.values())}")

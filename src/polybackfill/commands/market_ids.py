@@ -8,26 +8,18 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import market_id_lookup
-from polybackfill.filesystem import files, host_lock
+from polybackfill.filesystem import files
 from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import id_coverage, logs
-from polybackfill.run import api_client, bootstrap
-from polybackfill.store import client, market_ids, migrate
+from polybackfill.run import api_client, bootstrap, market_id_results
+from polybackfill.store import market_ids
 
-RESULT = "market_id_lookup_results.json"
-LOCK_FILE = Path("runtime") / "market-ids.lock"
 WORKERS = 5
-_TURN_S = 1.0  # the other one takes minutes
 _LINE_S = 5.0
 _LOCAL = "api_markets_staging"
 _CARRIED = "store"
@@ -43,7 +35,7 @@ def lookup(arguments: argparse.Namespace) -> int:
             "conditions at a time; more in one request are refused by its edge"
         )
     bootstrap.require_store(chosen)
-    with owned(chosen.backfill.data_dir):
+    with market_id_results.hold_lock(chosen.backfill.data_dir):
         counts = bootstrap.run(_lookup(chosen, arguments.batch), uvloop=chosen.backfill.uvloop)
     if arguments.json:
         bootstrap.print_json(counts)
@@ -57,7 +49,7 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
     clock = clocks.SystemClock()
     data_dir = chosen.backfill.data_dir
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(opened(chosen))
+        store = await stack.enter_async_context(market_id_results.open_store(chosen))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         ids = market_ids.MarketIds(store)
         book = lookup_results.ResultsFile(data_dir)
@@ -224,10 +216,12 @@ def finalize(arguments: argparse.Namespace) -> int:
     source = chosen.backfill.data_dir / lookup_results.RESULTS
     if not source.is_file():
         raise errors.Stop(f"{source} does not exist: polybackfill market-ids lookup writes it")
-    document = finalized(chosen.backfill.data_dir)
+    document = market_id_results.write_result(chosen.backfill.data_dir)
     results = document["metadata"]
     if arguments.json:
-        bootstrap.print_json({**results, "file": str(chosen.backfill.data_dir / RESULT)})
+        bootstrap.print_json(
+            {**results, "file": str(chosen.backfill.data_dir / market_id_results.RESULT)}
+        )
     else:
         rate = "n/a" if results["success_rate"] is None else f"{results['success_rate']:.2f} %"
         print(
@@ -236,23 +230,13 @@ def finalize(arguments: argparse.Namespace) -> int:
             f"({rate}); {formats.counted(results['parse_errors'], 'line')} unreadable, "
             f"{results['repeated_lines']:,} repeated, "
             f"{formats.counted(results['conflicts'], 'condition')} with several "
-            f"markets; {chosen.backfill.data_dir / RESULT}"
+            f"markets; {chosen.backfill.data_dir / market_id_results.RESULT}"
         )
         for conflict in document["conflicts"][:5]:
             print(f"  {conflict['condition_id']}: markets {', '.join(conflict['market_ids'])}")
         if results["conflicts"]:
             print(f"  left out; remove their lines from {lookup_results.RESULTS} and look them up")
     return errors.EXIT_UNITS_IN_ERROR if results["conflicts"] else errors.EXIT_OK
-
-
-def finalized(data_dir: Path) -> dict[str, Any]:
-    """Write the document of all lookups so far, maybe none, and return it. Raises errors.Stop."""
-    moment = datetime.now(UTC).isoformat(timespec="seconds")
-    results = lookup_results.read(data_dir / lookup_results.RESULTS)
-    document = lookup_results.finalized(results, moment)
-    with files.stopping("write", data_dir / RESULT):
-        files.write_atomic(data_dir / RESULT, orjson.dumps(document, option=orjson.OPT_INDENT_2))
-    return document
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -269,32 +253,6 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 async def _status(chosen: settings.Settings) -> dict[str, Any]:
-    async with opened(chosen) as store:
+    async with market_id_results.open_store(chosen) as store:
         results = lookup_results.read(chosen.backfill.data_dir / lookup_results.RESULTS)
         return await id_coverage.read(market_ids.MarketIds(store), results)
-
-
-async def nothing_waits(chosen: settings.Settings) -> bool:
-    """Whether every trade has its market id, so that there is nothing to look up."""
-    async with opened(chosen) as store:
-        async for _ in market_ids.MarketIds(store).missing():
-            return False
-    return True
-
-
-@contextlib.asynccontextmanager
-async def opened(chosen: settings.Settings) -> AsyncIterator[client.Store]:
-    """The store, as it is. Raises errors.Stop when it was not made by this version's `init`."""
-    async with bootstrap.open_store(chosen) as store:
-        missing = await migrate.missing(store)
-        if missing:
-            raise errors.Stop(
-                f"the store at {store.address.location} lacks {', '.join(missing)}: "
-                "polybackfill init"
-            )
-        yield store
-
-
-def owned(data_dir: Path) -> contextlib.AbstractContextManager[None]:
-    """One lookup or apply at a time. Raises errors.Stop (75) when there is another."""
-    return host_lock.hold(data_dir / LOCK_FILE, "market-ids lookup or apply", within_s=_TURN_S)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.commands import market_ids as shared
 from polybackfill.inputs import lookup_results
 from polybackfill.polymarket import market_matching
 from polybackfill.reports import console_table
-from polybackfill.run import bootstrap
+from polybackfill.run import bootstrap, market_id_results
 from polybackfill.store import market_ids
 
 _NAMED = 3  # examples in a refusal
@@ -40,7 +39,7 @@ def apply(arguments: argparse.Namespace) -> int:
     """Show coverage before and after; write with --write; --revert takes the last one back."""
     chosen = bootstrap.settings_of(arguments)
     bootstrap.require_store(chosen)
-    with shared.owned(chosen.backfill.data_dir):
+    with market_id_results.hold_lock(chosen.backfill.data_dir):
         document = bootstrap.run(_apply(chosen, arguments))
     if arguments.json:
         bootstrap.print_json(document)
@@ -50,11 +49,11 @@ def apply(arguments: argparse.Namespace) -> int:
 
 
 async def _apply(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    async with shared.opened(chosen) as store:
+    async with market_id_results.open_store(chosen) as store:
         ids = market_ids.MarketIds(store)
         if arguments.revert:
             return await _revert(ids, write=arguments.write)
-        path = arguments.source or chosen.backfill.data_dir / shared.RESULT
+        path = arguments.source or chosen.backfill.data_dir / market_id_results.RESULT
         return await _fill(ids, path, write=arguments.write)
 
 
