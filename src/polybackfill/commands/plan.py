@@ -11,6 +11,7 @@ from typing import Any
 
 from polybackfill import errors, formats, guess, settings
 from polybackfill.checkpoint import ledgers
+from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.inputs import key_input
 from polybackfill.polymarket import contracts
@@ -322,7 +323,7 @@ async def _reset_kind(
         await ledger.sync()
         return await plan_table.PlanTable(store).planned(kind, keys)
     if arguments.all:
-        return await set_back_all(store, ledger, kind)
+        return await plan_sync.set_back_all(store, ledger, kind)
     if arguments.stuck:
         return await plan_table.PlanTable(store).set_back(kind, ("in_progress",))
     failed = [
@@ -333,14 +334,6 @@ async def _reset_kind(
     ]
     count = await plan_table.PlanTable(store).set_back(kind, ("error",))
     ledger.forget(kind, failed)
-    await ledger.sync()
-    return count
-
-
-async def set_back_all(store: client.Store, ledger: ledgers.Ledger, kind: str) -> int:
-    """Every key of a plan is pending, and the ledger has never seen it. Returns how many."""
-    count = await plan_table.PlanTable(store).set_back(kind, ("in_progress", "done", "error"))
-    ledger.forget(kind, None)
     await ledger.sync()
     return count
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import ledgers
-from polybackfill.commands import plan
+from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
 from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request
@@ -107,7 +107,7 @@ async def _start_over(
     ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
     try:
         for kind in _PARTS:
-            await plan.set_back_all(store, ledger, kind)
+            await plan_sync.set_back_all(store, ledger, kind)
     finally:
         ledger.close()
     await kept.empty_tables()

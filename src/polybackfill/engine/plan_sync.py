@@ -10,7 +10,7 @@ import structlog
 
 from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers, unit_states
-from polybackfill.store import plan_table
+from polybackfill.store import client, plan_table
 
 log = structlog.get_logger()
 
@@ -165,3 +165,11 @@ def _seen_at(receipt: unit_states.Receipt) -> int | None:
 
 def _second(end: unit_states.End) -> int:
     return int(datetime.fromisoformat(end.at).timestamp())
+
+
+async def set_back_all(store: client.Store, ledger: ledgers.Ledger, kind: str) -> int:
+    """Every key of a plan is pending, and the ledger has never seen it. Returns how many."""
+    count = await plan_table.PlanTable(store).set_back(kind, ("in_progress", "done", "error"))
+    ledger.forget(kind, None)
+    await ledger.sync()
+    return count
