@@ -50,6 +50,9 @@ def layers_text() -> str:
                 drawn += [f"{contract['name']}.", "\n".join(draw_layers(contract["layers"]))]
             case "forbidden":
                 listed.append(list_forbidden(contract))
+            case "independence":
+                modules = ", ".join(f"`{name}`" for name in contract["modules"])
+                listed.append(f"- {contract['name']}: {modules}.")
             case other:
                 raise ValueError(f"contracts of type {other} are not drawn yet")
     return "\n\n".join([*drawn, "\n".join(listed)])
