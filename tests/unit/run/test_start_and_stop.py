@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests import harness
 from tests.unit import conftest as unit_conftest
-from tests.unit.commands import conftest
+from tests.unit.run import conftest
 
 from chdb_http import endpoint_file
 from polybackfill import cli, errors

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests import harness
-from tests.unit.commands import conftest
+from tests.unit.run import conftest
 
 from polybackfill import errors
 from polybackfill.checkpoint import ledgers
