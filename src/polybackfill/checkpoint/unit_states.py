@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -109,18 +108,19 @@ class _UnitsByKey(dict[str, _OpenOrFailed]):
 
     def put(self, entry: _OpenOrFailed) -> None:
         """Add a unit, or replace what is known of it."""
-        unit = entry.unit
-        self[unit.id] = entry
+        unit, unit_id = entry.unit, entry.unit.id
+        kind, since, until = unit.kind, unit.since, unit.until
+        self[unit_id] = entry
         for key in unit.keys:
-            self._ids[unit.kind, key, *unit.window] = unit.id
+            self._ids[kind, key, since, until] = unit_id
 
     def drop(self, unit_id: str) -> _OpenOrFailed:
         """Remove a unit. Raises KeyError when it is not there."""
         entry = self.pop(unit_id)
-        unit = entry.unit
-        for key in unit.keys:
-            if self._ids.get((unit.kind, key, *unit.window)) == unit_id:
-                del self._ids[unit.kind, key, *unit.window]
+        kind, since, until = entry.unit.kind, entry.unit.since, entry.unit.until
+        for key in entry.unit.keys:
+            if self._ids.get((kind, key, since, until)) == unit_id:
+                del self._ids[kind, key, since, until]
         return entry
 
     def find(self, kind: str, key: str, window: units.Window) -> _OpenOrFailed | None:
@@ -134,12 +134,14 @@ class _UnsyncedEnds(dict[int, End]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: Counter[tuple[str, str]] = Counter()  # a key may end once in each window
+        self._keys: dict[tuple[str, str], int] = {}  # how many ends, one for each window
 
     def add(self, end: End) -> None:
         """Add an end."""
         self[end.seq] = end
-        self._keys.update((end.unit.kind, key) for key in end.unit.keys)
+        for key in end.unit.keys:
+            of_kind = end.unit.kind, key
+            self._keys[of_kind] = self._keys.get(of_kind, 0) + 1
 
     def drop(self, seq: int) -> None:
         """Remove an end, if it is there."""
