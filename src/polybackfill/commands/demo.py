@@ -25,7 +25,7 @@ from polybackfill.checkpoint import ledgers
 from polybackfill.checks import completeness, table_digest
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table
-from polybackfill.run import backfill, bootstrap, run_request
+from polybackfill.run import backfill, bootstrap, run_request, run_summary
 
 _START_S = 60.0
 _FASTER = 8  # at the published limits this universe takes four minutes
@@ -130,9 +130,10 @@ def _settings(arguments: argparse.Namespace, folder: Path, url: str) -> settings
 def _job(chosen: settings.Settings, say: Any) -> int:
     say("2  an empty embedded ClickHouse")
     say("3  the run, as `polybackfill run` does it: lists, trades, the wallets found, and the rest")
-    return bootstrap.run(
-        backfill.run_parts(chosen, run_request.RunRequest(), every_s=5.0, estimated=False)
-    )
+    show = partial(run_summary.RunSummary.show, as_json=False)
+    request = run_request.RunRequest()
+    run = backfill.Backfill(chosen, request, show=show, every_s=5.0, estimated=False).run()
+    return bootstrap.run(run).exit_code
 
 
 async def _proof(chosen: settings.Settings, url: str) -> list[Line]:

@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from polybackfill import errors, formats, settings
@@ -14,7 +15,7 @@ from polybackfill.checkpoint import ledgers
 from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
-from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request
+from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request, run_summary
 from polybackfill.store import backups, client, migrate
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
@@ -115,7 +116,9 @@ async def _start_over(
 
 
 async def _fetch(chosen: settings.Settings) -> int:
-    return await backfill.run_parts(chosen, run_request.RunRequest(parts=_PARTS))
+    show = partial(run_summary.RunSummary.show, as_json=False)
+    request = run_request.RunRequest(parts=_PARTS)
+    return (await backfill.Backfill(chosen, request, show=show).run()).exit_code
 
 
 async def _compared(chosen: settings.Settings, name: str) -> list[dict[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from polybackfill.engine import systemd_notify
-from polybackfill.run import backfill, bootstrap, run_request, startup
+from polybackfill.run import backfill, bootstrap, run_request, run_summary, startup
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -14,10 +15,9 @@ def run(arguments: argparse.Namespace) -> int:
     bootstrap.budgets(chosen)  # refused here, before anything is written
     request = run_request.parse_arguments(arguments, chosen)
     try:
-        return bootstrap.run(
-            backfill.run_parts(chosen, request, as_json=arguments.json),
-            uvloop=chosen.backfill.uvloop,
-        )
+        show = partial(run_summary.RunSummary.show, as_json=arguments.json)
+        run = backfill.Backfill(chosen, request, show=show).run()
+        return bootstrap.run(run, uvloop=chosen.backfill.uvloop).exit_code
     finally:
         if systemd_notify.Notifier.from_environment().is_heard:
             startup.see_store_end()

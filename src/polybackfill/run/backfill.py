@@ -57,37 +57,56 @@ _LINE_S = 60.0
 _POST_RUN_S = 4.0
 
 
-async def run_parts(
-    chosen: settings.Settings,
-    request: run_request.RunRequest,
-    *,
-    as_json: bool = False,
-    every_s: float = _LINE_S,
-    estimated: bool = True,
-) -> int:
-    """Run to the end, or to the stop signal; returns the exit code. Raises errors.Stop, Retry.
+class Backfill:
+    """One run of a request, which a program or a command starts.
 
-    `estimated`: say first what a run of everything will cost.
+    `show`: called with the summary when the last unit and report are done, before the store closes.
+    `every_s`: how often a line of progress goes to standard error. `estimated`: say first what a
+    run of everything will cost.
     """
-    stop = asyncio.Event()
-    if request.stop_at is not None:
-        left = formats.duration(request.stop_at - time.time())
-        print(f"until {time_arguments.local_text(request.stop_at)}, in {left}", file=sys.stderr)
-    with stop_signals.catch_stop_signals(stop):
-        async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(startup.stop_at(request.stop_at, stop))
-            space = disk_space.Watch(chosen)
-            if not request.dry_run:
-                await stack.enter_async_context(space.stopping(stop))
-            begin = partial(_begin, chosen, request, stop, space)
-            async with startup.announce_start(systemd_notify.Notifier.from_environment()):
-                run = await startup.cancel_on_stop(stop, startup.with_retries(begin, stack))
-            if run is None:
-                run_summary.stopped_early(as_json=as_json)
-                return errors.EXIT_OK
-            if estimated:
-                await run.show_estimate()
-            return await run.execute(as_json=as_json, every_s=every_s)
+
+    def __init__(
+        self,
+        chosen: settings.Settings,
+        request: run_request.RunRequest,
+        *,
+        show: Callable[[run_summary.RunSummary], None] | None = None,
+        every_s: float = _LINE_S,
+        estimated: bool = True,
+    ) -> None:
+        self._chosen = chosen
+        self._request = request
+        self._show = show
+        self._every_s = every_s
+        self._estimated = estimated
+
+    async def run(self) -> run_summary.RunSummary:
+        """Run to the end, or to SIGTERM or SIGINT, which it catches. Raises errors.Stop, Retry."""
+        chosen, request = self._chosen, self._request
+        stop = asyncio.Event()
+        if request.stop_at is not None:
+            left = formats.duration(request.stop_at - time.time())
+            print(f"until {time_arguments.local_text(request.stop_at)}, in {left}", file=sys.stderr)
+        with stop_signals.catch_stop_signals(stop):
+            async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(startup.stop_at(request.stop_at, stop))
+                space = disk_space.Watch(chosen)
+                if not request.dry_run:
+                    await stack.enter_async_context(space.stopping(stop))
+                begin = partial(_begin, chosen, request, stop, space)
+                async with startup.announce_start(systemd_notify.Notifier.from_environment()):
+                    run = await startup.cancel_on_stop(stop, startup.with_retries(begin, stack))
+                if run is None:
+                    summary = run_summary.stopped_early()
+                else:
+                    if self._estimated:
+                        await run.show_estimate()
+                    summary = await run.execute(every_s=self._every_s)
+                if self._show is not None:
+                    # Where nobody listens the exit code stays true.
+                    with contextlib.suppress(BrokenPipeError):
+                        self._show(summary)
+                return summary
 
 
 async def _begin(
@@ -195,10 +214,10 @@ class Run:
             if kind not in self._preflight.held_back:
                 await self._add_part(kind)
 
-    async def execute(self, *, as_json: bool, every_s: float) -> int:
-        """Run the parts, print the end; returns the exit code."""
+    async def execute(self, *, every_s: float) -> run_summary.RunSummary:
+        """Run the parts; how that ended."""
         if not any(part.source.known.keys for part in self._parts.values()):
-            return self._nothing_to_do(as_json=as_json)
+            return self._nothing_to_do()
         writer = self._writer()
         watch = self._supervisor(writer)
         pictures = self._snapshots(writer, watch)
@@ -243,9 +262,7 @@ class Run:
             code = self._space.shortage.exit_code
             print(f"error: {self._space.shortage}", file=sys.stderr)
         log.info("run.ended", state=watch.state, code=code, rows=progress_line.rows(picture))
-        with contextlib.suppress(BrokenPipeError):  # nobody listens; the exit code stays true
-            run_summary.show(picture, code, dry_run=self._request.dry_run, as_json=as_json)
-        return code
+        return run_summary.summarize(picture, code, dry_run=self._request.dry_run)
 
     async def _run_post_steps(self, show: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """What is made of the rows when the last unit has ended, for the last picture."""
@@ -462,7 +479,6 @@ class Run:
         if ends:
             ledger.note_plan_synced(ends[-1].seq)
 
-    def _nothing_to_do(self, *, as_json: bool) -> int:
+    def _nothing_to_do(self) -> run_summary.RunSummary:
         self._notifier.ready()  # the service manager takes an end without it for a failed start
-        run_summary.nothing_to_do(self._preflight.held_back, as_json=as_json)
-        return errors.EXIT_UNITS_IN_ERROR if self._preflight.held_back else errors.EXIT_OK
+        return run_summary.nothing_to_do(self._preflight.held_back)

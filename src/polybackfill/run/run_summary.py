@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -19,46 +20,67 @@ log = structlog.get_logger()
 _FAILED_SHOWN = 5
 
 
-def stopped_early(*, as_json: bool) -> None:
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended. `exit_code`: that of the command. `lines`: for people.
+
+    `document`: the last picture of the run, as `run --json` prints it.
+    """
+
+    exit_code: int
+    lines: Sequence[str]
+    document: Mapping[str, Any]
+
+    def show(self, *, as_json: bool) -> None:
+        """Print the document or the lines on standard output."""
+        if as_json:
+            bootstrap.print_json(self.document)
+            return
+        for text in self.lines:
+            print(text)
+
+
+def stopped_early() -> RunSummary:
     """The stop signal came before the run had begun."""
-    if as_json:
-        bootstrap.print_json({"state": "stopped", "parts": {}, "rows": {}})
-    else:
-        print("stopped before it began; start it again to continue")
+    return RunSummary(
+        errors.EXIT_OK,
+        ["stopped before it began; start it again to continue"],
+        {"state": "stopped", "parts": {}, "rows": {}},
+    )
 
 
-def nothing_to_do(held_back: Mapping[str, str], *, as_json: bool) -> None:
+def nothing_to_do(held_back: Mapping[str, str]) -> RunSummary:
     """No part has a unit, but perhaps those that are held back."""
-    if as_json:
-        document = {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)}
-        bootstrap.print_json(document)
-        return
-    print("nothing to do: the plan holds no pending wallet or condition.")
-    print("  polybackfill plan build --from FILE    one wallet or condition id a line")
-    print("  polybackfill run --everything          not only what is planned")
-    print("  polybackfill check plan                what is done, and what is in error")
-    for text in progress_line.held_back(held_back):
-        print(text)
+    return RunSummary(
+        errors.EXIT_UNITS_IN_ERROR if held_back else errors.EXIT_OK,
+        [
+            "nothing to do: the plan holds no pending wallet or condition.",
+            "  polybackfill plan build --from FILE    one wallet or condition id a line",
+            "  polybackfill run --everything          not only what is planned",
+            "  polybackfill check plan                what is done, and what is in error",
+            *progress_line.held_back(held_back),
+        ],
+        {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)},
+    )
 
 
-def show(picture: dict[str, Any], code: int, *, dry_run: bool, as_json: bool) -> None:
-    """The run's last picture (`snapshot`), with what `failed` adds to it."""
-    if as_json:
-        bootstrap.print_json({**picture, "exit_code": code, "dry_run": dry_run})
-        return
-    for text in progress_line.summary_lines(picture, dry_run=dry_run):
-        print(text)
+def summarize(picture: dict[str, Any], code: int, *, dry_run: bool) -> RunSummary:
+    """Of the run's last picture (`snapshot`), with what `failed` adds to it."""
+    document = {**picture, "exit_code": code, "dry_run": dry_run}
+    return RunSummary(code, list(_lines(picture, dry_run=dry_run)), document)
+
+
+def _lines(picture: dict[str, Any], *, dry_run: bool) -> Iterator[str]:
+    yield from progress_line.summary_lines(picture, dry_run=dry_run)
     if picture.get("new_wallets"):
-        print(
-            f"  {formats.counted(picture['new_wallets'], 'wallet')} traded there that "
-            "nobody had seen before"
-        )
+        wallets = formats.counted(picture["new_wallets"], "wallet")
+        yield f"  {wallets} traded there that nobody had seen before"
     for condition in picture.get("unknown_conditions", ()):
-        print(f"  warning: no trade of condition {condition}, and no list knows it")
+        yield f"  warning: no trade of condition {condition}, and no list knows it"
     for text in resolution_checks.describe(picture.get("disagreements", {})):
-        print(f"  {text}: polybackfill report coverage")
+        yield f"  {text}: polybackfill report coverage"
     for text in picture.get("left_behind", ()):
-        print(f"  {text}")
+        yield f"  {text}"
 
 
 async def disagreements(store: client.Store) -> dict[str, int]:

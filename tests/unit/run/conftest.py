@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests import harness, holds
 
 from polybackfill import settings
+from polybackfill.run import backfill, run_request, run_summary
 
 _numbers = itertools.count(1)
 NewSettings = Callable[..., settings.Settings]
@@ -47,3 +49,11 @@ def new_settings(open_store: Path, tmp_path: Path, sandbox: harness.Sandbox) -> 
         return settings.load({**flags, **changes})
 
     return make
+
+
+async def run(
+    chosen: settings.Settings, request: run_request.RunRequest, *, as_json: bool = False
+) -> int:
+    """As the command does it; returns the exit code."""
+    show = partial(run_summary.RunSummary.show, as_json=as_json)
+    return (await backfill.Backfill(chosen, request, show=show).run()).exit_code

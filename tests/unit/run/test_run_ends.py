@@ -13,7 +13,7 @@ from tests.unit.run import conftest
 from polybackfill import errors
 from polybackfill.checkpoint import ledgers
 from polybackfill.reports import snapshot
-from polybackfill.run import backfill, run_request
+from polybackfill.run import run_request
 
 Said = pytest.CaptureFixture[str]
 
@@ -30,10 +30,10 @@ async def test_a_wallet_that_failed_before_is_not_reported_as_done(
     sandbox.faults({"kind": "400", "match": bad})
     chosen = new_settings()
     asked = run_request.RunRequest(parts=("wallets",), wallets=(good, bad))
-    assert await backfill.run_parts(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
+    assert await conftest.run(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
     first = capsys.readouterr().out
     sandbox.reset()
-    assert await backfill.run_parts(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
+    assert await conftest.run(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
     second = capsys.readouterr().out
     for said in (first, second):
         assert "1 of 2 proven complete, 1 in error" in said
@@ -51,7 +51,7 @@ async def test_the_same_for_a_window(
     asked = run_request.RunRequest(parts=("wallets",), wallets=(bad,), window=(1_700_000_000, None))
     chosen = new_settings()
     for _ in range(2):
-        assert await backfill.run_parts(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
+        assert await conftest.run(chosen, asked) == errors.EXIT_UNITS_IN_ERROR
     assert "0 of 1 proven complete, 1 in error" in capsys.readouterr().out
 
 
@@ -61,14 +61,12 @@ async def test_what_was_done_before_counts_as_done(
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-3:])
     chosen = new_settings()
     assert (
-        await backfill.run_parts(
-            chosen, run_request.RunRequest(parts=("wallets",), wallets=keys[:2])
-        )
+        await conftest.run(chosen, run_request.RunRequest(parts=("wallets",), wallets=keys[:2]))
         == 0
     )
     capsys.readouterr()
     asked = run_request.RunRequest(parts=("wallets",), wallets=keys)
-    assert await backfill.run_parts(chosen, asked, as_json=True) == 0
+    assert await conftest.run(chosen, asked, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     part = told["parts"]["wallets"]
     assert (part["units"], part["done"], part["error"], part["share"]) == (3, 3, 0, 1.0)
@@ -83,7 +81,7 @@ async def test_why_a_run_ended_is_in_its_log(
     chosen = new_settings(no_progress_s=1.0, max_attempts=50)
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-2:])
     with pytest.raises(errors.Stop, match="nothing moved") as caught:
-        await backfill.run_parts(chosen, run_request.RunRequest(parts=("wallets",), wallets=keys))
+        await conftest.run(chosen, run_request.RunRequest(parts=("wallets",), wallets=keys))
     assert chosen.backfill.log_file is not None
     told = [json.loads(line) for line in chosen.backfill.log_file.read_text().splitlines()]
     (failed,) = [event for event in told if event["event"] == "run.failed"]
@@ -102,10 +100,7 @@ async def test_with_nothing_to_do_the_service_manager_hears_that_it_has_started(
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        assert (
-            await backfill.run_parts(new_settings(), run_request.RunRequest(parts=("wallets",)))
-            == 0
-        )
+        assert await conftest.run(new_settings(), run_request.RunRequest(parts=("wallets",))) == 0
         assert manager.recv(100).startswith(b"EXTEND_TIMEOUT_USEC=")
         assert manager.recv(100) == b"READY=1"
 
@@ -125,5 +120,5 @@ async def test_a_dry_run_remembers_no_ends(
     monkeypatch.setattr(ledgers.Ledger, "close", looked_at)
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-6:])
     asked = run_request.RunRequest(parts=("wallets",), wallets=keys, dry_run=True)
-    assert await backfill.run_parts(new_settings(), asked) == 0
+    assert await conftest.run(new_settings(), asked) == 0
     assert held == [0]

@@ -16,7 +16,7 @@ from tests.unit.run import conftest
 from chdb_http import endpoint_file
 from polybackfill import cli, errors
 from polybackfill.filesystem import lock
-from polybackfill.run import backfill, run_request
+from polybackfill.run import run_request
 from polybackfill.store import client, migrate
 
 
@@ -41,7 +41,7 @@ async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chosen = new_settings()
-    running = asyncio.create_task(backfill.run_parts(chosen, asked(sandbox)))
+    running = asyncio.create_task(conftest.run(chosen, asked(sandbox)))
     await unit_conftest.until((chosen.ledger_dir / lock.OWNER_FILE).exists, "the lock")
     signal.raise_signal(signal.SIGTERM)
     assert await running == errors.EXIT_OK
@@ -49,7 +49,7 @@ async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(
     assert lock.holder(chosen.ledger_dir) is None
     assert sandbox.requests() == 0
     # and the next start goes its way
-    assert await backfill.run_parts(chosen, asked(sandbox)) == errors.EXIT_OK
+    assert await conftest.run(chosen, asked(sandbox)) == errors.EXIT_OK
     assert "5 of 5 proven complete" in capsys.readouterr().out
 
 
@@ -58,7 +58,7 @@ async def test_an_error_during_the_start_is_raised(
 ) -> None:
     chosen = new_settings()
     with lock.hold(chosen.ledger_dir), pytest.raises(errors.Stop, match="in use by process"):
-        await backfill.run_parts(chosen, asked(sandbox))
+        await conftest.run(chosen, asked(sandbox))
 
 
 def test_before_anything_runs_a_signal_ends_a_command_once_its_import_is_whole(
@@ -104,7 +104,7 @@ async def test_a_store_that_dies_during_the_start_is_started_again(
         return await store_id(store)
 
     monkeypatch.setattr(migrate, "store_id", killed_once)
-    assert await backfill.run_parts(chosen, asked(sandbox)) == errors.EXIT_OK
+    assert await conftest.run(chosen, asked(sandbox)) == errors.EXIT_OK
     printed = capsys.readouterr()
     assert "starting again in 1 s" in printed.err
     assert "5 of 5 proven complete" in printed.out
