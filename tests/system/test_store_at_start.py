@@ -18,8 +18,9 @@ import pytest
 from tests import harness
 
 from polybackfill import cli, errors, settings
+from polybackfill.commands import run
 from polybackfill.filesystem import files
-from polybackfill.run import backfill, bootstrap
+from polybackfill.run import bootstrap
 from polybackfill.store import error_codes
 
 WALLET = "0x" + "ab" * 20
@@ -163,7 +164,7 @@ def test_a_machine_that_falters_is_no_reason_to_give_up(
     with pytest.raises(errors.Stop) as refusal:
         bootstrap.make_folder(tmp_path / "data", "BACKFILL_DATA_DIR")
     assert refusal.value.exit_code == errors.EXIT_UNAVAILABLE
-    monkeypatch.setattr(backfill, "run", fails)
+    monkeypatch.setattr(run, "run", fails)
     assert cli.main(["run"]) == errors.EXIT_UNAVAILABLE
 
 
