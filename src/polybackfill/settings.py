@@ -52,7 +52,7 @@ _DEMANDS = {
 }
 
 
-class ClickHouse(BaseSettings):
+class ClickHouseSettings(BaseSettings):
     """Where the rows go. Without a host the embedded store under the data folder is used."""
 
     model_config = SettingsConfigDict(env_prefix="CLICKHOUSE_", extra="ignore")
@@ -84,7 +84,7 @@ class ClickHouse(BaseSettings):
         return text or None
 
 
-class Backfill(BaseSettings):
+class BackfillSettings(BaseSettings):
     """How the program works."""
 
     model_config = SettingsConfigDict(env_prefix="BACKFILL_", extra="ignore")
@@ -226,7 +226,7 @@ class Backfill(BaseSettings):
         return limits
 
 
-class Watchlist(BaseSettings):
+class WatchlistSettings(BaseSettings):
     """What `watchlist auto` may do; the names in the environment are those of the seed."""
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore")
@@ -248,9 +248,9 @@ class Watchlist(BaseSettings):
 class Settings(pydantic.BaseModel):
     """The settings in force, where each came from, and names that look like one and are none."""
 
-    backfill: Backfill
-    clickhouse: ClickHouse
-    watchlist: Watchlist
+    backfill: BackfillSettings
+    clickhouse: ClickHouseSettings
+    watchlist: WatchlistSettings
     origins: dict[str, str]
     unknown: tuple[str, ...]
 
@@ -268,9 +268,9 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     path = _file(file)
     tables = _read_file(path)
     origins: dict[str, str] = {}
-    backfill = _build(Backfill, tables.get("backfill", {}), flags or {}, path, origins)
-    clickhouse = _build(ClickHouse, tables.get("clickhouse", {}), {}, path, origins)
-    watchlist = _build(Watchlist, tables.get("watchlist", {}), {}, path, origins)
+    backfill = _build(BackfillSettings, tables.get("backfill", {}), flags or {}, path, origins)
+    clickhouse = _build(ClickHouseSettings, tables.get("clickhouse", {}), {}, path, origins)
+    watchlist = _build(WatchlistSettings, tables.get("watchlist", {}), {}, path, origins)
     redaction.remember([clickhouse.password.get_secret_value()])
     redaction.remember_proxies()
     return Settings(
@@ -282,7 +282,7 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     )
 
 
-def _placed(backfill: Backfill, origins: dict[str, str]) -> Backfill:
+def _placed(backfill: BackfillSettings, origins: dict[str, str]) -> BackfillSettings:
     """With absolute folders, and the checkpoint in the data folder where only that one is set, so
     that a command finds both wherever it is typed.
     """
@@ -315,9 +315,9 @@ def _read_file(path: Path | None) -> dict[str, dict[str, Any]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise errors.Stop(f"settings file {path} cannot be read: {error}") from error
     models: dict[str, type[BaseSettings]] = {
-        "backfill": Backfill,
-        "clickhouse": ClickHouse,
-        "watchlist": Watchlist,
+        "backfill": BackfillSettings,
+        "clickhouse": ClickHouseSettings,
+        "watchlist": WatchlistSettings,
     }
     known = {name: list(model.model_fields) for name, model in models.items()}
     for table, keys in tables.items():
@@ -366,9 +366,12 @@ def _unknown_names() -> Iterator[str]:
 
     Other programs have settings of ClickHouse too: of those only what comes near one of ours.
     """
-    known = {"backfill_config", *(f"backfill_{name}" for name in Backfill.model_fields)}
-    known |= {f"clickhouse_{name}" for name in ClickHouse.model_fields}
-    names_given = {**DotEnvSettingsSource(Backfill, env_file=ENV_FILES).env_vars, **os.environ}
+    known = {"backfill_config", *(f"backfill_{name}" for name in BackfillSettings.model_fields)}
+    known |= {f"clickhouse_{name}" for name in ClickHouseSettings.model_fields}
+    names_given = {
+        **DotEnvSettingsSource(BackfillSettings, env_file=ENV_FILES).env_vars,
+        **os.environ,
+    }
     for name in sorted({name.lower() for name in names_given} - known):
         prefix = name.split("_", 1)[0] + "_"
         ours = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]

@@ -25,9 +25,9 @@ from polybackfill.run import systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, type[BaseSettings]] = {
-    "backfill": settings.Backfill,
-    "clickhouse": settings.ClickHouse,
-    "watchlist": settings.Watchlist,
+    "backfill": settings.BackfillSettings,
+    "clickhouse": settings.ClickHouseSettings,
+    "watchlist": settings.WatchlistSettings,
 }
 # What to show for a setting that has no value of its own.
 EXAMPLES = {

@@ -17,7 +17,11 @@ TYPED = re.compile(r"^(?:(?:nohup|until|sudo -u polybackfill) )?polybackfill (.+
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KNOWN = {
     f"{model.model_config.get('env_prefix')}{name}".upper()
-    for model in (settings.Backfill, settings.ClickHouse, settings.Watchlist)
+    for model in (
+        settings.BackfillSettings,
+        settings.ClickHouseSettings,
+        settings.WatchlistSettings,
+    )
     for name in model.model_fields
 } | {"BACKFILL_CONFIG"}
 

@@ -16,10 +16,14 @@ import yaml
 from polybackfill import errors, settings
 
 ROOT = Path(__file__).resolve().parents[2]
-GRACE_S = settings.Backfill.model_fields["grace_s"].default
+GRACE_S = settings.BackfillSettings.model_fields["grace_s"].default
 KNOWN = {
     f"{model.model_config.get('env_prefix')}{name}".upper()
-    for model in (settings.Backfill, settings.ClickHouse, settings.Watchlist)
+    for model in (
+        settings.BackfillSettings,
+        settings.ClickHouseSettings,
+        settings.WatchlistSettings,
+    )
     for name in model.model_fields
 }
 
@@ -145,7 +149,7 @@ def test_the_service_is_watched_and_may_write_only_its_own_folder():
     assert unit["Type"] == "notify"
     assert unit["KillMode"] == "mixed"
     assert unit["ProtectSystem"] == "strict"
-    assert seconds(unit["WatchdogSec"]) > settings.Backfill.model_fields["stall_s"].default
+    assert seconds(unit["WatchdogSec"]) > settings.BackfillSettings.model_fields["stall_s"].default
     text = (ROOT / "config" / "polybackfill.service").read_text(encoding="utf-8")
     folders = re.findall(r"BACKFILL_[A-Z]+_DIR=(\S+)", text)
     assert len(folders) == 2

@@ -55,9 +55,9 @@ def test_the_shipped_file_shows_every_setting_with_its_default(tmp_path, monkeyp
     used = tmp_path / "used.toml"
     used.write_text(COMMENTED.sub(r"\1", shipped), encoding="utf-8")
     shown = tomllib.loads(used.read_text(encoding="utf-8"))
-    assert list(shown["backfill"]) == list(settings.Backfill.model_fields)
-    assert list(shown["clickhouse"]) == list(settings.ClickHouse.model_fields)
-    assert list(shown["watchlist"]) == list(settings.Watchlist.model_fields)
+    assert list(shown["backfill"]) == list(settings.BackfillSettings.model_fields)
+    assert list(shown["clickhouse"]) == list(settings.ClickHouseSettings.model_fields)
+    assert list(shown["watchlist"]) == list(settings.WatchlistSettings.model_fields)
     loaded, default = settings.load(file=used), settings.load()
     for part in ("backfill", "clickhouse", "watchlist"):
         for name, value in getattr(default, part):

@@ -8,7 +8,7 @@ from polybackfill import errors, settings
 from polybackfill.run import bootstrap
 
 
-def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> settings.ClickHouse:
+def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> settings.ClickHouseSettings:
     for name, value in environment.items():
         monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", value)
     return settings.load({}).clickhouse

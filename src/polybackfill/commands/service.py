@@ -174,13 +174,13 @@ def _program() -> tuple[str, ...]:
 
 def _carried(arguments: argparse.Namespace, service: systemd.Service) -> dict[str, str]:
     """The settings of this shell and of its .env files, which the service would not have."""
-    models = (settings.Backfill, settings.ClickHouse, settings.Watchlist)
+    models = (settings.BackfillSettings, settings.ClickHouseSettings, settings.WatchlistSettings)
     known = {
         f"{model.model_config.get('env_prefix')}{name}".upper()
         for model in models
         for name in model.model_fields
     } - {"BACKFILL_DATA_DIR", "BACKFILL_CHECKPOINT_DIR"}
-    files = DotEnvSettingsSource(settings.Backfill, env_file=settings.ENV_FILES).env_vars
+    files = DotEnvSettingsSource(settings.BackfillSettings, env_file=settings.ENV_FILES).env_vars
     values = {name.upper(): value for name, value in {**files, **os.environ}.items() if value}
     carried = {name: values[name] for name in (*sorted(known), *_OF_THE_NETWORK) if name in values}
     if arguments.run_name:

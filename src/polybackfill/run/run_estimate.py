@@ -21,7 +21,7 @@ async def make_estimate(
     store: client.Store,
     request: run_request.RunRequest,
     budgets: Mapping[str, endpoints.Budget],
-    backfill: settings.Backfill,
+    backfill: settings.BackfillSettings,
 ) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
     """The estimate as a document and as lines. What nobody knows is None, and named."""
     bounds = backlog_counts.Bounds(
