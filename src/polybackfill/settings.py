@@ -99,11 +99,11 @@ class BackfillSettings(BaseSettings):
         redaction.Url("https://clob.polymarket.com"), description="CLOB API host."
     )
     data_dir: Path = pydantic.Field(
-        Path("data"), description="Everything a run writes, the checkpoint excepted."
+        Path("data"), description="Folder of everything a run writes, except the checkpoint."
     )
     checkpoint_dir: Path = pydantic.Field(
         Path("checkpoints"),
-        description="Where the checkpoints of all runs lie; in `data_dir` where only that is set.",
+        description="Folder of the checkpoints of all runs; inside `data_dir` if only that is set.",
     )
     run_name: str = pydantic.Field(
         "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's checkpoint."
@@ -121,7 +121,10 @@ class BackfillSettings(BaseSettings):
         description="Start a wallet every so many ms: 5000, 2000, 1000 = 12, 30, 60 a minute.",
     )
     share: float = pydantic.Field(
-        1.0, gt=0, le=1, description="This host's part of the published limits of its address."
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of its address's published limits that this host may use.",
     )
     limits: dict[str, int] = pydantic.Field(
         default_factory=dict,
@@ -142,7 +145,7 @@ class BackfillSettings(BaseSettings):
         120.0, gt=0, description="A worker without progress for so long is replaced."
     )
     no_progress_s: float = pydantic.Field(
-        1800.0, gt=0, description="The run ends when nothing at all moved for so long."
+        1800.0, gt=0, description="The run ends after this long without any progress."
     )
     grace_s: float = pydantic.Field(30.0, gt=0, description="Time to end after SIGTERM.")
     batch_rows: int = pydantic.Field(50_000, ge=1, le=200_000, description="Rows of one insert.")
@@ -152,13 +155,13 @@ class BackfillSettings(BaseSettings):
         64_000_000, ge=1, description="Bytes held before workers wait for the store."
     )
     plan_refresh_s: float = pydantic.Field(
-        5.0, gt=0, le=10, description="How old a status in the plan tables may get."
+        5.0, gt=0, le=10, description="Longest delay of a status in the plan tables."
     )
     progress_every: int = pydantic.Field(
         10, ge=1, description="Log a line of progress after so many finished wallets or conditions."
     )
     fold_every: int = pydantic.Field(
-        500, ge=1, description="Fold the checkpoint after so many finished units."
+        500, ge=1, description="Compact the checkpoint after this many finished units."
     )
     reports: bool = pydantic.Field(
         True,
@@ -167,12 +170,13 @@ class BackfillSettings(BaseSettings):
     official_wallets: int = pydantic.Field(
         1000,
         ge=0,
-        description="Of so many wallets, the first of the plan, Polymarket's own figure is read.",
+        description="Read Polymarket's own profit figure of this many wallets, from the top of the "
+        "plan.",
     )
     probe: Literal["daily", "always", "never"] = pydantic.Field(
         "daily",
-        description="Look at the API before a run: once a day where it is not on this machine, "
-        "before every run, or never.",
+        description="Check the API before a run: once a day unless it is on this machine, before "
+        "every run, or never.",
     )
     inflated_sources: list[str] = pydantic.Field(
         default_factory=lambda: ["goldsky"],
@@ -185,8 +189,8 @@ class BackfillSettings(BaseSettings):
     min_free_bytes: int = pydantic.Field(
         500_000_000,
         ge=0,
-        description="A run stops in order when its data disk has less left; a tenth of it counts "
-        "for the checkpoint's disk, and for data beside a server.",
+        description="A run stops cleanly when its data disk has fewer free bytes; a tenth is "
+        "enough for the checkpoint's disk, and for the data disk when a server holds the tables.",
     )
     log_bytes: int = pydantic.Field(
         32_000_000, ge=10_000, description="Bytes of one log file, before it is rotated."
@@ -232,10 +236,10 @@ class WatchlistSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="", extra="ignore")
 
     autonomous_trading_enabled: str = pydantic.Field(
-        "", description="Kill switch: markets are added by themselves only when it is exactly true."
+        "", description="Kill switch: markets are added automatically only if it is exactly true."
     )
     default_market_id: str = pydantic.Field(
-        "", description="Market that is watched when no wallet has a figure yet."
+        "", description="Market to watch while no wallet has a known profit."
     )
     default_condition_ids: str = pydantic.Field(
         "", description="Condition ids, separated by commas, for the same case."

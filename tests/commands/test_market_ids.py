@@ -139,7 +139,7 @@ def test_a_filter_gamma_ignores_ends_as_misses_with_one_warning(
     assert said.err.count("foreign_answer") == 1
     assert not any(line["market_id"] for line in office.lines())
     warned = office.desk.call("market-ids", "lookup", code=3)
-    assert "WARNING: Gamma answered with markets nobody asked for" in warned.out
+    assert "WARNING: Gamma returned markets that were not requested" in warned.out
     office.sandbox.faults()
     assert office.desk.json("market-ids", "lookup")["found"] == len(office.traded) - 1
 
@@ -231,7 +231,7 @@ def test_apply_shows_then_writes_then_takes_back(office: Office) -> None:
     assert back["external_trades_raw"]["after"]["with_id"] == 0
     assert set(office.stored().values()) == {""}
     assert desk.sql("SELECT * FROM condition_market_ids") == []
-    assert "no apply to take back" in desk.call("market-ids", "apply", "--revert", code=78).err
+    assert "no apply to undo" in desk.call("market-ids", "apply", "--revert", code=78).err
 
 
 @pytest.mark.parametrize("market", ["market_id", "''"], ids=["with an id", "without"])
@@ -372,7 +372,7 @@ def test_finalize_all_needs_no_lookups_after_a_run_that_found_all_ids(office: Of
     )
     said = desk.call("market-ids", "lookup").out
     assert f"{len(traded)} conditions with a market are now in\n  {office.results}\n" in said
-    assert "nothing had to be asked for" in said
+    assert "no request was needed" in said
     lines = {line["condition_id"][2:]: line["market_id"] for line in office.lines()}
     assert lines == {row["condition_id"]: office.truth[row["condition_id"]] for row in traded}
     assert desk.json("market-ids", "finalize")["total_lookups"] == len(traded)

@@ -161,7 +161,7 @@ def test_a_second_build_adds_and_changes_nothing_else(
 @pytest.mark.parametrize("source", ["pm_trades", "vw_trades_canonical", "external_trades_raw"])
 def test_nothing_to_rank(source: str, desk: desks.Desk) -> None:
     told = desk.call("plan", "build", "--from", source, code=errors.EXIT_CONFIG)
-    assert f"{source} holds no trades" in told.err
+    assert f"{source} contains no trades" in told.err
     assert "--from FILE" in told.err
     assert desk.plan_of() == {}
 
@@ -169,8 +169,8 @@ def test_nothing_to_rank(source: str, desk: desks.Desk) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([], "holds no wallet and no condition id"),
-        (["# nothing"], "holds no wallet and no condition id"),
+        ([], "contains no wallet and no condition id"),
+        (["# nothing"], "contains no wallet and no condition id"),
         ([f"{A},many"], "line 1: after the id come trade count and notional"),
         ([A, "0x12"], "line 2"),
     ],

@@ -138,7 +138,7 @@ def killed(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
 def test_stuck_ones_go_on_where_they_stood(killed: desks.Desk, sandbox: harness.Sandbox) -> None:
     for words in (("status",), ("check", "progress")):  # nobody has looked at the tables yet
         told = " ".join(killed.call(*words).out.split())
-        assert "the next one compares its receipts with the tables" in told
+        assert "until the next run has compared its receipts with the tables" in told
         assert killed.json(*words)["receipts_compared"] is False
     stuck = killed.statuses()["in_progress"]
     acknowledged = killed.acknowledged_pages()

@@ -63,7 +63,7 @@ def test_what_only_costs_time_is_in_order(new_desk: NewDesk, sandbox: harness.Sa
     desk.call("init")
     sandbox.faults({"kind": "clamped", "route": "activity", "limit": 500})
     ended = desk.call("run", "--wallet", sandbox.wallets[0])
-    assert "warning: activity.page_size: expected pages are as long as asked for" in ended.err
+    assert "warning: activity.page_size: expected pages have the requested length" in ended.err
     assert "it costs time or a figure only" in ended.err
     assert "held back" not in ended.out
 

@@ -136,7 +136,7 @@ def test_an_unknown_condition_is_done_without_rows(
     unknown, typed = "0x" + "ab" * 32, "0x" + "cd" * 32
     desk.plan_keys(unknown)
     told = desk.call("run", "conditions", "wallets").out
-    warning = "warning: no trade of condition {}, and no list knows it"
+    warning = "warning: condition {} has no trades and is in no list; check the id"
     assert warning.format(unknown) in told
     known = sandbox.conditions[0]
     report = desk.json("run", "--condition-id", f"{typed},{known}")
@@ -160,7 +160,7 @@ def test_new_wallets_are_those_nobody_had_seen_before(
     told = desk.call("run", "--condition-id", f"{second},{first}", "--condition-id", third).out
     new = len(_wallets(desk) - seen)
     assert 0 < new < len(_wallets(desk)), "some were known"
-    assert f"{new} wallets traded there that nobody had seen before" in told
+    assert f"{new} wallets found that were not known before" in told
     desk.call("plan", "reset", "--condition-id", second)
     assert desk.json("run", "--condition-id", second)["new_wallets"] == 0
 
@@ -275,7 +275,7 @@ def test_keys_of_a_part_that_was_not_asked_for_are_refused(
 ) -> None:
     told = desk.call("run", part, flag, key, code=errors.EXIT_CONFIG)
     assert flag in told.err
-    assert f"only {part} shall run" in told.err
+    assert f"this run fetches {part} only" in told.err
 
 
 @pytest.mark.parametrize("content", [[], ["# nobody yet", ""]])
@@ -285,11 +285,11 @@ def test_an_empty_list_is_not_everything(
     desk.plan_keys(*busy[:2])
     empty = desk.file("empty.txt", content)
     told = desk.call("run", "--wallet", empty, code=errors.EXIT_CONFIG)
-    assert f"{empty} holds no id" in told.err
+    assert f"{empty} contains no id" in told.err
     told = desk.call("run", "--condition-id", ",", code=errors.EXIT_CONFIG)
-    assert "holds no id" in told.err
+    assert "contains no id" in told.err
     told = desk.call("plan", "reset", "--wallet", empty, code=errors.EXIT_CONFIG)
-    assert f"{empty} holds no id" in told.err
+    assert f"{empty} contains no id" in told.err
     assert sandbox.requests() == 0
     assert desk.statuses() == {"pending": 2}
 

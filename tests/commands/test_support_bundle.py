@@ -97,7 +97,7 @@ def test_nobody_and_no_secret(new_desk: NewDesk, sandbox: harness.Sandbox) -> No
     # What goes in was shown.
     for name in files:
         assert name in ended.out
-    assert "under other names:" in ended.out
+    assert "replaced by other names:" in ended.out
 
 
 def test_the_raw_reply_of_a_unit_that_fails(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:

@@ -218,7 +218,7 @@ def test_default_markets_when_no_wallet_has_a_figure(
     for name in ("DEFAULT_MARKET_ID", "DEFAULT_CONDITION_IDS"):
         del desk.environment[name]
     told = desk.call("watchlist", "auto", "--json")
-    assert "there is nothing to go by" in told.err
+    assert "no market is added" in told.err
     assert json.loads(told.out)["added"] == []
 
 

@@ -138,7 +138,7 @@ def test_what_is_expected_is_held_against_what_is_free(
     run.signal(signal.SIGTERM)
     run.end().expect(0)
     ground.plan(sandbox)
-    assert "how much is ahead is unknown" in " ".join(ground.run("doctor").out.split())
+    assert "the size of the expected rows is unknown" in " ".join(ground.run("doctor").out.split())
     ground.set(min_free_bytes=free * 2)
     doctor = ground.run("doctor")
     doctor.expect(errors.EXIT_UNAVAILABLE)

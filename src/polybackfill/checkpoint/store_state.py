@@ -75,7 +75,7 @@ class Doubts:
 def doubts(before: StoreState | None, now: StoreState, *, token_known: bool) -> Doubts:
     """Compare what was left with what is there. `token_known`: the store holds `before`'s token."""
     if before is None:
-        return Doubts(["nothing tells how the last run ended"])
+        return Doubts(["there is no record of how the last run ended"])
     harm = changes(before, now)
     reasons = [f"{name} {what}" for name, what in harm.items()]
     harmed = set(harm)
@@ -85,7 +85,7 @@ def doubts(before: StoreState | None, now: StoreState, *, token_known: bool) -> 
         reasons.append("the store is older than the checkpoint")
         harmed |= set(before.tables)
     if before.boot != now.boot:
-        reasons.append("the machine of the store was started anew")
+        reasons.append("the store's machine was restarted")
     return Doubts(reasons, frozenset(harmed))
 
 

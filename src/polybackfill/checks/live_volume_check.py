@@ -24,7 +24,7 @@ _AT_ONCE = 8
 _LOOKED_AT = 200  # markets that differ, of which the newest fill is asked for
 # Shares that rounding of the API's figure and of so many fills may leave.
 _SHARES, _SHARE = 0.01, 1e-6
-_CLAIM = "half the sizes of a market's trades, both sides, are its volume at /v2/live-volume"
+_CLAIM = "a market's trade sizes, both sides, add up to twice its volume at /v2/live-volume"
 
 # Events with a market whose trades were read to their end.
 _EVENTS = """

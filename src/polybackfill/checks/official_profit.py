@@ -142,7 +142,7 @@ async def compare_wallet(store: client.Store, wallet: str) -> dict[str, Any] | N
 
 async def official_pnl(context: check_result.CheckContext) -> check_result.CheckResult:
     """Each wallet whose history is closed earned what Polymarket says, to a dollar."""
-    claim = "a wallet whose history is closed earned what Polymarket says, to 1 USD"
+    claim = "a wallet with a closed history has the profit that Polymarket states, to 1 USD"
     (read,) = await context.store.rows(
         "SELECT count() AS wallets, countIf(answer != 'not served') AS served FROM api_user_stats"
     )
@@ -158,7 +158,7 @@ async def official_pnl(context: check_result.CheckContext) -> check_result.Check
     (sums,) = await context.store.rows(_SUMS.format(compared=compared))
     others = await context.store.rows(_OTHERS.format(compared=compared))
     if not sums["compared"]:
-        advice = "of no wallet both figures are known; the reasons are listed"
+        advice = "no wallet has both figures; the reasons are listed"
         return check_result.CheckResult(NAME, claim, "skipped", sums, others, advice)
     sums["share_within"] = sums["within_1_usd_or_1_percent"] / sums["compared"]
     return check_result.pass_or_fail(

@@ -89,7 +89,7 @@ async def overlap(context: check_result.CheckContext) -> check_result.CheckResul
         )
     return check_result.pass_or_fail(
         "overlap",
-        "no fill of pm_trades is counted again as an external one of another size",
+        "no fill of pm_trades is also counted as an external fill of another size",
         holds=counts["suspects"] == 0,
         evidence=counts,
         examples=examples,
@@ -107,7 +107,7 @@ async def view_arithmetic(context: check_result.CheckContext) -> check_result.Ch
         "rows of pm_trades_with_external = internal + external - overlap",
         holds=counts["view"] == expected,
         evidence={**counts, "expected": expected},
-        advice="the view is not the one of this version: polybackfill init",
+        advice="the view belongs to another version: polybackfill init",
     )
 
 
@@ -136,7 +136,8 @@ async def market_ids(context: check_result.CheckContext) -> check_result.CheckRe
     )
     return check_result.pass_or_fail(
         "market-ids",
-        "each trade's market id is the one of its condition, and stands for one condition only",
+        "each trade has the market id of its condition, and each market id belongs to one "
+        "condition only",
         holds=not wrong and not crowded and not astray,
         evidence={**filled, **counts, "ids_of_several_conditions": len(crowded), **mapped},
         examples=[*wrong, *crowded, *astray],

@@ -79,7 +79,7 @@ async def market_volume(context: check_result.CheckContext) -> check_result.Chec
         f"countIf(comparable AND differs) AS differing FROM ({_MARKETS})"
     )
     name = "market-volume"
-    claim = "half the sizes of a market's trades, both sides, are its volume on Gamma"
+    claim = "a market's trade sizes, both sides, add up to twice its volume on Gamma"
     if not counts["compared"]:
         return check_result.CheckResult(
             name,
@@ -108,7 +108,7 @@ async def market_volume(context: check_result.CheckContext) -> check_result.Chec
 async def user_days(context: check_result.CheckContext) -> check_result.CheckResult:
     """Each sampled wallet has on each day the fills the API counts."""
     name = "user-volume"
-    claim = "a wallet has on every day as many fills and shares as /v2/user-volume counts"
+    claim = "a wallet's fills and shares of each day equal those of /v2/user-volume"
     if context.get is None:
         return check_result.CheckResult(name, claim, "skipped", advice=context.silent)
     sampled = await context.store.rows(

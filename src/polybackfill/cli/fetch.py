@@ -10,8 +10,8 @@ def add_run(commands: command_parser.CommandGroup) -> None:
     run = commands.command(
         "run",
         "run.run",
-        "fetch the planned list, or everything where there is none, until it is proven complete; "
-        "stop and start it at will",
+        "fetch the planned list, or everything if there is no list, until it is proven complete; "
+        "you can stop and restart it at any time",
         "--until 07:00",
     )
     run.add_argument(
@@ -29,7 +29,9 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         "--condition-id", action="append", metavar="ID", help="condition, list or file; repeatable"
     )
     content.add_argument(
-        "--everything", action="store_true", help="all parts and all keys, also beside a list"
+        "--everything",
+        action="store_true",
+        help="fetch all parts and all keys, even if there is a planned list",
     )
     content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
     content.add_argument(
@@ -38,11 +40,16 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         help="last day or time, UTC, inclusive; a time of day (07:00) is when to stop instead",
     )
     content.add_argument("--limit", type=int, metavar="N", help="at most N wallets or conditions")
-    content.add_argument("--skip", type=int, metavar="N", help="leave out the first N pending")
+    content.add_argument(
+        "--skip", type=int, metavar="N", help="skip the first N pending wallets or conditions"
+    )
     speed = run.add_argument_group("how")
     speed.add_argument("--workers", metavar="N", help="workers of each part, or auto (default)")
     speed.add_argument(
-        "--sleep-ms", type=int, metavar="MS", help="5000, 2000, 1000: 12, 30, 60 wallets a minute"
+        "--sleep-ms",
+        type=int,
+        metavar="MS",
+        help="start one wallet in this time: 5000 gives 12 wallets a minute, 1000 gives 60",
     )
     speed.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
     command_parser.add_json_flag(run)

@@ -9,12 +9,12 @@ from polybackfill.cli import command_parser
 
 def add_status(commands: command_parser.CommandGroup) -> None:
     """`status`, and `check` with its actions."""
-    status = commands.command("status", "status.status", "how the run stands", "--json")
+    status = commands.command("status", "status.status", "show the state of the run", "--json")
     status.add_argument(
         "--health",
         action="store_true",
-        help="say nothing; exit 0: at work, 3: none active, the last one ended in order, "
-        "4: it stands still, 75: it died or could not go on",
+        help="print nothing; exit 0: a run is active, 3: none is active and the last one ended "
+        "normally, 4: it makes no progress, 75: it died or had to stop",
     )
     actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
     plan = actions.command("plan", "plan.check", "the plan by status")
@@ -33,7 +33,7 @@ def add_status(commands: command_parser.CommandGroup) -> None:
     receipts = actions.command(
         "receipts",
         "receipts.check",
-        "what each unit left behind: pages, rows, times, the end of its feed, the source's lag",
+        "show the receipt of each unit: pages, rows, times, the end of its feed, the source's lag",
         "wallets --wallet 0x9d84ce0306f8551e02efef1680475fc0f1dc1344 --json",
     )
     receipts.add_argument("kind", nargs="?", metavar="KIND", help="wallets, positions, clob, …")
@@ -56,11 +56,11 @@ def add_validate(commands: command_parser.CommandGroup) -> None:
     validate = commands.command(
         "validate",
         "validate.validate",
-        "named checks of what is stored, each with its evidence; exit 3 when one fails",
+        "check the stored data and show the evidence; exit 3 if a check fails",
         "--only duplicates --only receipts --json",
     )
     validate.add_argument(
-        "--only", action="append", metavar="NAME", help="this check alone; repeatable"
+        "--only", action="append", metavar="NAME", help="run only this check; repeatable"
     )
     validate.add_argument(
         "--offline", action="store_true", help="do not ask the API: user-volume is skipped"
@@ -77,7 +77,7 @@ def add_validate(commands: command_parser.CommandGroup) -> None:
 
 def add_quarantine(commands: command_parser.CommandGroup) -> None:
     """`quarantine` and its actions."""
-    actions = commands.group("quarantine", "rows set aside because they made no sense", "list")
+    actions = commands.group("quarantine", "list or replay rows that could not be read", "list")
     listing = actions.command(
         "list", "quarantine.show", "rows by reason, with examples", "--limit 5"
     )
@@ -85,7 +85,7 @@ def add_quarantine(commands: command_parser.CommandGroup) -> None:
     replay = actions.command(
         "replay",
         "quarantine.replay",
-        "parse the rows again; what is understood now goes to its table",
+        "parse the rows again and move those that can be read now to their tables",
     )
     command_parser.add_json_flag(listing, replay)
 
@@ -96,7 +96,8 @@ def add_report(commands: command_parser.CommandGroup) -> None:
     coverage = actions.command(
         "coverage",
         "coverage.report",
-        "what is stored, from which source, and what of it is proven: Markdown and an HTML page",
+        "report what is stored, from which source, and how much is proven complete: Markdown and "
+        "an HTML page",
         "--output reports/coverage.md",
     )
     coverage.add_argument(
@@ -108,14 +109,14 @@ def add_report(commands: command_parser.CommandGroup) -> None:
     categories = actions.command(
         "categories",
         "report.categories",
-        "profit and loss of every wallet by category, with its coverage",
+        "report profit and loss of every wallet by category, with its coverage",
         "--json",
     )
     wallet = actions.command(
         "wallet",
         "wallet.report",
-        "what one wallet bought, sold and earned, beside Polymarket's own figure: Markdown and an "
-        "HTML page with the profit curve",
+        "report what one wallet bought, sold and earned, and what Polymarket says it earned: "
+        "Markdown and an HTML page with the profit curve",
         "0x9d84ce0306f8551e02efef1680475fc0f1dc1344",
     )
     wallet.add_argument(

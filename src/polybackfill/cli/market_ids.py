@@ -9,13 +9,11 @@ from polybackfill.cli import command_parser
 
 def add(commands: command_parser.CommandGroup) -> None:
     """`market-ids` and its actions."""
-    actions = commands.group(
-        "market-ids", "which market each trade belongs to, by its number", "lookup"
-    )
+    actions = commands.group("market-ids", "find the market id of each trade", "lookup")
     lookup = actions.command(
         "lookup",
         "market_ids.lookup",
-        "find the markets of conditions, in the stored lists, then at Gamma; no table is written",
+        "find the market of each condition in the stored lists, then at Gamma; write no table",
         "--workers 5 --sleep-ms 0",
     )
     lookup.add_argument("--workers", metavar="N", help="workers (default 5)")
@@ -27,7 +25,7 @@ def add(commands: command_parser.CommandGroup) -> None:
     finalize = actions.command(
         "finalize",
         "market_ids.finalize",
-        "check what was found and put it into market_id_lookup_results.json",
+        "check the market ids found and write them to market_id_lookup_results.json",
     )
     apply = actions.command(
         "apply",
@@ -36,12 +34,14 @@ def add(commands: command_parser.CommandGroup) -> None:
         "--write",
     )
     apply.add_argument("--from", dest="source", type=Path, metavar="FILE", help="another map")
-    apply.add_argument("--write", action="store_true", help="write; without it nothing changes")
-    apply.add_argument("--revert", action="store_true", help="take the last apply back")
+    apply.add_argument(
+        "--write", action="store_true", help="write the changes; without this flag nothing changes"
+    )
+    apply.add_argument("--revert", action="store_true", help="undo the last apply")
     status = actions.command(
         "status",
         "market_ids.status",
-        "coverage now and projected, and alerts below 90 % or with 5 % pending",
+        "show coverage now and projected; warn below 90 % or with 5 % pending",
         "--json",
     )
     command_parser.add_json_flag(lookup, finalize, apply, status)
@@ -53,7 +53,7 @@ def add_finalize_all(commands: command_parser.CommandGroup) -> None:
         commands.command(
             "finalize-all",
             "finalize_all.finalize_all",
-            "market-ids finalize, then report categories, and what came of them",
+            "run market-ids finalize and report categories, and show their results",
         )
     )
 
@@ -61,12 +61,12 @@ def add_finalize_all(commands: command_parser.CommandGroup) -> None:
 def add_dims(commands: command_parser.CommandGroup) -> None:
     """`dims` and its actions."""
     actions = commands.group(
-        "dims", "what markets and events are: category, tags, payouts", "build"
+        "dims", "build and explain categories, tags and payouts of markets and events", "build"
     )
     build = actions.command(
         "build",
         "dims.build",
-        "make markets_dim, events_dim and condition_market_map anew, and the seed files",
+        "rebuild markets_dim, events_dim, condition_market_map and the seed files",
     )
     explain = actions.command(
         "explain",

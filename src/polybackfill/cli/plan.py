@@ -8,7 +8,7 @@ from polybackfill.cli import command_parser
 def add(commands: command_parser.CommandGroup) -> None:
     """`plan` and its actions."""
     actions = commands.group(
-        "plan", "which wallets and conditions are to be fetched, in which order", "show"
+        "plan", "choose which wallets and conditions are fetched, and in which order", "show"
     )
     _add_ranking(
         actions, "build", "rank wallets by notional, or take a file of wallets and condition ids"
@@ -23,21 +23,22 @@ def add(commands: command_parser.CommandGroup) -> None:
     estimate = actions.command(
         "estimate",
         "estimate.estimate",
-        "what a run would cost: units, requests, rows, disk and hours, part by part",
+        "estimate the units, requests, rows, disk and hours of each part of a run",
     )
     estimate.add_argument(
-        "parts", nargs="*", metavar="PART", help="parts of `run`; without any, what `run` takes"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="parts, as for `run`; default: those that `run` would fetch",
     )
-    estimate.add_argument(
-        "--everything", action="store_true", help="as of `run --everything`, also beside a list"
-    )
-    estimate.add_argument("--limit", type=int, metavar="N", help="as of `run --limit N`")
-    estimate.add_argument("--skip", type=int, metavar="N", help="as of `run --skip N`")
-    estimate.add_argument("--since", metavar="DATE", help="as of `run --since DATE`")
+    estimate.add_argument("--everything", action="store_true", help="like `run --everything`")
+    estimate.add_argument("--limit", type=int, metavar="N", help="like `run --limit N`")
+    estimate.add_argument("--skip", type=int, metavar="N", help="like `run --skip N`")
+    estimate.add_argument("--since", metavar="DATE", help="like `run --since DATE`")
     estimate.add_argument(
         "--until",
         metavar="DATE|HH:MM",
-        help="as of `run --until`; with a time of day also what will be done by then",
+        help="like `run --until`; a time of day also shows what will be done by then",
     )
     command_parser.add_json_flag(show, estimate)
     _add_reset(actions)
@@ -64,9 +65,13 @@ def _add_reset(actions: command_parser.CommandGroup) -> None:
         "--errors",
     )
     which = reset.add_mutually_exclusive_group(required=True)
-    which.add_argument("--stuck", action="store_true", help="in_progress ones of a dead run")
+    which.add_argument(
+        "--stuck", action="store_true", help="units that a dead run left in progress"
+    )
     which.add_argument("--errors", action="store_true", help="those in error")
     which.add_argument("--wallet", action="append", metavar="WALLET", help="these wallets")
     which.add_argument("--condition-id", action="append", metavar="ID", help="these conditions")
-    which.add_argument("--all", action="store_true", help="everything: fetch it all again")
+    which.add_argument(
+        "--all", action="store_true", help="all units: the next run fetches everything again"
+    )
     command_parser.add_json_flag(reset)

@@ -13,7 +13,8 @@ def add_demo(commands: command_parser.CommandGroup) -> None:
     demo = commands.command(
         "demo",
         "demo.demo",
-        "a local Polymarket, all of it loaded and compared with the truth, in about a minute",
+        "start a local Polymarket, load all of it and compare the result with the truth; takes "
+        "about a minute",
         "--trades 100000",
     )
     _add_sizes(demo, trades=301_000, markets=5_050, wallets=2_050)
@@ -38,7 +39,7 @@ def add_setup(commands: command_parser.CommandGroup) -> None:
     init = commands.command(
         "init",
         "init.init",
-        "create what is missing: folders, tables, views; a second time changes nothing",
+        "create missing folders, tables and views; a second time changes nothing",
     )
     doctor = commands.command(
         "doctor",
@@ -49,15 +50,15 @@ def add_setup(commands: command_parser.CommandGroup) -> None:
     doctor.add_argument(
         "--probe",
         action="store_true",
-        help="look too at everything the program takes for granted about the API: at most 60 "
-        "requests, a few seconds; exit 3 when rows could be lost",
+        help="also test every assumption about the API: at most 60 requests, a few seconds; exit 3 "
+        "if rows could be lost",
     )
     command_parser.add_json_flag(init, doctor)
 
 
 def add_service(commands: command_parser.CommandGroup) -> None:
     """`service` and its actions."""
-    actions = commands.group("service", "the program as a service of systemd", "install --dry-run")
+    actions = commands.group("service", "run the program as a systemd service", "install --dry-run")
     install = actions.command(
         "install",
         "service.install",
@@ -72,26 +73,30 @@ def add_service(commands: command_parser.CommandGroup) -> None:
     )
     for action in (install, show, uninstall):
         action.add_argument(
-            "--user", action="store_true", help="a service of your own, which needs no root"
+            "--user", action="store_true", help="install a service of your own user; needs no root"
         )
         action.add_argument(
-            "--root", type=Path, metavar="DIR", help="write below DIR instead, as for an image"
+            "--root",
+            type=Path,
+            metavar="DIR",
+            help="write the files below DIR, for example for an image",
         )
         action.set_defaults(dry_run=False)
     install.add_argument(
         "--folder",
         type=Path,
         metavar="DIR",
-        help="where it works and keeps its data (default /var/lib/polybackfill; with --user here)",
+        help="the service's working and data folder (default /var/lib/polybackfill; with --user "
+        "here)",
     )
     install.add_argument(
         "--service-user",
         default="polybackfill",
         metavar="NAME",
-        help="whom it runs as, without --user (default %(default)s)",
+        help="user of the service, if --user is not given (default %(default)s)",
     )
     install.add_argument("--dry-run", action="store_true", help="print the files, write nothing")
-    install.add_argument("--now", action="store_true", help="enable and start it as well")
+    install.add_argument("--now", action="store_true", help="also enable and start the service")
 
 
 def add_support_bundle(commands: command_parser.CommandGroup) -> None:
@@ -99,7 +104,7 @@ def add_support_bundle(commands: command_parser.CommandGroup) -> None:
     bundle = commands.command(
         "support-bundle",
         "support_bundle.bundle",
-        "one archive for a bug report: what goes in is shown first, wallets have other names",
+        "make one archive for a bug report; shows its contents first and replaces wallet addresses",
         "--output bundle.tar.gz --yes",
     )
     bundle.add_argument(
@@ -117,7 +122,9 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
         "a local Polymarket that enforces the limits, injects faults and knows the truth",
         "--port 8700 --trades 300000 --latency-ms 0",
     )
-    sandbox.add_argument("--port", type=int, default=8700, help="default %(default)s; 0 takes any")
+    sandbox.add_argument(
+        "--port", type=int, default=8700, help="default %(default)s; 0 takes any free port"
+    )
     _add_sizes(sandbox, trades=20_000, markets=200, wallets=300)
     sandbox.add_argument(
         "--events", type=int, default=None, help="default: mostly one market an event"
@@ -134,7 +141,9 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
     sandbox.add_argument(
         "--money-cases", action="store_true", help="add markets and wallets made for profit"
     )
-    sandbox.add_argument("--cache", action="store_true", help="first pages up to 300 s old")
+    sandbox.add_argument(
+        "--cache", action="store_true", help="serve first pages that are up to 300 s old"
+    )
     sandbox.add_argument(
         "--late-rows", type=int, default=0, metavar="N", help="rows that appear a while after start"
     )
@@ -142,5 +151,5 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
         "--now",
         type=int,
         metavar="EPOCH",
-        help="seconds; the universe's present at start, by default a fixed day",
+        help="simulated time at start, in seconds since 1970; default: a fixed day",
     )

@@ -10,7 +10,7 @@ def add(commands: command_parser.CommandGroup) -> None:
     sql = commands.command(
         "sql",
         "sql.sql",
-        "statements against the store, also while a run is going on",
+        "run SQL statements on the store, even during a run",
         '"SELECT status, count() FROM wallet_backfill_plan GROUP BY status"',
     )
     sql.add_argument(
@@ -37,13 +37,15 @@ def add_recover(commands: command_parser.CommandGroup) -> None:
     recover = commands.command(
         "recover",
         "recover.recover",
-        "start the trades over: with a backup of every row, empty the tables and fetch them again",
+        "back up every trade row, empty the tables and fetch the trades again",
         "--make-backup --write",
     )
     recover.add_argument("--make-backup", action="store_true", help="copy the tables first")
     recover.add_argument("--backup", metavar="NAME", help="use this backup (default: the newest)")
-    recover.add_argument("--write", action="store_true", help="do it; without it only compare")
     recover.add_argument(
-        "--put-back", action="store_true", help="insert what the tables lack of the backup instead"
+        "--write", action="store_true", help="change the tables; without this flag only compare"
+    )
+    recover.add_argument(
+        "--put-back", action="store_true", help="insert the backup's rows that the tables lack"
     )
     command_parser.add_json_flag(recover)

@@ -11,7 +11,7 @@ def add(commands: command_parser.CommandGroup) -> None:
     auto = actions.command(
         "auto",
         "watchlist.auto",
-        "add what wallets with a figure have bought into; only with AUTONOMOUS_TRADING_ENABLED",
+        "add markets bought by wallets with a known profit; only with AUTONOMOUS_TRADING_ENABLED",
         "--since 2026-11-20",
     )
     auto.add_argument("--since", metavar="DATE", help="first day or time, UTC (default: 24 hours)")
@@ -24,11 +24,15 @@ def add(commands: command_parser.CommandGroup) -> None:
     add_by_hand.add_argument(
         "--reason", default="added by hand", metavar="TEXT", help="for the log"
     )
-    remove = actions.command("remove", "watchlist.remove", "watch markets no longer", "253591")
-    remove.add_argument("--strategy", metavar="ID", help="only for this one (default: for all)")
+    remove = actions.command("remove", "watchlist.remove", "stop watching markets", "253591")
+    remove.add_argument(
+        "--strategy", metavar="ID", help="stop only for this strategy (default: for all)"
+    )
     for parser in (add_by_hand, remove):
         parser.add_argument("market", nargs="+", metavar="MARKET", help="market or condition id")
     for parser in (auto, add_by_hand):
         parser.add_argument("--strategy", default="default", metavar="ID", help="for whom")
-        parser.add_argument("--strategy-name", metavar="NAME", help="its name, for the log")
+        parser.add_argument(
+            "--strategy-name", metavar="NAME", help="the strategy's name, for the log"
+        )
     command_parser.add_json_flag(auto, listing, add_by_hand, remove)

@@ -24,10 +24,10 @@ def init(arguments: argparse.Namespace) -> int:
     for name in applied:
         print(f"  applied {name}")
     for name in restored:
-        print(f"  {name} was gone and is there again, empty")
+        print(f"  {name} was missing and was created again, empty")
     print("ready" if applied or restored else "ready; there was nothing to do")
-    print("  polybackfill doctor           looks at everything a run stands on")
-    print("  polybackfill plan build …     for a list of your own, which `run` then keeps to")
+    print("  polybackfill doctor           checks everything a run needs")
+    print("  polybackfill plan build …     plans your own list; `run` then fetches only that")
     print("  polybackfill service install  for every night from now on")
     print(f"next: {following}")
     return errors.EXIT_OK

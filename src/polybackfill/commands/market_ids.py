@@ -192,13 +192,13 @@ def _print_lookup(counts: dict[str, Any]) -> None:
         print(f"  {given_up} after tries on {lookup_results.MAX_TRIES} days")
     if counts["foreign_answers"]:
         print(
-            "WARNING: Gamma answered with markets nobody asked for: it ignores the filter "
-            f"{market_matching.FILTER}. Such answers were not believed; see the API's changelog"
+            "WARNING: Gamma returned markets that were not requested: it ignores the filter "
+            f"{market_matching.FILTER}. They were discarded; see the API's changelog"
         )
     if counts["known_before"]:
         print(f"  known before, from a run or an apply: {counts['known_before']:,}")
     if not counts["asked"]:
-        print("  nothing had to be asked for")
+        print("  no request was needed")
     print(
         f"  in {counts['took_s']} s; "
         f"{formats.counted(counts['mappings'], 'condition')} with a market "

@@ -133,8 +133,8 @@ def _refuse_shared_markets(pairs: Iterable[tuple[str, str]], path: Path) -> None
         shown = ", ".join(f"market {market} {count:,}" for count, market in crowded[:_NAMED])
         raise _refused(
             path,
-            f"a market has one condition, and this map gives {shown} of them. That is what "
-            "answers to an ignored filter look like",
+            f"a market has one condition, and this map gives {shown} of them. The API has probably "
+            "ignored the filter",
         )
 
 
@@ -198,7 +198,7 @@ def _refused(path: Path, why: str) -> errors.Stop:
 async def _revert(ids: market_ids.MarketIds, *, write: bool) -> dict[str, Any]:
     last = await ids.last_apply()
     if last is None:
-        raise errors.Stop("there is no apply to take back: polybackfill market-ids apply --write")
+        raise errors.Stop("there is no apply to undo: polybackfill market-ids apply --write")
     before, user_before = await ids.coverage(), await ids.user_coverage()
     document = {"action": "revert", "asked_to_write": write, "written": write, **asdict(last)}
     if write:
@@ -247,7 +247,7 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
         print("trades_raw is yours and stays as it is: join condition_market_ids to it")
     if revert:
         print(
-            f"{'took' if document['written'] else 'would take'} back "
+            f"{'undid' if document['written'] else 'would undo'} "
             f"{formats.counted(document['mappings'], 'mapping')} and the ids of "
             f"{formats.counted(document['trades'], 'trade')}"
         )
@@ -260,8 +260,8 @@ def _print(document: dict[str, Any], *, revert: bool) -> None:
             f"{formats.counted(fills['conditions'], 'condition')}"
         )
     for condition in document.get("changed", [])[:_NAMED]:
-        print(f"  {condition} is in force with another market and stays so")
+        print(f"  {condition} already has another market, which was kept")
     if not document["asked_to_write"]:
         print("nothing was written; add --write")
     elif not revert and document["written"]:
-        print("  polybackfill market-ids apply --revert --write takes it back")
+        print("  polybackfill market-ids apply --revert --write undoes it")

@@ -138,7 +138,7 @@ def _read_list(chosen: settings.Settings, source: str) -> key_input.GivenKeys:
     entries = key_input.from_file(path) if is_file else _typed(source)
     keys = key_input.plan_keys(entries, name_resolution.resolve(chosen, entries))
     if not keys.wallets and not keys.conditions:
-        raise errors.Stop(f"{source} holds no wallet and no condition id: one a line")
+        raise errors.Stop(f"{source} contains no wallet and no condition id; write one per line")
     return keys
 
 
@@ -168,7 +168,7 @@ async def _ranked(store: client.Store, source: str, top: int | None) -> list[key
     )
     if not rows:
         raise errors.Stop(
-            f"{source} holds no trades, so there is nothing to rank: load it, or give a list "
+            f"{source} contains no trades, so there is nothing to rank: load it, or give a list "
             "with --from FILE, one wallet or condition id a line"
         )
     return [key_input.PlannedKey(row["key"], row["trade_count"], row["notional"]) for row in rows]
@@ -208,7 +208,7 @@ def _print_built(report: dict[str, Any], *, as_json: bool) -> int:
             print(f"  the plan before: table {built['backup']}")
     if report["excluded"]:
         names = ", ".join(f"0x{key} ({contracts.CONTRACTS[key]})" for key in report["excluded"])
-        print(f"left out, contracts and no wallets: {names}")
+        print(f"left out, because they are contracts and not wallets: {names}")
     print(f"next: {report['next']}; what it costs: polybackfill plan estimate")
     return errors.EXIT_OK
 
@@ -287,7 +287,9 @@ def reset(arguments: argparse.Namespace) -> int:
     for kind, count in report.items():
         print(f"{kind}: {count:,} set back to pending")
         if len(typed[kind]) > count:
-            print(f"  {len(typed[kind]) - count:,} not in the plan: run fetches them when named")
+            print(
+                f"  {len(typed[kind]) - count:,} not in the plan: name them to `run` to fetch them"
+            )
     return errors.EXIT_OK
 
 

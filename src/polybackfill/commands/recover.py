@@ -94,8 +94,8 @@ def _refuse_loss(differences: list[backups.Difference], name: str, *, named: boo
             )
         if one.unreadable and not named:
             raise errors.Stop(
-                f"{one.table} cannot be read, so nobody knows what backup {name} lacks of it; to "
-                f"give up what it lacks: polybackfill recover --backup {name} --write. The store "
+                f"{one.table} cannot be read, so the rows that backup {name} lacks are unknown; to "
+                f"give those rows up: polybackfill recover --backup {name} --write. The store "
                 f"says: {one.unreadable}"
             )
 
@@ -145,7 +145,9 @@ def _print(document: dict[str, Any]) -> None:
     if not (document["emptied"] or document["put_back"]):
         print("nothing was changed; --write empties the tables and fetches everything again")
     elif any(one["not_in_table"] for one in differences):
-        print("some rows of the backup are not back yet: polybackfill run conditions wallets")
-        print("what the API no longer has: polybackfill recover --put-back --write")
+        print(
+            "some rows of the backup are not fetched again yet: polybackfill run conditions wallets"
+        )
+        print("to insert rows that the API no longer has: polybackfill recover --put-back --write")
     else:
         print("every row of the backup is in the tables")

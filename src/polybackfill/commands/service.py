@@ -1,4 +1,4 @@
-"""`polybackfill service install`, `show` and `uninstall`: the program as a service of systemd."""
+"""`polybackfill service install`, `show` and `uninstall`: the program as a systemd service."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ _FAILING = 5
 _QUARANTINED = 50
 
 README = """\
-What `polybackfill support-bundle` puts together for a bug report.
+`polybackfill support-bundle` made these files for a bug report.
 
-Wallets stand here under other names, face000…1 and so on, the same in every file; so do
-transactions (fade000…1) and the names of people (person-1). Passwords, and what URLs hold beside
-the address, are blotted out. Conditions, markets and times are as they were. A part that could not
-be made says why in its place.
+Each wallet address is replaced by another one (face000…1 and so on), the same in every file;
+transactions (fade000…1) and names of people (person-1) are replaced too. Passwords, and every part
+of a URL except the address, are removed. Conditions, markets and times are unchanged. If a part
+could not be made, its file gives the reason.
 """
 
 Part = Callable[[], Awaitable[Any]]
@@ -53,7 +53,7 @@ def bundle(arguments: argparse.Namespace) -> int:
     for name, content in files.items():
         print(f"  {formats.size(len(content)):>9}  {name}")
     shown = ", ".join(f"{count:,} {what}" for what, count in replaced.items())
-    print(f"under other names: {shown}")
+    print(f"replaced by other names: {shown}")
     if not arguments.yes and not _agrees(output):
         print("nothing was written")
         return errors.EXIT_OK
@@ -77,7 +77,9 @@ def _output(chosen: settings.Settings, wanted: Path | None) -> Path:
 def _agrees(output: Path) -> bool:
     """A person on the terminal wants it. Raises errors.Stop where there is nobody to ask."""
     if not sys.stdin.isatty():
-        raise errors.Stop(f"nobody can be asked whether {output} may be written: add --yes")
+        raise errors.Stop(
+            f"cannot ask whether to write {output}, because there is no terminal: add --yes"
+        )
     try:
         return input(f"write {output}? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:

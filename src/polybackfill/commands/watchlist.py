@@ -59,7 +59,7 @@ def show(arguments: argparse.Namespace) -> int:
         return errors.EXIT_OK
     _show("watched", _plain(entries), "nothing is watched")
     print(
-        f"{counts['total']:,} entries, {counts['autoAdded']:,} added by themselves and "
+        f"{counts['total']:,} entries, {counts['autoAdded']:,} added automatically and "
         f"{counts['manualAdded']:,} by hand, "
         f"{formats.counted(len(counts['triggeredByWallets']), 'wallet')}"
     )
@@ -75,8 +75,8 @@ def add(arguments: argparse.Namespace) -> int:
     unknown = [] if dimensions.absent else [one for one in known if not known[one].known]
     for one in sorted(unknown):
         print(
-            f"warning: the dimensions know no market {one}; it is watched all the same. "
-            "If it is not misspelt: polybackfill run markets, then polybackfill dims build",
+            f"warning: the dimensions know no market {one}; it is watched anyway. If its id is "
+            "right: polybackfill run markets, then polybackfill dims build",
             file=sys.stderr,
         )
     strategy = watchlist_candidates.Strategy(

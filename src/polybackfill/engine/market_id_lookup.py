@@ -156,8 +156,8 @@ class MarketIdLookup:
                 await self._give_up(conditions, error)
             if self._client.silent_s(market_matching.ROUTE) > _SILENT_S:
                 raise errors.Stop(
-                    f"Gamma does not answer ({error}); what was found is kept, start the lookup "
-                    "again later",
+                    f"Gamma does not answer ({error}); the results so far are kept; start the "
+                    "lookup again later",
                     exit_code=errors.EXIT_UNAVAILABLE,
                 ) from error
             return

@@ -218,10 +218,10 @@ class Supervisor:
         stalled_s = self.stalled_s = now - self._progressed_at
         waiting = self.waiting_for = self._outside_wait()
         if stalled_s > self._bounds.no_progress_s:
-            reason = f"waiting for {waiting}" if waiting else "no worker gets anywhere"
+            reason = f"waiting for {waiting}" if waiting else "no worker makes progress"
             code = errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS
             raise errors.Stop(
-                f"nothing moved for {stalled_s:.0f} s ({reason}); everything acknowledged is "
+                f"no progress for {stalled_s:.0f} s ({reason}); all acknowledged rows are "
                 "recorded, start again to continue",
                 exit_code=code,
             )

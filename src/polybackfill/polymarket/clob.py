@@ -102,7 +102,7 @@ async def walk_unit(
         offset += page.rows
         pages_behind_the_end += page.next_offset is None
         if pages_behind_the_end > _MANY_ENDS:
-            raise errors.Retry(f"{feed.route.path}: rows behind its end, again and again")
+            raise errors.Retry(f"{feed.route.path}: rows after its end, repeatedly")
         ended = not page.rows or (feed.end is not None and offset >= feed.end)
         following = walk.Resume(cursor=encode(offset), feed=fingerprint)
         if ended:

@@ -174,8 +174,8 @@ class Client:
             pause_s = health.failed(now, self._refusal_pause_s)
             self._limits.pause(route.host, pause_s)
             trouble = errors.Retry(
-                f"{refusal or result}; what {route.name} always answers is refused too, so the "
-                "host is at fault and not the question",
+                f"{refusal or result}; {route.name} refused a request that is known to be valid, "
+                "so the host is at fault",
                 after_s=pause_s,
                 host_fault=True,
             )

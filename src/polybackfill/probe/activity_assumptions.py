@@ -244,7 +244,7 @@ ASSUMPTIONS = (
     Assumption(
         "activity.page_size",
         "/v2/activity?limit=1000, and a smaller one",
-        "pages are as long as asked for",
+        "pages have the requested length",
         "requests: a page of 1,000 rows is the largest there is",
         _KINDS,
         False,

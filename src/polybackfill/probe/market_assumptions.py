@@ -284,7 +284,7 @@ _SHARED: tuple[tuple[str, str, str, str, bool, _Look], ...] = (
     (
         "page_size",
         "?limit=100, and a smaller one",
-        "pages are as long as asked for",
+        "pages have the requested length",
         "requests: a page of 100 rows is the largest there is",
         False,
         _page_size,

@@ -209,7 +209,7 @@ ASSUMPTIONS = (
         "positions.order",
         "/v2/positions?…&sort_by=TIMESTAMP&sort_direction=ASC",
         "by last event, the oldest first, in both lists",
-        "positions: one that moves while a list is read is not missed",
+        "positions: a position that changes while a list is read is not missed",
         _KINDS,
         True,
         _order,
@@ -235,7 +235,7 @@ ASSUMPTIONS = (
     Assumption(
         "positions.page_size",
         "/v2/positions?limit=1000, and a smaller one",
-        "pages are as long as asked for",
+        "pages have the requested length",
         "requests: a page of 1,000 rows is the largest there is",
         _KINDS,
         False,

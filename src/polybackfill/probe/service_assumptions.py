@@ -221,7 +221,7 @@ ASSUMPTIONS = (
         "service.limits",
         "headers of all answers",
         "no header names a limit below the published ones",
-        "the pace; a lower limit is found by being refused",
+        "the request rate; a lower limit shows only as refusals",
         (),
         False,
         _limits,

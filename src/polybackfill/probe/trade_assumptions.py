@@ -347,7 +347,7 @@ ASSUMPTIONS = (
     Assumption(
         "trades.page_size",
         "/v2/trades?limit=1000, and a smaller one",
-        "pages are as long as asked for",
+        "pages have the requested length",
         "requests: a page of 1,000 rows is the largest there is",
         _KINDS,
         False,
@@ -402,7 +402,7 @@ ASSUMPTIONS = (
         "trades.tokens",
         "/v2/trades?taker_only=false",
         "a token id follows from condition and outcome",
-        "repairing an unknown outcome_index; telling a foreign market",
+        "repairing an unknown outcome_index; detecting another market's row",
         (units.CONDITIONS, units.WALLETS),
         True,
         _tokens,

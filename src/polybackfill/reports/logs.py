@@ -57,7 +57,7 @@ class LogFile:
                 self._lost = 0
             self._append(line)
         except OSError as error:
-            self._warn(f"the log file is given up until it can be written: {error.strerror}")
+            self._warn(f"the log file is skipped until it can be written: {error.strerror}")
             self._lost += 1
         else:
             self._warned = self._warned and not has_room
@@ -68,7 +68,7 @@ class LogFile:
                 full, self._file = self._file, log_rotation.begin_anew(self._path, self._files)
                 full.close()
         except OSError as error:  # the full file takes the line as well
-            self._warn(f"the log file grows until another can be begun: {error.strerror}")
+            self._warn(f"the log file cannot be rotated and keeps growing: {error.strerror}")
             return False
         return True
 

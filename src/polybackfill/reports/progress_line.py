@@ -115,16 +115,16 @@ def remaining(eta_s: float | None) -> str:
 def waiting(picture: dict[str, Any]) -> str:
     """What holds the run up at this moment, empty when nothing does."""
     if picture["state"] == "finishing":
-        return "everything is fetched; ids and reports are made"
+        return "everything is fetched; making market ids and reports"
     if picture["state"] == "draining":
-        return "stopping: what is under way is stored"
+        return "stopping: storing the rows under way"
     if picture["store_wait_s"] > _LONG_INSERT_S:
         return f"waiting for the store since {formats.duration(picture['store_wait_s'])}"
     for host, pause in picture["pauses"].items():
         if pause["left_s"] > 0:
             return f"{host} asked for a pause, {formats.duration(pause['left_s'])} left"
     for route, out_s in picture["out"].items():
-        return f"{route} has only failed for {formats.duration(out_s)}"
+        return f"{route} has answered no request for {formats.duration(out_s)}"
     return ""
 
 

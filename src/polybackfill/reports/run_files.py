@@ -14,8 +14,8 @@ from polybackfill.filesystem import lock, sealed_json
 from polybackfill.reports import snapshot
 
 NOT_COMPARED = (
-    "the last run did not end in order: the next one compares its receipts with the tables, and "
-    "only then is anything proven"
+    "the last run did not end normally: nothing counts as proven until the next run has compared "
+    "its receipts with the tables"
 )
 
 
@@ -61,14 +61,16 @@ def read_snapshot(file: Path) -> dict[str, Any] | None:
     try:
         line = file.read_bytes().removesuffix(b"\n")
         if sealed_json.is_sealed(line) and not sealed_json.is_intact(line):
-            raise errors.Stop(f"status file {file} is damaged: delete it, a run writes it anew")
+            raise errors.Stop(
+                f"status file {file} is damaged: delete it; the next run writes a new one"
+            )
         document = orjson.loads(line)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise errors.Stop(
-            f"status file {file} cannot be read ({error.strerror}): its owner can give this user "
-            "the right to"
+            f"status file {file} cannot be read ({error.strerror}): ask its owner to let this user "
+            "read it"
         ) from error
     except orjson.JSONDecodeError as error:
         raise errors.Stop(f"status file {file} cannot be read ({error}): delete it") from error

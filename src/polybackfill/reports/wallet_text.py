@@ -48,7 +48,7 @@ NOTES = (
     "been held to the end.",
     "Deposits, withdrawals and shares that came or went by a direct transfer are no profit; a "
     "wallet with such shares is inexact.",
-    "Unknown is said so and never counted as zero.",
+    "An unknown figure is shown as unknown and never counted as zero.",
 )
 
 
@@ -81,7 +81,7 @@ def _beside(figures: wallet_figures.Figures, profit: wallet_figures.ProfitPart) 
         return "Polymarket's own figure is unknown."
     text = f"Polymarket says {usd(profit.official, signed=True)} USD"
     if profit.difference is None:
-        return f"{text}; what they differ by is unknown."
+        return f"{text}; the difference is unknown."
     if not round(profit.difference, 2):
         return f"{text}: no difference."
     reason = f" ({figures.reason})" if figures.reason else ""
@@ -147,7 +147,7 @@ def history(figures: wallet_figures.Figures) -> str:
 def curve_words(figures: wallet_figures.Figures) -> str:
     """The curve in words: where it began, its highest and lowest point, where it stands."""
     if not figures.curve:
-        return f"The curve is {UNKNOWN}: {figures.no_curve or 'Polymarket tells none'}."
+        return f"The curve is {UNKNOWN}: {figures.no_curve or 'Polymarket returned none'}."
     low = min(figures.curve, key=lambda point: point[1])
     high = max(figures.curve, key=lambda point: point[1])
     last = figures.curve[-1]

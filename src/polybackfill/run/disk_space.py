@@ -106,7 +106,7 @@ def warning(chosen: settings.Settings, expected_bytes: int) -> str:
         if (free := disk.free) - disk.bound < expected_bytes:
             return (
                 f"about {formats.size(expected_bytes)} are expected and {formats.size(free)} are "
-                f"free in {disk.folder}: a run stops in order (75) when "
+                f"free in {disk.folder}: a run stops cleanly (exit 75) when "
                 f"{formats.size(disk.bound)} are left; BACKFILL_DATA_DIR may name a larger disk, "
                 "and a planned list fetches less"
             )

@@ -82,7 +82,7 @@ async def _disk(chosen: settings.Settings, *, make: bool) -> str:
         if not make:
             bootstrap.require_store(chosen)
         bytes_ahead, is_all = await run_estimate.bytes_ahead(chosen)
-        fits = "what is ahead fits in" if is_all else "how much is ahead is unknown"
+        fits = "the expected rows fit" if is_all else "the size of the expected rows is unknown"
         return f"{free}; {disk_space.warning(chosen, bytes_ahead) or fits}"
     return free
 

@@ -29,7 +29,7 @@ class Probed:
 async def look(chosen: settings.Settings) -> Probed:
     """The whole list. Beside a run nothing is asked: it spends the limits of this address."""
     if holder := api_client.limit_holder(chosen):
-        text = f"the API is not looked at, {holder}"
+        text = f"the API was not checked: {holder}"
         return Probed([text], {"not_asked": holder}, errors.EXIT_OK)
     clock = clocks.SystemClock()
     began = clock.monotonic()

@@ -50,8 +50,8 @@ async def _resolve(
     left = [name for name in wanted if name not in known]
     if left and offline:
         raise errors.Stop(
-            f"{wanted[left[0]]}: the store does not tell who that is, and with --offline the API "
-            "is not asked: give the address"
+            f"{wanted[left[0]]}: the store does not know this name, and --offline forbids asking "
+            "the API: give the address"
         )
     if left:
         at_once = asyncio.Semaphore(_AT_ONCE)
@@ -148,6 +148,6 @@ def _ambiguous(name: names.Name, where: str, candidates: Candidates) -> errors.S
     )
     more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     return errors.Stop(
-        f"{where}: {len(candidates)} answer to the {name.kind.value} {name.text}; give one of "
+        f"{where}: {len(candidates)} matches for the {name.kind.value} {name.text}; give one of "
         f"{shown}{more}"
     )

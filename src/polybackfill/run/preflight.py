@@ -30,7 +30,7 @@ DAILY, ALWAYS, NEVER = "daily", "always", "never"
 _FRESH_S = 86_400.0
 _WHOLE = (Outcome.HOLDS, Outcome.UNSEEN)
 _FILE = "probe.json"
-_REMEDY = "update the program, or see docs/probe.md; BACKFILL_PROBE=never runs all the same"
+_REMEDY = "update the program, or see docs/probe.md; set BACKFILL_PROBE=never to run anyway"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Preflight:
         """Raise errors.Stop when nothing of `kinds` is left to fetch."""
         if kinds and all(kind in self.held_back for kind in kinds):
             reasons = "; ".join(dict.fromkeys(self.held_back.values()))
-            raise errors.Stop(f"the API is not what this program knows: {reasons}: {_REMEDY}")
+            raise errors.Stop(
+                f"the API does not work as this program expects: {reasons}: {_REMEDY}"
+            )
 
 
 class _RememberedFindings(msgspec.Struct):
@@ -67,7 +69,7 @@ async def before_run(
     if not assumptions:
         return Preflight()
     log.info("probe.started", assumptions=len(assumptions))
-    print("looking whether the API still is as this program knows it …", file=sys.stderr)
+    print("checking whether the API still works as this program expects …", file=sys.stderr)
     findings, requests = await look(assumptions, client, clock)
     findings = with_remembered(chosen, findings)
     remember(chosen, findings, clock.now())

@@ -96,7 +96,7 @@ def _describe(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"one night of {formats.duration(NIGHT_S)}: {_done(document['one_night'], least)}"
     if document["unknown_rows"]:
         parts = ", ".join(document["unknown_rows"])
-        yield f"unknown: the rows of {parts}; nobody has counted them, or a window is asked for"
+        yield f"unknown: the rows of {parts}; they are not counted yet, or a time window is given"
     if document["published_sizes"]:
         names = ", ".join(name.replace("_", " ") for name in document["published_sizes"])
         yield f"sizes as published in mid-2026, until the lists are read: {names}"

@@ -140,7 +140,9 @@ def keys(arguments: argparse.Namespace, chosen: settings.Settings) -> dict[str, 
     typed = {"wallets": arguments.wallet, "conditions": arguments.condition_id}
     for part, texts in typed.items():
         if texts and not given[part]:
-            raise errors.Stop(f"{_FLAGS[part]} {' '.join(texts)} holds no id; one a line")
+            raise errors.Stop(
+                f"{_FLAGS[part]} {' '.join(texts)} contains no id; write one per line"
+            )
     return given
 
 
@@ -162,13 +164,15 @@ def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]
     served = {"wallets": _OF_WALLETS, "conditions": _OF_CONDITIONS}
     for part in typed_parts:
         if not set(served[part]) & set(parts):
-            raise errors.Stop(f"{_FLAGS[part]} lists {part}, but only {parts[0]} shall run")
+            raise errors.Stop(f"{_FLAGS[part]} lists {part}, but this run fetches {parts[0]} only")
     for part in parts:
         flag = next((_FLAGS[kind] for kind in served if part in served[kind]), None)
         if flag is None:
             raise errors.Stop(
-                f"{part} cannot run for a list: leave out {' and '.join(_FLAGS.values())}"
+                f"{part} cannot be limited to a list: leave out {' and '.join(_FLAGS.values())}"
             )
         if not any(part in served[kind] for kind in typed_parts):
-            raise errors.Stop(f"{part} shall run beside a list: list them too with {flag}")
+            raise errors.Stop(
+                f"{part} need a list of their own here: give one with {flag}, or leave {part} out"
+            )
     return parts

@@ -54,10 +54,10 @@ def nothing_to_do(held_back: Mapping[str, str]) -> RunSummary:
     return RunSummary(
         errors.EXIT_UNITS_IN_ERROR if held_back else errors.EXIT_OK,
         [
-            "nothing to do: the plan holds no pending wallet or condition.",
+            "nothing to do: the plan contains no pending wallet or condition.",
             "  polybackfill plan build --from FILE    one wallet or condition id a line",
-            "  polybackfill run --everything          not only what is planned",
-            "  polybackfill check plan                what is done, and what is in error",
+            "  polybackfill run --everything          fetches everything, not only the plan",
+            "  polybackfill check plan                shows which units are done or in error",
             *progress_line.held_back(held_back),
         ],
         {"state": "finished", "parts": {}, "rows": {}, "held_back": dict(held_back)},
@@ -74,9 +74,9 @@ def _lines(picture: dict[str, Any], *, dry_run: bool) -> Iterator[str]:
     yield from progress_line.summary_lines(picture, dry_run=dry_run)
     if picture.get("new_wallets"):
         wallets = formats.counted(picture["new_wallets"], "wallet")
-        yield f"  {wallets} traded there that nobody had seen before"
+        yield f"  {wallets} found that were not known before"
     for condition in picture.get("unknown_conditions", ()):
-        yield f"  warning: no trade of condition {condition}, and no list knows it"
+        yield f"  warning: condition {condition} has no trades and is in no list; check the id"
     for text in resolution_checks.describe(picture.get("disagreements", {})):
         yield f"  {text}: polybackfill report coverage"
     for text in picture.get("left_behind", ()):

@@ -202,7 +202,7 @@ class Connection:
         """
         lease = self._lease
         if lease is None or lease.endpoint.pid is None:
-            raise Impostor("the embedded store was let go")
+            raise Impostor("the embedded store was released")
         child = secret.child_name(lease.endpoint.pid, lease.endpoint.port)
         nonce = secret.new_nonce()
         request.headers[secret.NONCE_HEADER] = nonce

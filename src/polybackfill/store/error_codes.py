@@ -123,7 +123,7 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
         )
     if number is not None and _PASSING.search(text):
         return errors.Retry(
-            f"The machine of the store at {location} falters: {short}", after_s=10.0
+            f"The machine of the store at {location} has a fault: {short}", after_s=10.0
         )
     if number in _BUSY_S:
         return errors.Retry(f"The store at {location} is busy: {short}", after_s=_BUSY_S[number])

@@ -205,7 +205,7 @@ class Ownership:
     async def _first(self) -> Claim:
         rows = await self._store.rows(_LIVING, parameters={"expires": int(EXPIRES_S)})
         if not rows:
-            raise errors.Retry(f"the store at {self._store.address.location} forgot our claim")
+            raise errors.Retry(f"the store at {self._store.address.location} lost this run's claim")
         return msgspec.convert(rows[0], Claim)
 
     async def _write(self, claim: str, *, released: bool) -> None:

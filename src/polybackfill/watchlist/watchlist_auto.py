@@ -63,7 +63,8 @@ async def add_candidates(
             "warning: only "
             f"{formats.counted(counts['resolved_markets'], 'market has', 'markets have')} "
             "a resolution, fewer than "
-            f"{watchlist_candidates.FEW_RESOLVED:,}: the figures of the wallets rest on little",
+            f"{watchlist_candidates.FEW_RESOLVED:,}: wallet figures are based on few resolved "
+            "markets",
             file=sys.stderr,
         )
     added = watchlist_file.Watchlist(chosen.backfill.data_dir).add(wanted)
@@ -86,7 +87,7 @@ def _fallback(
     ids += [given.default_market_id] if given.default_market_id else []
     print(
         "warning: no wallet has 2 % coverage yet (polybackfill report categories): "
-        + ("the default markets are watched instead" if ids else "there is nothing to go by"),
+        + ("the default markets are watched instead" if ids else "no market is added"),
         file=sys.stderr,
     )
     ids_kept = _ids(ids)[: given.fallback_watchlist_size]
@@ -96,7 +97,7 @@ def _fallback(
             known[one],
             strategy,
             side=None,
-            reason="default market, no wallet has a figure yet",
+            reason="default market, because no wallet has a known profit yet",
             at=at,
             computed={"auto_added": True, "triggered_by_wallet": None},
         )

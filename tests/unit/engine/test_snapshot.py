@@ -113,7 +113,7 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
     assert seen["eta_s"] is None
     line = progress_line.line(seen)
     assert "  ETA unknown  " in line
-    assert "(/v2/activity has only failed for 0 s)" in line
+    assert "(/v2/activity has answered no request for 0 s)" in line
     assert await running == 0
     told = [event for event in events if event["event"].startswith("route.")]
     assert [event["event"] for event in told] == ["route.out", "route.answers_again"]

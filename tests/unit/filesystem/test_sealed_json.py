@@ -117,7 +117,7 @@ def test_a_damaged_checkpoint_is_told_in_words(tmp_path: Path) -> None:
     [
         ({}, "", False),
         ({"clean_stop": ""}, "did not end cleanly", False),
-        ({"boot": "b0"}, "started anew", False),
+        ({"boot": "b0"}, "was restarted", False),
         ({"tables": {"trades": ("other", 7, 0)}}, "trades was made anew", True),
         ({"tables": {"trades": ("u", 9, 0)}}, "2 rows less", True),
         ({"tables": {"gone": ("u", 0, 0)}}, "gone was made anew", True),

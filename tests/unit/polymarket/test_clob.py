@@ -120,7 +120,7 @@ async def test_a_list_without_an_end_ends_the_walk() -> None:
             body = {"data": [row(1)] * 1_000, "next_cursor": "LTE="}
             return Reply(json.dumps(body).encode())
 
-    with pytest.raises(errors.Retry, match="behind its end"):
+    with pytest.raises(errors.Retry, match="after its end"):
         await walked(Endless(0), "clob:0-")
     with pytest.raises(errors.GiveUp, match="no end"):
         await clob.size(Endless(0), clock=CLOCK)

@@ -75,8 +75,8 @@ def test_a_part_with_errors_is_shown_though_it_is_done() -> None:
     [
         ({"store_wait_s": 75.0}, "waiting for the store since 1 min 15 s"),
         ({"pauses": {"data": {"left_s": 12.2}}}, "data asked for a pause, 12 s left"),
-        ({"state": "finishing"}, "everything is fetched; ids and reports are made"),
-        ({"out": {"/v2/activity": 72.0}}, "/v2/activity has only failed for 1 min 12 s"),
+        ({"state": "finishing"}, "everything is fetched; making market ids and reports"),
+        ({"out": {"/v2/activity": 72.0}}, "/v2/activity has answered no request for 1 min 12 s"),
     ],
 )
 def test_the_line_says_what_the_run_waits_for(changes: dict[str, Any], words: str) -> None:

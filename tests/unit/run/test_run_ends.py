@@ -80,7 +80,7 @@ async def test_why_a_run_ended_is_in_its_log(
     sandbox.faults({"kind": "502", "route": "activity"})
     chosen = new_settings(no_progress_s=1.0, max_attempts=50)
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-2:])
-    with pytest.raises(errors.Stop, match="nothing moved") as caught:
+    with pytest.raises(errors.Stop, match="no progress for") as caught:
         await conftest.run(chosen, run_request.RunRequest(parts=("wallets",), wallets=keys))
     assert chosen.backfill.log_file is not None
     told = [json.loads(line) for line in chosen.backfill.log_file.read_text().splitlines()]

@@ -38,7 +38,7 @@ def test_a_list_asks_for_its_part_alone_no_list_for_the_plan() -> None:
 def test_an_empty_list_is_not_the_whole_plan(tmp_path: Path) -> None:
     file = tmp_path / "none.txt"
     file.write_text("# nobody yet\n\n")
-    with pytest.raises(errors.Stop, match=r"--wallet .*none\.txt holds no id") as caught:
+    with pytest.raises(errors.Stop, match=r"--wallet .*none\.txt contains no id") as caught:
         of("--wallet", str(file))
     assert caught.value.exit_code == errors.EXIT_CONFIG
     with pytest.raises(errors.Stop, match="--condition-id"):
@@ -48,12 +48,21 @@ def test_an_empty_list_is_not_the_whole_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "named"),
     [
-        (("conditions", "--wallet", WALLET), "--wallet lists wallets, but only conditions"),
+        (
+            ("conditions", "--wallet", WALLET),
+            "--wallet lists wallets, but this run fetches conditions only",
+        ),
         (("wallets", "--condition-id", CONDITION), "--condition-id lists conditions"),
-        (("wallets", "conditions", "--wallet", WALLET), "list them too with --condition-id"),
+        (
+            ("wallets", "conditions", "--wallet", WALLET),
+            "conditions need a list of their own here: give one with --condition-id",
+        ),
         (("market",), "no part market: the parts are markets, events, conditions"),
-        (("markets", "--wallet", WALLET), "--wallet lists wallets, but only markets"),
-        (("wallets", "events", "--wallet", WALLET), "events cannot run for a list"),
+        (
+            ("markets", "--wallet", WALLET),
+            "--wallet lists wallets, but this run fetches markets only",
+        ),
+        (("wallets", "events", "--wallet", WALLET), "events cannot be limited to a list"),
     ],
 )
 def test_a_list_for_another_part_is_refused(typed: tuple[str, ...], named: str) -> None:
