@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,12 @@ _SLOW_FIRST = ("system", "crash", "docs", "commands", "sandbox", "store", "prope
 
 
 def pytest_configure() -> None:
-    """Settings of the person who runs the tests must not reach the tests."""
+    """Settings of the person who runs the tests must not reach the tests.
+
+    A shell starts `make test &` with SIGINT ignored, and so would be every command of the tests.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith(("BACKFILL_", "CLICKHOUSE_", "NOTIFY_", "WATCHDOG_", "MAKE", "MFLAGS")):
             del os.environ[name]
