@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
+
+from tests import virtual_clock
 
 from polybackfill import units
 from polybackfill.checkpoint import ledgers
@@ -18,21 +19,9 @@ PAGE = units.Counts(rows=10, pages=1, rejected=1, first_second=50, last_second=9
 END = units.FeedEnd(second=100, lag_s=2.5, confirmed=True)
 
 
-class Still:
-    """A clock that stands still."""
-
-    def now(self) -> float:
-        return 1_790_000_000.0
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0 * seconds)
-
-
 def open_ledger(folder: Path) -> ledgers.Ledger:
-    return ledgers.Ledger.open(folder, store_id="store-1", clock=Still())
+    clock = virtual_clock.StoppedClock(1_790_000_000.0)
+    return ledgers.Ledger.open(folder, store_id="store-1", clock=clock)
 
 
 async def write_every_line(folder: Path) -> None:

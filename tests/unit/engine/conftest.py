@@ -14,6 +14,7 @@ from tests import harness
 from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import (
+    intake,
     kinds,
     source_lag,
     store_writer,
@@ -63,7 +64,7 @@ class Rig:
             controls=route_health.CONTROLS,
         )
 
-    def supervise(self, feed: unit_queue.Feed) -> supervisor.Supervisor:
+    def supervise(self, feed: intake.Feed) -> supervisor.Supervisor:
         """The parts put together as a run does it; `feed`: its units."""
         self.line = unit_queue.Queue(
             self.kind,

@@ -13,7 +13,7 @@ from tests.unit.run import conftest
 from polybackfill import errors
 from polybackfill.checkpoint import ledgers
 from polybackfill.reports import snapshot
-from polybackfill.run import run_request
+from polybackfill.run import backfill, run_request, run_summary
 
 Said = pytest.CaptureFixture[str]
 
@@ -41,6 +41,19 @@ async def test_a_wallet_that_failed_before_is_not_reported_as_done(
         assert "answered 400" in said
         assert "plan reset --errors" in said
     assert sandbox.requests() == 0
+
+
+async def test_the_end_is_the_same_where_nobody_reads_it(
+    new_settings: conftest.NewSettings, sandbox: harness.Sandbox
+) -> None:
+    def hang_up(_summary: run_summary.RunSummary) -> None:
+        raise BrokenPipeError
+
+    bad = bare(sandbox.wallets[-1])
+    sandbox.faults({"kind": "400", "match": bad})
+    asked = run_request.RunRequest(parts=("wallets",), wallets=(bad,))
+    summary = await backfill.Backfill(new_settings(), asked, show=hang_up).run()
+    assert summary.exit_code == errors.EXIT_UNITS_IN_ERROR
 
 
 async def test_the_same_for_a_window(
