@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, records
-from polybackfill.polymarket import response_source, trade_parser, trade_queries, walk
+from polybackfill.polymarket import pagination, response_source, trade_parser, trade_queries
 
 PAGE_ROWS = 1000
 ROUNDS = 150
@@ -88,12 +88,12 @@ def walk_and_encode(bodies: list[bytes]) -> int:
     """All pages of one feed, as the daemon takes them, as lines."""
 
     async def run() -> int:
-        async def fetch(_feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        async def fetch(_feed: pagination.FeedQuery, cursor: str | None) -> Reply:
             return Reply(bodies[int(cursor or 0)])
 
         encoded = 0
         feed = trade_queries.build_wallet_query(WALLET)
-        async for page in walk.pages(fetch, feed, clock=clocks.SystemClock()):
+        async for page in pagination.pages(fetch, feed, clock=clocks.SystemClock()):
             encoded += len(records.encode_lines(page.rows_of(records.Trade)))
         return encoded
 

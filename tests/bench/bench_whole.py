@@ -25,7 +25,7 @@ from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
-from polybackfill.polymarket import trade_queries, walk
+from polybackfill.polymarket import pagination, trade_queries
 from polybackfill.store import client, migrate
 
 FLOOR = Path(__file__).with_name("bench_floor.py")
@@ -140,7 +140,7 @@ def start_cpu_s(ground: harness.Ground, condition: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def floor(ground: harness.Ground, url: str, feeds: list[walk.FeedQuery]) -> dict[str, Any]:
+def floor(ground: harness.Ground, url: str, feeds: list[pagination.FeedQuery]) -> dict[str, Any]:
     """What bench_floor.py finds for these feeds."""
     file = ground.folder / "questions.txt"
     lines = [
@@ -152,7 +152,7 @@ def floor(ground: harness.Ground, url: str, feeds: list[walk.FeedQuery]) -> dict
     return found
 
 
-def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[walk.FeedQuery]]:
+def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[pagination.FeedQuery]]:
     """The questions of a run over the whole plan."""
     sizes = (
         (row["condition_id"].removeprefix("0x"), row["rows"]) for row in rankings["conditions"]

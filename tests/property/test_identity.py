@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests import virtual_clock
 
 from polybackfill import records
-from polybackfill.polymarket import tokens, trade_queries, walk
+from polybackfill.polymarket import pagination, tokens, trade_queries
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]
 CONDITIONS = [
@@ -109,7 +109,7 @@ class KeysetServer:
         self._sizes = cycle(self.page_sizes)
         self._spellings = cycle(self.spellings)
 
-    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         self.served += 1
         asked = dict(feed.request_params(cursor))
         rows = self._rows(asked)
@@ -155,7 +155,7 @@ class Store:
     trades: dict[str, records.Trade] = field(default_factory=dict)
     activities: dict[str, records.Activity] = field(default_factory=dict)
 
-    def insert(self, page: walk.Page, part: float = 1.0) -> None:
+    def insert(self, page: pagination.Page, part: float = 1.0) -> None:
         """`part`: how many of the trades reach the store, when a batch ends among them."""
         assert page.rows_of(records.Rejected) == []
         trades = page.rows_of(records.Trade)
@@ -169,18 +169,20 @@ class Store:
 class Visit:
     """A walk over one feed. Each crash: (pages later, one of CRASH_MOMENTS)."""
 
-    feed: walk.FeedQuery
+    feed: pagination.FeedQuery
     crashes: Sequence[tuple[int, str]] = ()
     abandoned: bool = False
 
 
 async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
     """Walk until the last crash or, unless abandoned there, to the end."""
-    recorded: walk.Resume | None = None
+    recorded: pagination.Resume | None = None
     last_run = [] if visit.abandoned else [(10**6, "never")]
     for pages_until, moment in [*visit.crashes, *last_run]:
         left = pages_until
-        pages = walk.pages(server, visit.feed, recorded, clock=virtual_clock.StoppedClock(1.0))
+        pages = pagination.pages(
+            server, visit.feed, recorded, clock=virtual_clock.StoppedClock(1.0)
+        )
         async for page in pages:
             if left == 0 and moment == "fetched":
                 break
@@ -191,7 +193,7 @@ async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
             if left == 0 and moment == "stored":
                 break
             told = msgspec.json.encode(page.resume)
-            recorded = msgspec.json.decode(told, type=walk.Resume)
+            recorded = msgspec.json.decode(told, type=pagination.Resume)
             if page.last:
                 return
             if left == 0:
@@ -243,7 +245,7 @@ class Scenario:
     page_sizes: list[int]
     spellings: list[Spelling]
     earlier: list[Visit]
-    complete: list[walk.FeedQuery]
+    complete: list[pagination.FeedQuery]
     crashes: list[tuple[int, str]]
 
     def server(self, late: Sequence[Fill] = ()) -> KeysetServer:

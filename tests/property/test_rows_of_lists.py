@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import position_parser, resolutions, response_source, walk
+from polybackfill.polymarket import pagination, position_parser, resolutions, response_source
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 SOURCE = response_source.ResponseSource(
@@ -84,7 +84,7 @@ async def test_resolutions(rows: list[Any]) -> None:
         def __init__(self) -> None:
             self.body = body
 
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply()
 
     pages = resolutions.walk_unit((CONDITION,), fetch, clock=virtual_clock.StoppedClock(1.0))

@@ -10,7 +10,14 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, records, worker_progress
-from polybackfill.polymarket import endpoints, http, positions, rate_limiter, resolutions, walk
+from polybackfill.polymarket import (
+    endpoints,
+    http,
+    pagination,
+    positions,
+    rate_limiter,
+    resolutions,
+)
 from polybackfill.store import client
 
 CLOCK = clocks.SystemClock()
@@ -28,7 +35,7 @@ def universe() -> Iterator[harness.Sandbox]:
 
 
 @pytest_asyncio.fixture
-async def fetch(universe: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+async def fetch(universe: harness.Sandbox) -> AsyncIterator[pagination.Fetch]:
     budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
     asker = http.Client(
         base_urls={"data": f"{universe.url}/data"},
@@ -36,7 +43,7 @@ async def fetch(universe: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
         clock=CLOCK,
     )
 
-    async def ask(feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+    async def ask(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
         return await asker.get(
             feed.route, feed.request_params(cursor), worker_progress.Progress(CLOCK)
         )
@@ -45,11 +52,15 @@ async def fetch(universe: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
     await asker.close()
 
 
-Walk = Callable[..., AsyncIterator[walk.Page]]
+Walk = Callable[..., AsyncIterator[pagination.Page]]
 
 
 async def load(
-    store: client.Store, table: str, walks: Walk, fetch: walk.Fetch, units: Sequence[Sequence[str]]
+    store: client.Store,
+    table: str,
+    walks: Walk,
+    fetch: pagination.Fetch,
+    units: Sequence[Sequence[str]],
 ) -> int:
     """Read all units into the table, rows in the order of their pages; how many were delivered."""
     lines: list[bytes] = []
@@ -89,7 +100,7 @@ async def position_lines(store: client.Store) -> list[str]:
 
 
 async def test_positions_equal_the_truth_however_often_they_are_read(
-    universe: harness.Sandbox, fetch: walk.Fetch, migrated: client.Store
+    universe: harness.Sandbox, fetch: pagination.Fetch, migrated: client.Store
 ) -> None:
     """Seed 002, api_positions_staging + wallet backfill: all pages per wallet; dust included; a
     re-run replaces, does not add; several conditions with the same outcome kept.
@@ -115,7 +126,7 @@ async def test_positions_equal_the_truth_however_often_they_are_read(
 
 
 async def test_resolutions_equal_the_truth_however_often_they_are_read(
-    universe: harness.Sandbox, fetch: walk.Fetch, migrated: client.Store
+    universe: harness.Sandbox, fetch: pagination.Fetch, migrated: client.Store
 ) -> None:
     """Seed 004, P&L contract: fractional payouts; a market that is open is known to be open."""
     listed = {row["condition_id"] for row in universe.lines("markets")} - {None, ""}

@@ -13,12 +13,12 @@ from polybackfill.polymarket import (
     endpoints,
     gamma,
     market_lookup,
+    pagination,
     positions,
     resolutions,
     route_health,
     trade_queries,
     user_stats,
-    walk,
 )
 
 
@@ -26,17 +26,19 @@ class RequestContext(Protocol):
     """What a walk stands on while it lasts: how it fetches, how often it tries, whose it is."""
 
     @property
-    def fetch(self) -> walk.Fetch: ...
+    def fetch(self) -> pagination.Fetch: ...
 
     @property
-    def with_retries(self) -> walk.RetryPolicy: ...
+    def with_retries(self) -> pagination.RetryPolicy: ...
 
     @property
     def clock(self) -> clocks.Clock: ...
 
 
 ProbeParams = tuple[tuple[str, str], ...]
-Walk = Callable[[units.Unit, walk.Resume | None, RequestContext], AsyncIterator[walk.Page]]
+Walk = Callable[
+    [units.Unit, pagination.Resume | None, RequestContext], AsyncIterator[pagination.Page]
+]
 
 
 @dataclass(frozen=True)
@@ -66,23 +68,26 @@ class Kind:
 
 
 def _wallets(
-    unit: units.Unit, resume: walk.Resume | None, context: RequestContext
-) -> AsyncIterator[walk.Page]:
+    unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
+) -> AsyncIterator[pagination.Page]:
     feed = trade_queries.build_wallet_query(unit.keys[0], unit.since, unit.until)
     return _feed(feed, unit, resume, context)
 
 
 def _conditions(
-    unit: units.Unit, resume: walk.Resume | None, context: RequestContext
-) -> AsyncIterator[walk.Page]:
+    unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
+) -> AsyncIterator[pagination.Page]:
     feed = trade_queries.build_condition_query(unit.keys, unit.since, unit.until)
     return _feed(feed, unit, resume, context)
 
 
 def _feed(
-    feed: walk.FeedQuery, unit: units.Unit, resume: walk.Resume | None, context: RequestContext
-) -> AsyncIterator[walk.Page]:
-    return walk.pages(
+    feed: pagination.FeedQuery,
+    unit: units.Unit,
+    resume: pagination.Resume | None,
+    context: RequestContext,
+) -> AsyncIterator[pagination.Page]:
+    return pagination.pages(
         context.fetch,
         feed,
         resume,
@@ -99,19 +104,19 @@ class WalkUnit(Protocol):
         self,
         keys: tuple[str, ...],
         /,
-        fetch: walk.Fetch,
-        resume: walk.Resume | None,
+        fetch: pagination.Fetch,
+        resume: pagination.Resume | None,
         *,
         clock: clocks.Clock,
         unit: str,
-        with_retries: walk.RetryPolicy,
-    ) -> AsyncIterator[walk.Page]: ...
+        with_retries: pagination.RetryPolicy,
+    ) -> AsyncIterator[pagination.Page]: ...
 
 
 def _by_keys(walk_unit: WalkUnit) -> Walk:
     def begin(
-        unit: units.Unit, resume: walk.Resume | None, context: RequestContext
-    ) -> AsyncIterator[walk.Page]:
+        unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
+    ) -> AsyncIterator[pagination.Page]:
         return walk_unit(
             unit.keys,
             context.fetch,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from polybackfill import errors, formats, records, units
-from polybackfill.polymarket import market_lookup, walk
+from polybackfill.polymarket import market_lookup, pagination
 
 # From this share of its rows on a unit ends in error: most of what it was to bring is not there, as
 # after a release of the API that writes a field in another form.
@@ -26,7 +26,7 @@ class RejectedShare:
         self._aside = before.rejected
         self._reasons: Counter[str] = Counter()
 
-    def add(self, page: walk.Page) -> int:
+    def add(self, page: pagination.Page) -> int:
         """Count a page; how many of its rows were set aside."""
         if page.restarted:
             self._rows = self._aside = 0

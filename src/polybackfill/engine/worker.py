@@ -17,7 +17,7 @@ from polybackfill.engine import (
     unit_queue,
     write_buffer,
 )
-from polybackfill.polymarket import http, retry, walk
+from polybackfill.polymarket import http, pagination, retry
 
 log = structlog.get_logger()
 
@@ -111,7 +111,7 @@ class UnitRunner:
         await self._client.prove(route, progress)
 
     async def _walk(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
-        resume = None if lease.resume is None else msgspec.convert(lease.resume, walk.Resume)
+        resume = None if lease.resume is None else msgspec.convert(lease.resume, pagination.Resume)
         context = _RequestContext(self, lease, progress)
         unit = lease.unit
         share = rejected_rows.RejectedShare(lease.counts)
@@ -127,7 +127,7 @@ class UnitRunner:
     async def _hand_over(
         self,
         lease: unit_queue.Lease,
-        page: walk.Page,
+        page: pagination.Page,
         share: rejected_rows.RejectedShare,
         progress: worker_progress.Progress,
     ) -> None:
@@ -156,7 +156,7 @@ class UnitRunner:
 
     async def fetch(
         self,
-        feed: walk.FeedQuery,
+        feed: pagination.FeedQuery,
         cursor: str | None,
         lease: unit_queue.Lease,
         progress: worker_progress.Progress,
@@ -171,11 +171,11 @@ class UnitRunner:
         return await self._client.get(feed.route, query, progress)
 
     async def with_retries(
-        self, attempt: walk.Attempt[walk.Result], progress: worker_progress.Progress
-    ) -> walk.Result:
+        self, attempt: pagination.Attempt[pagination.Result], progress: worker_progress.Progress
+    ) -> pagination.Result:
         """What an attempt for one page brings, after as many tries as it may take."""
 
-        async def understood() -> walk.Result:
+        async def understood() -> pagination.Result:
             try:
                 result = await attempt()
             except errors.Retry as error:
@@ -194,13 +194,13 @@ class UnitRunner:
             rng=self._rng,
         )
 
-    def _fresh(self, query: walk.Params) -> walk.Params:
+    def _fresh(self, query: pagination.Params) -> pagination.Params:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
-        return (*query, (walk.FRESH, str(self.clock.tick())))
+        return (*query, (pagination.FRESH, str(self.clock.tick())))
 
-    def _count(self, page: walk.Page) -> None:
+    def _count(self, page: pagination.Page) -> None:
         self.pages += 1
         self.fetched_rows += page.fetched_rows
         for name, count in page.unknown_fields.items():
@@ -242,16 +242,18 @@ class _RequestContext:
         self._progress = progress
         self.clock = runner.clock
 
-    async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+    async def fetch(self, feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
         return await self._runner.fetch(feed, cursor, self._lease, self._progress)
 
-    async def with_retries(self, attempt: walk.Attempt[walk.Result]) -> walk.Result:
+    async def with_retries(
+        self, attempt: pagination.Attempt[pagination.Result]
+    ) -> pagination.Result:
         return await self._runner.with_retries(attempt, self._progress)
 
 
 def build_page_batch(
     lease: unit_queue.Lease,
-    page: walk.Page,
+    page: pagination.Page,
     end: units.FeedEnd | None,
     *,
     is_end: bool | None = None,

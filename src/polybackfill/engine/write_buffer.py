@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from polybackfill import clocks, units, worker_progress
 from polybackfill.engine import unit_queue
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import pagination
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PageBatch:
     lease: unit_queue.Lease
     lines: dict[str, bytes]
     rows: dict[str, int]
-    resume: walk.Resume
+    resume: pagination.Resume
     last: bool
     first_second: int | None = None
     last_second: int | None = None

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, market_parser, response_source, walk
+from polybackfill.polymarket import endpoints, market_parser, pagination, response_source
 
 PAGE_ROWS = 1000  # fixed by the server
 END_CURSOR = "LTE="  # base64 of -1
@@ -26,13 +26,13 @@ _MANY_ENDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClobQuery(walk.FeedQuery):
+class ClobQuery(pagination.FeedQuery):
     """The list from `first` on, up to and without `end` (None: to the end of the list)."""
 
     first: int
     end: int | None
 
-    def request_params(self, cursor: str | None) -> walk.Params:
+    def request_params(self, cursor: str | None) -> pagination.Params:
         """The cursor is the parameter `next_cursor`; without one the feed begins at `first`."""
         return (("next_cursor", encode(self.first) if cursor is None else cursor),)
 
@@ -75,13 +75,13 @@ def build_query(unit_key: str) -> ClobQuery:
 
 async def walk_unit(
     keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """The pages of one part of the list, from `resume` to its end.
 
     A part ends where its range ends. Where the list is over before that, the end is believed only
@@ -92,11 +92,11 @@ async def walk_unit(
     feed = build_query(keys[0])
     fingerprint = feed.fingerprint
     if resume is None or resume.feed != fingerprint:
-        resume = walk.Resume(feed=fingerprint)
+        resume = pagination.Resume(feed=fingerprint)
     offset = feed.first if resume.cursor is None else _decode(resume.cursor)
     ended, pages_behind_the_end = resume.ended, 0
     if ended:
-        yield walk.Page((), resume, True, 0)
+        yield pagination.Page((), resume, True, 0)
     while not ended:
         page = await with_retries(functools.partial(_fetch_page, fetch, feed, offset, clock, unit))
         offset += page.rows
@@ -104,14 +104,17 @@ async def walk_unit(
         if pages_behind_the_end > _MANY_ENDS:
             raise errors.Retry(f"{feed.route.path}: rows after its end, repeatedly")
         ended = not page.rows or (feed.end is not None and offset >= feed.end)
-        following = walk.Resume(cursor=encode(offset), feed=fingerprint)
+        following = pagination.Resume(cursor=encode(offset), feed=fingerprint)
         if ended:
-            following = walk.Resume(feed=fingerprint, ended=True)
-        yield walk.Page(page.listed.rows, following, ended, page.rows)
+            following = pagination.Resume(feed=fingerprint, ended=True)
+        yield pagination.Page(page.listed.rows, following, ended, page.rows)
 
 
 async def size(
-    fetch: walk.Fetch, *, clock: clocks.Clock, with_retries: walk.RetryPolicy = walk.without_retry
+    fetch: pagination.Fetch,
+    *,
+    clock: clocks.Clock,
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
 ) -> int:
     """How many rows the list has, found in about 2 log2(size / 1000) requests."""
     feed = build_query(key(0, None))
@@ -139,11 +142,11 @@ async def size(
 
 
 async def _fetch_page(
-    fetch: walk.Fetch, feed: ClobQuery, offset: int, clock: clocks.Clock, unit: str
+    fetch: pagination.Fetch, feed: ClobQuery, offset: int, clock: clocks.Clock, unit: str
 ) -> _ClobPage:
     """One page of the list. Raises Retry when it is not the page at this offset."""
     response = await fetch(feed, encode(offset))
-    source = walk.source_of(feed, response, clock, unit)
+    source = pagination.source_of(feed, response, clock, unit)
     return _read(response.body, offset, source)
 
 

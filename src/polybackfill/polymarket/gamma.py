@@ -25,8 +25,8 @@ from polybackfill.polymarket import (
     endpoints,
     gamma_queries,
     market_parser,
+    pagination,
     response_source,
-    walk,
 )
 
 # Pages of another size have other cursors: for a list that cannot be cut around a bad one.
@@ -52,19 +52,19 @@ class _GammaPage:
 async def _walk(
     route: endpoints.Route,
     keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """One span (`date_range.parse` of the one key) of a list, one feed after the other."""
     feeds = _build_queries(route, keys)
     known = [feed.fingerprint for feed in feeds]
     first = known.index(resume.feed) if resume is not None and resume.feed in known else 0
     for number, feed in enumerate(feeds[first:], first):
-        following = None if number + 1 == len(feeds) else walk.Resume(feed=known[number + 1])
+        following = None if number + 1 == len(feeds) else pagination.Resume(feed=known[number + 1])
         async for page in pages(
             fetch,
             feed,
@@ -96,15 +96,15 @@ def _build_queries(
 
 
 async def pages(
-    fetch: walk.Fetch,
+    fetch: pagination.Fetch,
     feed: gamma_queries.GammaQuery,
-    resume: walk.Resume | None = None,
+    resume: pagination.Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-    following: walk.Resume | None = None,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+    following: pagination.Resume | None = None,
+) -> AsyncIterator[pagination.Page]:
     """The pages of one feed, from `resume` to its proven end, as `walk.pages`.
 
     Raises Retry with `split` when the span should be cut in two: it is very full, or one of its
@@ -129,7 +129,7 @@ async def pages(
         del page
         sweep.check_size()
     if sweep.was_over:
-        yield walk.Page((), sweep.resume, following is None, 0)
+        yield pagination.Page((), sweep.resume, following is None, 0)
 
 
 class _ListSweep:
@@ -138,11 +138,11 @@ class _ListSweep:
     def __init__(
         self,
         feed: gamma_queries.GammaQuery,
-        resume: walk.Resume | None,
+        resume: pagination.Resume | None,
         *,
         clock: clocks.Clock,
         unit: str,
-        following: walk.Resume | None,
+        following: pagination.Resume | None,
     ) -> None:
         self._feed = feed
         self._fingerprint = feed.fingerprint
@@ -150,23 +150,23 @@ class _ListSweep:
         self._unit = unit
         self._following = following
         if resume is None or resume.feed != self._fingerprint:
-            resume = walk.Resume(feed=self._fingerprint)
+            resume = pagination.Resume(feed=self._fingerprint)
         self.resume = resume
         self.was_over = self.ended = resume.ended
         self._cursor = resume.cursor
         self._seen = {resume.cursor}
-        self._barren = walk.BarrenPages(feed.route.path)
+        self._barren = pagination.BarrenPages(feed.route.path)
         self._pages = 0
         self._expected_pages = 0.0
         self._doubted: str | None = None
         self._has_restarted = self._restarted_now = self._is_cursor_bad = False
         self._other_sizes = list(_OTHER_PAGE_ROWS)
 
-    async def fetch_page(self, fetch: walk.Fetch) -> _GammaPage:
+    async def fetch_page(self, fetch: pagination.Fetch) -> _GammaPage:
         """The next page, checked. Raises Retry when it is no answer to the question."""
         return await self._fetch_at(fetch, self._cursor)
 
-    def advance(self, page: _GammaPage) -> walk.Page:
+    def advance(self, page: _GammaPage) -> pagination.Page:
         """Move on behind a page."""
         listed, self._cursor = page.listed, page.next_cursor
         self._seen.add(self._cursor)
@@ -174,12 +174,12 @@ class _ListSweep:
         self._barren.count(listed.fetched_rows, listed.rejected)
         self._estimate(listed)
         self.ended = self._cursor is None or self._is_past_the_undated(listed)
-        self.resume = walk.Resume(cursor=self._cursor, feed=self._fingerprint)
+        self.resume = pagination.Resume(cursor=self._cursor, feed=self._fingerprint)
         if self.ended:
-            self.resume = self._following or walk.Resume(feed=self._fingerprint, ended=True)
+            self.resume = self._following or pagination.Resume(feed=self._fingerprint, ended=True)
         restarted, self._restarted_now = self._restarted_now, False
         first, last = listed.span
-        return walk.Page(
+        return pagination.Page(
             rows=listed.rows,
             resume=self.resume,
             last=self.ended and self._following is None,
@@ -211,7 +211,7 @@ class _ListSweep:
         self._restart()
         return True
 
-    async def may_page_differently(self, fetch: walk.Fetch) -> bool:
+    async def may_page_differently(self, fetch: pagination.Fetch) -> bool:
         """A page does not come: is its cursor to blame, and may pages of another size help?
 
         A cursor is to blame only where the first page is answered: a host that refuses everything
@@ -235,7 +235,7 @@ class _ListSweep:
             str(problem), after_s=problem.after_s, pause_host_s=problem.pause_host_s, split=split
         )
 
-    async def _answers_first_page(self, fetch: walk.Fetch) -> bool:
+    async def _answers_first_page(self, fetch: pagination.Fetch) -> bool:
         try:
             await self._fetch_at(fetch, None)
         except (errors.Retry, errors.GiveUp):
@@ -246,9 +246,9 @@ class _ListSweep:
         self._restarted_now = True
         self._cursor, self._seen, self._pages = None, {None}, 0
 
-    async def _fetch_at(self, fetch: walk.Fetch, cursor: str | None) -> _GammaPage:
+    async def _fetch_at(self, fetch: pagination.Fetch, cursor: str | None) -> _GammaPage:
         response = await fetch(self._feed, cursor)
-        source = walk.source_of(self._feed, response, self._clock, self._unit)
+        source = pagination.source_of(self._feed, response, self._clock, self._unit)
         page = _read(response.body, self._feed, source)
         if cursor == self._cursor and page.next_cursor in self._seen - {None}:
             raise errors.Retry(f"{self._feed.route.path}: the list repeats a cursor")

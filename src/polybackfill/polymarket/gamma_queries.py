@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from polybackfill import records
-from polybackfill.polymarket import date_range, endpoints, walk
+from polybackfill.polymarket import date_range, endpoints, pagination
 
 # Clamped to this without a word since 2026-05-14.
 PAGE_ROWS = 100
@@ -38,14 +38,14 @@ _ORDER_PARAMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class GammaQuery(walk.FeedQuery):
+class GammaQuery(pagination.FeedQuery):
     """One span of one list, in one order; with `conditions`, what it knows about these."""
 
     span: date_range.DateRange
     order: Order = Order.BY_ID
     page_rows: int = PAGE_ROWS
 
-    def request_params(self, cursor: str | None) -> walk.Params:
+    def request_params(self, cursor: str | None) -> pagination.Params:
         """As of any feed, but the parameter is `after_cursor`; `cursor` would be ignored."""
         params = (*self.params, ("limit", str(self.page_rows)))
         return params if cursor is None else (*params, ("after_cursor", cursor))

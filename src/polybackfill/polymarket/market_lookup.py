@@ -20,8 +20,8 @@ from polybackfill.polymarket import (
     gamma,
     gamma_queries,
     market_parser,
+    pagination,
     response_source,
-    walk,
 )
 
 # More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
@@ -35,19 +35,19 @@ _IsAnswer = Callable[[records.Market], bool]
 
 async def walk_unit(
     keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """All rows about up to 40 conditions. It is resumed at its beginning: it is a few requests.
 
     Raises Retry (split) when the edge refuses the batch; Retry and GiveUp as fetched.
     """
     if resume is not None and resume.ended:
-        yield walk.Page((), resume, True, 0)
+        yield pagination.Page((), resume, True, 0)
         return
     if len(keys) > MAX_CONDITIONS:
         raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
@@ -61,15 +61,15 @@ async def walk_unit(
             yield _page(listed)
     for condition in missing:
         yield _page(await search.alone(condition))
-    yield walk.Page((), walk.Resume(ended=True), True, 0)
+    yield pagination.Page((), pagination.Resume(ended=True), True, 0)
 
 
 @dataclass(frozen=True)
 class _Search:
     """How questions are put. Each method returns rows about the conditions asked, nothing else."""
 
-    fetch: walk.Fetch
-    with_retries: walk.RetryPolicy
+    fetch: pagination.Fetch
+    with_retries: pagination.RetryPolicy
     clock: clocks.Clock
     unit: str
 
@@ -117,11 +117,11 @@ class _Search:
         self, route: endpoints.Route, read: _Read, is_answer: _IsAnswer
     ) -> market_parser.ParsedListing | None:
         """A single read; None when there is no such thing. Raises Retry for something else."""
-        feed = walk.FeedQuery(route=route, params=SINGLE)
+        feed = pagination.FeedQuery(route=route, params=SINGLE)
 
         async def attempt() -> market_parser.ParsedListing:
             response = await self.fetch(feed, None)
-            source = walk.source_of(feed, response, self.clock, self.unit)
+            source = pagination.source_of(feed, response, self.clock, self.unit)
             listed = read([market_parser.decode(response.body, source)], source)
             if not all(map(is_answer, listed.markets)):
                 raise errors.Retry(f"{route.address}: another market")
@@ -145,6 +145,8 @@ class _Search:
         return market_parser.ParsedListing(rejected=[missing])
 
 
-def _page(listed: market_parser.ParsedListing) -> walk.Page:
+def _page(listed: market_parser.ParsedListing) -> pagination.Page:
     first, last = listed.span
-    return walk.Page(listed.rows, walk.Resume(), False, listed.fetched_rows, first, last)
+    return pagination.Page(
+        listed.rows, pagination.Resume(), False, listed.fetched_rows, first, last
+    )

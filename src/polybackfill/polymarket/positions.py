@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, position_parser, walk
+from polybackfill.polymarket import endpoints, pagination, position_parser
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 LISTS = (OPEN, CLOSED)
@@ -74,13 +74,13 @@ class PositionsCursor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 async def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None = None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
 
     The last page carries a PositionsEnd. A cursor that is refused twice begins the reading anew, in
@@ -94,13 +94,13 @@ async def walk_unit(
             # No name for answer or page: they would stay in memory while the caller is busy.
             yield sweep.advance(await with_retries(lambda: sweep.fetch_page(fetch)))
         except (errors.GiveUp, errors.Retry) as refusal:
-            if not walk.refuses_cursor(refusal) or not sweep.may_go_on(refusal):
+            if not pagination.refuses_cursor(refusal) or not sweep.may_go_on(refusal):
                 raise
     if sweep.was_over:
-        yield walk.Page((), sweep.resume, last=True, fetched_rows=0)
+        yield pagination.Page((), sweep.resume, last=True, fetched_rows=0)
 
 
-def build_query(wallet: str, status: str, since: int | None = None) -> walk.FeedQuery:
+def build_query(wallet: str, status: str, since: int | None = None) -> pagination.FeedQuery:
     """One of the two lists of a wallet, least recently changed first, dust included.
 
     Archived markets show their open positions only. `since`: epoch seconds of the last event.
@@ -118,7 +118,7 @@ def build_query(wallet: str, status: str, since: int | None = None) -> walk.Feed
         params.append(("include_archived", "true"))
     if since is not None:
         params.append(("start", str(since)))
-    return walk.FeedQuery(
+    return pagination.FeedQuery(
         endpoints.POSITIONS, tuple(params), wallet=wallet, descending=False, since=since
     )
 
@@ -127,13 +127,13 @@ class _PositionsSweep:
     """Where the reading of a wallet stands. `ask` only looks; `take` moves on."""
 
     def __init__(
-        self, wallet: str, resume: walk.Resume | None, *, clock: clocks.Clock, unit: str
+        self, wallet: str, resume: pagination.Resume | None, *, clock: clocks.Clock, unit: str
     ) -> None:
         self._wallet = wallet
         self._clock = clock
         self._unit = unit
         self._fingerprint = "".join(build_query(wallet, status).fingerprint for status in LISTS)
-        self._refusals = walk.CursorRefusalPolicy()
+        self._refusals = pagination.CursorRefusalPolicy()
         self._has_restarted = False
         self._refused_at = 0
         known = resume if resume and resume.feed == self._fingerprint else None
@@ -144,16 +144,16 @@ class _PositionsSweep:
         self._cursor = cursor
         self._request_tick, self._request_ms = cursor.request_tick, cursor.request_ms
         self._pages = 0
-        self._barren = walk.BarrenPages(endpoints.POSITIONS.path)
+        self._barren = pagination.BarrenPages(endpoints.POSITIONS.path)
         self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
 
     @property
-    def resume(self) -> walk.Resume:
+    def resume(self) -> pagination.Resume:
         """Where to go on once the rows taken so far are stored."""
         if self.ended:
-            return walk.Resume(feed=self._fingerprint, ended=True)
+            return pagination.Resume(feed=self._fingerprint, ended=True)
         cursor = msgspec.json.encode(self._cursor).decode()
-        return walk.Resume(cursor, feed=self._fingerprint)
+        return pagination.Resume(cursor, feed=self._fingerprint)
 
     def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
         """After a refusal: with the same cursor, or from a new beginning."""
@@ -170,7 +170,7 @@ class _PositionsSweep:
         self._begin(PositionsCursor(request_tick=self._request_tick, request_ms=self._request_ms))
         return True
 
-    async def fetch_page(self, fetch: walk.Fetch) -> position_parser.PositionsPage:
+    async def fetch_page(self, fetch: pagination.Fetch) -> position_parser.PositionsPage:
         """Fetch and parse the next page. Raises Retry when it is not the answer."""
         cursor = self._start_list()
         feed = build_query(self._wallet, cursor.status, cursor.since)
@@ -178,7 +178,7 @@ class _PositionsSweep:
         response = await fetch(feed, cursor.page_cursor)
         page = position_parser.page(
             response.body,
-            walk.source_of(feed, response, self._clock, self._unit),
+            pagination.source_of(feed, response, self._clock, self._unit),
             status=cursor.status,
             timestamp=cursor.began_ms[0] // 1000,
             version=_version(self._request_tick),
@@ -186,7 +186,7 @@ class _PositionsSweep:
         self._check(page, cursor)
         return page
 
-    def advance(self, page: position_parser.PositionsPage) -> walk.Page:
+    def advance(self, page: position_parser.PositionsPage) -> pagination.Page:
         """Hand over the rows, and move on to the next page or the next list."""
         clocked = [row.last_event_at for row in page.positions if row.last_event_at]
         self._move(page, clocked)
@@ -198,7 +198,7 @@ class _PositionsSweep:
             end = records.PositionsEnd(self._wallet, second, _version(self._cursor.began))
             rows.append([end])
         restarted, self._has_restarted = self._has_restarted, False
-        return walk.Page(
+        return pagination.Page(
             rows=tuple(rows),
             resume=self.resume,
             last=self.ended,
@@ -293,7 +293,7 @@ def _is_complete(cursor: PositionsCursor) -> bool:
     return cursor.largest == 1 and 0 <= took_s < SHORT_S and cursor.newest < began_s - QUIET_S
 
 
-def _parse_cursor(resume: walk.Resume | None) -> PositionsCursor:
+def _parse_cursor(resume: pagination.Resume | None) -> PositionsCursor:
     """The cursor a Resume carries; the beginning when it carries none."""
     if resume is None or resume.cursor is None:
         return PositionsCursor()

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
+from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
 
 RESOLVED = "resolved"
 KNOWN_FIELDS = frozenset(
@@ -77,13 +77,13 @@ _row = v2_envelope.RowReader(
 
 async def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None = None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """The resolutions of up to 20 conditions (64 hex digits, with `@` and a sweep's name if there
     is one), in one page.
 
@@ -91,17 +91,17 @@ async def walk_unit(
     """
     feed = build_query(key.partition("@")[0] for key in unit_keys)
     read_page = partial(_page, feed)
-    async for page in walk.one_answer(
+    async for page in pagination.one_answer(
         feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
     ):
         yield page
 
 
-def build_query(conditions: Iterable[str]) -> walk.FeedQuery:
+def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
     """The question about some conditions (normalised)."""
     keys = sorted(set(map(records.padded, conditions)))
     params = (("condition", records.show_conditions(keys)),)
-    return walk.FeedQuery(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
+    return pagination.FeedQuery(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
 def read(
@@ -117,13 +117,16 @@ def read(
 
 
 def _page(
-    feed: walk.FeedQuery, body: bytes, source: response_source.ResponseSource, ended: walk.Resume
-) -> walk.Page:
+    feed: pagination.FeedQuery,
+    body: bytes,
+    source: response_source.ResponseSource,
+    ended: pagination.Resume,
+) -> pagination.Page:
     raw_rows, taken = read(body, source)
     if {row.condition_id for row in taken.rows} - feed.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
     times = [row.resolved_at for row in taken.rows if row.resolved_at is not None]
-    return walk.Page(
+    return pagination.Page(
         rows=(_one_each(taken.rows), taken.rejected),
         resume=ended,
         last=True,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
+from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
 
 
 def build_wallet_query(
     wallet: str, since: int | None = None, until: int | None = None
-) -> walk.FeedQuery:
+) -> pagination.FeedQuery:
     """Everything a wallet (normalised) ever did, oldest first.
 
     `start` must be sent: without it the API shows the last three years only.
@@ -23,7 +23,7 @@ def build_wallet_query(
         ("limit", str(endpoints.PAGE_ROWS)),
         ("sort_direction", "ASC"),
     ]
-    return walk.FeedQuery(
+    return pagination.FeedQuery(
         route=endpoints.ACTIVITY,
         params=tuple(params),
         wallet=wallet,
@@ -35,13 +35,13 @@ def build_wallet_query(
 
 def build_condition_query(
     conditions: Iterable[str], since: int | None = None, until: int | None = None
-) -> walk.FeedQuery:
+) -> pagination.FeedQuery:
     """Both sides of every fill of up to 20 conditions (normalised), newest first.
 
     A market feed ignores start and end, so they are not sent: the walk filters, and stops early.
     """
     keys = sorted(set(map(records.padded, conditions)))
-    return walk.FeedQuery(
+    return pagination.FeedQuery(
         route=endpoints.TRADES,
         params=(
             ("condition", records.show_conditions(keys)),

@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import coerce, endpoints, response_source, v2_envelope, walk
+from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
 
 FIGURES, NO_FIGURES = "figures", "no figures"
 UNKNOWN_WALLET, NOT_SERVED = "unknown wallet", "not served"
@@ -79,13 +79,13 @@ _row = v2_envelope.RowReader(
 
 async def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: walk.Fetch,
-    resume: walk.Resume | None = None,
+    fetch: pagination.Fetch,
+    resume: pagination.Resume | None = None,
     *,
     clock: clocks.Clock,
     unit: str = "",
-    with_retries: walk.RetryPolicy = walk.without_retry,
-) -> AsyncIterator[walk.Page]:
+    with_retries: pagination.RetryPolicy = pagination.without_retry,
+) -> AsyncIterator[pagination.Page]:
     """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
     one page.
 
@@ -95,7 +95,7 @@ async def walk_unit(
     feed = build_query(wallet)
     read_page = partial(_page, wallet)
     try:
-        async for page in walk.one_answer(
+        async for page in pagination.one_answer(
             feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
         ):
             yield page
@@ -103,14 +103,14 @@ async def walk_unit(
         if refusal.status != NOT_FOUND:
             raise
         nothing = _without_figures(wallet, NOT_SERVED, int(clock.now()), clock.tick())
-        ended = walk.Resume(feed=feed.fingerprint, ended=True)
-        yield walk.Page(([nothing],), ended, last=True, fetched_rows=0)
+        ended = pagination.Resume(feed=feed.fingerprint, ended=True)
+        yield pagination.Page(([nothing],), ended, last=True, fetched_rows=0)
 
 
-def build_query(wallet: str) -> walk.FeedQuery:
+def build_query(wallet: str) -> pagination.FeedQuery:
     """The question about a wallet (normalised)."""
     params = (("user", records.show(wallet)),)
-    return walk.FeedQuery(endpoints.USER_STATS, params, wallet=wallet)
+    return pagination.FeedQuery(endpoints.USER_STATS, params, wallet=wallet)
 
 
 def read(
@@ -134,11 +134,11 @@ def read(
 
 
 def _page(
-    wallet: str, body: bytes, source: response_source.ResponseSource, ended: walk.Resume
-) -> walk.Page:
+    wallet: str, body: bytes, source: response_source.ResponseSource, ended: pagination.Resume
+) -> pagination.Page:
     raw_rows, taken = read(body, wallet, source)
     times = [row.counted_at for row in taken.rows if row.counted_at is not None]
-    return walk.Page(
+    return pagination.Page(
         rows=(taken.rows, taken.rejected),
         resume=ended,
         last=True,

@@ -11,9 +11,9 @@ from polybackfill.polymarket import (
     date_range,
     endpoints,
     gamma_queries,
+    pagination,
     trade_parser,
     trade_queries,
-    walk,
 )
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -157,7 +157,7 @@ async def _transfers(evidence: Evidence) -> str:
     for wallet in await samples.wallets(evidence):
         feed = trade_queries.build_wallet_query(wallet).with_page_size(1)
         located = await samples.first_page(
-            evidence, walk.FeedQuery(feed.route, (*feed.params, ("type", "DEPOSIT")))
+            evidence, pagination.FeedQuery(feed.route, (*feed.params, ("type", "DEPOSIT")))
         )
         deposits = [row for row in located.rows if row.get("type") == "DEPOSIT"]
         if deposits:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, http_outcome, response_source, walk
+from polybackfill.polymarket import endpoints, http_outcome, pagination, response_source
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.
 _CONTRADICTS = (400, 404, 405, 410, 422)
@@ -114,7 +114,7 @@ class Evidence:
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[Answer]] = {}
         # As a walk does: the edge may keep first pages, and passes on what it has not seen.
-        self._fresh = (walk.FRESH, str(int(clock.now() * 1000)))
+        self._fresh = (pagination.FRESH, str(int(clock.now() * 1000)))
 
     async def answer(self, route: endpoints.Route, query: Sequence[tuple[str, str]]) -> Answer:
         """The answer to a question. Raises Refused, Broken (no JSON object), Retry, Stop."""
@@ -126,11 +126,11 @@ class Evidence:
             requests.append(request)
         return await asyncio.shield(self._tasks[request])
 
-    async def first(self, feed: walk.FeedQuery) -> Answer:
+    async def first(self, feed: pagination.FeedQuery) -> Answer:
         """The first page of a feed, as a walk asks for it."""
         return await self.answer(feed.route, (*feed.request_params(None), self._fresh))
 
-    async def next(self, feed: walk.FeedQuery, cursor: str) -> Answer:
+    async def next(self, feed: pagination.FeedQuery, cursor: str) -> Answer:
         """The page of a feed that a cursor names."""
         return await self.answer(feed.route, feed.request_params(cursor))
 
@@ -155,7 +155,7 @@ class Evidence:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _ask(self, route: endpoints.Route, query: walk.Params) -> Answer:
+    async def _ask(self, route: endpoints.Route, query: pagination.Params) -> Answer:
         response = await self._fetch(route, query)
         try:
             document = orjson.loads(response.body)
@@ -166,7 +166,9 @@ class Evidence:
         )
         return Answer(route, response.url, response.body, response.headers, document, source)
 
-    async def _fetch(self, route: endpoints.Route, query: walk.Params) -> http_outcome.Response:
+    async def _fetch(
+        self, route: endpoints.Route, query: pagination.Params
+    ) -> http_outcome.Response:
         for left in reversed(range(_TRIES)):
             self._allowance.spend()
             try:
@@ -189,5 +191,5 @@ def without_url(problem: Exception) -> str:
 
 def _text(route: endpoints.Route, query: Sequence[tuple[str, str]]) -> str:
     """Without the base URL, which may hold a secret, and without what is new each time."""
-    kept = [(name, value) for name, value in query if name != walk.FRESH]
+    kept = [(name, value) for name, value in query if name != pagination.FRESH]
     return f"{route.host} {route.address}" + (f"?{urllib.parse.urlencode(kept)}" if kept else "")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from polybackfill import errors, formats, records
-from polybackfill.polymarket import endpoints, walk
+from polybackfill.polymarket import endpoints, pagination
 from polybackfill.probe.evidence import Answer, Broken, Evidence, Json, Page, Refused, Unseen
 
 # Pages this small show within two requests whether the next one goes on where the first ended.
@@ -143,7 +143,9 @@ def check_continues(whole: Page, first: Page, second: Page, identity: Identity) 
     raise Broken(f"{shown}: {missing:,} left out, {again:,} repeated or others")
 
 
-async def second_page(evidence: Evidence, feed: walk.FeedQuery, first: Page, size: int) -> Answer:
+async def second_page(
+    evidence: Evidence, feed: pagination.FeedQuery, first: Page, size: int
+) -> Answer:
     """What follows a small page. Raises Broken when it names nothing that follows."""
     rows = formats.counted(len(first.rows), "row")
     if first.cursor is None:
@@ -169,13 +171,15 @@ def check_page_size(page: Page, small: Page, size: int, small_asked: int) -> str
     )
 
 
-async def check_bad_cursor(evidence: Evidence, feed: walk.FeedQuery, cursor: str | None) -> str:
+async def check_bad_cursor(
+    evidence: Evidence, feed: pagination.FeedQuery, cursor: str | None
+) -> str:
     """A cursor that is damaged is refused, not answered. Raises Broken, Unseen."""
     refusal = await refusal_of(evidence, feed, cursor)
     return require(refusal.status in _REFUSALS, f"refused with {refusal.status}")
 
 
-async def refusal_of(evidence: Evidence, feed: walk.FeedQuery, cursor: str | None) -> Refused:
+async def refusal_of(evidence: Evidence, feed: pagination.FeedQuery, cursor: str | None) -> Refused:
     """What a damaged cursor meets. Raises Broken when it is answered, Unseen without a cursor."""
     if cursor is None:
         raise Unseen("no cursor to damage")
@@ -188,14 +192,16 @@ async def refusal_of(evidence: Evidence, feed: walk.FeedQuery, cursor: str | Non
     raise Broken(f"answered like any other, {len(answer.body):,} bytes")
 
 
-async def check_unknown(evidence: Evidence, feed: walk.FeedQuery) -> str:
+async def check_unknown(evidence: Evidence, feed: pagination.FeedQuery) -> str:
     """Who or what nobody knows has no rows, which is no error. Raises Broken."""
     answer = await evidence.answer(feed.route, feed.request_params(None))
     rows = answer.fields.get("data", "nothing")
     return require(rows in (None, []), f"data: {_short(rows)}")
 
 
-async def check_not_found(evidence: Evidence, route: endpoints.Route, query: walk.Params) -> str:
+async def check_not_found(
+    evidence: Evidence, route: endpoints.Route, query: pagination.Params
+) -> str:
     """What does not exist is answered with 404. Raises Broken."""
     try:
         answer = await evidence.answer(route, query)
@@ -233,7 +239,7 @@ def integer_of(value: object, missing: int = 0) -> int:
     return int(number) if math.isfinite(number) else missing
 
 
-def of_size(feed: walk.FeedQuery, rows: int) -> walk.FeedQuery:
+def of_size(feed: pagination.FeedQuery, rows: int) -> pagination.FeedQuery:
     """The same question in pages of another size; as it is when that is its size."""
     return feed if rows == endpoints.PAGE_ROWS else feed.with_page_size(rows)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 from polybackfill import formats, units
-from polybackfill.polymarket import endpoints, position_parser, positions, walk
+from polybackfill.polymarket import endpoints, pagination, position_parser, positions
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
@@ -30,9 +30,9 @@ def _moment(row: Json) -> int:
     return pages.integer_of(row.get("last_event_at"))
 
 
-async def _list(evidence: Evidence, status: str) -> tuple[walk.FeedQuery, Page]:
+async def _list(evidence: Evidence, status: str) -> tuple[pagination.FeedQuery, Page]:
     """One of the two lists of a wallet that has rows there, several if any has. Raises Unseen."""
-    first_pages: list[tuple[walk.FeedQuery, Page]] = []
+    first_pages: list[tuple[pagination.FeedQuery, Page]] = []
     for wallet in await samples.wallets(evidence):
         feed = positions.build_query(wallet, status)
         first_pages.append((feed, await samples.first_page(evidence, feed)))

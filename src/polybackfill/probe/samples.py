@@ -11,15 +11,15 @@ from polybackfill.polymarket import (
     date_range,
     endpoints,
     gamma_queries,
+    pagination,
     trade_queries,
-    walk,
 )
 from polybackfill.probe import pages
 from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen, sampling
 
 MAX_WALLETS = 2
 # The newest fills of all markets, both sides of each.
-NEWEST = walk.FeedQuery(
+NEWEST = pagination.FeedQuery(
     endpoints.TRADES, (("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS)))
 )
 _ONE_ROW = (("limit", "1"),)
@@ -80,24 +80,24 @@ async def wallets(evidence: Evidence) -> list[str]:
     return busiest[:MAX_WALLETS]
 
 
-async def market_feed(evidence: Evidence) -> walk.FeedQuery:
+async def market_feed(evidence: Evidence) -> pagination.FeedQuery:
     """All fills of the busiest condition."""
     return trade_queries.build_condition_query((await conditions(evidence))[:1])
 
 
-async def wallet_feed(evidence: Evidence) -> walk.FeedQuery:
+async def wallet_feed(evidence: Evidence) -> pagination.FeedQuery:
     """The history of the busiest wallet."""
     return trade_queries.build_wallet_query((await wallets(evidence))[0])
 
 
-async def first_page(evidence: Evidence, feed: walk.FeedQuery) -> Page:
+async def first_page(evidence: Evidence, feed: pagination.FeedQuery) -> Page:
     """The first page of a list of the Data API."""
     return pages.data_page(await evidence.first(feed))
 
 
 async def small_pages(
-    evidence: Evidence, feed: walk.FeedQuery
-) -> tuple[Page, Page, walk.FeedQuery]:
+    evidence: Evidence, feed: pagination.FeedQuery
+) -> tuple[Page, Page, pagination.FeedQuery]:
     """A feed's first page, its first page in a small size, and the question for that size."""
     whole = await first_page(evidence, feed)
     small = pages.of_size(feed, pages.small_size(len(whole.rows)))

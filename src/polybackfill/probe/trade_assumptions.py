@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
 from polybackfill import formats, units
-from polybackfill.polymarket import endpoints, tokens, trade_parser, trade_queries, walk
+from polybackfill.polymarket import endpoints, pagination, tokens, trade_parser, trade_queries
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
@@ -160,7 +160,7 @@ async def _both_sides(evidence: Evidence) -> str:
         feed = trade_queries.build_condition_query([condition])
         both = await samples.first_page(evidence, feed)
     takers = tuple((name, "true" if name == "taker_only" else said) for name, said in feed.params)
-    one = await samples.first_page(evidence, walk.FeedQuery(feed.route, takers))
+    one = await samples.first_page(evidence, pagination.FeedQuery(feed.route, takers))
     sides, takes = _shares(both.rows), _shares(one.rows)
     common = (sides.keys() & takes.keys() & _shares(shared).keys()) - _cut_ones(both, one)
     if not common:

@@ -10,7 +10,7 @@ import orjson
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.checkpoint import unit_states
 from polybackfill.engine import kinds
-from polybackfill.polymarket import http, walk
+from polybackfill.polymarket import http, pagination
 
 Failing = unit_states.FailedUnit | unit_states.OpenUnit
 
@@ -28,12 +28,12 @@ class LastResponse:
 
     def __init__(self, client: http.Client) -> None:
         self.clock: clocks.Clock = clocks.SystemClock()
-        self.with_retries: walk.RetryPolicy = walk.without_retry
+        self.with_retries: pagination.RetryPolicy = pagination.without_retry
         self._client = client
         self._pages = 0
         self._response: http.Response | None = None
 
-    async def fetch(self, feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+    async def fetch(self, feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
         """One request of the walk."""
         if self._pages == _PAGES:
             raise _EnoughError
@@ -48,7 +48,7 @@ class LastResponse:
         """The unit, what is wrong with it now, and the last answer that came."""
         document: dict[str, Any] = {"unit": failing.unit.id, "error": getattr(failing, "error", "")}
         resume = getattr(failing, "resume", None)
-        resume_point = None if resume is None else msgspec.convert(resume, walk.Resume)
+        resume_point = None if resume is None else msgspec.convert(resume, pagination.Resume)
         try:
             async for _ in kinds.KINDS[failing.unit.kind].walk(failing.unit, resume_point, self):
                 pass

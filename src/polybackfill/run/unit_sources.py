@@ -12,7 +12,7 @@ from typing import Protocol
 from polybackfill import clocks, errors, settings, units, worker_progress
 from polybackfill.checkpoint import sweeps
 from polybackfill.engine import kinds, plan_source, sources, unit_queue
-from polybackfill.polymarket import clob, contracts, endpoints, http, list_partitions, walk
+from polybackfill.polymarket import clob, contracts, endpoints, http, list_partitions, pagination
 from polybackfill.run import run_context, run_request
 from polybackfill.store import client, discovery, plan_table, stale_keys
 
@@ -141,7 +141,7 @@ class UnitSources:
         """The order book's list in parts of 20 pages, the last one open for what is added."""
         progress = worker_progress.Progress(self._clock)
 
-        async def fetch(feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+        async def fetch(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
             return await self._client.get(feed.route, feed.request_params(cursor), progress)
 
         rows = await clob.size(fetch, clock=self._clock)

@@ -8,7 +8,7 @@ from pathlib import Path
 from polybackfill import clocks, records, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import store_writer, unit_queue, write_buffer
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import pagination
 from polybackfill.store import client, migrate
 
 
@@ -64,7 +64,7 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
             lease,
             {store_writer.TRADES: lines},
             {store_writer.TRADES: 7},
-            walk.Resume(ended=True),
+            pagination.Resume(ended=True),
             True,
         )
         await buffer.add(page, writer.progress)

@@ -14,7 +14,7 @@ import structlog
 from polybackfill import clocks, errors, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import store_writer, unit_queue, write_buffer
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import pagination
 
 WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
 
@@ -72,7 +72,7 @@ class Desk:
         rows = {store_writer.TRADES: 2}
         if aside:
             lines[store_writer.QUARANTINE], rows[store_writer.QUARANTINE] = b"{}\n" * aside, aside
-        place = walk.Resume(f"c{second}", second, "f" * 16)
+        place = pagination.Resume(f"c{second}", second, "f" * 16)
         page_batch = write_buffer.PageBatch(
             lease, lines, rows, place, last, second, second, set_aside=aside
         )

@@ -12,7 +12,7 @@ from tests.unit.engine import conftest
 
 from polybackfill import errors, units, worker_progress
 from polybackfill.engine import worker
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import pagination
 
 
 async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
@@ -24,7 +24,7 @@ async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
     feed = conftest.wallets(sandbox, 5)
     take = worker.build_page_batch
 
-    def choke(lease: object, page: walk.Page, end: object, **more: object) -> object:
+    def choke(lease: object, page: pagination.Page, end: object, **more: object) -> object:
         if lease.unit == feed[0]:  # type: ignore[attr-defined]
             raise ZeroDivisionError("price of nothing")
         return take(lease, page, end, **more)  # type: ignore[arg-type]

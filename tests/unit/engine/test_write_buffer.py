@@ -9,7 +9,7 @@ import pytest
 
 from polybackfill import clocks, units, worker_progress
 from polybackfill.engine import unit_queue, write_buffer
-from polybackfill.polymarket import walk
+from polybackfill.polymarket import pagination
 
 TABLE = "external_trades_landing"
 LEASE = unit_queue.Lease(
@@ -25,7 +25,7 @@ LEASE = unit_queue.Lease(
 def page_batch(number: int, rows: int = 10, size: int = 100) -> write_buffer.PageBatch:
     """A page of so many rows and bytes."""
     line = b"%04d" % number + b"x" * (size - 4)
-    return write_buffer.PageBatch(LEASE, {TABLE: line}, {TABLE: rows}, walk.Resume(), False)
+    return write_buffer.PageBatch(LEASE, {TABLE: line}, {TABLE: rows}, pagination.Resume(), False)
 
 
 def a_batch(**changes: float) -> write_buffer.WriteBuffer:
@@ -143,7 +143,7 @@ async def test_a_worker_cancelled_at_a_full_buffer_has_added_nothing() -> None:
 
 def test_a_cut_keeps_tables_apart(tmp_path: Path) -> None:
     both = write_buffer.PageBatch(
-        LEASE, {TABLE: b"t\n", "other": b"o\n"}, {TABLE: 1, "other": 2}, walk.Resume(), True
+        LEASE, {TABLE: b"t\n", "other": b"o\n"}, {TABLE: 1, "other": 2}, pagination.Resume(), True
     )
     cut = write_buffer.InsertBatch([both, page_batch(1)])
     assert b"".join(cut.lines("other")) == b"o\n"

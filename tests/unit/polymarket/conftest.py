@@ -9,11 +9,11 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, worker_progress
-from polybackfill.polymarket import endpoints, http, rate_limiter, walk
+from polybackfill.polymarket import endpoints, http, pagination, rate_limiter
 
 
 @contextlib.asynccontextmanager
-async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[pagination.Fetch]:
     """One request of a walk, without limits and without a second try."""
     clock = clocks.SystemClock()
     budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
@@ -24,7 +24,7 @@ async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
         refusal_pause_s=0.0,
     )
 
-    async def ask(feed: walk.FeedQuery, cursor: str | None) -> http.Response:
+    async def ask(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
         return await client.get(
             feed.route, feed.request_params(cursor), worker_progress.Progress(clock)
         )
@@ -36,7 +36,7 @@ async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
 
 
 @pytest_asyncio.fixture
-async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[walk.Fetch]:
+async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[pagination.Fetch]:
     """The same, of the shared sandbox."""
     async with fetching(sandbox) as ask:
         yield ask

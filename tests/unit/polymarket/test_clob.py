@@ -10,7 +10,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, walk
+from polybackfill.polymarket import clob, pagination
 
 CLOCK = clocks.SystemClock()
 
@@ -34,7 +34,7 @@ class List:
     odd: dict[int, dict[str, Any]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
 
-    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         ((name, sent),) = feed.request_params(cursor)
         assert name == "next_cursor"
         offset = next(n for n in range(0, 1 << 22, 500) if clob.encode(n) == sent)
@@ -46,20 +46,22 @@ class List:
         return Reply(json.dumps({**body, **self.odd.get(offset, {})}).encode())
 
 
-async def walked(fetch: walk.Fetch, key: str, resume: walk.Resume | None = None) -> list[walk.Page]:
+async def walked(
+    fetch: pagination.Fetch, key: str, resume: pagination.Resume | None = None
+) -> list[pagination.Page]:
     return [page async for page in clob.walk_unit((key,), fetch, resume, clock=CLOCK, unit="u")]
 
 
-def conditions_of(pages: list[walk.Page]) -> list[str]:
+def conditions_of(pages: list[pagination.Page]) -> list[str]:
     return [market.condition_id for page in pages for market in page.rows_of(records.Market)]
 
 
-def numbers_of(pages: list[walk.Page]) -> list[int]:
+def numbers_of(pages: list[pagination.Page]) -> list[int]:
     return [int(condition, 16) for condition in conditions_of(pages)]
 
 
 async def test_the_whole_list_of_the_sandbox_in_one_part(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     """Seed 002, api_markets_staging + markets backfill: equals the simulator's universe exactly."""
     pages = await walked(fetch, "clob:0-")
@@ -116,7 +118,7 @@ async def test_another_page_than_the_one_asked_for_is_refused(odd: dict[str, Any
 
 async def test_a_list_without_an_end_ends_the_walk() -> None:
     class Endless(List):
-        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
             body = {"data": [row(1)] * 1_000, "next_cursor": "LTE="}
             return Reply(json.dumps(body).encode())
 

@@ -12,7 +12,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import date_range, endpoints, gamma, list_partitions, walk
+from polybackfill.polymarket import date_range, endpoints, gamma, list_partitions, pagination
 
 CLOCK = clocks.SystemClock()
 DAY = 86_400
@@ -50,9 +50,9 @@ class Script:
     odd: dict[str | None, Any] = field(default_factory=dict)
     """Answered instead, by cursor: a body, or an error to raise."""
     asked: list[str | None] = field(default_factory=list)
-    feeds: list[walk.FeedQuery] = field(default_factory=list)
+    feeds: list[pagination.FeedQuery] = field(default_factory=list)
 
-    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         self.asked.append(cursor)
         self.feeds.append(feed)
         if cursor in self.odd:
@@ -75,18 +75,18 @@ def pages_of(count: int, rows: int = 100, step: int = 1) -> list[list[dict[str, 
 
 
 async def walked(
-    script: Script, span: date_range.DateRange = SPAN, resume: walk.Resume | None = None
-) -> list[walk.Page]:
+    script: Script, span: date_range.DateRange = SPAN, resume: pagination.Resume | None = None
+) -> list[pagination.Page]:
     walker = gamma.walk_markets((span.key,), script, resume, clock=CLOCK, unit="u")
     return [page async for page in walker]
 
 
-def ids_of(pages: list[walk.Page]) -> list[str]:
+def ids_of(pages: list[pagination.Page]) -> list[str]:
     return [row.market_id for page in pages for row in page.rows_of(records.Market)]
 
 
 async def swept(
-    fetch: walk.Fetch, walker: Walker, kind: type[Any], *, now: float
+    fetch: pagination.Fetch, walker: Walker, kind: type[Any], *, now: float
 ) -> dict[str, Any]:
     """Every row of one list, its units cut where they ask for it; by id."""
     found: dict[str, Any] = {}
@@ -110,7 +110,7 @@ def _name(row: records.Market | records.Event) -> str:
 
 
 async def test_a_sweep_of_the_sandbox_brings_every_listed_market(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     """Seed 002, api_markets_staging + markets backfill: open and closed both present, page clamp to
     100 handled.
@@ -128,7 +128,7 @@ async def test_a_sweep_of_the_sandbox_brings_every_listed_market(
 
 
 async def test_a_sweep_of_the_sandbox_brings_every_event(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     found = await swept(fetch, gamma.walk_events, records.Event, now=CLOCK.now())
     assert len(found) == sandbox.truth()["events"]["count"]
@@ -227,7 +227,7 @@ async def test_a_walk_resumes_behind_what_is_stored() -> None:
 
 async def test_a_place_of_another_span_is_worth_nothing() -> None:
     script = Script(pages_of(1))
-    other = walk.Resume(cursor="1", feed="another")
+    other = pagination.Resume(cursor="1", feed="another")
     assert len(ids_of(await walked(script, HOUR, other))) == 100
 
 
@@ -269,7 +269,7 @@ async def test_a_cursor_that_trips_the_edge_cuts_the_span() -> None:
 async def test_a_bad_cursor_in_an_hour_is_walked_around_with_pages_of_another_size() -> None:
     script = Script([[market(row) for row in range(90)], [market(100)]])
 
-    async def fetch(feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def fetch(feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         limit = dict(feed.request_params(cursor))["limit"]
         if cursor is not None and limit == "100":
             raise errors.Retry("403: a web page", split=True)
@@ -361,7 +361,7 @@ async def test_events_bring_markets_that_no_date_filter_shows() -> None:
     relic = {"id": "7", "slug": "old", "closed": True}
     event = {"id": "9", "slug": "e", "closed": True, "startDate": None, "markets": [relic]}
 
-    async def fetch(feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def fetch(feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         assert feed.route == endpoints.EVENTS
         return Reply(json.dumps({"events": [event]}).encode())
 

@@ -9,17 +9,17 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import market_lookup, walk
+from polybackfill.polymarket import market_lookup, pagination
 
 CLOCK = clocks.SystemClock()
 NOBODYS = "ab" * 32
 
 
-async def looked_up(fetch: walk.Fetch, *conditions: str) -> list[walk.Page]:
+async def looked_up(fetch: pagination.Fetch, *conditions: str) -> list[pagination.Page]:
     return [page async for page in market_lookup.walk_unit(conditions, fetch, None, clock=CLOCK)]
 
 
-def markets_of(pages: list[walk.Page]) -> list[records.Market]:
+def markets_of(pages: list[pagination.Page]) -> list[records.Market]:
     return [market for page in pages for market in page.rows_of(records.Market)]
 
 
@@ -28,7 +28,7 @@ def special(sandbox: harness.Sandbox, name: str) -> str:
 
 
 async def test_open_closed_and_both_versions_are_found_in_one_batch(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     """Seed 004, market-id resolver: accepts only answers whose condition equals the request."""
     asked = [condition.removeprefix("0x") for condition in sandbox.conditions]
@@ -48,7 +48,7 @@ async def test_open_closed_and_both_versions_are_found_in_one_batch(
 
 
 async def test_a_market_in_no_list_is_found_by_the_order_book_and_its_slug(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     condition = special(sandbox, "market_unlisted")
     found = markets_of(await looked_up(fetch, f"{condition}@2"))
@@ -58,7 +58,9 @@ async def test_a_market_in_no_list_is_found_by_the_order_book_and_its_slug(
     assert any(market.market_id for market in found)
 
 
-async def test_a_condition_nobody_knows_is_set_aside_with_the_reason(fetch: walk.Fetch) -> None:
+async def test_a_condition_nobody_knows_is_set_aside_with_the_reason(
+    fetch: pagination.Fetch,
+) -> None:
     """Seed 004, market-id resolver: misses recorded with reason."""
     pages = await looked_up(fetch, NOBODYS)
     (missing,) = [row for page in pages for row in page.rows_of(records.Rejected)]
@@ -67,14 +69,16 @@ async def test_a_condition_nobody_knows_is_set_aside_with_the_reason(fetch: walk
     assert pages[-1].last
 
 
-async def test_an_ignored_filter_is_noticed(fetch: walk.Fetch, sandbox: harness.Sandbox) -> None:
+async def test_an_ignored_filter_is_noticed(
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
+) -> None:
     """Seed 004, market-id resolver: misspelt parameter simulation is detected.
 
     Asked with a name it does not know, Gamma answers with the first markets of its list.
     """
     condition = sandbox.conditions[0].removeprefix("0x")
 
-    async def misspelt(feed: walk.FeedQuery, cursor: str | None) -> Any:
+    async def misspelt(feed: pagination.FeedQuery, cursor: str | None) -> Any:
         params = [("condition_id" if n == "condition_ids" else n, v) for n, v in feed.params]
         return await fetch(dataclasses.replace(feed, params=tuple(params)), cursor)
 
@@ -84,7 +88,7 @@ async def test_an_ignored_filter_is_noticed(fetch: walk.Fetch, sandbox: harness.
 
 @pytest.mark.parametrize("route", ["clob-market", "market"])
 async def test_an_answer_about_another_market_is_no_answer(
-    route: str, fetch: walk.Fetch, sandbox: harness.Sandbox
+    route: str, fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     """Seed 004, market-id resolver: neither a miss nor somebody else's id follows from it."""
     sandbox.faults({"kind": "wrong_rows", "route": route})
@@ -93,7 +97,7 @@ async def test_an_answer_about_another_market_is_no_answer(
 
 
 async def test_a_batch_the_edge_refuses_is_split(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     sandbox.faults({"kind": "403_html", "route": "markets"})
     with pytest.raises(errors.Retry) as caught:
@@ -105,13 +109,13 @@ async def test_a_batch_the_edge_refuses_is_split(
 
 
 async def test_an_order_book_that_is_out_loses_nothing(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     sandbox.faults({"kind": "500", "route": "clob"})
     with pytest.raises(errors.Retry):
         await looked_up(fetch, special(sandbox, "market_unlisted"))
 
 
-async def test_too_many_conditions_are_refused(fetch: walk.Fetch) -> None:
+async def test_too_many_conditions_are_refused(fetch: pagination.Fetch) -> None:
     with pytest.raises(errors.GiveUp, match="at most 40"):
         await looked_up(fetch, *[f"{number:064x}" for number in range(41)])

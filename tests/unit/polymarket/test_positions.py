@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, positions, walk
+from polybackfill.polymarket import endpoints, pagination, positions
 
 CLOCK = clocks.SystemClock()
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
@@ -24,13 +24,16 @@ LONG_AGO = NOW - 40 * 86_400
 
 
 async def read(
-    fetch: walk.Fetch, wallet: str = WALLET, resume: walk.Resume | None = None, **options: Any
-) -> list[walk.Page]:
+    fetch: pagination.Fetch,
+    wallet: str = WALLET,
+    resume: pagination.Resume | None = None,
+    **options: Any,
+) -> list[pagination.Page]:
     options = {"clock": CLOCK, **options}
     return [page async for page in positions.walk_unit((wallet,), fetch, resume, **options)]
 
 
-def held(pages: list[walk.Page]) -> list[records.Position]:
+def held(pages: list[pagination.Page]) -> list[records.Position]:
     """One row per position, as the store keeps it: the newest version wins."""
     best: dict[tuple[str, int, str], records.Position] = {}
     for page in pages:
@@ -62,7 +65,7 @@ def truth_of(sandbox: harness.Sandbox, *wallets: str) -> dict[str, object]:
     return {name: found[name] for name in ("count", "digest")}
 
 
-async def persistently(attempt: walk.Attempt[walk.Result]) -> walk.Result:
+async def persistently(attempt: pagination.Attempt[pagination.Result]) -> pagination.Result:
     for _ in range(20):
         try:
             return await attempt()
@@ -74,7 +77,7 @@ async def persistently(attempt: walk.Attempt[walk.Result]) -> walk.Result:
 @pytest.mark.parametrize("page_rows", [1000, 7])
 async def test_every_position_of_every_wallet(
     sandbox: harness.Sandbox,
-    fetch: walk.Fetch,
+    fetch: pagination.Fetch,
     monkeypatch: pytest.MonkeyPatch,
     page_rows: int,
 ) -> None:
@@ -97,7 +100,7 @@ async def test_every_position_of_every_wallet(
 
 
 async def test_a_reading_resumes_at_every_page(
-    sandbox: harness.Sandbox, fetch: walk.Fetch, monkeypatch: pytest.MonkeyPatch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "PAGE_ROWS", 7)
     wallet = big_wallet(sandbox)
@@ -117,7 +120,7 @@ async def test_a_reading_resumes_at_every_page(
 
 
 async def test_a_quiet_wallet_costs_two_requests(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     class Later(clocks.SystemClock):
         """Days after the last event of this universe."""
@@ -149,7 +152,7 @@ async def test_a_quiet_wallet_costs_two_requests(
 )
 async def test_a_spoilt_answer_is_never_the_end(
     sandbox: harness.Sandbox,
-    fetch: walk.Fetch,
+    fetch: pagination.Fetch,
     monkeypatch: pytest.MonkeyPatch,
     fault: dict[str, Any],
 ) -> None:
@@ -167,7 +170,7 @@ async def test_a_spoilt_answer_is_never_the_end(
 
 
 async def test_a_question_that_is_refused_is_given_up(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     sandbox.faults({"kind": "400", "route": "positions"})
     with pytest.raises(errors.GiveUp):
@@ -223,7 +226,7 @@ class Book:
         """Some other event."""
         self.clocks[number] = int(self.clock.second) - self.ahead_s
 
-    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         for change in self.before.pop(len(self.asked), []):
             change()
         asked = dict(feed.request_params(cursor))
@@ -259,7 +262,7 @@ def position(number: int, second: int, status: str = "OPEN", **changes: Any) -> 
     }
 
 
-def numbers(pages: list[walk.Page]) -> dict[int, str]:
+def numbers(pages: list[pagination.Page]) -> dict[int, str]:
     """Status by position."""
     return {int(row.asset_id) - 1000: row.status for row in held(pages)}
 
@@ -332,7 +335,7 @@ async def test_an_answer_to_another_question_is_refused(
 ) -> None:
     """An ignored filter shows in the rows."""
 
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         pagination = {"has_more": following is not None, "next_cursor": following}
         return Reply(json.dumps({"data": rows, "pagination": pagination}).encode())
 
@@ -341,7 +344,7 @@ async def test_an_answer_to_another_question_is_refused(
 
 
 async def test_the_order_matters_only_where_there_are_pages() -> None:
-    async def fetch(feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         is_open = dict(feed.params)["status"] == "OPEN"
         rows = [position(0, NOW), position(1, NOW - 1)] if is_open else []
         pagination = {"has_more": False, "next_cursor": None}
@@ -351,7 +354,7 @@ async def test_the_order_matters_only_where_there_are_pages() -> None:
 
 
 async def test_a_row_set_aside_keeps_what_older_readings_know() -> None:
-    async def fetch(feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         status = dict(feed.params)["status"]
         rows = [position(0, NOW, status), position(1, NOW, status, token_id=None)]
         pagination = {"has_more": False, "next_cursor": None}
@@ -381,7 +384,7 @@ PAGINATION = b'"pagination":{"has_more":false,"next_cursor":null}'
     ],
 )
 async def test_what_is_no_page_is_never_an_empty_wallet(body: bytes) -> None:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(body)
 
     with pytest.raises(errors.Retry):

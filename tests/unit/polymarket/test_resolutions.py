@@ -11,25 +11,27 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import resolutions, walk
+from polybackfill.polymarket import pagination, resolutions
 
 CLOCK = clocks.SystemClock()
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 
 
-async def read(fetch: walk.Fetch, *keys: str, resume: walk.Resume | None = None) -> walk.Page:
+async def read(
+    fetch: pagination.Fetch, *keys: str, resume: pagination.Resume | None = None
+) -> pagination.Page:
     (page,) = [page async for page in resolutions.walk_unit(keys, fetch, resume, clock=CLOCK)]
     assert page.last
     assert page.resume.ended
     return page
 
 
-def found(page: walk.Page) -> list[records.Resolution]:
+def found(page: pagination.Page) -> list[records.Resolution]:
     return page.rows_of(records.Resolution)
 
 
 async def test_every_condition_as_the_source_has_it(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     """Seed 004, P&L contract: fractional payouts, ties, resolved markets told from open ones."""
     keys = sorted(market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
@@ -52,7 +54,7 @@ async def test_every_condition_as_the_source_has_it(
 
 
 async def test_what_the_api_answers_at_once_is_not_asked_again(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     (key, *_) = (market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
     page = await read(fetch, key)
@@ -63,12 +65,14 @@ async def test_what_the_api_answers_at_once_is_not_asked_again(
 
 
 async def test_a_condition_nobody_knows_is_simply_not_resolved(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     assert found(await read(fetch, "ab" * 32)) == []
 
 
-async def test_an_ignored_filter_is_no_answer(sandbox: harness.Sandbox, fetch: walk.Fetch) -> None:
+async def test_an_ignored_filter_is_no_answer(
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
+) -> None:
     (key, *_) = (market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
     sandbox.faults({"kind": "wrong_rows", "route": "resolutions", "count": 1})
     with pytest.raises(errors.Retry, match="another condition"):
@@ -97,8 +101,8 @@ class Reply:
     url: str = "http://x/v2/resolutions"
 
 
-def answering(*rows: object) -> walk.Fetch:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+def answering(*rows: object) -> pagination.Fetch:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(json.dumps({"data": rows}).encode())
 
     return fetch
@@ -177,7 +181,7 @@ async def test_a_row_without_sense_is_set_aside(changes: dict[str, object]) -> N
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b'{"data":[', b"<html>"])
 async def test_what_is_no_answer_is_asked_again(body: bytes) -> None:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(body)
 
     with pytest.raises(errors.Retry):
@@ -185,7 +189,7 @@ async def test_what_is_no_answer_is_asked_again(body: bytes) -> None:
 
 
 async def test_null_is_an_empty_answer() -> None:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(b'{"data":null}')
 
     assert found(await read(fetch, CONDITION)) == []

@@ -9,14 +9,16 @@ import pytest
 from tests import harness
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome, source_status, walk
+from polybackfill.polymarket import endpoints, http_outcome, pagination, source_status
 
 
-async def test_the_age_of_the_activity_feed(sandbox: harness.Sandbox, fetch: walk.Fetch) -> None:
+async def test_the_age_of_the_activity_feed(
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
+) -> None:
     async def get(
         route: endpoints.Route, asked: Sequence[tuple[str, str]]
     ) -> http_outcome.Response:
-        answer = await fetch(walk.FeedQuery(route, tuple(asked)), None)
+        answer = await fetch(pagination.FeedQuery(route, tuple(asked)), None)
         assert isinstance(answer, http_outcome.Response)
         return answer
 

@@ -9,7 +9,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, gamma, list_partitions, market_lookup, walk
+from polybackfill.polymarket import clob, gamma, list_partitions, market_lookup, pagination
 
 from .conftest import fetching
 
@@ -23,8 +23,8 @@ def digest(lines: Iterable[str]) -> tuple[int, str]:
 
 
 async def swept(
-    pages_of: object, fetch: walk.Fetch, keys: Iterable[str] = ()
-) -> AsyncIterator[walk.Page]:
+    pages_of: object, fetch: pagination.Fetch, keys: Iterable[str] = ()
+) -> AsyncIterator[pagination.Page]:
     """Every page of a sweep, or of some spans; they are cut where they ask for it."""
     sweep = [
         key for closed in (True, False) for key in list_partitions.sweep(CLOCK.now(), closed=closed)
@@ -52,7 +52,7 @@ def line(gamma_row: records.Market | None, book_row: records.Market | None) -> s
 
 
 async def test_order_book_gamma_and_lookups_together_equal_the_truth(
-    fetch: walk.Fetch, sandbox: harness.Sandbox
+    fetch: pagination.Fetch, sandbox: harness.Sandbox
 ) -> None:
     """Seed 002, api_markets_staging + markets backfill: a full run equals the simulator universe
     exactly.
@@ -63,7 +63,7 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     by_gamma: dict[str, records.Market] = {}
     nameless: dict[str, records.Market] = {}
 
-    def keep(page: walk.Page) -> None:
+    def keep(page: pagination.Page) -> None:
         assert not page.rows_of(records.Rejected)
         for row in page.rows_of(records.Market):
             if not row.condition_id:
@@ -97,7 +97,9 @@ async def test_cursors_that_trip_the_edge_lose_nothing(fault: str) -> None:
             found = {m.market_id async for m in markets_of(fetch, ever)}
             tripping: dict[str, str] = {}
 
-            async def watched(feed: walk.FeedQuery, cursor: str | None) -> walk.ResponseBody:
+            async def watched(
+                feed: pagination.FeedQuery, cursor: str | None
+            ) -> pagination.ResponseBody:
                 if cursor is not None and len(tripping) < 2 and cursor not in tripping:
                     tripping[cursor] = fault
                     rule = {"kind": fault, "route": "markets", "match": f"after_cursor={cursor}"}
@@ -110,13 +112,13 @@ async def test_cursors_that_trip_the_edge_lose_nothing(fault: str) -> None:
             assert sandbox.fired()[fault] >= 2
 
 
-async def markets_of(fetch: walk.Fetch, keys: Iterable[str]) -> AsyncIterator[records.Market]:
+async def markets_of(fetch: pagination.Fetch, keys: Iterable[str]) -> AsyncIterator[records.Market]:
     async for page in swept(gamma.walk_markets, fetch, keys):
         for row in page.rows_of(records.Market):
             yield row
 
 
-async def test_events_equal_the_truth(fetch: walk.Fetch, sandbox: harness.Sandbox) -> None:
+async def test_events_equal_the_truth(fetch: pagination.Fetch, sandbox: harness.Sandbox) -> None:
     events: dict[str, records.Event] = {}
     async for page in swept(gamma.walk_events, fetch):
         events |= {row.event_id: row for row in page.rows_of(records.Event)}

@@ -10,22 +10,22 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import user_stats, walk
+from polybackfill.polymarket import pagination, user_stats
 
 CLOCK = clocks.SystemClock()
 WALLET = "9d84ce0306f8551e02efef1680475fc0f1dc1344"
 
 
 async def read(
-    fetch: walk.Fetch, key: str = WALLET, resume: walk.Resume | None = None
-) -> walk.Page:
+    fetch: pagination.Fetch, key: str = WALLET, resume: pagination.Resume | None = None
+) -> pagination.Page:
     (page,) = [page async for page in user_stats.walk_unit((key,), fetch, resume, clock=CLOCK)]
     assert page.last
     assert page.resume.ended
     return page
 
 
-def found(page: walk.Page) -> records.UserStats:
+def found(page: pagination.Page) -> records.UserStats:
     (row,) = page.rows_of(records.UserStats)
     return row
 
@@ -36,15 +36,15 @@ class Reply:
     url: str = "http://x/v2/user-stats"
 
 
-def answering(data: object) -> walk.Fetch:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+def answering(data: object) -> pagination.Fetch:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply(json.dumps({"data": data}).encode())
 
     return fetch
 
 
-def refusing(status: int) -> walk.Fetch:
-    async def fetch(_feed: walk.FeedQuery, _cursor: str | None) -> Reply:
+def refusing(status: int) -> pagination.Fetch:
+    async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         raise errors.GiveUp("refused", status=status)
 
     return fetch
@@ -55,7 +55,7 @@ def data(**figures: Any) -> dict[str, Any]:
 
 
 async def test_every_figure_as_the_source_has_it(
-    sandbox: harness.Sandbox, fetch: walk.Fetch
+    sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     wallet = sandbox.wallets[0]
     page = await read(fetch, f"{wallet.removeprefix('0x')}@sweep-1")

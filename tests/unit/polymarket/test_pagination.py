@@ -10,13 +10,13 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import trade_parser, trade_queries, walk
+from polybackfill.polymarket import pagination, trade_parser, trade_queries
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
 
-Resumed = walk.Resume | None
+Resumed = pagination.Resume | None
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ class Script:
     answers: dict[int, Callable[[], Reply]] = field(default_factory=dict)
     """Answers given instead, by number of the request."""
 
-    async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
         request = len(self.asked)
         self.asked.append(cursor)
         if request in self.answers:
@@ -73,28 +73,28 @@ class Script:
         return Reply(json.dumps(body).encode(), f"http://x/v2/activity?cursor={number}")
 
 
-def ascending(since: int | None = None, until: int | None = None) -> walk.FeedQuery:
+def ascending(since: int | None = None, until: int | None = None) -> pagination.FeedQuery:
     return trade_queries.build_wallet_query(WALLET, since, until)
 
 
-def descending(since: int | None = None, until: int | None = None) -> walk.FeedQuery:
+def descending(since: int | None = None, until: int | None = None) -> pagination.FeedQuery:
     return trade_queries.build_condition_query([CONDITION], since, until)
 
 
 async def walked(
-    script: Script, feed: walk.FeedQuery, resume: Resumed = None, **options: Any
-) -> list[walk.Page]:
-    pages = walk.pages(
+    script: Script, feed: pagination.FeedQuery, resume: Resumed = None, **options: Any
+) -> list[pagination.Page]:
+    pages = pagination.pages(
         script, feed, resume, clock=virtual_clock.StoppedClock(), unit="u", **options
     )
     return [page async for page in pages]
 
 
-def seconds_of(pages: list[walk.Page]) -> list[list[int]]:
+def seconds_of(pages: list[pagination.Page]) -> list[list[int]]:
     return [[row.trade_timestamp for row in page.rows_of(records.Trade)] for page in pages]
 
 
-def ids_of(pages: list[walk.Page]) -> list[str]:
+def ids_of(pages: list[pagination.Page]) -> list[str]:
     return [row.external_trade_id for page in pages for row in page.rows_of(records.Trade)]
 
 
@@ -165,7 +165,7 @@ async def test_a_wallet_without_rows_is_one_page() -> None:
 
 @pytest.mark.parametrize("kind", [ascending, descending])
 async def test_resuming_after_any_page_releases_exactly_the_rest(
-    kind: Callable[[], walk.FeedQuery],
+    kind: Callable[[], pagination.FeedQuery],
 ) -> None:
     feed = kind()
     seconds = [1, 1, 2, 2, 2, 2, 2, 2, 3, 4, 4, 4, 5]
@@ -219,18 +219,18 @@ async def test_a_cursor_is_never_used_under_other_filters() -> None:
     pages = await walked(script, ascending(since=1), resume)
     assert script.asked[0] is None
     assert len(ids_of(pages)) == 5
-    assert await walked(script, ascending(since=1), walk.Resume("1", 2))
+    assert await walked(script, ascending(since=1), pagination.Resume("1", 2))
     assert script.asked[3] is None
 
 
 async def test_a_resume_survives_the_ledger() -> None:
     for resume in (
-        walk.Resume(),
-        walk.Resume("abc", 5, "f" * 16),
-        walk.Resume(feed="0" * 16, ended=True),
+        pagination.Resume(),
+        pagination.Resume("abc", 5, "f" * 16),
+        pagination.Resume(feed="0" * 16, ended=True),
     ):
         told = msgspec.json.encode(msgspec.to_builtins(resume))
-        assert msgspec.convert(msgspec.json.decode(told), walk.Resume) == resume
+        assert msgspec.convert(msgspec.json.decode(told), pagination.Resume) == resume
 
 
 async def test_a_market_feed_is_filtered_and_left_as_soon_as_it_is_older_than_since() -> None:
@@ -303,7 +303,7 @@ async def test_an_answer_to_another_question_is_asked_for_again(rows: list[Any])
     assert seconds_of(pages) == [[], [11], [12, 12, 13]]
 
 
-async def patiently(attempt: walk.Attempt) -> trade_parser.TradePage:
+async def patiently(attempt: pagination.Attempt) -> trade_parser.TradePage:
     try:
         return await attempt()
     except errors.Retry:
@@ -372,7 +372,7 @@ async def test_a_cursor_that_trips_the_edge_is_walked_around() -> None:
     sizes: list[str] = []
 
     class Sized(Script):
-        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
             sizes.append(dict(feed.params)["limit"])
             return await super().__call__(feed, cursor)
 
@@ -423,7 +423,7 @@ async def test_a_walk_does_not_restart_for_ever() -> None:
     rows = [[fill(second, second)] for second in range(1, 60)]
 
     class Grudging(Script):
-        async def __call__(self, feed: walk.FeedQuery, cursor: str | None) -> Reply:
+        async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
             self.furthest = max(getattr(self, "furthest", 0), int(cursor or 0))
             if cursor == str(self.furthest) and self.asked.count(cursor) < 2:
                 self.asked.append(cursor)
@@ -433,7 +433,7 @@ async def test_a_walk_does_not_restart_for_ever() -> None:
     script = Grudging(rows)
     with pytest.raises(errors.GiveUp):
         await walked(script, ascending())
-    assert script.asked.count(None) == walk.MAX_RESTARTS + 1
+    assert script.asked.count(None) == pagination.MAX_RESTARTS + 1
 
 
 async def test_a_refused_first_request_is_final() -> None:
@@ -476,7 +476,7 @@ async def test_pages_of_nothing_but_unusable_rows_without_end_give_up_with_the_r
     script = Script([[fill(1, number, size="many")] * 3 for number in range(3_000)])
     with pytest.raises(errors.GiveUp, match=r"100 pages in a row without a usable row.*size"):
         await walked(script, ascending())
-    assert len(script.asked) == walk.MAX_UNUSABLE_PAGES + 1
+    assert len(script.asked) == pagination.MAX_UNUSABLE_PAGES + 1
 
 
 async def test_empty_pages_between_unusable_ones_give_no_new_time() -> None:
