@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, records
-from polybackfill.polymarket import pagination, response_source, trade_parser, trade_queries
+from polybackfill.polymarket import pagination, response_source, trade_feed, trade_parser
 
 PAGE_ROWS = 1000
 ROUNDS = 150
@@ -92,8 +92,8 @@ def walk_and_encode(bodies: list[bytes]) -> int:
             return Reply(bodies[int(cursor or 0)])
 
         encoded = 0
-        feed = trade_queries.build_wallet_query(WALLET)
-        async for page in pagination.pages(fetch, feed, clock=clocks.SystemClock()):
+        feed = trade_feed.build_wallet_query(WALLET)
+        async for page in trade_feed.pages(fetch, feed, clock=clocks.SystemClock()):
             encoded += len(records.encode_lines(page.rows_of(records.Trade)))
         return encoded
 

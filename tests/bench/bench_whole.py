@@ -25,7 +25,7 @@ from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
-from polybackfill.polymarket import pagination, trade_queries
+from polybackfill.polymarket import pagination, trade_feed
 from polybackfill.store import client, migrate
 
 FLOOR = Path(__file__).with_name("bench_floor.py")
@@ -158,11 +158,9 @@ def feeds_of(rankings: dict[str, list[Any]]) -> dict[str, list[pagination.FeedQu
         (row["condition_id"].removeprefix("0x"), row["rows"]) for row in rankings["conditions"]
     )
     return {
-        "conditions": [
-            trade_queries.build_condition_query(unit.keys) for unit in units.pack(sizes)
-        ],
+        "conditions": [trade_feed.build_condition_query(unit.keys) for unit in units.pack(sizes)],
         "wallets": [
-            trade_queries.build_wallet_query(row["wallet"].removeprefix("0x"))
+            trade_feed.build_wallet_query(row["wallet"].removeprefix("0x"))
             for row in rankings["wallets"]
         ],
     }

@@ -36,7 +36,7 @@ KNOWN = frozenset(
         "polybackfill/polymarket/gamma.py: _ListSweep",
         "polybackfill/polymarket/http.py: Client",
         "polybackfill/polymarket/positions.py: _PositionsSweep",
-        "polybackfill/polymarket/pagination.py: _FeedWalk",
+        "polybackfill/polymarket/trade_feed.py: _FeedWalk",
         "polybackfill/reports/snapshot.py: Snapshots",
         "polybackfill/run/backfill.py: Run",
         "polybackfill/run/unit_sources.py: UnitSources",

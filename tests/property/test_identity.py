@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests import virtual_clock
 
 from polybackfill import records
-from polybackfill.polymarket import pagination, tokens, trade_queries
+from polybackfill.polymarket import pagination, tokens, trade_feed
 
 WALLETS = ["4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68", "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"]
 CONDITIONS = [
@@ -180,7 +180,7 @@ async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
     last_run = [] if visit.abandoned else [(10**6, "never")]
     for pages_until, moment in [*visit.crashes, *last_run]:
         left = pages_until
-        pages = pagination.pages(
+        pages = trade_feed.pages(
             server, visit.feed, recorded, clock=virtual_clock.StoppedClock(1.0)
         )
         async for page in pages:
@@ -228,9 +228,9 @@ spellings = st.lists(st.builds(Spelling, *[st.booleans()] * 5), min_size=1, max_
 page_sizes = st.lists(st.integers(0, 5), max_size=5).map(lambda sizes: [*sizes, 2])
 crash_lists = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(CRASH_MOMENTS)), max_size=4)
 bounds = st.none() | st.sampled_from(SECONDS)
-wallet_feeds = st.builds(trade_queries.build_wallet_query, st.sampled_from(WALLETS), bounds, bounds)
+wallet_feeds = st.builds(trade_feed.build_wallet_query, st.sampled_from(WALLETS), bounds, bounds)
 condition_feeds = st.builds(
-    trade_queries.build_condition_query,
+    trade_feed.build_condition_query,
     st.lists(st.sampled_from(CONDITIONS), min_size=1, unique=True),
     bounds,
     bounds,
@@ -266,9 +266,9 @@ scenarios = st.builds(
     ),
     st.sampled_from(
         [
-            [trade_queries.build_wallet_query(wallet) for wallet in WALLETS],
-            [trade_queries.build_condition_query(CONDITIONS)],
-            [trade_queries.build_condition_query([condition]) for condition in CONDITIONS],
+            [trade_feed.build_wallet_query(wallet) for wallet in WALLETS],
+            [trade_feed.build_condition_query(CONDITIONS)],
+            [trade_feed.build_condition_query([condition]) for condition in CONDITIONS],
         ]
     ),
     crash_lists,
@@ -318,9 +318,7 @@ def test_each_fill_is_stored_once(scenario: Scenario) -> None:
 @given(scenarios)
 def test_whatever_else_a_wallet_did_is_stored_once(scenario: Scenario) -> None:
     store = Store()
-    wallets = [
-        Visit(trade_queries.build_wallet_query(wallet), scenario.crashes) for wallet in WALLETS
-    ]
+    wallets = [Visit(trade_feed.build_wallet_query(wallet), scenario.crashes) for wallet in WALLETS]
     run_all(scenario.server(), [*scenario.earlier, *wallets], store)
     stored = Counter(
         (int(row.tx_hash, 16), row.wallet_address, row.condition_id, round(row.shares * 1e6))

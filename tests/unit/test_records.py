@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import gamma_queries, market_matching, resolutions, trade_queries
+from polybackfill.polymarket import gamma_queries, market_matching, resolutions, trade_feed
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"
@@ -217,8 +217,8 @@ def test_a_request_names_a_condition_by_all_its_digits(module: str) -> None:
     """Issue text, condition ids: an unpadded one is answered 200 and no rows."""
     short = module + "5a" * 30
     shown = "0x" + short + "00"
-    assert trade_queries.build_condition_query([short]).params[0] == ("condition", shown)
-    assert trade_queries.build_condition_query([short]).conditions == {short + "00"}
+    assert trade_feed.build_condition_query([short]).params[0] == ("condition", shown)
+    assert trade_feed.build_condition_query([short]).conditions == {short + "00"}
     assert resolutions.build_query([short]).params == (("condition", shown),)
     assert ("condition_ids", shown) in gamma_queries.build_condition_query(
         [short], closed=True
@@ -229,7 +229,7 @@ def test_a_request_names_a_condition_by_all_its_digits(module: str) -> None:
 @pytest.mark.parametrize("broken", ["ab" * 31, "01", "", "zz" * 32])
 def test_no_request_names_what_is_no_condition(broken: str) -> None:
     with pytest.raises(errors.GiveUp, match="no condition id"):
-        trade_queries.build_condition_query([broken])
+        trade_feed.build_condition_query([broken])
     with pytest.raises(errors.GiveUp, match="no condition id"):
         resolutions.build_query([broken])
     with pytest.raises(errors.GiveUp, match="no condition id"):

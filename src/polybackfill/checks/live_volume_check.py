@@ -15,7 +15,7 @@ import orjson
 
 from polybackfill import errors
 from polybackfill.checks import check_result, temporary_table, volume_checks
-from polybackfill.polymarket import http_outcome, live_volume, trade_queries, user_stats
+from polybackfill.polymarket import http_outcome, live_volume, trade_feed, user_stats
 from polybackfill.store import client
 
 NAME = "live-volume"
@@ -155,11 +155,11 @@ async def _events(store: client.Store) -> AsyncIterator[list[int]]:
 
 async def _has_traded_since(get: http_outcome.Get, row: dict[str, Any]) -> bool:
     """Whether the feed lists a fill of the market that is newer than its walk."""
-    feed = trade_queries.build_condition_query([row["condition_id"]]).with_page_size(1)
+    feed = trade_feed.build_condition_query([row["condition_id"]]).with_page_size(1)
     response = await get(feed.route, feed.params)
     return any(
         second > row["walked_second"]
-        for second in trade_queries.parse_seconds(response.body, response.url)
+        for second in trade_feed.parse_seconds(response.body, response.url)
     )
 
 

@@ -17,7 +17,7 @@ from polybackfill.polymarket import (
     positions,
     resolutions,
     route_health,
-    trade_queries,
+    trade_feed,
     user_stats,
 )
 
@@ -70,14 +70,14 @@ class Kind:
 def _wallets(
     unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    feed = trade_queries.build_wallet_query(unit.keys[0], unit.since, unit.until)
+    feed = trade_feed.build_wallet_query(unit.keys[0], unit.since, unit.until)
     return _feed(feed, unit, resume, context)
 
 
 def _conditions(
     unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    feed = trade_queries.build_condition_query(unit.keys, unit.since, unit.until)
+    feed = trade_feed.build_condition_query(unit.keys, unit.since, unit.until)
     return _feed(feed, unit, resume, context)
 
 
@@ -87,7 +87,7 @@ def _feed(
     resume: pagination.Resume | None,
     context: RequestContext,
 ) -> AsyncIterator[pagination.Page]:
-    return pagination.pages(
+    return trade_feed.pages(
         context.fetch,
         feed,
         resume,

@@ -12,8 +12,8 @@ from polybackfill.polymarket import (
     endpoints,
     gamma_queries,
     pagination,
+    trade_feed,
     trade_parser,
-    trade_queries,
 )
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
@@ -79,7 +79,7 @@ async def _page_size(evidence: Evidence) -> str:
 
 
 async def _unknown(evidence: Evidence) -> str:
-    return await pages.check_unknown(evidence, trade_queries.build_wallet_query(samples.NOBODY))
+    return await pages.check_unknown(evidence, trade_feed.build_wallet_query(samples.NOBODY))
 
 
 async def _moment(evidence: Evidence) -> tuple[list[Json], Page]:
@@ -92,9 +92,7 @@ async def _moment(evidence: Evidence) -> tuple[list[Json], Page]:
         raise Unseen("the newest fills hold no whole second")
     oldest = min(whole, key=pages.second_of)
     wallet, second = pages.wallet_of(oldest), pages.second_of(oldest)
-    page = await samples.first_page(
-        evidence, trade_queries.build_wallet_query(wallet, second, second)
-    )
+    page = await samples.first_page(evidence, trade_feed.build_wallet_query(wallet, second, second))
     same = [row for row in whole if pages.second_of(row) == second]
     return [row for row in same if pages.wallet_of(row) == wallet], page
 
@@ -131,7 +129,7 @@ async def _full_history(evidence: Evidence) -> str:
     for condition in list(filter(None, listed))[:2]:
         wallet, moment = await _old_holder(evidence, condition, reach)
         if wallet:
-            history = trade_queries.build_wallet_query(wallet).with_page_size(1)
+            history = trade_feed.build_wallet_query(wallet).with_page_size(1)
             page = await samples.first_page(evidence, history)
             first = pages.second_of(page.rows[0]) if page.rows else 0
             back, age = ((present - second) / _YEAR_S for second in (first or present, moment))
@@ -155,14 +153,14 @@ async def _old_holder(evidence: Evidence, condition: str, reach: int) -> tuple[s
 
 async def _transfers(evidence: Evidence) -> str:
     for wallet in await samples.wallets(evidence):
-        feed = trade_queries.build_wallet_query(wallet).with_page_size(1)
+        feed = trade_feed.build_wallet_query(wallet).with_page_size(1)
         located = await samples.first_page(
             evidence, pagination.FeedQuery(feed.route, (*feed.params, ("type", "DEPOSIT")))
         )
         deposits = [row for row in located.rows if row.get("type") == "DEPOSIT"]
         if deposits:
             second = pages.second_of(deposits[0])
-            moment = trade_queries.build_wallet_query(wallet, second, second)
+            moment = trade_feed.build_wallet_query(wallet, second, second)
             page = await samples.first_page(evidence, moment)
             again = sum(row.get("type") == "DEPOSIT" for row in page.rows)
             seen = f"{formats.counted(again, 'deposit')} in a second known to have one"

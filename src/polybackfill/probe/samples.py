@@ -12,7 +12,7 @@ from polybackfill.polymarket import (
     endpoints,
     gamma_queries,
     pagination,
-    trade_queries,
+    trade_feed,
 )
 from polybackfill.probe import pages
 from polybackfill.probe.evidence import Broken, Evidence, Page, Unseen, sampling
@@ -82,12 +82,12 @@ async def wallets(evidence: Evidence) -> list[str]:
 
 async def market_feed(evidence: Evidence) -> pagination.FeedQuery:
     """All fills of the busiest condition."""
-    return trade_queries.build_condition_query((await conditions(evidence))[:1])
+    return trade_feed.build_condition_query((await conditions(evidence))[:1])
 
 
 async def wallet_feed(evidence: Evidence) -> pagination.FeedQuery:
     """The history of the busiest wallet."""
-    return trade_queries.build_wallet_query((await wallets(evidence))[0])
+    return trade_feed.build_wallet_query((await wallets(evidence))[0])
 
 
 async def first_page(evidence: Evidence, feed: pagination.FeedQuery) -> Page:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
 from polybackfill import formats, units
-from polybackfill.polymarket import endpoints, pagination, tokens, trade_parser, trade_queries
+from polybackfill.polymarket import endpoints, pagination, tokens, trade_feed, trade_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
@@ -112,7 +112,7 @@ async def _bad_cursor(evidence: Evidence) -> str:
 
 
 async def _unknown(evidence: Evidence) -> str:
-    feed = trade_queries.build_condition_query([samples.NOTHING])
+    feed = trade_feed.build_condition_query([samples.NOTHING])
     return await pages.check_unknown(evidence, feed)
 
 
@@ -120,7 +120,7 @@ async def _batch(evidence: Evidence, most: int) -> tuple[list[str], Page]:
     listed = (await samples.conditions(evidence))[:most]
     if len(listed) < 2:
         raise Unseen("only one condition among the newest fills")
-    feed = trade_queries.build_condition_query(listed)
+    feed = trade_feed.build_condition_query(listed)
     return listed, await samples.first_page(evidence, feed)
 
 
@@ -157,7 +157,7 @@ async def _both_sides(evidence: Evidence) -> str:
             bool(shared), f"{formats.counted(len(newest.rows), 'row')}, none with two wallets"
         )
         condition = Counter(map(pages.condition_of, shared)).most_common(1)[0][0]
-        feed = trade_queries.build_condition_query([condition])
+        feed = trade_feed.build_condition_query([condition])
         both = await samples.first_page(evidence, feed)
     takers = tuple((name, "true" if name == "taker_only" else said) for name, said in feed.params)
     one = await samples.first_page(evidence, pagination.FeedQuery(feed.route, takers))
@@ -237,7 +237,7 @@ async def _padded(evidence: Evidence) -> str:
             condition = pages.condition_of(row)
             traded = pages.number_of(row.get("volumeNum")) > 0
             if traded and samples.is_structural(condition):
-                feed = trade_queries.build_condition_query([condition])
+                feed = trade_feed.build_condition_query([condition])
                 page = await samples.first_page(evidence, feed)
                 seen = f"{formats.counted(len(page.rows), 'row')} of a market of Protocol V2"
                 return pages.require(bool(page.rows), seen)

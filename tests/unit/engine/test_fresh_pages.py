@@ -10,7 +10,7 @@ import aiohttp
 from polybackfill import clocks, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import kinds, source_lag, unit_queue, worker, write_buffer
-from polybackfill.polymarket import endpoints, http, rate_limiter, trade_queries
+from polybackfill.polymarket import endpoints, http, rate_limiter, trade_feed
 from polymarket_sandbox import app, options
 
 
@@ -25,7 +25,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         url = f"{sandbox.url}/data/v2/trades"
         head = await (await session.get(url, params={"limit": "1000", "_": "head"})).json()
         keys = list(dict.fromkeys(row["condition_id"][2:] for row in head["data"]))[:5]
-        feed = trade_queries.build_condition_query(keys)
+        feed = trade_feed.build_condition_query(keys)
         early = await (await session.get(url, params=feed.params)).json()
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:  # until the late rows are there

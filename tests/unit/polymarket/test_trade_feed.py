@@ -10,7 +10,7 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import pagination, trade_parser, trade_queries
+from polybackfill.polymarket import pagination, trade_feed, trade_parser
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
@@ -74,17 +74,17 @@ class Script:
 
 
 def ascending(since: int | None = None, until: int | None = None) -> pagination.FeedQuery:
-    return trade_queries.build_wallet_query(WALLET, since, until)
+    return trade_feed.build_wallet_query(WALLET, since, until)
 
 
 def descending(since: int | None = None, until: int | None = None) -> pagination.FeedQuery:
-    return trade_queries.build_condition_query([CONDITION], since, until)
+    return trade_feed.build_condition_query([CONDITION], since, until)
 
 
 async def walked(
     script: Script, feed: pagination.FeedQuery, resume: Resumed = None, **options: Any
 ) -> list[pagination.Page]:
-    pages = pagination.pages(
+    pages = trade_feed.pages(
         script, feed, resume, clock=virtual_clock.StoppedClock(), unit="u", **options
     )
     return [page async for page in pages]
@@ -491,7 +491,7 @@ async def test_a_usable_row_now_and_then_is_no_end() -> None:
 
 
 def test_the_question_about_a_wallet() -> None:
-    feed = trade_queries.build_wallet_query(WALLET)
+    feed = trade_feed.build_wallet_query(WALLET)
     assert dict(feed.request_params(None)) == {
         "user": "0x" + WALLET,
         "start": "1",
@@ -499,17 +499,17 @@ def test_the_question_about_a_wallet() -> None:
         "limit": "1000",
         "sort_direction": "ASC",
     }
-    ranged = dict(trade_queries.build_wallet_query(WALLET, 5, 9).request_params("c"))
+    ranged = dict(trade_feed.build_wallet_query(WALLET, 5, 9).request_params("c"))
     assert (ranged["start"], ranged["end"], ranged["cursor"]) == ("5", "9", "c")
     assert "type" not in ranged
-    assert dict(trade_queries.build_wallet_query(WALLET, 0).request_params(None))["start"] == "1"
+    assert dict(trade_feed.build_wallet_query(WALLET, 0).request_params(None))["start"] == "1"
     assert feed.route.path == "/v2/activity"
 
 
 def test_the_question_about_conditions() -> None:
     """Seed 001, by-market ingest: the trades feed with both sides."""
     other = "01" * 32
-    feed = trade_queries.build_condition_query([CONDITION, other, CONDITION], 5, 9)
+    feed = trade_feed.build_condition_query([CONDITION, other, CONDITION], 5, 9)
     assert dict(feed.request_params("c")) == {
         "condition": f"0x{other},0x{CONDITION}",
         "taker_only": "false",
@@ -522,16 +522,16 @@ def test_the_question_about_conditions() -> None:
 
 def test_feeds_with_other_filters_have_other_fingerprints() -> None:
     feeds = [
-        trade_queries.build_wallet_query(WALLET),
-        trade_queries.build_wallet_query(WALLET, 5),
-        trade_queries.build_wallet_query(WALLET, 5, 9),
-        trade_queries.build_wallet_query(WALLET[::-1]),
-        trade_queries.build_condition_query([CONDITION]),
-        trade_queries.build_condition_query([CONDITION], 5),
-        trade_queries.build_condition_query([CONDITION, "01" * 32]),
+        trade_feed.build_wallet_query(WALLET),
+        trade_feed.build_wallet_query(WALLET, 5),
+        trade_feed.build_wallet_query(WALLET, 5, 9),
+        trade_feed.build_wallet_query(WALLET[::-1]),
+        trade_feed.build_condition_query([CONDITION]),
+        trade_feed.build_condition_query([CONDITION], 5),
+        trade_feed.build_condition_query([CONDITION, "01" * 32]),
     ]
     assert len({feed.fingerprint for feed in feeds}) == len(feeds)
-    assert trade_queries.build_wallet_query(WALLET, 5).fingerprint == feeds[1].fingerprint
+    assert trade_feed.build_wallet_query(WALLET, 5).fingerprint == feeds[1].fingerprint
 
 
 @pytest.mark.parametrize("stop", range(3))
