@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,11 @@ from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import (
     kinds,
-    plan_source,
     request_estimate,
+    running_part,
     store_writer,
     supervisor,
     time_left,
-    unit_queue,
-    worker,
-    worker_pool,
     write_buffer,
 )
 from polybackfill.filesystem import lock, sealed_json
@@ -36,26 +33,6 @@ _RATE_AFTER = 5  # pages before the rate seen counts for more than the rate allo
 # Rows are acknowledged some seconds after they were fetched, many at once; in between the clock
 # alone moves the end nearer, but not for longer than this.
 _ACKNOWLEDGED_WITHIN_S = 15.0
-
-
-@dataclass(frozen=True)
-class RunningPart:
-    """One part of the run, where its units come from, and the route that paces it.
-
-    `quarantined`: its rows in quarantine, of earlier runs too, when the store was last asked.
-    """
-
-    pool: worker_pool.WorkerPool
-    queue: unit_queue.Queue
-    runner: worker.UnitRunner
-    source: plan_source.UnitSource
-    route: endpoints.Route
-    quarantined: Callable[[], int]
-
-    @property
-    def set_aside(self) -> int:
-        """Rows that could not be read: the part is complete but for them."""
-        return max(self.quarantined(), self.runner.set_aside)
 
 
 @dataclass(frozen=True)
@@ -120,7 +97,7 @@ class Snapshots:
         self,
         *,
         run_name: str,
-        parts: dict[str, RunningPart],
+        parts: dict[str, running_part.RunningPart],
         ledger: ledgers.Ledger,
         writer: store_writer.StoreWriter,
         buffer: write_buffer.WriteBuffer,
@@ -283,7 +260,10 @@ class Snapshots:
         return sum(part.source.took_s for part in open_parts) + self._post_run_s
 
     def _load(
-        self, part: RunningPart, budgets: Mapping[str, Mapping[str, Any]], pages_per_s: float
+        self,
+        part: running_part.RunningPart,
+        budgets: Mapping[str, Mapping[str, Any]],
+        pages_per_s: float,
     ) -> time_left.Load | None:
         """What a part has done and has left, in requests; None while nobody knows."""
         kind, known, stats = part.queue.kind, part.source.known, part.queue.stats()
@@ -313,7 +293,7 @@ class Snapshots:
             is_behind=part.source.is_behind,
         )
 
-    def _remaining_work(self, part: RunningPart) -> request_estimate.RemainingWork:
+    def _remaining_work(self, part: running_part.RunningPart) -> request_estimate.RemainingWork:
         pages, known = self._ledger.pages, part.source.known
         leased = [lease.unit for lease in part.queue.leases()]
         waiting = [(unit, pages(unit)) for unit in part.queue.waiting_units()]
@@ -343,7 +323,7 @@ class Snapshots:
 
     def _part(
         self,
-        part: RunningPart,
+        part: running_part.RunningPart,
         load: time_left.Load | None,
         budgets: dict[str, Any],
         pages_per_s: float,
@@ -388,7 +368,9 @@ class Snapshots:
         stats = self._parts[kind].queue.stats()
         return bool(stats["leased"] or stats["ready"] or stats["waiting"])
 
-    def _expected_rate(self, part: RunningPart, allowed_per_s: float, pages_per_s: float) -> float:
+    def _expected_rate(
+        self, part: running_part.RunningPart, allowed_per_s: float, pages_per_s: float
+    ) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
         if part.runner.pages < _RATE_AFTER:
             return allowed_per_s

@@ -21,6 +21,7 @@ from polybackfill.engine import (
     market_id_cache,
     plan_sync,
     post_run_step,
+    running_part,
     source_lag,
     stop_signals,
     store_writer,
@@ -166,7 +167,7 @@ class Run:
         self._lag = source_lag.SourceLag(self._client, clock)
         self._dry_run_sink = store_writer.DryRunSink()
         self._sources = unit_sources.UnitSources(chosen, request, context, self._client, clock)
-        self._parts: dict[str, snapshot.RunningPart] = {}
+        self._parts: dict[str, running_part.RunningPart] = {}
         self._preflight = preflight.Preflight()
         portion = chosen.backfill.limit is not None or bool(chosen.backfill.skip)
         is_portion_of_list = request.listed_only and portion
@@ -372,7 +373,7 @@ class Run:
             stall_s=backfill.stall_s,
             clock=self._clock,
         )
-        self._parts[kind] = snapshot.RunningPart(
+        self._parts[kind] = running_part.RunningPart(
             pool=pool,
             queue=queue,
             runner=runner,

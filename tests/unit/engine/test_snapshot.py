@@ -13,7 +13,7 @@ from tests import harness
 from tests.unit import conftest as unit_conftest
 from tests.unit.engine import conftest
 
-from polybackfill.engine import plan_source, supervisor
+from polybackfill.engine import plan_source, running_part, supervisor
 from polybackfill.polymarket import endpoints, http
 from polybackfill.reports import progress_line, snapshot
 
@@ -25,7 +25,7 @@ def pictures(
     source = plan_source.ExplicitKeys(rig.kind, (), plan_source.Selection(), rig.ledger)
     source.known = plan_source.WorkEstimate(units)
     source.counted = units > 0
-    part = snapshot.RunningPart(
+    part = running_part.RunningPart(
         pool=rig.pool,
         queue=rig.line,
         runner=rig.runner,
