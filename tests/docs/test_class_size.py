@@ -38,7 +38,6 @@ KNOWN = frozenset(
         "polybackfill/polymarket/positions.py: _PositionsSweep",
         "polybackfill/polymarket/trade_feed.py: _FeedWalk",
         "polybackfill/reports/snapshot.py: Snapshots",
-        "polybackfill/run/backfill.py: Run",
         "polybackfill/run/unit_sources.py: UnitSources",
         "polybackfill/store/backlog_counts.py: Outlook",
         "polymarket_sandbox/catalog.py: Catalog",

@@ -1,21 +1,109 @@
-"""What a run of everything or of a planned list leaves behind beside the tables: dimensions, P&L by
-category, the watchlist and the coverage report, each as the command of its own name makes it.
+"""What is made of the rows when the last unit has ended: fees and market ids filled in, what the
+run has found, and the reports, each of these as the command of its own name makes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
-from polybackfill import formats, settings
+import orjson
+import structlog
+
+from polybackfill import formats, settings, units
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import post_run_step
+from polybackfill.engine import market_id_cache, post_run_step
 from polybackfill.inputs import dimension_files
 from polybackfill.reports import category_breakdown, coverage_report, dimension_export
-from polybackfill.run import category_report
-from polybackfill.store import client
+from polybackfill.run import (
+    category_report,
+    new_keys,
+    quarantined_rows,
+    run_summary,
+    shared_state,
+)
+from polybackfill.store import client, fill_costs, market_ids
 from polybackfill.watchlist import watchlist_auto
+
+log = structlog.get_logger()
+
+_EXPECTED_S = 4.0
+
+Alive = Callable[[], Awaitable[None]]
+
+
+class PostRun:
+    """The steps after the last unit of one run."""
+
+    def __init__(
+        self,
+        state: shared_state.SharedState,
+        new: new_keys.NewKeys,
+        quarantined: quarantined_rows.QuarantinedRows,
+        ids: market_ids.MarketIds | None,
+    ) -> None:
+        self._state = state
+        self._new_keys = new
+        self._quarantined = quarantined
+        self._market_ids = ids
+
+    async def run(self, alive: Alive) -> dict[str, Any]:
+        """Do them all; what the last picture says of them. `alive` is called every second."""
+        await self._fold_costs(alive)
+        await self._fill_market_ids(alive)
+        summary: dict[str, Any] = {"disagreements": await self._disagreements()}
+        summary |= await self._new_keys.count_new()
+        summary["newly_set_aside"] = await self._quarantined.newly()
+        return {**summary, "left_behind": await self._make_reports(alive)}
+
+    def expected_s(self, snapshot_file: Path | None) -> float:
+        """As long as it took the last time; at first a guess of no weight beside a night."""
+        if not self._makes_reports:
+            return 0.0
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = b"" if snapshot_file is None else snapshot_file.read_bytes()
+            if seen := float(orjson.loads(content)["post_run_s"]):
+                return seen
+        return _EXPECTED_S
+
+    @property
+    def _makes_reports(self) -> bool:
+        request = self._state.request
+        is_portion_of_list = request.listed_only and self._state.is_portion
+        wanted = self._state.chosen.backfill.reports
+        return request.fetches_all and wanted and not is_portion_of_list
+
+    async def _fold_costs(self, alive: Alive) -> None:
+        if (store := self._state.store_to_write) is not None:
+            await self._step("fees of fills", fill_costs.fold(store), alive)
+
+    async def _fill_market_ids(self, alive: Alive) -> None:
+        if self._market_ids is None or units.LOOKUPS not in self._state.request.kinds:
+            return
+        filling = market_id_cache.catch_up(self._market_ids, clock=self._state.clock)
+        if (done := await self._step("market ids", filling, alive)) is not None:
+            log.info("market_ids.filled", conditions=done.conditions, trades=done.trades)
+
+    async def _disagreements(self) -> dict[str, int]:
+        store = self._state.store_to_write
+        if store is None or units.RESOLUTIONS not in self._state.parts:
+            return {}
+        return await run_summary.disagreements(store)
+
+    async def _make_reports(self, alive: Alive) -> list[str]:
+        store = self._state.context.store
+        if store is None or not self._makes_reports:
+            return []
+        ledger, stop = self._state.context.ledger, self._state.stop
+        return await make_reports(self._state.chosen, store, ledger, stop=stop, alive=alive)
+
+    async def _step(
+        self, name: str, work: Coroutine[Any, Any, post_run_step.Result], alive: Alive
+    ) -> post_run_step.Result | None:
+        return await post_run_step.run_step(name, work, stop=self._state.stop, alive=alive)
 
 
 async def make_reports(
@@ -24,7 +112,7 @@ async def make_reports(
     ledger: ledgers.Ledger,
     *,
     stop: asyncio.Event,
-    alive: Callable[[], Awaitable[None]],
+    alive: Alive,
 ) -> list[str]:
     """Make them in the order in which they need each other; a line for each, made or not."""
     folder = chosen.backfill.data_dir

@@ -1,0 +1,94 @@
+"""A part of a run from its kind: source, queue, what a worker does, and the workers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from polybackfill.engine import (
+    kinds,
+    market_id_cache,
+    running_part,
+    source_lag,
+    unit_queue,
+    worker,
+    worker_pool,
+)
+from polybackfill.run import quarantined_rows, shared_state, unit_sources
+
+
+class PartBuilder:
+    """Puts the parts of one run together. `market_ids`: None where trades get none on their way."""
+
+    def __init__(
+        self,
+        state: shared_state.SharedState,
+        sources: unit_sources.UnitSources,
+        quarantined: quarantined_rows.QuarantinedRows,
+        market_ids: market_id_cache.MarketIdCache | None,
+    ) -> None:
+        self._state = state
+        self._sources = sources
+        self._quarantined = quarantined
+        self._market_ids = market_ids
+        self._lag = source_lag.SourceLag(state.api.client, state.clock)
+
+    async def add(self, kind: str) -> None:
+        """Add the part of `kind` to the run. Raises errors.Retry when the store is away."""
+        source = await self._sources.source(kind)
+        await source.expected()
+        queue = unit_queue.Queue(
+            kind,
+            feed=source.units(),
+            ledger=self._state.context.ledger,
+            max_attempts=self._state.chosen.backfill.max_attempts,
+            adopts=self._sources.adopts,
+            clock=self._state.clock,
+        )
+        runner = self._runner(kind, queue)
+        self._state.parts[kind] = running_part.RunningPart(
+            pool=self._pool(kind, queue, runner),
+            queue=queue,
+            runner=runner,
+            source=source,
+            route=kinds.KINDS[kind].route,
+            quarantined=partial(self._quarantined.count_for, kind),
+        )
+        self._sources.queues[kind] = queue
+
+    def _runner(self, kind: str, queue: unit_queue.Queue) -> worker.UnitRunner:
+        backfill = self._state.chosen.backfill
+        return worker.UnitRunner(
+            kinds.KINDS[kind],
+            client=self._state.api.client,
+            buffer=self._state.buffer,
+            queue=queue,
+            pacer=worker.Pacer(backfill.sleep_ms / 1000, self._state.clock),
+            page_attempts=backfill.page_attempts,
+            backoff_cap_s=backfill.backoff_cap_s,
+            clock=self._state.clock,
+            rng=self._state.rng,
+            lag=self._lag,
+            market_ids=self._market_ids,
+        )
+
+    def _pool(
+        self, kind: str, queue: unit_queue.Queue, runner: worker.UnitRunner
+    ) -> worker_pool.WorkerPool:
+        return worker_pool.WorkerPool(
+            kind,
+            queue=queue,
+            work=runner.run_unit,
+            is_outage=runner.is_outage,
+            size=partial(_pool_size, self._state, kinds.KINDS[kind].route.budgets[0]),
+            stall_s=self._state.chosen.backfill.stall_s,
+            clock=self._state.clock,
+        )
+
+
+def _pool_size(state: shared_state.SharedState, budget: str) -> int:
+    """As many workers as the settings say, or as the budget needs at its present latency."""
+    workers = state.chosen.backfill.workers
+    if isinstance(workers, int):
+        return workers
+    latency_s = state.api.limits.latency_s(budget)
+    return worker_pool.size_for(state.api.budgets[budget], state.chosen.backfill.share, latency_s)
