@@ -28,9 +28,6 @@ KNOWN = frozenset(
     {
         "chdb_http/http_server.py: HttpServer",
         "polybackfill/engine/market_id_lookup.py: MarketIdLookup",
-        "polybackfill/engine/supervisor.py: Supervisor",
-        "polybackfill/engine/worker.py: UnitRunner",
-        "polybackfill/engine/worker_pool.py: WorkerPool",
         "polybackfill/polymarket/budget_limiter.py: BudgetLimiter",
         "polybackfill/polymarket/congestion.py: AdaptiveLimiter",
         "polybackfill/polymarket/gamma.py: _ListSweep",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import random
 import sys
 import time
 from typing import Any
@@ -66,10 +65,8 @@ async def _lookup(chosen: settings.Settings, batch: int) -> dict[str, Any]:
             workers=backfill.workers if isinstance(backfill.workers, int) else WORKERS,
             batch=batch,
             spacing_s=backfill.sleep_ms / 1000,
-            page_attempts=backfill.page_attempts,
-            backoff_cap_s=backfill.backoff_cap_s,
+            retries=api_client.page_retries(chosen, clock),
             clock=clock,
-            rng=random.Random(),  # noqa: S311  (jitter)
         )
         shown = asyncio.create_task(_show(search.counts, clock), name="progress")
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -82,10 +81,8 @@ class MarketIdLookup:
         workers: int,
         batch: int,
         spacing_s: float,
-        page_attempts: int,
-        backoff_cap_s: float,
+        retries: retry.PageRetries,
         clock: clocks.Clock,
-        rng: random.Random,
     ) -> None:
         self._tokens = traded
         self._client = client
@@ -93,10 +90,8 @@ class MarketIdLookup:
         self._workers = workers
         self._batch = min(batch, market_matching.MAX_BATCH)
         self._spacing_s = spacing_s
-        self._page_attempts = page_attempts
-        self._backoff_cap_s = backoff_cap_s
+        self._retries = retries
         self._clock = clock
-        self._rng = rng
         self._writing = asyncio.Lock()
         # closed=true first; what it leaves over goes to closed=false.
         self._waiting = {True: collections.deque(traded), False: collections.deque[str]()}
@@ -177,14 +172,7 @@ class MarketIdLookup:
             response = await self._client.get(market_matching.ROUTE, query, progress)
             return market_matching.match_markets(response, tokens_by_condition)
 
-        return await retry.with_retries(
-            attempt,
-            progress,
-            attempts=self._page_attempts,
-            backoff_cap_s=self._backoff_cap_s,
-            clock=self._clock,
-            rng=self._rng,
-        )
+        return await self._retries.run(attempt, progress)
 
     async def _note(
         self, closed: bool, conditions: tuple[str, ...], matches: market_matching.MarketMatches

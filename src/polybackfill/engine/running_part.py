@@ -26,4 +26,4 @@ class RunningPart:
     @property
     def set_aside(self) -> int:
         """Rows that could not be read: the part is complete but for them."""
-        return max(self.quarantined(), self.runner.set_aside)
+        return max(self.quarantined(), self.runner.counts.set_aside)

@@ -14,7 +14,13 @@ import structlog
 
 from polybackfill import clocks, errors
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import store_writer, systemd_notify, unit_queue, worker_pool, write_buffer
+from polybackfill.engine import (
+    progress_watch,
+    store_writer,
+    systemd_notify,
+    worker_pool,
+    write_buffer,
+)
 
 log = structlog.get_logger()
 
@@ -55,15 +61,14 @@ class PeriodicTask:
 class Supervisor:
     """Owns the tasks of a run. `outage` names what of the API is out, None while it answers.
 
-    For views: `stalled_s` seconds without a page or an acknowledged batch, what is waited for, the
-    `state`: starting, running, draining, then stopped or failed, or finishing until `finished`.
+    For views: `progress`, and the `state`: starting, running, draining, then stopped or failed, or
+    finishing until `finished`.
     """
 
     def __init__(
         self,
         *,
         pools_by_kind: dict[str, worker_pool.WorkerPool],
-        queues_by_kind: dict[str, unit_queue.Queue],
         buffer: write_buffer.WriteBuffer,
         writer: store_writer.StoreWriter,
         ledger: ledgers.Ledger,
@@ -75,22 +80,23 @@ class Supervisor:
         clock: clocks.Clock,
     ) -> None:
         self._pools = pools_by_kind
-        self._queues = queues_by_kind
         self._buffer = buffer
         self._writer = writer
         self._ledger = ledger
         self._sync_plan = sync_plan
-        self._outage = outage
         self._periodic = [PeriodicTask("plan", bounds.plan_refresh_s, sync_plan)]
         self._notifier = notifier
         self._stop = stop
         self._bounds = bounds
         self._clock = clock
-        self._progressed_at = clock.monotonic()
-        self._progress_mark = (-1, -1, -1)
         self.state = "starting"
-        self.stalled_s = 0.0
-        self.waiting_for: str | None = None
+        self.progress = progress_watch.ProgressWatch(
+            pools_by_kind.values(),
+            writer,
+            outage=outage,
+            no_progress_s=bounds.no_progress_s,
+            clock=clock,
+        )
 
     def add_periodic(self, task: PeriodicTask) -> None:
         """One more thing to repeat; before `run` only."""
@@ -165,7 +171,7 @@ class Supervisor:
         await self._last_plan_sync()
         stopped = self._stop.is_set()
         self.state = "stopped" if stopped else "finishing"
-        counts = [queue.stats() for queue in self._queues.values()]
+        counts = [pool.queue.stats() for pool in self._pools.values()]
         in_error = sum(count["error"] + count["skipped_error"] for count in counts)
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
 
@@ -198,7 +204,7 @@ class Supervisor:
             await self._clock.sleep(TICK_S)
             if self._nothing_left_to_take():
                 await self._buffer.flush_soon()
-            moving = self._check_moving()
+            moving = self.progress.check()
             now = self._clock.monotonic()
             if ping_every_s and moving and now - pinged_at >= ping_every_s:
                 self._notifier.alive()
@@ -206,34 +212,6 @@ class Supervisor:
 
     def _nothing_left_to_take(self) -> bool:
         return all(pool.idle for pool in self._pools.values())
-
-    def _check_moving(self) -> bool:
-        """Whether a mark moved or a wait is declared; raises errors.Stop beyond the bound."""
-        pages = sum(pool.marks for pool in self._pools.values())
-        given_up = sum(queue.stats()["error"] for queue in self._queues.values())
-        mark = (self._writer.inserts, pages, given_up)
-        now = self._clock.monotonic()
-        if mark != self._progress_mark:
-            self._progress_mark, self._progressed_at = mark, now
-        stalled_s = self.stalled_s = now - self._progressed_at
-        waiting = self.waiting_for = self._outside_wait()
-        if stalled_s > self._bounds.no_progress_s:
-            reason = f"waiting for {waiting}" if waiting else "no worker makes progress"
-            code = errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS
-            raise errors.Stop(
-                f"no progress for {stalled_s:.0f} s ({reason}); all acknowledged rows are "
-                "recorded, start again to continue",
-                exit_code=code,
-            )
-        return stalled_s < TICK_S * 4 or waiting is not None
-
-    def _outside_wait(self) -> str | None:
-        if self._writer.progress.wait_reason == "store":
-            return "the store"
-        if (route := self._outage()) is not None:
-            return f"{route}, which does not answer"
-        waits = [reason for pool in self._pools.values() for reason in pool.waits()]
-        return waits[0] if waits else None
 
 
 def _raise_failure(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -42,6 +42,26 @@ class Pacer:
                 await self._clock.sleep(wait_s)
 
 
+@dataclass
+class FetchCounts:
+    """What a part has fetched since the run began. `unknown_fields`: rows with such a field."""
+
+    pages: int = 0
+    rows: int = 0
+    set_aside: int = 0
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+
+    def add(self, page: pagination.Page, set_aside: int) -> None:
+        """Count a page, `set_aside` of whose rows could not be read."""
+        self.pages += 1
+        self.rows += page.fetched_rows
+        self.set_aside += set_aside
+        for name, count in page.unknown_fields.items():
+            if name not in self.unknown_fields:
+                log.warning("source.unknown_field", field=name)
+            self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
+
+
 class UnitRunner:
     """What every worker of one part does with a lease."""
 
@@ -53,10 +73,8 @@ class UnitRunner:
         buffer: write_buffer.WriteBuffer,
         queue: unit_queue.Queue,
         pacer: Pacer,
-        page_attempts: int,
-        backoff_cap_s: float,
+        retries: retry.PageRetries,
         clock: clocks.Clock,
-        rng: random.Random,
         lag: source_lag.SourceLag,
         market_ids: market_id_cache.MarketIdCache | None = None,
     ) -> None:
@@ -65,16 +83,11 @@ class UnitRunner:
         self._buffer = buffer
         self._queue = queue
         self._pacer = pacer
-        self._page_attempts = page_attempts
-        self._backoff_cap_s = backoff_cap_s
+        self._retries = retries
         self.clock = clock
-        self._rng = rng
         self._lag = lag
         self._market_ids = market_ids
-        self.pages = 0
-        self.fetched_rows = 0
-        self.set_aside = 0
-        self.unknown_fields: dict[str, int] = {}
+        self.counts = FetchCounts()
 
     async def run_unit(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
         """Walk the lease's unit; what goes wrong with the unit ends here, in the queue."""
@@ -116,8 +129,7 @@ class UnitRunner:
         unit = lease.unit
         share = rejected_rows.RejectedShare(lease.counts)
         async for page in self._kind.walk(unit, resume, context):
-            self._count(page)
-            self.set_aside += share.add(page)
+            self.counts.add(page, share.add(page))
             if self._market_ids is not None:
                 self._market_ids.fill(page.rows)
             await self._hand_over(lease, page, share, progress)
@@ -185,28 +197,13 @@ class UnitRunner:
             self._client.understood(self._kind.route)
             return result
 
-        return await retry.with_retries(
-            understood,
-            progress,
-            attempts=self._page_attempts,
-            backoff_cap_s=self._backoff_cap_s,
-            clock=self.clock,
-            rng=self._rng,
-        )
+        return await self._retries.run(understood, progress)
 
     def _fresh(self, query: pagination.Params) -> pagination.Params:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
         """
         return (*query, (pagination.FRESH, str(self.clock.tick())))
-
-    def _count(self, page: pagination.Page) -> None:
-        self.pages += 1
-        self.fetched_rows += page.fetched_rows
-        for name, count in page.unknown_fields.items():
-            if name not in self.unknown_fields:
-                log.warning("source.unknown_field", field=name)
-            self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
 
     def _give_back(self, lease: unit_queue.Lease, error: errors.Retry) -> None:
         if error.split and units.can_split(lease.unit):

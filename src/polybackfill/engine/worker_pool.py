@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -27,7 +28,15 @@ _FASTEST_PER_S = 100.0  # pages one process can take in; a sandbox may have no o
 _FIRST_LATENCY_S = 0.8  # a page took 0.5 to 0.8 s in 2026; corrected as soon as one is seen
 SPAWNED_AT_ONCE = 8  # every CHECK_S, so that 32 more requests a second begin: above every budget
 
-Work = Callable[[unit_queue.Lease, worker_progress.Progress], Awaitable[None]]
+
+class Runner(Protocol):
+    """What the workers of a pool do."""
+
+    async def run_unit(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
+        """Work on a unit to its end, or give it back; raises errors.Stop to end the run."""
+
+    def is_outage(self, lease: unit_queue.Lease) -> bool:
+        """Whether the host is at fault that the lease's unit gets nowhere."""
 
 
 @dataclass
@@ -57,16 +66,14 @@ class WorkerPool:
         kind: str,
         *,
         queue: unit_queue.Queue,
-        work: Work,
-        is_outage: Callable[[unit_queue.Lease], bool],
+        runner: Runner,
         size: Callable[[], int],
         stall_s: float,
         clock: clocks.Clock,
     ) -> None:
         self.kind = kind
-        self._queue = queue
-        self._work = work
-        self._is_outage = is_outage
+        self.queue = queue
+        self._runner = runner
         self._size = size
         self._stall_s = stall_s
         self._clock = clock
@@ -82,7 +89,7 @@ class WorkerPool:
         try:
             while True:
                 self._collect()
-                if not self._workers and (self._stopping or self._queue.drained):
+                if not self._workers and (self._stopping or self.queue.drained):
                     return
                 self._spawn()
                 self._replace_stalled()
@@ -93,7 +100,7 @@ class WorkerPool:
     def stop(self) -> None:
         """Hire nobody any more; `run` returns when the last worker is through."""
         self._stopping = True
-        self._queue.stop()
+        self.queue.stop()
 
     def release_waiting(self) -> None:
         """Cancel the workers in a declared wait: on a stop nobody sits out a back-off."""
@@ -135,7 +142,7 @@ class WorkerPool:
     def _spawn(self) -> None:
         # A few at a time: the first answers tell how many are needed.
         for _ in range(SPAWNED_AT_ONCE):
-            if len(self._workers) >= self._size() or self._stopping or self._queue.drained:
+            if len(self._workers) >= self._size() or self._stopping or self.queue.drained:
                 return
             self._spawned += 1
             worker = Worker(self._spawned, worker_progress.Progress(self._clock))
@@ -147,14 +154,14 @@ class WorkerPool:
         name = f"{self.kind}-{worker.number}"
         while self._is_needed(worker):
             with worker.progress.waiting("queue"):
-                worker.lease = await self._queue.lease_next(name)
+                worker.lease = await self.queue.lease_next(name)
             if worker.lease is None:
                 return
             worker.progress.begin("unit taken")
             try:
-                await self._work(worker.lease, worker.progress)
+                await self._runner.run_unit(worker.lease, worker.progress)
             except asyncio.CancelledError:
-                self._queue.give_back(worker.lease, count_attempt=False)
+                self.queue.give_back(worker.lease, count_attempt=False)
                 raise
             finally:
                 worker.lease = None
@@ -186,8 +193,8 @@ class WorkerPool:
             )
             if worker.lease is not None:
                 # Expired first: what the cancelled task still does to its lease is refused.
-                outage = self._is_outage(worker.lease)
-                self._queue.expire(worker.lease, count_attempt=not outage)
+                outage = self._runner.is_outage(worker.lease)
+                self.queue.expire(worker.lease, count_attempt=not outage)
             self._cancel(worker.task)
             self._remove(worker)
 

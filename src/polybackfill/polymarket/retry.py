@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from polybackfill import clocks, errors, worker_progress
@@ -18,33 +19,37 @@ FIRST_BACKOFF_S = 0.5
 Result = TypeVar("Result")
 
 
-async def with_retries(
-    attempt: Callable[[], Awaitable[Result]],
-    progress: worker_progress.Progress,
-    *,
-    attempts: int,
-    clock: clocks.Clock,
-    rng: random.Random,
-    backoff_cap_s: float = 60.0,
-) -> Result:
-    """What the first successful `attempt` returns.
+@dataclass(frozen=True)
+class PageRetries:
+    """`attempts`: how often one page is asked for. `backoff_cap_s`: the longest wait in between."""
 
-    Raises the last `Retry` when the attempts are used up, so the unit can be given back and asked
-    for later; at once when it wants the batch split, since the same question would be refused
-    again, or when the host is at fault, which is asked about once for everybody. `GiveUp` and
-    `Stop` pass through.
-    """
-    for number in range(1, attempts + 1):
-        try:
-            return await attempt()
-        except errors.Retry as error:
-            if error.split or error.host_fault or number == attempts:
-                raise
-            # A Retry-After of 0 must not use up all attempts within one bad second.
-            wait_s = max(error.after_s or 0.0, backoff_s(number, rng, cap_s=backoff_cap_s))
-        with progress.waiting("back-off"):
-            await clock.sleep(wait_s)
-    raise ValueError(f"attempts = {attempts}: at least one is needed")
+    attempts: int
+    clock: clocks.Clock
+    rng: random.Random
+    backoff_cap_s: float = 60.0
+
+    async def run(
+        self, attempt: Callable[[], Awaitable[Result]], progress: worker_progress.Progress
+    ) -> Result:
+        """What the first successful `attempt` returns.
+
+        Raises the last `Retry` when the attempts are used up, so the unit can be given back and
+        asked for later; at once when it wants the batch split, since the same question would be
+        refused again, or when the host is at fault, which is asked about once for everybody.
+        `GiveUp` and `Stop` pass through.
+        """
+        for number in range(1, self.attempts + 1):
+            try:
+                return await attempt()
+            except errors.Retry as error:
+                if error.split or error.host_fault or number == self.attempts:
+                    raise
+                # A Retry-After of 0 must not use up all attempts within one bad second.
+                backoff = backoff_s(number, self.rng, cap_s=self.backoff_cap_s)
+                wait_s = max(error.after_s or 0.0, backoff)
+            with progress.waiting("back-off"):
+                await self.clock.sleep(wait_s)
+        raise ValueError(f"attempts = {self.attempts}: at least one is needed")
 
 
 def backoff_s(attempt: int, rng: random.Random, *, cap_s: float) -> float:

@@ -147,7 +147,7 @@ class Snapshots:
     async def tick(self) -> None:
         """Take a sample and write the picture to the status file."""
         rows = sum(self._writer.rows.values())
-        pages = {kind: part.runner.pages for kind, part in self._parts.items()}
+        pages = {kind: part.runner.counts.pages for kind, part in self._parts.items()}
         now = self._clock.monotonic()
         passed_s = now - self._samples[-1].at if self._samples else 0.0
         self._samples.append(_Sample(now, rows, pages))
@@ -173,8 +173,8 @@ class Snapshots:
         return {
             "run": self._run_name,
             "state": self._watch.state,
-            "still_s": round(self._watch.stalled_s, 1),
-            "waiting_for": self._watch.waiting_for,
+            "still_s": round(self._watch.progress.stalled_s, 1),
+            "waiting_for": self._watch.progress.waiting_for,
             "host": self._owner.host,
             "pid": self._owner.pid,
             "owner": msgspec.to_builtins(self._owner),
@@ -343,13 +343,13 @@ class Snapshots:
             "open": stats["leased"],
             "complete": part.queue.complete,
             "share": (done + failed) / keys if keys else 1.0,
-            "pages": part.runner.pages,
+            "pages": part.runner.counts.pages,
             "set_aside": part.set_aside,
             "requests_left": None if left is None else round(left.left),
             "requests_per_s": round(pages_per_s, 2),
             "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),
             "eta_s": None if left is None else round(left.left_s, 1),
-            "unknown_fields": dict(part.runner.unknown_fields),
+            "unknown_fields": dict(part.runner.counts.unknown_fields),
             **part.pool.stats(),
         }
 
@@ -372,10 +372,10 @@ class Snapshots:
         self, part: running_part.RunningPart, allowed_per_s: float, pages_per_s: float
     ) -> float:
         """Requests/s from now on: what is allowed, less where a pace or few workers hold back."""
-        if part.runner.pages < _RATE_AFTER:
+        if part.runner.counts.pages < _RATE_AFTER:
             return allowed_per_s
         busy_s = max(1e-3, self._busy_s[part.queue.kind])
-        return min(allowed_per_s, max(pages_per_s, part.runner.pages / busy_s))
+        return min(allowed_per_s, max(pages_per_s, part.runner.counts.pages / busy_s))
 
     def _rates(self) -> tuple[float, dict[str, float]]:
         """Rows/s, and pages/s of each part, over the last samples."""

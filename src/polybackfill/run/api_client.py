@@ -52,6 +52,19 @@ def make_client(
     )
 
 
+def page_retries(
+    chosen: settings.Settings, clock: clocks.Clock, *, attempts: int | None = None
+) -> retry.PageRetries:
+    """How often a page is asked for: as the settings say, or `attempts` times."""
+    backfill = chosen.backfill
+    return retry.PageRetries(
+        attempts=backfill.page_attempts if attempts is None else attempts,
+        clock=clock,
+        rng=random.Random(),  # noqa: S311  (jitter)
+        backoff_cap_s=backfill.backoff_cap_s,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_client(
     chosen: settings.Settings,
@@ -82,21 +95,15 @@ async def open_get(
     deadline_s: float | None = None,
 ) -> AsyncIterator[http_outcome.Get]:
     """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
-    clock, rng = clocks.SystemClock(), random.Random()  # noqa: S311  (jitter)
+    clock = clocks.SystemClock()
     mark = worker_progress.Progress(clock)
+    retries = page_retries(chosen, clock, attempts=attempts)
     async with open_client(chosen, clock, deadline_s=deadline_s, what=what) as http_client:
 
         async def get(
             route: endpoints.Route, params: Sequence[tuple[str, str]]
         ) -> http_outcome.Response:
-            return await retry.with_retries(
-                lambda: http_client.get(route, params, mark),
-                mark,
-                attempts=attempts,
-                backoff_cap_s=chosen.backfill.backoff_cap_s,
-                clock=clock,
-                rng=rng,
-            )
+            return await retries.run(lambda: http_client.get(route, params, mark), mark)
 
         yield get
 

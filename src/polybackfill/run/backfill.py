@@ -242,7 +242,6 @@ class Run:
         state, backfill = self._state, self._state.chosen.backfill
         return supervisor.Supervisor(
             pools_by_kind={kind: part.pool for kind, part in state.parts.items()},
-            queues_by_kind={kind: part.queue for kind, part in state.parts.items()},
             buffer=state.buffer,
             writer=writer,
             ledger=state.context.ledger,

@@ -13,7 +13,7 @@ from polybackfill.engine import (
     worker,
     worker_pool,
 )
-from polybackfill.run import quarantined_rows, shared_state, unit_sources
+from polybackfill.run import api_client, quarantined_rows, shared_state, unit_sources
 
 
 class PartBuilder:
@@ -63,10 +63,8 @@ class PartBuilder:
             buffer=self._state.buffer,
             queue=queue,
             pacer=worker.Pacer(backfill.sleep_ms / 1000, self._state.clock),
-            page_attempts=backfill.page_attempts,
-            backoff_cap_s=backfill.backoff_cap_s,
+            retries=api_client.page_retries(self._state.chosen, self._state.clock),
             clock=self._state.clock,
-            rng=self._state.rng,
             lag=self._lag,
             market_ids=self._market_ids,
         )
@@ -77,8 +75,7 @@ class PartBuilder:
         return worker_pool.WorkerPool(
             kind,
             queue=queue,
-            work=runner.run_unit,
-            is_outage=runner.is_outage,
+            runner=runner,
             size=partial(_pool_size, self._state, kinds.KINDS[kind].route.budgets[0]),
             stall_s=self._state.chosen.backfill.stall_s,
             clock=self._state.clock,

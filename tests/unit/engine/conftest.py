@@ -25,7 +25,7 @@ from polybackfill.engine import (
     worker_pool,
     write_buffer,
 )
-from polybackfill.polymarket import endpoints, http, rate_limiter, route_health
+from polybackfill.polymarket import endpoints, http, rate_limiter, retry, route_health
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
 
@@ -87,17 +87,19 @@ class Rig:
             buffer=self.buffer,
             queue=self.line,
             pacer=worker.Pacer(self.sleep_s, self.clock),
-            page_attempts=int(self.options["page_attempts"]),
-            backoff_cap_s=self.options["backoff_cap_s"],
+            retries=retry.PageRetries(
+                int(self.options["page_attempts"]),
+                self.clock,
+                random.Random(1),
+                self.options["backoff_cap_s"],
+            ),
             clock=self.clock,
-            rng=random.Random(1),
             lag=source_lag.SourceLag(self.client, self.clock),
         )
         self.pool = worker_pool.WorkerPool(
             self.kind,
             queue=self.line,
-            work=self.runner.run_unit,
-            is_outage=self.runner.is_outage,
+            runner=self.runner,
             size=lambda: self.workers,
             stall_s=self.options["stall_s"],
             clock=self.clock,
@@ -112,7 +114,6 @@ class Rig:
         )
         return supervisor.Supervisor(
             pools_by_kind={self.kind: self.pool},
-            queues_by_kind={self.kind: self.line},
             buffer=self.buffer,
             writer=self.writer,
             ledger=self.ledger,

@@ -10,7 +10,7 @@ import aiohttp
 from polybackfill import clocks, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import kinds, source_lag, unit_queue, worker, write_buffer
-from polybackfill.polymarket import endpoints, http, rate_limiter, trade_feed
+from polybackfill.polymarket import endpoints, http, rate_limiter, retry, trade_feed
 from polymarket_sandbox import app, options
 
 
@@ -50,7 +50,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
     runner = worker.UnitRunner(
         kinds.KINDS[units.CONDITIONS],
         client=client, buffer=buffer, queue=leases, pacer=worker.Pacer(0, clock),
-        page_attempts=3, backoff_cap_s=1, clock=clock, rng=random.Random(1),
+        retries=retry.PageRetries(3, clock, random.Random(1), 1), clock=clock,
         lag=source_lag.SourceLag(client, clock),
     )  # fmt: skip
     lease = await leases.lease_next("w")

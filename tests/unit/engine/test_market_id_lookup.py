@@ -14,7 +14,7 @@ from tests import harness
 from polybackfill import clocks, errors
 from polybackfill.engine import market_id_lookup
 from polybackfill.inputs import lookup_results
-from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter
+from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter, retry
 
 
 @pytest_asyncio.fixture
@@ -40,17 +40,18 @@ def search(
     folder: Path,
     *,
     spacing_s: float = 0.0,
+    page_attempts: int = 3,
     **changes: int,
 ) -> market_id_lookup.MarketIdLookup:
-    chosen = {"workers": 5, "batch": 40, "page_attempts": 3} | changes
+    chosen = {"workers": 5, "batch": 40} | changes
+    clock = clocks.SystemClock()
     return market_id_lookup.MarketIdLookup(
         {condition.removeprefix("0x"): () for condition in conditions},
         client=client,
         book=lookup_results.ResultsFile(folder),
         spacing_s=spacing_s,
-        backoff_cap_s=0.05,
-        clock=clocks.SystemClock(),
-        rng=random.Random(1),
+        retries=retry.PageRetries(page_attempts, clock, random.Random(1), backoff_cap_s=0.05),
+        clock=clock,
         **chosen,
     )
 

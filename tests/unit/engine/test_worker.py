@@ -46,7 +46,7 @@ async def test_an_ignored_field_of_the_source_is_named_once(
     sandbox.faults({"kind": "unknown_field", "route": "activity"})
     rig = new_rig()
     assert await rig.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
-    assert len(rig.runner.unknown_fields) == 1
+    assert len(rig.runner.counts.unknown_fields) == 1
     assert [event["event"] for event in events].count("source.unknown_field") == 1
 
 

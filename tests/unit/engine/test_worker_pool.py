@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,26 @@ def a_queue(book: ledgers.Ledger, count: int) -> unit_queue.Queue:
     return unit_queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=clocks.SystemClock())
 
 
+Work = Callable[[unit_queue.Lease, worker_progress.Progress], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Works as the test says, on a host that answers."""
+
+    work: Work
+
+    async def run_unit(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
+        await self.work(lease, progress)
+
+    def is_outage(self, lease: unit_queue.Lease) -> bool:
+        del lease
+        return False
+
+
 def a_crew(
     line: unit_queue.Queue,
-    work: worker_pool.Work,
+    work: Work,
     *,
     size: Callable[[], int] = lambda: 3,
     stall_s: float = 30,
@@ -39,8 +57,7 @@ def a_crew(
     return worker_pool.WorkerPool(
         units.WALLETS,
         queue=line,
-        work=work,
-        is_outage=lambda _lease: False,
+        runner=Runner(work),
         size=size,
         stall_s=stall_s,
         clock=clocks.SystemClock(),

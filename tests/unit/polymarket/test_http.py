@@ -460,9 +460,7 @@ async def fetch(
     async def attempt() -> object:
         return check(await client.get(ROUTE, {}, mark))
 
-    return await retry.with_retries(
-        attempt, mark, attempts=attempts, clock=paper, rng=random.Random(1)
-    )
+    return await retry.PageRetries(attempts, paper, random.Random(1)).run(attempt, mark)
 
 
 async def test_a_page_is_asked_for_until_it_is_good(server, client):
