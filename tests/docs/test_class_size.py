@@ -31,7 +31,6 @@ KNOWN = frozenset(
         "polybackfill/polymarket/budget_limiter.py: BudgetLimiter",
         "polybackfill/polymarket/congestion.py: AdaptiveLimiter",
         "polybackfill/polymarket/gamma.py: _ListSweep",
-        "polybackfill/polymarket/http.py: Client",
         "polybackfill/polymarket/positions.py: _PositionsSweep",
         "polybackfill/polymarket/trade_feed.py: _FeedWalk",
         "polybackfill/reports/snapshot.py: Snapshots",

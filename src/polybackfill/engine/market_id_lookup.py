@@ -149,7 +149,7 @@ class MarketIdLookup:
                 self._split.append((closed, conditions))  # nothing is known of these yet
             else:
                 await self._give_up(conditions, error)
-            if self._client.silent_s(market_matching.ROUTE) > _SILENT_S:
+            if self._client.answers.silent_s(market_matching.ROUTE) > _SILENT_S:
                 raise errors.Stop(
                     f"Gamma does not answer ({error}); the results so far are kept; start the "
                     "lookup again later",

@@ -109,8 +109,8 @@ class UnitRunner:
     def is_outage(self, lease: unit_queue.Lease) -> bool:
         """The host, not the unit, is at fault: it has answered nobody since the lease was taken."""
         route = self._kind.route
-        silent = self._client.silent_s(route) > _OUTAGE_S
-        return silent and self._client.answered_at(route) < lease.taken_at
+        silent = self._client.answers.silent_s(route) > _OUTAGE_S
+        return silent and self._client.answers.answered_at(route) < lease.taken_at
 
     async def _check_host(self, progress: worker_progress.Progress) -> None:
         """After a long silence ask what any healthy host answers; raises Retry in an outage.
@@ -118,7 +118,7 @@ class UnitRunner:
         A unit that fails after that answer fails by itself, even if it is the last one left.
         """
         route = self._kind.route
-        if self._client.silent_s(route) <= _OUTAGE_S:
+        if self._client.answers.silent_s(route) <= _OUTAGE_S:
             return
         progress.doing = f"asking whether {route.name} answers"
         await self._client.prove(route, progress)
@@ -192,9 +192,9 @@ class UnitRunner:
                 result = await attempt()
             except errors.Retry as error:
                 if error.unreadable:
-                    self._client.unreadable(self._kind.route)
+                    self._client.answers.note_unreadable(self._kind.route)
                 raise
-            self._client.understood(self._kind.route)
+            self._client.answers.note_understood(self._kind.route)
             return result
 
         return await self._retries.run(understood, progress)

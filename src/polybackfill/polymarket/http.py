@@ -1,23 +1,17 @@
 """One request with a total deadline: a response, or one of the error classes.
 
 The token is taken before the request, the deadline covers everything after it: connecting,
-waiting, and a body that drips for ever. Nothing is asked twice behind the caller's back: aiohttp
-repeats a GET whose kept-alive connection broke, which would be a request without a token, so that
-is switched off, and redirects are not followed.
+waiting, and a body that drips for ever. Nothing is asked twice behind the caller's back
+(`http_session`), and redirects are not followed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
-import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
-import structlog
 import yarl
 
 from polybackfill import clocks, errors, redaction, worker_progress
@@ -25,23 +19,14 @@ from polybackfill.polymarket import (
     bodies,
     endpoints,
     http_outcome,
+    http_session,
     proxies,
     rate_limiter,
+    route_answers,
     route_health,
 )
 
-CONNECT_S = 10.0
-READ_GAP_S = 30.0
-KEEP_ALIVE_S = 30.0  # as the official client, polymarket-client 0.14.0
-DNS_CACHE_S = 300
-SESSION_LIFE_S = 3600.0  # TLS sessions and pools of a night are dropped every hour
 BODY_LIMIT_BYTES = 64 << 20
-READ_BUFFER_BYTES = 1 << 20
-
-_OUT_S = 10.0  # failures for so long without an answer between them are worth a word
-_SAY_AGAIN_S = 60.0
-
-log = structlog.get_logger()
 
 # What callers of this module receive.
 Response = http_outcome.Response
@@ -58,15 +43,6 @@ class _Base:
         self.shown = yarl.URL(str(known))
 
 
-@dataclass
-class _Line:
-    """A session and the requests that still use it."""
-
-    session: aiohttp.ClientSession
-    opened_at: float
-    users: int = 0
-
-
 class Client:
     """Asks the hosts of `base_urls` (host name of a route → base URL), inside `limits`.
 
@@ -74,6 +50,7 @@ class Client:
     `controls`: questions that always work; a refusal by such a route counts only while they do.
     `pool_size` must exceed the requests in flight, or they would wait inside their deadline.
     `hear_time` is told what time it is by the servers that answer, in epoch seconds.
+    `answers`: which routes answer. `bodies`: the bytes of what they answered.
     """
 
     def __init__(
@@ -87,7 +64,7 @@ class Client:
         pool_size: int = 512,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         bodies_limit_bytes: int = bodies.MOST_BYTES,
-        session_life_s: float = SESSION_LIFE_S,
+        session_life_s: float = http_session.SESSION_LIFE_S,
         controls: Mapping[endpoints.Route, route_health.Control] | None = None,
         hear_time: Callable[[float], None] | None = None,
     ) -> None:
@@ -96,18 +73,12 @@ class Client:
         self._clock = clock
         self._deadline_s = deadline_s
         self._refusal_pause_s = refusal_pause_s
-        self._pool_size = pool_size
         self._body_limit_bytes = body_limit_bytes
-        self._session_life_s = session_life_s
+        self._sessions = http_session.SessionPool(clock, pool_size=pool_size, life_s=session_life_s)
         self.bodies = bodies.Bodies(clock, bodies_limit_bytes)
         self._health = route_health.RouteHealthTable(controls or {})
         self._hear_time = hear_time
-        self._line: _Line | None = None
-        self._started_at = clock.monotonic()
-        self._answered_at: dict[endpoints.Route, float] = {}
-        self._understood_at: dict[endpoints.Route, float] = {}
-        self._failing: dict[endpoints.Route, float] = {}
-        self._logged_at: dict[endpoints.Route, float] = {}
+        self.answers = route_answers.RouteAnswers(clock)
 
     async def get(
         self,
@@ -138,15 +109,6 @@ class Client:
         """Ask what any healthy host answers. Raises Retry (`host_fault`) when it does not."""
         if (health := self._health.find(route)) is not None:
             await self._prove(health, self._clock.monotonic(), progress)
-
-    def understood(self, route: endpoints.Route) -> None:
-        """The last answer was one to the question."""
-        self._understood_at[route] = self._clock.monotonic()
-
-    def unreadable(self, route: endpoints.Route) -> None:
-        """The last answer made no sense; a host that answers only such things is out."""
-        self._answered_at[route] = self._understood_at.get(route, self._started_at)
-        self._fails(route)
 
     async def _prove(
         self,
@@ -179,8 +141,8 @@ class Client:
                 after_s=pause_s,
                 host_fault=True,
             )
-            self._fails(route)
-            self._log_failure(route, trouble)
+            self.answers.note_failure(route)
+            self.answers.log_failure(route, trouble)
             raise trouble
 
     async def _request(
@@ -204,7 +166,7 @@ class Client:
             permit.release(given_up=isinstance(error, TimeoutError))
         except asyncio.CancelledError:
             permit.release(given_up=True)
-            self._fails(route)  # given up without an answer, by a stall or at the end
+            self.answers.note_failure(route)  # given up without an answer, by a stall or at the end
             raise
         finally:
             permit.release()
@@ -220,27 +182,7 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections; requests under way end with `Retry`."""
-        if self._line is not None:
-            await self._line.session.close()
-            self._line = None
-
-    def silent_s(self, route: endpoints.Route) -> float:
-        """Seconds since `route` last answered, if a request failed since; 0 while it answers."""
-        if route not in self._failing:
-            return 0.0
-        return self._clock.monotonic() - self.answered_at(route)
-
-    def out_s(self, route: endpoints.Route) -> float:
-        """Seconds for which `route` has only failed; 0 when that is not long enough to say so.
-
-        From the first failure on, where `silent_s` counts the time before, asked or not.
-        """
-        failing_s = self._clock.monotonic() - self._failing.get(route, math.inf)
-        return failing_s if failing_s > _OUT_S else 0.0
-
-    def answered_at(self, route: endpoints.Route) -> float:
-        """Monotonic time of the last answer that was no failure of the host; at first the start."""
-        return self._answered_at.get(route, self._started_at)
+        await self._sessions.close()
 
     def _base(self, route: endpoints.Route) -> _Base:
         base = self._bases.get(route.host)
@@ -254,7 +196,7 @@ class Client:
         asked_at = self._clock.monotonic()
         async with (
             asyncio.timeout(self._deadline_s),
-            self._session() as session,
+            self._sessions.session() as session,
             session.get(
                 url, proxy=proxy, allow_redirects=False, trace_request_ctx=permit
             ) as response,
@@ -290,66 +232,15 @@ class Client:
                 raise _TooLong(f"the body is longer than {self._body_limit_bytes} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    @contextlib.asynccontextmanager
-    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """Today's session; the one before is closed by the last request that used it."""
-        line = self._line
-        if line is None or self._clock.monotonic() - line.opened_at >= self._session_life_s:
-            old, line = line, _Line(self._new_session(), self._clock.monotonic())
-            self._line = line
-            if old is not None and old.users == 0:
-                await old.session.close()
-        line.users += 1
-        try:
-            yield line.session
-        finally:
-            line.users -= 1
-            if line is not self._line and line.users == 0:
-                await line.session.close()
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_mark_sent)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._pool_size, ttl_dns_cache=DNS_CACHE_S, keepalive_timeout=KEEP_ALIVE_S
-            ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_GAP_S),
-            headers={"User-Agent": f"polybackfill/{_version()}", "Accept": "application/json"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_never_ask_twice,),
-            trace_configs=[trace],
-            read_bufsize=READ_BUFFER_BYTES,
-        )
-
     def _note(self, route: endpoints.Route, result: Response | errors.BackfillError) -> None:
         """Remember who answers, and pause the host for everybody when the answer asks for it."""
         if isinstance(result, Response | errors.GiveUp):
-            self._answers(route)
+            self.answers.note_answer(route)
         else:
-            self._fails(route)
-            self._log_failure(route, result)
+            self.answers.note_failure(route)
+            self.answers.log_failure(route, result)
         if isinstance(result, errors.Retry) and result.pause_host_s is not None:
             self._limits.pause(route.host, result.pause_host_s)
-
-    def _answers(self, route: endpoints.Route) -> None:
-        now = self._clock.monotonic()
-        self._answered_at[route] = now
-        failing_since = self._failing.pop(route, now)
-        if self._logged_at.pop(route, None) is not None:
-            log.info("route.answers_again", route=route.name, after_s=round(now - failing_since))
-
-    def _fails(self, route: endpoints.Route) -> None:
-        self._failing.setdefault(route, self._clock.monotonic())
-
-    def _log_failure(self, route: endpoints.Route, error: errors.BackfillError) -> None:
-        """Once a minute for everybody who asks in vain, hundreds of units perhaps."""
-        now = self._clock.monotonic()
-        if self.out_s(route) and now - self._logged_at.get(route, -math.inf) >= _SAY_AGAIN_S:
-            self._logged_at[route] = now
-            log.warning(
-                "route.out", route=route.name, out_s=round(self.out_s(route)), error=str(error)
-            )
 
 
 def _at(base: yarl.URL, route: endpoints.Route, params: tuple[tuple[str, str], ...]) -> yarl.URL:
@@ -366,30 +257,3 @@ def _pairs(
 
 class _TooLong(Exception):
     """A body beyond the cap."""
-
-
-async def _mark_sent(
-    _session: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceRequestHeadersSentParams,
-) -> None:
-    context.trace_request_ctx.sent()
-
-
-async def _never_ask_twice(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """aiohttp repeats a GET after these two errors; as this class it lets them through."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(str(error)) from error
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("polybackfill")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree
-        return "0"

@@ -281,7 +281,7 @@ class Snapshots:
             return None
         narrow = part.route.budgets[0]
         rate_per_s = self._expected_rate(part, float(budgets[narrow]["allowed_per_s"]), pages_per_s)
-        if left and (rate_per_s <= 0 or self._client.out_s(part.route)):
+        if left and (rate_per_s <= 0 or self._client.answers.out_s(part.route)):
             return None
         return time_left.Load(
             done=done + max(0, before) * self._pages_per_key[kind],
@@ -358,7 +358,7 @@ class Snapshots:
         return {
             route.name: round(out_s, 1)
             for route in self._busy_routes()
-            if (out_s := self._client.out_s(route))
+            if (out_s := self._client.answers.out_s(route))
         }
 
     def _busy_routes(self) -> list[endpoints.Route]:

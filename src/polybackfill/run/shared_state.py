@@ -61,7 +61,8 @@ class SharedState:
         """A route of the run that has not answered for half of the bound of no progress."""
         bound_s = self.chosen.backfill.no_progress_s / 2
         routes = [part.route for part in self.parts.values()]
-        silent = [route.name for route in routes if self.api.client.silent_s(route) > bound_s]
+        answers = self.api.client.answers
+        silent = [route.name for route in routes if answers.silent_s(route) > bound_s]
         return silent[0] if silent else None
 
 

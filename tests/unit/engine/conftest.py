@@ -128,7 +128,7 @@ class Rig:
         )
 
     def _outage(self) -> str | None:
-        silent = self.client.silent_s(endpoints.ACTIVITY) > self.no_progress_s / 2
+        silent = self.client.answers.silent_s(endpoints.ACTIVITY) > self.no_progress_s / 2
         return "/v2/activity" if silent else None
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from tests.unit import conftest as unit_conftest
 from tests.unit.engine import conftest
 
 from polybackfill.engine import plan_source, running_part, supervisor
-from polybackfill.polymarket import endpoints, http
+from polybackfill.polymarket import endpoints, route_answers
 from polybackfill.reports import progress_line, snapshot
 
 
@@ -101,7 +101,7 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
     events: list[structlog.typing.EventDict],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "_OUT_S", 0.3)
+    monkeypatch.setattr(route_answers, "_OUT_S", 0.3)
     sandbox.faults({"kind": "502", "route": "activity", "count": 30})
     rig = new_rig()
     rig.options |= {"page_attempts": 50, "backoff_cap_s": 0.2}

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import bodies, endpoints, http, rate_limiter
+from polybackfill.polymarket import bodies, endpoints, http, http_session, rate_limiter
 
 MB = 1 << 20
 
@@ -131,6 +131,6 @@ async def test_a_bomb_is_cut_off_by_what_it_unpacks_to(server):
     with pytest.raises(errors.Retry, match="longer than"):
         await ask(client)
     watching.cancel()
-    assert peak <= http.BODY_LIMIT_BYTES + 2 * http.READ_BUFFER_BYTES
+    assert peak <= http.BODY_LIMIT_BYTES + 2 * http_session.READ_BUFFER_BYTES
     assert client.bodies.held_bytes == 0
     await client.close()

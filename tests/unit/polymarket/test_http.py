@@ -421,10 +421,10 @@ async def test_a_cancelled_request_gives_everything_back(server, client, mark):
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert client.silent_s(ROUTE) > 0
+    assert client.answers.silent_s(ROUTE) > 0
     server.script(answer(200))
     await client.get(ROUTE, {}, mark)
-    assert client.silent_s(ROUTE) == 0
+    assert client.answers.silent_s(ROUTE) == 0
 
 
 # ── asking until it is good ───────────────────────────────────────────────────────────────────
