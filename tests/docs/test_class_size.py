@@ -33,7 +33,6 @@ KNOWN = frozenset(
         "polybackfill/polymarket/gamma.py: _ListSweep",
         "polybackfill/polymarket/positions.py: _PositionsSweep",
         "polybackfill/polymarket/trade_feed.py: _FeedWalk",
-        "polybackfill/reports/snapshot.py: Snapshots",
         "polybackfill/run/unit_sources.py: UnitSources",
         "polybackfill/store/backlog_counts.py: Outlook",
         "polymarket_sandbox/catalog.py: Catalog",

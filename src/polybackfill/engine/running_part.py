@@ -24,6 +24,12 @@ class RunningPart:
     quarantined: Callable[[], int]
 
     @property
+    def has_work(self) -> bool:
+        """A unit is in hand or in line: the part does not wait for others to find something."""
+        stats = self.queue.stats()
+        return bool(stats["leased"] or stats["ready"] or stats["waiting"])
+
+    @property
     def set_aside(self) -> int:
         """Rows that could not be read: the part is complete but for them."""
         return max(self.quarantined(), self.runner.counts.set_aside)

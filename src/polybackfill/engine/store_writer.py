@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -114,6 +114,22 @@ class StoreWriter:
     async def _next_insert(self) -> write_buffer.InsertBatch | None:
         with self.progress.waiting("rows"):
             return await self._buffer.next_insert()
+
+    @property
+    def row_count(self) -> int:
+        """Rows stored so far."""
+        return sum(self.rows.values())
+
+    def stats(self) -> dict[str, Any]:
+        """Rows by table, rows that the store refused, what waits in the buffer, and for how many
+        seconds the insert under way has lasted.
+        """
+        return {
+            "rows": dict(self.rows),
+            "refused_rows": self.refused_rows,
+            "batch": self._buffer.stats(),
+            "store_wait_s": round(self.store_wait_s, 1),
+        }
 
     @property
     def store_wait_s(self) -> float:

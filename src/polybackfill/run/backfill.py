@@ -15,6 +15,7 @@ import structlog
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import stop_signals, store_writer, supervisor, systemd_notify
+from polybackfill.filesystem import lock
 from polybackfill.inputs import time_arguments
 from polybackfill.reports import progress_line, snapshot
 from polybackfill.run import (
@@ -264,22 +265,28 @@ class Run:
         file: Path | None = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
         if state.request.dry_run:
             file = None
-        return snapshot.Snapshots(
+        clock = clocks.SystemClock()  # its readers compare it with the clock of this machine
+        started_at = clock.now()
+        header = snapshot.RunHeader(
             run_name=backfill.run_name,
+            owner=lock.this_process(started_at),
+            started_at=started_at,
+            stop_at=state.request.stop_at,
+            held_back=self._held_back,
+            paths={"data": backfill.data_dir, "checkpoint": state.chosen.ledger_dir},
+        )
+        return snapshot.Snapshots(
+            header,
             parts=state.parts,
             ledger=state.context.ledger,
             writer=writer,
-            buffer=state.buffer,
             limits=state.api.limits,
             client=state.api.client,
             watch=watch,
             file=file,
-            clock=clocks.SystemClock(),  # its readers compare it with the clock of this machine
+            clock=clock,
             progress_every=backfill.progress_every,
-            stop_at=state.request.stop_at,
             post_run_s=self._post_run.expected_s(file),
-            held_back=self._held_back,
-            paths={"data": backfill.data_dir, "checkpoint": state.chosen.ledger_dir},
         )
 
 

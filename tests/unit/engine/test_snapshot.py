@@ -14,8 +14,9 @@ from tests.unit import conftest as unit_conftest
 from tests.unit.engine import conftest
 
 from polybackfill.engine import plan_source, running_part, supervisor
+from polybackfill.filesystem import lock
 from polybackfill.polymarket import endpoints, route_answers
-from polybackfill.reports import progress_line, snapshot
+from polybackfill.reports import fetch_rates, progress_line, snapshot
 
 
 def pictures(
@@ -34,11 +35,10 @@ def pictures(
         quarantined=lambda: 0,
     )
     made = snapshot.Snapshots(
-        run_name="main",
+        snapshot.RunHeader("main", lock.this_process(rig.clock.now()), rig.clock.now()),
         parts={rig.kind: part},
         ledger=rig.ledger,
         writer=rig.writer,
-        buffer=rig.buffer,
         limits=rig.limits,
         client=rig.client,
         watch=watch,
@@ -134,11 +134,14 @@ def test_what_is_sent_stands_beside_what_the_same_routes_may_send() -> None:
         "gamma/*": budget(4000, 392.0, 5.0),
     }
     lookups = dataclasses.replace(endpoints.MARKETS, path="/markets/slug")
-    assert snapshot.requests([], budgets) == (0.0, 0.0)
-    assert snapshot.requests([endpoints.TRADES, endpoints.ACTIVITY], budgets) == (48.0, 49.0)
-    assert snapshot.requests([endpoints.MARKETS, lookups], budgets) == (5.0, 29.4)
+    assert fetch_rates.requests_per_s([], budgets) == (0.0, 0.0)
+    assert fetch_rates.requests_per_s([endpoints.TRADES, endpoints.ACTIVITY], budgets) == (
+        48.0,
+        49.0,
+    )
+    assert fetch_rates.requests_per_s([endpoints.MARKETS, lookups], budgets) == (5.0, 29.4)
     everything = [endpoints.TRADES, endpoints.ACTIVITY, endpoints.RESOLUTIONS, lookups]
-    assert snapshot.requests(everything, budgets) == (75.0, 80.0 + 29.4)
+    assert fetch_rates.requests_per_s(everything, budgets) == (75.0, 80.0 + 29.4)
 
 
 async def test_a_picture_that_cannot_be_written_ends_nothing(
