@@ -199,6 +199,16 @@ class BackfillSettings(BaseSettings):
         5, ge=1, le=1000, description="Files of one log, the full ones included."
     )
     uvloop: bool = pydantic.Field(True, description="Use uvloop where it is installed.")
+    listen: str | None = pydantic.Field(
+        None,
+        description="`[HOST:]PORT` at which a run serves health, metrics and status; off without "
+        "it (docs/monitoring.md).",
+    )
+    listen_token: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""),
+        description="Token for all but its health; needed beyond 127.0.0.1. Without one each run "
+        "makes its own, in data_dir/status/.",
+    )
 
     @pydantic.field_validator("data_dir", "checkpoint_dir", "log_file")
     @classmethod
@@ -213,6 +223,11 @@ class BackfillSettings(BaseSettings):
                     "UTF-8: rename that folder, or choose another one"
                 )
         return path
+
+    @pydantic.field_validator("listen")
+    @classmethod
+    def _empty_is_off(cls, text: str | None) -> str | None:
+        return text or None
 
     @pydantic.field_validator("workers")
     @classmethod
@@ -276,6 +291,7 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     clickhouse = _build(ClickHouseSettings, tables.get("clickhouse", {}), {}, path, origins)
     watchlist = _build(WatchlistSettings, tables.get("watchlist", {}), {}, path, origins)
     redaction.remember([clickhouse.password.get_secret_value()])
+    redaction.remember([backfill.listen_token.get_secret_value()])
     redaction.remember_proxies()
     return Settings(
         backfill=_placed(backfill, origins),
@@ -435,7 +451,7 @@ def _demand(problem: ErrorDetails) -> str:
 
 def _shown(name: str, given: object) -> str:
     """What was given, as far as it may be seen."""
-    if "PASSWORD" in name:
+    if "PASSWORD" in name or "TOKEN" in name:
         return "…"
     if name.endswith("_URL") or name == "CLICKHOUSE_HOST":
         redaction.remember(redaction.secrets_of(str(given)))

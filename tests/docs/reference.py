@@ -1,4 +1,5 @@
-"""Writes what can be read off the program: the files in config/, docs/settings.md, commands.md.
+"""Writes what can be read off the program: the files in config/, docs/settings.md, commands.md,
+metrics.md.
 
 Of docs/probe.md and docs/design.md it writes the part between two marks, and leaves the rest.
 
@@ -20,6 +21,7 @@ import pydantic
 from pydantic_settings import BaseSettings
 
 from polybackfill import cli, redaction, settings
+from polybackfill.monitoring import metric_list
 from polybackfill.probe import assumption_list, runner
 from polybackfill.run import systemd
 
@@ -33,6 +35,7 @@ TABLES: dict[str, type[BaseSettings]] = {
 EXAMPLES = {
     "limit": "1000",
     "log_file": '"/var/log/polybackfill.jsonl"',
+    "listen": '"9464"',
     "host": '"localhost"',
     "port": "8123",
     "secure": "false",
@@ -76,6 +79,21 @@ COMMANDS_HEAD = """\
 # Commands
 
 Written by `make docs` from the program's own help; a test fails when it is out of date.
+"""
+
+
+METRICS_HEAD = """\
+# Metrics
+
+Written by `make docs` from `src/polybackfill/monitoring/metric_list.py`; a test fails when it is
+out of date. [Monitoring](monitoring.md) says how they are scraped.
+
+A label takes its values from a list of the program: parts, tables, budgets, hosts, routes, disks.
+The number of series does not grow with wallets or markets. A figure that nobody can tell at the
+moment has no sample. Shares are ratios from 0 to 1, times are seconds, sizes are bytes.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
 """
 
 
@@ -239,6 +257,16 @@ def probe_text() -> str:
     return replace_between("docs/probe.md", PROBE_BEGIN, PROBE_END, table)
 
 
+def metrics_text() -> str:
+    """docs/metrics.md"""
+    rows = [
+        f"| `{metric_list.PREFIX}{one.name}` | {one.kind} | "
+        f"{', '.join(f'`{label}`' for label in one.labels)} | {one.meaning} |"
+        for one in metric_list.METRICS
+    ]
+    return METRICS_HEAD + "\n".join(rows) + "\n"
+
+
 def design_text() -> str:
     """docs/design.md: the diagram of the layers is the import rule of pyproject.toml."""
     return replace_between("docs/design.md", LAYERS_BEGIN, LAYERS_END, layers.layers_text())
@@ -252,6 +280,7 @@ GENERATED = {
     "config/polybackfill.timer": systemd.timer_text,
     "docs/settings.md": settings_text,
     "docs/commands.md": commands_text,
+    "docs/metrics.md": metrics_text,
 }
 
 

@@ -51,5 +51,10 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         metavar="MS",
         help="start one wallet in this time: 5000 gives 12 wallets a minute, 1000 gives 60",
     )
+    speed.add_argument(
+        "--listen",
+        metavar="[HOST:]PORT",
+        help="serve health, metrics and status there while it runs (docs/monitoring.md)",
+    )
     speed.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
     command_parser.add_json_flag(run)

@@ -98,6 +98,7 @@ async def _files(
     hosts = tuple(url.secret for url in api_client.base_urls(chosen).values())
     secrets = pseudonyms.list_secrets(os.environ, hosts)
     secrets += [chosen.clickhouse.password.get_secret_value(), str(Path.home())]
+    secrets += [chosen.backfill.listen_token.get_secret_value()]
     names = pseudonyms.Pseudonyms(secrets)
     for content in collected.values():
         names.learn(content)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from polybackfill.run import (
     quarantined_rows,
     run_context,
     run_estimate,
+    run_monitor,
     run_request,
     run_scope,
     run_summary,
@@ -74,11 +75,14 @@ class Backfill:
             print(f"until {time_arguments.local_text(request.stop_at)}, in {left}", file=sys.stderr)
         with stop_signals.catch_stop_signals(stop):
             async with contextlib.AsyncExitStack() as stack:
+                monitor = await stack.enter_async_context(
+                    run_monitor.open_monitor(chosen, dry_run=request.dry_run)
+                )
                 await stack.enter_async_context(startup.stop_at(request.stop_at, stop))
                 space = disk_space.Watch(chosen)
                 if not request.dry_run:
                     await stack.enter_async_context(space.stopping(stop))
-                begin = partial(_begin, chosen, request, stop, space)
+                begin = partial(_begin, chosen, request, stop, space=space, monitor=monitor)
                 async with startup.announce_start(systemd_notify.Notifier.from_environment()):
                     run = await startup.cancel_on_stop(stop, startup.with_retries(begin, stack))
                 if run is None:
@@ -98,8 +102,10 @@ async def _begin(
     chosen: settings.Settings,
     request: run_request.RunRequest,
     stop: asyncio.Event,
-    space: disk_space.Watch,
     stack: contextlib.AsyncExitStack,
+    *,
+    space: disk_space.Watch,
+    monitor: run_monitor.RunMonitor,
 ) -> Run:
     """A run with everything it stands on, which `stack` lets go of."""
     opened = run_context.open_run(chosen, stop)
@@ -111,7 +117,7 @@ async def _begin(
         print(scope, file=sys.stderr)
     state = shared_state.make_state(chosen, request, context, stop, space)
     stack.push_async_callback(state.api.client.close)
-    run = Run(state)
+    run = Run(state, monitor)
     await run.prepare()
     return run
 
@@ -119,9 +125,10 @@ async def _begin(
 class Run:
     """The stages of one run: prepare it, work until the supervisor is through, sum up."""
 
-    def __init__(self, state: shared_state.SharedState) -> None:
+    def __init__(self, state: shared_state.SharedState, monitor: run_monitor.RunMonitor) -> None:
         store, request, clock = state.context.store, state.request, state.clock
         self._state = state
+        self._monitor = monitor
         self._upkeep = store_upkeep.StoreUpkeep(state)
         self._new_keys = new_keys.NewKeys(store, request, clock)
         self._quarantined = quarantined_rows.QuarantinedRows(
@@ -183,7 +190,7 @@ class Run:
             watch.add_periodic(task)
         log.info("run.started", **known)
         summary: dict[str, Any] = {}
-        async with _shown(pictures, every_s):
+        async with _shown(pictures, every_s, tell):
             code = await watch.run()
             if watch.state == "finishing":
                 self._sources.complete()
@@ -220,9 +227,11 @@ class Run:
             log.warning("run.fees_left", error=str(error))
 
     async def _tell(self, pictures: snapshot.Snapshots) -> None:
-        """Take a picture, and tell the service manager what is on it."""
+        """Take a picture, and show it to the service manager and to who else looks."""
         await pictures.tick()
-        self._state.notifier.status(progress_line.line(pictures.current()).strip())
+        picture = pictures.current()
+        self._state.notifier.status(progress_line.line(picture).strip())
+        self._monitor.publish(picture)
 
     async def _tell_alive(self, pictures: snapshot.Snapshots) -> None:
         """The same while the supervisor, who else says so, is through."""
@@ -291,9 +300,11 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def _shown(pictures: snapshot.Snapshots, every_s: float) -> AsyncIterator[None]:
+async def _shown(
+    pictures: snapshot.Snapshots, every_s: float, tell: Callable[[], Awaitable[None]]
+) -> AsyncIterator[None]:
     """Lines of progress while the block lasts, the reason in the log if it fails, and a last
-    picture however it ends.
+    picture, shown by `tell`, however it ends.
     """
     lines = asyncio.create_task(progress_line.show(pictures.current, every_s=every_s), name="live")
     try:
@@ -306,4 +317,4 @@ async def _shown(pictures: snapshot.Snapshots, every_s: float) -> AsyncIterator[
     finally:
         lines.cancel()
         await asyncio.gather(lines, return_exceptions=True)
-        await pictures.tick()
+        await tell()

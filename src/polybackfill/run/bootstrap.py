@@ -21,7 +21,16 @@ from polybackfill.store import client, embedded, inflation, migrate
 T = TypeVar("T")
 
 # Flags that stand for a setting of the same name.
-_FLAGS = ("data_dir", "checkpoint_dir", "run_name", "limit", "skip", "sleep_ms", "workers")
+_FLAGS = (
+    "data_dir",
+    "checkpoint_dir",
+    "run_name",
+    "limit",
+    "skip",
+    "sleep_ms",
+    "workers",
+    "listen",
+)
 
 
 def settings_of(arguments: argparse.Namespace) -> settings.Settings:

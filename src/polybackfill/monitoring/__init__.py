@@ -1,0 +1,1 @@
+"""A run as others see it while it goes on: an endpoint over HTTP, metrics, alerts."""
