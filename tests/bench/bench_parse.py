@@ -93,7 +93,8 @@ def walk_and_encode(bodies: list[bytes]) -> int:
 
         encoded = 0
         feed = trade_feed.build_wallet_query(WALLET)
-        async for page in trade_feed.pages(fetch, feed, clock=clocks.SystemClock()):
+        context = pagination.RequestContext(fetch, clocks.SystemClock())
+        async for page in trade_feed.pages(feed, None, context):
             encoded += len(records.encode_lines(page.rows_of(records.Trade)))
         return encoded
 

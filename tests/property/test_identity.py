@@ -180,9 +180,8 @@ async def run(server: KeysetServer, visit: Visit, store: Store) -> None:
     last_run = [] if visit.abandoned else [(10**6, "never")]
     for pages_until, moment in [*visit.crashes, *last_run]:
         left = pages_until
-        pages = trade_feed.pages(
-            server, visit.feed, recorded, clock=virtual_clock.StoppedClock(1.0)
-        )
+        context = pagination.RequestContext(server, virtual_clock.StoppedClock(1.0))
+        pages = trade_feed.pages(visit.feed, recorded, context)
         async for page in pages:
             if left == 0 and moment == "fetched":
                 break

@@ -61,10 +61,10 @@ def test_positions(rows: list[Any]) -> None:
     except errors.Retry:
         assert "NaN" in body.decode() or "Infinity" in body.decode()
         return
-    assert len(answer.positions) + len(answer.rejected) == answer.fetched_rows == len(rows)
+    assert len(answer.rows) + len(answer.rejected) == answer.fetched_rows == len(rows)
     assert len({row.quarantine_id for row in answer.rejected}) == len(answer.rejected)
     assert all(row.reason for row in answer.rejected)
-    lines = records.encode_lines(answer.positions)
+    lines = records.encode_lines(answer.rows)
     assert b"\\u0000" not in lines
     for line in lines.splitlines():
         kept = json.loads(line)
@@ -87,7 +87,8 @@ async def test_resolutions(rows: list[Any]) -> None:
     async def fetch(_feed: pagination.FeedQuery, _cursor: str | None) -> Reply:
         return Reply()
 
-    pages = resolutions.walk_unit((CONDITION,), fetch, clock=virtual_clock.StoppedClock(1.0))
+    context = pagination.RequestContext(fetch, virtual_clock.StoppedClock(1.0))
+    pages = resolutions.walk_unit((CONDITION,), None, context)
     try:
         (page,) = [page async for page in pages]
     except errors.Retry:
@@ -108,10 +109,10 @@ def test_a_good_row_is_read_as_it_is() -> None:
         status="OPEN",
         timestamp=2,
         version=5,
-    ).positions
+    ).rows
     assert row.entry_price is None
     assert row.market == "will-it"
     (row,) = position_parser.page(
         body_of([POSITION]), source, status="OPEN", timestamp=2, version=5
-    ).positions
+    ).rows
     assert (row.entry_price, row.outcome, row.size) == (1.0089, 1, 1.5)

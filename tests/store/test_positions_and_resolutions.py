@@ -65,8 +65,9 @@ async def load(
     """Read all units into the table, rows in the order of their pages; how many were delivered."""
     lines: list[bytes] = []
     delivered = 0
+    context = pagination.RequestContext(fetch, CLOCK)
     for keys in units:
-        async for page in walks(tuple(keys), fetch, clock=CLOCK):
+        async for page in walks(tuple(keys), None, context):
             assert not page.rows_of(records.Rejected)
             delivered += page.fetched_rows
             lines += [records.encode_lines(rows) for rows in page.rows if rows]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
-from polybackfill import clocks, units
+from polybackfill import units
 from polybackfill.polymarket import (
     clob,
     endpoints,
@@ -21,23 +20,10 @@ from polybackfill.polymarket import (
     user_stats,
 )
 
-
-class RequestContext(Protocol):
-    """What a walk stands on while it lasts: how it fetches, how often it tries, whose it is."""
-
-    @property
-    def fetch(self) -> pagination.Fetch: ...
-
-    @property
-    def with_retries(self) -> pagination.RetryPolicy: ...
-
-    @property
-    def clock(self) -> clocks.Clock: ...
-
-
 ProbeParams = tuple[tuple[str, str], ...]
 Walk = Callable[
-    [units.Unit, pagination.Resume | None, RequestContext], AsyncIterator[pagination.Page]
+    [units.Unit, pagination.Resume | None, pagination.RequestContext],
+    AsyncIterator[pagination.Page],
 ]
 
 
@@ -68,65 +54,28 @@ class Kind:
 
 
 def _wallets(
-    unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
+    unit: units.Unit, resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
     feed = trade_feed.build_wallet_query(unit.keys[0], unit.since, unit.until)
-    return _feed(feed, unit, resume, context)
+    return trade_feed.pages(feed, resume, context)
 
 
 def _conditions(
-    unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
+    unit: units.Unit, resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
     feed = trade_feed.build_condition_query(unit.keys, unit.since, unit.until)
-    return _feed(feed, unit, resume, context)
+    return trade_feed.pages(feed, resume, context)
 
 
-def _feed(
-    feed: pagination.FeedQuery,
-    unit: units.Unit,
-    resume: pagination.Resume | None,
-    context: RequestContext,
-) -> AsyncIterator[pagination.Page]:
-    return trade_feed.pages(
-        context.fetch,
-        feed,
-        resume,
-        clock=context.clock,
-        unit=unit.id,
-        with_retries=context.with_retries,
-    )
-
-
-class WalkUnit(Protocol):
-    """A walk that knows from a unit's keys what to ask."""
-
-    def __call__(
-        self,
-        keys: tuple[str, ...],
-        /,
-        fetch: pagination.Fetch,
-        resume: pagination.Resume | None,
-        *,
-        clock: clocks.Clock,
-        unit: str,
-        with_retries: pagination.RetryPolicy,
-    ) -> AsyncIterator[pagination.Page]: ...
+# A walk that knows from a unit's keys what to ask.
+WalkUnit = Callable[
+    [tuple[str, ...], pagination.Resume | None, pagination.RequestContext],
+    AsyncIterator[pagination.Page],
+]
 
 
 def _by_keys(walk_unit: WalkUnit) -> Walk:
-    def begin(
-        unit: units.Unit, resume: pagination.Resume | None, context: RequestContext
-    ) -> AsyncIterator[pagination.Page]:
-        return walk_unit(
-            unit.keys,
-            context.fetch,
-            resume,
-            clock=context.clock,
-            unit=unit.id,
-            with_retries=context.with_retries,
-        )
-
-    return begin
+    return lambda unit, resume, context: walk_unit(unit.keys, resume, context)
 
 
 _ALL = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import structlog
@@ -125,7 +126,7 @@ class UnitRunner:
 
     async def _walk(self, lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, pagination.Resume)
-        context = _RequestContext(self, lease, progress)
+        context = self._request_context(lease, progress)
         unit = lease.unit
         share = rejected_rows.RejectedShare(lease.counts)
         async for page in self._kind.walk(unit, resume, context):
@@ -199,6 +200,19 @@ class UnitRunner:
 
         return await self._retries.run(understood, progress)
 
+    def _request_context(
+        self, lease: unit_queue.Lease, progress: worker_progress.Progress
+    ) -> pagination.RequestContext:
+        """What one walk is given: this worker's way to fetch, for this lease."""
+
+        async def with_retries(
+            attempt: pagination.Attempt[pagination.Result],
+        ) -> pagination.Result:
+            return await self.with_retries(attempt, progress)
+
+        fetch = partial(self.fetch, lease=lease, progress=progress)
+        return pagination.RequestContext(fetch, self.clock, lease.unit.id, with_retries)
+
     def _fresh(self, query: pagination.Params) -> pagination.Params:
         """The edge keeps first pages for up to 300 s (seen on /v2/trades, 2026-10); a parameter it
         has not seen gets a fresh one, and the API ignores it.
@@ -226,26 +240,6 @@ class UnitRunner:
             error=str(error),
             count_attempt=not outage,
         )
-
-
-class _RequestContext:
-    """What one walk stands on: this worker's way to fetch, for this lease."""
-
-    def __init__(
-        self, runner: UnitRunner, lease: unit_queue.Lease, progress: worker_progress.Progress
-    ) -> None:
-        self._runner = runner
-        self._lease = lease
-        self._progress = progress
-        self.clock = runner.clock
-
-    async def fetch(self, feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
-        return await self._runner.fetch(feed, cursor, self._lease, self._progress)
-
-    async def with_retries(
-        self, attempt: pagination.Attempt[pagination.Result]
-    ) -> pagination.Result:
-        return await self._runner.with_retries(attempt, self._progress)
 
 
 def build_page_batch(

@@ -13,8 +13,8 @@ import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, market_parser, pagination, response_source
+from polybackfill import errors
+from polybackfill.polymarket import endpoints, market_parser, pagination
 
 PAGE_ROWS = 1000  # fixed by the server
 END_CURSOR = "LTE="  # base64 of -1
@@ -35,15 +35,6 @@ class ClobQuery(pagination.FeedQuery):
     def request_params(self, cursor: str | None) -> pagination.Params:
         """The cursor is the parameter `next_cursor`; without one the feed begins at `first`."""
         return (("next_cursor", encode(self.first) if cursor is None else cursor),)
-
-
-@dataclass(frozen=True)
-class _ClobPage:
-    """One page. `next_offset`: None when the server said that the list is over."""
-
-    listed: market_parser.ParsedListing
-    rows: int
-    next_offset: int | None
 
 
 def encode(offset: int) -> str:
@@ -73,64 +64,67 @@ def build_query(unit_key: str) -> ClobQuery:
     raise errors.GiveUp(f"{unit_key!r} names no part of the list; expected clob:<from>-<to>")
 
 
-async def walk_unit(
-    keys: tuple[str, ...],
-    fetch: pagination.Fetch,
-    resume: pagination.Resume | None,
-    *,
-    clock: clocks.Clock,
-    unit: str = "",
-    with_retries: pagination.RetryPolicy = pagination.without_retry,
+def walk_unit(
+    keys: tuple[str, ...], resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    """The pages of one part of the list, from `resume` to its end.
-
-    A part ends where its range ends. Where the list is over before that, the end is believed only
-    from a page without rows: the offset behind the last row is asked for once more.
-    """
+    """The pages of one part of the list, from `resume` to its end, as `pagination.follow`."""
     if len(keys) != 1:
         raise errors.GiveUp(f"a walk of the list reads one part, not {len(keys)}")
-    feed = build_query(keys[0])
-    fingerprint = feed.fingerprint
-    if resume is None or resume.feed != fingerprint:
-        resume = pagination.Resume(feed=fingerprint)
-    offset = feed.first if resume.cursor is None else _decode(resume.cursor)
-    ended, pages_behind_the_end = resume.ended, 0
-    if ended:
-        yield pagination.Page((), resume, True, 0)
-    while not ended:
-        page = await with_retries(functools.partial(_fetch_page, fetch, feed, offset, clock, unit))
-        offset += page.rows
-        pages_behind_the_end += page.next_offset is None
-        if pages_behind_the_end > _MANY_ENDS:
-            raise errors.Retry(f"{feed.route.path}: rows after its end, repeatedly")
-        ended = not page.rows or (feed.end is not None and offset >= feed.end)
-        following = pagination.Resume(cursor=encode(offset), feed=fingerprint)
-        if ended:
-            following = pagination.Resume(feed=fingerprint, ended=True)
-        yield pagination.Page(page.listed.rows, following, ended, page.rows)
+    return pagination.follow(_PartWalk(build_query(keys[0])), resume, context)
 
 
-async def size(
-    fetch: pagination.Fetch,
-    *,
-    clock: clocks.Clock,
-    with_retries: pagination.RetryPolicy = pagination.without_retry,
-) -> int:
+class _PartWalk(pagination.Strategy[market_parser.ParsedListing]):
+    """Where the reading of a part stands. It ends where its range ends.
+
+    Where the list is over before that, the end is believed only from a page without rows: the
+    offset behind the last row is asked for once more.
+    """
+
+    def __init__(self, query: ClobQuery) -> None:
+        self.route, self.feeds = query.route, (query.fingerprint,)
+        self._query = query
+        self._pages_behind_the_end = 0
+
+    def begin(self, resume: pagination.Resume) -> None:
+        self.resume = resume
+        self._offset = self._query.first if resume.cursor is None else _decode(resume.cursor)
+        self.cursor = encode(self._offset)
+
+    def next_query(self) -> pagination.FeedQuery:
+        return self._query
+
+    def read(self, body: bytes, source: pagination.Source) -> market_parser.ParsedListing:
+        return _read(self._offset, body, source)
+
+    def advance(self, page: market_parser.ParsedListing) -> pagination.Rows:
+        self._offset += page.fetched_rows
+        self.cursor = encode(self._offset)
+        self._pages_behind_the_end += page.next_cursor is None
+        if self._pages_behind_the_end > _MANY_ENDS:
+            raise errors.Retry(f"{self.route.path}: rows after its end, repeatedly")
+        end, feed = self._query.end, self.resume.feed
+        self.resume = pagination.Resume(self.cursor, feed=feed)
+        if not page.fetched_rows or (end is not None and self._offset >= end):
+            self.resume = pagination.Resume(feed=feed, ended=True)
+        return page.rows
+
+
+async def size(context: pagination.RequestContext) -> int:
     """How many rows the list has, found in about 2 log2(size / 1000) requests."""
-    feed = build_query(key(0, None))
+    query = build_query(key(0, None))
 
     async def rows_at(number: int) -> int:
         offset = number * PAGE_ROWS
-        page = await with_retries(
-            functools.partial(_fetch_page, fetch, feed, offset, clock, "size")
+        ask = functools.partial(
+            context.ask, query, encode(offset), functools.partial(_read, offset)
         )
-        return page.rows
+        return (await context.with_retries(ask)).fetched_rows
 
     filled, empty = -1, 1  # pages
     while await rows_at(empty - 1):
         filled, empty = empty - 1, empty * 2
         if empty * PAGE_ROWS > _LONGEST_LIST:
-            raise errors.GiveUp(f"{feed.route.path}: the list has no end")
+            raise errors.GiveUp(f"{query.route.path}: the list has no end")
     empty -= 1
     while empty - filled > 1:
         middle = (filled + empty) // 2
@@ -141,16 +135,8 @@ async def size(
     return filled * PAGE_ROWS + await rows_at(filled) if filled >= 0 else 0
 
 
-async def _fetch_page(
-    fetch: pagination.Fetch, feed: ClobQuery, offset: int, clock: clocks.Clock, unit: str
-) -> _ClobPage:
+def _read(offset: int, body: bytes, source: pagination.Source) -> market_parser.ParsedListing:
     """One page of the list. Raises Retry when it is not the page at this offset."""
-    response = await fetch(feed, encode(offset))
-    source = pagination.source_of(feed, response, clock, unit)
-    return _read(response.body, offset, source)
-
-
-def _read(body: bytes, offset: int, source: response_source.ResponseSource) -> _ClobPage:
     members = market_parser.decode(body, source)
     rows, count, cursor = members.get("data"), members.get("count"), members.get("next_cursor")
     # An empty list was seen as null in other answers of this kind.
@@ -159,12 +145,16 @@ def _read(body: bytes, offset: int, source: response_source.ResponseSource) -> _
         raise errors.Retry(f"{source.route}: no list of rows, or not as many as it says")
     if not isinstance(cursor, str):
         raise errors.Retry(f"{source.route}: next_cursor is {cursor!r}")
-    following = None if cursor == END_CURSOR else _decode(cursor)
-    if following is not None and (not rows or following != offset + len(rows)):
+    listed = market_parser.clob_markets(rows, source)
+    if cursor == END_CURSOR:
+        return listed
+    following = _decode(cursor)
+    if not rows or following != offset + len(rows):
         raise errors.Retry(
             f"{source.route}: {len(rows)} rows at {offset}, and then {following} is said to follow"
         )
-    return _ClobPage(market_parser.clob_markets(rows, source), len(rows), following)
+    listed.next_cursor = cursor
+    return listed
 
 
 def _decode(cursor: str) -> int:

@@ -21,7 +21,9 @@ Row = TypeVar("Row", records.Market, records.Event)
 @dataclass
 class ParsedListing:
     """What an answer held. `starts`: start dates of its rows (epoch seconds or None), in order;
-    `states`: their `closed`, None where it is missing. Both only of rows that are objects."""
+    `states`: their `closed`, None where it is missing. Both only of rows that are objects.
+    `next_cursor`: None when the list said that this is its end.
+    """
 
     markets: list[records.Market] = field(default_factory=list)
     events: list[records.Event] = field(default_factory=list)
@@ -29,6 +31,8 @@ class ParsedListing:
     starts: list[int | None] = field(default_factory=list)
     states: list[bool | None] = field(default_factory=list)
     fetched_rows: int = 0
+    next_cursor: str | None = None
+    unknown_fields: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Sequence[records.Row], ...]:
@@ -36,10 +40,9 @@ class ParsedListing:
         return self.events, self.markets, self.rejected
 
     @property
-    def span(self) -> tuple[int | None, int | None]:
-        """The first and the last start date, None where no row has one."""
-        dates = [start for start in self.starts if start is not None]
-        return min(dates, default=None), max(dates, default=None)
+    def seconds(self) -> list[int]:
+        """The start dates that rows have."""
+        return [start for start in self.starts if start is not None]
 
 
 def decode(body: bytes, source: response_source.ResponseSource) -> coerce.Json:

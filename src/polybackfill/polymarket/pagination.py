@@ -1,26 +1,35 @@
-"""What every list and feed is paged with: queries, pages, the place to resume from, refusals."""
+"""Following cursors to a proven end: one driver, and a strategy for each API.
+
+The driver (`follow`) asks for a page, hands over its rows with the place to resume from, and goes
+on until the strategy has seen the end. What differs between the APIs is in their strategies: the
+next question, whether an answer is one to it, when a row may be handed over, what proves the end,
+and what a refused cursor means. The rules that hold everywhere are here: a page that is no answer
+is asked for again, a cursor that was seen before is none, a short or an empty page is no end, pages
+that bring nothing come to an end, and a resume point counts for the very same question only.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from enum import Enum, auto
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, response_source
+from polybackfill.polymarket import endpoints, response_source, v2_envelope
 
 MAX_EMPTY_PAGES = 1_000
 MAX_UNUSABLE_PAGES = 100  # in a row, with rows and not one that can be used
-MAX_RESTARTS = 20
-_OTHER_SIZES = 3  # new beginnings in a row that came no further, of a walk the edge refuses
 # The parameter that makes a cache pass a request on: new with every request, and asks nothing.
 FRESH = "_"
-_BAD_REQUEST = 400
+_REMEMBERED_CURSORS = 4_096
 
 Params = tuple[tuple[str, str], ...]
+Rows = tuple[Sequence[records.Row], ...]
 Kind = TypeVar("Kind", bound=records.Row)
 Result = TypeVar("Result")
 
@@ -77,19 +86,22 @@ class Page:
     """What one request brought: sequences of rows, each of one type, with their final ids.
 
     Trades and activities come in whole seconds. `resume`: valid as soon as these rows are stored.
-    `last`: the feed ended, proven.
     `restarted`: the walk began anew before this page, so what came before counts for nothing.
     `fetched_rows` and the seconds count what the page held, whether released, held or filtered.
     """
 
-    rows: tuple[Sequence[records.Row], ...]
+    rows: Rows
     resume: Resume
-    last: bool
     fetched_rows: int
     first_second: int | None = None
     last_second: int | None = None
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     restarted: bool = False
+
+    @property
+    def last(self) -> bool:
+        """The feed ended, proven."""
+        return self.resume.ended
 
     def rows_of(self, kind: type[Kind]) -> list[Kind]:
         """The rows of one type."""
@@ -106,6 +118,9 @@ class ResponseBody(Protocol):
     def url(self) -> str: ...
 
 
+Source = response_source.ResponseSource
+Refusal = errors.GiveUp | errors.Retry
+FirstPageCheck = Callable[[], Awaitable[bool]]
 Fetch = Callable[[FeedQuery, str | None], Awaitable[ResponseBody]]
 Attempt = Callable[[], Awaitable[Result]]
 
@@ -116,110 +131,250 @@ class RetryPolicy(Protocol):
     async def __call__(self, attempt: Attempt[Result]) -> Result: ...
 
 
-def refuses_cursor(error: errors.GiveUp | errors.Retry) -> bool:
-    """Whether the cursor may be at fault for it, if one was sent."""
-    return error.split if isinstance(error, errors.Retry) else error.status == _BAD_REQUEST
+async def without_retry(attempt: Attempt[Result]) -> Result:
+    """Ask for a page one time; the first error ends the walk."""
+    return await attempt()
 
 
-class CursorRefusalPolicy:
-    """What a walk does about its refused cursors, and the size of its pages since.
+@dataclass(frozen=True)
+class RequestContext:
+    """What a walk is given to work with. `unit`: the id of the unit it is for.
 
-    A cursor is shown once more, since servers have bad moments; then the walk begins anew, in
-    pages a tenth smaller. When that is refused too, another beginning is worth it only further on;
-    or, where the edge refuses (a 403 page) and not the API (400), in pages of a few more sizes.
+    `with_retries` runs the attempt for one page (request, parsing, checks) and decides how often.
+    An attempt raises Retry for whatever is no answer to the question, and may be run again.
     """
 
-    def __init__(self) -> None:
-        self._doubted: str | None = None
-        self._restarts = 0
-        self._fruitless = 0
+    fetch: Fetch
+    clock: clocks.Clock
+    unit: str = ""
+    with_retries: RetryPolicy = without_retry
+
+    async def ask(
+        self, query: FeedQuery, cursor: str | None, read: Callable[[bytes, Source], Result]
+    ) -> Result:
+        """One request, without retries; what `read` makes of the answer."""
+        response = await self.fetch(query, cursor)
+        source = response_source.ResponseSource(
+            route=query.route.path,
+            request=_stable_url(response.url),
+            unit=self.unit,
+            fetched_at=int(self.clock.now()),
+            version=self.clock.tick(),
+        )
+        return read(response.body, source)
+
+
+class ParsedPage(Protocol):
+    """What a parser tells the driver of a page. `fetched_rows`: used or not.
+
+    `next_cursor`: None when the list said that this is its end. `seconds`: times of its rows.
+    """
 
     @property
-    def page_rows(self) -> int:
-        """Rows of a page after the new beginnings so far."""
-        return round(endpoints.PAGE_ROWS * 0.9**self._restarts)
+    def rejected(self) -> Sequence[records.Rejected]: ...
 
-    def may_retry_cursor(self, cursor: str) -> bool:
-        """Whether this is the first refusal of the cursor."""
-        known, self._doubted = self._doubted == cursor, cursor
-        return not known
+    @property
+    def fetched_rows(self) -> int: ...
 
-    def may_restart(self, refusal: errors.GiveUp | errors.Retry, *, further: bool) -> bool:
-        """Whether to begin anew; `further`: than at the refusals before."""
-        self._fruitless = 0 if further or not self._restarts else self._fruitless + 1
-        by_edge = isinstance(refusal, errors.Retry)
-        if self._restarts == MAX_RESTARTS or self._fruitless > (_OTHER_SIZES if by_edge else 0):
+    @property
+    def next_cursor(self) -> str | None: ...
+
+    @property
+    def seconds(self) -> Sequence[int]: ...
+
+    @property
+    def unknown_fields(self) -> Mapping[str, int]: ...
+
+
+Parsed = TypeVar("Parsed", bound=ParsedPage)
+
+
+class Recovery(Enum):
+    """How a walk goes on after a page that did not come."""
+
+    FAIL = auto()
+    SAME_PAGE = auto()
+    NEW_BEGINNING = auto()
+
+
+class Strategy(ABC, Generic[Parsed]):
+    """One walk as its API knows it: where it stands, and what its pages mean.
+
+    `feeds`: fingerprints of what it reads, one after the other. `cursor`: of the next page, None
+    for the first one of a list. `resume`: where to go on when all rows handed over so far are
+    stored; it names the present feed, and when it says `ended` the walk is over.
+    """
+
+    route: endpoints.Route
+    feeds: tuple[str, ...]
+    cursor: str | None
+    resume: Resume
+
+    @abstractmethod
+    def begin(self, resume: Resume) -> None:
+        """Stand where `resume` says; at the beginning of its feed when it says no more."""
+
+    @abstractmethod
+    def next_query(self) -> FeedQuery:
+        """The question of the next request. Every attempt asks anew."""
+
+    @abstractmethod
+    def read(self, body: bytes, source: Source) -> Parsed:
+        """The page. Raises Retry when it is no answer to the question. Moves nothing."""
+
+    @abstractmethod
+    def advance(self, page: Parsed) -> Rows:
+        """Move on behind the page; the rows that may be stored now."""
+
+    def check_size(self) -> None:
+        """Raises Retry (split) before the next page when the walk is worth cutting in two."""
+
+    async def recover(self, refusal: Refusal, answers_first_page: FirstPageCheck) -> Recovery:
+        """What to do when the next page does not come. May raise what `refusal` means instead."""
+        return Recovery.FAIL
+
+
+class SingleAnswer(Strategy[v2_envelope.ParsedRows[Kind]]):
+    """A feed whose whole content is one answer. `read_rows`: as `Strategy.read`."""
+
+    def __init__(
+        self,
+        query: FeedQuery,
+        read_rows: Callable[[bytes, Source], v2_envelope.ParsedRows[Kind]],
+    ) -> None:
+        self.route, self.feeds = query.route, (query.fingerprint,)
+        self._query = query
+        self._read_rows = read_rows
+
+    def begin(self, resume: Resume) -> None:
+        self.cursor, self.resume = None, resume
+
+    def next_query(self) -> FeedQuery:
+        return self._query
+
+    def read(self, body: bytes, source: Source) -> v2_envelope.ParsedRows[Kind]:
+        return self._read_rows(body, source)
+
+    def advance(self, page: v2_envelope.ParsedRows[Kind]) -> Rows:
+        self.resume = Resume(feed=self.resume.feed, ended=True)
+        return page.rows, page.rejected
+
+
+async def follow(
+    strategy: Strategy[Parsed], resume: Resume | None, context: RequestContext
+) -> AsyncIterator[Page]:
+    """The pages of a walk, from `resume` to its proven end; the last one says `last`.
+
+    An error that the retry policy lets through ends the generator, which can be started again from
+    the last `resume`; unless the strategy begins anew, whose pages then say `restarted`. The ids of
+    rows make a replay harmless. Raises Retry, GiveUp and Stop as fetched; GiveUp when a run of
+    pages without a usable row is beyond all bounds.
+    """
+    if resume is None or resume.feed not in strategy.feeds:
+        resume = Resume(feed=strategy.feeds[0])
+    walk = _Walk(strategy, context, resume)
+    if strategy.resume.ended:
+        yield Page((), strategy.resume, fetched_rows=0)
+    while not strategy.resume.ended:
+        try:
+            # No name for answer or page: they would stay in memory while the caller is busy.
+            yield walk.advance(await context.with_retries(walk.fetch_page))
+        except (errors.GiveUp, errors.Retry) as refusal:
+            if not await walk.may_go_on(refusal):
+                raise
+        strategy.check_size()
+
+
+class _Walk(Generic[Parsed]):
+    """What the driver knows of a walk, besides what the strategy does."""
+
+    def __init__(self, strategy: Strategy[Parsed], context: RequestContext, resume: Resume) -> None:
+        self._strategy = strategy
+        self._context = context
+        self._begin(resume)
+        # A first page that is stored already comes, and is counted, whole once more.
+        self._has_restarted = resume.cursor is None and resume.second is not None
+
+    def _begin(self, resume: Resume) -> None:
+        self._strategy.begin(resume)
+        self._seen_cursors: dict[str, None] = {}
+        self._barren = _BarrenPages(self._strategy.route.path)
+        self._see(self._strategy.cursor)
+
+    async def fetch_page(self) -> Parsed:
+        """The next page. Raises Retry when it is no answer."""
+        page = await self._fetch_at(self._strategy.cursor)
+        if page.next_cursor in self._seen_cursors:
+            raise errors.Retry(f"{self._strategy.route.path}: the list repeats a cursor")
+        return page
+
+    def advance(self, page: Parsed) -> Page:
+        """Move on to the next page; what may be stored of this one and those before."""
+        self._barren.count(page)
+        rows = self._strategy.advance(page)
+        self._see(self._strategy.cursor)
+        restarted, self._has_restarted = self._has_restarted, False
+        return Page(
+            rows=rows,
+            resume=self._strategy.resume,
+            fetched_rows=page.fetched_rows,
+            first_second=min(page.seconds, default=None),
+            last_second=max(page.seconds, default=None),
+            unknown_fields=page.unknown_fields,
+            restarted=restarted,
+        )
+
+    async def may_go_on(self, refusal: Refusal) -> bool:
+        """Whether the walk asks again, for the same page or from its beginning."""
+        recovery = await self._strategy.recover(refusal, self._answers_first_page)
+        if recovery is Recovery.NEW_BEGINNING:
+            self._begin(Resume(feed=self._strategy.resume.feed))
+            self._has_restarted = True
+        return recovery is not Recovery.FAIL
+
+    async def _fetch_at(self, cursor: str | None) -> Parsed:
+        query = self._strategy.next_query()
+        return await self._context.ask(query, cursor, self._strategy.read)
+
+    async def _answers_first_page(self) -> bool:
+        try:
+            await self._fetch_at(None)
+        except (errors.Retry, errors.GiveUp):
             return False
-        self._restarts += 1
         return True
 
+    def _see(self, cursor: str | None) -> None:
+        if cursor is None:  # a list begins
+            self._seen_cursors.clear()
+            return
+        self._seen_cursors[cursor] = None
+        if len(self._seen_cursors) > _REMEMBERED_CURSORS:
+            del self._seen_cursors[next(iter(self._seen_cursors))]
 
-class BarrenPages:
-    """An end for a feed whose pages go on and on and bring nothing that can be used."""
+
+class _BarrenPages:
+    """An end for a list whose pages go on and on and bring nothing that can be used."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._empty = self._unusable = 0
 
-    def count(self, fetched_rows: int, rejected: Sequence[records.Rejected]) -> None:
+    def count(self, page: ParsedPage) -> None:
         """One more page. Raises GiveUp beyond the bounds."""
-        if fetched_rows > len(rejected):
+        if page.fetched_rows > len(page.rejected):
             self._empty = self._unusable = 0
-        elif rejected:
+        elif page.rejected:
             self._unusable += 1
         else:
             self._empty += 1
         if self._empty > MAX_EMPTY_PAGES:
             raise errors.GiveUp(f"{self._path}: {MAX_EMPTY_PAGES} empty pages in a row")
         if self._unusable > MAX_UNUSABLE_PAGES:
+            reason = page.rejected[-1].reason if page.rejected else "it was empty"
             raise errors.GiveUp(
                 f"{self._path}: {MAX_UNUSABLE_PAGES} pages in a row without a usable row, "
-                f"the last because: {rejected[-1].reason if rejected else 'it was empty'}"
+                f"the last because: {reason}"
             )
-
-
-async def without_retry(attempt: Attempt[Result]) -> Result:
-    """Ask for a page one time; the first error ends the walk."""
-    return await attempt()
-
-
-async def one_answer(
-    feed: FeedQuery,
-    fetch: Fetch,
-    resume: Resume | None,
-    read: Callable[[bytes, response_source.ResponseSource, Resume], Page],
-    *,
-    clock: clocks.Clock,
-    unit: str,
-    with_retries: RetryPolicy,
-) -> AsyncIterator[Page]:
-    """A feed whose whole content is one answer. `read` makes the page of it, with its resume point.
-
-    Raises what `fetch` and `read` raise, when `with_retries` has given up.
-    """
-    ended = Resume(feed=feed.fingerprint, ended=True)
-    if resume == ended:
-        yield Page((), ended, last=True, fetched_rows=0)
-        return
-
-    async def ask() -> Page:
-        response = await fetch(feed, None)
-        return read(response.body, source_of(feed, response, clock, unit), ended)
-
-    yield await with_retries(ask)
-
-
-def source_of(
-    feed: FeedQuery, response: ResponseBody, clock: clocks.Clock, unit: str
-) -> response_source.ResponseSource:
-    """Where the rows of a reply come from."""
-    return response_source.ResponseSource(
-        route=feed.route.path,
-        request=_stable_url(response.url),
-        unit=unit,
-        fetched_at=int(clock.now()),
-        version=clock.tick(),
-    )
 
 
 def _stable_url(url: str) -> str:

@@ -5,7 +5,6 @@ Field meanings: docs.polymarket.com/api-reference (data-api v2, positions), read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -55,17 +54,6 @@ KNOWN_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class PositionsPage:
-    """One page. `fetched_rows`: used or not. `next_cursor`: None at the end of the list."""
-
-    positions: list[records.Position]
-    rejected: list[records.Rejected]
-    fetched_rows: int
-    next_cursor: str | None
-    unknown_fields: dict[str, int]
-
-
 class _Row(msgspec.Struct, gc=False):
     proxy_wallet: str
     condition_id: str
@@ -106,6 +94,7 @@ _row = v2_envelope.RowReader(
         "outcome_index": partial(coerce.or_none, coerce.integer),
         "last_event_at": coerce.moment,
     },
+    known=KNOWN_FIELDS,
     needed=("current_size",),
 )
 
@@ -117,7 +106,7 @@ def page(
     status: str,
     timestamp: int,
     version: int,
-) -> PositionsPage:
+) -> v2_envelope.ParsedRows[records.Position]:
     """The rows of one page of the list `status`. Raises Retry when it is no page.
 
     `timestamp`, `version`: as in `records.Position`, for every row.
@@ -127,14 +116,10 @@ def page(
     def usable(row: _Row) -> records.Position:
         return _position(row, status, timestamp, version)
 
-    taken = v2_envelope.parse_rows(raw_rows, _row, usable, source)
-    return PositionsPage(
-        positions=taken.rows,
-        rejected=taken.rejected,
-        fetched_rows=len(raw_rows),
-        next_cursor=next_cursor,
-        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
-    )
+    parsed = v2_envelope.parse_rows(raw_rows, _row, usable, source)
+    parsed.next_cursor = next_cursor
+    parsed.seconds = [row.last_event_at for row in parsed.rows if row.last_event_at]
+    return parsed
 
 
 def _position(row: _Row, status: str, timestamp: int, version: int) -> records.Position:

@@ -22,13 +22,18 @@ what it was about may be what would be deleted.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, pagination, position_parser
+from polybackfill.polymarket import (
+    cursor_refusal,
+    endpoints,
+    pagination,
+    position_parser,
+    v2_envelope,
+)
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 LISTS = (OPEN, CLOSED)
@@ -40,7 +45,6 @@ QUIET_S = 86_400
 SHORT_S = 30
 # Bots trade thousands of markets an hour; by then a missed position has changed lists seven times.
 MAX_LISTS = 8
-_REMEMBERED_CURSORS = 4_096
 
 
 class PositionsCursor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,32 +76,17 @@ class PositionsCursor(msgspec.Struct, frozen=True, omit_defaults=True):
         return LISTS[self.done % len(LISTS)]
 
 
-async def walk_unit(
+def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: pagination.Fetch,
-    resume: pagination.Resume | None = None,
-    *,
-    clock: clocks.Clock,
-    unit: str = "",
-    with_retries: pagination.RetryPolicy = pagination.without_retry,
+    resume: pagination.Resume | None,
+    context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
     """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
 
-    The last page carries a PositionsEnd. A cursor that is refused twice begins the reading anew, in
-    pages of another size (`walk.CursorRefusalPolicy` says how often). Raises Retry, GiveUp and Stop
-    as `walk.pages` does.
+    The last page carries a PositionsEnd. Raises what `pagination.follow` does.
     """
     wallet, _, _ = unit_keys[0].partition("@")
-    sweep = _PositionsSweep(wallet, resume, clock=clock, unit=unit)
-    while not sweep.ended:
-        try:
-            # No name for answer or page: they would stay in memory while the caller is busy.
-            yield sweep.advance(await with_retries(lambda: sweep.fetch_page(fetch)))
-        except (errors.GiveUp, errors.Retry) as refusal:
-            if not pagination.refuses_cursor(refusal) or not sweep.may_go_on(refusal):
-                raise
-    if sweep.was_over:
-        yield pagination.Page((), sweep.resume, last=True, fetched_rows=0)
+    return pagination.follow(_PositionsSweep(wallet, context.clock), resume, context)
 
 
 def build_query(wallet: str, status: str, since: int | None = None) -> pagination.FeedQuery:
@@ -123,145 +112,104 @@ def build_query(wallet: str, status: str, since: int | None = None) -> paginatio
     )
 
 
-class _PositionsSweep:
-    """Where the reading of a wallet stands. `ask` only looks; `take` moves on."""
+class _PositionsSweep(pagination.Strategy[v2_envelope.ParsedRows[records.Position]]):
+    """Where the reading of a wallet stands."""
 
-    def __init__(
-        self, wallet: str, resume: pagination.Resume | None, *, clock: clocks.Clock, unit: str
-    ) -> None:
+    def __init__(self, wallet: str, clock: clocks.Clock) -> None:
+        self.route = endpoints.POSITIONS
+        self.feeds = ("".join(build_query(wallet, status).fingerprint for status in LISTS),)
         self._wallet = wallet
         self._clock = clock
-        self._unit = unit
-        self._fingerprint = "".join(build_query(wallet, status).fingerprint for status in LISTS)
-        self._refusals = pagination.CursorRefusalPolicy()
-        self._has_restarted = False
-        self._refused_at = 0
-        known = resume if resume and resume.feed == self._fingerprint else None
-        self.ended = self.was_over = known is not None and known.ended
-        self._begin(_parse_cursor(known))
+        self._refusals = cursor_refusal.CursorRefusalPolicy()
+        self._state = PositionsCursor()
 
-    def _begin(self, cursor: PositionsCursor) -> None:
-        self._cursor = cursor
-        self._request_tick, self._request_ms = cursor.request_tick, cursor.request_ms
+    def begin(self, resume: pagination.Resume) -> None:
+        self.resume = resume
+        state = _parse_cursor(resume)
+        tick = max(state.request_tick, self._state.request_tick)
+        self._state = msgspec.structs.replace(state, request_tick=tick)
+        self.cursor = state.page_cursor
         self._pages = 0
-        self._barren = pagination.BarrenPages(endpoints.POSITIONS.path)
-        self._seen_cursors: deque[str | None] = deque(maxlen=_REMEMBERED_CURSORS)
 
-    @property
-    def resume(self) -> pagination.Resume:
-        """Where to go on once the rows taken so far are stored."""
-        if self.ended:
-            return pagination.Resume(feed=self._fingerprint, ended=True)
-        cursor = msgspec.json.encode(self._cursor).decode()
-        return pagination.Resume(cursor, feed=self._fingerprint)
-
-    def may_go_on(self, refusal: errors.GiveUp | errors.Retry) -> bool:
-        """After a refusal: with the same cursor, or from a new beginning."""
-        cursor = self._cursor.page_cursor
-        if cursor is None:
-            return False
-        if self._refusals.may_retry_cursor(cursor):
-            return True
-        further = self._pages > self._refused_at
-        if not self._refusals.may_restart(refusal, further=further):
-            return False
-        self._refused_at = max(self._refused_at, self._pages)
-        self._has_restarted = True
-        self._begin(PositionsCursor(request_tick=self._request_tick, request_ms=self._request_ms))
-        return True
-
-    async def fetch_page(self, fetch: pagination.Fetch) -> position_parser.PositionsPage:
-        """Fetch and parse the next page. Raises Retry when it is not the answer."""
-        cursor = self._start_list()
-        feed = build_query(self._wallet, cursor.status, cursor.since)
-        feed = feed.with_page_size(self._refusals.page_rows)
-        response = await fetch(feed, cursor.page_cursor)
-        page = position_parser.page(
-            response.body,
-            pagination.source_of(feed, response, self._clock, self._unit),
-            status=cursor.status,
-            timestamp=cursor.began_ms[0] // 1000,
-            version=_version(self._request_tick),
+    def next_query(self) -> pagination.FeedQuery:
+        """Notes the moment, and that in which the list was begun. No two requests share one."""
+        state = msgspec.structs.replace(
+            self._state,
+            request_tick=max(self._state.request_tick + 1, self._clock.tick()),
+            request_ms=int(self._clock.now() * 1000),
         )
-        self._check(page, cursor)
+        if len(state.began_ms) == state.done:
+            began_ms = (*state.began_ms, state.request_ms)
+            began = state.began or state.request_tick
+            state = msgspec.structs.replace(state, began_ms=began_ms, began=began)
+            state = msgspec.structs.replace(state, since=_since(state))
+        self._state = state
+        query = build_query(self._wallet, state.status, state.since)
+        return query.with_page_size(self._refusals.page_rows)
+
+    def read(
+        self, body: bytes, source: pagination.Source
+    ) -> v2_envelope.ParsedRows[records.Position]:
+        state = self._state
+        page = position_parser.page(
+            body,
+            source,
+            status=state.status,
+            timestamp=state.began_ms[0] // 1000,
+            version=_version(state.request_tick),
+        )
+        path = self.route.path
+        if {row.wallet_address for row in page.rows} - {self._wallet}:
+            raise errors.Retry(f"{path}: rows of another wallet")
+        if {row.status for row in page.rows} & FOREIGN[state.status]:
+            raise errors.Retry(f"{path}: rows that are not {state.status}")
+        # A whole list at one moment hides nothing, in whatever order.
+        order = [second for second in (state.clock, *page.seconds) if second]
+        if order != sorted(order) and (page.next_cursor is not None or state.pages):
+            raise errors.Retry(f"{path}: rows are out of order")
         return page
 
-    def advance(self, page: position_parser.PositionsPage) -> pagination.Page:
-        """Hand over the rows, and move on to the next page or the next list."""
-        clocked = [row.last_event_at for row in page.positions if row.last_event_at]
-        self._move(page, clocked)
-        self._barren.count(page.fetched_rows, page.rejected)
-        rows: list[list[records.Position] | list[records.Rejected] | list[records.PositionsEnd]]
-        rows = [page.positions, page.rejected]
-        if self.ended and not self._cursor.rejected:
-            second = self._cursor.began_ms[0] // 1000
-            end = records.PositionsEnd(self._wallet, second, _version(self._cursor.began))
-            rows.append([end])
-        restarted, self._has_restarted = self._has_restarted, False
-        return pagination.Page(
-            rows=tuple(rows),
-            resume=self.resume,
-            last=self.ended,
-            fetched_rows=page.fetched_rows,
-            first_second=min(clocked, default=None),
-            last_second=max(clocked, default=None),
-            unknown_fields=page.unknown_fields,
-            restarted=restarted,
-        )
-
-    def _start_list(self) -> PositionsCursor:
-        """The cursor, with the moment in which its list was begun. No two requests share one."""
-        self._request_tick = max(self._request_tick + 1, self._clock.tick())
-        self._request_ms = int(self._clock.now() * 1000)
-        cursor = self._cursor
-        if len(cursor.began_ms) == cursor.done:
-            began_ms = (*cursor.began_ms, self._request_ms)
-            began = cursor.began or self._request_tick
-            cursor = msgspec.structs.replace(cursor, began_ms=began_ms, began=began)
-            self._cursor = cursor = msgspec.structs.replace(cursor, since=_since(cursor))
-        return cursor
-
-    def _move(self, page: position_parser.PositionsPage, clocked: list[int]) -> None:
-        next_cursor = page.next_cursor
-        pages = self._cursor.pages + 1
+    def advance(self, page: v2_envelope.ParsedRows[records.Position]) -> pagination.Rows:
+        """Move on to the next page or the next list; the last page also brings the end."""
+        state = _state_behind(self._state, page)
         self._pages += 1
-        cursor = msgspec.structs.replace(
-            self._cursor,
-            pages=pages,
-            page_cursor=next_cursor,
-            clock=clocked[-1] if clocked else self._cursor.clock,
-            newest=max((self._cursor.newest, *clocked)),
-            largest=max(self._cursor.largest, pages),
-            rejected=self._cursor.rejected + len(page.rejected),
-            request_tick=self._request_tick,
-            request_ms=self._request_ms,
-        )
-        if next_cursor is None:
-            cursor = msgspec.structs.replace(cursor, done=cursor.done + 1)
-            self.ended = _is_complete(cursor)
-            cursor = msgspec.structs.replace(cursor, pages=0, clock=0)
-            self._seen_cursors.clear()
-        else:
-            self._seen_cursors.append(next_cursor)
-        self._cursor = cursor
+        self.cursor = page.next_cursor
+        is_over = self.cursor is None and _is_complete(state)
+        if self.cursor is None:
+            state = msgspec.structs.replace(state, pages=0, clock=0)
+        self._state = state
+        if not is_over:
+            cursor = msgspec.json.encode(state).decode()
+            self.resume = pagination.Resume(cursor, feed=self.resume.feed)
+            return page.rows, page.rejected
+        self.resume = pagination.Resume(feed=self.resume.feed, ended=True)
+        if state.rejected:
+            return page.rows, page.rejected
+        began_s = state.began_ms[0] // 1000
+        end = records.PositionsEnd(self._wallet, began_s, _version(state.began))
+        return page.rows, page.rejected, [end]
 
-    def _check(self, page: position_parser.PositionsPage, cursor: PositionsCursor) -> None:
-        path = endpoints.POSITIONS.path
-        following = page.next_cursor
-        if following is not None and (
-            following == cursor.page_cursor or following in self._seen_cursors
-        ):
-            raise errors.Retry(f"{path}: the list repeats a cursor")
-        if {row.wallet_address for row in page.positions} - {self._wallet}:
-            raise errors.Retry(f"{path}: rows of another wallet")
-        if {row.status for row in page.positions} & FOREIGN[cursor.status]:
-            raise errors.Retry(f"{path}: rows that are not {cursor.status}")
-        if following is None and not cursor.pages:
-            return  # the whole list at one moment: nothing can hide, in whatever order
-        order = [cursor.clock, *(row.last_event_at for row in page.positions)]
-        order = [second for second in order if second]
-        if order != sorted(order):
-            raise errors.Retry(f"{path}: rows are out of order")
+    async def recover(
+        self, refusal: pagination.Refusal, answers_first_page: pagination.FirstPageCheck
+    ) -> pagination.Recovery:
+        return self._refusals.recover(refusal, self.cursor, self._pages or None)
+
+
+def _state_behind(
+    state: PositionsCursor, page: v2_envelope.ParsedRows[records.Position]
+) -> PositionsCursor:
+    """Where the reading stands after a page. `pages` and `clock` are still those of its list."""
+    pages = state.pages + 1
+    return msgspec.structs.replace(
+        state,
+        pages=pages,
+        page_cursor=page.next_cursor,
+        clock=page.seconds[-1] if page.seconds else state.clock,
+        newest=max((state.newest, *page.seconds)),
+        largest=max(state.largest, pages),
+        rejected=state.rejected + len(page.rejected),
+        done=state.done + (page.next_cursor is None),
+    )
 
 
 def _since(cursor: PositionsCursor) -> int | None:
@@ -293,12 +241,10 @@ def _is_complete(cursor: PositionsCursor) -> bool:
     return cursor.largest == 1 and 0 <= took_s < SHORT_S and cursor.newest < began_s - QUIET_S
 
 
-def _parse_cursor(resume: pagination.Resume | None) -> PositionsCursor:
+def _parse_cursor(resume: pagination.Resume) -> PositionsCursor:
     """The cursor a Resume carries; the beginning when it carries none."""
-    if resume is None or resume.cursor is None:
-        return PositionsCursor()
     try:
-        return msgspec.json.decode(resume.cursor, type=PositionsCursor)
+        return msgspec.json.decode(resume.cursor or "{}", type=PositionsCursor)
     except msgspec.MsgspecError:
         return PositionsCursor()
 

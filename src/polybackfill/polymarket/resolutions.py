@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from polybackfill import clocks, errors, records
+from polybackfill import errors, records
 from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
 
 RESOLVED = "resolved"
@@ -72,29 +72,23 @@ _row = v2_envelope.RowReader(
         "last_update_timestamp": coerce.second,
         "transaction_hash": coerce.text,
     },
+    known=KNOWN_FIELDS,
 )
 
 
-async def walk_unit(
+def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: pagination.Fetch,
-    resume: pagination.Resume | None = None,
-    *,
-    clock: clocks.Clock,
-    unit: str = "",
-    with_retries: pagination.RetryPolicy = pagination.without_retry,
+    resume: pagination.Resume | None,
+    context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
     """The resolutions of up to 20 conditions (64 hex digits, with `@` and a sweep's name if there
     is one), in one page.
 
     Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
     """
-    feed = build_query(key.partition("@")[0] for key in unit_keys)
-    read_page = partial(_page, feed)
-    async for page in pagination.one_answer(
-        feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
-    ):
-        yield page
+    query = build_query(key.partition("@")[0] for key in unit_keys)
+    answer = pagination.SingleAnswer(query, partial(_read_answer, query))
+    return pagination.follow(answer, resume, context)
 
 
 def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
@@ -106,35 +100,24 @@ def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
 
 def read(
     body: bytes, source: response_source.ResponseSource
-) -> tuple[list[msgspec.Raw], v2_envelope.ParsedRows[records.Resolution]]:
-    """The rows of an answer, raw and each used or set aside. Raises Retry when it is none."""
-    raw_rows = v2_envelope.unpaged(body, source)
+) -> v2_envelope.ParsedRows[records.Resolution]:
+    """The rows of an answer, each used or set aside. Raises Retry when it is none."""
 
     def usable(row: _Row) -> records.Resolution:
         return _resolution(row, source)
 
-    return raw_rows, v2_envelope.parse_rows(raw_rows, _row, usable, source)
+    return v2_envelope.parse_rows(v2_envelope.unpaged(body, source), _row, usable, source)
 
 
-def _page(
-    feed: pagination.FeedQuery,
-    body: bytes,
-    source: response_source.ResponseSource,
-    ended: pagination.Resume,
-) -> pagination.Page:
-    raw_rows, taken = read(body, source)
-    if {row.condition_id for row in taken.rows} - feed.conditions:
+def _read_answer(
+    query: pagination.FeedQuery, body: bytes, source: response_source.ResponseSource
+) -> v2_envelope.ParsedRows[records.Resolution]:
+    parsed = read(body, source)
+    if {row.condition_id for row in parsed.rows} - query.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
-    times = [row.resolved_at for row in taken.rows if row.resolved_at is not None]
-    return pagination.Page(
-        rows=(_one_each(taken.rows), taken.rejected),
-        resume=ended,
-        last=True,
-        fetched_rows=len(raw_rows),
-        first_second=min(times, default=None),
-        last_second=max(times, default=None),
-        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
-    )
+    parsed.seconds = [row.resolved_at for row in parsed.rows if row.resolved_at is not None]
+    parsed.rows = _one_each(parsed.rows)
+    return parsed
 
 
 def _one_each(rows: Iterable[records.Resolution]) -> list[records.Resolution]:

@@ -13,7 +13,7 @@ from functools import partial
 
 import msgspec
 
-from polybackfill import clocks, errors, records
+from polybackfill import errors, records
 from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
 
 FIGURES, NO_FIGURES = "figures", "no figures"
@@ -74,17 +74,14 @@ _row = v2_envelope.RowReader(
         "join_date": coerce.second,
         "all_time_pnl": _object,
     },
+    known=KNOWN_FIELDS,
 )
 
 
 async def walk_unit(
     unit_keys: tuple[str, ...],
-    fetch: pagination.Fetch,
-    resume: pagination.Resume | None = None,
-    *,
-    clock: clocks.Clock,
-    unit: str = "",
-    with_retries: pagination.RetryPolicy = pagination.without_retry,
+    resume: pagination.Resume | None,
+    context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
     """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
     one page.
@@ -92,19 +89,17 @@ async def walk_unit(
     Raises Retry for an answer about another wallet, and what `fetch` raises.
     """
     wallet = unit_keys[0].partition("@")[0]
-    feed = build_query(wallet)
-    read_page = partial(_page, wallet)
+    answer = pagination.SingleAnswer(build_query(wallet), partial(read, wallet))
     try:
-        async for page in pagination.one_answer(
-            feed, fetch, resume, read_page, clock=clock, unit=unit, with_retries=with_retries
-        ):
+        async for page in pagination.follow(answer, resume, context):
             yield page
     except errors.GiveUp as refusal:
         if refusal.status != NOT_FOUND:
             raise
+        clock = context.clock
         nothing = _without_figures(wallet, NOT_SERVED, int(clock.now()), clock.tick())
-        ended = pagination.Resume(feed=feed.fingerprint, ended=True)
-        yield pagination.Page(([nothing],), ended, last=True, fetched_rows=0)
+        ended = pagination.Resume(feed=answer.resume.feed, ended=True)
+        yield pagination.Page(([nothing],), ended, fetched_rows=0)
 
 
 def build_query(wallet: str) -> pagination.FeedQuery:
@@ -114,39 +109,24 @@ def build_query(wallet: str) -> pagination.FeedQuery:
 
 
 def read(
-    body: bytes, wallet: str, source: response_source.ResponseSource
-) -> tuple[list[msgspec.Raw], v2_envelope.ParsedRows[records.UserStats]]:
-    """The rows of an answer, raw and each used or set aside; one row in any case. Raises Retry when
-    it is no answer, or one about another wallet.
+    wallet: str, body: bytes, source: response_source.ResponseSource
+) -> v2_envelope.ParsedRows[records.UserStats]:
+    """The rows of an answer, each used or set aside; one row in any case. Raises Retry when it is
+    no answer, or one about another wallet.
     """
     raw_rows = v2_envelope.unpaged(body, source)
     if not raw_rows:
         nobody = _without_figures(wallet, UNKNOWN_WALLET, source.fetched_at, source.version)
-        return raw_rows, v2_envelope.ParsedRows([nobody], [])
+        return v2_envelope.ParsedRows([nobody])
 
     def usable(row: _Row) -> records.UserStats:
         return _stats(row, source)
 
-    taken = v2_envelope.parse_rows(raw_rows, _row, usable, source)
-    if {row.wallet_address for row in taken.rows} - {wallet}:
+    parsed = v2_envelope.parse_rows(raw_rows, _row, usable, source)
+    if {row.wallet_address for row in parsed.rows} - {wallet}:
         raise errors.Retry(f"{source.route}: the figure of another wallet")
-    return raw_rows, taken
-
-
-def _page(
-    wallet: str, body: bytes, source: response_source.ResponseSource, ended: pagination.Resume
-) -> pagination.Page:
-    raw_rows, taken = read(body, wallet, source)
-    times = [row.counted_at for row in taken.rows if row.counted_at is not None]
-    return pagination.Page(
-        rows=(taken.rows, taken.rejected),
-        resume=ended,
-        last=True,
-        fetched_rows=len(raw_rows),
-        first_second=min(times, default=None),
-        last_second=max(times, default=None),
-        unknown_fields=v2_envelope.unknown_fields(raw_rows, KNOWN_FIELDS),
-    )
+    parsed.seconds = [row.counted_at for row in parsed.rows if row.counted_at is not None]
+    return parsed
 
 
 def _stats(row: _Row, source: response_source.ResponseSource) -> records.UserStats:

@@ -8,7 +8,7 @@ Envelope: docs.polymarket.com/api-reference (data-api v2), read 2026-11.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
@@ -38,12 +38,19 @@ class _Unpaged(msgspec.Struct):
     data: msgspec.Raw
 
 
-@dataclass(frozen=True)
+@dataclass
 class ParsedRows(Generic[Parsed]):
-    """Rows of an answer, each either used or set aside."""
+    """Rows of an answer, each either used or set aside. `fetched_rows`: those that came.
 
-    rows: list[Parsed]
-    rejected: list[records.Rejected]
+    `seconds`: times of the used rows, where they have one. `next_cursor`: None at the proven end.
+    """
+
+    rows: list[Parsed] = field(default_factory=list)
+    rejected: list[records.Rejected] = field(default_factory=list)
+    fetched_rows: int = 0
+    seconds: list[int] = field(default_factory=list)
+    next_cursor: str | None = None
+    unknown_fields: dict[str, int] = field(default_factory=dict)
 
 
 _raw_page = msgspec.json.Decoder(RawPage)
@@ -53,12 +60,17 @@ _raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 class RowReader(Generic[Shape]):
     """How a row is read: in one typed pass where it has the documented form, else field by field.
 
-    `needed`: fields a row cannot do without.
+    `known`: fields the API documents, read or not. `needed`: those a row cannot do without.
     """
 
     def __init__(
-        self, shape: type[Shape], readers: Mapping[str, coerce.Reader], needed: Sequence[str] = ()
+        self,
+        shape: type[Shape],
+        readers: Mapping[str, coerce.Reader],
+        known: frozenset[str],
+        needed: Sequence[str] = (),
     ) -> None:
+        self.known = known
         self._shape = shape
         self._decoder = msgspec.json.Decoder(shape)
         self._readers = readers
@@ -112,7 +124,9 @@ def next_cursor(pagination: Pagination, route: str) -> str | None:
     Raises Retry when the two things it says about that do not fit each other.
     """
     cursor = pagination.next_cursor
-    has_more = coerce.or_none(coerce.flag, pagination.has_more)
+    has_more: bool | str | None = pagination.has_more
+    if isinstance(has_more, str):
+        has_more = coerce.or_none(coerce.flag, has_more)
     if cursor == "" or has_more != (cursor is not None):
         raise errors.Retry(
             f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
@@ -132,7 +146,9 @@ def parse_rows(
     source: response_source.ResponseSource,
 ) -> ParsedRows[Parsed]:
     """Every row as `usable` makes it; a row it refuses (Reject), or in no shape, is set aside."""
-    parsed: ParsedRows[Parsed] = ParsedRows([], [])
+    parsed: ParsedRows[Parsed] = ParsedRows(
+        fetched_rows=len(raw_rows), unknown_fields=_unknown_fields(raw_rows, shape.known)
+    )
     for raw in raw_rows:
         try:
             parsed.rows.append(usable(shape.read(bytes(raw))))
@@ -143,7 +159,7 @@ def parse_rows(
     return parsed
 
 
-def unknown_fields(raw_rows: Sequence[msgspec.Raw], known: frozenset[str]) -> dict[str, int]:
+def _unknown_fields(raw_rows: Sequence[msgspec.Raw], known: frozenset[str]) -> dict[str, int]:
     """Names of fields this program does not know, sampled from the first row."""
     try:
         first = _fields.decode(raw_rows[0]) if raw_rows else {}

@@ -38,8 +38,8 @@ async def _fields(evidence: Evidence) -> str:
     _, answer = await _batch(evidence)
     shape = f"an answer with {', '.join(answer.fields) or 'no fields'}"
     pages.require(isinstance(answer.fields.get("data", ""), list | None), shape)
-    raw_rows, taken = resolutions.read(answer.body, answer.source)
-    return pages.check_usable(len(raw_rows), [row.reason for row in taken.rejected])
+    parsed = resolutions.read(answer.body, answer.source)
+    return pages.check_usable(parsed.fetched_rows, [row.reason for row in parsed.rejected])
 
 
 async def _condition(evidence: Evidence) -> str:

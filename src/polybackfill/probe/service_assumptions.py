@@ -80,8 +80,8 @@ async def _user_stats(evidence: Evidence) -> str:
         raise
     with pages.contradicting():
         source = response_source.ResponseSource(query.route.name, answer.url, "", 0)
-        _, taken = user_stats.read(answer.body, wallet, source)
-    figures = [row.economic_pnl for row in taken.rows if row.economic_pnl is not None]
+        parsed = user_stats.read(wallet, answer.body, source)
+    figures = [row.economic_pnl for row in parsed.rows if row.economic_pnl is not None]
     return pages.require(bool(figures), f"{formats.counted(len(figures), 'profit')} of a wallet")
 
 

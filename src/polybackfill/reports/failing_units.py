@@ -24,11 +24,10 @@ class _EnoughError(Exception):
 
 
 class LastResponse:
-    """The last answer of a walk that is followed for a few pages. The ground of that walk."""
+    """The last answer of a walk that is followed for a few pages."""
 
     def __init__(self, client: http.Client) -> None:
-        self.clock: clocks.Clock = clocks.SystemClock()
-        self.with_retries: pagination.RetryPolicy = pagination.without_retry
+        self._clock = clocks.SystemClock()
         self._client = client
         self._pages = 0
         self._response: http.Response | None = None
@@ -40,7 +39,7 @@ class LastResponse:
         self._pages += 1
         query = feed.request_params(cursor)
         self._response = await self._client.get(
-            feed.route, query, worker_progress.Progress(self.clock)
+            feed.route, query, worker_progress.Progress(self._clock)
         )
         return self._response
 
@@ -49,8 +48,9 @@ class LastResponse:
         document: dict[str, Any] = {"unit": failing.unit.id, "error": getattr(failing, "error", "")}
         resume = getattr(failing, "resume", None)
         resume_point = None if resume is None else msgspec.convert(resume, pagination.Resume)
+        context = pagination.RequestContext(self.fetch, self._clock, failing.unit.id)
         try:
-            async for _ in kinds.KINDS[failing.unit.kind].walk(failing.unit, resume_point, self):
+            async for _ in kinds.KINDS[failing.unit.kind].walk(failing.unit, resume_point, context):
                 pass
             document["now"] = "it does not fail any more"
         except _EnoughError:

@@ -144,7 +144,7 @@ class UnitSources:
         async def fetch(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
             return await self._client.get(feed.route, feed.request_params(cursor), progress)
 
-        rows = await clob.size(fetch, clock=self._clock)
+        rows = await clob.size(pagination.RequestContext(fetch, self._clock))
         firsts = range(0, max(1, rows), _PART_PAGES * clob.PAGE_ROWS)
         ends = [*firsts[1:], None]
         return [clob.key(first, end) for first, end in zip(firsts, ends, strict=True)]

@@ -77,7 +77,8 @@ def pages_of(count: int, rows: int = 100, step: int = 1) -> list[list[dict[str, 
 async def walked(
     script: Script, span: date_range.DateRange = SPAN, resume: pagination.Resume | None = None
 ) -> list[pagination.Page]:
-    walker = gamma.walk_markets((span.key,), script, resume, clock=CLOCK, unit="u")
+    context = pagination.RequestContext(script, CLOCK, "u")
+    walker = gamma.walk_markets((span.key,), resume, context)
     return [page async for page in walker]
 
 
@@ -90,11 +91,12 @@ async def swept(
 ) -> dict[str, Any]:
     """Every row of one list, its units cut where they ask for it; by id."""
     found: dict[str, Any] = {}
+    context = pagination.RequestContext(fetch, CLOCK)
     waiting = [key for closed in (True, False) for key in list_partitions.sweep(now, closed=closed)]
     while waiting:
         key = waiting.pop()
         try:
-            async for page in walker((key,), fetch, None, clock=CLOCK):
+            async for page in walker((key,), None, context):
                 for row in page.rows_of(kind):
                     found[_name(row)] = row
                 assert not page.rows_of(records.Rejected)
@@ -275,7 +277,7 @@ async def test_a_bad_cursor_in_an_hour_is_walked_around_with_pages_of_another_si
             raise errors.Retry("403: a web page", split=True)
         return await script(feed, cursor)
 
-    walker = gamma.walk_markets((HOUR.key,), fetch, None, clock=CLOCK)
+    walker = gamma.walk_markets((HOUR.key,), None, pagination.RequestContext(fetch, CLOCK))
     pages = [page async for page in walker]
     assert [(page.restarted, page.last) for page in pages] == [
         (False, False),
@@ -365,6 +367,7 @@ async def test_events_bring_markets_that_no_date_filter_shows() -> None:
         assert feed.route == endpoints.EVENTS
         return Reply(json.dumps({"events": [event]}).encode())
 
-    pages = [page async for page in gamma.walk_events((SPAN.key,), fetch, None, clock=CLOCK)]
+    context = pagination.RequestContext(fetch, CLOCK)
+    pages = [page async for page in gamma.walk_events((SPAN.key,), None, context)]
     assert ids_of(pages) == ["7"]
     assert [row.event_id for row in pages[0].rows_of(records.Event)] == ["9"]

@@ -16,7 +16,8 @@ NOBODYS = "ab" * 32
 
 
 async def looked_up(fetch: pagination.Fetch, *conditions: str) -> list[pagination.Page]:
-    return [page async for page in market_lookup.walk_unit(conditions, fetch, None, clock=CLOCK)]
+    context = pagination.RequestContext(fetch, CLOCK)
+    return [page async for page in market_lookup.walk_unit(conditions, None, context)]
 
 
 def markets_of(pages: list[pagination.Page]) -> list[records.Market]:

@@ -29,8 +29,8 @@ async def read(
     resume: pagination.Resume | None = None,
     **options: Any,
 ) -> list[pagination.Page]:
-    options = {"clock": CLOCK, **options}
-    return [page async for page in positions.walk_unit((wallet,), fetch, resume, **options)]
+    context = pagination.RequestContext(fetch, **{"clock": CLOCK, **options})
+    return [page async for page in positions.walk_unit((wallet,), resume, context)]
 
 
 def held(pages: list[pagination.Page]) -> list[records.Position]:

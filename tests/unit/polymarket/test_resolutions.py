@@ -20,7 +20,8 @@ CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 async def read(
     fetch: pagination.Fetch, *keys: str, resume: pagination.Resume | None = None
 ) -> pagination.Page:
-    (page,) = [page async for page in resolutions.walk_unit(keys, fetch, resume, clock=CLOCK)]
+    context = pagination.RequestContext(fetch, CLOCK)
+    (page,) = [page async for page in resolutions.walk_unit(keys, resume, context)]
     assert page.last
     assert page.resume.ended
     return page

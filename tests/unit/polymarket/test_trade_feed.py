@@ -10,7 +10,7 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import pagination, trade_feed, trade_parser
+from polybackfill.polymarket import cursor_refusal, pagination, trade_feed, trade_parser
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
@@ -84,10 +84,9 @@ def descending(since: int | None = None, until: int | None = None) -> pagination
 async def walked(
     script: Script, feed: pagination.FeedQuery, resume: Resumed = None, **options: Any
 ) -> list[pagination.Page]:
-    pages = trade_feed.pages(
-        script, feed, resume, clock=virtual_clock.StoppedClock(), unit="u", **options
-    )
-    return [page async for page in pages]
+    retries = options.pop("with_retries", pagination.without_retry)
+    context = pagination.RequestContext(script, virtual_clock.StoppedClock(), "u", retries)
+    return [page async for page in trade_feed.pages(feed, resume, context, **options)]
 
 
 def seconds_of(pages: list[pagination.Page]) -> list[list[int]]:
@@ -433,7 +432,7 @@ async def test_a_walk_does_not_restart_for_ever() -> None:
     script = Grudging(rows)
     with pytest.raises(errors.GiveUp):
         await walked(script, ascending())
-    assert script.asked.count(None) == pagination.MAX_RESTARTS + 1
+    assert script.asked.count(None) == cursor_refusal.MAX_RESTARTS + 1
 
 
 async def test_a_refused_first_request_is_final() -> None:

@@ -29,11 +29,12 @@ async def swept(
     sweep = [
         key for closed in (True, False) for key in list_partitions.sweep(CLOCK.now(), closed=closed)
     ]
+    context = pagination.RequestContext(fetch, CLOCK)
     waiting = list(keys) or sweep
     while waiting:
         key = waiting.pop()
         try:
-            async for page in pages_of((key,), fetch, None, clock=CLOCK):  # type: ignore[operator]
+            async for page in pages_of((key,), None, context):  # type: ignore[operator]
                 yield page
         except errors.Retry as problem:
             if not problem.split:
@@ -58,7 +59,8 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     exactly.
     """
     by_book: dict[str, records.Market] = {}
-    async for page in clob.walk_unit(("clob:0-",), fetch, None, clock=CLOCK):
+    context = pagination.RequestContext(fetch, CLOCK)
+    async for page in clob.walk_unit(("clob:0-",), None, context):
         by_book |= {row.condition_id: row for row in page.rows_of(records.Market)}
     by_gamma: dict[str, records.Market] = {}
     nameless: dict[str, records.Market] = {}
@@ -77,7 +79,9 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
         keep(page)
     missing = tuple(sorted(set(by_book) - set(by_gamma) - {""}))
     assert 0 < len(missing) <= market_lookup.MAX_CONDITIONS
-    async for page in market_lookup.walk_unit(missing, fetch, None, clock=CLOCK):
+    async for page in market_lookup.walk_unit(
+        missing, None, pagination.RequestContext(fetch, CLOCK)
+    ):
         keep(page)
 
     truth = sandbox.truth()["markets"]

@@ -19,7 +19,8 @@ WALLET = "9d84ce0306f8551e02efef1680475fc0f1dc1344"
 async def read(
     fetch: pagination.Fetch, key: str = WALLET, resume: pagination.Resume | None = None
 ) -> pagination.Page:
-    (page,) = [page async for page in user_stats.walk_unit((key,), fetch, resume, clock=CLOCK)]
+    context = pagination.RequestContext(fetch, CLOCK)
+    (page,) = [page async for page in user_stats.walk_unit((key,), resume, context)]
     assert page.last
     assert page.resume.ended
     return page
