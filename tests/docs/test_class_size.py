@@ -28,8 +28,6 @@ KNOWN = frozenset(
     {
         "chdb_http/http_server.py: HttpServer",
         "polybackfill/engine/market_id_lookup.py: MarketIdLookup",
-        "polybackfill/polymarket/budget_limiter.py: BudgetLimiter",
-        "polybackfill/polymarket/congestion.py: AdaptiveLimiter",
         "polybackfill/run/unit_sources.py: UnitSources",
         "polybackfill/store/backlog_counts.py: Outlook",
         "polymarket_sandbox/catalog.py: Catalog",

@@ -93,6 +93,70 @@ class PriorityLock:
                 return
 
 
+class _CountedRequests:
+    """What the server may still be counting, no more than `limit` (the log).
+
+    `guarded_s`: for how long a request counts once it has arrived.
+    """
+
+    def __init__(self, limit: int, guarded_s: float) -> None:
+        self._limit = limit
+        self._guarded_s = guarded_s
+        self._unsettled = 0
+        self._free_at: list[float] = []
+
+    def add(self) -> None:
+        """A request is granted."""
+        self._unsettled += 1
+
+    def cancel(self) -> None:
+        """A request that was granted will not be sent."""
+        self._unsettled -= 1
+
+    def settle(self, arrived_by: float) -> None:
+        """A request that was granted reached the server at `arrived_by` or before."""
+        self._unsettled -= 1
+        heapq.heappush(self._free_at, arrived_by + self._guarded_s)
+
+    def full_for_s(self, now: float) -> float | None:
+        """None while there is room for one more; else seconds until the first that is known to
+        leave does, infinite when none is. What is under way may settle, and so leave, before.
+        """
+        while self._free_at and self._free_at[0] < now:
+            heapq.heappop(self._free_at)
+        if self._unsettled + len(self._free_at) < self._limit:
+            return None
+        return max(self._free_at[0] - now, 0.0) if self._free_at else math.inf
+
+
+class _Bucket:
+    """Spaces requests evenly (the bucket). `slack_s`: for how long it may bring them forward."""
+
+    def __init__(self, slack_s: float) -> None:
+        self._slack_s = slack_s
+        self._bucket: aiolimiter.AsyncLimiter | None = None
+        self._rate = 0.0
+
+    async def at_rate(self, rate: float) -> aiolimiter.AsyncLimiter:
+        """The bucket for today's rate; a fresh one has as little free room as the old one."""
+        if self._bucket is not None and self._rate == rate:
+            return self._bucket
+        size = math.floor(1 + rate * self._slack_s)
+        fresh = aiolimiter.AsyncLimiter(size, size / rate)
+        await fresh.acquire(size - min(size, self._free_room()))  # empty: granted at once
+        self._bucket, self._rate = fresh, rate
+        return fresh
+
+    def _free_room(self) -> int:
+        """Whole requests the old bucket would let through at once."""
+        if self._bucket is None:
+            return 0
+        free = 0
+        while free < self._bucket.max_rate and self._bucket.has_capacity(free + 1):
+            free += 1
+        return free
+
+
 class BudgetLimiter:
     """Grants requests of one budget, one after the other."""
 
@@ -100,16 +164,13 @@ class BudgetLimiter:
         self.limit = budget.requests
         self.window_s = budget.window_s
         self.slack_s = budget.window_s * SLACK_OF_WINDOW
-        self.guarded_s = budget.window_s * (1 + GUARD_OF_WINDOW)
         self.full_rate = budget.requests / (budget.window_s + self.slack_s) * _NEVER_QUITE
         self.rate = self.full_rate
         self.sent_total = 0
         self._clock = clock
         self._lock = PriorityLock()
-        self._bucket: aiolimiter.AsyncLimiter | None = None
-        self._bucket_rate = 0.0
-        self._unsettled = 0
-        self._free_at: list[float] = []
+        self._bucket = _Bucket(self.slack_s)
+        self._counted = _CountedRequests(budget.requests, budget.window_s * (1 + GUARD_OF_WINDOW))
         self._left: deque[float] = deque()
 
     async def acquire(self, *, patient: bool = False) -> None:
@@ -123,11 +184,11 @@ class BudgetLimiter:
         while True:
             async with self._lock.hold(deadline):
                 await self._room()
-                bucket = await self._current_bucket()
+                bucket = await self._bucket.at_rate(self.rate)
                 if patient and await self._is_overtaken(deadline, bucket):
                     continue
                 await bucket.acquire()
-                self._unsettled += 1
+                self._counted.add()
                 return
 
     async def _is_overtaken(self, deadline: float, bucket: aiolimiter.AsyncLimiter) -> bool:
@@ -145,12 +206,11 @@ class BudgetLimiter:
 
     def settle(self, arrived_by: float) -> None:
         """The request reached the server at `arrived_by` (monotonic) or before."""
-        self._unsettled -= 1
-        heapq.heappush(self._free_at, arrived_by + self.guarded_s)
+        self._counted.settle(arrived_by)
 
     def cancel(self) -> None:
         """The request that was granted will not be sent."""
-        self._unsettled -= 1
+        self._counted.cancel()
 
     def recent(self) -> int:
         """Requests that left within the last window; forgets all others."""
@@ -160,34 +220,5 @@ class BudgetLimiter:
         return len(self._left)
 
     async def _room(self) -> None:
-        while True:
-            now = self._clock.monotonic()
-            while self._free_at and self._free_at[0] < now:
-                heapq.heappop(self._free_at)
-            if self._unsettled + len(self._free_at) < self.limit:
-                return
-            await self._clock.sleep(self._look_again_in_s(now))
-
-    def _look_again_in_s(self, now: float) -> float:
-        # What is under way may settle meanwhile, and so be free before the first that is known.
-        first_s = self._free_at[0] - now if self._free_at else self.slack_s
-        return min(max(first_s, 0.0), self.slack_s) + 0.0005
-
-    async def _current_bucket(self) -> aiolimiter.AsyncLimiter:
-        """The bucket for today's rate; a fresh one has as little free room as the old one."""
-        if self._bucket is not None and self._bucket_rate == self.rate:
-            return self._bucket
-        size = math.floor(1 + self.rate * self.slack_s)
-        fresh = aiolimiter.AsyncLimiter(size, size / self.rate)
-        await fresh.acquire(size - min(size, self._free_room()))  # empty: granted at once
-        self._bucket, self._bucket_rate = fresh, self.rate
-        return fresh
-
-    def _free_room(self) -> int:
-        """Whole requests the old bucket would let through at once."""
-        if self._bucket is None:
-            return 0
-        free = 0
-        while free < self._bucket.max_rate and self._bucket.has_capacity(free + 1):
-            free += 1
-        return free
+        while (wait_s := self._counted.full_for_s(self._clock.monotonic())) is not None:
+            await self._clock.sleep(min(wait_s, self.slack_s) + 0.0005)

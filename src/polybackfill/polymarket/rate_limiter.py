@@ -213,7 +213,7 @@ class RateLimiter:
                 if not await self._pause_over(route.host, progress):
                     break
             budgets = tuple(self._budget_limiters[name] for name in route.budgets)
-            budgets[0].rate = congestion_limiter.allowed
+            budgets[0].rate = congestion_limiter.rate.allowed
             own = budgets[0]
             for budget in budgets:
                 await budget.acquire(patient=budget is not own and own.limit >= budget.limit)
@@ -247,13 +247,13 @@ class RateLimiter:
         return {
             "limit": budget.limit,
             "window_s": budget.window_s,
-            "allowed_per_s": round(congestion_limiter.allowed, 3),
+            "allowed_per_s": round(congestion_limiter.rate.allowed, 3),
             "sent": budget.sent_total,
             "rate_per_s": round(recent / budget.window_s, 3),
             "utilisation": round(recent / budget.limit, 4),
             "in_flight": congestion_limiter.in_flight,
             "usual_latency_s": None if usual_s is None else round(usual_s, 4),
-            "cuts": congestion_limiter.cuts,
+            "cuts": congestion_limiter.rate.cuts,
             "refusals": congestion_limiter.refusals,
         }
 

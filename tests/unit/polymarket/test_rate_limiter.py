@@ -447,7 +447,7 @@ def test_whatever_a_server_does_the_rate_stays_in_bounds_and_the_route_alive(eve
             lane.gone(waiting.pop(0), now)
         elif waiting and what != "ask":
             lane.answered(waiting.pop(0), now, int(what))
-        assert 0 < lane.allowed <= full_rate
+        assert 0 < lane.rate.allowed <= full_rate
         assert lane.in_flight == len(waiting)
     for number in waiting:
         lane.gone(number, now)
