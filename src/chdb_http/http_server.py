@@ -59,6 +59,21 @@ class RunningQuery:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class _Threads:
+    """Threads that enter the engine: one that writes, and some for each kind of caller."""
+
+    def __init__(self) -> None:
+        self.writer = ThreadPoolExecutor(1, "writer")
+        self.own = ThreadPoolExecutor(_OWN_THREADS, "own")
+        self.guests = ThreadPoolExecutor(_GUEST_THREADS, "guest")
+        self.killers = ThreadPoolExecutor(_KILL_THREADS, "kill")
+
+    def shut_down(self) -> None:
+        """Begin nothing more, and wait for none."""
+        for pool in (self.writer, self.own, self.guests, self.killers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 class HttpServer:
     """The handlers. The engine is entered from threads only."""
 
@@ -80,10 +95,7 @@ class HttpServer:
         self._killed: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._killing: set[asyncio.Task[None]] = set()
         self._guests = 0
-        self._writer = ThreadPoolExecutor(1, "writer")
-        self._own = ThreadPoolExecutor(_OWN_THREADS, "own")
-        self._tools = ThreadPoolExecutor(_GUEST_THREADS, "guest")
-        self._killers = ThreadPoolExecutor(_KILL_THREADS, "kill")
+        self._threads = _Threads()
 
     def application(self) -> web.Application:
         """The HTTP application."""
@@ -104,8 +116,7 @@ class HttpServer:
             async with asyncio.timeout(within_s):
                 for one in running:
                     await one.ended.wait()
-        for pool in (self._writer, self._own, self._tools, self._killers):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.shut_down()
         return not self._running
 
     @web.middleware
@@ -183,14 +194,14 @@ class HttpServer:
         if statement.insert is not None:
             return await self._insert(statement, statement.insert, running)
         if own:
-            return await self._select(request, statement, running, self._own)
+            return await self._select(request, statement, running, self._threads.own)
         if self._guests >= _GUEST_THREADS + _WAITING_MAX:
             raise engine.refused(
                 _TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {self._guests}"
             )
         self._guests += 1
         try:
-            return await self._select(request, statement, running, self._tools)
+            return await self._select(request, statement, running, self._threads.guests)
         finally:
             self._guests -= 1
 
@@ -235,7 +246,7 @@ class HttpServer:
         work = functools.partial(
             self._engine.insert, statement.query, insert, rows, statement.compression
         )
-        counts = await self._in_thread(self._writer, running, work, rows.close)
+        counts = await self._in_thread(self._threads.writer, running, work, rows.close)
         return web.Response(headers=http_response.headers(statement, counts))
 
     async def _kill(self, target: str, statement: http_request.StatementRequest) -> web.Response:
@@ -263,7 +274,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         while not running.ended.is_set():
             if running.started:
-                loop.run_in_executor(self._killers, kill).add_done_callback(_ignore_error)
+                loop.run_in_executor(self._threads.killers, kill).add_done_callback(_ignore_error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_KILL_AGAIN_S):
                     await running.ended.wait()
@@ -287,7 +298,7 @@ class HttpServer:
                     pieces.put(None)
 
         if statement.writes_rows:
-            pool = self._writer
+            pool = self._threads.writer
         counts = asyncio.ensure_future(self._in_thread(pool, running, work))
         try:
             return await self._send(request, statement, pieces, counts)

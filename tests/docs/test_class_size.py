@@ -26,7 +26,6 @@ ROWS = {
 # Still too large.
 KNOWN = frozenset(
     {
-        "chdb_http/http_server.py: HttpServer",
         "polybackfill/engine/market_id_lookup.py: MarketIdLookup",
         "polybackfill/run/unit_sources.py: UnitSources",
         "polybackfill/store/backlog_counts.py: Outlook",
