@@ -279,6 +279,21 @@ async def test_a_position_bought_back_behind_the_reader_is_found() -> None:
     assert int(book.asked[-1]["start"]) == LONG_AGO + 4_000 - 1 - positions.LAG_S
 
 
+async def test_a_cursor_of_an_older_checkpoint_is_taken_over() -> None:
+    """Written when the second page of the open list was stored."""
+    book = Book([LONG_AGO + 1000 * number for number in range(6)], closed={4, 5}, page_rows=2)
+    cursor = (
+        '{"began_ms":[1790700000100],"began":1790700000050,"done":1,"newest":1787247000,'
+        '"largest":2,"asked":1790700000249,"asked_ms":1790700000299}'
+    )
+    resume = pagination.Resume(cursor, feed="2a91e4ffe78f1f031214d8c623759e9a")
+    pages = await read(book, resume=resume, clock=book.clock)
+    assert [asked["status"] for asked in book.asked] == ["CLOSED", "OPEN"]
+    assert numbers(pages) == {4: "CLOSED", 5: "CLOSED"}
+    (end,) = pages[-1].rows_of(records.PositionsEnd)
+    assert end.version == 2 * 1_790_700_000_050 + 1
+
+
 async def test_the_newer_sight_of_a_moved_position_wins() -> None:
     book = Book([LONG_AGO + number for number in range(5)])
     book.before = {1: [lambda: book.touch(0)], 2: [lambda: book.flip(1)]}
