@@ -28,7 +28,11 @@ _STRUCTURAL_DIGITS = 62
 _STRUCTURAL_PREFIXES = ("01", "02", "03")
 
 
-class Trade(msgspec.Struct, gc=False):
+class Row(msgspec.Struct, gc=False):
+    """What is stored of one thing that the API tells: its fields are the columns of its table."""
+
+
+class Trade(Row, gc=False):
     """One row of `external_trades_raw`. `shares` in shares, `price` and values in USD.
 
     `usdc_size`, `fees`: None where the feed does not tell them.
@@ -55,7 +59,7 @@ class Trade(msgspec.Struct, gc=False):
     fetched_at: int
 
 
-class Activity(msgspec.Struct, gc=False):
+class Activity(Row, gc=False):
     """One row of `wallet_activity_raw`: all that is no plain trade of a token. `raw`: its JSON."""
 
     source: str
@@ -78,7 +82,7 @@ class Activity(msgspec.Struct, gc=False):
     fetched_at: int
 
 
-class Market(msgspec.Struct, gc=False):
+class Market(Row, gc=False):
     """One row of `api_market_rows`: a market as one list (`source`: gamma, clob) shows it.
 
     Volume and liquidity in USD, None where they cannot be read; prices in USD a share by outcome,
@@ -119,7 +123,7 @@ class Market(msgspec.Struct, gc=False):
     version: int
 
 
-class Event(msgspec.Struct, gc=False):
+class Event(Row, gc=False):
     """One row of `api_event_rows`; units as in `Market`."""
 
     event_id: str
@@ -143,7 +147,7 @@ class Event(msgspec.Struct, gc=False):
     version: int
 
 
-class Position(msgspec.Struct, gc=False):
+class Position(Row, gc=False):
     """One row of `api_positions_landing`: what a wallet holds, or held, of one outcome.
 
     `size`, `total_size` (bought in all) in shares, prices and values in USD. `market`: its slug.
@@ -172,7 +176,7 @@ class Position(msgspec.Struct, gc=False):
     version: int
 
 
-class PositionsEnd(msgspec.Struct, gc=False):
+class PositionsEnd(Row, gc=False):
     """The last row of a complete reading of a wallet: what is older than it is gone.
 
     `version`: twice the tick with which the reading began, and one more.
@@ -184,7 +188,7 @@ class PositionsEnd(msgspec.Struct, gc=False):
     is_end: bool = True
 
 
-class Resolution(msgspec.Struct, gc=False):
+class Resolution(Row, gc=False):
     """One row of `api_resolution_rows`: how far a condition's resolution has come.
 
     `payouts`: USD a share of each outcome pays, empty while nobody knows.
@@ -204,7 +208,7 @@ class Resolution(msgspec.Struct, gc=False):
     version: int
 
 
-class UserStats(msgspec.Struct, gc=False, kw_only=True):
+class UserStats(Row, gc=False, kw_only=True):
     """One row of `api_user_stat_rows`: what Polymarket says a wallet earned, of all time.
 
     `answer`: what its answer was (`user_stats`). Figures in USD but for `volume`, in shares; None
@@ -247,7 +251,7 @@ class UserStats(msgspec.Struct, gc=False, kw_only=True):
     version: int
 
 
-class Rejected(msgspec.Struct, gc=False):
+class Rejected(Row, gc=False):
     """One row of `quarantine`: what could not be used, why, and the question it answered."""
 
     quarantine_id: str
@@ -258,9 +262,6 @@ class Rejected(msgspec.Struct, gc=False):
     rejected_at: int
 
 
-Row = (
-    Trade | Activity | Market | Event | Position | PositionsEnd | Resolution | UserStats | Rejected
-)
 _ENCODER = msgspec.json.Encoder()
 _by_price = attrgetter("price")
 _fromhex = bytes.fromhex
