@@ -13,7 +13,7 @@ from tests.commands.conftest import NewDesk
 
 from polybackfill import units
 from polybackfill.checks import completeness
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.polymarket import contracts
 
 SECTIONS = [
@@ -146,7 +146,7 @@ def test_every_unit_leaves_a_receipt(whole: desks.Desk) -> None:
     """
     began = time.time() - 300
     parts = {part["name"]: part["counts"] for part in whole.json("report", "coverage")["parts"]}
-    for kind, of_kind in kinds.KINDS.items():
+    for kind, of_kind in registry.KINDS.items():
         told = whole.json("check", "receipts", kind, "--limit", 100_000)
         receipts = told["receipts"]
         assert told["found"] == len(receipts) > 0, kind

@@ -27,8 +27,6 @@ ROWS = {
 KNOWN = frozenset(
     {
         "polybackfill/engine/market_id_lookup.py: MarketIdLookup",
-        "polybackfill/run/unit_sources.py: UnitSources",
-        "polybackfill/store/backlog_counts.py: Outlook",
         "polymarket_sandbox/catalog.py: Catalog",
         "polymarket_sandbox/faults.py: Rule",
         "polymarket_sandbox/portfolio.py: PositionBook",

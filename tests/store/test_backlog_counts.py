@@ -8,6 +8,7 @@ from tests.store.conftest import insert, trade
 from tests.store.test_universe import market, position, put
 from tests.store.test_views import activity
 
+from polybackfill.kinds import key_source, registry
 from polybackfill.store import backlog_counts, client, discovery, plan_table, stale_keys
 
 NOW = 1_790_000_000
@@ -30,10 +31,15 @@ async def read(store: client.Store, plans: plan_table.PlanTable, *numbers: int) 
     await plans.apply("conditions", ends, now=NOW)
 
 
+async def units_of(store: client.Store, kind: str, ahead: backlog_counts.Outlook) -> int:
+    """How many units a run has before it."""
+    return (await registry.KINDS[kind].estimate(store, ahead)).units
+
+
 async def test_nothing_is_known_before_the_lists_are_read(migrated: client.Store) -> None:
     everything = await backlog_counts.count_backlog(migrated, everything=True)
     assert everything.markets == backlog_counts.PUBLISHED_MARKETS
-    assert everything.unresolved == everything.markets
+    assert await units_of(migrated, "resolutions", everything) == everything.markets
     assert {"markets", "conditions", "wallets"} <= set(everything.published)
     planned = await backlog_counts.count_backlog(migrated, everything=False)
     assert (planned.conditions, planned.wallets, planned.published) == (0, 0, ())
@@ -53,7 +59,8 @@ async def test_open_markets_are_read_again_until_they_have_been_read_closed(
     )
     await read(migrated, plans, 0, 1, 2)
     ahead = await backlog_counts.count_backlog(migrated, everything=True)
-    assert (ahead.markets, ahead.open_again, ahead.unresolved) == (3, 1, 3)
+    assert (ahead.markets, ahead.open_again) == (3, 1)
+    assert await units_of(migrated, "resolutions", ahead) == 3
 
     async def listed(began: int) -> list[tuple[int, list[str]]]:
         return [
@@ -104,7 +111,7 @@ async def test_a_portion_of_a_plan_is_counted_in_its_order(migrated: client.Stor
     async def planned(**bounds: int) -> tuple[int, int | None, int]:
         chosen = backlog_counts.Bounds(**bounds)
         ahead = await backlog_counts.count_backlog(migrated, everything=False, bounds=chosen)
-        return ahead.wallets, ahead.wallet_rows, ahead.holders
+        return ahead.wallets, ahead.wallet_rows, ahead.planned_wallets
 
     assert await planned() == (4, 5_321, 4)
     assert await planned(limit=1) == (1, 5_000, 1)
@@ -124,7 +131,7 @@ async def test_of_the_whole_exchange_a_limit_takes_a_part(migrated: client.Store
     ahead = await backlog_counts.count_backlog(
         migrated, everything=True, bounds=backlog_counts.Bounds(limit=29_000)
     )
-    assert (ahead.wallets, ahead.holders, ahead.conditions) == (29_000, 29_000, 29_000)
+    assert (ahead.wallets, ahead.planned_wallets, ahead.conditions) == (29_000, 29_000, 29_000)
     assert ahead.wallet_rows == backlog_counts.PUBLISHED_ROWS // 100
     assert ahead.markets == backlog_counts.PUBLISHED_MARKETS, "lists are read whole"
 
@@ -168,16 +175,18 @@ async def test_of_planned_lists_only_what_they_lead_to_is_counted(migrated: clie
     async def keys(listing: AsyncIterator[list[str]]) -> list[str]:
         return [key async for chunk in listing for key in chunk]
 
-    assert await keys(discovery.unlisted_conditions(migrated, listed_only=True)) == [
-        condition(number) for number in (3, 4, 5, 6)
-    ]
-    assert await keys(discovery.unresolved_conditions(migrated, listed_only=True)) == [
-        condition(number) for number in (1, 3, 4, 5, 6)
-    ]
+    def missing(kind: str) -> AsyncIterator[list[str]]:
+        of_kind = registry.KINDS[kind].keys
+        assert isinstance(of_kind, key_source.MissingConditions)
+        return discovery.list_conditions(migrated, of_kind.of_lists)
+
+    assert await keys(missing("lookups")) == [condition(number) for number in (3, 4, 5, 6)]
+    assert await keys(missing("resolutions")) == [condition(number) for number in (1, 3, 4, 5, 6)]
     assert await keys(discovery.PlannedWallets(migrated, listed_only=True)()) == [own]
     bounds = backlog_counts.Bounds(listed_only=True, official=9)
     ahead = await backlog_counts.count_backlog(migrated, everything=False, bounds=bounds)
-    assert (ahead.holders, ahead.official, ahead.unlisted, ahead.unresolved) == (1, 1, 4, 5)
+    counts = {"positions": 1, "user-stats": 1, "lookups": 4, "resolutions": 5}
+    assert {kind: await units_of(migrated, kind, ahead) for kind in counts} == counts
     assert ahead.finds_markets, "the wallet is not read yet"
     assert (
         await stale_keys.count(

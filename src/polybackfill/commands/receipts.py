@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polybackfill import errors, formats, guess
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.reports import console_table, receipt_records, run_files
 from polybackfill.run import bootstrap, run_request
 
 
 def check(arguments: argparse.Namespace) -> int:
     """The newest receipts, of one kind or of some keys; reads the ledger alone."""
-    if arguments.kind not in (None, *kinds.KINDS):
-        hint = guess.near(arguments.kind, kinds.KINDS)
-        raise errors.Stop(f"no kind {arguments.kind}: the kinds are {', '.join(kinds.KINDS)}{hint}")
+    if arguments.kind not in (None, *registry.KINDS):
+        hint = guess.near(arguments.kind, registry.KINDS)
+        raise errors.Stop(
+            f"no kind {arguments.kind}: the kinds are {', '.join(registry.KINDS)}{hint}"
+        )
     if arguments.limit < 1:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
     chosen = bootstrap.settings_of(arguments)

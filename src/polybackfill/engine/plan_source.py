@@ -16,7 +16,7 @@ import structlog
 
 from polybackfill import clocks, errors, units
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 
@@ -61,7 +61,7 @@ class WorkEstimate:
 
     def without(self, unit: units.Unit) -> WorkEstimate:
         """When this unit was handed out."""
-        requests = kinds.KINDS[unit.kind].requests(len(unit.keys), unit.expected_rows)
+        requests = registry.KINDS[unit.kind].requests(len(unit.keys), unit.expected_rows)
         unsized = len(unit.keys) if unit.expected_rows is None else 0
         return dataclasses.replace(
             self,
@@ -156,7 +156,7 @@ class ExplicitKeys:
         keys, window = await self._chosen(), self._selection.window
         done = sum(self._ledger.is_done(self._kind, key, window) for key in keys)
         left = len(keys) - done
-        requests = kinds.KINDS[self._kind].requests(left)
+        requests = registry.KINDS[self._kind].requests(left)
         self.known = WorkEstimate(len(keys), requests, unsized=left if self._is_weighed else 0)
         return self.known
 
@@ -253,7 +253,7 @@ class PlannedKeys:
         Every wallet costs a request at least; twenty small conditions share one.
         """
         table, key = plan_table.TABLES[self._kind]
-        kind, last = kinds.KINDS[self._kind], self._last
+        kind, last = registry.KINDS[self._kind], self._last
         selection = "" if self._selection.takes_all else _CHOICE.format(key=key)
         limit = 2**62 if self._selection.limit is None else self._selection.limit
         (row,) = await self._store.rows(

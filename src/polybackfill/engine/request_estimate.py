@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polybackfill import units
-from polybackfill.engine import kinds
+from polybackfill.kinds import kind as unit_kind
 
 _TRUST = 20  # requests whose worth the plan's word has beside what was seen
 _SAMPLE = 5  # finished units of unknown size, from which on they tell of the others
@@ -53,7 +53,7 @@ class RequestEstimate:
     are seen last. Units of unknown size are told by finished ones of their kind, or not at all.
     """
 
-    def __init__(self, kind: kinds.Kind) -> None:
+    def __init__(self, kind: unit_kind.Kind) -> None:
         self._kind = kind
         self._sized = _EndedUnits(_TRUST)
         self._unsized = _EndedUnits(0)

@@ -26,6 +26,7 @@ _LISTINGS_SHARE = 10  # listing takes a tenth of the time at most
 
 Listing = Callable[[], AsyncIterator[list[str]]]
 Step = Callable[[], Awaitable[None]]
+Count = Callable[[], Awaitable[plan_source.WorkEstimate]]
 
 
 async def skip_step() -> None:
@@ -85,7 +86,7 @@ class DependentSource:
         prepare: Step,
         listing: Callable[[], AsyncIterator[units.Unit]],
         upstream: Upstream,
-        count: Callable[[], Awaitable[plan_source.WorkEstimate]],
+        count: Count,
         has_ended: Callable[[units.Unit], bool],
         clock: clocks.Clock,
         at_once: bool = False,

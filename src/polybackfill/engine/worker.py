@@ -10,7 +10,6 @@ import structlog
 
 from polybackfill import clocks, errors, records, units, worker_progress
 from polybackfill.engine import (
-    kinds,
     market_id_cache,
     rejected_rows,
     source_lag,
@@ -18,6 +17,7 @@ from polybackfill.engine import (
     unit_queue,
     write_buffer,
 )
+from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import http, pagination, retry
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class UnitRunner:
 
     def __init__(
         self,
-        kind: kinds.Kind,
+        kind: unit_kind.Kind,
         *,
         client: http.Client,
         buffer: write_buffer.WriteBuffer,

@@ -9,7 +9,7 @@ import orjson
 
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.checkpoint import unit_states
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.polymarket import http, pagination
 
 Failing = unit_states.FailedUnit | unit_states.OpenUnit
@@ -50,7 +50,9 @@ class LastResponse:
         resume_point = None if resume is None else msgspec.convert(resume, pagination.Resume)
         context = pagination.RequestContext(self.fetch, self._clock, failing.unit.id)
         try:
-            async for _ in kinds.KINDS[failing.unit.kind].walk(failing.unit, resume_point, context):
+            async for _ in registry.KINDS[failing.unit.kind].walk(
+                failing.unit, resume_point, context
+            ):
                 pass
             document["now"] = "it does not fail any more"
         except _EnoughError:

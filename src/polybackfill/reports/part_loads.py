@@ -7,7 +7,8 @@ from typing import Any
 
 from polybackfill import units
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import kinds, request_estimate, running_part, time_left
+from polybackfill.engine import request_estimate, running_part, time_left
+from polybackfill.kinds import registry
 from polybackfill.polymarket import http, rate_limiter
 from polybackfill.reports import fetch_rates
 
@@ -30,7 +31,7 @@ class PartLoads:
         self._answers = client.answers
         self._rates = rates
         self._estimates = {
-            kind: request_estimate.RequestEstimate(kinds.KINDS[kind]) for kind in parts
+            kind: request_estimate.RequestEstimate(registry.KINDS[kind]) for kind in parts
         }
         self._pages_per_key = _pages_per_key(ledger, parts)
 
@@ -103,6 +104,6 @@ def _pages_per_key(ledger: ledgers.Ledger, kinds_of_run: Iterable[str]) -> dict[
     return {
         kind: totals[kind].pages / totals[kind].keys
         if kind in totals and totals[kind].keys
-        else 1 / kinds.KINDS[kind].keys_per_request
+        else 1 / registry.KINDS[kind].keys_per_request
         for kind in kinds_of_run
     }

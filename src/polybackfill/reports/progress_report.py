@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 
@@ -172,8 +172,8 @@ def _part(
 
 def _at_limit(kind: str, keys: int, trades: int) -> float:
     """Seconds that the requests still to send take at the published limit of their route."""
-    requests = kinds.KINDS[kind].requests(keys, trades)
-    budget = endpoints.PUBLISHED[kinds.KINDS[kind].route.budgets[0]]
+    requests = registry.KINDS[kind].requests(keys, trades)
+    budget = endpoints.PUBLISHED[registry.KINDS[kind].route.budgets[0]]
     return round(requests * budget.window_s / budget.requests, 1)
 
 

@@ -12,16 +12,16 @@ from importlib import metadata
 
 import pydantic
 
-from polybackfill import clocks, errors, settings, units, worker_progress
+from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import kinds
 from polybackfill.filesystem import lock
+from polybackfill.kinds import key_source, registry
+from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import endpoints, proxies
 from polybackfill.run import api_client, bootstrap, disk_space, run_estimate
 from polybackfill.store import migrate
 
 _UPSTREAM_S = 15.0
-_LISTS = (units.EVENTS, units.CLOB)  # one of each host beside the Data API
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
     if holder := api_client.limit_holder(chosen):
         return [Finding("upstream", f"not asked, {holder}")]
     clock, urls = clocks.SystemClock(), api_client.base_urls(chosen)
-    questions: list[tuple[endpoints.Route, kinds.ProbeParams]] = [(endpoints.STATUS, ())]
-    questions += [(kinds.KINDS[kind].route, kinds.KINDS[kind].probe_params) for kind in _LISTS]
+    questions: list[tuple[endpoints.Route, unit_kind.ProbeParams]] = [(endpoints.STATUS, ())]
+    questions += [(kind.route, kind.probe_params) for kind in _one_list_of_each_host()]
     async with api_client.open_client(
         chosen, clock, deadline_s=_UPSTREAM_S, what="doctor"
     ) as client:
 
-        async def answer(route: endpoints.Route, query: kinds.ProbeParams) -> str:
+        async def answer(route: endpoints.Route, query: unit_kind.ProbeParams) -> str:
             response = await client.get(route, query, worker_progress.Progress(clock))
             proxy = proxies.find_proxy(urls[route.host])
             way = f" through the proxy {proxy}" if proxy is not None else ""
@@ -141,6 +141,15 @@ async def _upstream(chosen: settings.Settings) -> list[Finding]:
                 for route, query in questions
             )
         )
+
+
+def _one_list_of_each_host() -> list[unit_kind.Kind]:
+    """One kind for each host beside the Data API, whose lists need no key."""
+    by_host: dict[str, unit_kind.Kind] = {}
+    for kind in reversed(registry.ALL):
+        if isinstance(kind.keys, key_source.WholeList):
+            by_host.setdefault(kind.route.host, kind)
+    return list(by_host.values())
 
 
 def effective(chosen: settings.Settings) -> dict[str, dict[str, str]]:

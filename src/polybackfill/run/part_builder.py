@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from polybackfill.engine import (
-    kinds,
     market_id_cache,
     running_part,
     source_lag,
@@ -13,6 +12,7 @@ from polybackfill.engine import (
     worker,
     worker_pool,
 )
+from polybackfill.kinds import registry
 from polybackfill.run import api_client, quarantined_rows, shared_state, unit_sources
 
 
@@ -50,7 +50,7 @@ class PartBuilder:
             queue=queue,
             runner=runner,
             source=source,
-            route=kinds.KINDS[kind].route,
+            route=registry.KINDS[kind].route,
             quarantined=partial(self._quarantined.count_for, kind),
         )
         self._sources.queues[kind] = queue
@@ -58,7 +58,7 @@ class PartBuilder:
     def _runner(self, kind: str, queue: unit_queue.Queue) -> worker.UnitRunner:
         backfill = self._state.chosen.backfill
         return worker.UnitRunner(
-            kinds.KINDS[kind],
+            registry.KINDS[kind],
             client=self._state.api.client,
             buffer=self._state.buffer,
             queue=queue,
@@ -76,7 +76,7 @@ class PartBuilder:
             kind,
             queue=queue,
             runner=runner,
-            size=partial(_pool_size, self._state, kinds.KINDS[kind].route.budgets[0]),
+            size=partial(_pool_size, self._state, registry.KINDS[kind].route.budgets[0]),
             stall_s=self._state.chosen.backfill.stall_s,
             clock=self._state.clock,
         )

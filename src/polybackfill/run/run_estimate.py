@@ -32,7 +32,7 @@ async def make_estimate(
         official=backfill.official_wallets,
     )
     ahead = await backlog_counts.count_backlog(store, everything=request.everything, bounds=bounds)
-    lines = estimate_lines.lines(request.kinds, ahead, budgets, backfill.share)
+    lines = await estimate_lines.make_lines(store, request.kinds, ahead, budgets, backfill.share)
     last = estimate_lines.last(lines)
     requests = sum(line.requests for line in lines)
     unknown = [line.kind for line in lines if line.rows is None]

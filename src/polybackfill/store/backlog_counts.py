@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybackfill.store import client, discovery, plan_table
+from polybackfill.store import client, plan_table
 
 # Sizes of the exchange in 2026, for a store that knows nothing yet: 1.5 million markets (order book
 # list, 2026-06-29), 1.09 million events (highest id, 2026-09-28), 1.2 billion fills in two rows
@@ -21,7 +21,6 @@ SELECT
     (SELECT count() FROM condition_backfill_plan WHERE status = 'done' AND {which}
         AND condition_id IN (SELECT condition_id FROM api_market_rows WHERE NOT closed))
         AS open_again,
-    (SELECT uniqExact(condition_id) FROM api_resolution_rows WHERE status = 'resolved') AS resolved,
     (SELECT count() FROM wallet_backfill_plan WHERE {which}) AS planned_wallets
 """
 _PLANNED = """
@@ -63,27 +62,27 @@ EVERYTHING = Bounds()
 
 @dataclass(frozen=True)
 class Outlook:
-    """Keys and rows still to fetch. `open_again`: markets that were read and are still open;
-    `unlisted`: of the markets of planned lists those to look up; `unresolved`: markets whose
-    resolution is not stored; `finds_markets`: listed wallets that are not read yet bring more of
-    both. `published`: names of the figures nobody has counted here. `condition_rows`,
-    `wallet_rows`: None when nobody knows them, as of keys that were listed without a size, or in a
-    window of time.
+    """Keys and rows still to fetch, within `bounds`. `open_again`: markets that were read and are
+    still open; `planned_wallets`: all of the plan, whatever their status. `published`: names of
+    the figures nobody has counted here. `condition_rows`, `wallet_rows`: None when nobody knows
+    them, as of keys that were listed without a size, or in a window of time.
     """
 
     markets: int
     events: int
     conditions: int
     open_again: int
-    unlisted: int
-    unresolved: int
-    finds_markets: bool
     condition_rows: int | None
     wallets: int
     wallet_rows: int | None
-    holders: int
-    official: int
+    planned_wallets: int
     published: tuple[str, ...]
+    bounds: Bounds
+
+    @property
+    def finds_markets(self) -> bool:
+        """Listed wallets that are not read yet bring more markets."""
+        return self.bounds.listed_only and self.wallets > 0
 
 
 async def count_backlog(
@@ -107,31 +106,24 @@ async def count_backlog(
         conditions = bounds.cut(PUBLISHED_MARKETS)
         condition_rows = _part(PUBLISHED_ROWS, conditions, PUBLISHED_MARKETS, bounds)
     wallets, wallet_rows = await _planned(store, "wallets", bounds)
-    holders = bounds.cut(known("planned_wallets", PUBLISHED_WALLETS))
+    planned_wallets = bounds.cut(known("planned_wallets", PUBLISHED_WALLETS))
     if "planned_wallets" in published:
         published += ["wallets", "wallet_rows"]
         wallets = bounds.cut(PUBLISHED_WALLETS)
         wallet_rows = _part(PUBLISHED_ROWS, wallets, PUBLISHED_WALLETS, bounds)
     markets = known("markets", PUBLISHED_MARKETS)
-    unlisted, unresolved = 0, bounds.cut(max(0, markets - counted["resolved"]))
-    if bounds.listed_only:
-        unlisted = await discovery.count_unlisted(store, listed_only=True)
-        unresolved = await discovery.count_unresolved(store, listed_only=True)
     is_read_again = (everything or bounds.listed_only) and bounds.is_whole_history
     return Outlook(
         markets=markets,
         events=known("events", PUBLISHED_EVENTS),
         conditions=conditions,
         open_again=counted["open_again"] if is_read_again else 0,
-        unlisted=unlisted,
-        unresolved=unresolved,
-        finds_markets=bounds.listed_only and wallets > 0,
         condition_rows=condition_rows,
         wallets=wallets,
         wallet_rows=wallet_rows,
-        holders=holders,
-        official=min(holders, bounds.official),
+        planned_wallets=planned_wallets,
         published=tuple(published),
+        bounds=bounds,
     )
 
 

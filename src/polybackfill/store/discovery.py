@@ -45,13 +45,13 @@ FROM
     GROUP BY wallet_address
 )
 """
-# Wallets of planned lists, and the conditions that these hold or traded, or that are listed
-# themselves. What else a wallet did names combos and families of markets too.
 _LISTED_WALLETS = f"""
     SELECT wallet_address FROM wallet_backfill_plan
     WHERE {plan_table.IS_LISTED} AND status != 'skip'
 """
-_LISTED_CONDITIONS = f"""
+# Conditions of planned lists, and those that wallets of planned lists hold or traded. What else a
+# wallet did names combos and families of markets too.
+LISTED_CONDITIONS = f"""
     SELECT condition_id FROM condition_backfill_plan
     WHERE {plan_table.IS_LISTED} AND status != 'skip'
     UNION DISTINCT
@@ -64,40 +64,9 @@ _LISTED_CONDITIONS = f"""
         AND wallet_address IN ({_LISTED_WALLETS})
 """
 _LISTED = f"""
-SELECT condition_id FROM ({_LISTED_CONDITIONS})
+SELECT condition_id FROM ({LISTED_CONDITIONS})
 WHERE condition_id > {{after:String}} AND condition_id != ''
 ORDER BY condition_id LIMIT {{chunk:UInt32}}
-"""
-# Conditions that the order book, an event or a trade shows, and Gamma's lists do not.
-_UNLISTED = """
-SELECT condition_id FROM
-(
-    SELECT condition_id FROM api_market_rows WHERE source != 'gamma'
-    UNION DISTINCT SELECT arrayJoin(condition_ids) FROM api_event_rows
-    UNION DISTINCT SELECT condition_id FROM external_trades_raw
-)
-WHERE condition_id > {after:String} AND condition_id != ''
-    AND condition_id NOT IN (SELECT condition_id FROM api_market_rows WHERE source = 'gamma')
-ORDER BY condition_id LIMIT {chunk:UInt32}
-"""
-# No list is read for planned keys, so what Gamma may yet say otherwise is looked up again.
-_UNSETTLED_OF_LIST = f"""
-SELECT condition_id FROM ({_LISTED_CONDITIONS})
-WHERE condition_id > {{after:String}} AND condition_id != ''
-    AND condition_id NOT IN (
-        SELECT condition_id FROM api_market_rows WHERE source = 'gamma' AND closed AND resolved)
-ORDER BY condition_id LIMIT {{chunk:UInt32}}
-"""
-_UNRESOLVED = """
-SELECT condition_id FROM ({shown})
-WHERE condition_id > {{after:String}} AND condition_id != ''
-    AND condition_id NOT IN (
-        SELECT condition_id FROM api_resolution_rows WHERE status = 'resolved')
-ORDER BY condition_id LIMIT {{chunk:UInt32}}
-"""
-_SHOWN = """
-    SELECT condition_id FROM api_market_rows
-    UNION DISTINCT SELECT condition_id FROM external_trades_raw
 """
 # What only trades show, and no list: found while the lists are long read.
 _SEEN_IN_TRADES = """
@@ -105,12 +74,6 @@ SELECT DISTINCT condition_id FROM external_trades_raw
 WHERE condition_id > {{after:String}} AND condition_id != ''
     AND condition_id NOT IN (SELECT condition_id FROM {known})
 ORDER BY condition_id LIMIT {{chunk:UInt32}}
-"""
-# Resolved since the lists were read, which still show them open.
-_CLOSED_SINCE = """
-SELECT condition_id FROM resolution_disagreements
-WHERE disagreement = 'open' AND condition_id > {after:String}
-ORDER BY condition_id LIMIT {chunk:UInt32}
 """
 _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 
@@ -129,39 +92,33 @@ async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
     await store.command(sql, parameters={"contracts": list(contracts)})
 
 
-async def unlisted_conditions(
-    store: client.Store, *, listed_only: bool = False
-) -> AsyncIterator[list[str]]:
-    """Conditions that Gamma's lists have not shown, in order, some thousand at a time. Of planned
-    lists (`listed_only`) those of which it has not said that they are resolved.
+async def list_conditions(store: client.Store, sql: str) -> AsyncIterator[list[str]]:
+    """What `sql` selects, in order, some thousand at a time: the first `{chunk:UInt32}` condition
+    ids after `{after:String}`.
     """
-    async for chunk in _chunks(store, _UNSETTLED_OF_LIST if listed_only else _UNLISTED):
-        yield chunk
+    after = ""
+    while True:
+        rows = await store.rows(sql, parameters={"after": after, "chunk": _CHUNK})
+        if not rows:
+            return
+        yield [row["condition_id"] for row in rows]
+        after = rows[-1]["condition_id"]
 
 
-async def unresolved_conditions(
-    store: client.Store, *, listed_only: bool = False
-) -> AsyncIterator[list[str]]:
-    """Conditions whose resolution is not stored yet, in order, some thousand at a time."""
-    async for chunk in _chunks(store, _unresolved(listed_only=listed_only)):
-        yield chunk
+async def count_conditions(store: client.Store, sql: str) -> int:
+    """How many conditions `list_conditions` gives now."""
+    return await _count(store, sql)
 
 
 async def traded_conditions(store: client.Store, *, unknown_to: str) -> AsyncIterator[list[str]]:
-    """Conditions of trades that a table (of `api_market_rows`, `api_resolution_rows`) lacks."""
-    async for chunk in _chunks(store, _SEEN_IN_TRADES.format(known=unknown_to)):
-        yield chunk
-
-
-async def closed_since(store: client.Store) -> AsyncIterator[list[str]]:
-    """Conditions that are resolved, though the lists still showed them open when they were read."""
-    async for chunk in _chunks(store, _CLOSED_SINCE):
+    """Conditions of trades that a table lacks, as `list_conditions` gives them."""
+    async for chunk in list_conditions(store, _SEEN_IN_TRADES.format(known=unknown_to)):
         yield chunk
 
 
 async def listed_conditions(store: client.Store) -> AsyncIterator[list[str]]:
     """Conditions of planned lists, and those that wallets of planned lists traded or hold."""
-    async for chunk in _chunks(store, _LISTED):
+    async for chunk in list_conditions(store, _LISTED):
         yield chunk
 
 
@@ -198,23 +155,9 @@ class PlannedWallets:
             self._rank, self._after = rows[-1]["priority_rank"], rows[-1]["wallet_address"]
 
 
-async def count_unlisted(store: client.Store, *, listed_only: bool = False) -> int:
-    """How many `unlisted_conditions` there are now."""
-    return await _count(store, _UNSETTLED_OF_LIST if listed_only else _UNLISTED)
-
-
-async def count_unresolved(store: client.Store, *, listed_only: bool = False) -> int:
-    """How many `unresolved_conditions` there are now."""
-    return await _count(store, _unresolved(listed_only=listed_only))
-
-
 async def count_planned_wallets(store: client.Store, *, listed_only: bool = False) -> int:
     """How many wallets `PlannedWallets` names now."""
     return await _count(store, _planned_wallets(listed_only=listed_only))
-
-
-def _unresolved(*, listed_only: bool) -> str:
-    return _UNRESOLVED.format(shown=_LISTED_CONDITIONS if listed_only else _SHOWN)
 
 
 def _planned_wallets(*, listed_only: bool) -> str:
@@ -228,13 +171,3 @@ def _planned_wallets(*, listed_only: bool) -> str:
 async def _count(store: client.Store, sql: str) -> int:
     rows = await store.rows(f"SELECT count() AS n FROM ({sql})", parameters=_EVERYTHING)
     return int(rows[0]["n"])
-
-
-async def _chunks(store: client.Store, sql: str) -> AsyncIterator[list[str]]:
-    after = ""
-    while True:
-        rows = await store.rows(sql, parameters={"after": after, "chunk": _CHUNK})
-        if not rows:
-            return
-        yield [row["condition_id"] for row in rows]
-        after = rows[-1]["condition_id"]

@@ -15,7 +15,6 @@ from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import (
     intake,
-    kinds,
     source_lag,
     store_writer,
     supervisor,
@@ -25,6 +24,7 @@ from polybackfill.engine import (
     worker_pool,
     write_buffer,
 )
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http, rate_limiter, retry, route_health
 
 QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s": 30.0}
@@ -82,7 +82,7 @@ class Rig:
             clock=self.clock,
         )
         self.runner = worker.UnitRunner(
-            kinds.KINDS[self.kind],
+            registry.KINDS[self.kind],
             client=self.client,
             buffer=self.buffer,
             queue=self.line,

@@ -9,7 +9,8 @@ import aiohttp
 
 from polybackfill import clocks, units, worker_progress
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import kinds, source_lag, unit_queue, worker, write_buffer
+from polybackfill.engine import source_lag, unit_queue, worker, write_buffer
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http, rate_limiter, retry, trade_feed
 from polymarket_sandbox import app, options
 
@@ -48,7 +49,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
     )
     runner = worker.UnitRunner(
-        kinds.KINDS[units.CONDITIONS],
+        registry.KINDS[units.CONDITIONS],
         client=client, buffer=buffer, queue=leases, pacer=worker.Pacer(0, clock),
         retries=retry.PageRetries(3, clock, random.Random(1), 1), clock=clock,
         lag=source_lag.SourceLag(client, clock),

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import units
-from polybackfill.engine import kinds, request_estimate
+from polybackfill.engine import request_estimate
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 
-WALLETS = kinds.KINDS[units.WALLETS]
+WALLETS = registry.KINDS[units.WALLETS]
 
 
 def wallet(number: int, pages: int = 1) -> units.Unit:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from polybackfill.engine import kinds
+from polybackfill.kinds import registry
 from polybackfill.monitoring import endpoint, latest_facts, listen_address
 from polybackfill.polymarket import endpoints
 
@@ -62,7 +62,7 @@ def picture(**changed: Any) -> dict[str, Any]:
         "took_s": 3_600.0,
         "stop_at": None,
         "now": 1_795_952_044.8,
-        "parts": {kind: part() for kind in kinds.KINDS},
+        "parts": {kind: part() for kind in registry.KINDS},
         "share": 0.61,
         "eta_s": 620.0,
         "rows": {"external_trades_landing": 123_456, "api_market_rows": 789},
