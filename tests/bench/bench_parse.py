@@ -15,14 +15,12 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, records
-from polybackfill.polymarket import pagination, response_source, trade_feed, trade_parser
+from polybackfill.polymarket import pagination, parsing, trade_feed, trade_parser
 
 PAGE_ROWS = 1000
 ROUNDS = 150
 WALLET = "c2ad03f79ca3f3c17d8c7de2612ce0c89b7d40ed"
-SOURCE = response_source.ResponseSource(
-    "/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000
-)
+SOURCE = parsing.ResponseSource("/v2/activity", "http://x/v2/activity", "unit", 1_790_700_000)
 
 
 @dataclass(frozen=True)

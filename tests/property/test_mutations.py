@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import response_source, trade_parser
+from polybackfill.polymarket import parsing, trade_parser
 
 ROW = {
     "proxy_wallet": "0x4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68",
@@ -29,7 +29,7 @@ ROW = {
 REDEEM = ROW | {"type": "REDEEM", "token_id": "", "side": "", "price": 0, "outcome_index": 999}
 COMBO = ROW | {"is_combo": True, "condition_id": "0x03" + "ab" * 30}
 SOURCES = [
-    response_source.ResponseSource(route, f"http://x{route}?a=1", "unit", 1_790_700_000)
+    parsing.ResponseSource(route, f"http://x{route}?a=1", "unit", 1_790_700_000)
     for route in ("/v2/activity", "/v2/trades")
 ]
 HEX_40, HEX_64 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
@@ -63,7 +63,7 @@ paginations = st.sampled_from(
 )
 
 
-def check(body: bytes, source: response_source.ResponseSource) -> trade_parser.TradePage | None:
+def check(body: bytes, source: parsing.ResponseSource) -> trade_parser.TradePage | None:
     """The page, with what holds for every page that is let through; None: asked for again."""
     try:
         answer = trade_parser.page(body, source)
@@ -105,7 +105,7 @@ def check_rows(answer: trade_parser.TradePage) -> None:
 def test_odd_rows_never_cost_a_page(
     page: list[Any],
     pagination: dict[str, Any],
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
     ascii_only: bool,
 ) -> None:
     text = json.dumps({"data": page, "pagination": pagination}, ensure_ascii=ascii_only)
@@ -120,7 +120,7 @@ def test_odd_rows_never_cost_a_page(
 @settings(max_examples=200, deadline=None)
 @given(json_values, json_values, st.sampled_from(SOURCES))
 def test_odd_envelopes_are_asked_for_again(
-    data: Any, pagination: Any, source: response_source.ResponseSource
+    data: Any, pagination: Any, source: parsing.ResponseSource
 ) -> None:
     good = {"has_more": False, "next_cursor": None}
     for envelope in (data, {"data": data}, {"data": [ROW], "pagination": pagination}):

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import pagination, position_parser, resolutions, response_source
+from polybackfill.polymarket import pagination, parsing, position_parser, resolutions
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
-SOURCE = response_source.ResponseSource(
-    route="/v2/positions", request="http://x", unit="u", fetched_at=1
-)
+SOURCE = parsing.ResponseSource(route="/v2/positions", request="http://x", unit="u", fetched_at=1)
 POSITION = {
     "proxy_wallet": "0x" + "4f" * 20,
     "condition_id": "0x" + CONDITION,

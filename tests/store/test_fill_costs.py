@@ -11,7 +11,7 @@ from tests.store.conftest import count, duplicates, insert, trade
 from tests.store.test_universe import put
 
 from polybackfill import records
-from polybackfill.polymarket import response_source, trade_parser
+from polybackfill.polymarket import parsing, trade_parser
 from polybackfill.store import client, fill_costs, pnl
 
 TAKER, MAKER = "aa" * 20, "bb" * 20
@@ -114,7 +114,7 @@ ACTIVITY = [
 
 
 def _parsed(route: str) -> list[records.Trade]:
-    source = response_source.ResponseSource(route, f"http://x{route}", "unit", 1_790_000_000)
+    source = parsing.ResponseSource(route, f"http://x{route}", "unit", 1_790_000_000)
     left_out = ("usdc_size", "type") if route == "/v2/trades" else ()
     rows = [{k: v for k, v in row.items() if k not in left_out} for row in ACTIVITY]
     body = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import records
-from polybackfill.polymarket import market_parser, response_source
+from polybackfill.polymarket import market_parser, parsing
 from polybackfill.store import client
 
-SOURCE = response_source.ResponseSource("/markets", "http://x/markets", "u", 1_790_700_000)
+SOURCE = parsing.ResponseSource("/markets", "http://x/markets", "u", 1_790_700_000)
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"
 BY_GAMMA = {
     "id": "2570755",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from polybackfill import errors, formats, records, settings
 from polybackfill.engine import store_writer
-from polybackfill.polymarket import response_source, trade_parser
+from polybackfill.polymarket import parsing, trade_parser
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap
 from polybackfill.store import client
@@ -132,9 +132,9 @@ def _numbered(
     return rows
 
 
-def _source(row: dict[str, Any]) -> response_source.ResponseSource:
+def _source(row: dict[str, Any]) -> parsing.ResponseSource:
     path = urllib.parse.urlsplit(row["request"]).path
     route = path[path.find("/v2/") :] if "/v2/" in path else path
-    return response_source.ResponseSource(
+    return parsing.ResponseSource(
         route=route, request=row["request"], unit=row["unit"], fetched_at=int(time.time())
     )

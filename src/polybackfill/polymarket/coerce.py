@@ -20,7 +20,7 @@ from typing import NoReturn, TypeVar
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import response_source
+from polybackfill.polymarket import parsing
 
 Json = Mapping[str, object]
 Value = TypeVar("Value")
@@ -244,7 +244,7 @@ def is_none(value: object) -> bool:
 def row(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, object]:
     """The fields of a row, each as its reader finds it. Raises Reject naming the field."""
     try:
-        members = json.loads(response_source.repair_text(raw), parse_constant=_refuse)
+        members = json.loads(parsing.repair_text(raw), parse_constant=_refuse)
     except (ValueError, RecursionError) as problem:
         raise errors.Reject(f"not JSON: {problem}") from problem
     if not isinstance(members, dict):
@@ -265,7 +265,7 @@ def decode(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return orjson.loads(response_source.repair_text(body))
+        return orjson.loads(parsing.repair_text(body))
 
 
 _NO_SECOND = "not in seconds since 1970"

@@ -27,7 +27,7 @@ from polybackfill.polymarket import (
     gamma_queries,
     market_parser,
     pagination,
-    response_source,
+    parsing,
 )
 
 # Pages of another size have other cursors: for a list that cannot be cut around a bad one.
@@ -200,7 +200,7 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
 
 
 def _read(
-    body: bytes, route: endpoints.Route, page_rows: int, source: response_source.ResponseSource
+    body: bytes, route: endpoints.Route, page_rows: int, source: parsing.ResponseSource
 ) -> market_parser.ParsedListing:
     """The rows and the cursor of one page. Raises Retry when it is no page of this list."""
     name = "markets" if route == endpoints.MARKETS else "events"
@@ -216,7 +216,7 @@ def _read(
     return listed
 
 
-def _cursor(page: coerce.Json, is_full: bool, source: response_source.ResponseSource) -> str | None:
+def _cursor(page: coerce.Json, is_full: bool, source: parsing.ResponseSource) -> str | None:
     cursor = page.get("next_cursor")
     if cursor is None:
         if is_full:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, http_outcome, response_source
+from polybackfill.polymarket import coerce, endpoints, http_outcome, parsing
 
 MAX_EVENTS = 20
 LARGEST_EVENT_ID = 2**31 - 1  # OpenAPI of v2, 2026-11: positive int32
@@ -32,7 +32,7 @@ def parse_volumes(body: bytes, url: str) -> dict[str, float]:
     try:
         content = coerce.decode(body)
         groups = coerce.objects(content["data"]) if isinstance(content, dict) else None
-    except (*response_source.NOT_DECODABLE, ValueError, KeyError) as error:
+    except (*parsing.NOT_DECODABLE, ValueError, KeyError) as error:
         raise errors.Retry(f"{url} answered no volumes: {error!r}") from error
     if groups is None:
         raise errors.Retry(f"{url} answered no volumes")

@@ -12,7 +12,7 @@ from typing import TypeVar
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, resolution_rules, response_source
+from polybackfill.polymarket import coerce, parsing, resolution_rules
 
 GAMMA, CLOB = "gamma", "clob"
 Row = TypeVar("Row", records.Market, records.Event)
@@ -45,7 +45,7 @@ class ParsedListing:
         return [start for start in self.starts if start is not None]
 
 
-def decode(body: bytes, source: response_source.ResponseSource) -> coerce.Json:
+def decode(body: bytes, source: parsing.ResponseSource) -> coerce.Json:
     """The answer, which must be a JSON object. Raises Retry."""
     try:
         answer = coerce.decode(body)
@@ -56,7 +56,7 @@ def decode(body: bytes, source: response_source.ResponseSource) -> coerce.Json:
     return answer
 
 
-def gamma_markets(rows: Iterable[object], source: response_source.ResponseSource) -> ParsedListing:
+def gamma_markets(rows: Iterable[object], source: parsing.ResponseSource) -> ParsedListing:
     """Rows of `/markets/keyset`, or single markets."""
     listed = ParsedListing()
     for row in rows:
@@ -65,7 +65,7 @@ def gamma_markets(rows: Iterable[object], source: response_source.ResponseSource
     return listed
 
 
-def gamma_events(rows: Iterable[object], source: response_source.ResponseSource) -> ParsedListing:
+def gamma_events(rows: Iterable[object], source: parsing.ResponseSource) -> ParsedListing:
     """Rows of `/events/keyset`, with their markets that no list of start dates would show."""
     listed = ParsedListing()
     for row in rows:
@@ -76,7 +76,7 @@ def gamma_events(rows: Iterable[object], source: response_source.ResponseSource)
     return listed
 
 
-def clob_markets(rows: Iterable[object], source: response_source.ResponseSource) -> ParsedListing:
+def clob_markets(rows: Iterable[object], source: parsing.ResponseSource) -> ParsedListing:
     """Rows of the order book's `/markets`."""
     listed = ParsedListing()
     for row in rows:
@@ -85,7 +85,7 @@ def clob_markets(rows: Iterable[object], source: response_source.ResponseSource)
     return listed
 
 
-def gamma_market(row: coerce.Json, source: response_source.ResponseSource) -> records.Market:
+def gamma_market(row: coerce.Json, source: parsing.ResponseSource) -> records.Market:
     """One market as Gamma shows it. Raises Reject when nothing can name it."""
     market_id, slug = coerce.text(row.get("id")), coerce.text(row.get("slug"))
     condition = _condition(row.get("conditionId"))
@@ -130,7 +130,7 @@ def gamma_market(row: coerce.Json, source: response_source.ResponseSource) -> re
     )
 
 
-def gamma_event(row: coerce.Json, source: response_source.ResponseSource) -> records.Event:
+def gamma_event(row: coerce.Json, source: parsing.ResponseSource) -> records.Event:
     """One event as Gamma shows it. Raises Reject when it has no id."""
     event_id = coerce.text(row.get("id"))
     if not event_id:
@@ -160,7 +160,7 @@ def gamma_event(row: coerce.Json, source: response_source.ResponseSource) -> rec
     )
 
 
-def clob_market(row: coerce.Json, source: response_source.ResponseSource) -> records.Market:
+def clob_market(row: coerce.Json, source: parsing.ResponseSource) -> records.Market:
     """One market as the order book shows it: no id, volume, event, start or closing time."""
     slug, condition = coerce.text(row.get("market_slug")), _condition(row.get("condition_id"))
     _check_named(condition, "", slug or coerce.text(row.get("question_id")))
@@ -206,9 +206,9 @@ def clob_market(row: coerce.Json, source: response_source.ResponseSource) -> rec
 def _parse_into(
     listed: ParsedListing,
     kept: list[Row],
-    read: Callable[[coerce.Json, response_source.ResponseSource], Row],
+    read: Callable[[coerce.Json, parsing.ResponseSource], Row],
     row: object,
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
 ) -> None:
     listed.fetched_rows += 1
     if not isinstance(row, dict):
@@ -223,7 +223,7 @@ def _parse_into(
 
 
 def _parse_undated(
-    listed: ParsedListing, event: coerce.Json, source: response_source.ResponseSource
+    listed: ParsedListing, event: coerce.Json, source: parsing.ResponseSource
 ) -> None:
     """Markets without a start date, which their event knows."""
     shown_event = {"id": event.get("id"), "slug": event.get("slug")}
@@ -237,7 +237,7 @@ def _parse_undated(
             listed.rejected.append(_reject(member, str(problem), source))
 
 
-def _reject(row: object, reason: str, source: response_source.ResponseSource) -> records.Rejected:
+def _reject(row: object, reason: str, source: parsing.ResponseSource) -> records.Rejected:
     return source.reject(reason, orjson.dumps(row).decode())
 
 

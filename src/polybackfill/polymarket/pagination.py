@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, response_source, v2_envelope
+from polybackfill.polymarket import endpoints, parsing, v2_envelope
 
 MAX_EMPTY_PAGES = 1_000
 MAX_UNUSABLE_PAGES = 100  # in a row, with rows and not one that can be used
@@ -118,7 +118,7 @@ class ResponseBody(Protocol):
     def url(self) -> str: ...
 
 
-Source = response_source.ResponseSource
+Source = parsing.ResponseSource
 Refusal = errors.GiveUp | errors.Retry
 FirstPageCheck = Callable[[], Awaitable[bool]]
 Fetch = Callable[[FeedQuery, str | None], Awaitable[ResponseBody]]
@@ -154,7 +154,7 @@ class RequestContext:
     ) -> Result:
         """One request, without retries; what `read` makes of the answer."""
         response = await self.fetch(query, cursor)
-        source = response_source.ResponseSource(
+        source = parsing.ResponseSource(
             route=query.route.path,
             request=_stable_url(response.url),
             unit=self.unit,

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, response_source, trade_parser, v2_envelope
+from polybackfill.polymarket import coerce, parsing, trade_parser, v2_envelope
 
 KNOWN_FIELDS = frozenset(
     (
@@ -101,7 +101,7 @@ _row = v2_envelope.RowReader(
 
 def page(
     body: bytes,
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
     *,
     status: str,
     timestamp: int,

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
+from polybackfill.polymarket import coerce, endpoints, pagination, parsing, v2_envelope
 
 RESOLVED = "resolved"
 KNOWN_FIELDS = frozenset(
@@ -98,9 +98,7 @@ def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
     return pagination.FeedQuery(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
-def read(
-    body: bytes, source: response_source.ResponseSource
-) -> v2_envelope.ParsedRows[records.Resolution]:
+def read(body: bytes, source: parsing.ResponseSource) -> v2_envelope.ParsedRows[records.Resolution]:
     """The rows of an answer, each used or set aside. Raises Retry when it is none."""
 
     def usable(row: _Row) -> records.Resolution:
@@ -110,7 +108,7 @@ def read(
 
 
 def _read_answer(
-    query: pagination.FeedQuery, body: bytes, source: response_source.ResponseSource
+    query: pagination.FeedQuery, body: bytes, source: parsing.ResponseSource
 ) -> v2_envelope.ParsedRows[records.Resolution]:
     parsed = read(body, source)
     if {row.condition_id for row in parsed.rows} - query.conditions:
@@ -134,7 +132,7 @@ def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
     return bool(row.payouts), row.status == RESOLVED, row.resolved_at or 0
 
 
-def _resolution(row: _Row, source: response_source.ResponseSource) -> records.Resolution:
+def _resolution(row: _Row, source: parsing.ResponseSource) -> records.Resolution:
     status = v2_envelope.clean_text(row.status).strip().lower()
     if not status:
         raise errors.Reject("status: missing")

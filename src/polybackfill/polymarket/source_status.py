@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome, response_source
+from polybackfill.polymarket import endpoints, http_outcome, parsing
 
 _ACTIVITY = "activity_feed"
 
@@ -48,7 +48,7 @@ def parse_lag_s(body: bytes, url: str) -> float | None:
     """What an answer says, as `lag_s`. Raises Retry when it is no status."""
     try:
         status = _decoder.decode(body).data
-    except response_source.NOT_DECODABLE as problem:
+    except parsing.NOT_DECODABLE as problem:
         raise errors.Retry(f"{url} answered no status: {problem}") from problem
     serving = status.serving if status else None
     if serving is None:

@@ -21,7 +21,7 @@ from polybackfill.polymarket import (
     cursor_refusal,
     endpoints,
     pagination,
-    response_source,
+    parsing,
     trade_parser,
     v2_envelope,
 )
@@ -86,7 +86,7 @@ def parse_seconds(body: bytes, url: str) -> list[int]:
     try:
         _, raw_rows = v2_envelope.raw_page(body)
         rows = [coerce.row(bytes(raw), {"timestamp": coerce.second}) for raw in raw_rows]
-    except (*response_source.NOT_DECODABLE, errors.Reject) as problem:
+    except (*parsing.NOT_DECODABLE, errors.Reject) as problem:
         raise errors.Retry(f"{url} answered no fills: {problem}") from problem
     return [row["timestamp"] for row in rows if isinstance(row["timestamp"], int)]
 

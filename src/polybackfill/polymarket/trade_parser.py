@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, response_source, tokens, v2_envelope
+from polybackfill.polymarket import coerce, parsing, tokens, v2_envelope
 
 # The 19 fields of a feed row and the 3 that activity rows add.
 KNOWN_FIELDS = frozenset(
@@ -117,21 +117,21 @@ _row = msgspec.json.Decoder(_Row)
 _first_object = json.JSONDecoder().raw_decode
 
 
-def page(body: bytes, source: response_source.ResponseSource) -> TradePage:
+def page(body: bytes, source: parsing.ResponseSource) -> TradePage:
     """The rows of one page, each usable or rejected. Raises Retry when it is no feed page."""
     try:
         return _page(body, source)
-    except response_source.NOT_DECODABLE as problem:
-        sound = response_source.repair_text(body)
+    except parsing.NOT_DECODABLE as problem:
+        sound = parsing.repair_text(body)
         if sound == body:
             raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
     try:
         return _page(sound, source)
-    except response_source.NOT_DECODABLE as problem:
+    except parsing.NOT_DECODABLE as problem:
         raise errors.Retry(f"{source.route}: not a feed page: {problem}") from problem
 
 
-def one_row(raw: str, source: response_source.ResponseSource) -> records.Trade | records.Activity:
+def one_row(raw: str, source: parsing.ResponseSource) -> records.Trade | records.Activity:
     """A single row again, from its JSON in quarantine. Raises Reject with the reason."""
     content = msgspec.Raw(raw.encode())
     return _usable(_read(content), 0, _RawRows([content]), source)
@@ -149,7 +149,7 @@ class _RawRows:
         return bytes(self._page[position]).decode("utf-8", "replace")
 
 
-def _page(body: bytes, source: response_source.ResponseSource) -> TradePage:
+def _page(body: bytes, source: parsing.ResponseSource) -> TradePage:
     try:
         typed = _feed_page.decode(body)
     except msgspec.ValidationError:
@@ -167,14 +167,14 @@ def _empty(
     body: bytes,
     pagination: v2_envelope.Pagination,
     rows: int,
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
 ) -> TradePage:
     cursor = v2_envelope.next_cursor(pagination, source.route)
     return TradePage([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
 
 
 def _parse_all(
-    parsed: TradePage, rows: Sequence[_Row], body: bytes, source: response_source.ResponseSource
+    parsed: TradePage, rows: Sequence[_Row], body: bytes, source: parsing.ResponseSource
 ) -> None:
     # The single byte is found at memory speed; few pages hold one.
     if b"\\" in body and b"\\u0000" in body:
@@ -186,7 +186,7 @@ def _parse_all(
 
 
 def _parse_one_by_one(
-    parsed: TradePage, rows: Sequence[msgspec.Raw], source: response_source.ResponseSource
+    parsed: TradePage, rows: Sequence[msgspec.Raw], source: parsing.ResponseSource
 ) -> None:
     raw_rows = _RawRows(rows)
     for position, raw in enumerate(rows):
@@ -202,7 +202,7 @@ def _read(raw: msgspec.Raw) -> _Row:
     """A row in the documented form, else field by field. Raises Reject naming the field."""
     try:
         row = _row.decode(raw)
-    except response_source.NOT_DECODABLE:
+    except parsing.NOT_DECODABLE:
         values = coerce.row(bytes(raw), _READERS)
         for needed in _NEEDED:
             if values[needed] is None:
@@ -217,7 +217,7 @@ def _parse_row(
     row: _Row,
     position: int,
     raw_rows: _RawRows,
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
 ) -> None:
     try:
         usable = _usable(row, position, raw_rows, source)
@@ -232,7 +232,7 @@ def _parse_row(
 
 
 def _usable(
-    row: _Row, position: int, raw_rows: _RawRows, source: response_source.ResponseSource
+    row: _Row, position: int, raw_rows: _RawRows, source: parsing.ResponseSource
 ) -> records.Trade | records.Activity:
     kind = row.type or (_TRADE if source.route.endswith("/trades") else "")
     if not kind.isupper():
@@ -253,7 +253,7 @@ def _usable(
     return _activity(row, kind, raw_rows.text(position), source)
 
 
-def _trade(row: _Row, source: response_source.ResponseSource) -> records.Trade:
+def _trade(row: _Row, source: parsing.ResponseSource) -> records.Trade:
     shares = row.size
     if not 0.0 < shares < coerce.AMOUNT_LIMIT:
         raise errors.Reject("size: not above 0, or beyond any amount")
@@ -307,9 +307,7 @@ def _fee(side: str, value: float, shares: float, usdc: float | None) -> float | 
     return max(0.0, round(fee, 6)) if fee > rounding else 0.0
 
 
-def _activity(
-    row: _Row, kind: str, raw: str, source: response_source.ResponseSource
-) -> records.Activity:
+def _activity(row: _Row, kind: str, raw: str, source: parsing.ResponseSource) -> records.Activity:
     shares = row.size
     if not 0.0 <= shares < coerce.AMOUNT_LIMIT:
         raise errors.Reject("size: negative or beyond any amount")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, http_outcome, response_source
+from polybackfill.polymarket import coerce, endpoints, http_outcome, parsing
 
 _SHAPE = (("interval", "max"), ("fidelity", "1d"))
 
@@ -47,7 +47,7 @@ def parse_curve(body: bytes, url: str) -> list[Point]:
     """What an answer says. Raises Retry when it is no curve."""
     try:
         curve = _decoder.decode(body).data
-    except response_source.NOT_DECODABLE as error:
+    except parsing.NOT_DECODABLE as error:
         raise errors.Retry(f"{url} answered no curve: {error}") from error
     points = []
     for row in (curve.points if curve else None) or ():

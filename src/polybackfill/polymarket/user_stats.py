@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, pagination, response_source, v2_envelope
+from polybackfill.polymarket import coerce, endpoints, pagination, parsing, v2_envelope
 
 FIGURES, NO_FIGURES = "figures", "no figures"
 UNKNOWN_WALLET, NOT_SERVED = "unknown wallet", "not served"
@@ -109,7 +109,7 @@ def build_query(wallet: str) -> pagination.FeedQuery:
 
 
 def read(
-    wallet: str, body: bytes, source: response_source.ResponseSource
+    wallet: str, body: bytes, source: parsing.ResponseSource
 ) -> v2_envelope.ParsedRows[records.UserStats]:
     """The rows of an answer, each used or set aside; one row in any case. Raises Retry when it is
     no answer, or one about another wallet.
@@ -129,7 +129,7 @@ def read(
     return parsed
 
 
-def _stats(row: _Row, source: response_source.ResponseSource) -> records.UserStats:
+def _stats(row: _Row, source: parsing.ResponseSource) -> records.UserStats:
     figures: coerce.Json = row.all_time_pnl or {}
     parts = {name: coerce.named(name, coerce.amount, figures.get(name)) for name in PARTS}
     return records.UserStats(

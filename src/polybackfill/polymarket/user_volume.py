@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome, response_source
+from polybackfill.polymarket import endpoints, http_outcome, parsing
 
 DAY_S = 86_400
 # `start` of 0 means three years back, of 1 the whole history.
@@ -49,5 +49,5 @@ def parse_volume(body: bytes, url: str) -> Volume:
     """What an answer says. Raises Retry when it is no volume."""
     try:
         return _decoder.decode(body).data or Volume()
-    except response_source.NOT_DECODABLE as error:
+    except parsing.NOT_DECODABLE as error:
         raise errors.Retry(f"{url} answered no volume: {error}") from error

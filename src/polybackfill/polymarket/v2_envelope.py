@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, response_source
+from polybackfill.polymarket import coerce, parsing
 
 Shape = TypeVar("Shape")
 Parsed = TypeVar("Parsed")
@@ -80,7 +80,7 @@ class RowReader(Generic[Shape]):
         """Raises Reject naming the field."""
         try:
             return self._decoder.decode(raw)
-        except response_source.NOT_DECODABLE:
+        except parsing.NOT_DECODABLE:
             values = coerce.row(raw, self._readers)
         for name in self._needed:
             if values[name] is None:
@@ -92,9 +92,7 @@ _unpaged = msgspec.json.Decoder(_Unpaged)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def page(
-    body: bytes, source: response_source.ResponseSource
-) -> tuple[list[msgspec.Raw], str | None]:
+def page(body: bytes, source: parsing.ResponseSource) -> tuple[list[msgspec.Raw], str | None]:
     """The rows of a page and the cursor of the next, None at the proven end.
 
     Raises Retry when it is no page. Of a wallet nobody knows it holds `[]` or null.
@@ -104,14 +102,14 @@ def page(
 
 
 def raw_page(body: bytes) -> tuple[RawPage, list[msgspec.Raw]]:
-    """A page taken apart into rows. Raises what `response_source.NOT_DECODABLE` lists."""
+    """A page taken apart into rows. Raises what `parsing.NOT_DECODABLE` lists."""
     envelope = _raw_page.decode(body)
     return envelope, raw_rows(envelope.data)
 
 
 def raw_rows(data: msgspec.Raw) -> list[msgspec.Raw]:
     """The rows of a list, none of null, and one row that stands alone. Raises what
-    `response_source.NOT_DECODABLE` lists.
+    `parsing.NOT_DECODABLE` lists.
     """
     if memoryview(data)[:1].tobytes() == b"{" and _fields.decode(data):
         return [data]
@@ -134,7 +132,7 @@ def next_cursor(pagination: Pagination, route: str) -> str | None:
     return cursor
 
 
-def unpaged(body: bytes, source: response_source.ResponseSource) -> list[msgspec.Raw]:
+def unpaged(body: bytes, source: parsing.ResponseSource) -> list[msgspec.Raw]:
     """The rows of an answer without pages. Raises Retry when it has another shape."""
     return _decoded(body, lambda content: raw_rows(_unpaged.decode(content).data), source)
 
@@ -143,7 +141,7 @@ def parse_rows(
     raw_rows: Sequence[msgspec.Raw],
     shape: RowReader[Shape],
     usable: Callable[[Shape], Parsed],
-    source: response_source.ResponseSource,
+    source: parsing.ResponseSource,
 ) -> ParsedRows[Parsed]:
     """Every row as `usable` makes it; a row it refuses (Reject), or in no shape, is set aside."""
     parsed: ParsedRows[Parsed] = ParsedRows(
@@ -163,7 +161,7 @@ def _unknown_fields(raw_rows: Sequence[msgspec.Raw], known: frozenset[str]) -> d
     """Names of fields this program does not know, sampled from the first row."""
     try:
         first = _fields.decode(raw_rows[0]) if raw_rows else {}
-    except response_source.NOT_DECODABLE:
+    except parsing.NOT_DECODABLE:
         return {}
     return {name: 1 for name in first if name not in known}
 
@@ -174,13 +172,13 @@ def clean_text(text: str | None) -> str:
 
 
 def _decoded(
-    body: bytes, decode: Callable[[bytes], Parsed], source: response_source.ResponseSource
+    body: bytes, decode: Callable[[bytes], Parsed], source: parsing.ResponseSource
 ) -> Parsed:
     try:
         return decode(body)
-    except response_source.NOT_DECODABLE:
+    except parsing.NOT_DECODABLE:
         try:
-            return decode(response_source.repair_text(body))
-        except response_source.NOT_DECODABLE as problem:
+            return decode(parsing.repair_text(body))
+        except parsing.NOT_DECODABLE as problem:
             message = f"{source.route}: not an answer of this route: {problem}"
             raise errors.Retry(message, unreadable=True) from problem

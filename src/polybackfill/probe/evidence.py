@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, http_outcome, pagination, response_source
+from polybackfill.polymarket import endpoints, http_outcome, pagination, parsing
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.
 _CONTRADICTS = (400, 404, 405, 410, 422)
@@ -77,7 +77,7 @@ class Answer:
     body: bytes
     headers: Mapping[str, str]
     document: object
-    source: response_source.ResponseSource
+    source: parsing.ResponseSource
 
     @property
     def fields(self) -> Json:
@@ -161,9 +161,7 @@ class Evidence:
             document = orjson.loads(response.body)
         except orjson.JSONDecodeError as problem:
             raise errors.Retry(f"not JSON: {problem}") from problem
-        source = response_source.ResponseSource(
-            route.path, response.url, "probe", int(self._clock.now())
-        )
+        source = parsing.ResponseSource(route.path, response.url, "probe", int(self._clock.now()))
         return Answer(route, response.url, response.body, response.headers, document, source)
 
     async def _fetch(

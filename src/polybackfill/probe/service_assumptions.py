@@ -10,9 +10,9 @@ from polybackfill import formats, units
 from polybackfill.polymarket import (
     coerce,
     endpoints,
+    parsing,
     position_parser,
     resolutions,
-    response_source,
     source_status,
     trade_parser,
     user_stats,
@@ -79,7 +79,7 @@ async def _user_stats(evidence: Evidence) -> str:
             raise Unseen("the route is not served; figures stay unknown") from refusal
         raise
     with pages.contradicting():
-        source = response_source.ResponseSource(query.route.name, answer.url, "", 0)
+        source = parsing.ResponseSource(query.route.name, answer.url, "", 0)
         parsed = user_stats.read(wallet, answer.body, source)
     figures = [row.economic_pnl for row in parsed.rows if row.economic_pnl is not None]
     return pages.require(bool(figures), f"{formats.counted(len(figures), 'profit')} of a wallet")

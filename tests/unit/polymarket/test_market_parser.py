@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import errors, records
-from polybackfill.polymarket import market_parser, response_source
+from polybackfill.polymarket import market_parser, parsing
 
 from .test_coerce import ANY_JSON
 
-SOURCE = response_source.ResponseSource(
+SOURCE = parsing.ResponseSource(
     "/markets/keyset", "http://x/markets/keyset?closed=true", "u", 1_790_700_000
 )
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"

@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import response_source, trade_parser
+from polybackfill.polymarket import parsing, trade_parser
 
-ACTIVITY = response_source.ResponseSource(
+ACTIVITY = parsing.ResponseSource(
     "/v2/activity", "http://x/v2/activity?user=0x1", "wallets:1", 1_790_700_000
 )
-TRADES = response_source.ResponseSource(
-    "/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7
-)
+TRADES = parsing.ResponseSource("/v2/trades", "http://x/v2/trades?condition=0x1", "conditions:1", 7)
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 TOKEN = "94086112935155543873623944622982589425841987761157800428904933343235050159168"
@@ -56,7 +54,7 @@ def body_of(*rows: Any, cursor: str | None = None) -> bytes:
     return json.dumps({"data": rows, "pagination": pagination}).encode()
 
 
-def parsed(*rows: Any, source: response_source.ResponseSource = ACTIVITY) -> trade_parser.TradePage:
+def parsed(*rows: Any, source: parsing.ResponseSource = ACTIVITY) -> trade_parser.TradePage:
     return trade_parser.page(body_of(*rows), source)
 
 
