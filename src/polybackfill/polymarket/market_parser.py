@@ -18,31 +18,21 @@ GAMMA, CLOB = "gamma", "clob"
 Row = TypeVar("Row", records.Market, records.Event)
 
 
-@dataclass
-class ParsedListing:
-    """What an answer held. `starts`: start dates of its rows (epoch seconds or None), in order;
-    `states`: their `closed`, None where it is missing. Both only of rows that are objects.
-    `next_cursor`: None when the list said that this is its end.
+@dataclass(kw_only=True)
+class ParsedListing(parsing.ParsedPage):
+    """Rows of a list. `starts`: their start dates (epoch seconds or None), in order; `states`:
+    their `closed`, None where it is missing. Both only of rows that are objects.
     """
 
     markets: list[records.Market] = field(default_factory=list)
     events: list[records.Event] = field(default_factory=list)
-    rejected: list[records.Rejected] = field(default_factory=list)
     starts: list[int | None] = field(default_factory=list)
     states: list[bool | None] = field(default_factory=list)
-    fetched_rows: int = 0
-    next_cursor: str | None = None
-    unknown_fields: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Sequence[records.Row], ...]:
         """What is to be stored, one sequence a type."""
         return self.events, self.markets, self.rejected
-
-    @property
-    def seconds(self) -> list[int]:
-        """The start dates that rows have."""
-        return [start for start in self.starts if start is not None]
 
 
 def decode(body: bytes, source: parsing.ResponseSource) -> coerce.Json:
@@ -214,7 +204,10 @@ def _parse_into(
     if not isinstance(row, dict):
         listed.rejected.append(_reject(row, "not an object", source))
         return
-    listed.starts.append(_start(row))
+    start = _start(row)
+    listed.starts.append(start)
+    if start is not None:
+        listed.seconds.append(start)
     listed.states.append(coerce.or_none(coerce.flag, row.get("closed")))
     try:
         kept.append(read(row, source))

@@ -164,29 +164,7 @@ class RequestContext:
         return read(response.body, source)
 
 
-class ParsedPage(Protocol):
-    """What a parser tells the driver of a page. `fetched_rows`: used or not.
-
-    `next_cursor`: None when the list said that this is its end. `seconds`: times of its rows.
-    """
-
-    @property
-    def rejected(self) -> Sequence[records.Rejected]: ...
-
-    @property
-    def fetched_rows(self) -> int: ...
-
-    @property
-    def next_cursor(self) -> str | None: ...
-
-    @property
-    def seconds(self) -> Sequence[int]: ...
-
-    @property
-    def unknown_fields(self) -> Mapping[str, int]: ...
-
-
-Parsed = TypeVar("Parsed", bound=ParsedPage)
+Parsed = TypeVar("Parsed", bound=parsing.ParsedPage)
 
 
 class Recovery(Enum):
@@ -359,7 +337,7 @@ class _BarrenPages:
         self._path = path
         self._empty = self._unusable = 0
 
-    def count(self, page: ParsedPage) -> None:
+    def count(self, page: parsing.ParsedPage) -> None:
         """One more page. Raises GiveUp beyond the bounds."""
         if page.fetched_rows > len(page.rejected):
             self._empty = self._unusable = 0

@@ -1,8 +1,9 @@
-"""What all answers share: where they came from, bytes that are no text, rows that make no sense."""
+"""What all parsers share: where an answer came from, what is told of it, bytes that are no text."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -38,6 +39,22 @@ class ResponseSource(msgspec.Struct, frozen=True):
             unit=self.unit,
             rejected_at=self.fetched_at,
         )
+
+
+@dataclass(kw_only=True)
+class ParsedPage:
+    """What every parser tells of an answer; each adds the rows that can be used.
+
+    `rejected`: rows set aside. `fetched_rows`: all that came. `seconds`: times of those that can be
+    used, where they have one, in the order of the answer. `next_cursor`: None when the list said
+    that this is its end. `unknown_fields`: names of fields this program does not know.
+    """
+
+    rejected: list[records.Rejected] = field(default_factory=list)
+    fetched_rows: int = 0
+    seconds: list[int] = field(default_factory=list)
+    next_cursor: str | None = None
+    unknown_fields: dict[str, int] = field(default_factory=dict)
 
 
 def repair_text(body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -75,19 +76,12 @@ _CACHED_SPELLINGS = 20_000
 _FIRST_ROW_BYTES = 16_384
 
 
-class TradePage(msgspec.Struct):
-    """One page. `seconds`: the timestamps of its usable rows, in the order of the answer.
+@dataclass(kw_only=True)
+class TradePage(parsing.ParsedPage):
+    """The rows of one page that can be used, every one with its second."""
 
-    `next_cursor`: None when the feed said that this is its end.
-    """
-
-    trades: list[records.Trade]
-    activities: list[records.Activity]
-    rejected: list[records.Rejected]
-    seconds: list[int]
-    fetched_rows: int
-    next_cursor: str | None
-    unknown_fields: dict[str, int]
+    trades: list[records.Trade] = field(default_factory=list)
+    activities: list[records.Activity] = field(default_factory=list)
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -170,7 +164,8 @@ def _empty(
     source: parsing.ResponseSource,
 ) -> TradePage:
     cursor = v2_envelope.next_cursor(pagination, source.route)
-    return TradePage([], [], [], [], rows, cursor, _unknown_fields(body) if rows else {})
+    unknown_fields = _unknown_fields(body) if rows else {}
+    return TradePage(fetched_rows=rows, next_cursor=cursor, unknown_fields=unknown_fields)
 
 
 def _parse_all(

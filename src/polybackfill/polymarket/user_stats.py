@@ -117,7 +117,7 @@ def read(
     raw_rows = v2_envelope.unpaged(body, source)
     if not raw_rows:
         nobody = _without_figures(wallet, UNKNOWN_WALLET, source.fetched_at, source.version)
-        return v2_envelope.ParsedRows([nobody])
+        return v2_envelope.ParsedRows(rows=[nobody])
 
     def usable(row: _Row) -> records.UserStats:
         return _stats(row, source)

@@ -38,19 +38,11 @@ class _Unpaged(msgspec.Struct):
     data: msgspec.Raw
 
 
-@dataclass
-class ParsedRows(Generic[Parsed]):
-    """Rows of an answer, each either used or set aside. `fetched_rows`: those that came.
-
-    `seconds`: times of the used rows, where they have one. `next_cursor`: None at the proven end.
-    """
+@dataclass(kw_only=True)
+class ParsedRows(parsing.ParsedPage, Generic[Parsed]):
+    """The rows of an answer that can be used, all of one type."""
 
     rows: list[Parsed] = field(default_factory=list)
-    rejected: list[records.Rejected] = field(default_factory=list)
-    fetched_rows: int = 0
-    seconds: list[int] = field(default_factory=list)
-    next_cursor: str | None = None
-    unknown_fields: dict[str, int] = field(default_factory=dict)
 
 
 _raw_page = msgspec.json.Decoder(RawPage)

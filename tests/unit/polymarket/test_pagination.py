@@ -56,7 +56,11 @@ class Numbers(pagination.Strategy[Parsed]):
         used = [source.reject("number", str(number)) for number in page["numbers"]]
         rejected = [source.reject("not a number", "") for _ in range(page.get("bad", 0))]
         return v2_envelope.ParsedRows(
-            used, rejected, len(used) + len(rejected), page["numbers"], page.get("next")
+            rows=used,
+            rejected=rejected,
+            fetched_rows=len(used) + len(rejected),
+            seconds=page["numbers"],
+            next_cursor=page.get("next"),
         )
 
     def advance(self, page: Parsed) -> pagination.Rows:
