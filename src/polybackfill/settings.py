@@ -209,6 +209,24 @@ class BackfillSettings(BaseSettings):
         description="Token for all but its health; needed beyond 127.0.0.1. Without one each run "
         "makes its own, in data_dir/status/.",
     )
+    alert_url: redaction.Url | None = pydantic.Field(
+        None,
+        description="Where alerts are posted as JSON: Slack, Discord, Telegram, ntfy, or a server "
+        "of one's own (docs/monitoring.md).",
+    )
+    alert_form: Literal["auto", "plain", "slack", "discord", "telegram", "ntfy"] = pydantic.Field(
+        "auto", description="Form of the alerts; auto: by the host of `alert_url`, else plain."
+    )
+    alert_stall_s: float = pydantic.Field(
+        600.0, gt=0, description="An alert when nothing has moved for so long."
+    )
+    alert_errors: int = pydantic.Field(
+        50, ge=1, description="An alert when a run has so many more units in error."
+    )
+    ping_url: redaction.Url | None = pydantic.Field(
+        None,
+        description="Called after a night that is proven good, and else never: a dead-man switch.",
+    )
 
     @pydantic.field_validator("data_dir", "checkpoint_dir", "log_file")
     @classmethod
@@ -224,10 +242,10 @@ class BackfillSettings(BaseSettings):
                 )
         return path
 
-    @pydantic.field_validator("listen")
+    @pydantic.field_validator("listen", "alert_url", "ping_url", mode="before")
     @classmethod
-    def _empty_is_off(cls, text: str | None) -> str | None:
-        return text or None
+    def _empty_is_off(cls, given: object) -> object:
+        return given or None
 
     @pydantic.field_validator("workers")
     @classmethod

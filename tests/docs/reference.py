@@ -36,6 +36,8 @@ EXAMPLES = {
     "limit": "1000",
     "log_file": '"/var/log/polybackfill.jsonl"',
     "listen": '"9464"',
+    "alert_url": '"https://ntfy.sh/a-topic-nobody-guesses"',
+    "ping_url": '"https://hc-ping.com/your-uuid"',
     "host": '"localhost"',
     "port": "8123",
     "secure": "false",

@@ -76,7 +76,7 @@ class Backfill:
         with stop_signals.catch_stop_signals(stop):
             async with contextlib.AsyncExitStack() as stack:
                 monitor = await stack.enter_async_context(
-                    run_monitor.open_monitor(chosen, dry_run=request.dry_run)
+                    run_monitor.open_monitor(chosen, request, stop)
                 )
                 await stack.enter_async_context(startup.stop_at(request.stop_at, stop))
                 space = disk_space.Watch(chosen)
@@ -91,6 +91,7 @@ class Backfill:
                     if self._estimated:
                         await run.show_estimate()
                     summary = await run.execute(every_s=self._every_s)
+                monitor.note_end(summary)
                 if self._show is not None:
                     # Where nobody listens the exit code stays true.
                     with contextlib.suppress(BrokenPipeError):
@@ -188,6 +189,7 @@ class Run:
         tell = partial(self._tell, pictures)
         for task in [supervisor.PeriodicTask("status", 1.0, tell), *self._upkeep.periodic()]:
             watch.add_periodic(task)
+        self._monitor.publish(pictures.current())  # what was in error before is no news
         log.info("run.started", **known)
         summary: dict[str, Any] = {}
         async with _shown(pictures, every_s, tell):

@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,37 +19,65 @@ from typing import Any
 import msgspec
 import structlog
 
-from polybackfill import redaction, settings
+from polybackfill import clocks, redaction, settings
 from polybackfill.filesystem import files, lock
-from polybackfill.monitoring import latest_facts, listen_address, run_facts
-from polybackfill.run import machine_facts
+from polybackfill.monitoring import (
+    alert_history,
+    alert_rules,
+    alert_sender,
+    latest_facts,
+    listen_address,
+    run_alerts,
+    run_facts,
+)
+from polybackfill.run import machine_facts, run_request, run_summary
 
 log = structlog.get_logger()
 
 _LOOK_S = 5.0
+# For the last alert, when everything else has ended: what is left of the grace period after a stop.
+_LAST_S = 10.0
+_OF_GRACE = 0.05
 _TOKEN_BYTES = 24
 
 
 class RunMonitor:
-    """Takes a run's pictures, adds what the machine says, and shows them."""
+    """Takes a run's pictures, adds what the machine says, shows them and raises alerts.
 
-    def __init__(self, chosen: settings.Settings, latest: latest_facts.LatestFacts | None) -> None:
+    `latest`, `alerts`: None where the settings ask for neither; then a picture costs nothing.
+    """
+
+    def __init__(
+        self,
+        chosen: settings.Settings,
+        latest: latest_facts.LatestFacts | None = None,
+        alerts: run_alerts.RunAlerts | None = None,
+    ) -> None:
         self._chosen = chosen
         self._latest = latest
+        self._alerts = alerts
         self._machine: run_facts.MachineFacts | None = None
         self._is_refused = False
 
     def publish(self, picture: Mapping[str, Any]) -> None:
-        """Show a picture of the run (`reports.snapshot`). It costs nothing when nobody looks."""
+        """Show a picture of the run (`reports.snapshot`)."""
         if self._latest is None:
             return
         machine = None if self._machine is None else msgspec.to_builtins(self._machine)
         try:
-            self._latest.publish({**picture, "machine": machine})
+            facts = self._latest.publish({**picture, "machine": machine})
         except msgspec.ValidationError as error:  # a fault of ours must not cost the night
             if not self._is_refused:
                 log.exception("monitor.picture_refused", error=str(error))
             self._is_refused = True
+            return
+        if self._alerts is not None:
+            self._alerts.check(facts)
+
+    def note_end(self, summary: run_summary.RunSummary) -> None:
+        """The run came to its end in order."""
+        if self._alerts is not None:
+            self._alerts.note_end(summary.document, summary.exit_code, summary.lines)
 
     async def watch_machine(self) -> None:
         """Look at memory and disks every few seconds, until cancelled."""
@@ -59,22 +88,56 @@ class RunMonitor:
 
 @contextlib.asynccontextmanager
 async def open_monitor(
-    chosen: settings.Settings, *, dry_run: bool = False
+    chosen: settings.Settings, request: run_request.RunRequest, stop: asyncio.Event
 ) -> AsyncIterator[RunMonitor]:
-    """The monitor of one run. Raises errors.Stop when its address cannot be listened on.
+    """The monitor of one run, which tells of an error that leaves the block.
 
-    A dry run shows nothing, and neither does a run that another one is in the way of.
+    `stop`: set when the run was told to end. A dry run shows nothing, and neither does a run that
+    another one is in the way of. Raises errors.Stop when the address of the settings cannot be
+    listened on.
     """
+    backfill = chosen.backfill
+    is_used = bool(backfill.listen or backfill.alert_url or backfill.ping_url)
+    if not is_used or request.dry_run or lock.holder(chosen.ledger_dir) is not None:
+        yield RunMonitor(chosen)
+        return
+    latest = latest_facts.LatestFacts(backfill.run_name)
     async with contextlib.AsyncExitStack() as stack:
-        latest = None
-        if chosen.backfill.listen and not dry_run and lock.holder(chosen.ledger_dir) is None:
-            latest = latest_facts.LatestFacts(chosen.backfill.run_name)
+        if backfill.listen:
             await stack.enter_async_context(_listen(chosen, latest))
-        monitor = RunMonitor(chosen, latest)
-        if latest is not None:
-            watching = asyncio.create_task(monitor.watch_machine(), name="machine facts")
-            stack.callback(watching.cancel)
+        alerts = await stack.enter_async_context(_alerting(chosen, request, stop))
+        monitor = RunMonitor(chosen, latest, alerts)
+        watching = asyncio.create_task(monitor.watch_machine(), name="machine facts")
+        stack.callback(watching.cancel)
         yield monitor
+
+
+@contextlib.asynccontextmanager
+async def _alerting(
+    chosen: settings.Settings, request: run_request.RunRequest, stop: asyncio.Event
+) -> AsyncIterator[run_alerts.RunAlerts]:
+    backfill, clock = chosen.backfill, clocks.SystemClock()
+    history = backfill.data_dir / "status" / f"{backfill.run_name}.alerts.json"
+    alerts = run_alerts.RunAlerts(
+        backfill.run_name,
+        run_alerts.AlertTargets(backfill.alert_url, backfill.alert_form, backfill.ping_url),
+        rules=alert_rules.AlertRules(
+            alert_rules.Thresholds(backfill.alert_stall_s, backfill.alert_errors)
+        ),
+        history=alert_history.AlertHistory(history),
+        sender=alert_sender.AlertSender(clock),
+        clock=clock,
+    )
+    try:
+        yield alerts
+    except Exception as error:
+        alerts.note_failure(error)
+        raise
+    finally:
+        # Who stopped it waits for its end; nobody does at the time that `--until` had set.
+        is_planned = request.stop_at is not None and time.time() >= request.stop_at
+        in_haste = stop.is_set() and not is_planned
+        await alerts.close(backfill.grace_s * _OF_GRACE if in_haste else _LAST_S)
 
 
 @contextlib.asynccontextmanager

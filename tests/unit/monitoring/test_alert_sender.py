@@ -1,0 +1,171 @@
+"""Alerts to a loopback server that also fails, hangs, redirects and is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+from tests.unit import conftest as unit_conftest
+
+from polybackfill import clocks, redaction
+from polybackfill.monitoring import alert_sender
+
+
+class Receiver:
+    """A server that answers requests in turn with what stands in `answers`, then with 200."""
+
+    def __init__(self) -> None:
+        self.answers: list[int | str] = []
+        self.requests: list[tuple[str, str, Any]] = []
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        document = await request.json() if request.can_read_body else None
+        self.requests.append((request.method, request.path_qs, document))
+        answer = self.answers.pop(0) if self.answers else 200
+        if answer == "hang":
+            await asyncio.sleep(60)
+        if answer == "redirect":
+            raise web.HTTPFound(f"{self.url}/elsewhere")
+        if answer == "reset":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=answer if isinstance(answer, int) else 200)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+class QuickClock(clocks.SystemClock):
+    """Back-offs take no time here; how long they are is noted."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[alert_sender.AlertSender]:
+    made = alert_sender.AlertSender(QuickClock())
+    yield made
+    await made.close(0.0)
+
+
+async def test_alerts_are_posted_in_their_order(
+    receiver: Receiver, sender: alert_sender.AlertSender
+) -> None:
+    url = redaction.Url(f"{receiver.url}/hook?key=abcdefgh")
+    for number in range(3):
+        sender.post(url, {"number": number})
+    sender.call(redaction.Url(f"{receiver.url}/ping"))
+    await sender.close(5.0)
+    posts = [("POST", "/hook?key=abcdefgh", {"number": number}) for number in range(3)]
+    assert receiver.requests == [*posts, ("GET", "/ping", None)]
+
+
+@pytest.mark.parametrize("failure", [500, 503, 429, "reset"])
+async def test_what_fails_is_sent_again(
+    receiver: Receiver, sender: alert_sender.AlertSender, failure: int | str
+) -> None:
+    receiver.answers = [failure, failure]
+    sender.post(redaction.Url(f"{receiver.url}/hook"), {})
+    await sender.close(5.0)
+    assert len(receiver.requests) == 3
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 404, "redirect"])
+async def test_what_is_refused_is_not_asked_again_and_no_redirect_is_followed(
+    receiver: Receiver,
+    sender: alert_sender.AlertSender,
+    events: list[dict[str, Any]],
+    refusal: int | str,
+) -> None:
+    receiver.answers = [refusal]
+    sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
+    await sender.close(5.0)
+    assert [path for _, path, _ in receiver.requests] == ["/s3cretHook"]
+    (event,) = events
+    assert event["event"] == "alert.not_delivered"
+    assert "s3cretHook" not in str(event)
+
+
+async def test_a_dead_target_is_given_up_and_the_next_alert_gets_its_turn(
+    receiver: Receiver, sender: alert_sender.AlertSender, events: list[dict[str, Any]]
+) -> None:
+    sender.post(redaction.Url("http://127.0.0.1:9/s3cretHook"), {})
+    sender.post(redaction.Url(f"{receiver.url}/hook"), {})
+    await sender.close(5.0)
+    assert len(receiver.requests) == 1
+    assert [event["event"] for event in events] == ["alert.not_delivered"]
+    assert "s3cretHook" not in str(events)
+
+
+async def test_a_target_that_hangs_costs_its_time_and_no_more(
+    receiver: Receiver,
+    sender: alert_sender.AlertSender,
+    events: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receiver.answers = ["hang"] * 10
+    began = time.monotonic()
+    for _ in range(5):
+        sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
+    assert time.monotonic() - began < 0.1
+    await unit_conftest.until(lambda: receiver.requests, "the first attempt")
+    await sender.close(0.3)
+    assert time.monotonic() - began < 3.0
+    assert [event["event"] for event in events] == ["alert.not_delivered", "alert.left_behind"]
+    assert events[1]["alerts"] == 4
+    assert "s3cretHook" not in str(events)
+
+
+async def test_what_waits_is_bounded(
+    receiver: Receiver, sender: alert_sender.AlertSender, events: list[dict[str, Any]]
+) -> None:
+    receiver.answers = ["hang"]
+    for number in range(50):
+        sender.post(redaction.Url(f"{receiver.url}/hook"), {"number": number})
+    dropped = [event for event in events if event["event"] == "alert.dropped"]
+    assert len(dropped) == 50 - 32
+
+
+async def test_after_the_log_has_closed_it_is_said_on_standard_error(
+    receiver: Receiver, sender: alert_sender.AlertSender, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.reset_defaults()
+    receiver.answers = [404]
+    sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
+    await sender.close(5.0)
+    said = capsys.readouterr()
+    assert "warning: alert not delivered: to http://127.0.0.1:" in said.err
+    assert "HTTP 404" in said.err
+    assert "s3cretHook" not in said.err
+    assert said.out == ""
+
+
+async def test_a_proxy_of_an_odd_kind_is_no_reason_to_end(
+    sender: alert_sender.AlertSender,
+    events: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+    sender.post(redaction.Url("https://alerts.example/hook"), {})
+    await sender.close(5.0)
+    assert "only http:// and https:// proxies" in events[0]["error"]
