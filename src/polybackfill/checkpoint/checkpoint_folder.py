@@ -14,15 +14,17 @@ A fold, with the crash each step survives:
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from polybackfill import errors
-from polybackfill.checkpoint import journal, segment_files, unit_states
+from polybackfill.checkpoint import journal, recovery, segment_files, unit_states
 from polybackfill.filesystem import files, sealed_json
 
 log = structlog.get_logger()
@@ -30,7 +32,80 @@ log = structlog.get_logger()
 FOLD_LINES = 20_000
 FOLD_BYTES = 16 << 20
 _READ_ATTEMPTS = 5
-_STATES = (segment_files.STATE, segment_files.STATE_PREVIOUS)
+
+
+class JournalWriter:
+    """Appends to the current journal file and knows how much of it is on the disk.
+
+    `after`: the number behind which the file begins. Raises OSError throughout.
+    """
+
+    def __init__(self, folder: Path, store_id: str, step: files.Step = files.no_step) -> None:
+        self._path = folder / journal.CURRENT
+        self._store_id = store_id
+        self._step = step
+        self._descriptor = -1
+        self.bytes = 0
+        self.after = 0
+
+    def open(self, content: journal.Content | None, after: int) -> None:
+        """Go on behind `content`, whose torn tail is cut off and kept aside, or start a file whose
+        first transition is `after` + 1.
+        """
+        if content is None:
+            self._create(after)
+        else:
+            self.after = content.header.after
+            if content.torn:
+                self._set_aside(content)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self.bytes = os.fstat(self._descriptor).st_size
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write and fsync. After a failure the file ends where it ended before."""
+        if not lines:
+            return
+        content = b"".join(lines)
+        try:
+            self._step("append")
+            files.write_whole(self._descriptor, content)
+            self._step("fsync journal")
+            os.fsync(self._descriptor)
+        except OSError:
+            # A second failure leaves a torn last line, which the next open survives.
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self.bytes)
+            raise
+        self.bytes += len(content)
+
+    def rotate(self, after: int) -> None:
+        """The file becomes the previous one; a new one begins behind transition `after`."""
+        self.close()
+        self._step("rename journal")
+        os.replace(self._path, self._path.with_name(journal.PREVIOUS))
+        self._create(after)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self.bytes = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _create(self, after: int) -> None:
+        self.after = after
+        header = journal.Header(
+            format=journal.FORMAT, version=journal.VERSION, store_id=self._store_id, after=after
+        )
+        files.write_atomic(self._path, sealed_json.encode(header), self._step)
+
+    def _set_aside(self, content: journal.Content) -> None:
+        last_seq = content.lines[-1][1].seq if content.lines else content.header.after
+        aside = self._path.with_name(f"torn-after-{last_seq:09d}")
+        files.write_atomic(aside, content.torn, self._step)
+        self._step("truncate journal")
+        os.truncate(self._path, content.whole_bytes)
 
 
 class CheckpointFolder:
@@ -51,7 +126,7 @@ class CheckpointFolder:
         self.folder = folder
         self.writable = writable
         self._step = step
-        self._writer = journal.JournalWriter(folder, store_id, step)
+        self._writer = JournalWriter(folder, store_id, step)
         self.archive = segment_files.SegmentFolder(folder, segment_units=segment_units, step=step)
         self.store_id = store_id
         self.generation = 0
@@ -97,9 +172,10 @@ class CheckpointFolder:
         self._writer.close()
 
     def _load(self) -> unit_states.UnitStates:
-        state = self._state()
+        contents_of_folder = recovery.read(self.folder, self.store_id)
+        state, contents = contents_of_folder.state, contents_of_folder.journals
         self.generation, self.folded_seq = state.generation, state.seq
-        contents = self._journals(state.seq)
+        self.healed += contents_of_folder.healed
         states = unit_states.UnitStates()
         states.restore(
             seq=state.seq,
@@ -109,59 +185,11 @@ class CheckpointFolder:
         )
         self.archive.load(state.segments, states)
         for content in contents:
-            _replay(content, states)
+            recovery.replay(content, states)
         states.add_unsynced_before(self.archive.after(states.synced_seq))
         if self.writable:
             self._make_ready(state, contents, states)
         return states
-
-    def _state(self) -> segment_files.State:
-        state = segment_files.read_state(self.folder / segment_files.STATE)
-        if state is None:
-            state = self._older_state()
-        self._check_store(state.store_id, segment_files.STATE)
-        return state
-
-    def _older_state(self) -> segment_files.State:
-        """The generation before; for a ledger that never folded, the empty one."""
-        previous = segment_files.read_state(self.folder / segment_files.STATE_PREVIOUS)
-        damaged = (self.folder / segment_files.STATE).exists()
-        if previous is None and not self._journal_is_whole():
-            raise errors.Stop(
-                f"neither {self.folder / segment_files.STATE} nor "
-                f"{segment_files.STATE_PREVIOUS} beside it can be read; {journal.REMEDY}"
-            )
-        if damaged:
-            self.healed.append(
-                f"{segment_files.STATE} was damaged; the generation before it was used"
-            )
-            log.warning("ledger.state_damaged", folder=str(self.folder))
-        return previous or segment_files.empty_state(self.store_id)
-
-    def _journal_is_whole(self) -> bool:
-        """Is there no journal at all, or does what is there begin with the first transition?"""
-        paths = [self.folder / name for name in (journal.PREVIOUS, journal.CURRENT)]
-        written = [content for path in paths if (content := journal.read(path)) is not None]
-        if not written:
-            return not any((self.folder / name).exists() for name in _STATES)
-        return written[0].header.after == 0
-
-    def _journals(self, seq: int) -> list[journal.Content]:
-        current = journal.read(self.folder / journal.CURRENT)
-        if current is not None:
-            self._check_store(current.header.store_id, journal.CURRENT)
-        if current is not None and current.header.after <= seq:
-            return [current]
-        previous = journal.read(self.folder / journal.PREVIOUS)
-        return [content for content in (previous, current) if content is not None]
-
-    def _check_store(self, store_id: str, name: str) -> None:
-        if store_id and self.store_id and store_id != self.store_id:
-            raise errors.Stop(
-                f"{self.folder / name} belongs to another store (its id is {store_id}, "
-                f"this one's is {self.store_id}); choose another BACKFILL_CHECKPOINT_DIR or run "
-                "name, or point the settings back at that store"
-            )
 
     def _make_ready(
         self,
@@ -205,22 +233,6 @@ class CheckpointFolder:
             self._writer.rotate(snapshot.seq)
         self.archive.replaced(segments)
         self.generation, self.folded_seq = state.generation, state.seq
-
-
-def _replay(content: journal.Content, states: unit_states.UnitStates) -> None:
-    if content.header.after > states.seq:
-        raise errors.Stop(
-            f"{content.path} begins after transition {content.header.after}, but those after "
-            f"{states.seq} are missing; {journal.REMEDY}"
-        )
-    for transition in journal.numbered_after(content, states.seq):
-        try:
-            states.apply(transition)
-        except KeyError as error:
-            raise errors.Stop(
-                f"{content.path}: transition {transition.seq} speaks of {error}, which is not "
-                f"open there; {journal.REMEDY}"
-            ) from error
 
 
 @dataclass(frozen=True)

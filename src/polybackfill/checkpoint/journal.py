@@ -5,9 +5,7 @@ A changed field of a line is a new `VERSION`. Seconds are epoch seconds, `at` is
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,78 +205,6 @@ def numbered_after(content: Content, seq: int) -> Iterator[AnyTransition]:
             )
         seq = transition.seq
         yield transition
-
-
-class JournalWriter:
-    """Appends to the current journal file and knows how much of it is on the disk.
-
-    `after`: the number behind which the file begins. Raises OSError throughout.
-    """
-
-    def __init__(self, folder: Path, store_id: str, step: files.Step = files.no_step) -> None:
-        self._path = folder / CURRENT
-        self._store_id = store_id
-        self._step = step
-        self._descriptor = -1
-        self.bytes = 0
-        self.after = 0
-
-    def open(self, content: Content | None, after: int) -> None:
-        """Go on behind `content`, whose torn tail is cut off and kept aside, or start a file whose
-        first transition is `after` + 1.
-        """
-        if content is None:
-            self._create(after)
-        else:
-            self.after = content.header.after
-            if content.torn:
-                self._set_aside(content)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        self.bytes = os.fstat(self._descriptor).st_size
-
-    def append(self, lines: Sequence[bytes]) -> None:
-        """Write and fsync. After a failure the file ends where it ended before."""
-        if not lines:
-            return
-        content = b"".join(lines)
-        try:
-            self._step("append")
-            files.write_whole(self._descriptor, content)
-            self._step("fsync journal")
-            os.fsync(self._descriptor)
-        except OSError:
-            # A second failure leaves a torn last line, which the next open survives.
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self.bytes)
-            raise
-        self.bytes += len(content)
-
-    def rotate(self, after: int) -> None:
-        """The file becomes the previous one; a new one begins behind transition `after`."""
-        self.close()
-        self._step("rename journal")
-        os.replace(self._path, self._path.with_name(PREVIOUS))
-        self._create(after)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        self.bytes = os.fstat(self._descriptor).st_size
-
-    def close(self) -> None:
-        """Let the file go."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _create(self, after: int) -> None:
-        self.after = after
-        header = Header(format=FORMAT, version=VERSION, store_id=self._store_id, after=after)
-        files.write_atomic(self._path, sealed_json.encode(header), self._step)
-
-    def _set_aside(self, content: Content) -> None:
-        last_seq = content.lines[-1][1].seq if content.lines else content.header.after
-        aside = self._path.with_name(f"torn-after-{last_seq:09d}")
-        files.write_atomic(aside, content.torn, self._step)
-        self._step("truncate journal")
-        os.truncate(self._path, content.whole_bytes)
 
 
 def _whole_lines(path: Path, raw_lines: list[bytes]) -> int:
