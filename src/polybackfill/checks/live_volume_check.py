@@ -15,7 +15,7 @@ import orjson
 
 from polybackfill import errors
 from polybackfill.checks import check_result, temporary_table, volume_checks
-from polybackfill.polymarket import http_outcome, live_volume, trade_feed, user_stats
+from polybackfill.polymarket import http_outcome, official_figures, trade_feed, user_stats
 from polybackfill.store import client
 
 NAME = "live-volume"
@@ -126,11 +126,11 @@ async def _fill(store: client.Store, get: http_outcome.Get, volumes_table: str) 
 
     async def ask(batch: list[int]) -> dict[str, float]:
         async with at_once:
-            return await live_volume.fetch_volumes(get, batch)
+            return await official_figures.fetch_event_volumes(get, batch)
 
     async for chunk in _events(store):
         events += len(chunk)
-        size = live_volume.MAX_EVENTS
+        size = official_figures.MAX_EVENTS
         batches = [chunk[first : first + size] for first in range(0, len(chunk), size)]
         lines = b"".join(
             orjson.dumps({"condition_id": condition, "volume": shares}) + b"\n"
@@ -145,7 +145,7 @@ async def _fill(store: client.Store, get: http_outcome.Get, volumes_table: str) 
 async def _events(store: client.Store) -> AsyncIterator[list[int]]:
     after = 0
     while True:
-        parameters = {"after": after, "most": live_volume.LARGEST_EVENT_ID, "chunk": _CHUNK}
+        parameters = {"after": after, "most": official_figures.LARGEST_EVENT_ID, "chunk": _CHUNK}
         rows = await store.rows(_EVENTS, parameters=parameters)
         if not rows:
             return

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from polybackfill.checks import check_result
-from polybackfill.polymarket import http_outcome, user_volume
+from polybackfill.polymarket import http_outcome, official_figures
 
 # Gamma counts fills under 0.01 share, which no feed lists; the drift of tested markets was 0.000 %
 # (third party, mid-2026).
@@ -68,7 +68,7 @@ WHERE day < {end:UInt32}
 GROUP BY day, is_combo
 """
 
-Day = tuple[int, bool, user_volume.Volume]
+Day = tuple[int, bool, official_figures.Volume]
 """Day number since 1970, whether of combos, and its fills."""
 
 
@@ -121,7 +121,7 @@ async def user_days(context: check_result.CheckContext) -> check_result.CheckRes
     examples: list[dict[str, Any]] = []
     wallets = days = 0
     for row in sampled:
-        end = row["walked_at"] // user_volume.DAY_S
+        end = row["walked_at"] // official_figures.DAY_S
         stored = await _stored(context, row["wallet"], end)
         days += len({day for day, _, _ in stored})
         gaps = [gap async for gap in _gaps(context.get, row["wallet"], stored, 0, end - 1)]
@@ -143,7 +143,7 @@ async def _stored(context: check_result.CheckContext, wallet: str, end: int) -> 
         (
             row["day"],
             row["is_combo"],
-            user_volume.Volume(trade_count=row["trade_count"], volume=row["volume"]),
+            official_figures.Volume(trade_count=row["trade_count"], volume=row["volume"]),
         )
         for row in rows
     ]
@@ -154,8 +154,8 @@ async def _gaps(
 ) -> AsyncIterator[dict[str, Any]]:
     """The days from `first` to `last` that differ, found by halving: one question if none does."""
     days = [one for one in stored if first <= one[0] <= last]
-    theirs = await user_volume.fetch_volume(
-        get, wallet, first * user_volume.DAY_S, (last + 1) * user_volume.DAY_S - 1
+    theirs = await official_figures.fetch_user_volume(
+        get, wallet, first * official_figures.DAY_S, (last + 1) * official_figures.DAY_S - 1
     )
     # Whether combos count is not documented; both answers are right.
     plain = _sum(volume for _, is_combo, volume in days if not is_combo)
@@ -173,16 +173,16 @@ async def _gaps(
                 return
 
 
-def _sum(volumes: Iterable[user_volume.Volume]) -> user_volume.Volume:
+def _sum(volumes: Iterable[official_figures.Volume]) -> official_figures.Volume:
     all_volumes = list(volumes)
-    return user_volume.Volume(
+    return official_figures.Volume(
         trade_count=sum(volume.trade_count for volume in all_volumes),
         volume=sum(volume.volume for volume in all_volumes),
     )
 
 
 def _gap(
-    wallet: str, day: int, ours: user_volume.Volume, theirs: user_volume.Volume
+    wallet: str, day: int, ours: official_figures.Volume, theirs: official_figures.Volume
 ) -> dict[str, Any]:
     return {
         "wallet": f"0x{wallet}",
@@ -195,9 +195,10 @@ def _gap(
 
 
 def _date(day: int) -> str:
-    return datetime.datetime.fromtimestamp(day * user_volume.DAY_S, datetime.UTC).date().isoformat()
+    moment = datetime.datetime.fromtimestamp(day * official_figures.DAY_S, datetime.UTC)
+    return moment.date().isoformat()
 
 
-def _equal(ours: user_volume.Volume, theirs: user_volume.Volume) -> bool:
+def _equal(ours: official_figures.Volume, theirs: official_figures.Volume) -> bool:
     near = abs(ours.volume - theirs.volume) <= max(0.01, _SIZE_SHARE * theirs.volume)
     return ours.trade_count == theirs.trade_count and near

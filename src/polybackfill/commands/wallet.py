@@ -11,7 +11,7 @@ from importlib import metadata
 
 from polybackfill import errors, records, settings
 from polybackfill.inputs import key_input
-from polybackfill.polymarket import user_pnl, user_stats
+from polybackfill.polymarket import official_figures, user_stats
 from polybackfill.reports import report_files, wallet_figures, wallet_page, wallet_text
 from polybackfill.run import api_client, bootstrap, name_resolution
 
@@ -69,7 +69,7 @@ async def _figures(chosen: settings.Settings, key: str, *, offline: bool) -> wal
 
 async def _curve(
     chosen: settings.Settings, key: str, *, offline: bool
-) -> tuple[list[user_pnl.Point], str]:
+) -> tuple[list[official_figures.ProfitPoint], str]:
     """Polymarket's curve, or why it is unknown: a report is worth having without it."""
     if offline:
         return [], "--offline: the API was not asked"
@@ -80,7 +80,7 @@ async def _curve(
             api_client.open_get(chosen, "report wallet", attempts=_TRIES, deadline_s=_TRY_S)
         )
         try:
-            return await user_pnl.fetch_curve(get, key), ""
+            return await official_figures.fetch_profit_curve(get, key), ""
         except errors.GiveUp as refusal:
             if refusal.status == user_stats.NOT_FOUND:
                 return [], "the API does not serve /v2/user-pnl"

@@ -10,13 +10,13 @@ from polybackfill import formats, units
 from polybackfill.polymarket import (
     coerce,
     endpoints,
+    official_figures,
     parsing,
     position_parser,
     resolutions,
     source_status,
     trade_parser,
     user_stats,
-    user_volume,
 )
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption
@@ -63,7 +63,7 @@ async def _user_volume(evidence: Evidence) -> str:
     query = (("user", f"0x{feed.wallet}"), ("start", second), ("end", second))
     answer = await evidence.answer(endpoints.USER_VOLUME, query)
     with pages.contradicting():
-        volume = user_volume.parse_volume(answer.body, answer.url)
+        volume = official_figures.parse_user_volume(answer.body, answer.url)
     seen = f"{volume.trade_count:,} fills of a day of which {known:,} are known"
     return pages.require(volume.trade_count >= known, seen)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polybackfill.checks import official_profit
-from polybackfill.polymarket import user_pnl
+from polybackfill.polymarket import official_figures
 from polybackfill.store import client
 
 MARKETS_SHOWN = 100
@@ -106,7 +106,7 @@ class Figures:
 
 
 async def read(
-    store: client.Store, wallet: str, curve: list[user_pnl.Point], no_curve: str
+    store: client.Store, wallet: str, curve: list[official_figures.ProfitPoint], no_curve: str
 ) -> Figures:
     """The figures as they are stored now. `curve`: as Polymarket tells it; `no_curve`: why not."""
     parameters = {"wallet": wallet}
@@ -157,7 +157,7 @@ async def _ours(
 
 
 async def _official_side(
-    store: client.Store, parameters: dict[str, Any], curve: list[user_pnl.Point]
+    store: client.Store, parameters: dict[str, Any], curve: list[official_figures.ProfitPoint]
 ) -> tuple[dict[str, Any], str]:
     """Polymarket's figures and their time: as a run read them, else of the end of the curve."""
     rows = await store.rows(

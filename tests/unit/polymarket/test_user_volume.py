@@ -8,10 +8,10 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, user_volume
+from polybackfill.polymarket import endpoints, http, http_outcome, official_figures, rate_limiter
 
 
-async def volume(url: str, wallet: str, first: int, last: int) -> user_volume.Volume:
+async def volume(url: str, wallet: str, first: int, last: int) -> official_figures.Volume:
     clock = clocks.SystemClock()
     client = http.Client(
         base_urls={"data": f"{url}/data"},
@@ -25,7 +25,7 @@ async def volume(url: str, wallet: str, first: int, last: int) -> user_volume.Vo
         return await client.get(route, asked, worker_progress.Progress(clock))
 
     try:
-        return await user_volume.fetch_volume(get, wallet.removeprefix("0x"), first, last)
+        return await official_figures.fetch_user_volume(get, wallet.removeprefix("0x"), first, last)
     finally:
         await client.close()
 
@@ -40,7 +40,7 @@ async def test_the_whole_history_of_a_wallet_is_counted(sandbox: harness.Sandbox
 
 
 async def test_an_unknown_wallet_has_none(sandbox: harness.Sandbox) -> None:
-    assert await volume(sandbox.url, "9" * 40, 0, 4_000_000_000) == user_volume.Volume()
+    assert await volume(sandbox.url, "9" * 40, 0, 4_000_000_000) == official_figures.Volume()
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"data":{"volume":"x"}}', b"{", b"{}"])
@@ -49,10 +49,10 @@ async def test_an_answer_that_is_no_volume_is_asked_again(body: bytes) -> None:
         return http_outcome.Response(200, body, {}, 0.0, "http://x/v2/user-volume")
 
     with pytest.raises(errors.Retry, match="no volume"):
-        await user_volume.fetch_volume(get, "1" * 40, 0, 1)
+        await official_figures.fetch_user_volume(get, "1" * 40, 0, 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"\xff":1}', b'{"other":' + b"[" * 100_000])
 def test_what_is_no_volume_is_asked_again(body: bytes) -> None:
     with pytest.raises(errors.Retry, match="no volume"):
-        user_volume.parse_volume(body, "http://x/v2/user-volume")
+        official_figures.parse_user_volume(body, "http://x/v2/user-volume")

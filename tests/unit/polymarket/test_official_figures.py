@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from polybackfill import errors
-from polybackfill.polymarket import live_volume, user_pnl
+from polybackfill.polymarket import official_figures
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 SHORT = "01" + "ab" * 30
@@ -27,18 +27,20 @@ def test_volumes_by_condition_in_one_group_or_several() -> None:
     first = {"condition_id": f"0x{CONDITION}", "taker_volume": 12.345678}
     second = {"condition_id": f"0x{SHORT}", "taker_volume": "7"}
     wanted = {CONDITION: 12.345678, f"{SHORT}00": 7.0}
-    assert live_volume.parse_volumes(body(volumes(first, second)), URL) == wanted
-    assert live_volume.parse_volumes(body([volumes(first), volumes(second)]), URL) == wanted
+    assert official_figures.parse_event_volumes(body(volumes(first, second)), URL) == wanted
+    assert (
+        official_figures.parse_event_volumes(body([volumes(first), volumes(second)]), URL) == wanted
+    )
     odd = {"condition_id": "0x12", "taker_volume": 1}
     empty = {"condition_id": f"0x{CONDITION}", "taker_volume": None}
-    assert live_volume.parse_volumes(body(volumes(odd, empty)), URL) == {}
-    assert live_volume.parse_volumes(body(None), URL) == {}
+    assert official_figures.parse_event_volumes(body(volumes(odd, empty)), URL) == {}
+    assert official_figures.parse_event_volumes(body(None), URL) == {}
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'"x"'])
 def test_what_is_no_volume_is_no_answer(content: bytes) -> None:
     with pytest.raises(errors.Retry, match="no volumes"):
-        live_volume.parse_volumes(content, URL)
+        official_figures.parse_event_volumes(content, URL)
 
 
 def test_a_curve_is_read_oldest_first_and_what_is_not_told_stays_unknown() -> None:
@@ -47,12 +49,12 @@ def test_a_curve_is_read_oldest_first_and_what_is_not_told_stays_unknown() -> No
         {"timestamp": 1_790_000_000, "economic_pnl": 2},
         {"timestamp": 0, "economic_pnl": 9},
     ]
-    points = user_pnl.parse_curve(body({"interval": "max", "points": rows}), URL)
+    points = official_figures.parse_profit_curve(body({"interval": "max", "points": rows}), URL)
     assert [point.timestamp for point in points] == [1_790_000_000, 1_790_086_400]
     assert [point.figures["economic_pnl"] for point in points] == [2.0, -3.5]
     assert points[1].figures["settled_pnl"] is None
-    assert user_pnl.parse_curve(body(None), URL) == []
-    assert user_pnl.parse_curve(body({"points": None}), URL) == []
+    assert official_figures.parse_profit_curve(body(None), URL) == []
+    assert official_figures.parse_profit_curve(body({"points": None}), URL) == []
     for content in (b"<html>", b"[]", b'{"data": []}'):
         with pytest.raises(errors.Retry, match="no curve"):
-            user_pnl.parse_curve(content, URL)
+            official_figures.parse_profit_curve(content, URL)
