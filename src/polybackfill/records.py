@@ -176,7 +176,11 @@ class Position(Row, gc=False):
     version: int
 
 
-class PositionsEnd(Row, gc=False):
+class Mark(Row, gc=False):
+    """A row that tells the store something and is no data."""
+
+
+class PositionsEnd(Mark, gc=False):
     """The last row of a complete reading of a wallet: what is older than it is gone.
 
     `version`: twice the tick with which the reading began, and one more.

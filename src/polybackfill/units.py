@@ -23,15 +23,8 @@ MAX_KEYS_PER_BATCH = 20
 BIG_MARKET_ROWS = 5_000
 BATCH_ROWS = 10_000
 
-CLOB = "clob"
-MARKETS = "markets"
-EVENTS = "events"
-LOOKUPS = "lookups"
 CONDITIONS = "conditions"
 WALLETS = "wallets"
-POSITIONS = "positions"
-RESOLUTIONS = "resolutions"
-USER_STATS = "user-stats"
 
 Window = tuple[int | None, int | None]
 FULL_HISTORY: Window = (None, None)

@@ -40,8 +40,8 @@ def enumeration(markets: int) -> list[Figure]:
         stored = {
             name: ground.sql(statement)[0]
             for name, statement in (
-                ("markets", table_digest.MARKETS),
-                ("events", table_digest.EVENTS),
+                ("markets", table_digest.TABLES["markets"]),
+                ("events", table_digest.TABLES["events"]),
             )
         }
     found = [

@@ -69,7 +69,7 @@ def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
         ]
         listed = next(one["condition_id"] for one in markets(sandbox) if one["condition_id"])
         book = ledgers.Ledger.open(ground.ledger)
-        book.begin(units.Unit(units.LOOKUPS, (f"{listed.removeprefix('0x')}@{sweep}",)))
+        book.begin(units.Unit("lookups", (f"{listed.removeprefix('0x')}@{sweep}",)))
         book.close()
         ground.run("run", within_s=100).expect(0)
         ground.prove_everything(sandbox)

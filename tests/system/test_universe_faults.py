@@ -131,6 +131,9 @@ def test_cursors_that_trip_the_edge_are_walked_around(tmp_path: Path) -> None:
         ground.run("run", "markets", "events", within_s=150).expect(0)
         assert sandbox.fired()["cursor_trips"] > 0
         truth = sandbox.ask("truth")
-        for name, sql in (("markets", table_digest.MARKETS), ("events", table_digest.EVENTS)):
+        for name, sql in (
+            ("markets", table_digest.TABLES["markets"]),
+            ("events", table_digest.TABLES["events"]),
+        ):
             (found,) = ground.sql(sql)
             assert (name, found["digest"]) == (name, truth[name]["digest"])

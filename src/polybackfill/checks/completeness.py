@@ -7,30 +7,11 @@ from typing import Any
 
 from polybackfill.checkpoint import ledgers
 from polybackfill.checks import receipt_table
+from polybackfill.kinds import kind as unit_kind
+from polybackfill.kinds import proof, registry
 from polybackfill.store import client, plan_table
 
 LISTED = 20  # keys named of what is not proven
-
-# Part → the kinds of units it is made of.
-LISTS = {"markets": ("clob", "markets", "lookups"), "events": ("events",)}
-# Part → the table whose rows it brings.
-_TABLES = {
-    "markets": "api_markets_staging",
-    "events": "api_events_staging",
-    "conditions": "external_trades_raw",
-    "wallets": "external_trades_raw",
-    "positions": "api_positions_staging",
-    "resolutions": "api_resolutions",
-    "user-stats": "api_user_stats",
-}
-# Part → the keys it is about.
-_ALL_KEYS = {
-    "positions": "SELECT wallet_address AS key FROM wallet_backfill_plan WHERE status != 'skip'",
-    "resolutions": "SELECT condition_id AS key FROM api_market_rows WHERE condition_id != '' "
-    "UNION DISTINCT SELECT condition_id AS key FROM external_trades_raw",
-    # How many of the plan are read is a setting of the run, so what was ever begun counts.
-    "user-stats": "SELECT wallet_address AS key FROM api_user_stats",
-}
 
 # Of a list, the units of its newest reading; those that were never begun are in no ledger.
 _SLICES = """
@@ -63,12 +44,6 @@ FROM (
 )
 GROUP BY key
 """
-# A resolution is final: what is stored is not asked for again, and needs no newer receipt.
-_SETTLED = {
-    "positions": "SELECT '' AS key WHERE false",
-    "resolutions": "SELECT condition_id AS key FROM api_resolutions WHERE status = 'resolved'",
-    "user-stats": "SELECT '' AS key WHERE false",
-}
 _EXPECTED = """
 SELECT concat('0x', key) AS key, max(done) AS is_proven,
     max(in_error) AND NOT is_proven AS is_failed,
@@ -149,36 +124,42 @@ async def measure_parts(
     """All parts in the order in which they feed on each other."""
     async with receipt_table.filled(store, ledger) as units:
         figures = [
-            await _part(store, name, _slices(units, kinds), kinds, units=units)
-            for name, kinds in LISTS.items()
+            (await _measure(store, part, kinds, units), _is_optional(kinds[0].proof))
+            for part, kinds in registry.PARTS.items()
         ]
-        for kind in ("conditions", "wallets"):
-            table, key = plan_table.TABLES[kind]
-            planned = _PLANNED.format(key=key, table=table, units=units, kind=kind)
-            figures.append(await _part(store, kind, planned, (kind,), units=units))
-        for kind, keys in _ALL_KEYS.items():
-            expected = _EXPECTED.format(keys=keys, settled=_SETTLED[kind], units=units, kind=kind)
-            figures.append(await _part(store, kind, expected, (kind,), units=units))
-        # A run may be told to leave out what Polymarket says; then there is nothing to prove.
-        return [part for part in figures if part.keys or part.name != "user-stats"]
+        # Of what a run may be told to leave out there is nothing to prove then.
+        return [part for part, is_optional in figures if part.keys or not is_optional]
 
 
-def _slices(units: str, kinds: tuple[str, ...]) -> str:
-    return _SLICES.format(units=units, kinds=_quote_kinds(kinds))
+def _is_optional(of_kind: proof.Proof) -> bool:
+    return isinstance(of_kind, proof.EachKey) and of_kind.is_optional
 
 
-async def _part(
-    store: client.Store, name: str, part: str, kinds: tuple[str, ...], *, units: str
+def _select_keys(kinds: tuple[unit_kind.Kind, ...], units: str) -> str:
+    """SQL of the keys that a part has to prove, and how far each has come."""
+    first = kinds[0]
+    match first.proof:
+        case proof.NewestSweep():
+            return _SLICES.format(units=units, kinds=_quote_kinds(kinds))
+        case proof.WholePlan():
+            table, key = plan_table.TABLES[first.name]
+            return _PLANNED.format(key=key, table=table, units=units, kind=first.name)
+        case proof.EachKey(keys=keys, settled=settled):
+            return _EXPECTED.format(keys=keys, settled=settled, units=units, kind=first.name)
+
+
+async def _measure(
+    store: client.Store, name: str, kinds: tuple[unit_kind.Kind, ...], units: str
 ) -> PartCompleteness:
+    part = _select_keys(kinds, units)
     (sums,) = await store.rows(_SUMS.format(part=part))
     (counts,) = await store.rows(_COUNTS.format(units=units, kinds=_quote_kinds(kinds)))
-    table = _TABLES[name]
-    (stored,) = await store.rows(f"SELECT count() AS n FROM {table}")
+    (stored,) = await store.rows(f"SELECT count() AS n FROM {kinds[0].tables[0].shown}")
     unproven = []
     if sums["proven"] < sums["keys"]:
         unproven = await store.rows(_UNPROVEN.format(part=part, limit=LISTED))
     return PartCompleteness(name=name, stored=stored["n"], counts=counts, unproven=unproven, **sums)
 
 
-def _quote_kinds(kinds: tuple[str, ...]) -> str:
-    return ", ".join(f"'{kind}'" for kind in kinds)
+def _quote_kinds(kinds: tuple[unit_kind.Kind, ...]) -> str:
+    return ", ".join(f"'{kind.name}'" for kind in kinds)

@@ -8,19 +8,10 @@ from typing import Any
 
 from polybackfill import records
 from polybackfill.checks import check_result, sql_partitions, table_digest
-from polybackfill.store import client
+from polybackfill.kinds import registry
+from polybackfill.store import client, plan_table
 
-_KEYS = {
-    "external_trades_raw": "external_trade_id",
-    "wallet_activity_raw": "activity_id",
-    "wallet_backfill_plan": "wallet_address",
-    "condition_backfill_plan": "condition_id",
-    "api_markets_staging": "condition_id",
-    "api_events_staging": "event_id",
-    "api_positions_staging": "(wallet_address, condition_id, outcome, asset_id)",
-    "api_resolutions": "condition_id",
-    "api_user_stats": "wallet_address",
-}
+_KEYS = {table.shown: table.key for table in registry.TABLES} | dict(plan_table.TABLES.values())
 _MOST_FILLS = 1_000_000  # equal fills compared in one part of the table
 # Fills that are equal in all their identity is made of. First by what costs little to read, then,
 # of the few that are left, by the rest.

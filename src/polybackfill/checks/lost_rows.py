@@ -6,12 +6,14 @@ number of units.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from polybackfill import units as kinds
+from polybackfill import units as unit_names
 from polybackfill.checks import list_checks, temporary_table
+from polybackfill.kinds import key_source, registry
 from polybackfill.store import client
 
 # Rows of each key, as the receipts of both kinds count them.
@@ -76,8 +78,8 @@ SELECT {key} AS key, toInt64(toUnixTimestamp(trade_timestamp)) AS second, true A
 FROM external_trades_raw
 """
 _ROWS = {
-    kinds.CONDITIONS: _TRADES.format(key="condition_id"),
-    kinds.WALLETS: f"""
+    unit_names.CONDITIONS: _TRADES.format(key="condition_id"),
+    unit_names.WALLETS: f"""
 {_TRADES.format(key="wallet_address")}
 UNION ALL
 SELECT wallet_address AS key, toInt64(toUnixTimestamp(activity_timestamp)) AS second, true AS here
@@ -86,31 +88,10 @@ FROM wallet_activity_raw
 }
 _SHOWN, _ALL = 1_000, 1_000_000_000
 
-# Each complete reading of a wallet leaves a row, also when the wallet holds nothing.
-_POSITIONS = f"""
-SELECT DISTINCT unit FROM {{units}}
-WHERE kind = 'positions' AND state = 'done'
-    AND (key NOT IN (SELECT wallet_address FROM landed_positions)
-        OR concat('positions of 0x', key) IN (SELECT lost FROM ({list_checks.LOST_POSITIONS})))
-"""
-_BY_KEY = """
-SELECT unit FROM {units} WHERE kind = '{kind}' AND state = 'done' AND rows > 0
-GROUP BY unit
-HAVING countIf(key IN (SELECT {column} FROM {table})) < {least}
-"""
-_FOUND_BY_KEY = (
-    (kinds.RESOLUTIONS, "condition_id", "api_resolution_rows", "least(any(rows), count())"),
-    (kinds.LOOKUPS, "condition_id", "api_market_rows", "1"),
-    (kinds.USER_STATS, "wallet_address", "api_user_stat_rows", "1"),
-)
-_LISTS = """
-WITH (
-    SELECT countIf(kind IN ('clob', 'markets')) AS markets, countIf(kind = 'events') AS events
-    FROM {units} WHERE state = 'done' AND rows > 0
-) AS counted
-SELECT (SELECT count() FROM ({lost})) > 0
-    OR (counted.1 > 0 AND (SELECT count() FROM api_market_rows) = 0)
-    OR (counted.2 > 0 AND (SELECT count() FROM api_event_rows) = 0) AS lost
+# A list of which units ended with rows, whose table is empty.
+_EMPTIED = """
+(SELECT count() FROM {units} WHERE state = 'done' AND rows > 0 AND kind IN ({kinds})) > 0
+    AND (SELECT count() FROM {table}) = 0
 """
 # Not compared by rows: units that were begun, or of which keys were forgotten, and rows that were
 # set aside.
@@ -120,7 +101,11 @@ WHERE kind IN ('conditions', 'wallets') AND (state = 'open' OR (state = 'done' A
 """
 _SET_ASIDE = "SELECT DISTINCT unit FROM {units} WHERE rejected > 0"
 _TRADES_TABLES = frozenset({"external_trades_raw", "wallet_activity_raw"})
-_LIST_TABLES = frozenset({"api_market_rows", "api_event_rows", "landed_keys"})
+_LIST_KINDS: defaultdict[str, list[str]] = defaultdict(list)  # by the table of the rows
+for _kind in registry.ALL:
+    if isinstance(_kind.keys, key_source.WholeList):
+        _LIST_KINDS[_kind.tables[0].stored].append(f"'{_kind.name}'")
+_LIST_TABLES = frozenset({*_LIST_KINDS, "landed_keys"})
 
 
 @dataclass(frozen=True)
@@ -189,16 +174,23 @@ async def gone(
     thorough = bool(_TRADES_TABLES & set(harmed))
     compared = await short(store, units, begun=True, thorough=thorough, limit=_ALL)
     gone_units = {loss.unit for loss in compared}
-    statements = [_POSITIONS.format(units=units)]
-    statements += [
-        _BY_KEY.format(units=units, kind=kind, column=column, table=table, least=least)
-        for kind, column, table, least in _FOUND_BY_KEY
-    ]
+    declared = [kind.proof.lost_units for kind in registry.ALL]
+    statements = [lost_units.format(units=units) for lost_units in declared if lost_units]
     if thorough:
         statements.append(_NOT_COMPARED.format(units=units))
     if "quarantine" in harmed:
         statements.append(_SET_ASIDE.format(units=units))
     for statement in statements:
         gone_units |= {row["unit"] for row in await store.rows(statement)}
-    (lists,) = await store.rows(_LISTS.format(units=units, lost=list_checks.LOST))
-    return gone_units, bool(lists["lost"] or _LIST_TABLES & set(harmed))
+    return gone_units, await _lists_lost(store, units) or bool(_LIST_TABLES & set(harmed))
+
+
+async def _lists_lost(store: client.Store, units: str) -> bool:
+    """Whether a row of a list that had landed is gone, or all of them are."""
+    conditions = [f"(SELECT count() FROM ({list_checks.LOST})) > 0"]
+    conditions += [
+        _EMPTIED.format(units=units, kinds=", ".join(kinds), table=table)
+        for table, kinds in _LIST_KINDS.items()
+    ]
+    (lists,) = await store.rows(f"SELECT {' OR '.join(conditions)} AS lost")
+    return bool(lists["lost"])

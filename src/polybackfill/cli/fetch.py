@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polybackfill import kinds
 from polybackfill.cli import command_parser
 
 
@@ -18,8 +19,8 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         "parts",
         nargs="*",
         metavar="PART",
-        help="markets, events, conditions, wallets, positions, resolutions, user-stats (default: "
-        "what the planned list needs; all of them where there is none)",
+        help=f"{', '.join(kinds.MODULES)} (default: what the planned list needs; all of them where "
+        "there is none)",
     )
     content = run.add_argument_group("what")
     content.add_argument(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from polybackfill import errors, formats, records, settings
-from polybackfill.engine import store_writer
+from polybackfill.kinds import conditions, wallets
 from polybackfill.polymarket import parsing, trade_parser
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap
@@ -103,9 +103,9 @@ async def _move(store: client.Store, chunk: list[dict[str, Any]]) -> int:
         ids += usable
         trades += _numbered(usable.values(), records.Trade, records.number_trades)
         activities += _numbered(usable.values(), records.Activity, records.number_activities)
-    for table, rows in ((store_writer.TRADES, trades), (store_writer.ACTIVITY, activities)):
+    for table, rows in ((conditions.TRADES, trades), (wallets.ACTIVITY, activities)):
         if rows:
-            await store.insert(table, records.encode_lines(rows), rows=len(rows))
+            await store.insert(table.inserted, records.encode_lines(rows), rows=len(rows))
     if ids:
         id_list = ", ".join(f"'{quarantine_id}'" for quarantine_id in ids)
         await store.command(f"ALTER TABLE quarantine DELETE WHERE quarantine_id IN ({id_list})")

@@ -19,26 +19,17 @@ import structlog
 from polybackfill import clocks, errors, records, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import unit_queue, write_buffer
+from polybackfill.kinds import registry
 
 log = structlog.get_logger()
 
-# The landing tables: what is inserted there arrives in the tables people read, without repeats.
-TRADES = "external_trades_landing"
-ACTIVITY = "wallet_activity_landing"
 QUARANTINE = "quarantine_landing"
-POSITIONS = "api_positions_landing"
 _TABLE_OF: dict[type[records.Row], str] = {
-    records.Trade: TRADES,
-    records.Activity: ACTIVITY,
     records.Rejected: QUARANTINE,
-    records.Market: "api_market_rows",
-    records.Event: "api_event_rows",
-    records.Position: POSITIONS,
-    records.PositionsEnd: POSITIONS,
-    records.Resolution: "api_resolution_rows",
-    records.UserStats: "api_user_stat_rows",
+    **{row: table.inserted for table in registry.TABLES for row in table.rows},
 }
 TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
+_MARKED = frozenset(table for row, table in _TABLE_OF.items() if issubclass(row, records.Mark))
 _RETRY_CAP_S = 10.0
 _REASON_CHARS = 200
 
@@ -105,8 +96,8 @@ class StoreWriter:
             for table in TABLES:
                 if insert.rows(table):
                     await self._insert(table, insert.lines(table), insert.rows(table))
-                if table == POSITIONS:
-                    self.rows[table] -= insert.marks  # no rows to a person
+                if table in _MARKED:
+                    self.rows[table] -= insert.marks(table)  # no rows to a person
             await self._record(insert)
             self.inserts += 1
             self.progress.mark("insert recorded")

@@ -269,7 +269,7 @@ def build_page_batch(
         first_second=page.first_second,
         last_second=page.last_second,
         restarted=page.restarted,
-        marks=len(page.rows_of(records.PositionsEnd)) if page.last else 0,
+        marks=len(page.rows_of(records.Mark)) if page.last else 0,
         set_aside=rejected_rows.count_rejected(page.rows_of(records.Rejected)),
         end=end,
     )

@@ -23,7 +23,7 @@ class PageBatch:
     `resume`: where a restart goes on once these rows are acknowledged.
     `last`: the feed said it ended with this page; `end`: when, and what the source said of itself.
     `restarted`: the walk began anew with it.
-    `marks`: how many of the rows are no data but tell the store that positions are complete.
+    `marks`: how many of the rows are no data (`records.Mark`).
     `set_aside`: how many of the rows could not be read.
     """
 
@@ -64,10 +64,9 @@ class InsertBatch:
         """Number of rows of one table."""
         return sum(page.rows.get(table, 0) for page in self.pages)
 
-    @property
-    def marks(self) -> int:
-        """How many rows only tell the store that a wallet's positions are complete."""
-        return sum(page.marks for page in self.pages)
+    def marks(self, table: str) -> int:
+        """How many rows of one table are no data; a page brings marks for one table."""
+        return sum(page.marks for page in self.pages if table in page.rows)
 
 
 class WriteBuffer:

@@ -41,8 +41,9 @@ _TABLE = stored_table.StoredTable(
         "if(status = 'CLOSED', 'CLOSED', 'OPEN'), '|', "
         "toString(toInt64(round(if(abs(size) < 1e12, size, 0) * 1e6))))",
     ),
-    noted_in="landed_positions",
-    lost=_LOST,
+    noted_counts=stored_table.NotedCounts(
+        "positions", "landed_positions", "SELECT sum(positions) FROM landed_positions FINAL", _LOST
+    ),
 )
 
 

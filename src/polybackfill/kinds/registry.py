@@ -24,3 +24,12 @@ KINDS: Mapping[str, kind.Kind] = MappingProxyType({one.name: one for one in ALL}
 TABLES: tuple[stored_table.StoredTable, ...] = tuple(
     dict.fromkeys(table for one in ALL for table in one.tables)
 )
+# Table → SQL of the newest tick among its rows.
+VERSIONS: Mapping[str, str] = MappingProxyType(
+    {table.stored: table.version for table in TABLES if table.version}
+)
+# Tables whose loss is noticed → whether one never holds fewer rows than before.
+WATCHED: Mapping[str, bool] = MappingProxyType(
+    {table.stored: table.grows for table in TABLES}
+    | {table.noted_counts.table: False for table in TABLES if table.noted_counts}
+)

@@ -18,6 +18,19 @@ class Digest:
     where: str = "true"
 
 
+@dataclass(frozen=True, slots=True)
+class NotedCounts:
+    """Counts of rows that have landed, in a table of their own: `rows`, SQL of their sum; `lost`, a
+    SELECT of what is not all there: its name (`lost`), how many rows `landed`, and how many of
+    these are `stored`. `name`: what people call the rows.
+    """
+
+    name: str
+    table: str
+    rows: str
+    lost: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTable:
     """One table.
@@ -27,8 +40,7 @@ class StoredTable:
     among them, "" where rows have none. `shown`: what people read, in which no `key` comes twice.
 
     What has landed is noted apart, so that a loss is seen: `noted_key` is SQL of a row's name in
-    `landed_keys`; `noted_in`, a table of its own; `lost`, a SELECT of what is not all there: its
-    name (`lost`), how many rows `landed`, and how many of these are `stored`.
+    `landed_keys`; `noted_counts`, how many there were.
     """
 
     rows: tuple[type[records.Row], ...]
@@ -40,5 +52,4 @@ class StoredTable:
     version: str = ""
     digest: Digest | None = None
     noted_key: str = ""
-    noted_in: str = ""
-    lost: str = ""
+    noted_counts: NotedCounts | None = None

@@ -10,7 +10,7 @@ from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import contracts, endpoints, pagination, trade_feed
 from polybackfill.store import backlog_counts, client, discovery, stale_keys
 
-_ACTIVITY = stored_table.StoredTable(
+ACTIVITY = stored_table.StoredTable(
     rows=(records.Activity,),
     inserted="wallet_activity_landing",
     stored="wallet_activity_raw",
@@ -59,7 +59,7 @@ KIND = unit_kind.Kind(
     upstream=unit_kind.Upstream(ended=("conditions", "positions")),
     key_flag="wallets",
     needed_for=("wallets",),
-    tables=(conditions.TRADES, _ACTIVITY),
+    tables=(conditions.TRADES, ACTIVITY),
     estimate=_estimate,
     proof=proof.WholePlan(),
 )

@@ -6,7 +6,7 @@ import itertools
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 
-from polybackfill import formats, units
+from polybackfill import formats
 from polybackfill.polymarket import (
     coerce,
     date_range,
@@ -20,8 +20,8 @@ from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
 
-_MARKETS = (units.MARKETS, units.LOOKUPS)
-_LISTS = (units.MARKETS, units.EVENTS)
+_MARKETS = ("markets", "lookups")
+_LISTS = ("markets", "events")
 _SPAN_DATES = 4
 _MANY_TOKENS = 5
 _Look = Callable[[Evidence, endpoints.Route], Awaitable[str]]
@@ -308,7 +308,7 @@ def _lists() -> Sequence[Assumption]:
             f"/{kind}/keyset{request}",
             expected,
             f"{kind}: {needed_for}",
-            _MARKETS if route == endpoints.MARKETS else (units.EVENTS,),
+            _MARKETS if route == endpoints.MARKETS else ("events",),
             loses_rows,
             _looking_at(route, look),
         )
@@ -360,7 +360,7 @@ ASSUMPTIONS = (
         "/markets/keyset?condition_ids=…&condition_ids=…",
         "exactly the markets of these 40 conditions",
         "lookups and market ids: an ignored filter names foreign markets",
-        (units.LOOKUPS,),
+        ("lookups",),
         True,
         _lookup,
     ),
@@ -378,7 +378,7 @@ ASSUMPTIONS = (
         "/markets/keyset?closed=true",
         "token ids follow from the condition",
         "market ids: a market is believed when its tokens fit",
-        (units.LOOKUPS,),
+        ("lookups",),
         True,
         _tokens,
     ),
@@ -387,7 +387,7 @@ ASSUMPTIONS = (
         "/markets/slug/…",
         "the market of that name",
         "lookups: markets that no list shows",
-        (units.LOOKUPS,),
+        ("lookups",),
         True,
         _slug,
     ),
@@ -396,7 +396,7 @@ ASSUMPTIONS = (
         "/events/keyset?closed=true",
         "events carry their markets",
         "events: which market belongs to which; markets without a date",
-        (units.EVENTS,),
+        ("events",),
         True,
         _looking_at(endpoints.EVENTS, _members),
     ),
@@ -405,7 +405,7 @@ ASSUMPTIONS = (
         "/events/keyset?closed=true",
         "events carry their tags",
         "categories",
-        (units.EVENTS,),
+        ("events",),
         False,
         _looking_at(endpoints.EVENTS, _tags),
     ),

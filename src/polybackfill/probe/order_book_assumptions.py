@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polybackfill import formats, units
+from polybackfill import formats
 from polybackfill.polymarket import clob, endpoints, market_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
 
-_KINDS = (units.CLOB,)
+_KINDS = ("clob",)
 _BEYOND = 1_000_000_000  # far behind the end of any list of markets
 
 
@@ -156,7 +156,7 @@ ASSUMPTIONS = (
         "/markets/(condition)",
         "that market",
         "lookups: conditions that Gamma does not list",
-        (units.LOOKUPS,),
+        ("lookups",),
         True,
         _single,
     ),
@@ -165,7 +165,7 @@ ASSUMPTIONS = (
         "/markets/(unknown condition)",
         "404",
         "lookups: a condition nobody knows ends the search",
-        (units.LOOKUPS,),
+        ("lookups",),
         False,
         _unknown,
     ),

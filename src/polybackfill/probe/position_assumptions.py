@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 
-from polybackfill import formats, units
+from polybackfill import formats
 from polybackfill.polymarket import endpoints, pagination, position_parser, positions
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
 
-_KINDS = (units.POSITIONS,)
+_KINDS = ("positions",)
 _ENOUGH = 4  # rows to see two pages, an order and two times on
 _ANY_SIZE = "1000000000000"  # shares nobody holds
 _NUMBER = (int, float)

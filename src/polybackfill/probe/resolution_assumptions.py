@@ -10,7 +10,7 @@ from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
 
-_KINDS = (units.RESOLUTIONS,)
+_KINDS = ("resolutions",)
 _WHOLE_PAYOUT = 1_000_000  # millionths of a USD that the outcomes of a condition pay together
 
 

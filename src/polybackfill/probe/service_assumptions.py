@@ -6,7 +6,7 @@ import email.utils
 import re
 from collections.abc import Mapping
 
-from polybackfill import formats, units
+from polybackfill import formats
 from polybackfill.polymarket import (
     coerce,
     endpoints,
@@ -195,7 +195,7 @@ ASSUMPTIONS = (
         "/v2/user-stats?user=…",
         "economic_pnl of the wallet that was asked for",
         "Polymarket's own figure beside ours",
-        (units.USER_STATS,),
+        ("user-stats",),
         True,
         _user_stats,
     ),

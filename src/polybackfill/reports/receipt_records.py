@@ -6,12 +6,15 @@ import heapq
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from polybackfill import records, units
+from polybackfill import records
 from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.checks import receipt_table
+from polybackfill.kinds import key_source, registry
 
 # Their keys name slices of a list, no ids.
-_SLICED = frozenset({units.CLOB, units.MARKETS, units.EVENTS})
+_SLICED = frozenset(
+    kind.name for kind in registry.ALL if isinstance(kind.keys, key_source.WholeList)
+)
 
 
 def newest(

@@ -17,6 +17,7 @@ from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import stop_signals, store_writer, supervisor, systemd_notify
 from polybackfill.filesystem import lock
 from polybackfill.inputs import time_arguments
+from polybackfill.kinds import registry
 from polybackfill.reports import progress_line, snapshot
 from polybackfill.run import (
     disk_space,
@@ -150,7 +151,7 @@ class Run:
         """Bring the plan in line, and build the parts."""
         state, kinds_of_run = self._state, self._state.request.kinds
         if state.context.store is not None:
-            state.clock.start_above(await versions.newest(state.context.store))
+            state.clock.start_above(await versions.newest(state.context.store, registry.VERSIONS))
         await self._upkeep.begin()
         await self._fold_left()
         await self._new_keys.begin()

@@ -13,10 +13,12 @@ from typing import Any
 import orjson
 import structlog
 
-from polybackfill import formats, settings, units
+from polybackfill import formats, settings
 from polybackfill.checkpoint import ledgers
+from polybackfill.checks import resolution_checks
 from polybackfill.engine import market_id_cache, post_run_step
 from polybackfill.inputs import dimension_files
+from polybackfill.kinds import lookups
 from polybackfill.reports import category_breakdown, coverage_report, dimension_export
 from polybackfill.run import (
     category_report,
@@ -81,7 +83,7 @@ class PostRun:
             await self._step("fees of fills", fill_costs.fold(store), alive)
 
     async def _fill_market_ids(self, alive: Alive) -> None:
-        if self._market_ids is None or units.LOOKUPS not in self._state.request.kinds:
+        if self._market_ids is None or lookups.KIND.name not in self._state.request.kinds:
             return
         filling = market_id_cache.catch_up(self._market_ids, clock=self._state.clock)
         if (done := await self._step("market ids", filling, alive)) is not None:
@@ -89,7 +91,7 @@ class PostRun:
 
     async def _disagreements(self) -> dict[str, int]:
         store = self._state.store_to_write
-        if store is None or units.RESOLUTIONS not in self._state.parts:
+        if store is None or resolution_checks.KIND not in self._state.parts:
             return {}
         return await run_summary.disagreements(store)
 

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import structlog
 
-from polybackfill import errors, units
+from polybackfill import errors
 from polybackfill.checkpoint import ledgers, store_state
 from polybackfill.checks import lost_rows, receipt_table
+from polybackfill.kinds import proof, registry
 from polybackfill.store import client, inspection, plan_table
 
 log = structlog.get_logger()
 
-_LISTS = (units.CLOB, units.MARKETS, units.EVENTS, units.LOOKUPS)
+_LISTS = tuple(kind.name for kind in registry.ALL if isinstance(kind.proof, proof.NewestSweep))
 
 
 async def begin(store: client.Store, ledger: ledgers.Ledger, folder: Path) -> None:
@@ -30,7 +31,7 @@ async def begin(store: client.Store, ledger: ledgers.Ledger, folder: Path) -> No
     `folder`: the checkpoint's. Raises what store and checkpoint raise; the next start compares.
     """
     await inspection.mend_projections(store)
-    before, now = store_state.read(folder), await inspection.inspect(store)
+    before, now = store_state.read(folder), await _inspect(store)
     if ledger.stats()["seq"]:
         token = before.clean_stop if before is not None else ""
         known = await inspection.knows_token(store, token)
@@ -49,11 +50,14 @@ async def end(store: client.Store, folder: Path, run_name: str, *, within_s: flo
     """
     try:
         async with asyncio.timeout(within_s):
-            before, now = store_state.read(folder), await inspection.inspect(store)
+            before, now = (
+                store_state.read(folder),
+                await _inspect(store),
+            )
             if before is None or store_state.changes(before, now):
                 return
             token = await inspection.leave_token(store, run_name)
-            store_state.write(folder, await inspection.inspect(store, clean_stop=token))
+            store_state.write(folder, await _inspect(store, clean_stop=token))
     except (errors.BackfillError, TimeoutError) as error:
         log.warning("run.end_not_noted", error=str(error) or "timeout")
 
@@ -62,8 +66,12 @@ async def emptied(store: client.Store, folder: Path) -> None:
     """The tables were emptied on purpose, and the checkpoint knows: that is no loss."""
     before = store_state.read(folder)
     if before is not None:
-        state = await inspection.inspect(store, clean_stop=before.clean_stop)
+        state = await _inspect(store, clean_stop=before.clean_stop)
         store_state.write(folder, state)
+
+
+async def _inspect(store: client.Store, *, clean_stop: str = "") -> store_state.StoreState:
+    return await inspection.inspect(store, registry.WATCHED, clean_stop=clean_stop)
 
 
 async def _compare(store: client.Store, ledger: ledgers.Ledger, doubts: store_state.Doubts) -> None:

@@ -10,28 +10,20 @@ from dataclasses import dataclass, replace
 
 from polybackfill import errors, guess, settings, units
 from polybackfill.inputs import key_input, time_arguments
+from polybackfill.kinds import key_source, registry
 from polybackfill.run import name_resolution
 
-# What people call a part, and the kinds of units it is made of. The market list is read from the
-# order book and from Gamma, and what neither lists is looked up.
-PARTS: dict[str, tuple[str, ...]] = {
-    "markets": (units.CLOB, units.MARKETS, units.LOOKUPS),
-    "events": (units.EVENTS,),
-    "conditions": (units.CONDITIONS,),
-    "wallets": (units.WALLETS,),
-    "positions": (units.POSITIONS,),
-    "resolutions": (units.RESOLUTIONS,),
-    "user-stats": (units.USER_STATS,),
-}
-_OF_WALLETS = ("wallets", "positions", "user-stats")
-_OF_CONDITIONS = ("conditions", "resolutions")
+# What people call a part, and the kinds of units it is made of.
+PARTS = {part: tuple(kind.name for kind in kinds) for part, kinds in registry.PARTS.items()}
 _FLAGS = {"wallets": "--wallet", "conditions": "--condition-id"}
-# What is fetched of a planned list: all that the profit in its markets is made of.
-_OF_LIST = {
-    "wallets": ("markets", "wallets", "positions", "resolutions", "user-stats"),
-    "conditions": ("markets", "conditions", "resolutions"),
+# Flag → the parts whose keys it lists.
+_SERVED = {
+    flag: tuple(part for part, kinds in registry.PARTS.items() if kinds[0].key_flag == flag)
+    for flag in _FLAGS
 }
-_WHOLE_LISTS = (units.CLOB, units.MARKETS, units.EVENTS)
+_WHOLE_LISTS = tuple(
+    kind.name for kind in registry.ALL if isinstance(kind.keys, key_source.WholeList)
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +47,8 @@ class RunRequest:
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys typed for one kind of unit."""
-        if kind in _OF_WALLETS:
-            return self.wallets
-        return self.conditions if kind in _OF_CONDITIONS else ()
+        typed = {"wallets": self.wallets, "conditions": self.conditions}
+        return typed.get(registry.KINDS[kind].key_flag, ())
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -117,12 +108,16 @@ def parse_arguments(
 def narrow_to_plan(request: RunRequest, planned: Mapping[str, int]) -> RunRequest:
     """What is fetched when the plan decides: the list where there is one, else everything.
 
-    `listed`: how many keys somebody planned, by part.
+    `planned`: how many keys somebody planned, by part.
     """
-    wanted = {part for name, parts in _OF_LIST.items() if planned.get(name) for part in parts}
-    if not (request.plan_decides and wanted):
+    lists = {part for part, keys in planned.items() if keys}
+    parts = tuple(
+        part
+        for part, kinds in registry.PARTS.items()
+        if any(lists.intersection(kind.needed_for) for kind in kinds)
+    )
+    if not (request.plan_decides and parts):
         return replace(request, plan_decides=False)
-    parts = tuple(part for part in PARTS if part in wanted)
     return replace(request, parts=parts, plan_decides=False, listed_only=True)
 
 
@@ -161,17 +156,16 @@ def _parts(typed: Sequence[str], given: dict[str, list[str]]) -> tuple[str, ...]
     typed_parts = tuple(part for part in ("conditions", "wallets") if given[part])
     if not parts or not typed_parts:
         return parts or typed_parts or tuple(PARTS)
-    served = {"wallets": _OF_WALLETS, "conditions": _OF_CONDITIONS}
     for part in typed_parts:
-        if not set(served[part]) & set(parts):
+        if not set(_SERVED[part]) & set(parts):
             raise errors.Stop(f"{_FLAGS[part]} lists {part}, but this run fetches {parts[0]} only")
     for part in parts:
-        flag = next((_FLAGS[kind] for kind in served if part in served[kind]), None)
+        flag = next((_FLAGS[kind] for kind in _SERVED if part in _SERVED[kind]), None)
         if flag is None:
             raise errors.Stop(
                 f"{part} cannot be limited to a list: leave out {' and '.join(_FLAGS.values())}"
             )
-        if not any(part in served[kind] for kind in typed_parts):
+        if not any(part in _SERVED[kind] for kind in typed_parts):
             raise errors.Stop(
                 f"{part} need a list of their own here: give one with {flag}, or leave {part} out"
             )

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from polybackfill.checkpoint import store_state
 from polybackfill.store import client
 
-# Never hold fewer rows than before, whatever is merged: no row of theirs comes twice.
-_GROWING = ("external_trades_raw", "wallet_activity_raw")
-TABLES = (
-    *_GROWING,
-    "quarantine",
-    "api_market_rows",
-    "api_event_rows",
-    "api_position_rows",
-    "api_resolution_rows",
-    "api_user_stat_rows",
-    "landed_keys",
-    "landed_positions",
-)
+_OF_ALL_KINDS = ("quarantine", "landed_keys")
 _STATE = """
 SELECT name, toString(uuid) AS uuid, ifNull(total_rows, 0) AS rows, broken
 FROM (
@@ -43,13 +32,17 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _START_S = 60  # a server tells since how many seconds it runs
 
 
-async def inspect(store: client.Store, *, clean_stop: str = "") -> store_state.StoreState:
-    """The tables as they are now. Raises what the store raises."""
-    rows = await store.rows(_STATE, parameters={"names": list(TABLES)})
+async def inspect(
+    store: client.Store, fetched: Mapping[str, bool], *, clean_stop: str = ""
+) -> store_state.StoreState:
+    """The tables as they are now. `fetched`: the name of each table of fetched rows, and whether it
+    never holds fewer rows than before, whatever is merged. Raises what the store raises.
+    """
+    rows = await store.rows(_STATE, parameters={"names": [*fetched, *_OF_ALL_KINDS]})
     tables = {
         row["name"]: store_state.Table(
             uuid=row["uuid"],
-            least_rows=row["rows"] if row["name"] in _GROWING else 0,
+            least_rows=row["rows"] if fetched.get(row["name"]) else 0,
             broken_parts=row["broken"],
         )
         for row in rows

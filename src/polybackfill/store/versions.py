@@ -6,22 +6,16 @@ ahead, and the checkpoint that knew may be lost, so the tables themselves are as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from polybackfill.store import client
 
-# Positions hold twice the tick, and one more.
-_NEWEST = """
-SELECT greatest(
-    (SELECT max(version) FROM api_market_rows),
-    (SELECT max(version) FROM api_event_rows),
-    (SELECT max(version) FROM api_resolution_rows),
-    (SELECT max(version) FROM api_user_stat_rows),
-    (SELECT intDiv(max(version), 2) FROM api_position_rows)) AS newest
-"""
 # A row written by hand with a version beyond stays above all others; the rest must go on.
 _LIMIT = 2**61
 
 
-async def newest(store: client.Store) -> int:
-    """The highest tick among the rows of all lists and readings; 0 for none."""
-    (row,) = await store.rows(_NEWEST)
+async def newest(store: client.Store, versions: Mapping[str, str]) -> int:
+    """The highest tick among the rows of some tables, 0 for none. `versions`: table → SQL of it."""
+    each = [f"(SELECT {version} FROM {table})" for table, version in versions.items()]
+    (row,) = await store.rows(f"SELECT greatest({', '.join(each)}) AS newest")
     return min(int(row["newest"]), _LIMIT)

@@ -8,6 +8,7 @@ from pathlib import Path
 from polybackfill import clocks, records, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import store_writer, unit_queue, write_buffer
+from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
 from polybackfill.store import client, migrate
 
@@ -62,8 +63,8 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
         )
         page = write_buffer.PageBatch(
             lease,
-            {store_writer.TRADES: lines},
-            {store_writer.TRADES: 7},
+            {conditions.TRADES.inserted: lines},
+            {conditions.TRADES.inserted: 7},
             pagination.Resume(ended=True),
             True,
         )

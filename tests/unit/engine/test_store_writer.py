@@ -14,6 +14,7 @@ import structlog
 from polybackfill import clocks, errors, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import store_writer, unit_queue, write_buffer
+from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
 
 WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
@@ -68,8 +69,8 @@ class Desk:
         self, lease: unit_queue.Lease, second: int, *, last: bool = False, aside: int = 0
     ) -> None:
         """Two rows of a second, and `aside` that make no sense."""
-        lines = {store_writer.TRADES: b"{}\n" * 2}
-        rows = {store_writer.TRADES: 2}
+        lines = {conditions.TRADES.inserted: b"{}\n" * 2}
+        rows = {conditions.TRADES.inserted: 2}
         if aside:
             lines[store_writer.QUARANTINE], rows[store_writer.QUARANTINE] = b"{}\n" * aside, aside
         place = pagination.Resume(f"c{second}", second, "f" * 16)
@@ -105,8 +106,8 @@ async def test_pages_move_the_place_and_the_last_one_ends_the_unit(desk: Desk) -
     await desk.page(lease, 6, aside=1)
     await desk.page(lease, 7, last=True)
     await desk.write()
-    assert desk.store.rows == {store_writer.TRADES: 6, store_writer.QUARANTINE: 1}
-    assert desk.writer.rows[store_writer.TRADES] == 6
+    assert desk.store.rows == {conditions.TRADES.inserted: 6, store_writer.QUARANTINE: 1}
+    assert desk.writer.rows[conditions.TRADES.inserted] == 6
     assert desk.queue.stats()["done"] == 1
     (receipt,) = desk.ledger.receipts()
     counts = receipt.counts
@@ -153,7 +154,7 @@ async def test_a_replaced_worker_s_page_is_stored_but_moves_nothing(
     assert fresh.attempt > stalled.attempt
     assert fresh.resume is None
     await desk.write()
-    assert desk.store.rows == {store_writer.TRADES: 4}  # harmless: the ids are the same
+    assert desk.store.rows == {conditions.TRADES.inserted: 4}  # harmless: the ids are the same
     assert desk.resume() is None
     assert desk.queue.touch(fresh)
     assert "unit.done" not in [event["event"] for event in events]
@@ -171,6 +172,6 @@ async def test_a_unit_given_back_keeps_what_was_under_way(desk: Desk) -> None:
 
 async def test_a_dry_run_counts_and_keeps_nothing() -> None:
     tally = store_writer.DryRunSink()
-    await tally.insert(store_writer.TRADES, [b"{}\n"], rows=1)
-    await tally.insert(store_writer.TRADES, [b"{}\n{}\n"], rows=2)
-    assert tally.rows == {store_writer.TRADES: 3}
+    await tally.insert(conditions.TRADES.inserted, [b"{}\n"], rows=1)
+    await tally.insert(conditions.TRADES.inserted, [b"{}\n{}\n"], rows=2)
+    assert tally.rows == {conditions.TRADES.inserted: 3}
