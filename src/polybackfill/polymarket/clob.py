@@ -74,10 +74,10 @@ def walk_unit(
 
 
 class _PartWalk(pagination.Strategy[market_parser.ParsedListing]):
-    """Where the reading of a part stands. It ends where its range ends.
+    """A walk through one part of the list. It ends where the part ends.
 
-    Where the list is over before that, the end is believed only from a page without rows: the
-    offset behind the last row is asked for once more.
+    A list may end before that. Only a page without rows proves it, so the walk asks once more for
+    the offset behind the last row.
     """
 
     def __init__(self, query: ClobQuery) -> None:

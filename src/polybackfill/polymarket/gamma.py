@@ -86,7 +86,7 @@ def pages(
 
 
 class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
-    """Where a walk stands, and how many pages its span is judged to have."""
+    """A walk through a list, and how many pages its span probably has."""
 
     def __init__(self, queries: tuple[gamma_queries.GammaQuery, ...], unit: str) -> None:
         self.route = queries[0].route

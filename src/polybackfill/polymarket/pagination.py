@@ -1,11 +1,15 @@
 """Following cursors to a proven end: one driver, and a strategy for each API.
 
-The driver (`follow`) asks for a page, hands over its rows with the place to resume from, and goes
-on until the strategy has seen the end. What differs between the APIs is in their strategies: the
-next question, whether an answer is one to it, when a row may be handed over, what proves the end,
-and what a refused cursor means. The rules that hold everywhere are here: a page that is no answer
-is asked for again, a cursor that was seen before is none, a short or an empty page is no end, pages
-that bring nothing come to an end, and a resume point counts for the very same question only.
+The driver (`follow`) fetches a page, hands over its rows with the place to resume from, and goes on
+until the strategy has seen the end. The strategies hold what differs between the APIs: the next
+question, whether a response answers it, when a row may be handed over, what proves the end, and
+what a refused cursor means. The driver holds what is the same everywhere:
+
+- a response that does not answer the question is asked for again;
+- a list that repeats a cursor is refused;
+- a short page, and an empty one, are not the end;
+- a list without a usable row for too many pages is given up;
+- a resume point is used for its own question only.
 """
 
 from __future__ import annotations
@@ -35,9 +39,9 @@ Result = TypeVar("Result")
 
 
 class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a walk goes on when every row it has released is stored.
+    """Where a walk goes on when every row that it handed over is stored.
 
-    `cursor`: fetches the page in which the held `second` begins; None is the first page.
+    `cursor`: of the page in which the held `second` begins; None is the first page.
     `feed`: fingerprint of the feed; a cursor means nothing under other filters.
     `ended`: the feed is over and nothing is left to fetch.
     """
@@ -109,7 +113,7 @@ class Page:
 
 
 class ResponseBody(Protocol):
-    """What a walk needs of an HTTP reply: `body` bytes, and the `url` that was asked."""
+    """What a walk needs of an HTTP response: its `body`, and the `url` of the request."""
 
     @property
     def body(self) -> bytes: ...
@@ -126,7 +130,7 @@ Attempt = Callable[[], Awaitable[Result]]
 
 
 class RetryPolicy(Protocol):
-    """How often an attempt for one page is made, and how long is waited between."""
+    """How often a page is asked for, and how long to wait in between."""
 
     async def __call__(self, attempt: Attempt[Result]) -> Result: ...
 
@@ -140,8 +144,8 @@ async def without_retry(attempt: Attempt[Result]) -> Result:
 class RequestContext:
     """What a walk is given to work with. `unit`: the id of the unit it is for.
 
-    `with_retries` runs the attempt for one page (request, parsing, checks) and decides how often.
-    An attempt raises Retry for whatever is no answer to the question, and may be run again.
+    `with_retries` runs the attempt for one page (request, parsing, checks), as often as it decides.
+    An attempt that does not bring the page raises Retry and may be run again.
     """
 
     fetch: Fetch
@@ -152,7 +156,7 @@ class RequestContext:
     async def ask(
         self, query: FeedQuery, cursor: str | None, read: Callable[[bytes, Source], Result]
     ) -> Result:
-        """One request, without retries; what `read` makes of the answer."""
+        """Send one request, without retries; return what `read` makes of the response."""
         response = await self.fetch(query, cursor)
         source = parsing.ResponseSource(
             route=query.route.path,
@@ -168,7 +172,7 @@ Parsed = TypeVar("Parsed", bound=parsing.ParsedPage)
 
 
 class Recovery(Enum):
-    """How a walk goes on after a page that did not come."""
+    """How a walk goes on when a page did not come."""
 
     FAIL = auto()
     SAME_PAGE = auto()
@@ -176,11 +180,11 @@ class Recovery(Enum):
 
 
 class Strategy(ABC, Generic[Parsed]):
-    """One walk as its API knows it: where it stands, and what its pages mean.
+    """One walk of one API: where it stands, and what its pages mean.
 
-    `feeds`: fingerprints of what it reads, one after the other. `cursor`: of the next page, None
-    for the first one of a list. `resume`: where to go on when all rows handed over so far are
-    stored; it names the present feed, and when it says `ended` the walk is over.
+    `feeds`: fingerprints of the lists it reads, one after the other. `cursor`: of the next page,
+    None for the first page of a list. `resume`: where to go on when all rows handed over so far are
+    stored. It names the present feed; the walk is over when it says `ended`.
     """
 
     route: endpoints.Route
@@ -190,30 +194,30 @@ class Strategy(ABC, Generic[Parsed]):
 
     @abstractmethod
     def begin(self, resume: Resume) -> None:
-        """Stand where `resume` says; at the beginning of its feed when it says no more."""
+        """Go to the place that `resume` names: the beginning of its feed if it has no cursor."""
 
     @abstractmethod
     def next_query(self) -> FeedQuery:
-        """The question of the next request. Every attempt asks anew."""
+        """The query of the next request. Called for every attempt."""
 
     @abstractmethod
     def read(self, body: bytes, source: Source) -> Parsed:
-        """The page. Raises Retry when it is no answer to the question. Moves nothing."""
+        """Parse and check a page; change nothing. Raises Retry if it does not answer the query."""
 
     @abstractmethod
     def advance(self, page: Parsed) -> Rows:
-        """Move on behind the page; the rows that may be stored now."""
+        """Move on to the next page; return the rows that may be stored now."""
 
     def check_size(self) -> None:
-        """Raises Retry (split) before the next page when the walk is worth cutting in two."""
+        """Called before the next page. Raises Retry (split) when the unit should be cut in two."""
 
     async def recover(self, refusal: Refusal, answers_first_page: FirstPageCheck) -> Recovery:
-        """What to do when the next page does not come. May raise what `refusal` means instead."""
+        """Decide what to do when the next page did not come. May raise a clearer error."""
         return Recovery.FAIL
 
 
-class SingleAnswer(Strategy[v2_envelope.ParsedRows[Kind]]):
-    """A feed whose whole content is one answer. `read_rows`: as `Strategy.read`."""
+class SingleResponse(Strategy[v2_envelope.ParsedRows[Kind]]):
+    """A feed that is one response without pages. `read_rows`: as `Strategy.read`."""
 
     def __init__(
         self,
@@ -243,10 +247,10 @@ async def follow(
 ) -> AsyncIterator[Page]:
     """The pages of a walk, from `resume` to its proven end; the last one says `last`.
 
-    An error that the retry policy lets through ends the generator, which can be started again from
-    the last `resume`; unless the strategy begins anew, whose pages then say `restarted`. The ids of
-    rows make a replay harmless. Raises Retry, GiveUp and Stop as fetched; GiveUp when a run of
-    pages without a usable row is beyond all bounds.
+    An error that the retry policy lets through goes to the strategy. If that cannot recover, the
+    error ends the generator; a new one may go on from the last `resume`. If it begins anew, the
+    next page says `restarted`: rows come again, with the same ids. Raises what `context.fetch`
+    raises, and GiveUp when too many pages in a row bring no usable row.
     """
     if resume is None or resume.feed not in strategy.feeds:
         resume = Resume(feed=strategy.feeds[0])
@@ -255,7 +259,7 @@ async def follow(
         yield Page((), strategy.resume, fetched_rows=0)
     while not strategy.resume.ended:
         try:
-            # No name for answer or page: they would stay in memory while the caller is busy.
+            # The page gets no name here: it would stay in memory while the caller is busy.
             yield walk.advance(await context.with_retries(walk.fetch_page))
         except (errors.GiveUp, errors.Retry) as refusal:
             if not await walk.may_go_on(refusal):
@@ -264,13 +268,13 @@ async def follow(
 
 
 class _Walk(Generic[Parsed]):
-    """What the driver knows of a walk, besides what the strategy does."""
+    """The driver's part of a walk: seen cursors, pages without rows, restarts."""
 
     def __init__(self, strategy: Strategy[Parsed], context: RequestContext, resume: Resume) -> None:
         self._strategy = strategy
         self._context = context
         self._begin(resume)
-        # A first page that is stored already comes, and is counted, whole once more.
+        # The first page was stored in part. It comes whole again, and so do its counts.
         self._has_restarted = resume.cursor is None and resume.second is not None
 
     def _begin(self, resume: Resume) -> None:
@@ -280,14 +284,14 @@ class _Walk(Generic[Parsed]):
         self._see(self._strategy.cursor)
 
     async def fetch_page(self) -> Parsed:
-        """The next page. Raises Retry when it is no answer."""
+        """Fetch, parse and check the next page. Raises Retry when it is not that page."""
         page = await self._fetch_at(self._strategy.cursor)
         if page.next_cursor in self._seen_cursors:
             raise errors.Retry(f"{self._strategy.route.path}: the list repeats a cursor")
         return page
 
     def advance(self, page: Parsed) -> Page:
-        """Move on to the next page; what may be stored of this one and those before."""
+        """Move on to the next page; return the rows that may be stored now."""
         self._barren.count(page)
         rows = self._strategy.advance(page)
         self._see(self._strategy.cursor)
@@ -303,7 +307,7 @@ class _Walk(Generic[Parsed]):
         )
 
     async def may_go_on(self, refusal: Refusal) -> bool:
-        """Whether the walk asks again, for the same page or from its beginning."""
+        """Whether the walk goes on after an error, with the same page or from its beginning."""
         recovery = await self._strategy.recover(refusal, self._answers_first_page)
         if recovery is Recovery.NEW_BEGINNING:
             self._begin(Resume(feed=self._strategy.resume.feed))
@@ -331,14 +335,14 @@ class _Walk(Generic[Parsed]):
 
 
 class _BarrenPages:
-    """An end for a list whose pages go on and on and bring nothing that can be used."""
+    """Pages in a row that brought no usable row; too many of them end the walk."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._empty = self._unusable = 0
 
     def count(self, page: parsing.ParsedPage) -> None:
-        """One more page. Raises GiveUp beyond the bounds."""
+        """Count one more page. Raises GiveUp beyond the bounds."""
         if page.fetched_rows > len(page.rejected):
             self._empty = self._unusable = 0
         elif page.rejected:

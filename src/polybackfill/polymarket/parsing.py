@@ -1,4 +1,4 @@
-"""What all parsers share: where an answer came from, what is told of it, bytes that are no text."""
+"""What all parsers share: where a response came from, what a page holds, bytes that are no text."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class ResponseSource(msgspec.Struct, frozen=True):
 
 @dataclass(kw_only=True)
 class ParsedPage:
-    """What every parser tells of an answer; each adds the rows that can be used.
+    """What every parser tells of a page; each adds the rows that can be used.
 
-    `rejected`: rows set aside. `fetched_rows`: all that came. `seconds`: times of those that can be
-    used, where they have one, in the order of the answer. `next_cursor`: None when the list said
-    that this is its end. `unknown_fields`: names of fields this program does not know.
+    `rejected`: rows set aside. `fetched_rows`: all rows of the page. `seconds`: times of the usable
+    rows that have one, in the order of the page. `next_cursor`: None when the list says that this
+    is its end. `unknown_fields`: names of fields that this program does not know.
     """
 
     rejected: list[records.Rejected] = field(default_factory=list)

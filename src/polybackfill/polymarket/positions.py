@@ -113,7 +113,7 @@ def build_query(wallet: str, status: str, since: int | None = None) -> paginatio
 
 
 class _PositionsSweep(pagination.Strategy[v2_envelope.ParsedRows[records.Position]]):
-    """Where the reading of a wallet stands."""
+    """A walk through the lists of a wallet."""
 
     def __init__(self, wallet: str, clock: clocks.Clock) -> None:
         self.route = endpoints.POSITIONS
@@ -132,7 +132,10 @@ class _PositionsSweep(pagination.Strategy[v2_envelope.ParsedRows[records.Positio
         self._pages = 0
 
     def next_query(self) -> pagination.FeedQuery:
-        """Notes the moment, and that in which the list was begun. No two requests share one."""
+        """The query of the next request. Also notes when it is sent, and when its list began.
+
+        No two requests share a tick.
+        """
         state = msgspec.structs.replace(
             self._state,
             request_tick=max(self._state.request_tick + 1, self._clock.tick()),

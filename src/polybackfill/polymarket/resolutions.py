@@ -87,8 +87,8 @@ def walk_unit(
     Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
     """
     query = build_query(key.partition("@")[0] for key in unit_keys)
-    answer = pagination.SingleAnswer(query, partial(_read_answer, query))
-    return pagination.follow(answer, resume, context)
+    response = pagination.SingleResponse(query, partial(_read_response, query))
+    return pagination.follow(response, resume, context)
 
 
 def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
@@ -107,7 +107,7 @@ def read(body: bytes, source: parsing.ResponseSource) -> v2_envelope.ParsedRows[
     return v2_envelope.parse_rows(v2_envelope.unpaged(body, source), _row, usable, source)
 
 
-def _read_answer(
+def _read_response(
     query: pagination.FeedQuery, body: bytes, source: parsing.ResponseSource
 ) -> v2_envelope.ParsedRows[records.Resolution]:
     parsed = read(body, source)

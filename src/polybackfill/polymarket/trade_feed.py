@@ -106,7 +106,7 @@ def pages(
 
 
 class _TradeFeed(pagination.Strategy[trade_parser.TradePage]):
-    """Where a walk stands, and the rows that it holds back."""
+    """A walk through a feed of trades, and the rows that it holds back."""
 
     def __init__(self, query: pagination.FeedQuery, max_held_rows: int) -> None:
         self.route, self.feeds = query.route, (query.fingerprint,)

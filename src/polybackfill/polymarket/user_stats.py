@@ -86,19 +86,19 @@ async def walk_unit(
     """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
     one page.
 
-    Raises Retry for an answer about another wallet, and what `fetch` raises.
+    Raises Retry for a response about another wallet, and what `fetch` raises.
     """
     wallet = unit_keys[0].partition("@")[0]
-    answer = pagination.SingleAnswer(build_query(wallet), partial(read, wallet))
+    response = pagination.SingleResponse(build_query(wallet), partial(read, wallet))
     try:
-        async for page in pagination.follow(answer, resume, context):
+        async for page in pagination.follow(response, resume, context):
             yield page
     except errors.GiveUp as refusal:
         if refusal.status != NOT_FOUND:
             raise
         clock = context.clock
         nothing = _without_figures(wallet, NOT_SERVED, int(clock.now()), clock.tick())
-        ended = pagination.Resume(feed=answer.resume.feed, ended=True)
+        ended = pagination.Resume(feed=response.resume.feed, ended=True)
         yield pagination.Page(([nothing],), ended, fetched_rows=0)
 
 
