@@ -25,7 +25,7 @@ import aiohttp
 
 from polybackfill import cli
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import unit_queue, write_buffer
+from polybackfill.engine import store_writer, unit_queue
 from polybackfill.polymarket import http
 from polybackfill.store import client
 
@@ -87,7 +87,7 @@ def arm(step: str, doom: Doom) -> None:
     if step == "fetched":
         after(http.Client, "get", doom)
     elif step == "parsed":
-        before(write_buffer.WriteBuffer, "add", doom)
+        before(store_writer.WriteBuffer, "add", doom)
     elif step == "batched":
         before(client.Store, "insert", doom)
     elif step == "sent":

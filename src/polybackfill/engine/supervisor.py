@@ -19,7 +19,6 @@ from polybackfill.engine import (
     store_writer,
     systemd_notify,
     worker_pool,
-    write_buffer,
 )
 
 log = structlog.get_logger()
@@ -69,7 +68,7 @@ class Supervisor:
         self,
         *,
         pools_by_kind: dict[str, worker_pool.WorkerPool],
-        buffer: write_buffer.WriteBuffer,
+        buffer: store_writer.WriteBuffer,
         writer: store_writer.StoreWriter,
         ledger: ledgers.Ledger,
         sync_plan: Callable[[], Awaitable[None]],

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 import structlog
 
-from polybackfill import clocks, errors, records, units, worker_progress
+from polybackfill import clocks, errors, formats, records, units, worker_progress
 from polybackfill.engine import (
     market_id_cache,
-    rejected_rows,
     source_lag,
     store_writer,
     unit_queue,
-    write_buffer,
 )
 from polybackfill.kinds import kind as unit_kind
-from polybackfill.polymarket import http, pagination, retry
+from polybackfill.polymarket import http, market_lookup, pagination, retry
 
 log = structlog.get_logger()
 
 _OUTAGE_S = 30.0  # no answer from a host for so long is the host's failure, not the unit's
 _AGAIN_S = 5.0  # a unit given back is not taken again at once
+# From this share of its rows on a unit ends in error: most of what it was to bring is not there, as
+# after a release of the API that writes a field in another form.
+_ERROR_SHARE = 0.5
 
 
 class Pacer:
@@ -63,6 +66,42 @@ class FetchCounts:
             self.unknown_fields[name] = self.unknown_fields.get(name, 0) + count
 
 
+def _count_rejected(rejected: Iterable[records.Rejected]) -> int:
+    """Rows that could not be read. A condition nobody knows is noted beside them, and is no row."""
+    return sum(row.reason != market_lookup.UNKNOWN for row in rejected)
+
+
+class _RejectedShare:
+    """Rows of one unit, read and set aside. `before`: what earlier attempts have stored of it."""
+
+    def __init__(self, before: units.Counts) -> None:
+        self._rows = before.rows + before.rejected
+        self._aside = before.rejected
+        self._reasons: Counter[str] = Counter()
+
+    def add(self, page: pagination.Page) -> int:
+        """Count a page; how many of its rows were set aside."""
+        if page.restarted:
+            self._rows = self._aside = 0
+            self._reasons.clear()
+        rejected = page.rows_of(records.Rejected)
+        aside = _count_rejected(rejected)
+        self._rows += page.fetched_rows
+        self._aside += aside
+        self._reasons.update(row.reason for row in rejected if row.reason != market_lookup.UNKNOWN)
+        return aside
+
+    def check(self) -> None:
+        """Raises GiveUp when so many rows were set aside that the unit is not done."""
+        if self._aside and self._aside >= _ERROR_SHARE * self._rows:
+            why = ", ".join(f"{reason} ({n:,})" for reason, n in self._reasons.most_common(3))
+            raise errors.GiveUp(
+                f"{self._aside:,} of {formats.counted(self._rows, 'row')} set aside: "
+                f"{why}; see polybackfill "
+                "quarantine list"
+            )
+
+
 class UnitRunner:
     """What every worker of one part does with a lease."""
 
@@ -71,7 +110,7 @@ class UnitRunner:
         kind: unit_kind.Kind,
         *,
         client: http.Client,
-        buffer: write_buffer.WriteBuffer,
+        buffer: store_writer.WriteBuffer,
         queue: unit_queue.Queue,
         pacer: Pacer,
         retries: retry.PageRetries,
@@ -128,7 +167,7 @@ class UnitRunner:
         resume = None if lease.resume is None else msgspec.convert(lease.resume, pagination.Resume)
         context = self._request_context(lease, progress)
         unit = lease.unit
-        share = rejected_rows.RejectedShare(lease.counts)
+        share = _RejectedShare(lease.counts)
         async for page in self._kind.walk(unit, resume, context):
             self.counts.add(page, share.add(page))
             if self._market_ids is not None:
@@ -141,7 +180,7 @@ class UnitRunner:
         self,
         lease: unit_queue.Lease,
         page: pagination.Page,
-        share: rejected_rows.RejectedShare,
+        share: _RejectedShare,
         progress: worker_progress.Progress,
     ) -> None:
         """The page to the batch; raises GiveUp behind the last one of a unit that is not done."""
@@ -248,7 +287,7 @@ def build_page_batch(
     end: units.FeedEnd | None,
     *,
     is_end: bool | None = None,
-) -> write_buffer.PageBatch | None:
+) -> store_writer.PageBatch | None:
     """The encoded page, with the feed's `end` if this is its last; None when it releases nothing
     and ends nothing. `is_end`: the unit is done with it; None: if it is the last.
     """
@@ -260,7 +299,7 @@ def build_page_batch(
         rows[table] = rows.get(table, 0) + len(page_rows)
     if not (rows or page.last or page.restarted):
         return None  # everything is held back: the place to resume from has not moved
-    return write_buffer.PageBatch(
+    return store_writer.PageBatch(
         lease=lease,
         lines=lines,
         rows=rows,
@@ -270,6 +309,6 @@ def build_page_batch(
         last_second=page.last_second,
         restarted=page.restarted,
         marks=len(page.rows_of(records.Mark)) if page.last else 0,
-        set_aside=rejected_rows.count_rejected(page.rows_of(records.Rejected)),
+        set_aside=_count_rejected(page.rows_of(records.Rejected)),
         end=end,
     )

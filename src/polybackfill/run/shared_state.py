@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from polybackfill import clocks, settings, units
-from polybackfill.engine import running_part, systemd_notify, write_buffer
+from polybackfill.engine import running_part, store_writer, systemd_notify
 from polybackfill.polymarket import endpoints, http, rate_limiter
 from polybackfill.run import api_client, bootstrap, disk_space, run_context, run_request
 from polybackfill.store import client
@@ -37,7 +37,7 @@ class SharedState:
     space: disk_space.Watch
     clock: clocks.Clock
     api: Api
-    buffer: write_buffer.WriteBuffer
+    buffer: store_writer.WriteBuffer
     notifier: systemd_notify.Notifier
     rng: random.Random
     parts: dict[str, running_part.RunningPart] = field(default_factory=dict)
@@ -92,8 +92,8 @@ def make_state(
 
 def _make_buffer(
     backfill: settings.BackfillSettings, clock: clocks.Clock
-) -> write_buffer.WriteBuffer:
-    return write_buffer.WriteBuffer(
+) -> store_writer.WriteBuffer:
+    return store_writer.WriteBuffer(
         cut_rows=backfill.batch_rows,
         cut_bytes=backfill.batch_bytes,
         cut_age_s=backfill.batch_age_s,

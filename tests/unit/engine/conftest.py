@@ -22,7 +22,6 @@ from polybackfill.engine import (
     unit_queue,
     worker,
     worker_pool,
-    write_buffer,
 )
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http, rate_limiter, retry, route_health
@@ -74,7 +73,7 @@ class Rig:
             clock=self.clock,
         )
         self._lines.append(self.line)
-        self.buffer = write_buffer.WriteBuffer(
+        self.buffer = store_writer.WriteBuffer(
             cut_rows=self.cut_rows,
             cut_bytes=10**7,
             cut_age_s=0.2,

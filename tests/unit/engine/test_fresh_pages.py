@@ -9,7 +9,7 @@ import aiohttp
 
 from polybackfill import clocks, units, worker_progress
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import source_lag, unit_queue, worker, write_buffer
+from polybackfill.engine import source_lag, store_writer, unit_queue, worker
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http, rate_limiter, retry, trade_feed
 from polymarket_sandbox import app, options
@@ -45,7 +45,7 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
     book = ledgers.Ledger.open(tmp_path)
     unit = units.Unit(units.CONDITIONS, tuple(keys))
     leases = unit_queue.Queue(units.CONDITIONS, feed=[unit], ledger=book, clock=clock)
-    buffer = write_buffer.WriteBuffer(
+    buffer = store_writer.WriteBuffer(
         cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
     )
     runner = worker.UnitRunner(

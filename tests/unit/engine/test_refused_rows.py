@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polybackfill import clocks, records, units
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import store_writer, unit_queue, write_buffer
+from polybackfill.engine import store_writer, unit_queue
 from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
 from polybackfill.store import client, migrate
@@ -50,7 +50,7 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
         good = [records.encode_lines([_trade(number)]) for number in range(7)]
         bad = good[3].replace(b'"shares":1.0', b'"shares":"a lot"')
         lines = b"".join([*good[:3], bad, *good[4:]])
-        buffer = write_buffer.WriteBuffer(
+        buffer = store_writer.WriteBuffer(
             cut_rows=7, cut_bytes=10**6, cut_age_s=1, buffer_bytes=10**6, clock=clock
         )
         writer = store_writer.StoreWriter(
@@ -61,7 +61,7 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
             clock=clock,
             rng=random.Random(1),
         )
-        page = write_buffer.PageBatch(
+        page = store_writer.PageBatch(
             lease,
             {conditions.TRADES.inserted: lines},
             {conditions.TRADES.inserted: 7},

@@ -13,7 +13,7 @@ import structlog
 
 from polybackfill import clocks, errors, units, worker_progress
 from polybackfill.checkpoint import ledgers
-from polybackfill.engine import store_writer, unit_queue, write_buffer
+from polybackfill.engine import store_writer, unit_queue
 from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
 
@@ -47,7 +47,7 @@ class Desk:
         self.queue = unit_queue.Queue(
             "wallets", feed=[WALLET], ledger=self.ledger, clock=self.clock
         )
-        self.buffer = write_buffer.WriteBuffer(
+        self.buffer = store_writer.WriteBuffer(
             cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=self.clock
         )
         self.writer = store_writer.StoreWriter(
@@ -74,7 +74,7 @@ class Desk:
         if aside:
             lines[store_writer.QUARANTINE], rows[store_writer.QUARANTINE] = b"{}\n" * aside, aside
         place = pagination.Resume(f"c{second}", second, "f" * 16)
-        page_batch = write_buffer.PageBatch(
+        page_batch = store_writer.PageBatch(
             lease, lines, rows, place, last, second, second, set_aside=aside
         )
         await self.buffer.add(page_batch, worker_progress.Progress(self.clock))

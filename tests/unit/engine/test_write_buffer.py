@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polybackfill import clocks, units, worker_progress
-from polybackfill.engine import unit_queue, write_buffer
+from polybackfill.engine import store_writer, unit_queue
 from polybackfill.polymarket import pagination
 
 TABLE = "external_trades_landing"
@@ -22,16 +22,16 @@ LEASE = unit_queue.Lease(
 )
 
 
-def page_batch(number: int, rows: int = 10, size: int = 100) -> write_buffer.PageBatch:
+def page_batch(number: int, rows: int = 10, size: int = 100) -> store_writer.PageBatch:
     """A page of so many rows and bytes."""
     line = b"%04d" % number + b"x" * (size - 4)
-    return write_buffer.PageBatch(LEASE, {TABLE: line}, {TABLE: rows}, pagination.Resume(), False)
+    return store_writer.PageBatch(LEASE, {TABLE: line}, {TABLE: rows}, pagination.Resume(), False)
 
 
-def a_batch(**changes: float) -> write_buffer.WriteBuffer:
+def a_batch(**changes: float) -> store_writer.WriteBuffer:
     """A batch that is cut by nothing in particular."""
     bounds = {"cut_rows": 10**6, "cut_bytes": 10**9, "cut_age_s": 60.0, "buffer_bytes": 10**9}
-    return write_buffer.WriteBuffer(**{**bounds, **changes}, clock=clocks.SystemClock())  # type: ignore[arg-type]
+    return store_writer.WriteBuffer(**{**bounds, **changes}, clock=clocks.SystemClock())  # type: ignore[arg-type]
 
 
 def marks() -> worker_progress.Progress:
@@ -39,7 +39,7 @@ def marks() -> worker_progress.Progress:
     return worker_progress.Progress(clocks.SystemClock())
 
 
-def numbers(cut: write_buffer.InsertBatch | None) -> list[int]:
+def numbers(cut: store_writer.InsertBatch | None) -> list[int]:
     """Which pages a cut holds."""
     assert cut is not None
     return [int(one.lines[TABLE][:4]) for one in cut.pages]
@@ -142,10 +142,10 @@ async def test_a_worker_cancelled_at_a_full_buffer_has_added_nothing() -> None:
 
 
 def test_a_cut_keeps_tables_apart(tmp_path: Path) -> None:
-    both = write_buffer.PageBatch(
+    both = store_writer.PageBatch(
         LEASE, {TABLE: b"t\n", "other": b"o\n"}, {TABLE: 1, "other": 2}, pagination.Resume(), True
     )
-    cut = write_buffer.InsertBatch([both, page_batch(1)])
+    cut = store_writer.InsertBatch([both, page_batch(1)])
     assert b"".join(cut.lines("other")) == b"o\n"
     assert (cut.rows(TABLE), cut.rows("other"), cut.rows("none")) == (11, 2, 0)
     assert (both.bytes, both.row_count) == (4, 3)
