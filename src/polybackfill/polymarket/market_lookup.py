@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -36,7 +35,7 @@ _IsAnswer = Callable[[records.Market], bool]
 async def walk_unit(
     keys: tuple[str, ...], resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    """All rows about up to 40 conditions. It is resumed at its beginning: it is a few requests.
+    """All rows about up to 40 conditions. A resumed walk begins anew: it is a few requests.
 
     Raises Retry (split) when the edge refuses the batch; Retry and GiveUp as fetched.
     """
@@ -54,67 +53,69 @@ async def walk_unit(
                 missing.pop(market.condition_id, None)
             yield pagination.Page(page.rows, pagination.Resume(), page.fetched_rows)
     for condition in missing:
-        listed = await _Search(context).alone(condition)
+        listed = await _read_alone(condition, context)
         yield pagination.Page(listed.rows, pagination.Resume(), listed.fetched_rows)
     yield pagination.Page((), pagination.Resume(ended=True), fetched_rows=0)
 
 
-@dataclass(frozen=True)
-class _Search:
-    """How questions are put. Each method returns rows about the conditions asked, nothing else."""
+async def _read_alone(
+    condition: str, context: pagination.RequestContext
+) -> market_parser.ParsedListing:
+    """What the order book knows, and Gamma under the slug that it names."""
+    route = endpoints.CLOB_MARKETS.at(records.show(condition))
+    listed = await _read_single(
+        route, market_parser.clob_markets, lambda row: row.condition_id == condition, context
+    )
+    if listed is None or not listed.markets:
+        return _reject_unknown(condition, route, context)
+    slug = next((market.market_slug for market in listed.markets), "")
+    if not slug:
+        return listed
+    by_slug = await _read_single(
+        endpoints.MARKET_BY_SLUG.at(urllib.parse.quote(slug, safe="")),
+        market_parser.gamma_markets,
+        lambda row: row.condition_id == condition or row.market_slug == slug,
+        context,
+    )
+    if by_slug is not None:
+        # A slug that belongs to another market by now brings nothing.
+        listed.markets += [row for row in by_slug.markets if row.condition_id == condition]
+        listed.rejected += by_slug.rejected
+        listed.fetched_rows += by_slug.fetched_rows
+    return listed
 
-    context: pagination.RequestContext
 
-    async def alone(self, condition: str) -> market_parser.ParsedListing:
-        """What the order book knows, and Gamma under the slug that it names."""
-        shown = records.show(records.padded(condition))
-        route = endpoints.CLOB_MARKETS.at(shown)
-        listed = await self._one(
-            route, market_parser.clob_markets, lambda row: row.condition_id == condition
-        )
-        if listed is None or not listed.markets:
-            return self._unknown(condition)
-        slug = next((market.market_slug for market in listed.markets), "")
-        if slug:
-            route = endpoints.MARKET_BY_SLUG.at(urllib.parse.quote(slug, safe=""))
-            by_slug = await self._one(
-                route,
-                market_parser.gamma_markets,
-                lambda row: row.condition_id == condition or row.market_slug == slug,
-            )
-            if by_slug is not None:
-                # A slug that belongs to another market by now brings nothing.
-                rows = by_slug.markets
-                listed.markets += [row for row in rows if row.condition_id == condition]
-                listed.rejected += by_slug.rejected
-                listed.fetched_rows += by_slug.fetched_rows
+async def _read_single(
+    route: endpoints.Route,
+    parse: _Parse,
+    is_answer: _IsAnswer,
+    context: pagination.RequestContext,
+) -> market_parser.ParsedListing | None:
+    """One market; None when there is no such thing. Raises Retry for another market."""
+
+    def read(body: bytes, source: pagination.Source) -> market_parser.ParsedListing:
+        listed = parse([market_parser.decode(body, source)], source)
+        if not all(map(is_answer, listed.markets)):
+            raise errors.Retry(f"{route.address}: another market")
         return listed
 
-    async def _one(
-        self, route: endpoints.Route, parse: _Parse, is_answer: _IsAnswer
-    ) -> market_parser.ParsedListing | None:
-        """A single read; None when there is no such thing. Raises Retry for something else."""
+    query = pagination.FeedQuery(route=route, params=SINGLE)
+    try:
+        return await context.with_retries(partial(context.ask, query, None, read))
+    except errors.GiveUp as refusal:
+        if refusal.status != _NOT_FOUND:
+            raise
+        return None
 
-        def read(body: bytes, source: pagination.Source) -> market_parser.ParsedListing:
-            listed = parse([market_parser.decode(body, source)], source)
-            if not all(map(is_answer, listed.markets)):
-                raise errors.Retry(f"{route.address}: another market")
-            return listed
 
-        query = pagination.FeedQuery(route=route, params=SINGLE)
-        try:
-            return await self.context.with_retries(partial(self.context.ask, query, None, read))
-        except errors.GiveUp as refusal:
-            if refusal.status != _NOT_FOUND:
-                raise
-            return None
-
-    def _unknown(self, condition: str) -> market_parser.ParsedListing:
-        missing = records.reject(
-            reason=UNKNOWN,
-            request=endpoints.CLOB_MARKETS.at(records.show(condition)).address,
-            raw=msgspec.json.encode({"condition_id": records.show(condition)}).decode(),
-            unit=self.context.unit,
-            rejected_at=int(self.context.clock.now()),
-        )
-        return market_parser.ParsedListing(rejected=[missing])
+def _reject_unknown(
+    condition: str, route: endpoints.Route, context: pagination.RequestContext
+) -> market_parser.ParsedListing:
+    missing = records.reject(
+        reason=UNKNOWN,
+        request=route.address,
+        raw=msgspec.json.encode({"condition_id": records.show(condition)}).decode(),
+        unit=context.unit,
+        rejected_at=int(context.clock.now()),
+    )
+    return market_parser.ParsedListing(rejected=[missing])
