@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import parser
 from tests import harness
+from tests.unit.monitoring import promql, test_shipped_files
 
 from polybackfill import errors
 
@@ -94,6 +97,9 @@ def test_a_run_says_what_it_does_until_it_ends(
     # The machine is looked at every few seconds, the first time before there is a checkpoint.
     ages = harness.until(lambda: watched.samples("checkpoint_age_seconds"), "the checkpoint's age")
     assert ages[()] < 60
+    outcomes = watched.samples("requests_total")
+    assert outcomes["response", "/v2/activity"] >= pages
+    assert set(watched.samples("budget_violations_total").values()) == {0.0}
     assert watched.ask("/status.json", Authorization="Bearer wrong").status == 401
     assert watched.ask("/health", Host="evil.example").status == 421
     watched.daemon.end().expect(0)
@@ -101,6 +107,28 @@ def test_a_run_says_what_it_does_until_it_ends(
         watched.ask("/health")
     assert not watched.token_file.exists()
     assert "monitor.picture_refused" not in _log(listening)
+
+
+def test_the_dashboard_shows_a_real_run(
+    listening: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    """Each query of config/grafana.json over the scrapes of one run, but for what did not come."""
+    watched = Watched(listening, *listening.write_keys(sandbox))
+    scrapes: list[promql.Scrape] = []
+    shown: set[str] = set()
+    queries = set(test_shipped_files.QUERIES)
+    while watched.daemon.running and shown < queries:
+        try:
+            exposition = watched.ask("/metrics").body
+        except ConnectionError:
+            break
+        if exposition and (not scrapes or exposition != scrapes[-1].exposition):
+            scrapes.append(promql.make_scrape(time.time(), exposition))
+            shown |= {query for query in queries if promql.evaluate(query, scrapes)}
+    watched.daemon.end().expect(0)
+    assert len(scrapes) >= 3
+    missing = {re.findall(r"polybackfill_\w+", query)[0] for query in queries - shown}
+    assert missing <= {"polybackfill_host_pause_seconds", "polybackfill_source_lag_seconds"}
 
 
 def _log(ground: harness.Ground) -> str:

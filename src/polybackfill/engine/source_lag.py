@@ -17,14 +17,14 @@ _ANSWER_S = 10.0  # a receipt without the lag is worth more than a worker that w
 
 
 class SourceLag:
-    """One reading for all workers."""
+    """One reading for all workers. `lag_s`: the newest, None before the first."""
 
     def __init__(self, client: http.Client, clock: clocks.Clock) -> None:
         self._client = client
         self._clock = clock
         self._lock = asyncio.Lock()
         self._fetched_at: float | None = None
-        self._lag_s: float | None = None
+        self.lag_s: float | None = None
 
     async def read_lag_s(
         self, route: endpoints.Route, progress: worker_progress.Progress
@@ -39,9 +39,9 @@ class SourceLag:
         async with self._lock:
             now = self._clock.monotonic()
             if self._fetched_at is None or now - self._fetched_at >= _FRESH_S:
-                self._lag_s = await self._fetch(progress)
+                self.lag_s = await self._fetch(progress)
                 self._fetched_at = self._clock.monotonic()
-            return self._lag_s
+            return self.lag_s
 
     async def _fetch(self, progress: worker_progress.Progress) -> float | None:
         async def get(route: endpoints.Route, params: Sequence[tuple[str, str]]) -> http.Response:

@@ -196,6 +196,7 @@ class Queue:
             "done": self._counts["done"],
             "error": self._counts["error"],
             "splits": self._counts["splits"],
+            "returns": self._counts["returns"],
             **self._intake.stats(),
         }
 
@@ -282,6 +283,7 @@ class Queue:
         if counted and self._retry_policy.why_exhausted(open_unit):
             self._give_up_spent(open_unit)
         else:
+            self._counts["returns"] += 1
             self._enqueue(open_unit.unit, due_at=self._clock.monotonic() + wait_s)
         return True
 

@@ -125,7 +125,7 @@ class UnitRunner:
         self._pacer = pacer
         self._retries = retries
         self.clock = clock
-        self._lag = lag
+        self.lag = lag
         self._market_ids = market_ids
         self.counts = FetchCounts()
 
@@ -201,7 +201,7 @@ class UnitRunner:
     async def _end(self, progress: worker_progress.Progress) -> units.FeedEnd:
         """The end of the feed was seen at this moment."""
         second = int(self.clock.now())
-        lag_s = await self._lag.read_lag_s(self._kind.route, progress)
+        lag_s = await self.lag.read_lag_s(self._kind.route, progress)
         clock = self.clock
         confirmed = isinstance(clock, clocks.SourceClock) and clock.is_confirmed
         return units.FeedEnd(second=second, lag_s=lag_s, confirmed=confirmed)

@@ -192,6 +192,13 @@ METRICS: tuple[Metric, ...] = (
         _parts(lambda part: part.pages),
     ),
     Metric(
+        "retries_total",
+        "counter",
+        "Units that were given back to be tried again later.",
+        ("part",),
+        _parts(lambda part: part.retries),
+    ),
+    Metric(
         "stalls_total",
         "counter",
         "Workers that made no progress and were replaced.",
@@ -340,6 +347,13 @@ METRICS: tuple[Metric, ...] = (
         _budgets(lambda budget: budget.refusals),
     ),
     Metric(
+        "budget_violations_total",
+        "counter",
+        "Requests that left while the window was full: it must stay 0.",
+        ("budget",),
+        _budgets(lambda budget: budget.violations),
+    ),
+    Metric(
         "budget_cuts_total",
         "counter",
         "How often the rate was lowered, after a refusal or slower answers.",
@@ -366,6 +380,26 @@ METRICS: tuple[Metric, ...] = (
         "How long a route with work has answered nothing; absent while it answers.",
         ("route",),
         lambda facts: [((route,), out_s) for route, out_s in facts.out.items()],
+    ),
+    Metric(
+        "requests_total",
+        "counter",
+        "Requests by how they ended: response, retry (asked again), give_up (refused for good), "
+        "stop (the run ends). A response that made no sense counts as unreadable, too.",
+        ("route", "outcome"),
+        lambda facts: [
+            ((route, outcome), count)
+            for route, outcomes in facts.outcomes.items()
+            for outcome, count in outcomes.items()
+        ],
+    ),
+    Metric(
+        "source_lag_seconds",
+        "gauge",
+        "How far the Data API was behind the chain when a unit last asked, at most once a minute; "
+        "absent before.",
+        (),
+        _one(lambda facts: facts.source_lag_s),
     ),
     Metric(
         "checkpoint_age_seconds",

@@ -15,7 +15,8 @@ import msgspec
 class PartFacts(msgspec.Struct, frozen=True):
     """One part. `units`, `done`, `error`, `open` count keys; `waits`: workers by what they do.
 
-    `set_aside`: rows in quarantine; `requests_left`, `eta_s`: None while nobody can tell.
+    `set_aside`: rows in quarantine; `retries`: units given back. `requests_left` and `eta_s` are
+    None while nobody can tell.
     """
 
     units: int
@@ -26,6 +27,7 @@ class PartFacts(msgspec.Struct, frozen=True):
     share: float
     pages: int
     set_aside: int
+    retries: int
     requests_left: int | None
     eta_s: float | None
     unknown_fields: dict[str, int]
@@ -48,6 +50,7 @@ class BudgetFacts(msgspec.Struct, frozen=True):
     usual_latency_s: float | None
     cuts: int
     refusals: int
+    violations: int
 
 
 class PauseFacts(msgspec.Struct, frozen=True):
@@ -83,7 +86,8 @@ class MachineFacts(msgspec.Struct, frozen=True):
 class RunFacts(msgspec.Struct, frozen=True):
     """A run at the second `now` (epoch). `still_s`: since the last page or acknowledged insert.
 
-    `out`: routes that only fail, with seconds; `held_back`: kinds that are not fetched, and why.
+    `out`: routes that only fail, with seconds; `held_back`: kinds that are not fetched, and why;
+    `outcomes`: requests by route and how they ended; `source_lag_s`: the API behind the chain.
     """
 
     run: str
@@ -104,6 +108,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     budgets: dict[str, BudgetFacts]
     pauses: dict[str, PauseFacts]
     out: dict[str, float]
+    outcomes: dict[str, dict[str, int]]
+    source_lag_s: float | None
     held_back: dict[str, str]
     machine: MachineFacts | None = None
 

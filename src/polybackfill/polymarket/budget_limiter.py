@@ -167,6 +167,7 @@ class BudgetLimiter:
         self.full_rate = budget.requests / (budget.window_s + self.slack_s) * _NEVER_QUITE
         self.rate = self.full_rate
         self.sent_total = 0
+        self.sent_over_limit = 0
         self._clock = clock
         self._lock = PriorityLock()
         self._bucket = _Bucket(self.slack_s)
@@ -202,7 +203,7 @@ class BudgetLimiter:
         """The request that was granted has gone to the socket now."""
         self._left.append(self._clock.monotonic())
         self.sent_total += 1
-        self.recent()
+        self.sent_over_limit += self.recent() > self.limit
 
     def settle(self, arrived_by: float) -> None:
         """The request reached the server at `arrived_by` (monotonic) or before."""

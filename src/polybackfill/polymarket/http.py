@@ -173,6 +173,7 @@ class Client:
         result = http_outcome.translate(
             outcome, shown, now=self._clock.now(), refusal_pause_s=self._refusal_pause_s
         )
+        self.answers.count_outcome(route, result)
         if final or not isinstance(result, errors.GiveUp):
             self._note(route, result)
         server_time = result.server_time if isinstance(result, Response) else None

@@ -255,6 +255,7 @@ class RateLimiter:
             "usual_latency_s": None if usual_s is None else round(usual_s, 4),
             "cuts": congestion_limiter.rate.cuts,
             "refusals": congestion_limiter.refusals,
+            "violations": budget.sent_over_limit,
         }
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints
+from polybackfill.polymarket import endpoints, http_outcome
 
 _OUT_S = 10.0  # failures for so long without an answer between them are worth a word
 _SAY_AGAIN_S = 60.0
+_OUTCOMES: dict[type, str] = {
+    http_outcome.Response: "response",
+    errors.Retry: "retry",
+    errors.GiveUp: "give_up",
+    errors.BackfillError: "stop",
+}
 
 log = structlog.get_logger()
 
@@ -25,6 +32,7 @@ class RouteAnswers:
         self._understood_at: dict[endpoints.Route, float] = {}
         self._failing: dict[endpoints.Route, float] = {}
         self._logged_at: dict[endpoints.Route, float] = {}
+        self._outcomes: dict[str, Counter[str]] = {}
 
     def silent_s(self, route: endpoints.Route) -> float:
         """Seconds since `route` last answered, if a request failed since; 0 while it answers."""
@@ -44,6 +52,19 @@ class RouteAnswers:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""
         return self._answered_at.get(route, self._started_at)
 
+    def count_outcome(
+        self, route: endpoints.Route, result: http_outcome.Response | errors.BackfillError
+    ) -> None:
+        """One request has ended so: with a response, or with an error class."""
+        outcome = next(name for kind, name in _OUTCOMES.items() if isinstance(result, kind))
+        self._outcomes.setdefault(route.name, Counter())[outcome] += 1
+
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        """Requests by route and outcome: response, retry, give_up, stop. A response that made no
+        sense counts as unreadable, too.
+        """
+        return {route: dict(counts) for route, counts in self._outcomes.items()}
+
     def note_understood(self, route: endpoints.Route) -> None:
         """The last answer was one to the question."""
         self._understood_at[route] = self._clock.monotonic()
@@ -51,6 +72,7 @@ class RouteAnswers:
     def note_unreadable(self, route: endpoints.Route) -> None:
         """The last answer made no sense; a host that answers only such things is out."""
         self._answered_at[route] = self._understood_at.get(route, self._started_at)
+        self._outcomes.setdefault(route.name, Counter())["unreadable"] += 1
         self.note_failure(route)
 
     def note_answer(self, route: endpoints.Route) -> None:

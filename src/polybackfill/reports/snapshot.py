@@ -15,7 +15,7 @@ from polybackfill import clocks, units
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import running_part, store_writer, supervisor, time_left
 from polybackfill.filesystem import lock, sealed_json
-from polybackfill.polymarket import http, rate_limiter
+from polybackfill.polymarket import http, rate_limiter, route_answers
 from polybackfill.reports import fetch_rates, part_loads, time_outlook
 
 log = structlog.get_logger()
@@ -66,6 +66,14 @@ class RunHeader:
         }
 
 
+@dataclass(frozen=True)
+class _ApiCounters:
+    """Who counts what is asked of the API, and what it answers."""
+
+    limits: rate_limiter.RateLimiter
+    answers: route_answers.RouteAnswers
+
+
 class Snapshots:
     """Samples the counters and keeps the newest picture, in memory and in a file.
 
@@ -90,7 +98,7 @@ class Snapshots:
         self._header = header
         self._parts = parts
         self._writer = writer
-        self._limits = limits
+        self._api = _ApiCounters(limits, client.answers)
         self._watch = watch
         self._file = file
         self._clock = clock
@@ -115,7 +123,7 @@ class Snapshots:
         """The picture: parts, rows, rates, budgets; share and ETA in seconds, None where nobody can
         tell.
         """
-        budgets = self._limits.stats()
+        budgets = self._api.limits.stats()
         rows_per_s, pages_per_s = self._rates.read()
         loads = self._loads.read(budgets, pages_per_s)
         eta_s, share = self._outlook.read(loads, budgets)
@@ -140,9 +148,15 @@ class Snapshots:
             "eta_s": eta_s,
             "post_run_s": round(self._outlook.post_run_s, 1),
             "budgets": budgets,
-            "pauses": self._limits.pauses(),
+            "pauses": self._api.limits.pauses(),
             "out": self._loads.out_s(),
+            "outcomes": self._api.answers.outcomes(),
+            "source_lag_s": self._source_lag_s(),
         }
+
+    def _source_lag_s(self) -> float | None:
+        """How far the Data API was behind the chain when a unit last asked; all parts share it."""
+        return next((part.runner.lag.lag_s for part in self._parts.values()), None)
 
     def _unit_done(self, unit: units.Unit, pages: int) -> None:
         """Learn from it; a line of progress whenever so many more keys of a part have ended."""
@@ -199,6 +213,7 @@ def _part_fields(
         "share": (done + failed) / keys if keys else 1.0,
         "pages": part.runner.counts.pages,
         "set_aside": part.set_aside,
+        "retries": stats["returns"],
         "requests_left": None if left is None else round(left.left),
         "requests_per_s": round(pages_per_s, 2),
         "allowed_per_s": float(budgets[part.route.budgets[0]]["allowed_per_s"]),

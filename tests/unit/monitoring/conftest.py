@@ -25,6 +25,7 @@ def part(**changed: Any) -> dict[str, Any]:
         "share": 0.602,
         "pages": 4_321,
         "set_aside": 1,
+        "retries": 7,
         "requests_left": 5_000,
         "eta_s": 310.5,
         "unknown_fields": {"newField": 3},
@@ -48,6 +49,7 @@ def budget(**changed: Any) -> dict[str, Any]:
         "usual_latency_s": 0.6,
         "cuts": 1,
         "refusals": 2,
+        "violations": 0,
     } | changed
 
 
@@ -72,6 +74,8 @@ def picture(**changed: Any) -> dict[str, Any]:
         "budgets": {name: budget() for name in endpoints.PUBLISHED},
         "pauses": {"data": {"pauses": 2, "left_s": 11.5}},
         "out": {"/v2/trades": 42.0},
+        "outcomes": {"/v2/trades": {"response": 900, "retry": 7, "unreadable": 1}},
+        "source_lag_s": 3.5,
         "held_back": {"resolutions": "the list has no winner any more"},
         "machine": {
             "memory_bytes": 150_000_000,
