@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from polybackfill import clocks
 
@@ -14,11 +15,18 @@ class ChangeEvent:
         self._name = name
         self._clock = clock
         self._event = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_notify(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at every ring."""
+        self._listeners.append(listener)
 
     def notify(self) -> None:
         """Wake everybody who waits now; nobody who comes later."""
         self._event.set()
         self._event = asyncio.Event()
+        for listener in self._listeners:
+            listener()
 
     async def wait(self, longest_s: float) -> None:
         """Return at the next ring, or when `longest_s` seconds have passed."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from polybackfill import clocks, errors, units
 from polybackfill.checkpoint import sweeps
-from polybackfill.engine import plan_source
+from polybackfill.engine import change_event, plan_source
 
 log = structlog.get_logger()
 
-_POLL_S = 0.25
 _FIRST_AGAIN_S = 2.0
 _COUNTED_AGAIN_S = 3.0  # what waits for all others is counted by the plan, which is quick
 _AGAIN_S = 60.0
@@ -61,12 +61,14 @@ def chain_listings(first: Listing, second: Listing) -> Listing:
 class Upstream:
     """The parts a source feeds on. `ready`: a first listing is worth its while; `counted`: what is
     counted from now on is most of it, also where it is nothing; `ended`: nothing will be added any
-    more.
+    more. `pushes`: how often rows of theirs were stored. `changed` rings when any of this changes.
     """
 
-    ready: Callable[[], bool] = lambda: True
-    ended: Callable[[], bool] = lambda: True
-    counted: Callable[[], bool] = lambda: True
+    ready: Callable[[], bool]
+    ended: Callable[[], bool]
+    counted: Callable[[], bool]
+    pushes: Callable[[], int]
+    changed: change_event.ChangeEvent
 
 
 class DependentSource:
@@ -127,7 +129,8 @@ class DependentSource:
         if not (self._at_once and left):
             await self._until_ready()
         while True:
-            last, began_at = self._upstream.ended(), self._clock.monotonic()
+            last, pushes = self._upstream.ended(), self._upstream.pushes()
+            began_at = self._clock.monotonic()
             await with_retries(self._kind, self._prepare, self._clock)
             await with_retries(self._kind, self._recount, self._clock)
             self.took_s = self._clock.monotonic() - began_at
@@ -140,6 +143,11 @@ class DependentSource:
                 return
             pause_s = min(_AGAIN_S, max(_FIRST_AGAIN_S, self.took_s * _LISTINGS_SHARE))
             await self._until(self._upstream.ended, pause_s)
+            await self._until(partial(self._has_news, pushes), _AGAIN_S)
+
+    def _has_news(self, pushes: int) -> bool:
+        """Whether upstream has ended, or brought rows since it had so many pushes."""
+        return self._upstream.ended() or self._upstream.pushes() != pushes
 
     async def _recount(self) -> None:
         """What was done before this run stays what it was at its start."""
@@ -160,8 +168,8 @@ class DependentSource:
 
     async def _until(self, condition: Callable[[], bool], within_s: float) -> None:
         deadline = self._clock.monotonic() + within_s
-        while not condition() and self._clock.monotonic() < deadline:
-            await self._clock.sleep(_POLL_S)
+        while not condition() and (left_s := deadline - self._clock.monotonic()) > 0:
+            await self._upstream.changed.wait(left_s)
 
 
 class ListSource:

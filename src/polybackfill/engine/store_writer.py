@@ -353,6 +353,8 @@ class StoreWriter:
             if self._record_page(page) and page.last:
                 ended.append((page.lease, pages + 1))
         await self._ledger.sync()
+        for kind in {page.lease.unit.kind for page in insert.pages if page.rows}:
+            self._queues[kind].note_rows()
         for lease, pages in ended:
             log.info("unit.done", unit=lease.unit.id, attempt=lease.attempt)
             self._queues[lease.unit.kind].finish(lease)

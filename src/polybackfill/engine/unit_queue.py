@@ -157,6 +157,20 @@ class Queue:
         self._split(lease.unit, lease.attempt)
         return True
 
+    def note_rows(self) -> None:
+        """Rows of its units were stored."""
+        self._counts["pushes"] += 1
+        self._changed.notify()
+
+    @property
+    def pushes(self) -> int:
+        """How often rows of its units were stored."""
+        return self._counts["pushes"]
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when units came or rows were stored, and when no unit is left."""
+        self._changed.on_notify(listener)
+
     # For the supervisor
 
     def leases(self) -> list[Lease]:

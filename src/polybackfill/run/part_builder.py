@@ -53,7 +53,7 @@ class PartBuilder:
             route=registry.KINDS[kind].route,
             quarantined=partial(self._quarantined.count_for, kind),
         )
-        self._sources.queues[kind] = queue
+        self._sources.flow.add(kind, queue)
 
     def _runner(self, kind: str, queue: unit_queue.Queue) -> worker.UnitRunner:
         backfill = self._state.chosen.backfill

@@ -13,7 +13,7 @@ from functools import partial
 
 from polybackfill import clocks, settings, units, worker_progress
 from polybackfill.checkpoint import sweeps
-from polybackfill.engine import plan_source, sources, unit_queue
+from polybackfill.engine import key_flow, plan_source, sources
 from polybackfill.kinds import key_source, registry
 from polybackfill.polymarket import http, pagination
 from polybackfill.run import grown_keys, run_context, run_request, run_sweeps
@@ -46,7 +46,7 @@ class UnitSources:
         )
         # Several kinds feed on the same plan; one at a time may add to it.
         self._adding: defaultdict[key_source.AddKeys, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.queues: dict[str, unit_queue.Queue] = {}
+        self._flow = key_flow.KeyFlow(clock)
 
     async def source(self, kind: str) -> plan_source.UnitSource:
         """Where the units of a kind come from."""
@@ -65,6 +65,11 @@ class UnitSources:
             case key_source.PlannedWallets() | key_source.MissingConditions() as keys:
                 return await self._sweep_source(kind, keys, self._store)
 
+    @property
+    def flow(self) -> key_flow.KeyFlow:
+        """Which of the run's kinds push keys to which."""
+        return self._flow
+
     def adopts(self, unit: units.Unit) -> bool:
         """Whether what a killed run began of the present sweep is finished first, also where
         nothing names it any more: what was to be looked up may stand in a list by now.
@@ -80,7 +85,7 @@ class UnitSources:
 
     def complete(self) -> None:
         """Sweeps whose every unit has ended are complete: the next run begins new ones."""
-        for kind, queue in self.queues.items():
+        for kind, queue in self._flow.queues.items():
             if queue.complete and self._selection.takes_all:
                 self._sweeps.complete(kind)
 
@@ -100,7 +105,7 @@ class UnitSources:
         return sources.ListSource(
             kind,
             name_slices,
-            splits=lambda: self.queues[kind].stats()["splits"],
+            splits=lambda: self._flow.queues[kind].stats()["splits"],
             clock=self._clock,
         )
 
@@ -132,7 +137,7 @@ class UnitSources:
 
         async def add_keys() -> None:
             # Markets are ranked by volume, so all of them have to be known first.
-            if self._ended(registry.KINDS[kind].upstream.ready):
+            if self._flow.have_ended(registry.KINDS[kind].upstream.ready):
                 async with self._adding[add]:
                     await add(store)
 
@@ -146,7 +151,7 @@ class UnitSources:
         store: client.Store,
     ) -> plan_source.WorkEstimate:
         known = await planned.expected()
-        if not (self._reads_again and self._upstream(kind).ended()):
+        if not (self._reads_again and self._flow.upstream(kind).ended()):
             return known
         grown = await self._grown.count(kind, keys, store)
         requests = known.requests + registry.KINDS[kind].requests(grown)
@@ -160,7 +165,7 @@ class UnitSources:
         store: client.Store,
     ) -> AsyncIterator[units.Unit]:
         """What nobody has read yet; once nothing more can be found, what has grown since."""
-        over = self._upstream(kind).ended()
+        over = self._flow.upstream(kind).ended()
         async for unit in planned.units():
             yield unit
         if over and self._reads_again:
@@ -276,21 +281,10 @@ class UnitSources:
             kind,
             prepare=prepare,
             listing=listing,
-            upstream=self._upstream(kind),
+            upstream=self._flow.upstream(kind),
             count=count,
             has_ended=partial(plan_source.has_ended, self._ledger),
             clock=self._clock,
             at_once=at_once,
             comes_last=comes_last,
         )
-
-    def _upstream(self, kind: str) -> sources.Upstream:
-        upstream = registry.KINDS[kind].upstream
-        return sources.Upstream(
-            ready=partial(self._ended, upstream.ready),
-            ended=partial(self._ended, (*upstream.ready, *upstream.ended)),
-            counted=partial(self._ended, upstream.ready or upstream.ended),
-        )
-
-    def _ended(self, kinds_before: tuple[str, ...]) -> bool:
-        return all(self.queues[kind].complete for kind in kinds_before if kind in self.queues)

@@ -6,30 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from polybackfill import clocks, errors, units
-from polybackfill.engine import plan_source, sources
-
-
-class Upstream:
-    """A part that finds keys, and ends."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-        self.ready = self.ended = False
-        self.prepared = 0
-        self.listed = 0
-
-    async def prepare(self) -> None:
-        self.prepared += 1
-        if self.prepared == 1:
-            raise errors.Retry("the store is away")
-
-    async def listing(self) -> AsyncIterator[units.Unit]:
-        self.listed += 1
-        for key in self.found:
-            yield units.Unit("wallets", (key,))
-
-    async def count(self) -> plan_source.WorkEstimate:
-        return plan_source.WorkEstimate(len(self.found), len(self.found))
+from polybackfill.engine import change_event, plan_source, sources
 
 
 class FastClock(clocks.SystemClock):
@@ -42,16 +19,65 @@ class FastClock(clocks.SystemClock):
         await super().sleep(duration_s / 100)
 
 
+class Upstream:
+    """A part that finds keys, and ends."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.ready = self.ended = False
+        self.pushes = 0
+        self.prepared = 0
+        self.listed = 0
+        self._begun = asyncio.Semaphore(0)
+        self.clock = FastClock()
+        self.changed = change_event.ChangeEvent("upstream", self.clock)
+
+    def push(self, *keys: str) -> None:
+        """Rows with keys were stored."""
+        self.found += keys
+        self.pushes += 1
+        self.changed.notify()
+
+    async def wait_for_listing(self) -> None:
+        """Return when one more listing has begun."""
+        await asyncio.wait_for(self._begun.acquire(), 5)
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.ready = self.ended = True
+        self.changed.notify()
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.prepared == 1:
+            raise errors.Retry("the store is away")
+
+    async def listing(self) -> AsyncIterator[units.Unit]:
+        self.listed += 1
+        self._begun.release()
+        for key in self.found:
+            yield units.Unit("wallets", (key,))
+
+    async def count(self) -> plan_source.WorkEstimate:
+        return plan_source.WorkEstimate(len(self.found), len(self.found))
+
+
 def following(kind: str, upstream: Upstream, **how: bool) -> sources.DependentSource:
     """A source behind it."""
     return sources.DependentSource(
         kind,
         prepare=upstream.prepare,
         listing=upstream.listing,
-        upstream=sources.Upstream(lambda: upstream.ready, lambda: upstream.ended),
+        upstream=sources.Upstream(
+            ready=lambda: upstream.ready,
+            ended=lambda: upstream.ended,
+            counted=lambda: True,
+            pushes=lambda: upstream.pushes,
+            changed=upstream.changed,
+        ),
         count=upstream.count,
         has_ended=lambda _unit: False,
-        clock=FastClock(),
+        clock=upstream.clock,
         **how,
     )
 
@@ -68,11 +94,14 @@ async def test_a_source_follows_its_upstream_to_the_end() -> None:
     taking = asyncio.create_task(take())
     await asyncio.sleep(0.02)
     assert upstream.prepared == 0, "nothing is listed before upstream is ready"
-    upstream.found = ["a"]
     upstream.ready = True
-    await asyncio.sleep(0.1)
-    upstream.found = ["a", "b"]
-    upstream.ended = True
+    upstream.push("a")
+    await upstream.wait_for_listing()
+    await asyncio.sleep(0.4)
+    assert upstream.listed == 1, "nothing came in these 40 s"
+    upstream.push("b")
+    await upstream.wait_for_listing()
+    upstream.end()
     await asyncio.wait_for(taking, 5)
     assert set(seen) == {"a", "b"}
     assert upstream.listed >= 2
@@ -89,7 +118,7 @@ async def test_what_comes_last_is_counted_while_it_waits() -> None:
     await asyncio.sleep(0.3)
     assert source.known == plan_source.WorkEstimate(2, 2)
     assert (source.counted, source.is_behind, taking.done()) == (True, True, False)
-    upstream.ready = upstream.ended = True
+    upstream.end()
     assert (await asyncio.wait_for(taking, 5)).keys == ("a",)
     assert source.is_behind is False
 
@@ -101,7 +130,8 @@ async def test_what_an_earlier_run_left_does_not_wait_for_upstream() -> None:
     await source.expected()
     listing = source.units()
     assert (await asyncio.wait_for(anext(listing), 5)).keys == ("left",)
-    upstream.found, upstream.ready, upstream.ended = ["found"], True, True
+    upstream.found = ["found"]
+    upstream.end()
     assert [unit.keys[0] async for unit in listing] == ["found"]
 
 
