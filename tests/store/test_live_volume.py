@@ -11,7 +11,7 @@ from tests.store.test_universe import market
 
 from polybackfill import errors
 from polybackfill.checks import check_result, live_volume_check
-from polybackfill.polymarket import endpoints, http_outcome
+from polybackfill.polymarket import endpoints, http
 from polybackfill.store import client
 
 NAMES = ("equal", "witness", "later", "short")
@@ -28,9 +28,7 @@ class Api:
         self.newest = newest
         self.events: list[str] = []
 
-    async def get(
-        self, route: endpoints.Route, asked: Sequence[tuple[str, str]]
-    ) -> http_outcome.Response:
+    async def get(self, route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Response:
         params = dict(asked)
         if route == endpoints.LIVE_VOLUME:
             self.events += params["event_id"].split(",")
@@ -46,8 +44,8 @@ class Api:
         return reply({"data": [row], "pagination": page})
 
 
-def reply(document: object) -> http_outcome.Response:
-    return http_outcome.Response(200, json.dumps(document).encode(), {}, 0.0, "http://x")
+def reply(document: object) -> http.Response:
+    return http.Response(200, json.dumps(document).encode(), {}, 0.0, "http://x")
 
 
 async def fill(store: client.Store) -> None:
@@ -71,7 +69,7 @@ async def fill(store: client.Store) -> None:
     await store.insert("condition_backfill_plan", lines(plan), rows=len(plan))
 
 
-async def check(store: client.Store, get: http_outcome.Get | None) -> check_result.CheckResult:
+async def check(store: client.Store, get: http.Get | None) -> check_result.CheckResult:
     scene = check_result.CheckContext(store, None, get, silent="nobody asks")
     return await live_volume_check.live_volumes(scene)
 
@@ -95,9 +93,7 @@ async def test_a_market_that_lacks_fills_is_the_only_one_that_is_named(
 
 
 async def test_without_an_answer_nothing_is_compared(migrated: client.Store) -> None:
-    async def missing(
-        _route: endpoints.Route, _asked: Sequence[tuple[str, str]]
-    ) -> http_outcome.Response:
+    async def missing(_route: endpoints.Route, _asked: Sequence[tuple[str, str]]) -> http.Response:
         raise errors.GiveUp("no such route", status=404)
 
     assert (await check(migrated, None)).advice == "nobody asks"

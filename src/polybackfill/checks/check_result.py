@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polybackfill.checkpoint import ledgers
-from polybackfill.polymarket import http_outcome
+from polybackfill.polymarket import http
 from polybackfill.store import client
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -38,7 +38,7 @@ class CheckContext:
 
     store: client.Store
     ledger: ledgers.Ledger | None
-    get: http_outcome.Get | None = None
+    get: http.Get | None = None
     sample: int = 20
     silent: str = ""
 

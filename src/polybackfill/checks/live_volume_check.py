@@ -15,7 +15,7 @@ import orjson
 
 from polybackfill import errors
 from polybackfill.checks import check_result, temporary_table, volume_checks
-from polybackfill.polymarket import http_outcome, official_figures, trade_feed, user_stats
+from polybackfill.polymarket import http, official_figures, trade_feed, user_stats
 from polybackfill.store import client
 
 NAME = "live-volume"
@@ -89,7 +89,7 @@ async def live_volumes(context: check_result.CheckContext) -> check_result.Check
 
 
 async def _compare(
-    store: client.Store, get: http_outcome.Get, volumes_table: str, events: int
+    store: client.Store, get: http.Get, volumes_table: str, events: int
 ) -> check_result.CheckResult:
     compared = _COMPARED.format(told=volumes_table)
     (counts,) = await store.rows(
@@ -120,7 +120,7 @@ async def _compare(
     )
 
 
-async def _fill(store: client.Store, get: http_outcome.Get, volumes_table: str) -> int:
+async def _fill(store: client.Store, get: http.Get, volumes_table: str) -> int:
     """What the API says of every event into the table; how many events there are."""
     at_once, events = asyncio.Semaphore(_AT_ONCE), 0
 
@@ -153,7 +153,7 @@ async def _events(store: client.Store) -> AsyncIterator[list[int]]:
         after = rows[-1]["event"]
 
 
-async def _has_traded_since(get: http_outcome.Get, row: dict[str, Any]) -> bool:
+async def _has_traded_since(get: http.Get, row: dict[str, Any]) -> bool:
     """Whether the feed lists a fill of the market that is newer than its walk."""
     feed = trade_feed.build_condition_query([row["condition_id"]]).with_page_size(1)
     response = await get(feed.route, feed.params)

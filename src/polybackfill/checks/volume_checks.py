@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from polybackfill.checks import check_result
-from polybackfill.polymarket import http_outcome, official_figures
+from polybackfill.polymarket import http, official_figures
 
 # Gamma counts fills under 0.01 share, which no feed lists; the drift of tested markets was 0.000 %
 # (third party, mid-2026).
@@ -150,7 +150,7 @@ async def _stored(context: check_result.CheckContext, wallet: str, end: int) -> 
 
 
 async def _gaps(
-    get: http_outcome.Get, wallet: str, stored: list[Day], first: int, last: int
+    get: http.Get, wallet: str, stored: list[Day], first: int, last: int
 ) -> AsyncIterator[dict[str, Any]]:
     """The days from `first` to `last` that differ, found by halving: one question if none does."""
     days = [one for one in stored if first <= one[0] <= last]

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, http_outcome, names
+from polybackfill.polymarket import coerce, endpoints, http, names
 
 _NOT_FOUND = frozenset({400, 404, 422})  # a slug may be none by its form already
 _PROFILES = 50  # on one page of the search, the most there is
@@ -29,7 +29,7 @@ class Candidate:
     label: str
 
 
-async def markets(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
+async def markets(name: names.Name, get: http.Get) -> list[Candidate]:
     """The market of that number or slug, if there is one. Raises Retry, GiveUp, Stop."""
     if name.kind is names.Kind.NUMBER:
         route, field = endpoints.MARKET_BY_ID.at(name.text), "id"
@@ -41,7 +41,7 @@ async def markets(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
     return _conditions([row])
 
 
-async def event(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
+async def event(name: names.Name, get: http.Get) -> list[Candidate]:
     """All markets of the event of that slug, none when there is no such event."""
     row = await _single(endpoints.EVENT_BY_SLUG.at(_quoted(name.text)), get)
     if row is None or not _same(row.get("slug"), name.text):
@@ -49,7 +49,7 @@ async def event(name: names.Name, get: http_outcome.Get) -> list[Candidate]:
     return _conditions(coerce.objects(row.get("markets")))
 
 
-async def profiles(name: names.Name, get: http_outcome.Get) -> tuple[list[Candidate], list[str]]:
+async def profiles(name: names.Name, get: http.Get) -> tuple[list[Candidate], list[str]]:
     """Wallets of the profiles of that name, else of that pseudonym; and names that are similar."""
     similar: list[str] = []
     for page in range(1, _PAGES + 1):
@@ -68,7 +68,7 @@ async def profiles(name: names.Name, get: http_outcome.Get) -> tuple[list[Candid
     return [], similar
 
 
-async def _single(route: endpoints.Route, get: http_outcome.Get) -> dict[str, Any] | None:
+async def _single(route: endpoints.Route, get: http.Get) -> dict[str, Any] | None:
     """One object, None when there is no such thing."""
     try:
         response = await get(route, ())

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, http_outcome, parsing
+from polybackfill.polymarket import coerce, endpoints, http, parsing
 
 MAX_EVENTS = 20
 LARGEST_EVENT_ID = 2**31 - 1  # OpenAPI of v2, 2026-11: positive int32
@@ -59,7 +59,7 @@ _volume_answer = msgspec.json.Decoder(_VolumeAnswer)
 _curve_answer = msgspec.json.Decoder(_CurveAnswer)
 
 
-async def fetch_event_volumes(get: http_outcome.Get, events: Sequence[int]) -> dict[str, float]:
+async def fetch_event_volumes(get: http.Get, events: Sequence[int]) -> dict[str, float]:
     """Shares by condition (64 hex digits) of up to 20 events; an unknown event has none.
 
     Raises Retry for an answer that is no volume, and what `get` raises: GiveUp with status 404
@@ -89,7 +89,7 @@ def parse_event_volumes(body: bytes, url: str) -> dict[str, float]:
     return shares_by_condition
 
 
-async def fetch_user_volume(get: http_outcome.Get, wallet: str, first: int, last: int) -> Volume:
+async def fetch_user_volume(get: http.Get, wallet: str, first: int, last: int) -> Volume:
     """Fills of `wallet` (40 hex, no 0x) from the day of second `first` to that of `last`.
 
     An unknown wallet has none. Raises Retry for an answer that is no volume, and what `get` raises.
@@ -111,7 +111,7 @@ def parse_user_volume(body: bytes, url: str) -> Volume:
         raise errors.Retry(f"{url} answered no volume: {error}") from error
 
 
-async def fetch_profit_curve(get: http_outcome.Get, wallet: str) -> list[ProfitPoint]:
+async def fetch_profit_curve(get: http.Get, wallet: str) -> list[ProfitPoint]:
     """The curve of `wallet` (40 hex, no 0x) in days, oldest first; none of an unknown wallet.
 
     Raises Retry for an answer that is no curve, and what `get` raises: GiveUp with status 404 where

@@ -8,12 +8,11 @@ from collections import Counter
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, http_outcome
+from polybackfill.polymarket import endpoints
 
 _OUT_S = 10.0  # failures for so long without an answer between them are worth a word
 _SAY_AGAIN_S = 60.0
-_OUTCOMES: dict[type, str] = {
-    http_outcome.Response: "response",
+_OUTCOMES: dict[type[errors.BackfillError], str] = {
     errors.Retry: "retry",
     errors.GiveUp: "give_up",
     errors.BackfillError: "stop",
@@ -52,11 +51,11 @@ class RouteAnswers:
         """Monotonic time of the last answer that was no failure of the host; at first the start."""
         return self._answered_at.get(route, self._started_at)
 
-    def count_outcome(
-        self, route: endpoints.Route, result: http_outcome.Response | errors.BackfillError
-    ) -> None:
+    def count_outcome(self, route: endpoints.Route, error: errors.BackfillError | None) -> None:
         """One request has ended so: with a response, or with an error class."""
-        outcome = next(name for kind, name in _OUTCOMES.items() if isinstance(result, kind))
+        outcome = "response"
+        if error is not None:
+            outcome = next(name for kind, name in _OUTCOMES.items() if isinstance(error, kind))
         self._outcomes.setdefault(route.name, Counter())[outcome] += 1
 
     def outcomes(self) -> dict[str, dict[str, int]]:

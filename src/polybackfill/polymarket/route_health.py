@@ -15,8 +15,7 @@ from types import MappingProxyType
 
 import orjson
 
-from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome
+from polybackfill.polymarket import endpoints
 
 FIRST_PAUSE_S = 5.0
 
@@ -34,12 +33,10 @@ class Control:
     params: tuple[tuple[str, str], ...]
     member: str
 
-    def passes(self, outcome: http_outcome.Response | errors.BackfillError) -> bool:
+    def passes(self, body: bytes) -> bool:
         """Whether this is an answer of the API, and not of something that stands before it."""
-        if not isinstance(outcome, http_outcome.Response):
-            return False
         try:
-            fields = orjson.loads(outcome.body)
+            fields = orjson.loads(body)
         except orjson.JSONDecodeError:
             return False
         return isinstance(fields, dict) and (not self.member or self.member in fields)

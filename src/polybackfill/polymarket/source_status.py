@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome, parsing
+from polybackfill.polymarket import endpoints, http, parsing
 
 _ACTIVITY = "activity_feed"
 
@@ -35,7 +35,7 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-async def fetch_lag_s(get: http_outcome.Get) -> float | None:
+async def fetch_lag_s(get: http.Get) -> float | None:
     """Seconds the activity feed lies behind; the largest lag where it is not named; None if unsaid.
 
     Raises Retry for an answer that is no status, and what `get` raises.

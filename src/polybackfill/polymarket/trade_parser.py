@@ -163,7 +163,7 @@ def _empty(
     rows: int,
     source: parsing.ResponseSource,
 ) -> TradePage:
-    cursor = v2_envelope.next_cursor(pagination, source.route)
+    cursor = pagination.read_cursor(source.route)
     unknown_fields = _unknown_fields(body) if rows else {}
     return TradePage(fetched_rows=rows, next_cursor=cursor, unknown_fields=unknown_fields)
 

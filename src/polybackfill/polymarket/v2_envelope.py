@@ -26,6 +26,21 @@ class Pagination(msgspec.Struct):
     has_more: bool | str
     next_cursor: str | None
 
+    def read_cursor(self, route: str) -> str | None:
+        """The next page's cursor, None when the feed said that this is its end.
+
+        Raises Retry when the two things it says about that do not fit each other.
+        """
+        cursor = self.next_cursor
+        has_more: bool | str | None = self.has_more
+        if isinstance(has_more, str):
+            has_more = coerce.or_none(coerce.flag, has_more)
+        if cursor == "" or has_more != (cursor is not None):
+            raise errors.Retry(
+                f"{route}: has_more is {self.has_more} but next_cursor is {cursor!r}"
+            )
+        return cursor
+
 
 class RawPage(msgspec.Struct):
     """A page whose rows are still JSON: a list, one row alone, or nothing at all."""
@@ -90,7 +105,7 @@ def page(body: bytes, source: parsing.ResponseSource) -> tuple[list[msgspec.Raw]
     Raises Retry when it is no page. Of a wallet nobody knows it holds `[]` or null.
     """
     envelope, rows = _decoded(body, raw_page, source)
-    return rows, next_cursor(envelope.pagination, source.route)
+    return rows, envelope.pagination.read_cursor(source.route)
 
 
 def raw_page(body: bytes) -> tuple[RawPage, list[msgspec.Raw]]:
@@ -106,22 +121,6 @@ def raw_rows(data: msgspec.Raw) -> list[msgspec.Raw]:
     if memoryview(data)[:1].tobytes() == b"{" and _fields.decode(data):
         return [data]
     return _raw_rows.decode(data) or []
-
-
-def next_cursor(pagination: Pagination, route: str) -> str | None:
-    """The next page's cursor, None when the feed said that this is its end.
-
-    Raises Retry when the two things it says about that do not fit each other.
-    """
-    cursor = pagination.next_cursor
-    has_more: bool | str | None = pagination.has_more
-    if isinstance(has_more, str):
-        has_more = coerce.or_none(coerce.flag, has_more)
-    if cursor == "" or has_more != (cursor is not None):
-        raise errors.Retry(
-            f"{route}: has_more is {pagination.has_more} but next_cursor is {cursor!r}"
-        )
-    return cursor
 
 
 def unpaged(body: bytes, source: parsing.ResponseSource) -> list[msgspec.Raw]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import endpoints, http_outcome, pagination, parsing
+from polybackfill.polymarket import endpoints, http, pagination, parsing
 
 # An answer to a question that is wrong, or to one that is right and no longer understood.
 _CONTRADICTS = (400, 404, 405, 410, 422)
@@ -108,7 +108,7 @@ def note_requests() -> list[str]:
 class Evidence:
     """The answers of one probe. `get` sends a request within the limits."""
 
-    def __init__(self, get: http_outcome.Get, allowance: Allowance, clock: clocks.Clock) -> None:
+    def __init__(self, get: http.Get, allowance: Allowance, clock: clocks.Clock) -> None:
         self._get = get
         self._allowance = allowance
         self._clock = clock
@@ -164,9 +164,7 @@ class Evidence:
         source = parsing.ResponseSource(route.path, response.url, "probe", int(self._clock.now()))
         return Answer(route, response.url, response.body, response.headers, document, source)
 
-    async def _fetch(
-        self, route: endpoints.Route, query: pagination.Params
-    ) -> http_outcome.Response:
+    async def _fetch(self, route: endpoints.Route, query: pagination.Params) -> http.Response:
         for left in reversed(range(_TRIES)):
             self._allowance.spend()
             try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.polymarket import http_outcome
+from polybackfill.polymarket import http
 from polybackfill.probe import samples
 from polybackfill.probe.assumption import Assumption, Finding, Outcome
 from polybackfill.probe.evidence import (
@@ -31,7 +31,7 @@ LONGEST_S = 60.0
 
 async def look(
     assumptions: Sequence[Assumption],
-    get: http_outcome.Get,
+    get: http.Get,
     *,
     clock: clocks.Clock,
     longest_s: float = LONGEST_S,

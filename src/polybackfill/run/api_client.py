@@ -11,7 +11,6 @@ from polybackfill.polymarket import (
     address,
     endpoints,
     http,
-    http_outcome,
     rate_limiter,
     retry,
     route_health,
@@ -93,16 +92,14 @@ async def open_get(
     *,
     attempts: int,
     deadline_s: float | None = None,
-) -> AsyncIterator[http_outcome.Get]:
+) -> AsyncIterator[http.Get]:
     """Asks inside the limits, each question so many times while it fails; as `client` otherwise."""
     clock = clocks.SystemClock()
     mark = worker_progress.Progress(clock)
     retries = page_retries(chosen, clock, attempts=attempts)
     async with open_client(chosen, clock, deadline_s=deadline_s, what=what) as http_client:
 
-        async def get(
-            route: endpoints.Route, params: Sequence[tuple[str, str]]
-        ) -> http_outcome.Response:
+        async def get(route: endpoints.Route, params: Sequence[tuple[str, str]]) -> http.Response:
             return await retries.run(lambda: http_client.get(route, params, mark), mark)
 
         yield get

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from polybackfill import errors, settings, terminal
 from polybackfill.inputs import key_input
-from polybackfill.polymarket import http_outcome, name_lookup, names
+from polybackfill.polymarket import http, name_lookup, names
 from polybackfill.run import api_client, bootstrap
 from polybackfill.store import client, migrate, name_search
 
@@ -111,7 +111,7 @@ async def _in_store(
     return known
 
 
-async def _at_gamma(name: names.Name, where: str, get: http_outcome.Get) -> Candidates:
+async def _at_gamma(name: names.Name, where: str, get: http.Get) -> Candidates:
     similar: list[str] = []
     if name.kind is names.Kind.PROFILE:
         candidates, similar = await name_lookup.profiles(name, get)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, http_outcome, rate_limiter, retry
+from polybackfill.polymarket import endpoints, http, rate_limiter, retry
 
 GOOD = b'{"data":[],"pagination":{"has_more":false,"next_cursor":null}}'
 ROUTE = endpoints.TRADES
@@ -322,9 +322,9 @@ async def test_everybody_waits_as_long_as_the_server_asked(server, mark, status)
     assert 0.28 <= waited_s < 1.5
 
 
-def reply_of(status: int = 429, body: bytes = b"", **headers: str) -> http_outcome.Response:
+def reply_of(status: int = 429, body: bytes = b"", **headers: str) -> http.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return http_outcome.Response(status, body, named, 0.1, "http://x/")
+    return http.Response(status, body, named, 0.1, "http://x/")
 
 
 NOW = 1_795_000_000.0
@@ -356,7 +356,7 @@ NOW = 1_795_000_000.0
     ],
 )
 def test_how_long_to_wait_is_read_in_every_form(reply, seconds):
-    assert http_outcome.retry_after_s(reply, NOW) == seconds
+    assert http.retry_after_s(reply, NOW) == seconds
 
 
 @given(
@@ -367,9 +367,9 @@ def test_how_long_to_wait_is_read_in_every_form(reply, seconds):
 )
 def test_any_answer_is_either_read_or_one_of_the_classes(status, body, kind, after):
     headers = {"Content-Type": kind} | ({} if after is None else {"Retry-After": after})
-    reply = http_outcome.Response(status, body, headers, 0.1, "http://x/y")
-    verdict = http_outcome.translate(reply, "http://x/y", now=NOW, refusal_pause_s=90.0)
-    if isinstance(verdict, http_outcome.Response):
+    reply = http.Response(status, body, headers, 0.1, "http://x/y")
+    verdict = http.translate(reply, "http://x/y", now=NOW, refusal_pause_s=90.0)
+    if isinstance(verdict, http.Response):
         assert status == 200
         assert body
     else:
@@ -451,7 +451,7 @@ class Paper:
 async def fetch(
     client: http.Client,
     paper: Paper,
-    check: Callable[[http_outcome.Response], object] = lambda reply: reply.body,
+    check: Callable[[http.Response], object] = lambda reply: reply.body,
     attempts: int = 4,
     mark: worker_progress.Progress | None = None,
 ) -> object:
@@ -474,7 +474,7 @@ async def test_a_page_is_asked_for_until_it_is_good(server, client):
 async def test_an_answer_that_makes_no_sense_is_one_more_try_of_the_page(server, client):
     server.script(answer(200, b"{"), answer(200))
 
-    def check(reply: http_outcome.Response) -> bytes:
+    def check(reply: http.Response) -> bytes:
         if reply.body == b"{":
             raise errors.Retry("not JSON")
         return reply.body

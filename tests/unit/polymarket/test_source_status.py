@@ -9,17 +9,15 @@ import pytest
 from tests import harness
 
 from polybackfill import errors
-from polybackfill.polymarket import endpoints, http_outcome, pagination, source_status
+from polybackfill.polymarket import endpoints, http, pagination, source_status
 
 
 async def test_the_age_of_the_activity_feed(
     sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
-    async def get(
-        route: endpoints.Route, asked: Sequence[tuple[str, str]]
-    ) -> http_outcome.Response:
+    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Response:
         answer = await fetch(pagination.FeedQuery(route, tuple(asked)), None)
-        assert isinstance(answer, http_outcome.Response)
+        assert isinstance(answer, http.Response)
         return answer
 
     assert await source_status.fetch_lag_s(get) == 4.0
@@ -28,11 +26,9 @@ async def test_the_age_of_the_activity_feed(
         await source_status.fetch_lag_s(get)
 
 
-def answering(body: bytes) -> http_outcome.Get:
-    async def get(
-        _route: endpoints.Route, _asked: Sequence[tuple[str, str]]
-    ) -> http_outcome.Response:
-        return http_outcome.Response(200, body, {}, 0.0, "http://x/v2/status")
+def answering(body: bytes) -> http.Get:
+    async def get(_route: endpoints.Route, _asked: Sequence[tuple[str, str]]) -> http.Response:
+        return http.Response(200, body, {}, 0.0, "http://x/v2/status")
 
     return get
 

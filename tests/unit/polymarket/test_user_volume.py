@@ -8,7 +8,7 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, worker_progress
-from polybackfill.polymarket import endpoints, http, http_outcome, official_figures, rate_limiter
+from polybackfill.polymarket import endpoints, http, official_figures, rate_limiter
 
 
 async def volume(url: str, wallet: str, first: int, last: int) -> official_figures.Volume:
@@ -19,9 +19,7 @@ async def volume(url: str, wallet: str, first: int, last: int) -> official_figur
         clock=clock,
     )
 
-    async def get(
-        route: endpoints.Route, asked: Sequence[tuple[str, str]]
-    ) -> http_outcome.Response:
+    async def get(route: endpoints.Route, asked: Sequence[tuple[str, str]]) -> http.Response:
         return await client.get(route, asked, worker_progress.Progress(clock))
 
     try:
@@ -45,8 +43,8 @@ async def test_an_unknown_wallet_has_none(sandbox: harness.Sandbox) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'{"data":{"volume":"x"}}', b"{", b"{}"])
 async def test_an_answer_that_is_no_volume_is_asked_again(body: bytes) -> None:
-    async def get(_: endpoints.Route, __: Sequence[tuple[str, str]]) -> http_outcome.Response:
-        return http_outcome.Response(200, body, {}, 0.0, "http://x/v2/user-volume")
+    async def get(_: endpoints.Route, __: Sequence[tuple[str, str]]) -> http.Response:
+        return http.Response(200, body, {}, 0.0, "http://x/v2/user-volume")
 
     with pytest.raises(errors.Retry, match="no volume"):
         await official_figures.fetch_user_volume(get, "1" * 40, 0, 1)
