@@ -91,6 +91,13 @@ FROM
 (
     SELECT
         changed.*,
+        {cash},
+        arraySum(one -> one.1 = 'conversion' AND one.3 < 0 ? -one.3 : 0, told) AS converted_micro,
+        net_yes + arraySum(one -> one.5 AND one.2 = 0 ? one.3 : 0, told) AS held_yes,
+        net_no + arraySum(one -> one.5 AND one.2 = 1 ? one.3 : 0, told) AS held_no,
+        arrayCount(one -> one.6, told) AS unknown_amounts,
+        CAST(arrayFilter(kind -> kind IN ({left_out}), arrayDistinct(arrayMap(one -> one.1, told))),
+            'Array(String)') AS left_out,
         if(market.category = '', {uncategorized}, market.category) AS category,
         market.payouts AS payouts, market.is_disputed AS is_disputed, market.is_hidden AS is_hidden,
         notEmpty(market.payouts) AS is_resolved,
@@ -122,9 +129,12 @@ FROM
             is_resolved ? market.payouts : arrayConcat(market.list_rates,
                 arraySlice(position_rates, length(market.list_rates) + 1)),
             outcomes, toInt128(-1)) AS rates,
-        wallet_address IN (
-            SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done') AS is_read,
-        wallet_address IN (SELECT wallet_address FROM landed_positions) AS is_watched,
+        -- 128 bits instead of the text: two wallets that share them are beyond all chance.
+        sipHash128(wallet_address) IN (
+            SELECT sipHash128(wallet_address) FROM wallet_backfill_plan WHERE status = 'done')
+            AS is_read,
+        sipHash128(wallet_address) IN (SELECT sipHash128(wallet_address) FROM landed_positions)
+            AS is_watched,
         toInt64(toUnixTimestamp(market.start_date)) AS began,
         toInt64(toUnixTimestamp(market.ended)) AS ended
     FROM ({changed}) AS changed
@@ -133,8 +143,10 @@ FROM
 SETTINGS join_use_nulls = 0
 """
 
-# A wallet in a market. Only outcomes beyond the second, which are rare, keep their rows: (outcome,
-# micro-shares by fills, held, listed) each. Where a wallet redeemed, `dated` are its changes:
+# A wallet in a market. What is rare keeps its rows, for a sum takes memory in every wallet and
+# market. Outcomes beyond the second, in `others`: (outcome, micro-shares by fills, held, listed).
+# What is neither fill nor position, in `told`: (kind, outcome, micro-shares, nano-USD, whether it
+# is a change, whether its amount is unknown). Where a wallet redeemed, `dated` are its changes:
 # (epoch second, outcome, micro-shares). A hash of wallet and market finds where that is; should it
 # ever find one too many, these changes are there in vain, for there are no redemptions beside them.
 _CHANGED = """
@@ -144,12 +156,8 @@ SELECT
     ifNull(sum(fee), 0) AS fee_micro,
     sumIf(usd_nano, kind = 'buy') AS bought_nano, sumIf(usd_nano, kind = 'sell') AS sold_nano,
     sumIf(micro, kind = 'buy') AS bought_micro, -sumIf(micro, kind = 'sell') AS sold_micro,
-    -sumIf(micro, kind = 'conversion' AND micro < 0) AS converted_micro,
-    {cash},
     sumIf(micro, is_fill AND outcome = 0) AS net_yes,
     sumIf(micro, is_fill AND outcome = 1) AS net_no,
-    sumIf(micro, at > 0 AND outcome = 0) AS held_yes,
-    sumIf(micro, at > 0 AND outcome = 1) AS held_no,
     sumIf(micro, kind = 'position' AND outcome = 0) AS listed_yes,
     sumIf(micro, kind = 'position' AND outcome = 1) AS listed_no,
     maxIf(price, outcome = 0) AS price_yes, maxIf(price, outcome = 1) AS price_no,
@@ -163,8 +171,8 @@ SELECT
     minIf(outcome, is_fill) AS first_outcome, maxIf(outcome, is_fill) AS last_outcome,
     minIf(at, is_fill) AS first_at,
     countIf(outcome = -1 AND micro != 0 AND kind != 'position') AS unplaced,
-    countIf(is_unknown) AS unknown_amounts,
-    CAST(groupUniqArrayIf(kind, kind IN ({left_out})), 'Array(String)') AS left_out
+    groupArrayIf((kind, outcome, micro, usd_nano, at > 0, is_unknown),
+        NOT is_fill AND kind != 'position') AS told
 FROM ({changes})
 WHERE wallet_address NOT IN ({contracts})
 GROUP BY wallet_address, condition_id
@@ -284,14 +292,15 @@ def select() -> str:
         known_types=_literals(_KNOWN_TYPES),
     )
     changed = _CHANGED.format(
-        cash=",\n    ".join(f"sumIf(usd_nano, kind = '{kind}') AS {kind}_nano" for kind in _CASH),
-        left_out=_literals(_LEFT_OUT),
         contracts=_literals(contracts.CONTRACTS),
         changes=changes,
     )
-    cash = {kind: _usd(f"round({kind}_nano / 1e3)") for kind in _CASH}
+    usd = {kind: _usd(f"round({kind}_nano / 1e3)") for kind in _CASH}
+    nano = "arraySum(one -> one.1 = '{0}' ? one.4 : 0, told) AS {0}_nano"
     return _SELECT.format(
-        **cash,
+        **usd,
+        cash=",\n        ".join(nano.format(kind) for kind in _CASH),
+        left_out=_literals(_LEFT_OUT),
         bought=_usd("round(bought_nano / 1e3)"),
         sold=_usd("round(sold_nano / 1e3)"),
         fees=_usd("fee_micro"),
