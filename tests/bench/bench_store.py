@@ -50,12 +50,15 @@ SELECT 'polymarket_data_api', generateUUIDv4(rowNumberInAllBlocks()),
         + toUInt32(pow(r7 / 4294967296, 2) * 3600 * (1 + (k * 104729) % 720))),
     lower(hex(SHA256(toString(rand64(9))))), '/v2/trades', now()
 FROM (
-    SELECT toUInt64(pow(rand(1) / 4294967296, 3) * 200000) AS k,
-        toUInt64(pow(rand(2) / 4294967296, 3) * 30000) AS w,
+    SELECT toUInt64(pow(rand(2) / 4294967296, 3) * 30000) AS w,
+        toUInt64(pow({draw}, 3) * 200000) AS k,
         rand(3) AS r3, rand(4) AS r4, rand(5) AS r5, rand(6) AS r6, rand(7) AS r7
     FROM numbers({rows})
 )
 """
+# Which market, from 0 to 1.
+ANYWHERE = "rand(1) / 4294967296"
+OWN_MARKETS = "cityHash64(w, rand(1) % {markets}) / 18446744073709551616"
 
 
 def condition(k: int) -> str:
@@ -163,11 +166,15 @@ async def measure(
     )
 
 
-async def fill(store: client.Store, rows: int) -> None:
-    """Bring the table to `rows` rows."""
+async def fill(store: client.Store, rows: int, *, markets_a_wallet: int | None = None) -> None:
+    """Bring the table to `rows` rows.
+
+    `markets_a_wallet`: a wallet comes back to this many markets; without it, it trades anywhere.
+    """
+    draw = ANYWHERE if markets_a_wallet is None else OWN_MARKETS.format(markets=markets_a_wallet)
     have = (await store.rows("SELECT count() AS n FROM external_trades_raw"))[0]["n"]
     for _ in range(have, rows, FILL_STEP):
-        await store.command(FILL.format(rows=FILL_STEP))
+        await store.command(FILL.format(rows=FILL_STEP, draw=draw))
 
 
 async def merged(store: client.Store) -> None:
