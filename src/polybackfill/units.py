@@ -26,6 +26,8 @@ BATCH_ROWS = 10_000
 CONDITIONS = "conditions"
 WALLETS = "wallets"
 
+_SWEEP_MARK = "@"
+
 Window = tuple[int | None, int | None]
 FULL_HISTORY: Window = (None, None)
 
@@ -73,7 +75,9 @@ class FeedEnd(msgspec.Struct, frozen=True, kw_only=True):
 class Unit:
     """Keys of one kind with one window, in the shape the ledger and the queue know.
 
-    `keys`: wallets (40 hex), condition ids (64 hex, a few 62) or other stable names, unique.
+    `keys`: wallets (40 hex), condition ids (64 hex, a few 62) or other stable names, unique. Of a
+    list that is read again and again they are marked with the sweep, one for all (`mark_key`), so
+    that a unit that is done in this sweep is not done in the next.
     `since`, `until`: epoch seconds, both inclusive, None = open. `expected_rows` is a hint for
     packing and progress, None when nobody knows; it is no part of the identity. Raises ValueError
     on a unit without keys, with a repeated key, or with `since` after `until`.
@@ -101,15 +105,35 @@ class Unit:
             return f"{self.kind}:{name}"
         return f"{self.kind}:{name}:{_bound(self.since)}-{_bound(self.until)}"
 
+    @cached_property
+    def sweep(self) -> str:
+        """The sweep it belongs to, "" for none."""
+        return self.keys[0].partition(_SWEEP_MARK)[2]
+
+    @cached_property
+    def bare_keys(self) -> tuple[str, ...]:
+        """The keys without their sweep, as the API knows them."""
+        return tuple(map(bare_key, self.keys)) if self.sweep else self.keys
+
     @property
     def window(self) -> Window:
         """(since, until) as given."""
         return (self.since, self.until)
 
 
+def mark_key(bare: str, sweep: str) -> str:
+    """A key as a unit of this sweep has it, and as the checkpoint knows it."""
+    return f"{bare}{_SWEEP_MARK}{sweep}" if sweep else bare
+
+
+def bare_key(key: str) -> str:
+    """A key without its sweep."""
+    return key.partition(_SWEEP_MARK)[0]
+
+
 def can_split(unit: Unit) -> bool:
     """Has it several keys, or one that names a span of dates long enough to be cut?"""
-    return len(unit.keys) > 1 or list_partitions.can_split(unit.keys[0])
+    return len(unit.keys) > 1 or list_partitions.can_split(unit.bare_keys[0])
 
 
 def split(unit: Unit) -> tuple[Unit, Unit]:
@@ -123,8 +147,8 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
     expected_rows = None if unit.expected_rows is None else unit.expected_rows // 2
     parts = (unit.keys[:middle], unit.keys[middle:])
     if middle == 0:
-        earlier, later = list_partitions.split(unit.keys[0])
-        parts = ((earlier,), (later,))
+        earlier, later = list_partitions.split(unit.bare_keys[0])
+        parts = ((mark_key(earlier, unit.sweep),), (mark_key(later, unit.sweep),))
     first, second = (Unit(unit.kind, keys, unit.since, unit.until, expected_rows) for keys in parts)
     return first, second
 
@@ -134,11 +158,15 @@ def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
 
     `is_known`: whether the ledger holds a key, as in `list_partitions.parts`.
     """
-    if len(unit.keys) > 1 or not list_partitions.can_split(unit.keys[0]):
+    if len(unit.keys) > 1 or not list_partitions.can_split(unit.bare_keys[0]):
         yield unit
         return
-    for key in list_partitions.parts(unit.keys[0], is_known):
-        yield replace(unit, keys=(key,))
+
+    def is_bare_known(bare: str) -> bool:
+        return is_known(mark_key(bare, unit.sweep))
+
+    for bare in list_partitions.parts(unit.bare_keys[0], is_bare_known):
+        yield replace(unit, keys=(mark_key(bare, unit.sweep),))
 
 
 def pack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from polybackfill import units
@@ -57,6 +58,34 @@ def test_halves_share_the_window_and_hold_every_key_once() -> None:
 def test_a_single_key_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="one key"):
         units.split(units.Unit(units.WALLETS, ("a",)))
+
+
+def test_the_sweep_of_a_unit_is_part_of_its_keys_and_of_nothing_that_is_asked_for() -> None:
+    sweep = "20261121T200000Z"
+    unit = units.Unit("positions", tuple(units.mark_key(key, sweep) for key in ("ab", "cd")))
+    assert unit.keys == (f"ab@{sweep}", f"cd@{sweep}")
+    assert (unit.sweep, unit.bare_keys) == (sweep, ("ab", "cd"))
+    assert [half.bare_keys for half in units.split(unit)] == [("ab",), ("cd",)]
+    assert {half.sweep for half in units.split(unit)} == {sweep}
+    once = units.Unit("wallets", ("ab",))
+    assert (once.sweep, once.bare_keys, units.mark_key("ab", "")) == ("", ("ab",), "ab")
+
+
+def test_a_checkpoint_tells_a_unit_as_ever() -> None:
+    unit = units.Unit("positions", ("ab@7",))
+    assert unit.bare_keys == ("ab",)
+    written = b'{"kind":"positions","keys":["ab@7"],"since":null,"until":null,"expected_rows":0}'
+    assert msgspec.json.encode(unit) == written
+    assert msgspec.json.decode(written, type=units.Unit).sweep == "7"
+
+
+def test_the_halves_of_a_span_belong_to_its_sweep() -> None:
+    unit = units.Unit("markets", ("open:0..86400@7",))
+    early, late = units.split(unit)
+    assert (early.keys, late.keys) == (("open:0..43200@7",), ("open:43200..86400@7",))
+    known = {*early.keys, *late.keys}
+    assert list(units.parts(unit, known.__contains__)) == [early, late]
+    assert list(units.parts(unit, {"open:0..43200"}.__contains__)) == [unit], "of another sweep"
 
 
 def test_small_markets_share_a_batch_up_to_the_limit_of_the_api() -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from polybackfill import units
 from polybackfill.filesystem import sealed_json
 
 FILE = "sweeps.json"
-_MARK = "@"
 _NAME = "%Y%m%dT%H%M%SZ"
 _LISTED = "-listed"
 
@@ -86,9 +86,9 @@ def began(sweep: str) -> float:
 
 def key(bare: str, sweep: str) -> str:
     """The key of a unit within a sweep."""
-    return f"{bare}{_MARK}{sweep}"
+    return units.mark_key(bare, sweep)
 
 
-def is_of_list(key: str) -> bool:
-    """Whether a unit's key is of a sweep of the planned list."""
-    return key.endswith(_LISTED)
+def is_of_list(sweep: str) -> bool:
+    """Whether a sweep is one of the planned list."""
+    return sweep.endswith(_LISTED)

@@ -89,9 +89,9 @@ def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:
         "error": "" if isinstance(unit_state, unit_states.Receipt) else unit_state.error,
     }
     head = orjson.dumps(shared).removesuffix(b"}")
-    for key in unit_state.unit.keys:
-        bare, _, sweep = key.partition("@")
-        named = orjson.dumps({"key": bare, "reading": sweep}, option=orjson.OPT_APPEND_NEWLINE)
+    unit = unit_state.unit
+    for key in unit.bare_keys:
+        named = orjson.dumps({"key": key, "reading": unit.sweep}, option=orjson.OPT_APPEND_NEWLINE)
         yield b"%b,%b" % (head, named.removeprefix(b"{"))
 
 

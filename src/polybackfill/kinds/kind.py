@@ -76,4 +76,4 @@ WalkUnit = Callable[
 
 def by_keys(walk_unit: WalkUnit) -> Walk:
     """A kind's walk that takes the keys alone."""
-    return lambda unit, resume, context: walk_unit(unit.keys, resume, context)
+    return lambda unit, resume, context: walk_unit(unit.bare_keys, resume, context)

@@ -48,11 +48,10 @@ def key(first: int, end: int | None) -> str:
 
 
 def build_query(unit_key: str) -> ClobQuery:
-    """The question a key names; `@` and what follows are no part of it. Raises GiveUp."""
-    name = unit_key.partition("@")[0]
-    first, dash, end = name.removeprefix(_PREFIX).partition("-")
+    """The question a key names. Raises GiveUp."""
+    first, dash, end = unit_key.removeprefix(_PREFIX).partition("-")
     bounds = [text for text in (first, end) if text]
-    if name.startswith(_PREFIX) and dash and first and all(map(_is_number, bounds)):
+    if unit_key.startswith(_PREFIX) and dash and first and all(map(_is_number, bounds)):
         feed = ClobQuery(
             route=endpoints.CLOB_MARKETS,
             params=(("from", first), ("to", end)),  # told apart by these, never sent

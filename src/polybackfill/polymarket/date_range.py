@@ -69,9 +69,8 @@ class DateRange:
 
 
 def parse(key: str) -> DateRange:
-    """The span a key names; `@` and what follows are no part of it. Raises GiveUp."""
-    name = key.partition("@")[0]
-    state, _, span = name.partition(":")
+    """The span a key names. Raises GiveUp."""
+    state, _, span = key.partition(":")
     since, dots, until = span.partition(_DOTS)
     if state in {OPEN, CLOSED}:
         if span == _UNDATED:

@@ -36,10 +36,9 @@ def can_split(key: str) -> bool:
 
 
 def split(key: str) -> tuple[str, str]:
-    """Two spans that are this one, with its suffix. Raises ValueError when it cannot be cut."""
-    name, at, suffix = key.partition("@")
-    first, second = date_range.parse(name).split()
-    return f"{first.key}{at}{suffix}", f"{second.key}{at}{suffix}"
+    """Two spans that are this one. Raises ValueError when it cannot be cut."""
+    first, second = date_range.parse(key).split()
+    return first.key, second.key
 
 
 def parts(key: str, is_known: Callable[[str], bool]) -> Iterator[str]:

@@ -44,7 +44,7 @@ async def walk_unit(
         return
     if len(keys) > MAX_CONDITIONS:
         raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
-    conditions = [records.padded(key.partition("@")[0]) for key in keys]
+    conditions = [records.padded(key) for key in keys]
     missing = dict.fromkeys(conditions)
     for closed in (False, True):  # a market that closes between the two is seen
         query = gamma_queries.build_condition_query(sorted(set(conditions)), closed=closed)

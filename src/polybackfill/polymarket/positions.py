@@ -77,15 +77,15 @@ class PositionsCursor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def walk_unit(
-    unit_keys: tuple[str, ...],
+    keys: tuple[str, ...],
     resume: pagination.Resume | None,
     context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
-    """The positions of one wallet (40 hex digits, with `@` and a sweep's name if there is one).
+    """The positions of one wallet (40 hex digits).
 
     The last page carries a PositionsEnd. Raises what `pagination.follow` does.
     """
-    wallet, _, _ = unit_keys[0].partition("@")
+    (wallet,) = keys
     return pagination.follow(_PositionsSweep(wallet, context.clock), resume, context)
 
 

@@ -77,16 +77,15 @@ _row = v2_envelope.RowReader(
 
 
 def walk_unit(
-    unit_keys: tuple[str, ...],
+    keys: tuple[str, ...],
     resume: pagination.Resume | None,
     context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
-    """The resolutions of up to 20 conditions (64 hex digits, with `@` and a sweep's name if there
-    is one), in one page.
+    """The resolutions of up to 20 conditions (64 hex digits), in one page.
 
     Raises Retry for an answer about a condition that was not asked for, and what `fetch` raises.
     """
-    query = build_query(key.partition("@")[0] for key in unit_keys)
+    query = build_query(keys)
     response = pagination.SingleResponse(query, partial(_read_response, query))
     return pagination.follow(response, resume, context)
 

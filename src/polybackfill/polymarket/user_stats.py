@@ -79,16 +79,15 @@ _row = v2_envelope.RowReader(
 
 
 async def walk_unit(
-    unit_keys: tuple[str, ...],
+    keys: tuple[str, ...],
     resume: pagination.Resume | None,
     context: pagination.RequestContext,
 ) -> AsyncIterator[pagination.Page]:
-    """The figure of one wallet (40 hex digits, with `@` and a sweep's name if there is one), in
-    one page.
+    """The figure of one wallet (40 hex digits), in one page.
 
     Raises Retry for a response about another wallet, and what `fetch` raises.
     """
-    wallet = unit_keys[0].partition("@")[0]
+    (wallet,) = keys
     response = pagination.SingleResponse(build_query(wallet), partial(read, wallet))
     try:
         async for page in pagination.follow(response, resume, context):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from polybackfill import units
 from polybackfill.checkpoint import ledgers
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
@@ -51,7 +52,7 @@ async def read(
         parts[kind] |= {
             "rows": totals.rows,
             "rejected": totals.rejected,
-            "last_key": totals.last_key.partition("@")[0],
+            "last_key": units.bare_key(totals.last_key),
             "last_at": totals.last_at,
         }
     for kind, age_s in _oldest(ledger, now).items():

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from polybackfill import records
+from polybackfill import records, units
 from polybackfill.checkpoint import ledgers, unit_states
 from polybackfill.checks import receipt_table
 from polybackfill.kinds import key_source, registry
@@ -32,7 +32,7 @@ def newest(
         for unit_state in receipt_table.all_units(ledger):
             if kind not in (None, unit_state.unit.kind):
                 continue
-            if keys and not any(_bare(key) in keys for key in unit_state.unit.keys):
+            if keys and not any(key in keys for key in unit_state.unit.bare_keys):
                 continue
             count += 1
             yield unit_state.at, count, unit_state
@@ -51,7 +51,7 @@ def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
     end = unit_state.end if isinstance(unit_state, unit_states.Receipt) else None
     return {
         "kind": unit_state.unit.kind,
-        "keys": [_shown(unit_state.unit.kind, key) for key in unit_state.unit.keys],
+        "keys": _shown_keys(unit_state.unit),
         "window": list(unit_state.unit.window),
         "state": receipt_table.STATES[type(unit_state)],
         "pages": unit_state.counts.pages,
@@ -66,9 +66,7 @@ def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
     }
 
 
-def _bare(key: str) -> str:
-    return key.partition("@")[0]
-
-
-def _shown(kind: str, key: str) -> str:
-    return key if kind in _SLICED else records.show(_bare(key))
+def _shown_keys(unit: units.Unit) -> list[str]:
+    if unit.kind in _SLICED:
+        return list(unit.keys)
+    return [records.show(key) for key in unit.bare_keys]

@@ -46,7 +46,7 @@ class RunSweeps:
     def is_own(self, unit: units.Unit) -> bool:
         """False in a run of a list for units of a sweep of everything."""
         is_any = not self._request.listed_only or not registry.KINDS[unit.kind].is_swept
-        return is_any or all(map(sweeps.is_of_list, unit.keys))
+        return is_any or sweeps.is_of_list(unit.sweep)
 
     def complete(self, kind: str) -> None:
         """Every unit of the sweep has ended: the next run begins a new one."""

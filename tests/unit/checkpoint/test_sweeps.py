@@ -29,11 +29,11 @@ def test_a_list_and_everything_read_for_themselves(tmp_path: Path) -> None:
     assert of_list.current("positions") is None
     name = sweeps.name(1_795_000_000, listed_only=True)
     of_list.begin("positions", name)
-    assert sweeps.is_of_list(sweeps.key("ab", name))
+    assert sweeps.is_of_list(name)
     of_list.complete("positions")
     everything = sweeps.Sweeps(tmp_path)
     assert everything.current("positions") == sweeps.name(1_795_000_000)
-    assert not sweeps.is_of_list(sweeps.key("ab", sweeps.name(1_795_000_000)))
+    assert not sweeps.is_of_list(sweeps.name(1_795_000_000))
     assert everything.of_list("positions") == name, "the newest, complete or not"
     everything.drop_of_list("positions")
     assert sweeps.Sweeps(tmp_path).of_list("positions") is None

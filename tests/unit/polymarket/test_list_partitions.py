@@ -41,11 +41,11 @@ def test_a_sweep_is_few_spans_newest_first_and_the_same_all_month() -> None:
 
 
 def test_only_spans_can_be_split() -> None:
-    assert list_partitions.can_split("open:0..86400@7")
+    assert list_partitions.can_split("open:0..86400")
     assert not list_partitions.can_split("open:0..60")
     assert not list_partitions.can_split("ab" * 32)
     assert not list_partitions.can_split("clob:0-1000")
-    assert list_partitions.split("open:0..86400@7") == ("open:0..43200@7", "open:43200..86400@7")
+    assert list_partitions.split("open:0..86400") == ("open:0..43200", "open:43200..86400")
 
 
 def test_a_unit_with_one_span_splits_into_two_units() -> None:
@@ -62,7 +62,7 @@ def test_a_unit_with_one_span_splits_into_two_units() -> None:
 @given(st.lists(st.booleans(), max_size=60))
 def test_a_span_that_was_cut_is_found_as_its_parts(turns: list[bool]) -> None:
     """Cut anything at random; what is left is what `parts` names, in order of time."""
-    key, left = "open:1700000000..1702678400@2", ["open:1700000000..1702678400@2"]
+    key, left = "open:1700000000..1702678400", ["open:1700000000..1702678400"]
     for number, cut_first in enumerate(turns):
         place = 0 if cut_first else number % len(left)
         if list_partitions.can_split(left[place]):

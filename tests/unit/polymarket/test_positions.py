@@ -85,7 +85,7 @@ async def test_every_position_of_every_wallet(
     monkeypatch.setattr(endpoints, "PAGE_ROWS", page_rows)
     found = 0
     for wallet in sandbox.wallets:
-        pages = await read(fetch, wallet.removeprefix("0x") + "@2026-11-21")
+        pages = await read(fetch, wallet.removeprefix("0x"))
         rows = held(pages)
         assert digest_of(rows) == truth_of(sandbox, wallet)
         assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]

@@ -59,7 +59,7 @@ async def test_every_figure_as_the_source_has_it(
     sandbox: harness.Sandbox, fetch: pagination.Fetch
 ) -> None:
     wallet = sandbox.wallets[0]
-    page = await read(fetch, f"{wallet.removeprefix('0x')}@sweep-1")
+    page = await read(fetch, wallet.removeprefix("0x"))
     assert not page.rows_of(records.Rejected)
     assert not page.unknown_fields
     row = found(page)
