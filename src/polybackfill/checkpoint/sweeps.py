@@ -1,8 +1,8 @@
 """Which sweep of a list is under way.
 
 Lists change, so they are read again from time to time, and one sweep may take several runs. Its
-name is part of every key, so that a unit done in this sweep is not done in the next. When the
-file is lost the sweep begins anew, which costs requests and nothing else.
+name is part of every key (`units.mark_key`), so that a unit done in this sweep is not done in the
+next. When the file is lost the sweep begins anew, which costs requests and nothing else.
 
 Sweeps of a planned list have names of their own: neither counts as one of everything, nor the other
 way round.
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from polybackfill import units
 from polybackfill.filesystem import sealed_json
 
 FILE = "sweeps.json"
@@ -82,11 +81,6 @@ def name(now: float, *, listed_only: bool = False) -> str:
 def began(sweep: str) -> float:
     """When a sweep of everything began, by its name, in epoch seconds."""
     return datetime.strptime(sweep, _NAME).replace(tzinfo=UTC).timestamp()
-
-
-def key(bare: str, sweep: str) -> str:
-    """The key of a unit within a sweep."""
-    return units.mark_key(bare, sweep)
 
 
 def is_of_list(sweep: str) -> bool:

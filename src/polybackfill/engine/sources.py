@@ -14,7 +14,6 @@ from functools import partial
 import structlog
 
 from polybackfill import clocks, errors, units
-from polybackfill.checkpoint import sweeps
 from polybackfill.engine import change_event, plan_source
 
 log = structlog.get_logger()
@@ -256,14 +255,16 @@ class SweepUnits:
             chosen = self._chosen(chunk)
             for first in range(0, len(chosen), self._size):
                 batch = chosen[first : first + self._size]
-                yield units.Unit(self._kind, tuple(sweeps.key(key, self._sweep) for key in batch))
+                yield units.Unit(
+                    self._kind, tuple(units.mark_key(key, self._sweep) for key in batch)
+                )
 
     def _chosen(self, chunk: list[str]) -> list[str]:
         """What of this chunk `--skip` and `--limit` leave."""
         if self._end is None and not self._skip:
             self.seen += len(chunk)
             return chunk
-        left = [key for key in chunk if not self._has_ended(sweeps.key(key, self._sweep))]
+        left = [key for key in chunk if not self._has_ended(units.mark_key(key, self._sweep))]
         first = max(0, self._skip - self.seen)
         end = None if self._end is None else max(0, self._end - self.seen)
         self.seen += len(left)

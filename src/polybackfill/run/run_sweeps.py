@@ -55,7 +55,7 @@ class RunSweeps:
 
     def has_ended(self, kind: str, key: str, sweep: str) -> bool:
         """Whether a key has ended in this sweep."""
-        return self._ledger.has_ended(kind, sweeps.key(key, sweep))
+        return self._ledger.has_ended(kind, units.mark_key(key, sweep))
 
     async def count_ended(self, kind: str, sweep: str, store: client.Store) -> int:
         """Keys of the present sweep that earlier runs have ended."""
@@ -72,7 +72,7 @@ class RunSweeps:
         if sweep is None:
             return
         async for keys in _list_keys(kind, store):
-            self._ledger.forget(kind, [sweeps.key(key, sweep) for key in keys])
+            self._ledger.forget(kind, [units.mark_key(key, sweep) for key in keys])
         self._sweeps.drop_of_list(kind)
 
 

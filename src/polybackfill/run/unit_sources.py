@@ -100,7 +100,7 @@ class UnitSources:
         async def name_slices() -> list[str]:
             context = pagination.RequestContext(fetch, self._clock)
             slices = await keys.slices(context, sweeps.began(sweep))
-            return [sweeps.key(key, sweep) for key in slices]
+            return [units.mark_key(key, sweep) for key in slices]
 
         return sources.ListSource(
             kind,

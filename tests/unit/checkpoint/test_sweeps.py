@@ -57,4 +57,3 @@ def test_a_folder_that_refuses_is_named(tmp_path: Path) -> None:
 
 def test_a_name_tells_when_the_reading_began() -> None:
     assert sweeps.began(sweeps.name(1_795_000_000.7)) == 1_795_000_000
-    assert sweeps.key("ab", "x") == "ab@x"
