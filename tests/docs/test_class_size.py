@@ -26,7 +26,6 @@ ROWS = {
 # Still too large.
 KNOWN = frozenset(
     {
-        "polybackfill/engine/market_id_lookup.py: MarketIdLookup",
         "polymarket_sandbox/catalog.py: Catalog",
         "polymarket_sandbox/faults.py: Rule",
         "polymarket_sandbox/portfolio.py: PositionBook",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -66,6 +66,51 @@ class Rate:
         return (settled - before) / (now - began_at) if now > began_at else 0.0
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Conditions that share a request. `closed`: which of Gamma's two lists is asked."""
+
+    closed: bool
+    conditions: tuple[str, ...]
+
+
+class _Batches:
+    """What is still to be asked for, packed `size` at a time, the closed markets first."""
+
+    def __init__(self, conditions: Iterable[str], size: int) -> None:
+        self._size = size
+        self._waiting = {True: collections.deque(conditions), False: collections.deque[str]()}
+        self._again = collections.deque[_Batch]()
+
+    def take(self) -> _Batch | None:
+        """The next batch; what is left over waits for company as long as there are full ones."""
+        if self._again:
+            return self._again.popleft()
+        first, second = self._waiting[True], self._waiting[False]
+        if not first and not second:
+            return None
+        closed = bool(first) and len(second) < self._size
+        waiting = self._waiting[closed]
+        size = min(self._size, len(waiting))
+        return _Batch(closed, tuple(waiting.popleft() for _ in range(size)))
+
+    def ask_among_open(self, condition: str) -> None:
+        """The list of closed markets does not know it."""
+        self._waiting[False].append(condition)
+
+    def put_back(self, batch: _Batch) -> None:
+        """Nothing is known of it yet."""
+        self._again.append(batch)
+
+    def halve(self, batch: _Batch) -> bool:
+        """Ask for each half by itself; False for a single condition."""
+        half = len(batch.conditions) // 2
+        if half:
+            self._again.append(_Batch(batch.closed, batch.conditions[:half]))
+            self._again.append(_Batch(batch.closed, batch.conditions[half:]))
+        return bool(half)
+
+
 class MarketIdLookup:
     """One lookup. `traded`: condition → token ids seen in its trades, all that is to be asked.
 
@@ -88,15 +133,12 @@ class MarketIdLookup:
         self._client = client
         self._book = book
         self._workers = workers
-        self._batch = min(batch, market_matching.MAX_BATCH)
         self._spacing_s = spacing_s
         self._retries = retries
         self._clock = clock
         self._writing = asyncio.Lock()
-        # closed=true first; what it leaves over goes to closed=false.
-        self._waiting = {True: collections.deque(traded), False: collections.deque[str]()}
+        self._batches = _Batches(traded, min(batch, market_matching.MAX_BATCH))
         self._why: dict[str, str] = {}
-        self._split = collections.deque[tuple[bool, tuple[str, ...]]]()
         self.counts = LookupCounts(requested=len(traded))
 
     async def run(self) -> LookupCounts:
@@ -116,39 +158,22 @@ class MarketIdLookup:
 
     async def _work(self) -> None:
         progress = worker_progress.Progress(self._clock)
-        while (batch := self._next_batch()) is not None:
-            closed, conditions = batch
-            await self._settle(closed, conditions, progress)
+        while (batch := self._batches.take()) is not None:
+            await self._settle(batch, progress)
             if self._spacing_s > 0:
                 with progress.waiting("pace"):
                     await self._clock.sleep(self._spacing_s)
 
-    def _next_batch(self) -> tuple[bool, tuple[str, ...]] | None:
-        """The next batch; what is left over waits for company as long as there are full ones."""
-        if self._split:
-            return self._split.popleft()
-        first, second = self._waiting[True], self._waiting[False]
-        if not first and not second:
-            return None
-        closed = bool(first) and len(second) < self._batch
-        waiting = self._waiting[closed]
-        size = min(self._batch, len(waiting))
-        return closed, tuple(waiting.popleft() for _ in range(size))
-
-    async def _settle(
-        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
-    ) -> None:
+    async def _settle(self, batch: _Batch, progress: worker_progress.Progress) -> None:
         try:
-            matches = await self._request(closed, conditions, progress)
+            matches = await self._request(batch, progress)
         except errors.Retry as error:
-            if error.split and len(conditions) > 1:
-                half = len(conditions) // 2
-                self._split += [(closed, conditions[:half]), (closed, conditions[half:])]
+            if error.split and self._batches.halve(batch):
                 return
             if error.host_fault:
-                self._split.append((closed, conditions))  # nothing is known of these yet
+                self._batches.put_back(batch)
             else:
-                await self._give_up(conditions, error)
+                await self._give_up(batch.conditions, error)
             if self._client.answers.silent_s(market_matching.ROUTE) > _SILENT_S:
                 raise errors.Stop(
                     f"Gamma does not answer ({error}); the results so far are kept; start the "
@@ -157,31 +182,29 @@ class MarketIdLookup:
                 ) from error
             return
         except errors.GiveUp as error:
-            await self._give_up(conditions, error)
+            await self._give_up(batch.conditions, error)
             return
-        await self._note(closed, conditions, matches)
+        await self._note(batch, matches)
 
     async def _request(
-        self, closed: bool, conditions: tuple[str, ...], progress: worker_progress.Progress
+        self, batch: _Batch, progress: worker_progress.Progress
     ) -> market_matching.MarketMatches:
-        tokens_by_condition = {condition: self._tokens[condition] for condition in conditions}
+        tokens_by_condition = {condition: self._tokens[condition] for condition in batch.conditions}
 
         async def attempt() -> market_matching.MarketMatches:
             self.counts.requests += 1
-            query = market_matching.query(conditions, closed=closed)
+            query = market_matching.query(batch.conditions, closed=batch.closed)
             response = await self._client.get(market_matching.ROUTE, query, progress)
             return market_matching.match_markets(response, tokens_by_condition)
 
         return await self._retries.run(attempt, progress)
 
-    async def _note(
-        self, closed: bool, conditions: tuple[str, ...], matches: market_matching.MarketMatches
-    ) -> None:
+    async def _note(self, batch: _Batch, matches: market_matching.MarketMatches) -> None:
         """Write down what is settled; ask the other list for the rest."""
         if matches.foreign:
-            self._warn_of_foreign(conditions, matches)
+            self._warn_of_foreign(batch.conditions, matches)
         hits, missed = [], []
-        for condition in conditions:
+        for condition in batch.conditions:
             match = matches.matched.get(condition)
             if match is not None:
                 hits.append(
@@ -193,9 +216,9 @@ class MarketIdLookup:
             why = matches.refused.get(condition) or (
                 market_matching.FOREIGN if matches.foreign else market_matching.NOT_FOUND
             )
-            if closed:
+            if batch.closed:
                 self._why[condition] = why
-                self._waiting[False].append(condition)
+                self._batches.ask_among_open(condition)
             else:
                 missed.append((condition, self._worse(condition, why)))
         await self._write(hits, missed)
