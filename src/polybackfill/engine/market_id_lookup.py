@@ -82,7 +82,7 @@ class _Batches:
         self._waiting = {True: collections.deque(conditions), False: collections.deque[str]()}
         self._again = collections.deque[_Batch]()
 
-    def take(self) -> _Batch | None:
+    def pop_next(self) -> _Batch | None:
         """The next batch; what is left over waits for company as long as there are full ones."""
         if self._again:
             return self._again.popleft()
@@ -158,7 +158,7 @@ class MarketIdLookup:
 
     async def _work(self) -> None:
         progress = worker_progress.Progress(self._clock)
-        while (batch := self._batches.take()) is not None:
+        while (batch := self._batches.pop_next()) is not None:
             await self._settle(batch, progress)
             if self._spacing_s > 0:
                 with progress.waiting("pace"):
