@@ -133,13 +133,40 @@ def _no_event(event: Event, _members: Sequence[Market]) -> Json:
     raise LookupError(f"event {event.id} has no recorded object")
 
 
+@dataclass(frozen=True, repr=False)
+class Index:
+    """Where the lists hold a market, an event or a tag. Positions never change."""
+
+    by_condition: Mapping[str, int]
+    by_id: Mapping[int, int]
+    by_slug: Mapping[str, int]
+    event_by_id: Mapping[int, int]
+    event_by_slug: Mapping[str, int]
+    tag_by_id: Mapping[int, Tag]
+
+
+def _build_index(markets: Sequence[Market], events: Sequence[Event], tags: Sequence[Tag]) -> Index:
+    return Index(
+        by_condition={
+            market.condition_id: position
+            for position, market in enumerate(markets)
+            if market.condition_id
+        },
+        by_id={market.id: position for position, market in enumerate(markets)},
+        by_slug={market.slug: position for position, market in enumerate(markets)},
+        event_by_id={event.id: position for position, event in enumerate(events)},
+        event_by_slug={event.slug: position for position, event in enumerate(events)},
+        tag_by_id={tag.id: tag for tag in tags},
+    )
+
+
 @dataclass(repr=False)
 class Catalog:
     """Everything the lists can show, in ascending id order.
 
     `clob`: market positions in the order of CLOB `/markets`; a market may stand there twice.
-    `render_market`, `render_event` make the Gamma objects that were not recorded. The mappings
-    lead to positions, which never change; `version` rises whenever a market or an event does.
+    `render_market`, `render_event` make the Gamma objects that were not recorded. `version` rises
+    whenever a market or an event changes.
     """
 
     markets: list[Market]
@@ -149,24 +176,10 @@ class Catalog:
     render_market: Callable[[Market], Json] = _no_market
     render_event: Callable[[Event, Sequence[Market]], Json] = _no_event
     version: int = 0
-    by_condition: Mapping[str, int] = field(init=False)
-    by_id: Mapping[int, int] = field(init=False)
-    by_slug: Mapping[str, int] = field(init=False)
-    event_by_id: Mapping[int, int] = field(init=False)
-    event_by_slug: Mapping[str, int] = field(init=False)
-    tag_by_id: Mapping[int, Tag] = field(init=False)
+    index: Index = field(init=False)
 
     def __post_init__(self) -> None:
-        self.by_condition = {
-            market.condition_id: position
-            for position, market in enumerate(self.markets)
-            if market.condition_id
-        }
-        self.by_id = {market.id: position for position, market in enumerate(self.markets)}
-        self.by_slug = {market.slug: position for position, market in enumerate(self.markets)}
-        self.event_by_id = {event.id: position for position, event in enumerate(self.events)}
-        self.event_by_slug = {event.slug: position for position, event in enumerate(self.events)}
-        self.tag_by_id = {tag.id: tag for tag in self.tags}
+        self.index = _build_index(self.markets, self.events, self.tags)
 
     def fork(self) -> Catalog:
         """A catalog that may change by itself; the unchanged parts are shared."""
@@ -176,11 +189,11 @@ class Catalog:
 
     def market(self, number: int) -> Market:
         """The market of a Gamma id that exists."""
-        return self.markets[self.by_id[number]]
+        return self.markets[self.index.by_id[number]]
 
     def event(self, number: int) -> Event:
         """The event of an id that exists."""
-        return self.events[self.event_by_id[number]]
+        return self.events[self.index.event_by_id[number]]
 
     def event_of(self, market: Market) -> Event | None:
         """The market's first event, None when it has none."""
@@ -216,5 +229,5 @@ class Catalog:
             event = self.event(number)
             if all(self.market(member).closed for member in event.market_ids):
                 closed = replace(event, closed=True, closed_at=moment)
-                self.events[self.event_by_id[number]] = closed
+                self.events[self.index.event_by_id[number]] = closed
         self.version += 1

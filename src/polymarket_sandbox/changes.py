@@ -64,7 +64,7 @@ class Changes:
 
     def _market(self, rule: faults.Rule) -> int:
         condition = v2_query.normal_condition(truth.with_0x(rule.target))
-        place = self._world.lists.by_condition.get(condition)
+        place = self._world.lists.index.by_condition.get(condition)
         if place is None:
             raise faults.FaultError(f"{rule.kind}: target {rule.target!r} is no known condition")
         return place

@@ -38,7 +38,7 @@ class Clob:
 
     def market(self, argument: str, _raw: str) -> responses.Response:
         """GET /markets/{condition_id}."""
-        position = self._lists.by_condition.get(argument.lower())
+        position = self._lists.index.by_condition.get(argument.lower())
         if position is None or not self._lists.markets[position].in_clob:
             return responses.as_json({"error": "market not found"}, status=404)
         return responses.as_json(self._market(self._lists.markets[position]))
@@ -46,7 +46,9 @@ class Clob:
     def _market(self, market: catalog.Market) -> catalog.Json:
         if market.clob_body is not None:
             return market.clob_body
-        labels = [self._lists.tag_by_id[number].label for number in self._lists.tags_of(market)]
+        labels = [
+            self._lists.index.tag_by_id[number].label for number in self._lists.tags_of(market)
+        ]
         end = listings.rfc3339(market.end) if market.end else None
         return {
             "enable_order_book": not market.clob_closed,

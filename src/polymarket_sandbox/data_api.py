@@ -79,12 +79,12 @@ class DataApi:
             conditions = query.conditions()
             if any(len(condition) < _PADDED for condition in conditions):
                 raise responses.refused("invalid resolution condition id", parameter="condition")
-            places = [lists.by_condition.get(condition) for condition in conditions]
+            places = [lists.index.by_condition.get(condition) for condition in conditions]
             unlisted = [self._settled_alone(condition) for condition in conditions]
         elif given == ["event_id"]:
-            events = [lists.event_by_id.get(event) for event in query.events()]
+            events = [lists.index.event_by_id.get(event) for event in query.events()]
             members = [lists.events[place].market_ids for place in events if place is not None]
-            places = [lists.by_id[number] for numbers in members for number in numbers]
+            places = [lists.index.by_id[number] for numbers in members for number in numbers]
         else:
             places = [self._question_places.get(query.text("question_id") or "")]
         found = [lists.markets[place] for place in sorted({p for p in places if p is not None})]
@@ -100,7 +100,7 @@ class DataApi:
 
     def _settled_alone(self, condition: str) -> catalog.Market | None:
         """A market whose end only recorded rows tell."""
-        place = self._world.lists.by_condition.get(condition)
+        place = self._world.lists.index.by_condition.get(condition)
         payouts = self._settled_ids.get(condition)
         if payouts is None or (place is not None and self._world.lists.markets[place].payouts):
             return None
@@ -155,7 +155,9 @@ class DataApi:
             )
         lists = self._world.lists
         events = [
-            lists.events[lists.event_by_id[one]] for one in wanted if one in lists.event_by_id
+            lists.events[lists.index.event_by_id[one]]
+            for one in wanted
+            if one in lists.index.event_by_id
         ]
         markets = [lists.market(number) for event in events for number in event.market_ids]
         listed = [

@@ -110,4 +110,4 @@ def _market(lists: catalog.Catalog, market: catalog.Market) -> dict[str, object]
 
 
 def _labels(lists: catalog.Catalog, numbers: Sequence[int]) -> list[str]:
-    return [lists.tag_by_id[number].label for number in numbers]
+    return [lists.index.tag_by_id[number].label for number in numbers]

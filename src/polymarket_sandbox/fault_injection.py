@@ -109,7 +109,7 @@ def _repeat_cursor(answer: dict[str, object], cursor: str) -> None:
 
 def _spoil_rows(rule: faults.Rule, found: list[Row]) -> None:
     if rule.kind == "bad_row" and found:
-        found.insert(len(found) // 2, _bad_row(found[0], rule.fired))
+        found.insert(len(found) // 2, _bad_row(found[0], rule.trigger.fired))
     elif rule.kind == "unknown_field":
         for row in found:
             row["sandbox_extra"] = {"since": "today"}

@@ -86,15 +86,40 @@ class FaultError(ValueError):
 
 
 @dataclass
-class Rule:
-    """One rule and what it did so far."""
+class Trigger:
+    """Which requests a rule hits, and which it has seen and hit so far."""
 
-    kind: str
     route: str = "*"
     probability: float = 1.0
     count: int | None = None
     after: int = 0
     match: str = ""
+    tripped: set[str] = field(default_factory=set, repr=False)
+    seen: int = 0
+    fired: int = 0
+    dice: random.Random = field(default_factory=random.Random, repr=False)
+
+    def fits(self, names: Sequence[str], path: str, raw_query: str) -> bool:
+        """Whether the rule speaks of this request at all."""
+        is_route = self.route == "*" or self.route in names or path.startswith(self.route)
+        return is_route and self.match in raw_query
+
+    def fire(self) -> bool:
+        """Whether a request that fits is hit; counts it."""
+        self.seen += 1
+        spent = self.count is not None and self.fired >= self.count
+        if self.seen <= self.after or spent or self.dice.random() >= self.probability:
+            return False
+        self.fired += 1
+        return True
+
+
+@dataclass
+class Rule:
+    """What is done to the requests that `trigger` hits."""
+
+    kind: str
+    trigger: Trigger = field(default_factory=Trigger)
     retry_after_s: float = 1.0
     interval_s: float = 1.0
     limit: int = 10
@@ -104,32 +129,25 @@ class Rule:
     headers: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     payouts: tuple[int, ...] = ()
-    tripped: set[str] = field(default_factory=set, repr=False)
-    seen: int = 0
-    fired: int = 0
-    dice: random.Random = field(default_factory=random.Random, repr=False)
 
     def draw(self, names: Sequence[str], path: str, raw_query: str, *, cursor: str) -> bool:
         """Whether this request is hit; counts it. A cursor that tripped once does so for ever."""
-        if self.route != "*" and self.route not in names and not path.startswith(self.route):
+        trigger = self.trigger
+        if not trigger.fits(names, path, raw_query) or (self.kind in _NEEDS_CURSOR and not cursor):
             return False
-        if self.match not in raw_query or (self.kind in _NEEDS_CURSOR and not cursor):
-            return False
-        if cursor in self.tripped:
+        if cursor in trigger.tripped:
             return True
-        self.seen += 1
-        spent = self.count is not None and self.fired >= self.count
-        if self.seen <= self.after or spent or self.dice.random() >= self.probability:
+        if not trigger.fire():
             return False
-        self.fired += 1
         if self.kind == "cursor_trips":
-            self.tripped.add(cursor)
+            trigger.tripped.add(cursor)
         return True
 
     def report(self) -> dict[str, object]:
         """The rule and its counters as JSON."""
-        shown = {name: getattr(self, name) for name in sorted(_FIELDS)}
-        return {**shown, "seen": self.seen, "fired": self.fired}
+        known = {**vars(self.trigger), **vars(self)}
+        shown = {name: known[name] for name in sorted(_FIELDS)}
+        return {**shown, "seen": self.trigger.seen, "fired": self.trigger.fired}
 
 
 class Faults:
@@ -177,11 +195,14 @@ class Faults:
         try:
             rule = Rule(
                 kind=kind,
-                route=str(described.get("route", "*")),
-                probability=float(described.get("probability", 1.0)),
-                count=None if count is None else int(count),
-                after=int(described.get("after", 0)),
-                match=str(described.get("match", "")),
+                trigger=Trigger(
+                    route=str(described.get("route", "*")),
+                    probability=float(described.get("probability", 1.0)),
+                    count=None if count is None else int(count),
+                    after=int(described.get("after", 0)),
+                    match=str(described.get("match", "")),
+                    dice=random.Random(f"fault-{self._seed}-{self._made}"),
+                ),
                 retry_after_s=float(described.get("retry_after_s", 1.0)),
                 interval_s=float(described.get("interval_s", 1.0)),
                 limit=int(described.get("limit", 10)),
@@ -191,7 +212,6 @@ class Faults:
                 headers={str(k): str(v) for k, v in dict(described.get("headers", {})).items()},
                 target=str(described.get("target", "")),
                 payouts=tuple(int(payout) for payout in described.get("payouts", ())),
-                dice=random.Random(f"fault-{self._seed}-{self._made}"),
             )
         except (TypeError, ValueError) as wrong:
             raise FaultError(f"fault {kind}: {wrong}") from wrong

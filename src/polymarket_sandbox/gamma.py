@@ -61,9 +61,9 @@ class Gamma:
         """GET /markets/{id}, /markets/slug/{slug}, /markets/{id}/tags; unlisted ones included."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
-            place = self._lists.by_slug.get(slug)
+            place = self._lists.index.by_slug.get(slug)
         else:
-            place = self._lists.by_id.get(_whole(kind))
+            place = self._lists.index.by_id.get(_whole(kind))
         if place is None:
             return _missing()
         market = self._lists.markets[place]
@@ -76,9 +76,9 @@ class Gamma:
         """GET /events/{id}, /events/slug/{slug}, /events/{id}/tags."""
         kind, _, slug = argument.partition("/")
         if kind == "slug":
-            place = self._lists.event_by_slug.get(slug)
+            place = self._lists.index.event_by_slug.get(slug)
         else:
-            place = self._lists.event_by_id.get(_whole(kind))
+            place = self._lists.index.event_by_id.get(_whole(kind))
         if place is None:
             return _missing()
         event = self._lists.events[place]
@@ -128,7 +128,7 @@ class Gamma:
         }
 
     def _tags(self, numbers: Sequence[int]) -> list[catalog.Json]:
-        return [self._lists.tag_by_id[number].body for number in numbers]
+        return [self._lists.index.tag_by_id[number].body for number in numbers]
 
     def _offset(self, query: gamma_query.GammaQuery) -> int:
         """The offset of a legacy list. Raises ApiError (422) above the cap."""
@@ -154,9 +154,9 @@ def _market_kind(lists: catalog.Catalog) -> list_index.ListKind[catalog.Market]:
         listed=lambda market: market.listed,
         orders=list_index.MARKET_ORDERS,
         names={
-            "id": lambda text: lists.by_id.get(_whole(text)),
-            "slug": lists.by_slug.get,
-            "condition_ids": lists.by_condition.get,
+            "id": lambda text: lists.index.by_id.get(_whole(text)),
+            "slug": lists.index.by_slug.get,
+            "condition_ids": lists.index.by_condition.get,
             "question_ids": questions.get,
             "clob_token_ids": lambda text: by_token("v1").get(text),
             "position_ids": lambda text: by_token("v2").get(text),
@@ -179,8 +179,8 @@ def _event_kind(lists: catalog.Catalog) -> list_index.ListKind[catalog.Event]:
         listed=lambda _event: True,
         orders=list_index.EVENT_ORDERS,
         names={
-            "id": lambda text: lists.event_by_id.get(_whole(text)),
-            "slug": lists.event_by_slug.get,
+            "id": lambda text: lists.index.event_by_id.get(_whole(text)),
+            "slug": lists.index.event_by_slug.get,
         },
         fits=fits,
         fit_names=("tag_id", "tag_slug", "exclude_tag_id", "series_id", "title_search"),

@@ -39,7 +39,9 @@ _NEARLY = 999_000  # Gamma shows the winner of some settled markets at 0.9995
 
 def markets(lists: catalog.Catalog) -> dict[str, object]:
     """Count and digest of the markets with a condition id, and of those without."""
-    known = digests.summary(_market_line(lists.markets[p]) for p in lists.by_condition.values())
+    known = digests.summary(
+        _market_line(lists.markets[p]) for p in lists.index.by_condition.values()
+    )
     other = digests.summary(_market_line(m) for m in lists.markets if not m.condition_id)
     return {**known.report(), "without_condition": other.report()}
 
@@ -58,7 +60,7 @@ def resolutions(
     payouts of those that no list shows as resolved."""
     chosen = [
         lists.markets[place]
-        for condition, place in lists.by_condition.items()
+        for condition, place in lists.index.by_condition.items()
         if wanted is None or condition in wanted
     ]
     shown = {

@@ -126,7 +126,7 @@ class Truth:
                 "gamma_unlisted": sum(not m.listed for m in lists.markets),
                 "gamma_v2": sum(m.listed and m.version == "v2" for m in lists.markets),
                 "clob_rows": len(lists.clob),
-                "with_condition": len(lists.by_condition),
+                "with_condition": len(lists.index.by_condition),
             },
             "events": {
                 **list_truth.events(lists),

@@ -112,7 +112,7 @@ class Universe:
 
     def market_of(self, condition: int) -> catalog.Market | None:
         """The catalog's market of a condition number, None when only trades know it."""
-        position = self.lists.by_condition.get(self.tables.conditions[condition])
+        position = self.lists.index.by_condition.get(self.tables.conditions[condition])
         return None if position is None else self.lists.markets[position]
 
 

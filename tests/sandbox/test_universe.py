@@ -226,7 +226,7 @@ def test_payouts_take_all_shapes_and_some_lists_disagree() -> None:
 
 def test_events_carry_the_categories() -> None:
     lists = world_of(markets=2_000, trades=0).lists
-    labels = Counter(lists.tag_by_id[n].label for event in lists.events for n in event.tags)
+    labels = Counter(lists.index.tag_by_id[n].label for event in lists.events for n in event.tags)
     assert {"Politics", "Sports", "Crypto", "Earnings", "Weather"} <= set(labels)
     assert all(event.tags for event in lists.events)
     tagged = [bool(market.tags) for market in lists.markets]
