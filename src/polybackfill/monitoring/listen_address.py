@@ -19,10 +19,13 @@ _ADDRESS = re.compile(r"(?:(?P<host>[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):)?(?P<port>[0-
 
 @dataclass(frozen=True)
 class ListenAddress:
-    """`host`: what the socket is bound to; `port`: 0 lets the system choose."""
+    """`host`: what the socket is bound to; `port`: 0 lets the system choose; `setting`: where it
+    was chosen, for messages.
+    """
 
     host: str
     port: int
+    setting: str = "BACKFILL_LISTEN"
 
     @property
     def is_loopback(self) -> bool:
@@ -30,23 +33,23 @@ class ListenAddress:
         return _is_loopback(self.host)
 
 
-def parse_address(text: str) -> ListenAddress:
+def parse_address(text: str, setting: str = "BACKFILL_LISTEN") -> ListenAddress:
     """`[HOST:]PORT`. Raises errors.Stop for anything else."""
     match = _ADDRESS.fullmatch(text.strip())
     if match is None or int(match["port"]) > 65535:
         raise errors.Stop(
-            f"BACKFILL_LISTEN = {text!r} is no address: a port (9464), or a host and a port "
+            f"{setting} = {text!r} is no address: a port (9464), or a host and a port "
             "(127.0.0.1:9464, [::1]:9464, 0.0.0.0:9464)"
         )
     host = (match["host"] or LOOPBACK).strip("[]")
-    return ListenAddress(LOOPBACK if host == "localhost" else host, int(match["port"]))
+    return ListenAddress(LOOPBACK if host == "localhost" else host, int(match["port"]), setting)
 
 
 def require_own_token(address: ListenAddress, token: str) -> None:
     """Raise errors.Stop where others could ask with a token that nobody chose, or a short one."""
     if not token and not address.is_loopback:
         raise errors.Stop(
-            f"BACKFILL_LISTEN = {address.host}:{address.port} can be reached from other machines: "
+            f"{address.setting} = {address.host}:{address.port} is reached from other machines: "
             "set BACKFILL_LISTEN_TOKEN to a secret of your own, or listen on 127.0.0.1"
         )
     if token and len(token) < MIN_TOKEN_CHARACTERS:

@@ -13,7 +13,7 @@ from tests.unit import conftest as unit_conftest
 from tests.unit.monitoring import conftest
 
 from polybackfill import errors, redaction
-from polybackfill.monitoring import endpoint, latest_facts, listen_address
+from polybackfill.monitoring import endpoint, event_stream, latest_facts, listen_address
 
 SIGNED = {"Authorization": f"Bearer {conftest.TOKEN}"}
 PROTECTED = ("/metrics", "/status.json", "/events", "/", "/nothing")
@@ -140,7 +140,7 @@ async def test_a_reader_that_takes_nothing_holds_nobody_up(
     session: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(endpoint, "_WRITE_S", 0.2)
+    monkeypatch.setattr(event_stream, "_WRITE_S", 0.2)
     long_text = {"markets": "x" * 500_000}
     async with conftest.listening(latest) as url:
         port = int(url.rpartition(":")[2])
@@ -161,7 +161,7 @@ async def test_readers_of_events_are_counted(
     session: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(endpoint, "MOST_STREAMS", 2)
+    monkeypatch.setattr(event_stream, "MOST_STREAMS", 2)
 
     async def status(url: str) -> int:
         async with session.get(f"{url}/events", headers=SIGNED) as response:
