@@ -177,7 +177,7 @@ def _profiled(recording: Recording) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # it is None to begin with
+        threading.setprofile(None)
 
 
 class Checkpoint(ledgers.Ledger):

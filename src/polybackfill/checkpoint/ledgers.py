@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from polybackfill import clocks, units
 from polybackfill.checkpoint import checkpoint_folder, journal, segment_files, unit_states
@@ -45,7 +45,7 @@ class Ledger:
         segment_units: int = segment_files.SEGMENT_UNITS,
         fold_units: int | None = None,
         step: files.Step = files.no_step,
-    ) -> Ledger:
+    ) -> Self:
         """Open for writing; the caller holds the folder's lock. Blocks while it reads.
 
         It folds by itself when so many lines were written or `fold_units` units have finished
@@ -72,7 +72,7 @@ class Ledger:
         return ledger
 
     @classmethod
-    def view(cls, folder: Path) -> Ledger:
+    def view(cls, folder: Path) -> Self:
         """Open for reading, also beside a running owner; changes raise errors.Stop."""
         return cls(checkpoint_folder.DurableStates(folder, writable=False), clocks.SystemClock())
 

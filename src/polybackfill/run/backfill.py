@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -248,7 +249,7 @@ class Run:
             ledger=self._state.context.ledger,
             queues_by_kind={kind: part.queue for kind, part in self._state.parts.items()},
             clock=self._state.clock,
-            rng=self._state.rng,
+            rng=random.Random(),  # noqa: S311  (jitter)
         )
 
     def _supervisor(self, writer: store_writer.StoreWriter) -> supervisor.Supervisor:

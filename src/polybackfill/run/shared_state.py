@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +38,6 @@ class SharedState:
     api: Api
     buffer: store_writer.WriteBuffer
     notifier: systemd_notify.Notifier
-    rng: random.Random
     parts: dict[str, running_part.RunningPart] = field(default_factory=dict)
 
     @property
@@ -86,7 +84,6 @@ def make_state(
         api=Api(bootstrap.budgets(chosen), limits, api_client.make_client(chosen, limits, clock)),
         buffer=_make_buffer(chosen.backfill, clock),
         notifier=systemd_notify.Notifier.from_environment(),
-        rng=random.Random(),  # noqa: S311  (jitter)
     )
 
 
