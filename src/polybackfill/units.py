@@ -15,7 +15,7 @@ import msgspec
 
 from polybackfill.polymarket import list_partitions
 
-# The longest list of condition ids one request of /v2/trades or /v2/resolutions accepts
+# The longest list of condition ids one request of the Data API accepts
 # (measured on the live API in 2026; one more is answered with 400).
 MAX_KEYS_PER_BATCH = 20
 # A page holds 1,000 rows. From five pages on a market gains nothing by sharing a walk, and a

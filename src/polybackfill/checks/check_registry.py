@@ -30,9 +30,9 @@ CHECKS: Mapping[str, check_result.Check] = MappingProxyType(
         "market-volume": volume_checks.market_volume,
         live_volume_check.NAME: live_volume_check.live_volumes,
         "user-volume": volume_checks.user_days,
-        "positions": table_checks.positions,
+        table_checks.HOLDINGS: table_checks.compare_holdings,
         "market-ids": table_checks.market_ids,
-        "resolutions": resolution_checks.resolutions,
+        resolution_checks.NAME: resolution_checks.compare_payouts,
         official_profit.NAME: official_profit.official_pnl,
     }
 )

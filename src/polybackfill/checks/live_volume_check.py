@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 
 from polybackfill import errors
 from polybackfill.checks import check_result, temporary_table, volume_checks
-from polybackfill.polymarket import http, official_figures, trade_feed, user_stats
+from polybackfill.polymarket import http, official_figures, trade_feed
 from polybackfill.store import client
 
 NAME = "live-volume"
@@ -81,7 +82,7 @@ async def live_volumes(context: check_result.CheckContext) -> check_result.Check
         try:
             events = await _fill(context.store, context.get, volumes_table)
         except errors.GiveUp as refusal:
-            if refusal.status != user_stats.NOT_FOUND:
+            if refusal.status != HTTPStatus.NOT_FOUND:
                 raise
             advice = "the API does not serve /v2/live-volume"
             return check_result.CheckResult(NAME, _CLAIM, "skipped", advice=advice)

@@ -8,8 +8,8 @@ from polybackfill import formats
 from polybackfill.checks import check_result
 from polybackfill.store import client
 
-# The kind of units that brings what is compared here, and the name of the check.
-KIND = "resolutions"
+# The check, and the kind of units that brings what it compares.
+NAME = "resolutions"
 LISTED = 20
 QUERY = "SELECT * FROM resolution_disagreements"
 # What differs, by the name the view gives it: of one, of several, and what it means.
@@ -73,9 +73,9 @@ def describe(counts: dict[str, int]) -> list[str]:
     ]
 
 
-async def resolutions(context: check_result.CheckContext) -> check_result.CheckResult:
+async def compare_payouts(context: check_result.CheckContext) -> check_result.CheckResult:
     """No market pays what is impossible; where the sources disagree is listed, and no failure."""
-    name = KIND
+    name = NAME
     claim = "each resolved market pays one dollar in all; where its sources disagree is listed"
     (resolved,) = await context.store.rows(_RESOLVED)
     if not any(resolved.values()):

@@ -6,6 +6,8 @@ import collections
 
 from polybackfill.checks import check_result, sql_partitions, union_counts
 
+# The check of what wallets hold, and the kind of units that brings it.
+HOLDINGS = "positions"
 # Positions and activity of a real wallet disagree for 0.7 to 6 % of its markets, because transfers
 # and the automated market maker of 2020 to 2022 are in no feed (third party, autumn 2026).
 UNRECONCILED_SHARE = 0.06
@@ -146,7 +148,7 @@ async def market_ids(context: check_result.CheckContext) -> check_result.CheckRe
     )
 
 
-async def positions(context: check_result.CheckContext) -> check_result.CheckResult:
+async def compare_holdings(context: check_result.CheckContext) -> check_result.CheckResult:
     """What wallets did adds up to what the API says they hold."""
     (stored,) = await context.store.rows("SELECT count() AS n FROM external_trades_raw")
     counts: dict[str, int] = collections.Counter()
@@ -161,7 +163,7 @@ async def positions(context: check_result.CheckContext) -> check_result.CheckRes
         if pairs_by_status.get("differs", 0) > most:
             most, where = pairs_by_status["differs"], part
     pairs = sum(counts.values())
-    name, claim = "positions", "trades, splits, merges, conversions and redemptions add up to the "
+    name, claim = HOLDINGS, "trades, splits, merges, conversions and redemptions add up to the "
     claim += f"API's positions, but for {UNRECONCILED_SHARE:.0%} of wallet and token pairs"
     if not pairs:
         return check_result.CheckResult(

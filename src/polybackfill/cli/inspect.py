@@ -36,7 +36,7 @@ def add_status(commands: command_parser.CommandGroup) -> None:
         "show the receipt of each unit: pages, rows, times, the end of its feed, the source's lag",
         "wallets --wallet 0x9d84ce0306f8551e02efef1680475fc0f1dc1344 --json",
     )
-    receipts.add_argument("kind", nargs="?", metavar="KIND", help="wallets, positions, clob, …")
+    receipts.add_argument("kind", nargs="?", metavar="KIND", help="wallets, conditions, clob, …")
     receipts.add_argument("--wallet", action="append", metavar="W", help="units of these wallets")
     receipts.add_argument(
         "--condition-id", action="append", metavar="ID", help="units of these conditions"

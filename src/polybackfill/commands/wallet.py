@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib import metadata
 
 from polybackfill import errors, records, settings
 from polybackfill.inputs import key_input
-from polybackfill.polymarket import official_figures, user_stats
+from polybackfill.polymarket import official_figures
 from polybackfill.reports import report_files, wallet_figures, wallet_page, wallet_text
 from polybackfill.run import api_client, bootstrap, name_resolution
 
@@ -82,7 +83,7 @@ async def _curve(
         try:
             return await official_figures.fetch_profit_curve(get, key), ""
         except errors.GiveUp as refusal:
-            if refusal.status == user_stats.NOT_FOUND:
+            if refusal.status == HTTPStatus.NOT_FOUND:
                 return [], "the API does not serve /v2/user-pnl"
             return [], f"the API refused: {refusal}"
         except errors.Retry as trouble:

@@ -224,8 +224,8 @@ def outcome_tokens(row: Json, version: str) -> list[str]:
     """The token ids of a market of Gamma's: positions for `version` v2, else those of the order
     book, since both may be filled; the others only where these are missing.
     """
-    listed, positions = tokens(row.get("clobTokenIds")), tokens(row.get("positionIds"))
-    return (positions or listed) if version == STRUCTURAL else (listed or positions)
+    listed, position_ids = tokens(row.get("clobTokenIds")), tokens(row.get("positionIds"))
+    return (position_ids or listed) if version == STRUCTURAL else (listed or position_ids)
 
 
 def or_none(read: Callable[[object], Value | None], value: object) -> Value | None:

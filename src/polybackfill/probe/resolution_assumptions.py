@@ -10,6 +10,7 @@ from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
 
+KNOWN_FIELDS = resolutions.KNOWN_FIELDS
 _KINDS = ("resolutions",)
 _WHOLE_PAYOUT = 1_000_000  # millionths of a USD that the outcomes of a condition pay together
 

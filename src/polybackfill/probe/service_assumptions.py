@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from polybackfill import formats
 from polybackfill.polymarket import (
@@ -13,7 +14,6 @@ from polybackfill.polymarket import (
     official_figures,
     parsing,
     position_parser,
-    resolutions,
     source_status,
     trade_parser,
     user_stats,
@@ -75,7 +75,7 @@ async def _user_stats(evidence: Evidence) -> str:
     try:
         answer = await evidence.answer(query.route, query.params)
     except Refused as refusal:
-        if refusal.status == user_stats.NOT_FOUND:
+        if refusal.status == HTTPStatus.NOT_FOUND:
             raise Unseen("the route is not served; figures stay unknown") from refusal
         raise
     with pages.contradicting():
@@ -159,7 +159,7 @@ async def _known_fields(evidence: Evidence) -> str:
             (await samples.newest_fills(evidence), trade_parser.KNOWN_FIELDS),
             (await samples.first_page(evidence, wallet), trade_parser.KNOWN_FIELDS),
             (await position_assumptions.open_page(evidence), position_parser.KNOWN_FIELDS),
-            (await resolution_assumptions.page(evidence), resolutions.KNOWN_FIELDS),
+            (await resolution_assumptions.page(evidence), resolution_assumptions.KNOWN_FIELDS),
         ]
     new = {
         name for page, known in looked_at for row in page.rows for name in row if name not in known

@@ -91,7 +91,7 @@ class PostRun:
 
     async def _disagreements(self) -> dict[str, int]:
         store = self._state.store_to_write
-        if store is None or resolution_checks.KIND not in self._state.parts:
+        if store is None or resolution_checks.NAME not in self._state.parts:
             return {}
         return await run_summary.disagreements(store)
 
