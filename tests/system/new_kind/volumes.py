@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from polybackfill import records, units
+from polybackfill import records
 from polybackfill.kinds import key_source, proof, size, stored_table, wallets
 from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import coerce, endpoints, pagination, parsing, v2_envelope
@@ -52,9 +52,9 @@ _TABLE = stored_table.StoredTable(
 
 
 def _walk(
-    unit: units.Unit, resume: pagination.Resume | None, context: pagination.RequestContext
+    keys: tuple[str, ...], resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    (wallet,) = (key.partition("@")[0] for key in unit.keys)
+    (wallet,) = keys
     params = (("user", records.show(wallet)), _SINCE_EVER, _TO_THE_END)
     query = pagination.FeedQuery(_ROUTE, params, wallet=wallet)
     response = pagination.SingleResponse(query, partial(_read, wallet))
@@ -85,7 +85,7 @@ async def _estimate(store: client.Store, ahead: backlog_counts.Outlook) -> size.
 KIND = unit_kind.Kind(
     name="volumes",
     route=_ROUTE,
-    walk=_walk,
+    walk=unit_kind.by_keys(_walk),
     keys=key_source.PlannedWallets(add=wallets.add_traders),
     upstream=unit_kind.Upstream(ready=("conditions", "wallets")),
     key_flag="wallets",
