@@ -148,7 +148,7 @@ def test_of_a_portion_all_is_fetched_and_no_report_is_made(
         (stored,) = desk.sql(
             "SELECT "
             "(SELECT count() FROM wallet_backfill_plan WHERE status = 'done') AS wallets, "
-            "(SELECT uniqExact(wallet_address) FROM landed_positions) AS read, "
+            "(SELECT uniqExact(wallet_address) FROM ingested_positions) AS read, "
             "(SELECT uniqExact(condition_id) FROM api_market_rows) AS markets"
         )
         assert stored == {"wallets": wallets, "read": wallets, "markets": markets}

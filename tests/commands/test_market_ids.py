@@ -47,7 +47,7 @@ class Office:
         for path in (self.results, self.final, *others):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.desk.data / "runtime", ignore_errors=True)
-        for table in ("condition_market_id_rows", "market_id_fills", "market_id_applies"):
+        for table in ("condition_market_id_rows", "market_id_fills", "market_id_apply_log"):
             self.desk.call("sql", f"TRUNCATE TABLE {table}")
         self.desk.call("sql", "TRUNCATE TABLE api_market_rows")
         self.desk.call("sql", "TRUNCATE TABLE trades_raw")

@@ -37,12 +37,12 @@ def test_every_view_that_carries_rows_on_is_known_by_its_source() -> None:
         "wallet_activity_landing": ["wallet_activity_landing_mv"],
         "quarantine_landing": ["quarantine_landing_mv"],
         "api_positions_landing": [
-            "api_positions_landing_mv", "api_positions_ended_mv", "landed_positions_mv",
+            "api_positions_landing_mv", "api_positions_ended_mv", "ingested_positions_mv",
         ],
-        "api_market_rows": ["landed_markets_mv"],
-        "api_event_rows": ["landed_events_mv"],
-        "api_resolution_rows": ["landed_resolutions_mv"],
-        "api_user_stat_rows": ["landed_user_stats_mv"],
+        "api_market_rows": ["ingested_markets_mv"],
+        "api_event_rows": ["ingested_events_mv"],
+        "api_resolution_rows": ["ingested_resolutions_mv"],
+        "api_user_stat_rows": ["ingested_user_stats_mv"],
     }  # fmt: skip
     assert definitions.views("main")["quarantine_landing"][0].target == "quarantine"
 
@@ -137,9 +137,9 @@ async def test_a_table_of_rows_that_goes_in_the_middle_stops_the_run(
 @pytest.mark.parametrize(
     ("table", "lost", "row"),
     [
-        ("api_market_rows", "landed_markets_mv", {"source": "gamma", "condition_id": "a"}),
-        ("api_resolution_rows", "landed_resolutions_mv", {"condition_id": "a"}),
-        ("api_event_rows", "landed_events_mv", {"event_id": "a"}),
+        ("api_market_rows", "ingested_markets_mv", {"source": "gamma", "condition_id": "a"}),
+        ("api_resolution_rows", "ingested_resolutions_mv", {"condition_id": "a"}),
+        ("api_event_rows", "ingested_events_mv", {"event_id": "a"}),
     ],
 )
 async def test_the_notes_of_what_was_stored_are_part_of_the_path(
@@ -151,7 +151,7 @@ async def test_the_notes_of_what_was_stored_are_part_of_the_path(
     with pytest.raises(errors.Retry, match=lost):
         await migrated.insert(table, conftest.lines(other), rows=1)
     await migrated.insert(table, conftest.lines(other), rows=1)
-    assert await _count(migrated, "landed_keys FINAL") == 2
+    assert await _count(migrated, "ingested_keys FINAL") == 2
 
 
 async def test_two_programs_that_find_the_same_hole_both_store(migrated: client.Store) -> None:

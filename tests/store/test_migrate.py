@@ -20,6 +20,42 @@ async def test_a_run_killed_half_way_is_completed(store: client.Store) -> None:
     assert len(await migrate.up(store)) == len(definitions.known())
 
 
+async def test_renamed_tables_keep_their_rows(
+    store: client.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after any statement and begun again, a store of before comes to the same."""
+    *before, renaming = [one for one in definitions.known() if one.number <= 12]
+    with monkeypatch.context() as patched:
+        patched.setattr(definitions, "known", lambda: before)
+        await migrate.up(store)
+    await store.command("INSERT INTO api_market_rows (source, condition_id) VALUES ('gamma', 'a')")
+    await store.command("INSERT INTO market_id_applies (apply_id, action) VALUES (1, 'apply')")
+    statements = renaming.statements(None)
+    for end in range(len(statements)):
+        for statement in statements[: end + 1]:
+            await store.command(statement)
+    await migrate.up(store)
+    await store.command("INSERT INTO api_market_rows (source, condition_id) VALUES ('gamma', 'b')")
+    assert await store.rows("SELECT key FROM ingested_keys ORDER BY key") == [
+        {"key": "market gamma a  "}, {"key": "market gamma b  "},
+    ]  # fmt: skip
+    assert await store.rows("SELECT apply_id FROM market_id_apply_log") == [{"apply_id": 1}]
+    names = {row["name"] for row in await store.rows("SHOW TABLES")}
+    assert not [name for name in names if name.startswith("landed_")]
+    assert not names & {"fills_compared", "market_id_applies"}
+    assert await migrate.missing(store) == []
+
+
+async def test_a_renamed_table_that_is_lost_is_made_under_its_new_name(
+    migrated: client.Store,
+) -> None:
+    await migrated.command("DROP TABLE ingested_keys SYNC")
+    assert await migrate.restore(migrated) == ["ingested_keys"]
+    names = {row["name"] for row in await migrated.rows("SHOW TABLES")}
+    assert "ingested_keys" in names
+    assert not [name for name in names if name.startswith("landed_")]
+
+
 async def test_the_tables_of_the_runbook_are_there(migrated: client.Store) -> None:
     names = {row["name"] for row in await migrated.rows("SHOW TABLES")}
     assert names >= {

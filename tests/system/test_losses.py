@@ -236,9 +236,9 @@ def test_an_older_data_folder_under_a_newer_checkpoint(
             ("api_market_rows", "api_position_rows", "api_resolution_rows", "api_event_rows"),
             marks=pytest.mark.long,
         ),
-        pytest.param(("landed_keys", "landed_positions", "quarantine"), marks=pytest.mark.long),
-        pytest.param(("api_market_rows", "landed_keys"), marks=pytest.mark.long),
-        pytest.param(("api_position_rows", "landed_positions"), marks=pytest.mark.long),
+        pytest.param(("ingested_keys", "ingested_positions", "quarantine"), marks=pytest.mark.long),
+        pytest.param(("api_market_rows", "ingested_keys"), marks=pytest.mark.long),
+        pytest.param(("api_position_rows", "ingested_positions"), marks=pytest.mark.long),
     ],
 )
 def test_lists_and_positions_that_are_lost_in_the_middle_are_read_again(

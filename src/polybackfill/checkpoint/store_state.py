@@ -16,6 +16,7 @@ from polybackfill import formats
 from polybackfill.filesystem import sealed_json
 
 FILE = "store_state.json"
+_RENAMED = {"landed_keys": "ingested_keys"}  # schema 012
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,11 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(folder: Path) -> StoreState | None:
     """What the last run wrote; None when there is nothing that can be believed."""
-    return sealed_json.read(folder / FILE, StoreState)
+    state = sealed_json.read(folder / FILE, StoreState)
+    if state is None:
+        return None
+    tables = {_RENAMED.get(name, name): table for name, table in state.tables.items()}
+    return msgspec.structs.replace(state, tables=tables)
 
 
 def awaits_comparison(folder: Path) -> bool:

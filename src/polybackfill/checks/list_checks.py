@@ -15,7 +15,7 @@ _STORED = " UNION ALL ".join(
 _COUNTED = [table.noted_counts for table in registry.TABLES if table.noted_counts]
 _NOTED = ", ".join(
     [
-        "SELECT (SELECT uniqExact(cityHash64(key)) FROM landed_keys) AS list_rows",
+        "SELECT (SELECT uniqExact(cityHash64(key)) FROM ingested_keys) AS list_rows",
         *(f"({counts.rows}) AS {counts.name}" for counts in _COUNTED),
     ]
 )
@@ -26,7 +26,7 @@ _PARTS = [
 ]
 # Compared by hashes: two million keys of a hundred bytes each would fill the memory.
 LOST = f"""
-SELECT DISTINCT key FROM landed_keys
+SELECT DISTINCT key FROM ingested_keys
 WHERE cityHash64(key) NOT IN (SELECT cityHash64(key) FROM ({_STORED}))
 """
 

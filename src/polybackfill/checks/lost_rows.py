@@ -105,7 +105,7 @@ _LIST_KINDS: defaultdict[str, list[str]] = defaultdict(list)  # by the table of 
 for _kind in registry.ALL:
     if isinstance(_kind.keys, key_source.WholeList):
         _LIST_KINDS[_kind.tables[0].stored].append(f"'{_kind.name}'")
-_LIST_TABLES = frozenset({*_LIST_KINDS, "landed_keys"})
+_LIST_TABLES = frozenset({*_LIST_KINDS, "ingested_keys"})
 
 
 @dataclass(frozen=True)

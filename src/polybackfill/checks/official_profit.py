@@ -42,7 +42,7 @@ held AS
         SELECT wallet_address, current_value, unrealized_pnl FROM api_positions_staging
         WHERE wallet_address IN ({{wallets}}) AND status != 'CLOSED'
         UNION ALL
-        SELECT wallet_address, 0 AS current_value, 0 AS unrealized_pnl FROM landed_positions
+        SELECT wallet_address, 0 AS current_value, 0 AS unrealized_pnl FROM ingested_positions
         WHERE wallet_address IN ({{wallets}})
     )
     GROUP BY wallet_address

@@ -14,7 +14,7 @@ _PER_WALLET = 20
 
 _LOST = """
 SELECT concat('positions of 0x', wallet_address) AS lost, positions AS landed, found AS stored
-FROM (SELECT wallet_address, positions FROM landed_positions FINAL) AS landed
+FROM (SELECT wallet_address, positions FROM ingested_positions FINAL) AS landed
 LEFT JOIN (
     SELECT wallet_address, count() AS found FROM api_positions_staging GROUP BY wallet_address
 ) AS stored USING (wallet_address)
@@ -25,7 +25,7 @@ SETTINGS join_use_nulls = 0
 _LOST_UNITS = f"""
 SELECT DISTINCT unit FROM {{units}}
 WHERE kind = 'positions' AND state = 'done'
-    AND (key NOT IN (SELECT wallet_address FROM landed_positions)
+    AND (key NOT IN (SELECT wallet_address FROM ingested_positions)
         OR concat('positions of 0x', key) IN (SELECT lost FROM ({_LOST})))
 """
 _TABLE = stored_table.StoredTable(
@@ -42,7 +42,10 @@ _TABLE = stored_table.StoredTable(
         "toString(toInt64(round(if(abs(size) < 1e12, size, 0) * 1e6))))",
     ),
     noted_counts=stored_table.NotedCounts(
-        "positions", "landed_positions", "SELECT sum(positions) FROM landed_positions FINAL", _LOST
+        "positions",
+        "ingested_positions",
+        "SELECT sum(positions) FROM ingested_positions FINAL",
+        _LOST,
     ),
 )
 

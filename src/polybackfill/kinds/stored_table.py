@@ -40,7 +40,7 @@ class StoredTable:
     among them, "" where rows have none. `shown`: what people read, in which no `key` comes twice.
 
     What has landed is noted apart, so that a loss is seen: `noted_key` is SQL of a row's name in
-    `landed_keys`; `noted_counts`, how many there were.
+    `ingested_keys`; `noted_counts`, how many there were.
     """
 
     rows: tuple[type[records.Row], ...]

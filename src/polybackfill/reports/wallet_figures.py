@@ -141,7 +141,7 @@ async def _ours(
         fees = None
     rewards = totals["reward_usd"] + totals["rebate_usd"] + totals["yield_usd"]
     (settled,) = await store.rows(
-        "SELECT if((SELECT count() FROM landed_positions WHERE wallet_address = {wallet:String}) "
+        "SELECT if((SELECT count() FROM ingested_positions WHERE wallet_address = {wallet:String}) "
         "= 0, NULL, ifNull(sum(unrealized_pnl), 0)) AS usd FROM api_positions_staging "
         "WHERE wallet_address = {wallet:String} AND status != 'CLOSED'",
         parameters=parameters,

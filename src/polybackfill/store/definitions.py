@@ -18,6 +18,7 @@ _ENGINE = re.compile(r"\{engine:([^{}]+)\}")
 _CREATED = re.compile(
     r"CREATE (?:(?:TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS|OR REPLACE VIEW) (\w+)"
 )
+_REMOVED = re.compile(r"(?:DROP VIEW|RENAME TABLE) IF EXISTS (\w+)")
 _SYNCED = "{synced}"
 # What is acknowledged survives a power cut: a part is on the disk before its insert is answered,
 # and a merge or a mutation is before the parts it replaces are removed. Of an inserted part the
@@ -77,9 +78,13 @@ class View:
 
 
 def created() -> list[str]:
-    """Names of all tables and views of this version's schema."""
-    statements = (text for migration in known() for text in migration.statements(None))
-    return [name for text in statements for name in _CREATED.findall(text)]
+    """Names of all tables and views of this version's schema, without those it has renamed."""
+    present: dict[str, None] = {}
+    for statement in (text for migration in known() for text in migration.statements(None)):
+        present.update(dict.fromkeys(names(statement)))
+        for name in _REMOVED.findall(statement):
+            del present[name]
+    return list(present)
 
 
 def names(statement: str) -> list[str]:
@@ -97,11 +102,14 @@ def creating(name: str, cluster: str | None) -> list[str]:
 def views(cluster: str | None = None) -> Mapping[str, tuple[View, ...]]:
     """The materialized views by the table they read from, in the order in which they are made."""
     by_source: dict[str, tuple[View, ...]] = {}
+    present = set(created())
     for migration in known():
         for statement in migration.statements(cluster):
             if (parts := _VIEW.fullmatch(statement)) is None:
                 continue
             name, target, select = parts.groups()
+            if name not in present:
+                continue
             source = (_OUTER_SOURCE.findall(select) or _INNER_SOURCE.findall(select))[0]
             by_source[source] = (
                 *by_source.get(source, ()),

@@ -10,7 +10,7 @@ from pathlib import Path
 from polybackfill.checkpoint import store_state
 from polybackfill.store import client
 
-_OF_ALL_KINDS = ("quarantine", "landed_keys")
+_OF_ALL_KINDS = ("quarantine", "ingested_keys")
 _STATE = """
 SELECT name, toString(uuid) AS uuid, ifNull(total_rows, 0) AS rows, broken
 FROM (

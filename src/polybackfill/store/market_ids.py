@@ -341,7 +341,7 @@ class MarketIds:
     async def last_apply(self) -> Apply | None:
         """The newest apply that has not been taken back."""
         rows = await self._store.rows(
-            "SELECT apply_id, any(source) AS source FROM market_id_applies GROUP BY apply_id "
+            "SELECT apply_id, any(source) AS source FROM market_id_apply_log GROUP BY apply_id "
             "HAVING countIf(action = 'revert') = 0 ORDER BY apply_id DESC LIMIT 1"
         )
         return await self._described(rows[0]["apply_id"], rows[0]["source"]) if rows else None
@@ -371,14 +371,14 @@ class MarketIds:
     async def _next_id(self, now: float) -> int:
         """The millisecond, later than that of any apply and mapping before it."""
         rows = await self._store.rows(
-            "SELECT greatest((SELECT max(apply_id) FROM market_id_applies), "
+            "SELECT greatest((SELECT max(apply_id) FROM market_id_apply_log), "
             "(SELECT max(version) FROM condition_market_id_rows)) AS newest"
         )
         return max(int(now * 1000), int(rows[0]["newest"]) + 1)
 
     async def _note(self, apply_id: int, action: str, source: str, now: float) -> None:
         line = orjson.dumps({"apply_id": apply_id, "action": action, "source": source, "at": now})
-        await self._store.insert("market_id_applies", line, rows=1)
+        await self._store.insert("market_id_apply_log", line, rows=1)
 
     async def _fillable(self) -> int:
         """Conditions that lack ids the mappings in force know."""

@@ -133,7 +133,7 @@ FROM
         sipHash128(wallet_address) IN (
             SELECT sipHash128(wallet_address) FROM wallet_backfill_plan WHERE status = 'done')
             AS is_read,
-        sipHash128(wallet_address) IN (SELECT sipHash128(wallet_address) FROM landed_positions)
+        sipHash128(wallet_address) IN (SELECT sipHash128(wallet_address) FROM ingested_positions)
             AS is_watched,
         toInt64(toUnixTimestamp(market.start_date)) AS began,
         toInt64(toUnixTimestamp(market.ended)) AS ended

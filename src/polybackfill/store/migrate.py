@@ -61,7 +61,7 @@ async def restore(
     lost = [name for name in await missing(store) if only is None or name in only]
     for migration in definitions.known() if lost else ():
         for statement in migration.statements(cluster):
-            if only is None or set(definitions.names(statement)) & set(lost):
+            if set(definitions.names(statement)) & set(lost):
                 await store.command(statement)
     return lost
 
