@@ -13,7 +13,7 @@ from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import market_id_lookup
 from polybackfill.filesystem import files
 from polybackfill.inputs import lookup_results
-from polybackfill.polymarket import market_matching
+from polybackfill.polymarket import gamma_queries, market_matching
 from polybackfill.reports import id_coverage, logs
 from polybackfill.run import api_client, bootstrap, market_id_results
 from polybackfill.store import market_ids
@@ -28,9 +28,9 @@ _WRITTEN_AT_ONCE = 10_000
 def lookup(arguments: argparse.Namespace) -> int:
     """Find the markets of conditions whose trades lack a market id; the database is only read."""
     chosen = bootstrap.settings_of(arguments)
-    if not 1 <= arguments.batch <= market_matching.MAX_BATCH:
+    if not 1 <= arguments.batch <= gamma_queries.MAX_CONDITIONS:
         raise errors.Stop(
-            f"--batch {arguments.batch}: Gamma is asked for 1 to {market_matching.MAX_BATCH} "
+            f"--batch {arguments.batch}: Gamma is asked for 1 to {gamma_queries.MAX_CONDITIONS} "
             "conditions at a time; more in one request are refused by its edge"
         )
     bootstrap.require_store(chosen)
@@ -190,7 +190,7 @@ def _print_lookup(counts: dict[str, Any]) -> None:
     if counts["foreign_answers"]:
         print(
             "WARNING: Gamma returned markets that were not requested: it ignores the filter "
-            f"{market_matching.FILTER}. They were discarded; see the API's changelog"
+            f"{gamma_queries.CONDITION_FILTER}. They were discarded; see the API's changelog"
         )
     if counts["known_before"]:
         print(f"  known before, from a run or an apply: {counts['known_before']:,}")

@@ -16,7 +16,7 @@ import structlog
 
 from polybackfill import clocks, errors, worker_progress
 from polybackfill.inputs import lookup_results
-from polybackfill.polymarket import http, market_matching, retry
+from polybackfill.polymarket import gamma_queries, http, market_matching, retry
 
 log = structlog.get_logger()
 
@@ -137,7 +137,7 @@ class MarketIdLookup:
         self._retries = retries
         self._clock = clock
         self._writing = asyncio.Lock()
-        self._batches = _Batches(traded, min(batch, market_matching.MAX_BATCH))
+        self._batches = _Batches(traded, min(batch, gamma_queries.MAX_CONDITIONS))
         self._why: dict[str, str] = {}
         self.counts = LookupCounts(requested=len(traded))
 
@@ -257,7 +257,7 @@ class MarketIdLookup:
                 "lookup.foreign_answer",
                 asked=len(conditions),
                 foreign=matches.foreign,
-                meaning=f"Gamma ignores the filter {market_matching.FILTER}; "
+                meaning=f"Gamma ignores the filter {gamma_queries.CONDITION_FILTER}; "
                 "such answers are misses",
             )
         self.counts.foreign += matches.foreign

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polybackfill.kinds import key_source, markets, proof, size
 from polybackfill.kinds import kind as unit_kind
-from polybackfill.polymarket import endpoints, market_lookup
+from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
 from polybackfill.store import backlog_counts, client, discovery
 
 # Conditions that the order book, an event or a trade shows, and Gamma's lists do not.
@@ -43,7 +43,7 @@ async def _estimate(store: client.Store, ahead: backlog_counts.Outlook) -> size.
     return size.Size(
         units=unlisted,
         # once among the open ones, once among the closed ones
-        requests=2 * size.count_pages(unlisted, market_lookup.MAX_CONDITIONS),
+        requests=2 * size.count_pages(unlisted, gamma_queries.MAX_CONDITIONS),
         rows=None if ahead.finds_markets else unlisted,
         row_bytes=size.MARKET_BYTES,
     )
@@ -53,7 +53,7 @@ KIND = unit_kind.Kind(
     name="lookups",
     route=endpoints.MARKETS,
     walk=unit_kind.by_keys(market_lookup.walk_unit),
-    keys_per_request=market_lookup.MAX_CONDITIONS,
+    keys_per_request=gamma_queries.MAX_CONDITIONS,
     keys=key_source.MissingConditions(
         "api_market_rows", _UNLISTED, _UNSETTLED_OF_LISTS, also=_CLOSED_SINCE
     ),

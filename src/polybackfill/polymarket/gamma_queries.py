@@ -14,6 +14,10 @@ from enum import Enum
 from polybackfill import records
 from polybackfill.polymarket import date_range, endpoints, pagination
 
+# Gamma ignores a filter that it does not know, and answers with the first markets of its list.
+CONDITION_FILTER = "condition_ids"
+# More than 50 ids in one request met a web page of the edge (403, seen once; pmxt issue 981).
+MAX_CONDITIONS = 40
 # Clamped to this without a word since 2026-05-14.
 PAGE_ROWS = 100
 # A date filter may or may not include its bounds, and start dates carry fractions of seconds.
@@ -63,15 +67,20 @@ def build_range_query(
     return GammaQuery(route=route, params=tuple(params), span=span, order=order)
 
 
+def condition_params(conditions: Sequence[str]) -> list[tuple[str, str]]:
+    """What limits a list of markets to these conditions, at most `MAX_CONDITIONS`."""
+    keys = map(records.padded, conditions)
+    return [(CONDITION_FILTER, records.show(condition)) for condition in keys]
+
+
 def build_condition_query(conditions: Sequence[str], *, closed: bool) -> GammaQuery:
     """The markets of one state of these conditions (normalised)."""
     params = _params(endpoints.MARKETS, closed=closed, order=Order.BY_ID)
-    keys = [records.padded(condition) for condition in conditions]
-    params += [("condition_ids", records.show(condition)) for condition in keys]
+    params += condition_params(conditions)
     return GammaQuery(
         route=endpoints.MARKETS,
         params=tuple(params),
-        conditions=frozenset(keys),
+        conditions=frozenset(map(records.padded, conditions)),
         span=date_range.DateRange(closed),
     )
 

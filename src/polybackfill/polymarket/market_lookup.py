@@ -23,8 +23,6 @@ from polybackfill.polymarket import (
     pagination,
 )
 
-# More than 50 ids in one request met a web page of the edge (403, seen once); others keep to 40.
-MAX_CONDITIONS = 40
 UNKNOWN = "no list knows this condition"
 _NOT_FOUND = 404
 SINGLE = (("include_tag", "true"),)
@@ -42,8 +40,10 @@ async def walk_unit(
     if resume is not None and resume.ended:
         yield pagination.Page((), resume, fetched_rows=0)
         return
-    if len(keys) > MAX_CONDITIONS:
-        raise errors.GiveUp(f"a lookup asks for at most {MAX_CONDITIONS} conditions at once")
+    if len(keys) > gamma_queries.MAX_CONDITIONS:
+        raise errors.GiveUp(
+            f"a lookup asks for at most {gamma_queries.MAX_CONDITIONS} conditions at once"
+        )
     conditions = [records.padded(key) for key in keys]
     missing = dict.fromkeys(conditions)
     for closed in (False, True):  # a market that closes between the two is seen

@@ -20,11 +20,9 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, records
-from polybackfill.polymarket import coerce, endpoints, http, tokens
+from polybackfill.polymarket import coerce, endpoints, gamma_queries, http, tokens
 
 ROUTE = endpoints.MARKETS
-FILTER = "condition_ids"
-MAX_BATCH = 40  # more than 50 ids in one request drew a Cloudflare 403, pmxt issue 981
 _PAGE = "100"  # the largest the listing gives; an honest answer is never longer than the batch
 
 # Why a condition has no market id.
@@ -62,8 +60,8 @@ class MarketMatches:
 
 
 def query(conditions: Sequence[str], *, closed: bool) -> list[tuple[str, str]]:
-    """The parameters that ask for these conditions (64 hex digits), at most `MAX_BATCH`."""
-    filters = [(FILTER, records.show(records.padded(condition))) for condition in conditions]
+    """The parameters that ask for these conditions (64 hex digits), as many as a request may."""
+    filters = gamma_queries.condition_params(conditions)
     flag = "true" if closed else "false"
     return [*filters, ("closed", flag), ("version", "v1"), ("version", "v2"), ("limit", _PAGE)]
 

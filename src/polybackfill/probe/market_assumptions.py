@@ -159,7 +159,7 @@ async def _versions(evidence: Evidence, route: endpoints.Route) -> str:
 
 
 async def _lookup(evidence: Evidence) -> str:
-    listed = await samples.closed_conditions(evidence, market_lookup.MAX_CONDITIONS)
+    listed = await samples.closed_conditions(evidence, gamma_queries.MAX_CONDITIONS)
     feed = gamma_queries.build_condition_query(listed, closed=True)
     page = await samples.list_page(evidence, feed)
     answered = {pages.condition_of(row) for row in page.rows} - {""}
@@ -172,7 +172,7 @@ async def _lookup(evidence: Evidence) -> str:
 
 
 async def _end(evidence: Evidence) -> str:
-    listed = await samples.closed_conditions(evidence, market_lookup.MAX_CONDITIONS)
+    listed = await samples.closed_conditions(evidence, gamma_queries.MAX_CONDITIONS)
     feed = gamma_queries.build_condition_query(listed, closed=True)
     page = await samples.list_page(evidence, feed)
     if len(page.rows) >= gamma_queries.PAGE_ROWS:

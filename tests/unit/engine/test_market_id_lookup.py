@@ -14,7 +14,7 @@ from tests import harness
 from polybackfill import clocks, errors
 from polybackfill.engine import market_id_lookup
 from polybackfill.inputs import lookup_results
-from polybackfill.polymarket import endpoints, http, market_matching, rate_limiter, retry
+from polybackfill.polymarket import endpoints, gamma_queries, http, rate_limiter, retry
 
 
 @pytest_asyncio.fixture
@@ -126,7 +126,7 @@ async def test_a_misspelt_filter_is_found_out(
     """Seed 004, market-id resolver: misspelt parameter simulation is detected. Gamma ignores the
     name and answers with the first markets of its list.
     """
-    monkeypatch.setattr(market_matching, "FILTER", "condition_id")
+    monkeypatch.setattr(gamma_queries, "CONDITION_FILTER", "condition_id")
     real, invented = sandbox.conditions[:5], [f"{number:064x}" for number in range(5)]
     tally = await search([*real, *invented], client, tmp_path).run()
     told = lookup_results.read(tmp_path / lookup_results.RESULTS)

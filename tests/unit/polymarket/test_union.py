@@ -9,7 +9,14 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, gamma, list_partitions, market_lookup, pagination
+from polybackfill.polymarket import (
+    clob,
+    gamma,
+    gamma_queries,
+    list_partitions,
+    market_lookup,
+    pagination,
+)
 
 from .conftest import fetching
 
@@ -78,7 +85,7 @@ async def test_order_book_gamma_and_lookups_together_equal_the_truth(
     async for page in swept(gamma.walk_markets, fetch):
         keep(page)
     missing = tuple(sorted(set(by_book) - set(by_gamma) - {""}))
-    assert 0 < len(missing) <= market_lookup.MAX_CONDITIONS
+    assert 0 < len(missing) <= gamma_queries.MAX_CONDITIONS
     async for page in market_lookup.walk_unit(
         missing, None, pagination.RequestContext(fetch, CLOCK)
     ):
