@@ -14,6 +14,7 @@ import aioresponses
 import blockbuster
 import hypothesis
 import pytest
+import structlog
 from tests import forks, harness, real_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,17 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 # Whole programs first: with the small tests at the end no worker is left with a long one.
-_SLOW_FIRST = ("system", "crash", "docs", "commands", "sandbox", "store", "property", "unit")
+_SLOW_FIRST = (
+    "system",
+    "crash",
+    "docs",
+    "commands",
+    "sandbox",
+    "store",
+    "integration",
+    "property",
+    "unit",
+)
 
 
 def pytest_configure() -> None:
@@ -132,3 +143,11 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real
     """A real ClickHouse server for the tests of this session; each makes a database of its own."""
     with real_server.running(tmp_path_factory.mktemp("clickhouse")) as server:
         yield server
+
+
+@pytest.fixture
+def events() -> Iterator[list[structlog.typing.EventDict]]:
+    """What is logged meanwhile."""
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as captured:
+        yield captured

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests import harness
-from tests.unit.test_terminal import on_terminal
+from tests.integration.test_pseudo_terminal import on_terminal
 
 COLUMNS = 80
 COMMANDS = (

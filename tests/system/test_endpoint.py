@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import parser
 from tests import harness
-from tests.unit.monitoring import promql, test_shipped_files
+from tests.integration.monitoring import promql, test_shipped_files
 
 from polybackfill import errors
 

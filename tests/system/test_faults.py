@@ -21,7 +21,7 @@ from polymarket_sandbox import faults
 _LASTING = {"400", "404", "bad_row", "unknown_field", "cursor_trips"}
 _OF_LISTS = {"ignored_filter", "clamped", *faults.CHANGES}
 # An answer of another API than the one described is nothing that asking again heals: what it
-# leaves out no walk can see. The probe finds it, tests/unit/probe.
+# leaves out no walk can see. The probe finds it, tests/integration/probe.
 _CHANGED_API = {*faults.DRIFTED, "empty"}
 PASSING = tuple(kind for kind in faults.KINDS if kind not in _LASTING | _OF_LISTS | _CHANGED_API)
 # One of each way in which a request fails; `make crash` takes the others, and the mixed test all.

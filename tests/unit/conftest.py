@@ -1,13 +1,10 @@
-"""A small sandbox for all unit tests, and eyes for what is logged."""
+"""A small sandbox for all unit tests."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import structlog
 from tests import harness
 
 
@@ -16,19 +13,3 @@ def shared_sandbox() -> Iterator[harness.Sandbox]:
     """The smallest universe there is, without latency and limits."""
     with harness.sandbox(trades=6_500, wallets=40, markets=40) as running:
         yield running
-
-
-@pytest.fixture
-def events() -> Iterator[list[structlog.typing.EventDict]]:
-    """What is logged meanwhile."""
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as captured:
-        yield captured
-
-
-async def until(met: Callable[[], object], what: str, within_s: float = 5.0) -> None:
-    """Return when `met` is true; AssertionError naming `what` when that does not come in time."""
-    deadline = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < deadline, f"waited {within_s} s in vain for: {what}"
-        await asyncio.sleep(0.02)

@@ -7,7 +7,6 @@ from pathlib import Path
 import aiohttp
 import blockbuster
 import pytest
-from aiohttp import web
 
 
 async def test_a_canned_reply_reaches_an_aiohttp_session(mocked_http):
@@ -19,25 +18,6 @@ async def test_a_canned_reply_reaches_an_aiohttp_session(mocked_http):
     ):
         assert reply.status == 200
         assert (await reply.json())["data"] == rows
-
-
-async def test_loopback_requests_pass_the_canned_replies_by(mocked_http):
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(text="real")
-
-    app = web.Application()
-    app.router.add_get("/", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://{host}:{port}/") as reply,
-    ):
-        assert await reply.text() == "real"
-    await runner.cleanup()
 
 
 def read_this_file() -> bytes:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from polybackfill import units
 from polybackfill.checkpoint import checkpoint_folder, ledgers, segment_files
 from polybackfill.filesystem import files
 
 PAGE = units.Counts(rows=10, pages=1)
+
+
 OPEN = units.Unit(units.CONDITIONS, ("c1", "c2"))
+
+
 BROKEN = units.Unit(units.CONDITIONS, ("c3",))
 
 
@@ -200,43 +198,3 @@ def test_a_kill_at_the_very_first_start(tmp_path: Path) -> None:
         else:
             break
     assert number > 6
-
-
-CHILD = """
-import asyncio, sys
-from pathlib import Path
-from polybackfill import units
-from polybackfill.checkpoint import ledgers
-
-async def main(folder, first):
-    book = ledgers.Ledger.open(folder, fold_lines=40, segment_units=16)
-    for number in range(first, 1_000_000):
-        unit = units.Unit("wallets", (f"{number:040x}",))
-        if book.is_done("wallets", unit.keys[0]):
-            continue
-        book.finish(unit.id, book.begin(unit))
-        await book.sync()
-        print(number, flush=True)
-
-asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
-"""
-
-
-@pytest.mark.parametrize("lines", [3, 41, 100])
-def test_a_real_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, lines: int) -> None:
-    acknowledged = -1
-    for _ in range(3):
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path), str(acknowledged + 1)],
-            stdout=subprocess.PIPE,
-        ) as child:
-            assert child.stdout is not None
-            for line in itertools.islice(child.stdout, lines):
-                acknowledged = int(line)
-            os.kill(child.pid, signal.SIGKILL)
-            for line in child.stdout:
-                acknowledged = int(line)
-        book = ledgers.Ledger.open(tmp_path)
-        numbers = [int(receipt.unit.keys[0], 16) for receipt in book.receipts()]
-        assert numbers in (list(range(acknowledged + 1)), list(range(acknowledged + 2)))
-        book.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests import harness
-from tests.unit.engine import conftest
+from tests.integration.engine import conftest
 
 from polybackfill.polymarket import endpoints, http, rate_limiter
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from tests import harness
-from tests.unit.engine import conftest
+from tests.integration.engine import conftest
 
 from polybackfill import errors
 from polybackfill.engine import worker

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 from tests import harness
-from tests.unit import conftest as unit_conftest
-from tests.unit.engine import conftest
+from tests.integration import conftest as integration_conftest
+from tests.integration.engine import conftest
 
 from polybackfill.engine import plan_source, running_part, supervisor
 from polybackfill.filesystem import lock
@@ -59,7 +59,7 @@ async def test_the_picture_in_the_middle_and_at_the_end(
     watch = rig.supervise(feed)
     shown = pictures(rig, watch, tmp_path / "status" / "main.json", len(feed))
     running = asyncio.create_task(watch.run())
-    await unit_conftest.until(lambda: rig.line.stats()["done"] >= 6, "half of the wallets")
+    await integration_conftest.until(lambda: rig.line.stats()["done"] >= 6, "half of the wallets")
     await asyncio.sleep(0.2)
     seen = json.loads((tmp_path / "status" / "main.json").read_bytes())
     part = seen["parts"]["wallets"]
@@ -108,7 +108,9 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
     watch = rig.supervise(conftest.wallets(sandbox, 2))
     shown = pictures(rig, watch, tmp_path / "main.json", 2)
     running = asyncio.create_task(watch.run())
-    await unit_conftest.until(lambda: shown.current()["out"] != {}, "the outage in the picture")
+    await integration_conftest.until(
+        lambda: shown.current()["out"] != {}, "the outage in the picture"
+    )
     seen = shown.current()
     assert seen["eta_s"] is None
     line = progress_line.line(seen)

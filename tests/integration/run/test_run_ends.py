@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests import harness
-from tests.unit.run import conftest
+from tests.integration.run import conftest
 
 from polybackfill import errors
 from polybackfill.checkpoint import ledgers

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from tests import harness
-from tests.unit.engine import conftest
+from tests.integration.engine import conftest
 
 from polybackfill import errors
 from polybackfill.engine import worker

@@ -8,8 +8,8 @@ import time
 import pytest
 import structlog
 from tests import harness
-from tests.unit import conftest as unit_conftest
-from tests.unit.engine import conftest
+from tests.integration import conftest as integration_conftest
+from tests.integration.engine import conftest
 
 from polybackfill import errors, units
 from polybackfill.engine import supervisor, worker_pool
@@ -94,7 +94,7 @@ async def test_a_stop_ends_also_when_only_rows_of_failed_units_wait_for_the_stor
     watch = rig.supervise([biggest])
     running = asyncio.create_task(watch.run())
     await sink.asked.wait()
-    await unit_conftest.until(lambda: rig.line.complete, "the unit in error")
+    await integration_conftest.until(lambda: rig.line.complete, "the unit in error")
     await asyncio.sleep(2 * worker_pool.CHECK_S)  # the pool ends
     assert not running.done()
     rig.stop.set()

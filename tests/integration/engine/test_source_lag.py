@@ -6,7 +6,7 @@ import time
 
 import pytest
 from tests import harness
-from tests.unit.engine import conftest
+from tests.integration.engine import conftest
 
 
 async def test_one_answer_serves_all_units_of_a_minute(

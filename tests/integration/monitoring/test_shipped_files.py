@@ -12,7 +12,8 @@ import aiohttp
 import promql_parser
 import pytest
 import yaml
-from tests.unit.monitoring import conftest, promql
+from tests.integration.monitoring import promql
+from tests.unit.monitoring import conftest
 
 from polybackfill.monitoring import latest_facts, metric_list
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import structlog
 from tests import harness, virtual_clock
-from tests.unit.engine import conftest
+from tests.integration.engine import conftest
 
 from polybackfill import errors, units, worker_progress
 from polybackfill.engine import worker

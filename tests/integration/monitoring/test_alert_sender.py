@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from aiohttp import web
-from tests.unit import conftest as unit_conftest
+from tests.integration import conftest as integration_conftest
 
 from polybackfill import clocks, redaction
 from polybackfill.monitoring import alert_sender
@@ -128,7 +128,7 @@ async def test_a_target_that_hangs_costs_its_time_and_no_more(
     for _ in range(5):
         sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
     assert time.monotonic() - began < 0.1
-    await unit_conftest.until(lambda: receiver.requests, "the first attempt")
+    await integration_conftest.until(lambda: receiver.requests, "the first attempt")
     await sender.close(0.3)
     assert time.monotonic() - began < 3.0
     assert [event["event"] for event in events] == ["alert.not_delivered", "alert.left_behind"]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from tests.unit import conftest as unit_conftest
+from tests.integration import conftest as integration_conftest
 from tests.unit.monitoring import conftest
 
 from polybackfill import errors, redaction
@@ -214,5 +214,5 @@ async def test_a_fault_of_ours_is_logged_and_says_nothing(
         async with session.get(f"{url}/metrics", headers=SIGNED) as response:
             assert response.status == 500
             assert "ZeroDivision" not in await response.text()
-        await unit_conftest.until(lambda: events, "the log line")
+        await integration_conftest.until(lambda: events, "the log line")
     assert events[0]["event"] == "endpoint.broken"

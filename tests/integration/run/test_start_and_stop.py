@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests import harness
-from tests.unit import conftest as unit_conftest
-from tests.unit.run import conftest
+from tests.integration import conftest as integration_conftest
+from tests.integration.run import conftest
 
 from chdb_http import endpoint_file
 from polybackfill import cli, errors
@@ -42,7 +42,7 @@ async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(
 ) -> None:
     chosen = new_settings()
     running = asyncio.create_task(conftest.run(chosen, asked(sandbox)))
-    await unit_conftest.until((chosen.ledger_dir / lock.OWNER_FILE).exists, "the lock")
+    await integration_conftest.until((chosen.ledger_dir / lock.OWNER_FILE).exists, "the lock")
     signal.raise_signal(signal.SIGTERM)
     assert await running == errors.EXIT_OK
     assert "stopped before it began" in capsys.readouterr().out
