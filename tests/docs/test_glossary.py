@@ -19,10 +19,6 @@ SAME_MEANING = {
     "watchlist": "the command, its parser, and the package of the list itself",
     "run": "the command, and the package of what a run is made of",
     "store": "the parser of the `store` commands and the package",
-    "clob": "a kind of unit, and how the API is asked for it",
-    "positions": "a kind of unit, and how the API is asked for it",
-    "resolutions": "a kind of unit, and how the API is asked for it",
-    "user_stats": "a kind of unit, and how the API is asked for it",
 }
 
 

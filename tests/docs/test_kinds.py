@@ -23,8 +23,7 @@ from polybackfill.store import plan_table
 
 PACKAGE = Path(__file__).parents[2] / "src" / "polybackfill"
 SCHEMA = PACKAGE / "store" / "schema"
-# Beside the package `kinds`, which holds the list of all kinds and what feeds on what, and beside
-# the walk in `polymarket`, which bears the kind's name.
+# Beside the package `kinds`, which holds the list of all kinds and what feeds on what.
 MOST_PLACES = 2
 
 
@@ -71,7 +70,7 @@ def names(source: str, kind: str) -> bool:
 @pytest.mark.parametrize("kind", ["positions", "resolutions", "user-stats"])
 def test_a_kind_is_named_in_its_home_and_in_two_more_places(kind: str) -> None:
     module = kind.replace("-", "_")
-    home = {f"kinds/{module}.py", f"polymarket/{module}.py"}
+    home = {f"kinds/{module}.py"}
     places = {
         path.relative_to(PACKAGE).as_posix()
         for path in sorted(PACKAGE.rglob("*.py"))

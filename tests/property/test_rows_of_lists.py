@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests import virtual_clock
 
 from polybackfill import errors, records
-from polybackfill.polymarket import pagination, parsing, position_parser, resolutions
+from polybackfill.kinds import resolutions
+from polybackfill.polymarket import pagination, parsing, position_parser
 
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"
 SOURCE = parsing.ResponseSource(route="/v2/positions", request="http://x", unit="u", fetched_at=1)

@@ -10,14 +10,8 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, records, worker_progress
-from polybackfill.polymarket import (
-    endpoints,
-    http,
-    pagination,
-    positions,
-    rate_limiter,
-    resolutions,
-)
+from polybackfill.kinds import positions, resolutions
+from polybackfill.polymarket import endpoints, http, pagination, rate_limiter
 from polybackfill.store import client
 
 CLOCK = clocks.SystemClock()

@@ -1,11 +1,16 @@
-"""A small sandbox for all unit tests."""
+"""A small sandbox for all unit tests, and a way to ask it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from tests import harness
+
+from polybackfill import clocks, worker_progress
+from polybackfill.polymarket import endpoints, http, pagination, rate_limiter
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +18,33 @@ def shared_sandbox() -> Iterator[harness.Sandbox]:
     """The smallest universe there is, without latency and limits."""
     with harness.sandbox(trades=6_500, wallets=40, markets=40) as running:
         yield running
+
+
+@contextlib.asynccontextmanager
+async def fetching(sandbox: harness.Sandbox) -> AsyncIterator[pagination.Fetch]:
+    """One request of a walk, without limits and without a second try."""
+    clock = clocks.SystemClock()
+    budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
+    client = http.Client(
+        base_urls={host: f"{sandbox.url}/{host}" for host in ("data", "gamma", "clob")},
+        limits=rate_limiter.RateLimiter(budgets, clock=clock),
+        clock=clock,
+        refusal_pause_s=0.0,
+    )
+
+    async def ask(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
+        return await client.get(
+            feed.route, feed.request_params(cursor), worker_progress.Progress(clock)
+        )
+
+    try:
+        yield ask
+    finally:
+        await client.close()
+
+
+@pytest_asyncio.fixture
+async def fetch(sandbox: harness.Sandbox) -> AsyncIterator[pagination.Fetch]:
+    """The same, of the shared sandbox."""
+    async with fetching(sandbox) as ask:
+        yield ask

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from polybackfill import errors, records
-from polybackfill.polymarket import gamma_queries, market_matching, resolutions, trade_feed
+from polybackfill.kinds import resolutions
+from polybackfill.polymarket import gamma_queries, market_matching, trade_feed
 
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
 CONDITION = "8c1fd02e5b6a497730a0e84d92f7714bb5e63ca19d20c67f3ba5510e7d48a92c"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from polybackfill import formats
-from polybackfill.polymarket import clob, endpoints, market_parser
+from polybackfill.kinds import clob
+from polybackfill.polymarket import endpoints, market_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 from polybackfill import formats
-from polybackfill.polymarket import endpoints, pagination, position_parser, positions
+from polybackfill.kinds import positions
+from polybackfill.polymarket import endpoints, pagination, position_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from polybackfill import formats
+from polybackfill.kinds import user_stats
 from polybackfill.polymarket import (
     coerce,
     endpoints,
@@ -16,7 +17,6 @@ from polybackfill.polymarket import (
     position_parser,
     source_status,
     trade_parser,
-    user_stats,
 )
 from polybackfill.probe import pages, position_assumptions, resolution_assumptions, samples
 from polybackfill.probe.assumption import Assumption

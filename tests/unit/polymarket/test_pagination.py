@@ -12,16 +12,13 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, records
+from polybackfill.kinds import clob, positions, resolutions, user_stats
 from polybackfill.polymarket import (
-    clob,
     date_range,
     endpoints,
     gamma_queries,
     pagination,
-    positions,
-    resolutions,
     trade_feed,
-    user_stats,
     v2_envelope,
 )
 

@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from tests import harness
+from tests.unit.conftest import fetching
 
 from polybackfill import clocks, errors, records
+from polybackfill.kinds import clob
 from polybackfill.polymarket import (
-    clob,
     gamma,
     gamma_queries,
     list_partitions,
     market_lookup,
     pagination,
 )
-
-from .conftest import fetching
 
 CLOCK = clocks.SystemClock()
 

@@ -11,7 +11,8 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import pagination, resolutions
+from polybackfill.kinds import resolutions
+from polybackfill.polymarket import pagination
 
 CLOCK = clocks.SystemClock()
 CONDITION = "8dbd8c6f5c2a38063c0c63e05f34470116231d73897c24b7460ac7f36eb624fb"

@@ -10,7 +10,8 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import clob, pagination
+from polybackfill.kinds import clob
+from polybackfill.polymarket import pagination
 
 CLOCK = clocks.SystemClock()
 
@@ -71,7 +72,7 @@ async def test_the_whole_list_of_the_sandbox_in_one_part(
     assert len(conditions) == truth["clob_rows"]
     assert len({condition for condition in conditions if condition}) == truth["count"]
     assert pages[-1].last
-    assert await clob.size(pagination.RequestContext(fetch, CLOCK)) == truth["clob_rows"]
+    assert await clob.count_rows(pagination.RequestContext(fetch, CLOCK)) == truth["clob_rows"]
 
 
 async def test_parts_side_by_side_are_the_whole() -> None:
@@ -126,7 +127,7 @@ async def test_a_list_without_an_end_ends_the_walk() -> None:
     with pytest.raises(errors.Retry, match="after its end"):
         await walked(Endless(0), "clob:0-")
     with pytest.raises(errors.GiveUp, match="no end"):
-        await clob.size(pagination.RequestContext(Endless(0), CLOCK))
+        await clob.count_rows(pagination.RequestContext(Endless(0), CLOCK))
 
 
 async def test_a_part_resumes_behind_what_is_stored() -> None:
@@ -143,7 +144,7 @@ async def test_a_part_resumes_behind_what_is_stored() -> None:
 @pytest.mark.parametrize("rows", [0, 1, 999, 1_000, 1_001, 2_000, 7_777, 150_000])
 async def test_the_size_is_found_in_few_requests(rows: int) -> None:
     listed = List(rows)
-    assert await clob.size(pagination.RequestContext(listed, CLOCK)) == rows
+    assert await clob.count_rows(pagination.RequestContext(listed, CLOCK)) == rows
     assert len(listed.asked) <= 20
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import pagination, user_stats
+from polybackfill.kinds import user_stats
+from polybackfill.polymarket import pagination
 
 CLOCK = clocks.SystemClock()
 WALLET = "9d84ce0306f8551e02efef1680475fc0f1dc1344"

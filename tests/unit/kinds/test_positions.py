@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests import harness
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import endpoints, pagination, positions
+from polybackfill.kinds import positions
+from polybackfill.polymarket import endpoints, pagination
 
 CLOCK = clocks.SystemClock()
 WALLET = "4f1a09c2be77d3e5528bb0f1a6d0c93e417b2a68"
