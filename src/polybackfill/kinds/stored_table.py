@@ -39,7 +39,7 @@ class StoredTable:
     `grows`: it never holds fewer than before, whatever is merged; `version`: SQL of the newest tick
     among them, "" where rows have none. `shown`: what people read, in which no `key` comes twice.
 
-    What has landed is noted apart, so that a loss is seen: `noted_key` is SQL of a row's name in
+    What is ingested is noted apart, so that a loss is seen: `noted_key` is SQL of a row's name in
     `ingested_keys`; `noted_counts`, how many there were.
     """
 

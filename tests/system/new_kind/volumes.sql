@@ -22,5 +22,5 @@ CREATE VIEW IF NOT EXISTS api_volumes {on_cluster}
 ) AS
 SELECT * EXCEPT (fetched_at, version) FROM api_volume_rows FINAL;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS landed_volumes_mv {on_cluster} TO landed_keys AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS ingested_volumes_mv {on_cluster} TO ingested_keys AS
 SELECT concat('volumes ', wallet_address) AS key FROM api_volume_rows;
