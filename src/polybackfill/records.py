@@ -192,69 +192,6 @@ class PositionsEnd(Mark, gc=False):
     is_end: bool = True
 
 
-class Resolution(Row, gc=False):
-    """One row of `api_resolution_rows`: how far a condition's resolution has come.
-
-    `payouts`: USD a share of each outcome pays, empty while nobody knows.
-    """
-
-    condition_id: str
-    question_id: str
-    status: str
-    payouts: list[float]
-    resolution_source: str
-    reporter: str
-    market_type: str
-    was_disputed: bool
-    resolved_at: int | None
-    tx_hash: str
-    fetched_at: int
-    version: int
-
-
-class UserStats(Row, gc=False, kw_only=True):
-    """One row of `api_user_stat_rows`: what Polymarket says a wallet earned, of all time.
-
-    `answer`: what its answer was (`user_stats`). Figures in USD but for `volume`, in shares; None
-    where it tells none. `markets` it traded in, `trade_count` fills; `counted_at`: second up to
-    which the figures count.
-    """
-
-    wallet_address: str
-    answer: str
-    markets: int | None = None
-    trade_count: int | None = None
-    biggest_win: float | None = None
-    joined_at: int | None = None
-    counted_at: int | None = None
-    economic_pnl: float | None = None
-    trade_pnl: float | None = None
-    position_pnl: float | None = None
-    settled_pnl: float | None = None
-    realized_pnl: float | None = None
-    realized_market_pnl: float | None = None
-    realized_lp_pnl: float | None = None
-    realized_combo_pnl: float | None = None
-    unrealized_pnl: float | None = None
-    fees: float | None = None
-    fees_paid: float | None = None
-    fees_refunded: float | None = None
-    wallet_income: float | None = None
-    maker_rebate: float | None = None
-    taker_rebate: float | None = None
-    reward_income: float | None = None
-    yield_income: float | None = None
-    referral_income: float | None = None
-    sponsored_income: float | None = None
-    deposits: float | None = None
-    withdrawals: float | None = None
-    cashflow_net: float | None = None
-    volume: float | None = None
-    volume_usdc: float | None = None
-    fetched_at: int
-    version: int
-
-
 class Rejected(Row, gc=False):
     """One row of `quarantine`: what could not be used, why, and the question it answered."""
 

@@ -16,7 +16,7 @@ SRC = Path(__file__).parents[2] / "src"
 MOST = 12
 
 # A class with one of these bases is a row or a set of settings, if no method of it assigns to self.
-_ROW_BASES = frozenset({"msgspec.Struct", "Row", "BaseSettings"})
+_ROW_BASES = frozenset({"msgspec.Struct", "Row", "records.Row", "BaseSettings"})
 # Plain dataclasses that are the same, and of what.
 ROWS = {
     "polymarket_sandbox/catalog.py: Market": "a row of Gamma's list of markets",

@@ -92,7 +92,7 @@ async def test_resolutions(rows: list[Any]) -> None:
         (page,) = [page async for page in pages]
     except errors.Retry:
         return  # a row of another condition, or no JSON at all
-    kept, rejected = page.rows_of(records.Resolution), page.rows_of(records.Rejected)
+    kept, rejected = page.rows_of(resolutions.Resolution), page.rows_of(records.Rejected)
     assert page.fetched_rows == len(rows)
     assert len(kept) <= 1, "one row per condition"
     assert bool(kept) is (len(rejected) < len(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from polybackfill import records
+from polybackfill.kinds import user_stats
 from polybackfill.polymarket import market_parser, parsing
 from polybackfill.store import client
 
@@ -82,7 +83,7 @@ async def test_a_record_has_exactly_the_columns_of_its_table(migrated: client.St
     tables: dict[type[msgspec.Struct], str] = {
         records.Market: "api_market_rows",
         records.Event: "api_event_rows",
-        records.UserStats: "api_user_stat_rows",
+        user_stats.UserStats: "api_user_stat_rows",
     }
     for record, table in tables.items():
         described = await migrated.rows(f"DESCRIBE TABLE {table}")

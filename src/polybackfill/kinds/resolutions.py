@@ -46,6 +46,26 @@ KNOWN_FIELDS = frozenset(
 )
 
 
+class Resolution(records.Row, gc=False):
+    """One row of `api_resolution_rows`: how far a condition's resolution has come.
+
+    `payouts`: USD a share of each outcome pays, empty while nobody knows.
+    """
+
+    condition_id: str
+    question_id: str
+    status: str
+    payouts: list[float]
+    resolution_source: str
+    reporter: str
+    market_type: str
+    was_disputed: bool
+    resolved_at: int | None
+    tx_hash: str
+    fetched_at: int
+    version: int
+
+
 class _Row(msgspec.Struct, gc=False):
     condition_id: str
     status: str
@@ -100,10 +120,10 @@ def build_query(conditions: Iterable[str]) -> pagination.FeedQuery:
     return pagination.FeedQuery(endpoints.RESOLUTIONS, params, conditions=frozenset(keys))
 
 
-def read(body: bytes, source: parsing.ResponseSource) -> v2_envelope.ParsedRows[records.Resolution]:
+def read(body: bytes, source: parsing.ResponseSource) -> v2_envelope.ParsedRows[Resolution]:
     """The rows of an answer, each used or set aside. Raises Retry when it is none."""
 
-    def usable(row: _Row) -> records.Resolution:
+    def usable(row: _Row) -> Resolution:
         return _resolution(row, source)
 
     return v2_envelope.parse_rows(v2_envelope.unpaged(body, source), _row, usable, source)
@@ -111,7 +131,7 @@ def read(body: bytes, source: parsing.ResponseSource) -> v2_envelope.ParsedRows[
 
 def _read_response(
     query: pagination.FeedQuery, body: bytes, source: parsing.ResponseSource
-) -> v2_envelope.ParsedRows[records.Resolution]:
+) -> v2_envelope.ParsedRows[Resolution]:
     parsed = read(body, source)
     if {row.condition_id for row in parsed.rows} - query.conditions:
         raise errors.Retry(f"{source.route}: rows of another condition")
@@ -120,9 +140,9 @@ def _read_response(
     return parsed
 
 
-def _one_each(rows: Iterable[records.Resolution]) -> list[records.Resolution]:
+def _one_each(rows: Iterable[Resolution]) -> list[Resolution]:
     """A condition may have a row of its own and one of its question: the one that knows more."""
-    best: dict[str, records.Resolution] = {}
+    best: dict[str, Resolution] = {}
     for row in rows:
         known = best.setdefault(row.condition_id, row)
         if _knowledge(row) > _knowledge(known):
@@ -130,18 +150,18 @@ def _one_each(rows: Iterable[records.Resolution]) -> list[records.Resolution]:
     return list(best.values())
 
 
-def _knowledge(row: records.Resolution) -> tuple[bool, bool, int]:
+def _knowledge(row: Resolution) -> tuple[bool, bool, int]:
     return bool(row.payouts), row.status == RESOLVED, row.resolved_at or 0
 
 
-def _resolution(row: _Row, source: parsing.ResponseSource) -> records.Resolution:
+def _resolution(row: _Row, source: parsing.ResponseSource) -> Resolution:
     status = v2_envelope.clean_text(row.status).strip().lower()
     if not status:
         raise errors.Reject("status: missing")
     resolved_at = coerce.second(row.resolved_at)
     if resolved_at is None and status == RESOLVED:
         resolved_at = coerce.second(row.last_update_timestamp)
-    return records.Resolution(
+    return Resolution(
         condition_id=records.normalise_condition(row.condition_id),
         question_id=v2_envelope.clean_text(row.question_id).lower().removeprefix("0x"),
         status=status,
@@ -178,7 +198,7 @@ _OF_ALL = _UNRESOLVED.format(
 )
 _OF_LISTS = _UNRESOLVED.format(shown=discovery.LISTED_CONDITIONS)
 _TABLE = stored_table.StoredTable(
-    rows=(records.Resolution,),
+    rows=(Resolution,),
     inserted="api_resolution_rows",
     stored="api_resolution_rows",
     shown="api_resolutions",

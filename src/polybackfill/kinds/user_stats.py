@@ -54,6 +54,49 @@ KNOWN_FIELDS = frozenset(
 )
 
 
+class UserStats(records.Row, gc=False, kw_only=True):
+    """One row of `api_user_stat_rows`: what Polymarket says a wallet earned, of all time.
+
+    `answer`: one of the four named above. Figures in USD but for `volume`, in shares; None
+    where it tells none. `markets` it traded in, `trade_count` fills; `counted_at`: second up to
+    which the figures count.
+    """
+
+    wallet_address: str
+    answer: str
+    markets: int | None = None
+    trade_count: int | None = None
+    biggest_win: float | None = None
+    joined_at: int | None = None
+    counted_at: int | None = None
+    economic_pnl: float | None = None
+    trade_pnl: float | None = None
+    position_pnl: float | None = None
+    settled_pnl: float | None = None
+    realized_pnl: float | None = None
+    realized_market_pnl: float | None = None
+    realized_lp_pnl: float | None = None
+    realized_combo_pnl: float | None = None
+    unrealized_pnl: float | None = None
+    fees: float | None = None
+    fees_paid: float | None = None
+    fees_refunded: float | None = None
+    wallet_income: float | None = None
+    maker_rebate: float | None = None
+    taker_rebate: float | None = None
+    reward_income: float | None = None
+    yield_income: float | None = None
+    referral_income: float | None = None
+    sponsored_income: float | None = None
+    deposits: float | None = None
+    withdrawals: float | None = None
+    cashflow_net: float | None = None
+    volume: float | None = None
+    volume_usdc: float | None = None
+    fetched_at: int
+    version: int
+
+
 class _Row(msgspec.Struct, gc=False):
     proxy_wallet: str
     trades: int | None = None
@@ -112,7 +155,7 @@ def build_query(wallet: str) -> pagination.FeedQuery:
 
 def read(
     wallet: str, body: bytes, source: parsing.ResponseSource
-) -> v2_envelope.ParsedRows[records.UserStats]:
+) -> v2_envelope.ParsedRows[UserStats]:
     """The rows of an answer, each used or set aside; one row in any case. Raises Retry when it is
     no answer, or one about another wallet.
     """
@@ -121,7 +164,7 @@ def read(
         nobody = _without_figures(wallet, UNKNOWN_WALLET, source.fetched_at, source.version)
         return v2_envelope.ParsedRows(rows=[nobody])
 
-    def usable(row: _Row) -> records.UserStats:
+    def usable(row: _Row) -> UserStats:
         return _stats(row, source)
 
     parsed = v2_envelope.parse_rows(raw_rows, _row, usable, source)
@@ -131,10 +174,10 @@ def read(
     return parsed
 
 
-def _stats(row: _Row, source: parsing.ResponseSource) -> records.UserStats:
+def _stats(row: _Row, source: parsing.ResponseSource) -> UserStats:
     figures: coerce.Json = row.all_time_pnl or {}
     parts = {name: coerce.named(name, coerce.amount, figures.get(name)) for name in PARTS}
-    return records.UserStats(
+    return UserStats(
         wallet_address=records.normalise_wallet(row.proxy_wallet),
         answer=NO_FIGURES if row.all_time_pnl is None else FIGURES,
         markets=row.trades,
@@ -148,15 +191,13 @@ def _stats(row: _Row, source: parsing.ResponseSource) -> records.UserStats:
     )
 
 
-def _without_figures(wallet: str, answer: str, fetched_at: int, version: int) -> records.UserStats:
-    return records.UserStats(
-        wallet_address=wallet, answer=answer, fetched_at=fetched_at, version=version
-    )
+def _without_figures(wallet: str, answer: str, fetched_at: int, version: int) -> UserStats:
+    return UserStats(wallet_address=wallet, answer=answer, fetched_at=fetched_at, version=version)
 
 
 _BYTES = 150  # on disk, measured
 _TABLE = stored_table.StoredTable(
-    rows=(records.UserStats,),
+    rows=(UserStats,),
     inserted="api_user_stat_rows",
     stored="api_user_stat_rows",
     shown="api_user_stats",

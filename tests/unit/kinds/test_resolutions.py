@@ -28,8 +28,8 @@ async def read(
     return page
 
 
-def found(page: pagination.Page) -> list[records.Resolution]:
-    return page.rows_of(records.Resolution)
+def found(page: pagination.Page) -> list[resolutions.Resolution]:
+    return page.rows_of(resolutions.Resolution)
 
 
 async def test_every_condition_as_the_source_has_it(
@@ -37,7 +37,7 @@ async def test_every_condition_as_the_source_has_it(
 ) -> None:
     """Seed 004, P&L contract: fractional payouts, ties, resolved markets told from open ones."""
     keys = sorted(market["condition_id"].removeprefix("0x") for market in markets_of(sandbox))
-    rows: list[records.Resolution] = []
+    rows: list[resolutions.Resolution] = []
     for start in range(0, len(keys), 20):
         page = await read(fetch, *keys[start : start + 20])
         assert not page.rows_of(records.Rejected)
@@ -87,7 +87,7 @@ def markets_of(sandbox: harness.Sandbox) -> list[dict[str, Any]]:
     return [market for market in sandbox.lines("markets") if market["condition_id"]]
 
 
-def digest_of(rows: list[records.Resolution]) -> dict[str, object]:
+def digest_of(rows: list[resolutions.Resolution]) -> dict[str, object]:
     """Count and digest as the sandbox's truth describes them."""
     total = 0
     for row in rows:

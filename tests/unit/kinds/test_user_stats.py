@@ -27,8 +27,8 @@ async def read(
     return page
 
 
-def found(page: pagination.Page) -> records.UserStats:
-    (row,) = page.rows_of(records.UserStats)
+def found(page: pagination.Page) -> user_stats.UserStats:
+    (row,) = page.rows_of(user_stats.UserStats)
     return row
 
 
