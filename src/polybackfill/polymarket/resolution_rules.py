@@ -11,7 +11,7 @@ The rule for Gamma, which has prices and a status but no word for the result:
   they have none. Without such a status 0.5 and 0.5 is nothing but the price of an untraded market.
 
 The order book marks the winning token of a closed market; of ties it has no clear word.
-What a market pays is decided in SQL, by these and `/v2/resolutions` (`schema/010_payouts.sql`).
+What a market pays is decided in SQL, by these and the Data API (`schema/010_payouts.sql`).
 """
 
 from __future__ import annotations
