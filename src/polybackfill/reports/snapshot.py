@@ -16,7 +16,7 @@ from polybackfill.checkpoint import ledgers
 from polybackfill.engine import running_part, store_writer, supervisor, time_left
 from polybackfill.filesystem import lock, sealed_json
 from polybackfill.polymarket import http, rate_limiter, route_answers
-from polybackfill.reports import fetch_rates, part_loads, time_outlook
+from polybackfill.reports import fetch_rates, part_loads, run_history, time_outlook
 
 log = structlog.get_logger()
 
@@ -74,6 +74,18 @@ class _ApiCounters:
     answers: route_answers.RouteAnswers
 
 
+class _PictureFiles:
+    """Where a run leaves its newest picture, and samples of those before."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._history = run_history.HistoryWriter(run_history.history_path(file))
+
+    def write(self, picture: dict[str, Any]) -> None:
+        _replace(self._file, sealed_json.seal(orjson.dumps(picture, default=str)))
+        self._history.add(picture)
+
+
 class Snapshots:
     """Samples the counters and keeps the newest picture, in memory and in a file.
 
@@ -100,7 +112,7 @@ class Snapshots:
         self._writer = writer
         self._api = _ApiCounters(limits, client.answers)
         self._watch = watch
-        self._file = file
+        self._files = None if file is None else _PictureFiles(file)
         self._clock = clock
         self._began_at = clock.monotonic()
         self._rates = fetch_rates.FetchRates(parts, clock)
@@ -116,8 +128,8 @@ class Snapshots:
     async def tick(self) -> None:
         """Take a sample and write the picture to the status file."""
         self._rates.sample(self._writer.row_count)
-        if self._file is not None:
-            _replace(self._file, sealed_json.seal(orjson.dumps(self.current(), default=str)))
+        if self._files is not None:
+            self._files.write(self.current())
 
     def current(self) -> dict[str, Any]:
         """The picture: parts, rows, rates, budgets; share and ETA in seconds, None where nobody can
