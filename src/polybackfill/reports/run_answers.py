@@ -1,0 +1,160 @@
+"""The five questions of who looks at a run: when is it done, what is missing, is it at the limit,
+is anything wrong, and what to do about it. The page and the terminal answer them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from polybackfill import formats, terminal
+from polybackfill.reports import progress_line, run_state
+
+GOOD, WATCH, BAD = "good", "watch", "bad"
+_AT_LIMIT = 0.9  # of what is allowed at present
+_LAG_S = 600.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`tone`: good, watch or bad; `commands`: what a person can type about it."""
+
+    question: str
+    text: str
+    tone: str = GOOD
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Something that is wrong, and the command that helps, "" where time alone does."""
+
+    text: str
+    tone: str
+    command: str = ""
+
+
+def answer_all(picture: dict[str, Any] | None, state: run_state.RunState) -> list[Answer]:
+    """The answers by a run's newest picture (None: there is none) and how it stands."""
+    if picture is None or state.name == "starting":
+        return [_not_begun(state)]
+    troubles = list(_find_troubles(picture, state))
+    return [
+        _when(picture, state),
+        _missing(picture),
+        _limit(picture, state),
+        _wrong(troubles),
+        _to_do(troubles, state),
+    ]
+
+
+def _not_begun(state: run_state.RunState) -> Answer:
+    if state.name == "starting":
+        return Answer("When is it done?", "It starts; the first figures come in a moment.", WATCH)
+    return Answer("When is it done?", "No run yet.", WATCH, ("polybackfill run",))
+
+
+def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
+    question = "When is it done?"
+    if not state.is_running and state.is_running is not None:
+        took = formats.duration(picture.get("took_s", 0.0))
+        ended = {"finished": f"Done, after {took}.", "stopped": f"It was stopped after {took}."}
+        text = ended.get(state.name, f"It ended after {took} and is not done.")
+        return Answer(question, text, GOOD if state.name == "finished" else WATCH)
+    until = f" It runs {progress_line.until(picture)}." if picture.get("stop_at") else ""
+    if picture["state"] == "finishing":
+        return Answer(question, "Everything is fetched; it makes the reports.")
+    if picture["state"] == "draining":
+        return Answer(question, "It is stopping: it stores the rows under way.", WATCH)
+    if picture["eta_s"] is None:
+        return Answer(question, f"Nobody can tell yet.{until}", WATCH)
+    at = time.strftime("%A %H:%M", time.localtime(picture["now"] + picture["eta_s"]))
+    return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
+
+
+def _missing(picture: dict[str, Any]) -> Answer:
+    question = "What is missing?"
+    left = {
+        kind: part["units"] - part["done"]
+        for kind, part in picture["parts"].items()
+        if part["units"] > part["done"] or not part.get("complete")
+    }
+    if not left:
+        return Answer(question, "Nothing: every part is proven complete.")
+    named = ", ".join(
+        f"{count:,} of {kind}" if count else f"more {kind}" for kind, count in left.items()
+    )
+    text = f"{named[0].upper()}{named[1:]}."
+    return Answer(question, text, WATCH, ("polybackfill check progress",))
+
+
+def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
+    question = "Is it at the limit?"
+    over = sum(budget.get("violations", 0) for budget in picture["budgets"].values())
+    if over:
+        return Answer(question, f"It was over the limit {formats.counted(over, 'time')}.", BAD)
+    if not state.is_running:
+        return Answer(question, "It sends nothing, and it was never over the limit.")
+    used = {
+        name: budget["rate_per_s"] / budget["allowed_per_s"]
+        for name, budget in picture["budgets"].items()
+        if budget["sent"] and budget["allowed_per_s"]
+    }
+    if not used:
+        return Answer(question, "It has sent nothing yet.", WATCH)
+    name = max(used, key=used.__getitem__)
+    budget = picture["budgets"][name]
+    figures = (
+        f"{name} sends {formats.per_second(budget['rate_per_s'])} of "
+        f"{formats.per_second(budget['allowed_per_s'])} requests/s allowed"
+    )
+    if used[name] >= _AT_LIMIT:
+        return Answer(question, f"Yes, and never over it: {figures}.")
+    waits = progress_line.waiting(picture)
+    return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", WATCH)
+
+
+def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterator[_Trouble]:
+    if state.name in {"crashed", "failed"}:
+        yield _Trouble(f"the run {state.name}", BAD, "polybackfill run")
+    if state.name in {"stalled", "unknown"}:
+        yield _Trouble(str(state), BAD, "polybackfill doctor")
+    if not state.is_running and state.name in {"running", "draining", "finishing"}:
+        yield _Trouble("the run ended without notice", BAD, "polybackfill run")
+    if (waits := progress_line.waiting(picture)) and picture["state"] == "running":
+        yield _Trouble(waits, WATCH)
+    if in_error := sum(part["error"] for part in picture["parts"].values()):
+        command = "polybackfill plan reset --errors"
+        yield _Trouble(f"{formats.counted(in_error, 'unit')} in error", BAD, command)
+    if aside := progress_line.set_aside(picture):
+        command = "polybackfill quarantine list"
+        yield _Trouble(f"{formats.counted(aside, 'row')} set aside", WATCH, command)
+    for kind, reason in picture.get("held_back", {}).items():
+        text = f"{kind} held back: {terminal.excerpt(reason)}"
+        yield _Trouble(text, WATCH, "polybackfill doctor --probe")
+    lag_s = picture.get("source_lag_s")
+    if lag_s is not None and lag_s > _LAG_S:
+        yield _Trouble(f"the API is {formats.duration(lag_s)} behind the chain", WATCH)
+
+
+def _wrong(troubles: list[_Trouble]) -> Answer:
+    question = "Is anything wrong?"
+    if not troubles:
+        return Answer(question, "No.")
+    text = "; ".join(trouble.text for trouble in troubles)
+    tone = BAD if any(trouble.tone == BAD for trouble in troubles) else WATCH
+    return Answer(question, f"{text[0].upper()}{text[1:]}.", tone)
+
+
+def _to_do(troubles: list[_Trouble], state: run_state.RunState) -> Answer:
+    question = "What do I do about it?"
+    commands = tuple(dict.fromkeys(trouble.command for trouble in troubles if trouble.command))
+    if state.name == "stopped" and not commands:
+        return Answer(question, "Start it again to continue.", WATCH, ("polybackfill run",))
+    if not commands:
+        return Answer(question, "Nothing." if not troubles else "Nothing: it goes on by itself.")
+    if state.is_running and commands == ("polybackfill plan reset --errors",):
+        return Answer(question, "When the run has ended, set the errors back:", WATCH, commands)
+    return Answer(question, "Look at it, then:", WATCH, commands)
