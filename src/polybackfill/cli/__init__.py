@@ -47,6 +47,7 @@ _ENTRIES = (
     plan.add,
     fetch.add_run,
     inspect.add_status,
+    inspect.add_ui,
     inspect.add_validate,
     store.add_recover,
     market_ids.add,

@@ -51,6 +51,24 @@ def add_status(commands: command_parser.CommandGroup) -> None:
     command_parser.add_json_flag(status, plan, trades, progress, receipts)
 
 
+def add_ui(commands: command_parser.CommandGroup) -> None:
+    """`ui`."""
+    page = commands.command(
+        "ui",
+        "ui.ui",
+        "show the run, or the last one, as a live page in the browser (docs/monitoring.md)",
+        "--no-open",
+    )
+    page.add_argument(
+        "--address",
+        default="127.0.0.1:0",
+        metavar="[HOST:]PORT",
+        help="where the page is served (default: a free port of this machine, for it alone); for "
+        "other machines set BACKFILL_LISTEN_TOKEN",
+    )
+    page.add_argument("--no-open", action="store_true", help="print the URL, and open no browser")
+
+
 def add_validate(commands: command_parser.CommandGroup) -> None:
     """`validate`."""
     validate = commands.command(

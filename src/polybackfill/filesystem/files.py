@@ -60,6 +60,14 @@ def make_folder(folder: Path) -> None:
         sync_folder(one.parent)
 
 
+def write_private(path: Path, text: str) -> None:
+    """A file anew that its owner alone can read. Raises OSError."""
+    path.unlink(missing_ok=True)  # one that a killed process has left, whoever may read it
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+        written.write(text)
+
+
 def append_lines(path: Path, lines: bytes) -> None:
     """Add whole lines, down to the disk; a line that a crash has torn is closed first. The file and
     its folder are made when missing. Raises OSError.

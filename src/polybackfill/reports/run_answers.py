@@ -60,9 +60,12 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     question = "When is it done?"
     if not state.is_running and state.is_running is not None:
         took = formats.duration(picture.get("took_s", 0.0))
-        ended = {"finished": f"Done, after {took}.", "stopped": f"It was stopped after {took}."}
-        text = ended.get(state.name, f"It ended after {took} and is not done.")
-        return Answer(question, text, GOOD if state.name == "finished" else WATCH)
+        if state.name == "finished" and not _in_error(picture):
+            return Answer(question, f"Done, after {took}.")
+        ended = {"finished": "It ended", "stopped": "It was stopped"}.get(
+            state.name, "It broke off"
+        )
+        return Answer(question, f"{ended} after {took}, and not all is done.", WATCH)
     until = f" It runs {progress_line.until(picture)}." if picture.get("stop_at") else ""
     if picture["state"] == "finishing":
         return Answer(question, "Everything is fetched; it makes the reports.")
@@ -72,6 +75,10 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
         return Answer(question, f"Nobody can tell yet.{until}", WATCH)
     at = time.strftime("%A %H:%M", time.localtime(picture["now"] + picture["eta_s"]))
     return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
+
+
+def _in_error(picture: dict[str, Any]) -> int:
+    return sum(part["error"] for part in picture["parts"].values())
 
 
 def _missing(picture: dict[str, Any]) -> Answer:
@@ -125,7 +132,7 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
         yield _Trouble("the run ended without notice", BAD, "polybackfill run")
     if (waits := progress_line.waiting(picture)) and picture["state"] == "running":
         yield _Trouble(waits, WATCH)
-    if in_error := sum(part["error"] for part in picture["parts"].values()):
+    if in_error := _in_error(picture):
         command = "polybackfill plan reset --errors"
         yield _Trouble(f"{formats.counted(in_error, 'unit')} in error", BAD, command)
     if aside := progress_line.set_aside(picture):

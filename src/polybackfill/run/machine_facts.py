@@ -12,26 +12,28 @@ from polybackfill import settings
 from polybackfill.monitoring import run_facts
 from polybackfill.run import disk_space
 
-_STATM = Path("/proc/self/statm")
 
-
-def read_machine(chosen: settings.Settings) -> run_facts.MachineFacts:
-    """The facts now. It may block: a disk far away takes its time to answer."""
+def read_machine(
+    chosen: settings.Settings, pid: int | str | None = "self"
+) -> run_facts.MachineFacts:
+    """The facts now. It may block: a disk far away takes its time to answer. `pid`: whose memory;
+    None for nobody's.
+    """
     disks = {}
     for disk in disk_space.disks(chosen):
         with contextlib.suppress(OSError):  # whoever writes there meets it, and says it better
             disks[disk.name] = run_facts.DiskFacts(disk.free, disk.bound)
     return run_facts.MachineFacts(
-        memory_bytes=_memory_bytes(),
+        memory_bytes=_memory_bytes(pid),
         checkpoint_age_s=_age_s(chosen.ledger_dir),
         disks=disks,
     )
 
 
-def _memory_bytes() -> int | None:
-    """Resident memory of this process; None where the system does not show it as Linux does."""
+def _memory_bytes(pid: int | str | None) -> int | None:
+    """Resident memory; None where the system does not show it as Linux does."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     return None
 

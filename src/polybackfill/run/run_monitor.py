@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import sys
 import time
@@ -178,7 +177,4 @@ def token_path(data_dir: Path, run_name: str) -> Path:
 def _write_token(file: Path, token: str) -> None:
     with files.stopping("write", file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)  # one that a killed run has left, whoever may read it
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as written:
-            written.write(token)
+        files.write_private(file, token)

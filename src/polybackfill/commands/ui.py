@@ -1,0 +1,95 @@
+"""`polybackfill ui`: the web page of the run, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+from polybackfill import errors, redaction, settings
+from polybackfill.engine import stop_signals
+from polybackfill.filesystem import files
+from polybackfill.monitoring import latest_document, listen_address, page_server
+from polybackfill.reports import run_files
+from polybackfill.run import bootstrap, run_view
+
+_TOKEN_BYTES = 24
+_REDIRECT_S = 20.0  # a browser that starts has read the file by then
+_REDIRECT = '<!doctype html><meta http-equiv="refresh" content="0;url={url}"><title>…</title>\n'
+
+
+def ui(arguments: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C or SIGTERM."""
+    chosen = bootstrap.settings_of(arguments)
+    run_files.require_run(chosen)
+    address = listen_address.parse_address(arguments.address, "--address")
+    own_token = chosen.backfill.listen_token.get_secret_value()
+    listen_address.require_own_token(address, own_token)
+    token = own_token or secrets.token_urlsafe(_TOKEN_BYTES)
+    access = listen_address.Access(address, token)
+    bootstrap.run(_serve(chosen, access, with_browser=not arguments.no_open))
+    return errors.EXIT_OK
+
+
+async def _serve(
+    chosen: settings.Settings, access: listen_address.Access, *, with_browser: bool
+) -> None:
+    view = run_view.RunView(chosen)
+    latest = latest_document.LatestDocument(await asyncio.to_thread(view.look))
+    questions: dict[str, page_server.Question] = {
+        "/history.json": view.history,
+        "/checkpoint.json": view.checkpoint,
+        "/units.json": view.units,
+    }
+    server = page_server.PageServer(latest, questions, access)
+    stop = asyncio.Event()
+    with stop_signals.catch_stop_signals(stop):
+        watching = asyncio.create_task(view.watch(latest), name="run view")
+        # What ends it is told here, instead of a page that stands still.
+        watching.add_done_callback(lambda _: stop.set())
+        url = f"{await server.open()}/#token={access.token}"
+        try:
+            # A token of the settings is a secret already, and masked here as everywhere.
+            print(f"{url}\nCtrl-C ends it; the run goes on.", file=sys.stderr, flush=True)
+            redaction.remember([access.token])
+            if with_browser:
+                await _open_browser(url, chosen.backfill.data_dir / "status", stop)
+            await stop.wait()
+        finally:
+            await server.close()
+            if not watching.cancel():
+                await watching
+
+
+async def _open_browser(url: str, folder: Path, stop: asyncio.Event) -> None:
+    """Show the page. The browser is given a file that its owner alone can read: every user of this
+    machine sees the words a program is started with.
+    """
+    if not _has_screen():
+        return
+    with contextlib.suppress(OSError), _redirect_file(url, folder) as file:
+        await asyncio.to_thread(webbrowser.open, file.absolute().as_uri())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _REDIRECT_S)
+
+
+def _has_screen() -> bool:
+    """A browser without one would take the terminal."""
+    return sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+
+
+@contextlib.contextmanager
+def _redirect_file(url: str, folder: Path) -> Iterator[Path]:
+    file = folder / f"ui-{os.getpid()}.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_private(file, _REDIRECT.format(url=url))
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)

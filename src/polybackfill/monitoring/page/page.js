@@ -1,0 +1,310 @@
+// The page of a run: reads events with the token, and draws what they say.
+
+import { chart } from "./charts.js";
+import { byId, bytes, clock, count, duration, make, percent, perSecond, replace, say } from "./elements.js";
+
+const HISTORY_MS = 30_000;
+const CHECKPOINT_MS = 10_000;
+let token = takeToken();
+let samples = [];
+let shownMap = {};
+
+/** The token of the address, which forgets it: it must not stay in a bookmark or a screenshot. */
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem("token", given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return given ?? sessionStorage.getItem("token");
+}
+
+class Refused extends Error {}
+
+async function request(path) {
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  if (response.status === 401) throw new Refused();
+  if (!response.ok) throw new Error((await response.json()).error);
+  return response;
+}
+
+// --- events -------------------------------------------------------------------------------------
+
+/** Reads events until the connection ends. An EventSource could not send the token. */
+async function readEvents() {
+  const response = await request("/events");
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const events = text.split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").find((line) => line.startsWith("data: "));
+      if (data) draw(JSON.parse(data.slice(6)));
+    }
+  }
+}
+
+async function followEvents() {
+  for (;;) {
+    try {
+      await readEvents();
+    } catch (error) {
+      if (error instanceof Refused) return askForToken();
+    }
+    notice("No connection to polybackfill ui: what is shown is old. If it has ended, start it again.");
+    say(byId("state"), "disconnected");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+function notice(text) {
+  byId("notice").hidden = !text;
+  say(byId("notice"), text);
+}
+
+function askForToken() {
+  byId("shown").hidden = true;
+  notice("");
+  say(byId("state"), "not signed in");
+  byId("sign-in").hidden = false;
+  byId("token").focus();
+}
+
+byId("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = byId("token").value.trim();
+  sessionStorage.setItem("token", token);
+  byId("sign-in").hidden = true;
+  start();
+});
+
+// --- what an event says -------------------------------------------------------------------------
+
+function draw(status) {
+  notice("");
+  byId("shown").hidden = false;
+  say(byId("run"), status.run ?? "");
+  say(byId("state"), status.said);
+  const share = status.picture?.share;
+  document.title = `${share === undefined || share === null ? "" : `${percent(share)} · `}${status.state} · polybackfill`;
+  drawAnswers(status.answers);
+  if (!status.picture) return;
+  drawOverall(status.picture, status.is_running);
+  drawParts(status.picture.parts);
+  drawBudgets(status.picture.budgets);
+  drawMachine(status.picture, status.machine);
+}
+
+function drawAnswers(answers) {
+  replace(byId("answers"), JSON.stringify(answers), () => answers.map((answer) =>
+    make("div", { class: `${answer.tone}-edge` },
+      make("dt", {}, answer.question),
+      make("dd", answer.tone === "good" ? {} : { class: answer.tone }, answer.text,
+        ...answer.commands.map((command) => make("code", {}, command))))));
+}
+
+function drawOverall(picture, isRunning) {
+  say(byId("share"), percent(picture.share));
+  const rows = Object.values(picture.rows).reduce((sum, number) => sum + number, 0);
+  const pace = `${perSecond(picture.rows_per_s)} rows/s · ${perSecond(picture.requests_per_s)} of ${perSecond(picture.allowed_per_s)} requests/s · `;
+  say(byId("rates"), `${isRunning ? pace : ""}${count(rows)} rows stored in this run`);
+  const parts = Object.values(picture.parts);
+  const sum = (field) => parts.reduce((total, part) => total + part[field], 0);
+  setBar(byId("bar"), picture.share ?? 0, sum("units") ? sum("error") / sum("units") : 0);
+}
+
+/** `share`: of what is over, of which `failed` ended in error. */
+function setBar(bar, share, failed) {
+  bar.firstElementChild.style.width = `${Math.max(0, share - failed) * 100}%`;
+  bar.lastElementChild.style.width = `${failed * 100}%`;
+  bar.setAttribute("aria-valuenow", (share * 100).toFixed(2));
+}
+
+function drawParts(parts) {
+  const body = byId("parts");
+  for (const [kind, part] of Object.entries(parts)) {
+    const row = body.querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addPart(body, kind);
+    const waits = Object.entries(part.waits).map(([wait, number]) => `${number} ${wait}`).join(", ");
+    const ended = part.error ? "ended" : "proven complete";
+    const left = part.complete ? ended : part.eta_s === null ? "unknown" : duration(part.eta_s);
+    const texts = [
+      `${count(part.done)} of ${count(part.units)}`, count(part.error),
+      `${perSecond(part.requests_per_s)} of ${perSecond(part.allowed_per_s)}`, left,
+      part.workers ? `${part.workers}${waits ? ` (${waits})` : ""}` : "–",
+    ];
+    say(row.querySelector(".share"), percent(part.share));
+    setBar(row.querySelector(".bar"), part.share, part.units ? part.error / part.units : 0);
+    [...row.querySelectorAll("[data-label]")].forEach((cell, index) => say(cell, texts[index]));
+    row.querySelector(".errors").classList.toggle("bad", part.error > 0);
+  }
+  for (const row of [...body.children]) if (!(row.dataset.kind in parts)) row.remove();
+}
+
+function addPart(body, kind) {
+  const bar = make("div", {
+    class: "bar", role: "progressbar", "aria-label": `${kind} done`, "aria-valuemin": 0, "aria-valuemax": 100,
+  }, make("i"), make("i"));
+  const row = make("tr", { "data-kind": kind },
+    make("th", { scope: "row" }, kind), make("td", {}, make("span", { class: "share" }), bar),
+    make("td", { "data-label": "keys" }), make("td", { "data-label": "in error", class: "errors" }),
+    make("td", { "data-label": "requests/s" }), make("td", { "data-label": "left" }),
+    make("td", { "data-label": "workers", class: "wide text" }));
+  body.append(row);
+  return row;
+}
+
+function drawBudgets(budgets) {
+  const used = Object.entries(budgets).filter(([, budget]) => budget.sent);
+  byId("budgets").replaceChildren(...used.map(([name, budget]) => make("tr", {},
+    make("th", { scope: "row" }, name),
+    ...[perSecond(budget.rate_per_s), perSecond(budget.allowed_per_s),
+      perSecond(budget.limit / budget.window_s), count(budget.sent), count(budget.refusals),
+    ].map((text) => make("td", {}, text)))));
+}
+
+function drawMachine(picture, machine) {
+  const facts = [["Waiting for an insert", `${count(picture.batch.rows)} rows, the oldest for ${duration(picture.batch.age_s)}`]];
+  if (machine?.memory_bytes) facts.push(["Memory", bytes(machine.memory_bytes)]);
+  for (const [name, disk] of Object.entries(machine?.disks ?? {})) facts.push([`Free for ${name}`, bytes(disk.free_bytes)]);
+  if (machine?.checkpoint_age_s != null) facts.push(["Checkpoint written", `${duration(machine.checkpoint_age_s)} ago`]);
+  if (picture.source_lag_s != null) facts.push(["API behind the chain", duration(picture.source_lag_s)]);
+  replace(byId("machine"), JSON.stringify(facts), () => facts.map(([name, text]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, text))));
+}
+
+// --- over the hours -----------------------------------------------------------------------------
+
+async function drawHistory() {
+  const since = samples.length ? samples[samples.length - 1].at : 0;
+  const more = await (await request(`/history.json?since=${since}`)).json();
+  samples = [...samples, ...more].slice(-2000);
+  if (samples.length < 2 || !more.length) return;
+  const budgets = [...new Set(samples.flatMap((one) => Object.keys(one.sent)))];
+  const of = (field) => samples.map((one) => [one.at, one[field]]);
+  byId("charts").replaceChildren(
+    ...budgets.map((name) => chart(`Requests/s: ${name}`, samples.map((one) => [one.at, one.sent[name] ?? 0]), {
+      limits: samples.filter((one) => name in one.allowed).map((one) => [one.at, one.allowed[name]]), show: perSecond,
+    })),
+    chart("Rows/s", of("rows_per_s"), { show: perSecond }),
+    chart("Insert lag", of("insert_lag_s"), { show: (value) => `${value.toFixed(1)} s` }),
+    chart("Units in error", of("in_error"), { show: count }),
+  );
+}
+
+// --- the map and the errors ---------------------------------------------------------------------
+
+async function drawCheckpoint() {
+  const { map, errors } = await (await request("/checkpoint.json")).json();
+  shownMap = map;
+  for (const [kind, row] of Object.entries(map)) {
+    const line = byId("map").querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addMapRow(kind);
+    drawCells(line, kind, row);
+  }
+  for (const line of [...byId("map").children]) if (!(line.dataset.kind in map)) line.remove();
+  replace(byId("errors"), JSON.stringify(errors), () => (errors.length ? errorTable(errors) : [make("p", { class: "quiet" }, "None.")]));
+}
+
+function addMapRow(kind) {
+  const line = make("div", { "data-kind": kind, role: "group", "aria-label": `map of ${kind}` },
+    make("span", {}, kind), make("div", { class: "cells" }));
+  byId("map").append(line);
+  return line;
+}
+
+function drawCells(line, kind, { step, cells }) {
+  const row = line.querySelector(".cells");
+  while (row.children.length > cells.length) row.lastElementChild.remove();
+  while (row.children.length < cells.length) {
+    row.append(make("button", { type: "button", tabindex: row.children.length ? -1 : 0, "data-cell": row.children.length }));
+  }
+  cells.forEach((cell, index) => {
+    const button = row.children[index];
+    const state = ["error", "open"].find((name) => cell[name]) ?? (!cell.missing ? "done" : cell.done ? "part" : "missing");
+    const label = `${kind} ${count(index * step + 1)} to ${count(index * step + Object.values(cell).reduce((sum, one) => sum + one, 0))}: `
+      + [["done", "proven"], ["error", "in error"], ["open", "under way"], ["missing", "missing"]]
+        .filter(([name]) => cell[name]).map(([name, said]) => `${count(cell[name])} ${said}`).join(", ");
+    if (button.title !== label) {
+      button.className = state;
+      button.title = label;
+      button.setAttribute("aria-label", label);
+    }
+  });
+}
+
+byId("map").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const cell = event.target.closest("button");
+  if (!step || !cell) return;
+  const next = cell.parentElement.children[Number(cell.dataset.cell) + step];
+  if (!next) return;
+  event.preventDefault();
+  cell.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
+
+byId("map").addEventListener("click", async (event) => {
+  const cell = event.target.closest("button");
+  if (!cell) return;
+  const kind = cell.closest("[data-kind]").dataset.kind;
+  say(byId("units-title"), cell.title);
+  byId("units-list").replaceChildren(make("p", { class: "quiet" }, "reading the checkpoint …"));
+  byId("units").showModal();
+  try {
+    const response = await request(`/units.json?kind=${encodeURIComponent(kind)}&step=${shownMap[kind].step}&cell=${cell.dataset.cell}`);
+    byId("units-list").replaceChildren(...receiptTable(await response.json()));
+  } catch (error) {
+    byId("units-list").replaceChildren(make("p", { class: "bad" }, error.message));
+  }
+});
+
+function receiptTable(receipts) {
+  if (!receipts.length) return [make("p", {}, "Nothing was begun here yet.")];
+  const heads = ["Keys", "State", "Pages", "Rows", "Set aside", "End seen", "Error"];
+  return [table(heads, receipts.map((one) => [
+    one.keys.length > 3 ? `${one.keys.slice(0, 3).join(", ")} and ${one.keys.length - 3} more` : one.keys.join(", "),
+    one.state, count(one.pages), count(one.rows), count(one.rejected),
+    one.end_seen === null ? "–" : new Date(one.end_seen * 1000).toLocaleString(), one.error || "–",
+  ]))];
+}
+
+function errorTable(errors) {
+  return [table(["Units", "Parts", "What the last one said", "What to do"], errors.map((one) => [
+    count(one.units), one.kinds.join(", "), `${one.error} (${one.unit})`,
+    one.passing ? "nothing: the next run tries them again" : "polybackfill plan reset --errors, when the run has ended",
+  ]))];
+}
+
+function table(heads, rows) {
+  const isShort = (text) => (text.length < 20 ? "text short" : "text");
+  const cells = (tag, texts) => texts.map((text) => make(tag, { class: isShort(text) }, text));
+  return make("table", { class: "told" }, make("thead", {}, make("tr", {}, ...cells("th", heads))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells("td", row)))));
+}
+
+// ------------------------------------------------------------------------------------------------
+
+/** Draws now and from time to time; what cannot be read now is read the next time. */
+async function repeat(drawOnce, everyMs) {
+  for (;;) {
+    try {
+      await drawOnce();
+    } catch (error) {
+      if (error instanceof Refused) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
+function start() {
+  followEvents();
+  repeat(drawHistory, HISTORY_MS);
+  repeat(drawCheckpoint, CHECKPOINT_MS);
+}
+
+if (token) start();
+else askForToken();

@@ -1,0 +1,108 @@
+"""The map of a checkpoint: each part as a row of cells, in the order in which its keys were read.
+
+A cell stands for so many keys and says how many of them are proven, in error, under way or missing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checks import receipt_table
+from polybackfill.reports import receipt_records
+
+CELLS = 60
+UNITS_SHOWN = 50
+_STATES = ("done", "error", "open", "missing")
+_NUMBERS = re.compile(r"(0x)?[0-9a-fA-F]{16,}|\d+(\.\d+)?")
+
+
+@dataclass
+class _Row:
+    """One part in one sweep. `step`: keys of a cell."""
+
+    step: int
+    keys: int = 0
+    cells: list[dict[str, int]] = field(default_factory=list)
+
+    def add(self, state: str, count: int) -> None:
+        """So many more keys in this state."""
+        while count > 0:
+            number = self.keys // self.step
+            if number == len(self.cells):
+                self.cells.append(dict.fromkeys(_STATES, 0))
+            room = min(count, (number + 1) * self.step - self.keys)
+            self.cells[number][state] += room
+            self.keys += room
+            count -= room
+
+
+def in_order(ledger: ledgers.Ledger) -> Iterator[receipt_table.Unit]:
+    """Units that ended, in the order in which they did, then those that were begun."""
+    failed: Iterator[unit_states.End] = iter(ledger.failed_units())
+    yield from heapq.merge(ledger.receipts(), failed, key=lambda end: end.seq)
+    yield from ledger.open_units()
+
+
+def draw_map(ledger: ledgers.Ledger, keys: Mapping[str, int]) -> dict[str, Any]:
+    """The rows by kind, of the newest sweep of each. `keys`: how many there are by kind."""
+    steps = {kind: max(1, -(-count // CELLS)) for kind, count in keys.items()}
+    rows: dict[str, tuple[str, _Row]] = {}
+    for unit_state in in_order(ledger):
+        unit = unit_state.unit
+        if unit.kind not in steps:
+            continue
+        sweep, row = rows.get(unit.kind, ("", None))
+        if row is None or unit.sweep > sweep:
+            row = _Row(steps[unit.kind])
+            rows[unit.kind] = (unit.sweep, row)
+        if unit.sweep >= sweep:
+            row.add(receipt_table.STATES[type(unit_state)], len(unit.keys))
+    drawn = {}
+    for kind, count in keys.items():
+        _, row = rows.get(kind, ("", _Row(steps[kind])))
+        row.add("missing", count - row.keys)
+        drawn[kind] = {"step": row.step, "cells": row.cells}
+    return drawn
+
+
+def units_of_cell(
+    ledger: ledgers.Ledger, kind: str, step: int, number: int
+) -> list[dict[str, Any]]:
+    """The receipts behind a cell, as `check receipts` shows them; at most UNITS_SHOWN."""
+    receipts: list[dict[str, Any]] = []
+    position, sweep = 0, ""
+    first, end = number * step, (number + 1) * step
+    for unit_state in in_order(ledger):
+        unit = unit_state.unit
+        if unit.kind != kind or unit.sweep < sweep:
+            continue
+        if unit.sweep > sweep:
+            position, sweep, receipts = 0, unit.sweep, []
+        if position < end and position + len(unit.keys) > first and len(receipts) < UNITS_SHOWN:
+            receipts.append(receipt_records.record(unit_state))
+        position += len(unit.keys)
+    return receipts
+
+
+def group_errors(ledger: ledgers.Ledger) -> list[dict[str, Any]]:
+    """Units in error by their cause, the most frequent first. `passing`: a later run tries them
+    again by itself.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for failed in ledger.failed_units():
+        cause = _NUMBERS.sub("…", failed.error)
+        group = groups.setdefault(
+            cause,
+            {"error": failed.error, "units": 0, "kinds": set(), "passing": True, "unit": ""},
+        )
+        group["units"] += 1
+        group["kinds"].add(failed.unit.kind)
+        group["passing"] = group["passing"] and failed.passing
+        group["unit"] = failed.unit.id
+    listed = [{**group, "kinds": sorted(group["kinds"])} for group in groups.values()]
+    return sorted(listed, key=lambda group: -int(group["units"]))

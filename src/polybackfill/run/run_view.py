@@ -1,0 +1,101 @@
+"""What a page shows of a run, read from the files that it leaves: nothing is asked of the run.
+
+So it costs the run nothing, goes on across its restarts, and shows the last run between two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from polybackfill import errors, settings
+from polybackfill.monitoring import latest_document
+from polybackfill.reports import run_answers, run_files, run_history, run_state, snapshot, unit_map
+from polybackfill.run import machine_facts, startup
+
+_EVERY_S = 1.0
+_POINTS = 480
+_HISTORY_S = 36 * 3600.0
+_CHECKPOINT_S = 5.0  # a map is drawn anew no sooner than that,
+_OF_TIME = 0.05  # and takes at most this share of the time
+_KEPT_BACK = frozenset({"owner", "paths", "host"})
+
+
+class RunView:
+    """Reads the run of these settings."""
+
+    def __init__(self, chosen: settings.Settings) -> None:
+        self._chosen = chosen
+        self._lock = threading.Lock()
+        self._checkpoint: dict[str, Any] = {}
+        self._next_look = 0.0
+
+    async def watch(self, latest: latest_document.LatestDocument) -> None:
+        """Publish how the run stands, once a second, until cancelled."""
+        while True:
+            latest.publish(await asyncio.to_thread(self.look))
+            await asyncio.sleep(_EVERY_S)
+
+    def look(self) -> dict[str, Any]:
+        """How the run stands now: its state, the five answers, its picture and the machine."""
+        try:
+            picture, holder = run_files.read_status(self._chosen)
+        except errors.Stop as error:
+            return {"state": "unknown", "said": str(error), "answers": [], "picture": None}
+        state = run_state.find_state(
+            picture, holder, now=time.time(), starting_s=startup.START_MAX_S
+        )
+        pid = state.owner.pid if state.is_running and state.owner is not None else None
+        shown = None
+        if picture is not None:
+            shown = {name: picture[name] for name in picture if name not in _KEPT_BACK}
+        return {
+            "run": self._chosen.backfill.run_name,
+            "state": state.name,
+            "said": str(state),
+            "is_running": state.is_running,
+            "answers": [vars(answer) for answer in run_answers.answer_all(picture, state)],
+            "picture": shown,
+            "machine": msgspec.to_builtins(machine_facts.read_machine(self._chosen, pid)),
+        }
+
+    def history(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Samples since the second `since` (epoch), at most a day and a half and _POINTS."""
+        backfill = self._chosen.backfill
+        file = run_history.history_path(
+            snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
+        )
+        since = max(float(query.get("since", 0)), time.time() - _HISTORY_S)
+        samples = run_history.read_history(file, since=since)
+        return [msgspec.to_builtins(one) for one in run_history.thin_out(samples, _POINTS)]
+
+    def checkpoint(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        """The map and the errors, no older than a few seconds or twenty times what they cost."""
+        with self._lock:
+            began = time.monotonic()
+            if began >= self._next_look:
+                self._checkpoint = self._read_checkpoint()
+                took = time.monotonic() - began
+                self._next_look = began + max(_CHECKPOINT_S, took / _OF_TIME)
+            return self._checkpoint
+
+    def _read_checkpoint(self) -> dict[str, Any]:
+        ledger = run_files.open_ledger(self._chosen)
+        picture, _ = run_files.read_status(self._chosen)
+        if ledger is None or picture is None:
+            return {"map": {}, "errors": []}
+        keys = {kind: part["units"] for kind, part in picture["parts"].items()}
+        return {"map": unit_map.draw_map(ledger, keys), "errors": unit_map.group_errors(ledger)}
+
+    def units(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""
+        kind, step, cell = query.get("kind", ""), int(query["step"]), int(query["cell"])
+        ledger = run_files.open_ledger(self._chosen)
+        if ledger is None or step < 1 or cell < 0:
+            return []
+        return unit_map.units_of_cell(ledger, kind, step, cell)

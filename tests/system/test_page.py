@@ -1,0 +1,127 @@
+"""The page in a real browser: at every stage of a run, on a phone and a desk, light and dark."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import urllib.parse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests import browser, harness
+
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
+
+URL = re.compile(r"http://\S+/#token=\S+")
+WIDTHS = {360: 740, 1400: 900}
+
+
+class Shown(NamedTuple):
+    """A page in a tab of a browser, and the program that serves it."""
+
+    tab: browser.Tab
+    url: str
+    server: harness.Daemon
+
+    async def says(self, text: str, within_s: float = 30.0) -> None:
+        """The page says so sooner or later."""
+        await self.tab.until(f"document.body.innerText.includes({text!r})", within_s)
+
+    async def check(self, shots: Path, stage: str) -> None:
+        """In both widths and by day and night it fits, and no browser complains."""
+        for width, height in WIDTHS.items():
+            for scheme in ("light", "dark"):
+                await self.tab.resize(width, height, scheme)
+                wide = await self.tab.run("document.documentElement.scrollWidth")
+                assert wide <= width, f"{stage}: {wide} pixels wide on {width}"
+                await self.tab.shoot(shots / f"{stage}-{width}-{scheme}.png")
+        assert self.tab.complaints == []
+        hosts = {urllib.parse.urlsplit(one).netloc for one in self.tab.requested if "://" in one}
+        assert hosts == {urllib.parse.urlsplit(self.url).netloc}
+
+
+@contextlib.asynccontextmanager
+async def shown(ground: harness.Ground) -> AsyncIterator[Shown]:
+    """The page of `polybackfill ui`, opened by its URL."""
+    server = ground.start("ui", "--no-open")
+    url = harness.until(lambda: URL.search(server.err()), "the URL of the page").group()
+    async with browser.open_tab(ground.folder / "browser") as tab:
+        await tab.resize(1400, 900, "light")
+        await tab.open(url)
+        await tab.until("document.querySelector('#answers > div') !== null")
+        yield Shown(tab, url, server)
+    server.signal(signal.SIGTERM)
+    server.end(within_s=20).expect(0)
+
+
+@pytest.fixture
+def slow(ground: harness.Ground) -> harness.Ground:
+    """A ground whose runs take some seconds."""
+    ground.set(sleep_ms=150)
+    return ground
+
+
+async def test_a_run_from_its_start_over_a_restart_to_its_end(
+    slow: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    keys = slow.write_keys(sandbox)
+    async with shown(slow) as page:
+        await page.says("No run yet.")
+        await page.check(tmp_path, "never")
+        run = slow.start("run", *keys)
+        await page.says("Is it at the limit?")
+        await page.tab.until("parseFloat(document.querySelector('#share').textContent) > 5")
+        await page.tab.until("document.querySelectorAll('#map button').length > 20")
+        await page.check(tmp_path, "middle")
+        run.kill()
+        await page.says("not running")
+        assert "polybackfill run" in await page.tab.text()
+        slow.start("run", *keys)
+        await page.says("running: ")
+        await page.check(tmp_path, "restarted")
+        await page.says("Done, after ", within_s=120)
+        await page.says("Nothing: every part is proven complete.")
+        assert await page.tab.run("document.querySelector('#share').textContent") == "100 %"
+        await page.tab.until("!document.querySelector('#map button:not(.done)')")
+        await page.check(tmp_path, "finished")
+        assert "token" not in str(await page.tab.run("location.href"))
+
+
+async def test_a_stall_and_errors_are_named_with_what_to_do(
+    ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    ground.set(max_attempts=1, page_attempts=1)
+    sandbox.faults({"kind": "400", "route": "activity", "match": sandbox.wallets[0]})
+    ground.run("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3])).expect(3)
+    async with shown(ground) as page:
+        await page.says("1 unit in error")
+        assert "polybackfill plan reset --errors" in await page.tab.text()
+        await page.tab.until("document.querySelector('#errors table') !== null")
+        await page.check(tmp_path, "error")
+
+
+async def test_it_is_quick_small_and_works_by_keyboard(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    ground.run("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3])).expect(0)
+    async with shown(ground) as page:
+        await page.tab.until("document.querySelectorAll('#map button').length == 3")
+        assert page.tab.received_bytes < 250_000
+        painted = await page.tab.run(
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        )
+        assert painted < 1_000
+        await page.tab.run("document.querySelector('#map button').focus()")
+        await page.tab.press("ArrowRight")
+        label = "document.activeElement.getAttribute('aria-label')"
+        assert await page.tab.run(label) == "wallets 2 to 2: 1 proven"
+        await page.tab.press("Enter")
+        await page.tab.until("document.querySelector('#units-list table') !== null")
+        listed = await page.tab.run("document.querySelector('#units').textContent")
+        assert sum(wallet in listed for wallet in sandbox.wallets[:3]) == 1
+        await page.tab.press("Escape")
+        assert not await page.tab.run("document.querySelector('#units').open")
+        assert page.tab.complaints == []

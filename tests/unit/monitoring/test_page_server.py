@@ -1,0 +1,100 @@
+"""The page over loopback HTTP: who gets what, and that no text can become a part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from importlib import resources
+
+import aiohttp
+import pytest
+from tests.unit.monitoring import conftest
+
+from polybackfill import errors
+from polybackfill.monitoring import latest_document, listen_address, page_server
+
+SIGNED = {"Authorization": f"Bearer {conftest.TOKEN}"}
+FILES = ("/", "/page.js", "/page.css", "/charts.js", "/elements.js", "/icon.svg")
+NAME = "<script>alert(1)</script>"
+
+
+def echo(query: Mapping[str, str]) -> dict[str, str]:
+    """A question that fails as it is told."""
+    if "refused" in query:
+        raise errors.Stop("the checkpoint cannot be read")
+    return {"number": str(int(query.get("number", 1))), "title": NAME}
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    address = listen_address.ListenAddress("127.0.0.1", 0, "--address")
+    access = listen_address.Access(address, conftest.TOKEN)
+    latest = latest_document.LatestDocument({"title": NAME})
+    server = page_server.PageServer(latest, {"/echo.json": echo}, access)
+    opened = await server.open()
+    yield opened
+    await server.close()
+
+
+@contextlib.asynccontextmanager
+async def asked(url: str, **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        yield response
+
+
+@pytest.mark.parametrize("path", FILES)
+async def test_files_are_for_everybody_and_forbid_what_is_none_of_them(url: str, path: str) -> None:
+    async with asked(url + path) as response:
+        assert response.status == 200
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert NAME not in await response.text()
+
+
+@pytest.mark.parametrize("path", ["/events", "/echo.json", "/page/page.js", "/../pyproject.toml"])
+async def test_facts_need_the_token(url: str, path: str) -> None:
+    async with asked(url + path) as response:
+        assert response.status == 401
+    async with asked(f"{url}{path}?token={conftest.TOKEN}") as response:
+        assert response.status == 401
+
+
+@pytest.mark.parametrize("path", [*FILES, "/events", "/echo.json"])
+async def test_foreign_hosts_and_pages_get_nothing(url: str, path: str) -> None:
+    async with asked(url + path, **SIGNED, Host="evil.example") as response:
+        assert response.status == 421
+    async with asked(url + path, **SIGNED, Origin="http://evil.example") as response:
+        assert response.status == 403
+
+
+async def test_an_answer_is_json_whatever_it_says(url: str) -> None:
+    async with asked(f"{url}/echo.json?number=7", **SIGNED) as response:
+        assert response.content_type == "application/json"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert json.loads(await response.text()) == {"number": "7", "title": NAME}
+
+
+@pytest.mark.parametrize(("query", "status"), [("number=x", 400), ("refused=1", 503)])
+async def test_what_cannot_be_answered_is_said(url: str, query: str, status: int) -> None:
+    async with asked(f"{url}/echo.json?{query}", **SIGNED) as response:
+        assert response.status == status
+        assert "error" in await response.json()
+
+
+def test_no_file_makes_markup_of_texts_or_loads_from_elsewhere() -> None:
+    for path in FILES:
+        name = path.strip("/") or "index.html"
+        text = resources.files("polybackfill.monitoring").joinpath("page", name).read_text()
+        for forbidden in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+        ):
+            assert forbidden not in text
+        assert "https://" not in text
+        assert " style=" not in text
+        assert " onclick" not in text
