@@ -48,6 +48,7 @@ _ENTRIES = (
     fetch.add_run,
     inspect.add_status,
     inspect.add_ui,
+    inspect.add_top,
     inspect.add_validate,
     store.add_recover,
     market_ids.add,

@@ -16,6 +16,9 @@ def add_status(commands: command_parser.CommandGroup) -> None:
         help="print nothing; exit 0: a run is active, 3: none is active and the last one ended "
         "normally, 4: it makes no progress, 75: it died or had to stop",
     )
+    status.add_argument(
+        "--watch", action="store_true", help="show it again every second, until Ctrl-C"
+    )
     actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
     plan = actions.command("plan", "plan.check", "the plan by status")
     trades = actions.command(
@@ -67,6 +70,22 @@ def add_ui(commands: command_parser.CommandGroup) -> None:
         "other machines set BACKFILL_LISTEN_TOKEN",
     )
     page.add_argument("--no-open", action="store_true", help="print the URL, and open no browser")
+
+
+def add_top(commands: command_parser.CommandGroup) -> None:
+    """`top`."""
+    top = commands.command(
+        "top",
+        "top.top",
+        "show the run, or the last one, in the terminal, every second, until Ctrl-C",
+        "--url http://127.0.0.1:9464",
+    )
+    top.add_argument(
+        "--url",
+        metavar="URL",
+        help="of a run on any host that listens (`run --listen`), or the URL that `ui` printed; "
+        "the token is BACKFILL_LISTEN_TOKEN, or behind #token= in the URL",
+    )
 
 
 def add_validate(commands: command_parser.CommandGroup) -> None:

@@ -10,7 +10,7 @@ from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import store_state
 from polybackfill.checks import table_digest
 from polybackfill.filesystem import lock
-from polybackfill.reports import console_table, progress_line, run_files, run_state
+from polybackfill.reports import console_table, full_screen, progress_line, run_files, run_state
 from polybackfill.run import bootstrap, startup
 
 _START_S = startup.START_MAX_S
@@ -20,6 +20,10 @@ _FRESH_S = run_state.FRESH_S
 def status(arguments: argparse.Namespace) -> int:
     """The newest picture of the run, and whether its process lives."""
     chosen = bootstrap.settings_of(arguments)
+    if arguments.watch:
+        run_files.require_run(chosen)
+        full_screen.show(lambda _columns: _lines_now(chosen))
+        return errors.EXIT_OK
     picture, holder = run_files.read_status(chosen)
     folder = run_files.checkpoint_folder(chosen, picture)
     if arguments.health:
@@ -43,6 +47,13 @@ def status(arguments: argparse.Namespace) -> int:
     if in_doubt:
         print(f"  {run_files.NOT_COMPARED}")
     return errors.EXIT_OK
+
+
+def _lines_now(chosen: settings.Settings) -> list[str]:
+    picture, holder = run_files.read_status(chosen)
+    return _lines(
+        picture, run_state.find_state(picture, holder, now=time.time(), starting_s=_START_S)
+    )
 
 
 def _health(picture: dict[str, Any] | None, holder: lock.Owner | None, stall_s: float) -> int:

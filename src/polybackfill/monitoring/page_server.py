@@ -46,7 +46,9 @@ class PageServer:
         access: listen_address.Access,
     ) -> None:
         events = event_stream.EventStream(latest)
+        self._latest = latest
         routes = [web.get("/events", events.serve, allow_head=False)]
+        routes += [web.get("/status.json", self._status)]
         routes += [web.get(path, partial(_send_file, *file)) for path, file in _FILES.items()]
         routes += [web.get(path, partial(_send_answer, one)) for path, one in questions.items()]
         self._server = web_server.WebServer(routes, access, public=frozenset(_FILES))
@@ -58,6 +60,9 @@ class PageServer:
     async def close(self) -> None:
         """Let the port go, and cut off who still reads."""
         await self._server.close()
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web_server.json_response(self._latest.body)
 
 
 async def _send_file(name: str, content_type: str, _request: web.Request) -> web.Response:
