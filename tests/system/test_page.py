@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from tests import browser, harness
+
+from polybackfill import errors
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 
@@ -125,3 +129,28 @@ async def test_it_is_quick_small_and_works_by_keyboard(
         await page.tab.press("Escape")
         assert not await page.tab.run("document.querySelector('#units').open")
         assert page.tab.complaints == []
+
+
+def test_a_run_brings_its_page_which_ends_with_it(
+    slow: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    run = slow.start("run", "--ui", *slow.write_keys(sandbox))
+    harness.until(lambda: URL.search(run.err()), "the URL of the page")
+    assert _answers(run.err())
+    run.kill()  # the harshest end
+    harness.until(lambda: not _answers(run.err()), "the end of the page", within_s=20)
+    again = slow.run("run", "--ui", *slow.write_keys(sandbox))
+    again.expect(0)
+    assert not _answers(again.err)
+    slow.run("run", "--ui", "--dry-run").expect(errors.EXIT_CONFIG)
+
+
+def _answers(said: str) -> bool:
+    """Whether somebody serves the page whose URL was printed."""
+    found = URL.search(said)
+    assert found is not None
+    try:
+        with urllib.request.urlopen(found.group().partition("#")[0], timeout=10) as page:  # noqa: S310
+            return bool(page.status == 200)
+    except urllib.error.URLError:
+        return False

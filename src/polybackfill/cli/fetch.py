@@ -57,5 +57,8 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         metavar="[HOST:]PORT",
         help="serve health, metrics and status there while it runs (docs/monitoring.md)",
     )
+    speed.add_argument(
+        "--ui", action="store_true", help="show the run as a page in the browser, like `ui`"
+    )
     speed.add_argument("--dry-run", action="store_true", help="fetch and report, write nothing")
     command_parser.add_json_flag(run)

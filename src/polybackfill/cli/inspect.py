@@ -70,6 +70,11 @@ def add_ui(commands: command_parser.CommandGroup) -> None:
         "other machines set BACKFILL_LISTEN_TOKEN",
     )
     page.add_argument("--no-open", action="store_true", help="print the URL, and open no browser")
+    page.add_argument(
+        "--end-with-input",
+        action="store_true",
+        help="end when the standard input does, as the page of `run --ui`",
+    )
 
 
 def add_top(commands: command_parser.CommandGroup) -> None:

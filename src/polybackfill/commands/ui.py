@@ -33,12 +33,19 @@ def ui(arguments: argparse.Namespace) -> int:
     listen_address.require_own_token(address, own_token)
     token = own_token or secrets.token_urlsafe(_TOKEN_BYTES)
     access = listen_address.Access(address, token)
-    bootstrap.run(_serve(chosen, access, with_browser=not arguments.no_open))
+    served = _serve(
+        chosen, access, with_browser=not arguments.no_open, with_input=arguments.end_with_input
+    )
+    bootstrap.run(served)
     return errors.EXIT_OK
 
 
 async def _serve(
-    chosen: settings.Settings, access: listen_address.Access, *, with_browser: bool
+    chosen: settings.Settings,
+    access: listen_address.Access,
+    *,
+    with_browser: bool,
+    with_input: bool,
 ) -> None:
     view = run_view.RunView(chosen)
     latest = latest_document.LatestDocument(await asyncio.to_thread(view.look))
@@ -50,13 +57,16 @@ async def _serve(
     server = page_server.PageServer(latest, questions, access)
     stop = asyncio.Event()
     with stop_signals.catch_stop_signals(stop):
+        if with_input:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input, stop)
         watching = asyncio.create_task(view.watch(latest), name="run view")
         # What ends it is told here, instead of a page that stands still.
         watching.add_done_callback(lambda _: stop.set())
         url = f"{await server.open()}/#token={access.token}"
         try:
             # A token of the settings is a secret already, and masked here as everywhere.
-            print(f"{url}\nCtrl-C ends it; the run goes on.", file=sys.stderr, flush=True)
+            ends = "it ends with the run" if with_input else "Ctrl-C ends it, the run goes on"
+            print(f"{url}\nThis is the page of the run; {ends}.", file=sys.stderr, flush=True)
             redaction.remember([access.token])
             if with_browser:
                 await _open_browser(url, chosen.backfill.data_dir / "status", stop)
@@ -65,6 +75,12 @@ async def _serve(
             await server.close()
             if not watching.cancel():
                 await watching
+
+
+def _end_with_input(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 async def _open_browser(url: str, folder: Path, stop: asyncio.Event) -> None:
