@@ -22,6 +22,7 @@ from polybackfill.reports import snapshot
 def words(tmp_path: Path) -> argparse.Namespace:
     """`status --health` on a folder of its own."""
     return argparse.Namespace(
+        watch=False,
         data_dir=tmp_path / "data",
         checkpoint_dir=tmp_path / "checkpoints",
         config=None,
