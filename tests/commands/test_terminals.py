@@ -20,6 +20,7 @@ COMMANDS = (
     "plan estimate",
     "doctor",
     "report coverage",
+    "report morning",
     "--help",
     "run --limit many",
     "run nonsense",

@@ -10,6 +10,7 @@ COMMANDS = (
     "plan build --from pm_trades",
     "recover --make-backup --write",
     "report coverage",
+    "report morning",
     "dims build",
     "report categories",
     "market-ids lookup",

@@ -33,6 +33,7 @@ COMMANDS = (
     "quarantine list",
     "validate --offline",
     "report coverage",
+    "report morning",
     "report categories",
     f"report wallet {small_api.wallet_of('w')}",
     "dims build",

@@ -82,6 +82,9 @@ LEFT_BEHIND = (
     "wallet_category_breakdown.json",
     "EXTERNAL_COVERAGE_STATUS.md",
     "EXTERNAL_COVERAGE_STATUS.html",
+    "MORNING_REPORT.txt",
+    "MORNING_REPORT.html",
+    "MORNING_REPORT.json",
 )
 
 
@@ -97,6 +100,7 @@ def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.
         ended = daemon.end()
         ended.expect(0)
         assert "not made: polybackfill report coverage" in ended.out
+        assert "not made: polybackfill report morning" in ended.out
         ground.prove_everything(sandbox)
 
         daemon = ground.start("run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from polybackfill.checks import check_result
 from polybackfill.polymarket import market_lookup
@@ -36,9 +36,14 @@ async def by_kind(store: client.Store, units: Sequence[str] = ()) -> dict[str, A
     return {row["kind"]: Aside(row["rows"], row["of_units"]) for row in rows}
 
 
+async def by_reason(store: client.Store) -> list[dict[str, Any]]:
+    """What lies in quarantine, by `reason`: `rows`, and when the `newest` came."""
+    return await store.rows(_REASONS, parameters={"unknown": market_lookup.UNKNOWN})
+
+
 async def set_aside(context: check_result.CheckContext) -> check_result.CheckResult:
     """Rows that could not be read are in no table; a condition nobody knows is not one of them."""
-    reasons = await context.store.rows(_REASONS, parameters={"unknown": market_lookup.UNKNOWN})
+    reasons = await by_reason(context.store)
     rows = sum(row["rows"] for row in reasons)
     return check_result.pass_or_fail(
         "set-aside",

@@ -173,4 +173,18 @@ def add_report(commands: command_parser.CommandGroup) -> None:
     wallet.add_argument(
         "--offline", action="store_true", help="do not ask the API: the curve is unknown"
     )
-    command_parser.add_json_flag(coverage, categories, wallet)
+    morning = actions.command(
+        "morning",
+        "morning.report",
+        "report the night: what was loaded, proven, missing, slow and new, and what tonight will "
+        "take: text, an HTML page for a mail, and JSON",
+        "--json",
+    )
+    morning.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default MORNING_REPORT.txt in the data folder; page and JSON are FILE with .html "
+        "and .json",
+    )
+    command_parser.add_json_flag(coverage, categories, wallet, morning)

@@ -22,7 +22,7 @@ def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
         "run": run,
         "conclusion": coverage_text.conclusion(figures),
         "tiles": _tiles(figures),
-        "proven_chart": _proven_chart(figures["parts"]),
+        "proven_chart": proven_chart(figures["parts"]),
         "part_rows": [_part_row(part) for part in figures["parts"]],
         "unproven": [_unproven(part) for part in figures["parts"] if part["unproven"]],
         "disagreements": _disagreements(figures["disagreements"]),
@@ -57,7 +57,8 @@ def _tiles(figures: dict[str, Any]) -> Sequence[tuple[str, str]]:
     )
 
 
-def _proven_chart(parts: Sequence[dict[str, Any]]) -> markupsafe.Markup:
+def proven_chart(parts: Sequence[dict[str, Any]]) -> markupsafe.Markup:
+    """A bar for each part of `figures["parts"]`."""
     rows = [
         charts.Bar(
             label=part["name"],

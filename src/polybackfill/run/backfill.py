@@ -198,7 +198,9 @@ class Run:
             code = await watch.run()
             if watch.state == "finishing":
                 self._sources.complete()
-                summary = await self._post_run.run(partial(self._tell_alive, pictures))
+                summary = await self._post_run.run(
+                    partial(self._tell_alive, pictures), pictures.current
+                )
                 watch.finished()
         return self._sum_up({**pictures.current(), **summary}, watch.state, code)
 

@@ -22,6 +22,7 @@ from polybackfill.kinds import lookups
 from polybackfill.reports import category_breakdown, coverage_report, dimension_export
 from polybackfill.run import (
     category_report,
+    morning_report,
     new_keys,
     quarantined_rows,
     run_summary,
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 _EXPECTED_S = 4.0
 
 Alive = Callable[[], Awaitable[None]]
+Picture = Callable[[], dict[str, Any]]
 
 
 class PostRun:
@@ -52,14 +54,16 @@ class PostRun:
         self._quarantined = quarantined
         self._market_ids = ids
 
-    async def run(self, alive: Alive) -> dict[str, Any]:
-        """Do them all; what the last picture says of them. `alive` is called every second."""
+    async def run(self, alive: Alive, current: Picture) -> dict[str, Any]:
+        """Do them all; what the last picture says of them. `alive` is called every second;
+        `current`: the newest picture, for the morning report.
+        """
         await self._fold_costs(alive)
         await self._fill_market_ids(alive)
         summary: dict[str, Any] = {"disagreements": await self._disagreements()}
         summary |= await self._new_keys.count_new()
         summary["newly_set_aside"] = await self._quarantined.newly()
-        return {**summary, "left_behind": await self._make_reports(alive)}
+        return {**summary, "left_behind": await self._make_reports(alive, current)}
 
     def expected_s(self, snapshot_file: Path | None) -> float:
         """As long as it took the last time; at first a guess of no weight beside a night."""
@@ -95,12 +99,19 @@ class PostRun:
             return {}
         return await run_summary.disagreements(store)
 
-    async def _make_reports(self, alive: Alive) -> list[str]:
+    async def _make_reports(self, alive: Alive, current: Picture) -> list[str]:
         store = self._state.context.store
         if store is None or not self._makes_reports:
             return []
-        ledger, stop = self._state.context.ledger, self._state.stop
-        return await make_reports(self._state.chosen, store, ledger, stop=stop, alive=alive)
+        makers = ReportMakers(
+            self._state.chosen, store, self._state.context.ledger, self._state.stop, alive
+        )
+        coverage = await makers.make_reports()
+        # Nothing but the report itself is left to do.
+        picture = {**current(), "state": "finished"}
+        last_run = morning_report.LastRun("finished", picture, self._state.request)
+        await makers.make_morning_report(last_run, coverage)
+        return makers.lines
 
     async def _step(
         self, name: str, work: Coroutine[Any, Any, post_run_step.Result], alive: Alive
@@ -108,43 +119,67 @@ class PostRun:
         return await post_run_step.run_step(name, work, stop=self._state.stop, alive=alive)
 
 
-async def make_reports(
-    chosen: settings.Settings,
-    store: client.Store,
-    ledger: ledgers.Ledger,
-    *,
-    stop: asyncio.Event,
-    alive: Alive,
-) -> list[str]:
-    """Make them in the order in which they need each other; a line for each, made or not."""
-    folder = chosen.backfill.data_dir
-    lines: list[str] = []
+class ReportMakers:
+    """Makes the reports at the end of a run. `lines`: one for each, made or not."""
 
-    async def step(name: str, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
-        result = await post_run_step.run_step(name, work, stop=stop, alive=alive)
-        if result is None:
-            lines.append(f"not made: polybackfill {name}")
+    def __init__(
+        self,
+        chosen: settings.Settings,
+        store: client.Store,
+        ledger: ledgers.Ledger,
+        stop: asyncio.Event,
+        alive: Alive,
+    ) -> None:
+        self._chosen = chosen
+        self._store = store
+        self._ledger = ledger
+        self._stop = stop
+        self._alive = alive
+        self.lines: list[str] = []
+
+    async def make_reports(self) -> dict[str, Any] | None:
+        """In the order in which they need each other; the figures of the coverage report."""
+        chosen, store = self._chosen, self._store
+        folder = chosen.backfill.data_dir
+        if result := await self._step("dims build", dimension_export.make_report(store, chosen)):
+            count = result["markets_in_markets_dim"]
+            self.lines.append(
+                f"dimensions of {formats.counted(count, 'market')}: "
+                f"{folder / dimension_files.MARKETS_FILE}"
+            )
+        if result := await self._step(
+            "report categories", category_report.make_report(store, chosen)
+        ):
+            count = result["num_wallets"]
+            self.lines.append(
+                f"profit and loss of {formats.counted(count, 'wallet')}: "
+                f"{folder / category_breakdown.FILE}"
+            )
+        if watchlist_auto.is_enabled(chosen) and (
+            result := await self._step("watchlist auto", watchlist_auto.make_report(store, chosen))
+        ):
+            added = formats.counted(len(result["added"]), "market")
+            self.lines.append(f"{added} added to the watchlist")
+        file = folder / coverage_report.FILE
+        making = coverage_report.make_report(store, self._ledger, chosen, file)
+        if result := await self._step("report coverage", making):
+            self.lines.append(f"{result['verdict']} {file}")
         return result
 
-    if result := await step("dims build", dimension_export.make_report(store, chosen)):
-        count = result["markets_in_markets_dim"]
-        lines.append(
-            f"dimensions of {formats.counted(count, 'market')}: "
-            f"{folder / dimension_files.MARKETS_FILE}"
+    async def make_morning_report(
+        self, last_run: morning_report.LastRun, coverage: dict[str, Any] | None
+    ) -> None:
+        """The last of them, which says how the others came out."""
+        making = morning_report.make_report(
+            self._chosen, self._store, self._ledger, last_run, coverage=coverage
         )
-    if result := await step("report categories", category_report.make_report(store, chosen)):
-        count = result["num_wallets"]
-        lines.append(
-            f"profit and loss of {formats.counted(count, 'wallet')}: "
-            f"{folder / category_breakdown.FILE}"
-        )
-    if watchlist_auto.is_enabled(chosen) and (
-        result := await step("watchlist auto", watchlist_auto.make_report(store, chosen))
-    ):
-        lines.append(f"{formats.counted(len(result['added']), 'market')} added to the watchlist")
-    file = folder / coverage_report.FILE
-    if result := await step(
-        "report coverage", coverage_report.make_report(store, ledger, chosen, file)
-    ):
-        lines.append(f"{result['verdict']} {file}")
-    return lines
+        if page_file := await self._step("report morning", making):
+            self.lines.append(f"the night on one page: {page_file}")
+
+    async def _step(
+        self, name: str, work: Coroutine[Any, Any, post_run_step.Result]
+    ) -> post_run_step.Result | None:
+        result = await post_run_step.run_step(name, work, stop=self._stop, alive=self._alive)
+        if result is None:
+            self.lines.append(f"not made: polybackfill {name}")
+        return result

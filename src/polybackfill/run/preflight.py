@@ -140,6 +140,14 @@ def remember(chosen: settings.Settings, findings: Sequence[Finding], now: float)
         log.warning("probe.not_remembered", error=str(problem))
 
 
+def last_findings(chosen: settings.Settings) -> tuple[float | None, dict[str, str]]:
+    """When an assumption was last seen to hold, in epoch seconds (None: never), and what was seen
+    of those that are broken.
+    """
+    memory = _recall(chosen)
+    return max(memory.held_at.values(), default=None), dict(memory.broken)
+
+
 def _recall(chosen: settings.Settings) -> _RememberedFindings:
     """What is remembered of these hosts; nothing when the file is missing or damaged."""
     about = _about(chosen)
