@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests import harness
 
 from polybackfill import clocks, errors, records
 from polybackfill.kinds import clob
@@ -60,19 +59,6 @@ def conditions_of(pages: list[pagination.Page]) -> list[str]:
 
 def numbers_of(pages: list[pagination.Page]) -> list[int]:
     return [int(condition, 16) for condition in conditions_of(pages)]
-
-
-async def test_the_whole_list_of_the_sandbox_in_one_part(
-    fetch: pagination.Fetch, sandbox: harness.Sandbox
-) -> None:
-    """Seed 002, api_markets_staging + markets backfill: equals the simulator's universe exactly."""
-    pages = await walked(fetch, "clob:0-")
-    truth = sandbox.truth()["markets"]
-    conditions = conditions_of(pages)
-    assert len(conditions) == truth["clob_rows"]
-    assert len({condition for condition in conditions if condition}) == truth["count"]
-    assert pages[-1].last
-    assert await clob.count_rows(pagination.RequestContext(fetch, CLOCK)) == truth["clob_rows"]
 
 
 async def test_parts_side_by_side_are_the_whole() -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests import harness
 
 from polybackfill import clocks, errors, records
 from polybackfill.kinds import user_stats
 from polybackfill.polymarket import pagination
 
 CLOCK = clocks.SystemClock()
+
+
 WALLET = "9d84ce0306f8551e02efef1680475fc0f1dc1344"
 
 
@@ -54,28 +55,6 @@ def refusing(status: int) -> pagination.Fetch:
 
 def data(**figures: Any) -> dict[str, Any]:
     return {"proxy_wallet": f"0x{WALLET}", "trades": 3, "all_time_pnl": figures}
-
-
-async def test_every_figure_as_the_source_has_it(
-    sandbox: harness.Sandbox, fetch: pagination.Fetch
-) -> None:
-    wallet = sandbox.wallets[0]
-    page = await read(fetch, wallet.removeprefix("0x"))
-    assert not page.rows_of(records.Rejected)
-    assert not page.unknown_fields
-    row = found(page)
-    assert (row.answer, row.wallet_address) == ("figures", wallet.removeprefix("0x"))
-    assert row.economic_pnl is not None
-    assert row.trade_pnl is not None
-    assert row.wallet_income is not None
-    assert row.fees is not None
-    parts = row.trade_pnl + row.wallet_income - row.fees
-    assert row.economic_pnl == pytest.approx(parts, abs=1e-5)
-    assert row.settled_pnl is None
-    sandbox.ask("stats/reset", {})
-    again = await read(fetch, wallet.removeprefix("0x"), page.resume)
-    assert again.rows == ()
-    assert sandbox.requests() == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from tests import harness
-from tests.unit.conftest import fetching
+from tests.integration.conftest import fetching
 
 from polybackfill import clocks, errors, records
 from polybackfill.kinds import clob
