@@ -67,11 +67,12 @@ class LoopClock(clocks.Clock):
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Its clock jumps to the next timer: minutes take a fraction of a second, whatever the machine
-    is busy with.
+    is busy with. While a thread works for it, its time stands still.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.threads = 0
         selector = _Skipping()
         selector.loop = self
         super().__init__(selector)
@@ -83,6 +84,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The machine was busy elsewhere; nothing ran."""
         self.now += seconds
 
+    def run_in_executor(self, *call: Any) -> asyncio.Future[Any]:
+        future = super().run_in_executor(*call)
+        self.threads += 1
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    async def shutdown_default_executor(self, *limits: Any) -> None:
+        self.threads += 1  # it waits for one that joins the others
+        try:
+            await super().shutdown_default_executor(*limits)
+        finally:
+            self.threads -= 1
+
+    def _thread_ended(self, _future: asyncio.Future[Any]) -> None:
+        self.threads -= 1
+
 
 class _Skipping(selectors.DefaultSelector):
     """Instead of waiting for the next timer, the loop's clock jumps there."""
@@ -90,6 +107,8 @@ class _Skipping(selectors.DefaultSelector):
     loop: VirtualLoop
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        if self.loop.threads and timeout != 0:
+            return super().select(None)  # a thread that ends wakes the loop
         if timeout is None:
             raise RuntimeError("nothing left that could ever happen")
         self.loop.now += max(timeout, 0.0) + 1e-7

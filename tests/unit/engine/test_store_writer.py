@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import structlog
+from tests import virtual_clock
 
-from polybackfill import clocks, errors, units, worker_progress
+from polybackfill import errors, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.kinds import conditions
@@ -41,7 +42,7 @@ class Desk:
     """A writer with all it needs, and one leased wallet."""
 
     def __init__(self, folder: Path, store: Store) -> None:
-        self.clock = clocks.SystemClock()
+        self.clock = virtual_clock.LoopClock()
         self.store = store
         self.ledger = ledgers.Ledger.open(folder)
         self.queue = unit_queue.Queue(

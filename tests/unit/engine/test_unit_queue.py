@@ -27,7 +27,7 @@ class Clock(virtual_clock.VirtualClock):
 
 
 async def settled() -> None:
-    """Let every task run until it waits for something; a sync takes a real moment."""
+    """Let every task run until it waits for something; the loop waits for threads that sync."""
     for _ in range(3):
         await asyncio.sleep(0.005)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tests import virtual_clock
 
-from polybackfill import clocks, errors, units, worker_progress
+from polybackfill import errors, units, worker_progress
 from polybackfill.checkpoint import ledgers
 from polybackfill.engine import unit_queue, worker_pool
 
@@ -26,7 +27,7 @@ def book(tmp_path: Path) -> Iterator[ledgers.Ledger]:
 def a_queue(book: ledgers.Ledger, count: int) -> unit_queue.Queue:
     """So many wallets to fetch."""
     feed = [units.Unit(units.WALLETS, (f"{number:040x}",)) for number in range(count)]
-    return unit_queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=clocks.SystemClock())
+    return unit_queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=virtual_clock.LoopClock())
 
 
 Work = Callable[[unit_queue.Lease, worker_progress.Progress], Awaitable[None]]
@@ -60,7 +61,7 @@ def a_crew(
         runner=Runner(work),
         size=size,
         stall_s=stall_s,
-        clock=clocks.SystemClock(),
+        clock=virtual_clock.LoopClock(),
     )
 
 

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests import virtual_clock
 
-from polybackfill import clocks, units, worker_progress
+from polybackfill import units, worker_progress
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.polymarket import pagination
 
@@ -31,12 +32,12 @@ def page_batch(number: int, rows: int = 10, size: int = 100) -> store_writer.Pag
 def a_batch(**changes: float) -> store_writer.WriteBuffer:
     """A batch that is cut by nothing in particular."""
     bounds = {"cut_rows": 10**6, "cut_bytes": 10**9, "cut_age_s": 60.0, "buffer_bytes": 10**9}
-    return store_writer.WriteBuffer(**{**bounds, **changes}, clock=clocks.SystemClock())  # type: ignore[arg-type]
+    return store_writer.WriteBuffer(**{**bounds, **changes}, clock=virtual_clock.LoopClock())  # type: ignore[arg-type]
 
 
 def marks() -> worker_progress.Progress:
     """A worker's progress."""
-    return worker_progress.Progress(clocks.SystemClock())
+    return worker_progress.Progress(virtual_clock.LoopClock())
 
 
 def numbers(cut: store_writer.InsertBatch | None) -> list[int]:

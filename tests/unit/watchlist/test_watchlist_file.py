@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from polybackfill import errors
-from polybackfill.filesystem import host_lock
 from polybackfill.watchlist import watchlist_file
 
 AT = "2026-11-21T08:00:00Z"
@@ -127,14 +126,3 @@ def test_a_damaged_list_is_named_and_kept(tmp_path: Path, content: str) -> None:
     with pytest.raises(errors.Stop, match=r"watchlist\.json"):
         watchlist_file.Watchlist(tmp_path).add([entry(1)])
     assert path.read_text() == content
-
-
-def test_a_turn_that_does_not_come_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "x.lock"
-    again = host_lock.hold(file, "dims build", within_s=0.05)
-    with (
-        host_lock.hold(file, "dims build"),
-        pytest.raises(errors.Stop, match="another dims") as told,
-    ):
-        again.__enter__()
-    assert told.value.exit_code == errors.EXIT_UNAVAILABLE
