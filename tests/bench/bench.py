@@ -8,6 +8,7 @@ into a table of 20 million rows. `durable`: what syncing every acknowledged row 
 of the published limits, and of limits that change. `shares`: two runs that share them. `side`: all
 parts of a run side by side at the published limits. `estimate`: the plan with hours over the whole
 exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
+`monitoring`: a scrape, and what the endpoint costs a run.
 `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
 `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta-whole`,
 `eta-chosen`: the time left that runs tell, beside the truth, in another universe with `--seed 2`.
@@ -35,6 +36,7 @@ from tests.bench import (
     bench_grown,
     bench_headline,
     bench_lists,
+    bench_monitoring,
     bench_proof,
     bench_side,
     bench_soak,
@@ -52,6 +54,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "estimate": lambda: bench_estimate.plan(conditions=1_500_000, wallets=1_000_000),
     "proof": lambda: bench_proof.proof(trades=5_000_000, shared=0.1),
     "markets": lambda: bench_lists.enumeration(markets=1_000_000),
+    "monitoring": lambda: bench_monitoring.endpoint(seconds=80.0),
 }
 # At the published limits, which is what takes long.
 LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {

@@ -25,6 +25,7 @@ CHECKS = [
     "positions",
     "market-ids",
     "resolutions",
+    "candles",
     "official-pnl",
 ]
 
@@ -202,7 +203,7 @@ def test_a_deleted_page_of_one_market_is_found(filled: desks.Desk) -> None:
     listed = ", ".join(f"'{row['id']}'" for row in page)
     with without(filled, f"external_trade_id IN ({listed})"):
         found = verdicts(filled, "--offline")
-    assert set(failed(found)) == {"market-volume", "receipts"}
+    assert set(failed(found)) == {"market-volume", "receipts", "candles"}
     (example,) = found["market-volume"]["examples"]
     assert example["condition"] == f"0x{market['condition_id']}"
     assert example["difference"] < 0
@@ -219,7 +220,8 @@ def test_a_wallets_missing_day_is_found(filled: desks.Desk) -> None:
     where = f"wallet_address = '{day['wallet']}' AND toDate(trade_timestamp) = '{day['day']}'"
     with without(filled, where):
         found = verdicts(filled)
-        assert set(failed(found)) == {"user-volume", "live-volume", "receipts", "market-volume"}
+        volumes = {"user-volume", "live-volume", "market-volume"}
+        assert set(failed(found)) == volumes | {"receipts", "candles"}
         (example,) = found["user-volume"]["examples"]
         assert (example["wallet"], example["day"]) == (f"0x{day['wallet']}", day["day"])
         assert example["stored"] == 0 < example["api"]
@@ -264,7 +266,7 @@ def test_a_loss_anywhere_is_found(loss: str, filled: desks.Desk) -> None:
     with without(filled, where):
         told = filled.call("validate", "--offline", "--json", code=3)
     found = {check["name"]: check for check in json.loads(told.out)["checks"]}
-    assert checks <= set(failed(found)) <= {"receipts", "market-volume", "positions"}
+    assert checks <= set(failed(found)) <= {"receipts", "market-volume", "positions", "candles"}
 
 
 KEYS_OF_LISTS = {
@@ -403,7 +405,7 @@ def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
     assert "no such check" in filled.call("validate", "--only", "all", code=78).err
     empty = {name: check["outcome"] for name, check in verdicts(new_desk(), "--offline").items()}
     skipped = {"receipts", "lists", "market-volume", "live-volume", "user-volume", "positions"}
-    skipped |= {"resolutions", "official-pnl"}
+    skipped |= {"resolutions", "candles", "official-pnl"}
     assert empty == {name: "skipped" if name in skipped else "passed" for name in CHECKS}
 
 

@@ -86,6 +86,16 @@ def test_there_are_no_duplicates(filled):
     assert ask(place, statement("HAVING copies > 1")) == []
 
 
+def test_candles_of_a_market_hold_its_trades(filled):
+    place, _ = filled
+    candles = ask(place, statement("FROM trade_candles"))
+    assert candles
+    for one in candles:
+        assert one["low"] <= min(one["open"], one["close"])
+        assert one["high"] >= max(one["open"], one["close"])
+        assert int(one["fills"]) >= 1
+
+
 def test_other_tools_read_the_trades(filled):
     place, _ = filled
     tools = [re.search(r"import (\w+)", line)[1] for line in READERS]
@@ -180,4 +190,4 @@ def test_starting_over_gives_the_same_trades(filled):
 
 def test_no_statement_is_left_out():
     """Each is executed above; a new one needs its test."""
-    assert len(STATEMENTS) == 20
+    assert len(STATEMENTS) == 21

@@ -32,7 +32,8 @@ async def _patiently(store: client.Store, numbers: Sequence[int]) -> None:
 def test_every_view_that_carries_rows_on_is_known_by_its_source() -> None:
     found = {source: [one.name for one in views] for source, views in definitions.views().items()}
     assert found == {
-        "external_trades_landing": [TRADES_VIEW],
+        "external_trades_landing": [TRADES_VIEW, "candle_marks_mv"],
+        "external_trades_raw": ["candle_marks_raw_mv"],
         "external_trades_checked": ["external_trades_new_mv", "fill_costs_mv"],
         "wallet_activity_landing": ["wallet_activity_landing_mv"],
         "quarantine_landing": ["quarantine_landing_mv"],
@@ -59,7 +60,7 @@ async def test_views_are_fed_by_the_tables_named_as_their_source(migrated: clien
 
 PATH = [
     TRADES_VIEW, "external_trades_landing", "external_trades_checked", "external_trades_new_mv",
-    "fill_costs_mv",
+    "fill_costs_mv", "candle_marks_mv",
 ]  # fmt: skip
 
 
@@ -87,7 +88,7 @@ async def test_a_path_that_goes_in_the_middle_costs_no_row(
 async def test_a_view_made_again_between_two_inserts_is_noticed(migrated: client.Store) -> None:
     """While it was gone, rows of the insert that was on its way may have passed."""
     await _patiently(migrated, range(5))
-    (view,) = definitions.views()["external_trades_landing"]
+    view = definitions.views()["external_trades_landing"][0]
     await migrated.command(f"DROP TABLE {view.name} SYNC")
     await migrated.command(view.statement)
     with pytest.raises(errors.Retry, match=view.name):

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from polybackfill import errors, guess
 from polybackfill.checks import (
+    candle_check,
     check_result,
     duplicate_check,
     list_checks,
@@ -33,6 +34,7 @@ CHECKS: Mapping[str, check_result.Check] = MappingProxyType(
         table_checks.HOLDINGS: table_checks.compare_holdings,
         "market-ids": table_checks.market_ids,
         resolution_checks.NAME: resolution_checks.compare_payouts,
+        candle_check.NAME: candle_check.compare_candles,
         official_profit.NAME: official_profit.official_pnl,
     }
 )

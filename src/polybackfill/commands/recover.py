@@ -16,7 +16,7 @@ from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
 from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request, run_summary
-from polybackfill.store import backups, client, migrate
+from polybackfill.store import backups, candles, client, migrate
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
 
@@ -112,6 +112,7 @@ async def _start_over(
     finally:
         ledger.close()
     await kept.empty_tables()
+    await candles.clear(store)
     await reconcile.emptied(store, chosen.ledger_dir)
 
 

@@ -38,11 +38,12 @@ from polybackfill.run import (
     store_upkeep,
     unit_sources,
 )
-from polybackfill.store import fill_costs, versions
+from polybackfill.store import candles, fill_costs, versions
 
 log = structlog.get_logger()
 
 _LINE_S = 60.0
+_SLICES_AT_START = 10  # of candles: some seconds; a run is there to fetch
 
 
 class Backfill:
@@ -222,15 +223,16 @@ class Run:
         return run_summary.summarize(picture, code, dry_run=state.request.dry_run)
 
     async def _fold_left(self) -> None:
-        """What a run that was stopped has left to fold: else one that is stopped every night by
-        --until would never come to it.
+        """What a run that was stopped has left to fold, and some of its candles: else one that is
+        stopped every night by --until would never come to it.
         """
         if (store := self._state.store_to_write) is None:
             return
         try:
             await fill_costs.fold(store)
+            await candles.make_marked(store, most_slices=_SLICES_AT_START)
         except errors.BackfillError as error:  # as at the end: it must not cost the night
-            log.warning("run.fees_left", error=str(error))
+            log.warning("run.left_unfolded", error=str(error))
 
     async def _tell(self, pictures: snapshot.Snapshots) -> None:
         """Take a picture, and show it to the service manager and to who else looks."""

@@ -28,7 +28,7 @@ from polybackfill.run import (
     run_summary,
     shared_state,
 )
-from polybackfill.store import client, fill_costs, market_ids
+from polybackfill.store import candles, client, fill_costs, market_ids
 from polybackfill.watchlist import watchlist_auto
 
 log = structlog.get_logger()
@@ -85,6 +85,7 @@ class PostRun:
     async def _fold_costs(self, alive: Alive) -> None:
         if (store := self._state.store_to_write) is not None:
             await self._step("fees of fills", fill_costs.fold(store), alive)
+            await self._step("candles", candles.make_marked(store), alive)
 
     async def _fill_market_ids(self, alive: Alive) -> None:
         if self._market_ids is None or lookups.KIND.name not in self._state.request.kinds:

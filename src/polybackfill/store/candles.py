@@ -1,0 +1,125 @@
+"""Candles: the prices and volumes of a token by minute, hour and day, made of the stored fills.
+
+An insert marks the markets of its fills (`candle_marks`, by a materialized view); `make_marked`
+makes all candles of these markets anew. What is made twice takes the place of itself, so nothing
+that comes again, and no kill between two steps, counts a fill twice.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from polybackfill.store import client, definitions
+
+log = structlog.get_logger()
+
+MINUTE_S = 60
+_LONGER_S = [3_600, 86_400]
+# Fills of one statement: each may open a candle, some 250 bytes in memory.
+_SLICE_FILLS = 1_000_000
+
+# Second and id of a fill as one number, which is quicker to compare than two: among fills of one
+# second the id decides which is the first, so that the answer is always the same.
+_ORDER = (
+    "bitShiftLeft(toUInt256(toUnixTimestamp(trade_timestamp)), 128) + toUInt128(external_trade_id)"
+)
+_MARKED = """
+condition_id BETWEEN {first:String} AND {last:String} AND condition_id IN (
+    SELECT condition_id FROM candle_marks
+    WHERE condition_id BETWEEN {first:String} AND {last:String})
+"""
+_MAKE_MINUTES = f"""
+INSERT INTO trade_candle_rows
+SELECT condition_id, token_id, {MINUTE_S} AS interval_s,
+    toStartOfMinute(trade_timestamp) AS started_at,
+    argMin(price, {_ORDER}) AS open, max(price) AS high, min(price) AS low,
+    argMax(price, {_ORDER}) AS close,
+    sum(fill.shares) AS shares, sum(cash_value) AS volume, count() AS fills,
+    {{version:UInt64}} AS version
+FROM external_trades_raw AS fill
+WHERE {_MARKED}
+GROUP BY condition_id, token_id, started_at
+"""
+_MAKE_LONGER = f"""
+INSERT INTO trade_candle_rows
+SELECT condition_id, token_id, longer_s AS interval_s,
+    toDateTime(intDiv(toUnixTimestamp(minute.started_at), longer_s) * longer_s, 'UTC')
+        AS started_at,
+    argMin(minute.open, minute.started_at) AS open, max(minute.high) AS high,
+    min(minute.low) AS low, argMax(minute.close, minute.started_at) AS close,
+    sum(minute.shares) AS shares, sum(minute.volume) AS volume, sum(minute.fills) AS fills,
+    {{version:UInt64}} AS version
+FROM trade_candle_rows AS minute FINAL
+ARRAY JOIN {_LONGER_S} AS longer_s
+WHERE minute.interval_s = {MINUTE_S} AND {_MARKED}
+GROUP BY condition_id, token_id, interval_s, started_at
+"""
+# Marked markets in their order, cut where another million of their fills is full.
+_SLICES = """
+SELECT min(condition_id) AS first, max(condition_id) AS last, count() AS markets
+FROM (
+    SELECT condition_id,
+        intDiv(sum(fills) OVER (ORDER BY condition_id) - 1, {fills:UInt64}) AS slice
+    FROM (
+        SELECT condition_id, count() AS fills FROM external_trades_raw
+        WHERE condition_id IN (SELECT condition_id FROM candle_marks) GROUP BY condition_id
+    )
+)
+GROUP BY slice ORDER BY first
+"""
+_NEWEST = "SELECT max(version) AS version FROM trade_candle_rows"
+
+
+async def make_marked(
+    store: client.Store, *, most_slices: int | None = None, slice_fills: int = _SLICE_FILLS
+) -> int:
+    """Make the candles of marked markets anew; of how many markets.
+
+    Nothing may be inserted meanwhile. Ended at any moment and called again, it comes to the same.
+    `most_slices`: the rest stays marked. Raises what the store raises.
+    """
+    await _mark_all_if_none(store)
+    slices = await store.rows(_SLICES, parameters={"fills": slice_fills})
+    made = slices[:most_slices]
+    (newest,) = await store.rows(_NEWEST)
+    version = int(newest["version"]) + 1
+    for one in made:
+        bounds = {"first": one["first"], "last": one["last"], "version": version}
+        for making in (_MAKE_MINUTES, _MAKE_LONGER):
+            await store.command(making, parameters=bounds)
+    if made:
+        await _unmark(store, None if len(made) == len(slices) else made[-1]["last"])
+        log.info("candles.made", slices=len(made), of=len(slices))
+    return sum(int(one["markets"]) for one in made)
+
+
+async def clear(store: client.Store) -> None:
+    """Forget all candles, since the fills are gone. Raises what the store raises."""
+    on_cluster = definitions.on_cluster(store.address.cluster)
+    for table in ("candle_marks", "trade_candle_rows"):
+        await store.command(f"TRUNCATE TABLE {table} {on_cluster}")
+
+
+async def _mark_all_if_none(store: client.Store) -> None:
+    """A store from before there were candles, or one that has lost them: all markets."""
+    (none,) = await store.rows(
+        "SELECT (SELECT count() FROM trade_candle_rows) = 0 "
+        "AND (SELECT count() FROM external_trades_raw) > 0 AS lacks"
+    )
+    if none["lacks"]:
+        await store.command(
+            "INSERT INTO candle_marks SELECT DISTINCT condition_id FROM external_trades_raw"
+        )
+
+
+async def _unmark(store: client.Store, last: str | None) -> None:
+    """All markets, or those up to `last`."""
+    on_cluster = definitions.on_cluster(store.address.cluster)
+    if last is None:
+        await store.command(f"TRUNCATE TABLE candle_marks {on_cluster}")
+        return
+    await store.command(
+        f"ALTER TABLE candle_marks {on_cluster} DELETE WHERE condition_id <= {{last:String}} "
+        "SETTINGS mutations_sync = 2",
+        parameters={"last": last},
+    )
