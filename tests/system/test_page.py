@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
+import os
 import re
 import signal
 import urllib.error
@@ -16,10 +19,14 @@ import pytest
 from tests import browser, harness
 
 from polybackfill import errors
+from polybackfill.polymarket import endpoints
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 
 URL = re.compile(r"http://\S+/#token=\S+")
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+# `make crash ARGS="-k pictures"` with this set writes the pictures of the documents anew.
+WRITE_IMAGES = "PAGE_IMAGES" in os.environ
 WIDTHS = {360: 740, 1400: 900}
 
 
@@ -131,6 +138,35 @@ async def test_it_is_quick_small_and_works_by_keyboard(
         assert page.tab.complaints == []
 
 
+@pytest.mark.long
+async def test_the_pictures_of_the_documents(tmp_path: Path) -> None:
+    """A run of everything at its limit, with one error, after a minute."""
+    limits = dict.fromkeys(endpoints.PUBLISHED, 250)
+    with (
+        harness.sandbox(trades=60_000, wallets=900, markets=700, latency_ms=250) as api,
+        harness.ground(tmp_path, api.url, limits=json.dumps(limits), workers="auto") as place,
+    ):
+        api.faults({"kind": "400", "route": "activity", "match": api.wallets[3]})
+        run = place.start("run")
+        async with shown(place) as page:
+            samples = "document.querySelectorAll('#charts figure').length > 3"
+            await page.tab.until(samples, within_s=120)
+            await page.tab.until("document.body.innerText.includes('1 unit in error')", 120)
+            await asyncio.sleep(45)
+            folder = IMAGES if WRITE_IMAGES else tmp_path
+            for name, width, height, scheme in (
+                ("page", 1200, 1000, "light"),
+                ("page-phone", 360, 740, "dark"),
+            ):
+                await page.tab.resize(width, height, scheme)
+                await page.tab.run("scrollTo(0, 0)")
+                await page.tab.shoot(folder / f"{name}.png", whole=False)
+            assert page.tab.complaints == []
+            assert run.running
+        run.signal(signal.SIGTERM)
+        run.end().expect(0, 3)
+
+
 def test_a_run_brings_its_page_which_ends_with_it(
     slow: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
@@ -154,3 +190,27 @@ def _answers(said: str) -> bool:
             return bool(page.status == 200)
     except urllib.error.URLError:
         return False
+
+
+async def test_a_part_is_paused_and_goes_on_and_the_run_is_stopped_in_order(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    ground.set(sleep_ms=400, no_progress_s=3, stall_s=60)
+    run = ground.start("run", "wallets", *ground.write_keys(sandbox)[:2])
+    async with shown(ground) as page:
+        button = "document.querySelector('#parts [data-kind=wallets] button')"
+        await page.tab.until(f"{button}?.textContent === 'Pause' && !{button}.hidden")
+        await page.tab.run(f"{button}.click()")
+        await page.says("a person has paused wallets".capitalize())
+        await page.tab.until("document.querySelector('#parts').innerText.includes('\\u2013')")
+        done = "document.querySelector('#parts [data-label=keys]').textContent"
+        before = await page.tab.run(done)
+        await asyncio.sleep(5)  # longer than a run may be without progress
+        assert run.running
+        assert await page.tab.run(done) == before
+        await page.tab.run(f"{button}.click()")
+        await page.tab.until(f"{done} !== {before!r}")
+        await page.tab.run("window.confirm = () => true; document.querySelector('#drain').click()")
+        await page.says("It was stopped after ")
+        run.end(within_s=20).expect(0)
+        assert page.tab.complaints == []

@@ -54,7 +54,12 @@ async def _serve(
         "/checkpoint.json": view.checkpoint,
         "/units.json": view.units,
     }
-    server = page_server.PageServer(latest, questions, access)
+    actions: dict[str, page_server.Action] = {
+        "/pause": view.pause,
+        "/resume": view.resume,
+        "/drain": view.drain,
+    }
+    server = page_server.PageServer(latest, questions, actions, access)
     stop = asyncio.Event()
     with stop_signals.catch_stop_signals(stop):
         if with_input:

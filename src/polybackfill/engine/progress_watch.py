@@ -13,7 +13,8 @@ _STANDS_S = 1.0  # a run that moved within this time moves
 class ProgressWatch:
     """Looks at the pools and the writer of one run, as often as `check` is called.
 
-    `outage` names what of the API is out, None while it answers. `no_progress_s`: the bound.
+    `outage` names what of the API is out, None while it answers; `paused`, what a person has
+    paused: nothing else under way, the run may wait for that for ever. `no_progress_s`: the bound.
     For views: `stalled_s` seconds without progress, `waiting_for`: what, outside, if anything.
     """
 
@@ -23,12 +24,14 @@ class ProgressWatch:
         writer: store_writer.StoreWriter,
         *,
         outage: Callable[[], str | None],
+        paused: Callable[[], str | None] = lambda: None,
         no_progress_s: float,
         clock: clocks.Clock,
     ) -> None:
         self._pools = pools
         self._writer = writer
         self._outage = outage
+        self._paused = paused
         self._no_progress_s = no_progress_s
         self._clock = clock
         self._progressed_at = clock.monotonic()
@@ -44,8 +47,10 @@ class ProgressWatch:
         now = self._clock.monotonic()
         if mark != self._mark:
             self._mark, self._progressed_at = mark, now
-        self.stalled_s = now - self._progressed_at
         self.waiting_for = self._outside_wait()
+        if (paused := self._paused()) and all(pool.idle for pool in self._pools):
+            self._progressed_at, self.waiting_for = now, paused
+        self.stalled_s = now - self._progressed_at
         if self.stalled_s > self._no_progress_s:
             raise self._stop()
         return self.stalled_s < _STANDS_S or self.waiting_for is not None

@@ -58,7 +58,8 @@ class PeriodicTask:
 
 
 class Supervisor:
-    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers.
+    """Owns the tasks of a run. `outage` names what of the API is out, None while it answers;
+    `paused`: what a person has paused, None for nothing.
 
     For views: `progress`, and the `state`: starting, running, draining, then stopped or failed, or
     finishing until `finished`.
@@ -73,6 +74,7 @@ class Supervisor:
         ledger: ledgers.Ledger,
         sync_plan: Callable[[], Awaitable[None]],
         outage: Callable[[], str | None],
+        paused: Callable[[], str | None] = lambda: None,
         notifier: systemd_notify.Notifier,
         stop: asyncio.Event,
         bounds: Bounds,
@@ -93,6 +95,7 @@ class Supervisor:
             pools_by_kind.values(),
             writer,
             outage=outage,
+            paused=paused,
             no_progress_s=bounds.no_progress_s,
             clock=clock,
         )

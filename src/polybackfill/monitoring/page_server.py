@@ -19,8 +19,10 @@ from aiohttp import web
 from polybackfill import errors, redaction
 from polybackfill.monitoring import event_stream, latest_document, listen_address, web_server
 
-# What the page asks, with its parameters; may block, and raise BackfillError or ValueError.
+# What the page asks, with its parameters, and what it does, with a JSON object; may block, and
+# raise BackfillError or ValueError.
 Question = Callable[[Mapping[str, str]], object]
+Action = Callable[[Mapping[str, Any]], object]
 
 _FILES = {
     "/": ("index.html", "text/html"),
@@ -37,12 +39,15 @@ _POLICY = (
 
 
 class PageServer:
-    """Serves the page, `latest` as events, and the answers to `questions` by path."""
+    """Serves the page, `latest` as events, the answers to `questions`, and does `actions`, both by
+    path.
+    """
 
     def __init__(
         self,
         latest: latest_document.LatestDocument,
         questions: Mapping[str, Question],
+        actions: Mapping[str, Action],
         access: listen_address.Access,
     ) -> None:
         events = event_stream.EventStream(latest)
@@ -51,6 +56,7 @@ class PageServer:
         routes += [web.get("/status.json", self._status)]
         routes += [web.get(path, partial(_send_file, *file)) for path, file in _FILES.items()]
         routes += [web.get(path, partial(_send_answer, one)) for path, one in questions.items()]
+        routes += [web.post(path, partial(_act, one)) for path, one in actions.items()]
         self._server = web_server.WebServer(routes, access, public=frozenset(_FILES))
 
     async def open(self) -> str:
@@ -72,8 +78,17 @@ async def _send_file(name: str, content_type: str, _request: web.Request) -> web
 
 
 async def _send_answer(question: Question, request: web.Request) -> web.Response:
+    return await _call(partial(question, request.query))
+
+
+async def _act(action: Action, request: web.Request) -> web.Response:
+    body = await request.read()
+    return await _call(lambda: action(orjson.loads(body or b"{}")))
+
+
+async def _call(ask: Callable[[], object]) -> web.Response:
     try:
-        document: Any = await asyncio.to_thread(question, request.query)
+        document = await asyncio.to_thread(ask)
     except errors.BackfillError as error:
         return web_server.answer(503, {"error": redaction.redact(str(error))})
     except (ValueError, KeyError):

@@ -132,6 +132,9 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
         yield _Trouble("the run ended without notice", BAD, "polybackfill run")
     if (waits := progress_line.waiting(picture)) and picture["state"] == "running":
         yield _Trouble(waits, WATCH)
+    if paused := picture.get("paused"):
+        text = f"a person has paused {', '.join(paused)}"
+        yield _Trouble(text, WATCH, "polybackfill ui")
     if in_error := _in_error(picture):
         command = "polybackfill plan reset --errors"
         yield _Trouble(f"{formats.counted(in_error, 'unit')} in error", BAD, command)

@@ -154,6 +154,10 @@ class Run:
         state, kinds_of_run = self._state, self._state.request.kinds
         if state.context.store is not None:
             state.clock.start_above(await versions.newest(state.context.store, registry.VERSIONS))
+        if not state.request.dry_run:
+            state.paused.read()
+        if waits_for := state.paused.describe():
+            print(f"warning: it waits for {waits_for}: polybackfill ui", file=sys.stderr)
         await self._upkeep.begin()
         await self._fold_left()
         await self._new_keys.begin()
@@ -236,6 +240,8 @@ class Run:
 
     async def _tell(self, pictures: snapshot.Snapshots) -> None:
         """Take a picture, and show it to the service manager and to who else looks."""
+        if not self._state.request.dry_run:
+            self._state.paused.read()
         await pictures.tick()
         picture = pictures.current()
         self._state.notifier.status(progress_line.line(picture).strip())
@@ -265,6 +271,7 @@ class Run:
             ledger=state.context.ledger,
             sync_plan=self._upkeep.sync_plan,
             outage=state.silent_route,
+            paused=state.paused.describe,
             notifier=state.notifier,
             stop=state.stop,
             bounds=supervisor.Bounds(

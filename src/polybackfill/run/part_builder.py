@@ -76,14 +76,19 @@ class PartBuilder:
             kind,
             queue=queue,
             runner=runner,
-            size=partial(_pool_size, self._state, registry.KINDS[kind].route.budgets[0]),
+            size=partial(_pool_size, self._state, kind),
             stall_s=self._state.chosen.backfill.stall_s,
             clock=self._state.clock,
         )
 
 
-def _pool_size(state: shared_state.SharedState, budget: str) -> int:
-    """As many workers as the settings say, or as the budget needs at its present latency."""
+def _pool_size(state: shared_state.SharedState, kind: str) -> int:
+    """As many workers as the settings say, or as the budget needs at its present latency; none
+    while a person has paused the kind.
+    """
+    if kind in state.paused.kinds:
+        return 0
+    budget = registry.KINDS[kind].route.budgets[0]
     workers = state.chosen.backfill.workers
     if isinstance(workers, int):
         return workers

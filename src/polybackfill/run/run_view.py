@@ -6,6 +6,8 @@ So it costs the run nothing, goes on across its restarts, and shows the last run
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -14,9 +16,11 @@ from typing import Any
 import msgspec
 
 from polybackfill import errors, settings
+from polybackfill.filesystem import lock
+from polybackfill.kinds import registry
 from polybackfill.monitoring import latest_document
 from polybackfill.reports import run_answers, run_files, run_history, run_state, snapshot, unit_map
-from polybackfill.run import machine_facts, startup
+from polybackfill.run import machine_facts, paused_parts, startup
 
 _EVERY_S = 1.0
 _POINTS = 480
@@ -32,6 +36,8 @@ class RunView:
     def __init__(self, chosen: settings.Settings) -> None:
         self._chosen = chosen
         self._lock = threading.Lock()
+        self._paused = paused_parts.PausedParts(chosen)
+        self._stopped_pid: int | None = None
         self._checkpoint: dict[str, Any] = {}
         self._next_look = 0.0
 
@@ -50,9 +56,11 @@ class RunView:
         state = run_state.find_state(
             picture, holder, now=time.time(), starting_s=startup.START_MAX_S
         )
+        self._paused.read()
         pid = state.owner.pid if state.is_running and state.owner is not None else None
         shown = None
         if picture is not None:
+            picture = {**picture, "paused": sorted(self._paused.kinds)}
             shown = {name: picture[name] for name in picture if name not in _KEPT_BACK}
         return {
             "run": self._chosen.backfill.run_name,
@@ -63,6 +71,38 @@ class RunView:
             "picture": shown,
             "machine": msgspec.to_builtins(machine_facts.read_machine(self._chosen, pid)),
         }
+
+    def pause(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """`kind`: the part that takes no more units, from the next second on."""
+        self._paused.pause(self._known_kind(document))
+        return {"paused": sorted(self._paused.kinds)}
+
+    def resume(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """`kind`: the part that goes on."""
+        self._paused.resume(self._known_kind(document))
+        return {"paused": sorted(self._paused.kinds)}
+
+    def drain(self, _document: Mapping[str, Any]) -> dict[str, Any]:
+        """Stop the run in order, as SIGTERM does; once, since a second signal does not wait.
+
+        Raises errors.Stop when no run of this machine is active, or it is another user's.
+        """
+        _, holder = run_files.read_status(self._chosen)
+        if holder is None or not lock.is_alive(holder):
+            raise errors.Stop("no run of this machine is active")
+        if self._stopped_pid != holder.pid:
+            try:
+                os.kill(holder.pid, signal.SIGTERM)
+            except OSError as error:
+                raise errors.Stop(f"it cannot be stopped: {error.strerror}") from error
+            self._stopped_pid = holder.pid
+        return {"stopping": holder.pid}
+
+    def _known_kind(self, document: Mapping[str, Any]) -> str:
+        kind = document.get("kind")
+        if kind not in registry.KINDS:
+            raise ValueError(kind)
+        return str(kind)
 
     def history(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Samples since the second `since` (epoch), at most a day and a half and _POINTS."""

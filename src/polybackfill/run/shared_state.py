@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from polybackfill import clocks, settings, units
 from polybackfill.engine import running_part, store_writer, systemd_notify
 from polybackfill.polymarket import endpoints, http, rate_limiter
-from polybackfill.run import api_client, bootstrap, disk_space, run_context, run_request
+from polybackfill.run import (
+    api_client,
+    bootstrap,
+    disk_space,
+    paused_parts,
+    run_context,
+    run_request,
+)
 from polybackfill.store import client
 
 
@@ -26,7 +33,8 @@ class Api:
 class SharedState:
     """Made when a run begins; every stage reads it, and `PartBuilder` adds to `parts`.
 
-    `stop` is set to end the run. `parts`: the parts that run, by kind.
+    `stop` is set to end the run. `parts`: the parts that run, by kind; `paused`: those of them
+    that a person has paused.
     """
 
     chosen: settings.Settings
@@ -38,6 +46,7 @@ class SharedState:
     api: Api
     buffer: store_writer.WriteBuffer
     notifier: systemd_notify.Notifier
+    paused: paused_parts.PausedParts
     parts: dict[str, running_part.RunningPart] = field(default_factory=dict)
 
     @property
@@ -84,6 +93,7 @@ def make_state(
         api=Api(bootstrap.budgets(chosen), limits, api_client.make_client(chosen, limits, clock)),
         buffer=_make_buffer(chosen.backfill, clock),
         notifier=systemd_notify.Notifier.from_environment(),
+        paused=paused_parts.PausedParts(chosen),
     )
 
 

@@ -94,7 +94,8 @@ function draw(status) {
   drawAnswers(status.answers);
   if (!status.picture) return;
   drawOverall(status.picture, status.is_running);
-  drawParts(status.picture.parts);
+  drawParts(status.picture.parts, status.is_running, status.picture.paused ?? []);
+  byId("drain").hidden = !status.is_running || status.picture.state === "draining";
   drawBudgets(status.picture.budgets);
   drawMachine(status.picture, status.machine);
 }
@@ -124,7 +125,7 @@ function setBar(bar, share, failed) {
   bar.setAttribute("aria-valuenow", (share * 100).toFixed(2));
 }
 
-function drawParts(parts) {
+function drawParts(parts, isRunning, paused) {
   const body = byId("parts");
   for (const [kind, part] of Object.entries(parts)) {
     const row = body.querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addPart(body, kind);
@@ -139,6 +140,11 @@ function drawParts(parts) {
     say(row.querySelector(".share"), percent(part.share));
     setBar(row.querySelector(".bar"), part.share, part.units ? part.error / part.units : 0);
     [...row.querySelectorAll("[data-label]")].forEach((cell, index) => say(cell, texts[index]));
+    const action = row.querySelector("button");
+    const isPaused = paused.includes(kind);
+    action.hidden = !isPaused && (!isRunning || part.complete);
+    say(action, isPaused ? "Resume" : "Pause");
+    action.setAttribute("aria-label", `${isPaused ? "resume" : "pause"} ${kind}`);
     row.querySelector(".errors").classList.toggle("bad", part.error > 0);
   }
   for (const row of [...body.children]) if (!(row.dataset.kind in parts)) row.remove();
@@ -152,10 +158,31 @@ function addPart(body, kind) {
     make("th", { scope: "row" }, kind), make("td", {}, make("span", { class: "share" }), bar),
     make("td", { "data-label": "keys" }), make("td", { "data-label": "in error", class: "errors" }),
     make("td", { "data-label": "requests/s" }), make("td", { "data-label": "left" }),
-    make("td", { "data-label": "workers", class: "wide text" }));
+    make("td", { "data-label": "workers", class: "wide text" }),
+    make("td", {}, make("button", { type: "button", class: "action" })));
   body.append(row);
   return row;
 }
+
+async function act(path, document) {
+  try {
+    const headers = { Authorization: `Bearer ${token}` };
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(document) });
+    if (!response.ok) notice((await response.json()).error);
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+byId("parts").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  act(button.textContent === "Resume" ? "/resume" : "/pause", { kind: button.closest("[data-kind]").dataset.kind });
+});
+
+byId("drain").addEventListener("click", () => {
+  if (confirm("Stop the run? It stores the rows under way, loses nothing, and continues when it is started again.")) act("/drain", {});
+});
 
 function drawBudgets(budgets) {
   const used = Object.entries(budgets).filter(([, budget]) => budget.sent);

@@ -31,7 +31,7 @@ async def url() -> AsyncIterator[str]:
     address = listen_address.ListenAddress("127.0.0.1", 0, "--address")
     access = listen_address.Access(address, conftest.TOKEN)
     latest = latest_document.LatestDocument({"title": NAME})
-    server = page_server.PageServer(latest, {"/echo.json": echo}, access)
+    server = page_server.PageServer(latest, {"/echo.json": echo}, {"/act": echo}, access)
     opened = await server.open()
     yield opened
     await server.close()
@@ -81,6 +81,23 @@ async def test_what_cannot_be_answered_is_said(url: str, query: str, status: int
     async with asked(f"{url}/echo.json?{query}", **SIGNED) as response:
         assert response.status == status
         assert "error" in await response.json()
+
+
+async def test_an_action_is_a_post_with_the_token_from_the_page_itself(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+
+        async def post(**headers: str) -> int:
+            async with session.post(f"{url}/act", data=b'{"number": 3}', headers=headers) as said:
+                return said.status
+
+        assert await post() == 401
+        assert await post(**SIGNED) == 200
+        assert await post(**SIGNED, Origin=url) == 200
+        assert await post(**SIGNED, Origin="http://evil.example") == 403
+        async with session.get(f"{url}/act", headers=SIGNED) as response:
+            assert response.status == 405
+        async with session.post(f"{url}/act", data=b"{", headers=SIGNED) as response:
+            assert response.status == 400
 
 
 def test_no_file_makes_markup_of_texts_or_loads_from_elsewhere() -> None:
