@@ -27,6 +27,9 @@ TOP = {
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(#[^)\s]*)?\)")
 
 
+IMAGES = "docs/images"  # as README.md links to them
+
+
 def site_pages() -> dict[Path, str]:
     """Every document and its name on the site."""
     return {ROOT / name: page for name, page in TOP.items()} | {
@@ -44,7 +47,7 @@ def rewrite_links(text: str, folder: Path, pages: dict[Path, str]) -> str:
         target = (folder / match[1]).resolve()
         return f"]({pages[target]}{match[2] or ''})"
 
-    return LINK.sub(as_on_the_site, text)
+    return LINK.sub(as_on_the_site, text).replace(f"]({IMAGES}/", "](images/")
 
 
 def stage_pages(build: Path) -> None:
@@ -52,6 +55,7 @@ def stage_pages(build: Path) -> None:
     shutil.rmtree(build, ignore_errors=True)
     (build / "pages").mkdir(parents=True)
     shutil.copy(ROOT / "config" / "zensical.toml", build)
+    shutil.copytree(ROOT / IMAGES, build / "pages" / "images")
     pages = site_pages()
     for path, page in pages.items():
         text = rewrite_links(path.read_text(encoding="utf-8"), path.parent, pages)
