@@ -114,6 +114,23 @@ async def test_a_stall_and_errors_are_named_with_what_to_do(
         await page.check(tmp_path, "error")
 
 
+async def test_a_stalled_worker_is_shown_with_its_stack(
+    ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    ground.set(stall_s=2, no_progress_s=120, request_deadline_s=60, max_attempts=99)
+    sandbox.faults({"kind": "hang", "route": "activity"})
+    run = ground.start("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3]))
+    async with shown(ground) as page:
+        await page.tab.until("document.querySelectorAll('#workers tbody tr').length > 0", 60)
+        assert "wallets:" in await page.tab.run("document.querySelector('#workers').textContent")
+        await page.tab.until("document.querySelector('#stalls pre') !== null", 60)
+        stack = await page.tab.run("document.querySelector('#stalls pre').textContent")
+        assert "worker.py" in stack
+        await page.check(tmp_path, "stalled")
+        run.signal(signal.SIGTERM)
+        run.end().expect(0)
+
+
 async def test_it_is_quick_small_and_works_by_keyboard(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

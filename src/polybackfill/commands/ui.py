@@ -53,6 +53,7 @@ async def _serve(
         "/history.json": view.history,
         "/checkpoint.json": view.checkpoint,
         "/units.json": view.units,
+        "/workers.json": view.workers,
     }
     actions: dict[str, page_server.Action] = {
         "/pause": view.pause,

@@ -139,6 +139,20 @@ class WorkerPool:
             "stalls": self.stalls,
         }
 
+    def describe_workers(self) -> list[dict[str, object]]:
+        """Those who hold a unit: what they do, the declared wait, seconds since the last mark."""
+        return [
+            {
+                "worker": f"{self.kind}-{worker.number}",
+                "unit": worker.lease.unit.id,
+                "doing": worker.progress.doing,
+                "wait": worker.progress.wait_reason,
+                "idle_s": round(worker.progress.idle_s(), 1),
+            }
+            for worker in self._workers
+            if worker.lease is not None
+        ]
+
     def _spawn(self) -> None:
         # A few at a time: the first answers tell how many are needed.
         for _ in range(SPAWNED_AT_ONCE):

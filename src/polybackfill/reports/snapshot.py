@@ -16,7 +16,7 @@ from polybackfill.checkpoint import ledgers
 from polybackfill.engine import running_part, store_writer, supervisor, time_left
 from polybackfill.filesystem import lock, sealed_json
 from polybackfill.polymarket import http, rate_limiter, route_answers
-from polybackfill.reports import fetch_rates, part_loads, run_history, time_outlook
+from polybackfill.reports import fetch_rates, part_loads, run_history, time_outlook, worker_list
 
 log = structlog.get_logger()
 
@@ -75,15 +75,21 @@ class _ApiCounters:
 
 
 class _PictureFiles:
-    """Where a run leaves its newest picture, and samples of those before."""
+    """Where a run leaves its newest picture, samples of those before, and who works on what."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, parts: Mapping[str, running_part.RunningPart]) -> None:
         self._file = file
+        self._parts = parts
+        self._listed_at = 0.0
         self._history = run_history.HistoryWriter(run_history.history_path(file))
 
     def write(self, picture: dict[str, Any]) -> None:
         _replace(self._file, sealed_json.seal(orjson.dumps(picture, default=str)))
         self._history.add(picture)
+        if abs(self._listed_at - picture["now"]) > worker_list.EVERY_S:
+            self._listed_at = picture["now"]
+            workers = worker_list.list_workers(part.pool for part in self._parts.values())
+            _replace(worker_list.workers_path(self._file), workers)
 
 
 class Snapshots:
@@ -112,7 +118,7 @@ class Snapshots:
         self._writer = writer
         self._api = _ApiCounters(limits, client.answers)
         self._watch = watch
-        self._files = None if file is None else _PictureFiles(file)
+        self._files = None if file is None else _PictureFiles(file, parts)
         self._clock = clock
         self._began_at = clock.monotonic()
         self._rates = fetch_rates.FetchRates(parts, clock)

@@ -96,6 +96,12 @@ def store_address(chosen: settings.Settings) -> client.Address:
     )
 
 
+def log_file(chosen: settings.Settings) -> Path:
+    """Where a run writes its log."""
+    backfill = chosen.backfill
+    return backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
+
+
 def store_folder(data_dir: Path) -> Path:
     """Where the embedded store of a data folder lies."""
     return data_dir / "clickhouse"

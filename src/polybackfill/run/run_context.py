@@ -37,7 +37,6 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
     bootstrap.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
     bootstrap.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
     disk_space.require(chosen)
-    log_file = backfill.log_file or backfill.data_dir / "log" / f"{backfill.run_name}.jsonl"
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(lock.hold(chosen.ledger_dir, run_name=backfill.run_name))
         stack.enter_context(lock_data(chosen))
@@ -45,7 +44,7 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
         stack.enter_context(
             logs.configured(
                 level=backfill.log_level,
-                file=log_file,
+                file=bootstrap.log_file(chosen),
                 limit_bytes=backfill.log_bytes,
                 files=backfill.log_files,
             )

@@ -19,8 +19,16 @@ from polybackfill import errors, settings
 from polybackfill.filesystem import lock
 from polybackfill.kinds import registry
 from polybackfill.monitoring import latest_document
-from polybackfill.reports import run_answers, run_files, run_history, run_state, snapshot, unit_map
-from polybackfill.run import machine_facts, paused_parts, startup
+from polybackfill.reports import (
+    run_answers,
+    run_files,
+    run_history,
+    run_state,
+    snapshot,
+    unit_map,
+    worker_list,
+)
+from polybackfill.run import bootstrap, machine_facts, paused_parts, startup
 
 _EVERY_S = 1.0
 _POINTS = 480
@@ -131,6 +139,17 @@ class RunView:
             return {"map": {}, "errors": []}
         keys = {kind: part["units"] for kind, part in picture["parts"].items()}
         return {"map": unit_map.draw_map(ledger, keys), "errors": unit_map.group_errors(ledger)}
+
+    def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        """Who works on what, and the last stalls with their stacks."""
+        backfill = self._chosen.backfill
+        file = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
+        picture, holder = run_files.read_status(self._chosen)
+        is_active = holder is not None and picture is not None and picture["pid"] == holder.pid
+        return {
+            "workers": worker_list.read_workers(file) if is_active else [],
+            "stalls": worker_list.read_stalls(bootstrap.log_file(self._chosen)),
+        }
 
     def units(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""

@@ -5,6 +5,7 @@ import { byId, bytes, clock, count, duration, make, percent, perSecond, replace,
 
 const HISTORY_MS = 30_000;
 const CHECKPOINT_MS = 10_000;
+const WORKERS_MS = 5_000;
 let token = takeToken();
 let samples = [];
 let shownMap = {};
@@ -313,6 +314,19 @@ function table(heads, rows) {
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells("td", row)))));
 }
 
+// --- workers ------------------------------------------------------------------------------------
+
+async function drawWorkers() {
+  const { workers, stalls } = await (await request("/workers.json")).json();
+  const heads = ["Worker", "Unit", "Does", "Waits for", "No page for"];
+  byId("workers").replaceChildren(workers.length
+    ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]))
+    : make("p", { class: "quiet" }, "Nobody holds a unit."));
+  replace(byId("stalls"), JSON.stringify(stalls), () => stalls.map((one) => make("details", { class: "card" },
+    make("summary", {}, `${one.worker} stalled at ${new Date(one.timestamp).toLocaleString()}: ${one.doing}, ${one.unit ?? "no unit"}`),
+    make("pre", {}, one.stack))));
+}
+
 // ------------------------------------------------------------------------------------------------
 
 /** Draws now and from time to time; what cannot be read now is read the next time. */
@@ -331,6 +345,7 @@ function start() {
   followEvents();
   repeat(drawHistory, HISTORY_MS);
   repeat(drawCheckpoint, CHECKPOINT_MS);
+  repeat(drawWorkers, WORKERS_MS);
 }
 
 if (token) start();
