@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from polybackfill.checkpoint import unit_states
 
 # Ids, times and counts differ between units that failed for one and the same reason.
 _DIFFERING = re.compile(r"(0x)?[0-9a-fA-F]{16,}|\d+(\.\d+)?")
 _TRY_AGAIN = "nothing to do: the next run tries again"
-_RESET = "polybackfill plan reset --errors, then run again"
+_RESET = "polybackfill plan reset --errors when the run has ended, then run again"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class ErrorCause:
     def remedy(self) -> str:
         """What to do about it."""
         return _TRY_AGAIN if self.is_passing else _RESET
+
+    def fields(self) -> dict[str, Any]:
+        """For JSON, with the remedy."""
+        return {**asdict(self), "remedy": self.remedy}
 
 
 def group_errors(failed_units: Iterable[unit_states.FailedUnit]) -> list[ErrorCause]:

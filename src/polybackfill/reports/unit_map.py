@@ -6,7 +6,6 @@ A cell stands for so many keys and says how many of them are proven, in error, u
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,6 @@ from polybackfill.reports import receipt_records
 CELLS = 60
 UNITS_SHOWN = 50
 _STATES = ("done", "error", "open", "missing")
-_NUMBERS = re.compile(r"(0x)?[0-9a-fA-F]{16,}|\d+(\.\d+)?")
 
 
 @dataclass
@@ -87,22 +85,3 @@ def units_of_cell(
             receipts.append(receipt_records.record(unit_state))
         position += len(unit.keys)
     return receipts
-
-
-def group_errors(ledger: ledgers.Ledger) -> list[dict[str, Any]]:
-    """Units in error by their cause, the most frequent first. `passing`: a later run tries them
-    again by itself.
-    """
-    groups: dict[str, dict[str, Any]] = {}
-    for failed in ledger.failed_units():
-        cause = _NUMBERS.sub("…", failed.error)
-        group = groups.setdefault(
-            cause,
-            {"error": failed.error, "units": 0, "kinds": set(), "passing": True, "unit": ""},
-        )
-        group["units"] += 1
-        group["kinds"].add(failed.unit.kind)
-        group["passing"] = group["passing"] and failed.passing
-        group["unit"] = failed.unit.id
-    listed = [{**group, "kinds": sorted(group["kinds"])} for group in groups.values()]
-    return sorted(listed, key=lambda group: -int(group["units"]))

@@ -85,9 +85,7 @@ class MorningReport:
         """For scripts. Unknown is null."""
         facts = self.facts
         document: dict[str, Any] = msgspec.to_builtins(dataclasses.asdict(facts), enc_hook=str)
-        causes = [
-            {**dataclasses.asdict(cause), "remedy": cause.remedy} for cause in facts.errors or ()
-        ]
+        causes = [cause.fields() for cause in facts.errors or ()]
         slowdowns = facts.slowdowns
         return {
             "lead": self.lead,

@@ -20,6 +20,7 @@ from polybackfill.filesystem import lock
 from polybackfill.kinds import registry
 from polybackfill.monitoring import latest_document
 from polybackfill.reports import (
+    error_causes,
     run_answers,
     run_files,
     run_history,
@@ -138,7 +139,8 @@ class RunView:
         if ledger is None or picture is None:
             return {"map": {}, "errors": []}
         keys = {kind: part["units"] for kind, part in picture["parts"].items()}
-        return {"map": unit_map.draw_map(ledger, keys), "errors": unit_map.group_errors(ledger)}
+        causes = [cause.fields() for cause in error_causes.group_errors(ledger.failed_units())]
+        return {"map": unit_map.draw_map(ledger, keys), "errors": causes}
 
     def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """Who works on what, and the last stalls with their stacks."""

@@ -1,4 +1,4 @@
-"""The map of a checkpoint: cells, the receipts behind them, errors by cause."""
+"""The map of a checkpoint: cells, the receipts behind them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def finish(ledger: ledgers.Ledger, *keys: str, kind: str = "wallets") -> None:
     ledger.finish(*begin(ledger, *keys, kind=kind), step=units.Counts(rows=5, pages=1))
 
 
-def fail(ledger: ledgers.Ledger, key: str, error: str, *, passing: bool = False) -> None:
-    ledger.fail(*begin(ledger, key), error, passing=passing)
+def fail(ledger: ledgers.Ledger, key: str, error: str) -> None:
+    ledger.fail(*begin(ledger, key), error)
 
 
 def letters(row: dict[str, list[dict[str, int]]]) -> str:
@@ -67,12 +67,3 @@ def test_the_newest_sweep_of_a_list_is_drawn_alone(ledger: ledgers.Ledger) -> No
     assert letters(row) == "d d m"
     (found,) = unit_map.units_of_cell(ledger, "clob", 1, 1)
     assert found["keys"] == [units.mark_key("1000..2000", "2026-11-29")]
-
-
-def test_errors_of_one_cause_are_one_group(ledger: ledgers.Ledger) -> None:
-    for number in range(3):
-        fail(ledger, f"w{number}", f"GET /activity?user=0x{number:040x} answered 400, try {number}")
-    fail(ledger, "w9", "the host is out", passing=True)
-    many, one = unit_map.group_errors(ledger)
-    assert (many["units"], many["kinds"], many["passing"]) == (3, ["wallets"], False)
-    assert (one["units"], one["passing"]) == (1, True)

@@ -302,8 +302,7 @@ function receiptTable(receipts) {
 
 function errorTable(errors) {
   return [table(["Units", "Parts", "What the last one said", "What to do"], errors.map((one) => [
-    count(one.units), one.kinds.join(", "), `${one.error} (${one.unit})`,
-    one.passing ? "nothing: the next run tries them again" : "polybackfill plan reset --errors, when the run has ended",
+    count(one.units), one.kinds.join(", "), `${one.message} (${one.example})`, one.remedy,
   ]))];
 }
 
