@@ -35,7 +35,8 @@ def nights(
     """A place after two nights, the first with faults, and the JSON report of each."""
     folder = tmp_path_factory.mktemp("nights")
     with harness.ground(folder, sandbox.url, reports="true", backoff_cap_s=0.1) as ground:
-        ground.environment["BACKFILL_ALERT_URL"] = f"http://127.0.0.1:9/{SECRET}"
+        # The error of a refused request names the URL.
+        ground.set(data_url=f"{sandbox.url.replace('//', f'//reader:{SECRET}@')}/data")
         ground.serve()
         refused = {"kind": "400", "route": "activity", "match": sandbox.wallets[0]}
         sandbox.faults(
