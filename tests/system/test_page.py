@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,11 +16,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from tests import browser, harness
 
 from polybackfill import errors
 from polybackfill.polymarket import endpoints
+from polybackfill.reports import run_history
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 
@@ -28,6 +31,13 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 # `make crash ARGS="-k pictures"` with this set writes the pictures of the documents anew.
 WRITE_IMAGES = "PAGE_IMAGES" in os.environ
 WIDTHS = {360: 740, 1400: 900}
+
+
+LONGEST_TASK_MS = """new Promise((done) => {
+  const note = (list) => done(Math.max(...list.getEntries().map((one) => one.duration)));
+  new PerformanceObserver(note).observe({ type: "longtask", buffered: true });
+  setTimeout(() => done(0), 500);
+})"""
 
 
 class Shown(NamedTuple):
@@ -126,18 +136,38 @@ async def test_a_stalled_worker_is_shown_with_its_stack(
         await page.tab.until("document.querySelector('#stalls pre') !== null", 60)
         stack = await page.tab.run("document.querySelector('#stalls pre').textContent")
         assert "worker.py" in stack
+        await page.says("stalled workers replaced")
         await page.check(tmp_path, "stalled")
         run.signal(signal.SIGTERM)
         run.end().expect(0)
+
+
+def write_night(ground: harness.Ground) -> None:
+    """Samples of twelve hours, in the place of those of the last run."""
+    status_file = ground.data / "status" / "main.json"
+    budgets = {name: 12.5 for name in ("/v2/*", "/v2/activity", "/v2/trades", "/markets")}
+    now = time.time() - 60
+    lines = (
+        run_history.Sample(
+            at=round(now - 15 * (2_880 - number), 1), share=number / 2_880, eta_s=3_600.0,
+            rows_per_s=1_000.0 + number % 97, insert_lag_s=0.4, sent=budgets, allowed=budgets,
+        )
+        for number in range(2_880)
+    )  # fmt: skip
+    file = run_history.history_path(status_file)
+    file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
 async def test_it_is_quick_small_and_works_by_keyboard(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     ground.run("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3])).expect(0)
+    write_night(ground)
     async with shown(ground) as page:
         await page.tab.until("document.querySelectorAll('#map button').length == 3")
+        await page.tab.until("document.querySelectorAll('#charts figure').length == 7")
         assert page.tab.received_bytes < 250_000
+        assert await page.tab.run(LONGEST_TASK_MS) < 500
         painted = await page.tab.run(
             "performance.getEntriesByName('first-contentful-paint')[0].startTime"
         )

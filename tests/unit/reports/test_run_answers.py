@@ -11,7 +11,7 @@ from polybackfill.reports import run_answers, run_state
 
 RUNNING = run_state.RunState("running", True, None, 0.5)
 RATES = {"rate_per_s": 19.5, "allowed_per_s": 19.6}
-WELL = {"error": 0, "set_aside": 0}
+WELL = {"error": 0, "set_aside": 0, "stalls": 0}
 
 
 def picture(part: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def picture(part: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any
         "store_wait_s": 0.0,
         "source_lag_s": 12.0,
         "refused_rows": 0,
+        "still_s": 0.4,
     }
     return conftest.picture(**{**fields, **changed})
 
@@ -63,6 +64,10 @@ def test_a_run_that_is_well_says_so() -> None:
             "watch",
             "--probe",
         ),
+        ({"still_s": 70.0}, "running", "Nothing has moved for 1 min 10 s.", "watch", ""),
+        ({"still_s": 700.0}, "running", "Nothing has moved for 11 min 40 s.", "bad", ""),
+        ({"part": {"stalls": 2}}, "running", "2 stalled workers replaced.", "watch", ""),
+        ({"paused": ["clob"]}, "running", "A person has paused clob.", "watch", "polybackfill ui"),
         ({}, "crashed", "The run crashed.", "bad", "polybackfill run"),
         ({}, "stalled", "Stalled: ", "bad", "polybackfill doctor"),
     ],
