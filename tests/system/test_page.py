@@ -158,6 +158,23 @@ def write_night(ground: harness.Ground) -> None:
     file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
+async def test_rows_set_aside_are_shown_as_text_whatever_they_hold(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    ground.run("run", "wallets", "--wallet", sandbox.wallets[0]).expect(0)
+    columns = "quarantine_id, reason, request, raw, unit"
+    ground.run(
+        "sql", f"INSERT INTO quarantine ({columns}) VALUES ('1', 'why', '/', '{hostile}', 'u')"
+    ).expect(0)
+    async with shown(ground) as page:
+        await page.tab.run("document.querySelector('#ask-aside').click()")
+        await page.tab.until("document.querySelector('#aside table') !== null", 60)
+        assert hostile in await page.tab.run("document.querySelector('#aside').textContent")
+        assert await page.tab.run("document.querySelector('#aside img, #aside script') === null")
+        assert page.tab.complaints == []
+
+
 async def test_it_is_quick_small_and_works_by_keyboard(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

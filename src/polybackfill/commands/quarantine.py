@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 from polybackfill import errors, formats, records, settings
 from polybackfill.kinds import conditions, wallets
 from polybackfill.polymarket import parsing, trade_parser
-from polybackfill.reports import console_table
+from polybackfill.reports import console_table, quarantine_list
 from polybackfill.run import bootstrap
 from polybackfill.store import client
 
 R = TypeVar("R", records.Trade, records.Activity)
 
 _CHUNK = 2_000
-_COLUMNS = "quarantine_id AS id, reason, request, raw, unit"
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -39,15 +38,7 @@ async def _show(chosen: settings.Settings, limit: int) -> dict[str, Any]:
     if limit < 1:
         raise errors.Stop(f"--limit {limit}: show at least 1 row")
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return {
-            "by_reason": await store.rows(
-                "SELECT reason, count() AS rows, max(rejected_at) AS newest FROM quarantine "
-                "GROUP BY reason ORDER BY rows DESC"
-            ),
-            "newest": await store.rows(
-                f"SELECT {_COLUMNS} FROM quarantine ORDER BY rejected_at DESC LIMIT {limit}"
-            ),
-        }
+        return await quarantine_list.read(store, limit)
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -80,7 +71,7 @@ async def _replay(chosen: settings.Settings) -> dict[str, int]:
 async def _chunk(store: client.Store, request: str, after: str) -> list[dict[str, Any]]:
     """The next rows, those of one request together: an answer holds fewer than a chunk."""
     rows = await store.rows(
-        f"SELECT {_COLUMNS} FROM quarantine "
+        f"SELECT {quarantine_list.COLUMNS} FROM quarantine "
         "WHERE (request, quarantine_id) > ({request:String}, {after:String}) "
         f"ORDER BY request, quarantine_id LIMIT {_CHUNK}",
         parameters={"request": request, "after": after},

@@ -54,6 +54,7 @@ async def _serve(
         "/checkpoint.json": view.checkpoint,
         "/units.json": view.units,
         "/workers.json": view.workers,
+        "/quarantine.json": view.quarantine,
     }
     actions: dict[str, page_server.Action] = {
         "/pause": view.pause,

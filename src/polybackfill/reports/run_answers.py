@@ -15,7 +15,7 @@ from polybackfill.reports import progress_line, run_state
 GOOD, WATCH, BAD = "good", "watch", "bad"
 _AT_LIMIT = 0.9  # of what is allowed at present
 _LAG_S = 600.0
-_STILL_S = 20.0  # a request may take as long
+_STANDSTILL_S = 20.0  # a request may take as long
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,8 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
         yield _Trouble("the run ended without notice", BAD, "polybackfill run")
     if (waits := progress_line.waiting(picture)) and picture["state"] == "running":
         yield _Trouble(waits, WATCH)
-    if picture["state"] == "running" and picture["still_s"] > _STILL_S:
-        still = formats.duration(picture["still_s"])
-        text = f"nothing has moved for {still}"
+    if picture["state"] == "running" and picture["still_s"] > _STANDSTILL_S:
+        text = f"nothing has moved for {formats.duration(picture['still_s'])}"
         yield _Trouble(text, WATCH if picture["still_s"] < _LAG_S else BAD)
     if stalls := sum(part.get("stalls", 0) for part in picture["parts"].values()):
         yield _Trouble(f"{formats.counted(stalls, 'stalled worker')} replaced", WATCH)

@@ -21,6 +21,7 @@ from polybackfill.kinds import registry
 from polybackfill.monitoring import latest_document
 from polybackfill.reports import (
     error_causes,
+    quarantine_list,
     run_answers,
     run_files,
     run_history,
@@ -36,6 +37,7 @@ _POINTS = 480
 _HISTORY_S = 36 * 3600.0
 _CHECKPOINT_S = 5.0  # a map is drawn anew no sooner than that,
 _OF_TIME = 0.05  # and takes at most this share of the time
+_ROWS_SHOWN = 20
 _KEPT_BACK = frozenset({"owner", "paths", "host"})
 
 
@@ -152,6 +154,15 @@ class RunView:
             "workers": worker_list.read_workers(file) if is_active else [],
             "stalls": worker_list.read_stalls(bootstrap.log_file(self._chosen)),
         }
+
+    def quarantine(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        """Rows that were set aside: asks the store, which is opened for that."""
+        bootstrap.require_store(self._chosen)
+        return bootstrap.run(self._read_quarantine(), uvloop=False)  # in a thread of its own
+
+    async def _read_quarantine(self) -> dict[str, Any]:
+        async with bootstrap.open_store(self._chosen) as store:
+            return await quarantine_list.read(store, _ROWS_SHOWN)
 
     def units(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""

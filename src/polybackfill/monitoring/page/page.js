@@ -313,6 +313,26 @@ function table(heads, rows) {
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells("td", row)))));
 }
 
+// --- rows set aside -----------------------------------------------------------------------------
+
+byId("ask-aside").addEventListener("click", async () => {
+  byId("aside").replaceChildren(make("p", { class: "quiet" }, "asking the store …"));
+  try {
+    const { by_reason: reasons, newest } = await (await request("/quarantine.json")).json();
+    byId("aside").replaceChildren(...(reasons.length ? asideTables(reasons, newest) : [make("p", { class: "quiet" }, "None.")]));
+  } catch (error) {
+    byId("aside").replaceChildren(make("p", { class: "bad" }, error.message));
+  }
+});
+
+function asideTables(reasons, newest) {
+  return [
+    make("div", { class: "card" }, table(["Reason", "Rows", "The last came"], reasons.map((one) => [one.reason, count(Number(one.rows)), one.newest]))),
+    make("p", { class: "quiet" }, "The newest, as they were sent. Parsed again by: polybackfill quarantine replay"),
+    make("div", { class: "card" }, table(["Unit", "Reason", "Row"], newest.map((one) => [one.unit, one.reason, one.raw.slice(0, 400)]))),
+  ];
+}
+
 // --- workers ------------------------------------------------------------------------------------
 
 async function drawWorkers() {
