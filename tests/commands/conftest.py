@@ -23,13 +23,13 @@ def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[desks.Store
         made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def new_desk(
     open_store: desks.Store,
     shared_sandbox: harness.Sandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[NewDesk]:
-    """Makes desks over empty databases."""
+    """Makes desks over databases without rows, given back at the end of the module."""
     made: list[desks.Desk] = []
 
     def make(url: str = shared_sandbox.url, **settings: object) -> desks.Desk:
@@ -39,7 +39,7 @@ def new_desk(
 
     yield make
     for one in made:
-        one.end_commands()
+        open_store.take_back(one)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +61,18 @@ def replayed(recorded_dir: Path) -> Iterator[harness.Sandbox]:
 
 
 @pytest.fixture
-def desk(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
-    """A desk over an empty database, with the sandbox at rest."""
-    return new_desk()
+def desk(open_store: desks.Store, sandbox: harness.Sandbox, tmp_path: Path) -> Iterator[desks.Desk]:
+    """A desk over a database without rows, with the sandbox at rest."""
+    made = open_store.desk(tmp_path, sandbox.url)
+    yield made
+    open_store.take_back(made)
+
+
+@pytest.fixture
+def bare_desk(
+    open_store: desks.Store, sandbox: harness.Sandbox, tmp_path: Path
+) -> Iterator[desks.Desk]:
+    """The same over a database that nobody has made yet."""
+    made = open_store.desk(tmp_path, sandbox.url, bare=True)
+    yield made
+    open_store.take_back(made)

@@ -19,6 +19,9 @@ _numbers = itertools.count(1)
 class Desk(harness.Ground):
     """A ground with a database of its own; `folder` is where commands are typed."""
 
+    database = ""
+    """Its name on the shared store."""
+
     @property
     def run_name(self) -> str:
         """Whose ledger, log and status the commands use."""
@@ -94,20 +97,66 @@ class Desk(harness.Ground):
 
 
 class Store(harness.Ground):
-    """An embedded store that is kept open; many desks put a database of their own into it."""
+    """An embedded store that is kept open; many desks put a database of their own into it.
+
+    A database costs a second of CPU to make, and more the more there are: those given back are
+    emptied for the next desk, so most desks have the tables of this version already.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "http://127.0.0.1:9")
         self.serve()
+        self._clean: list[str] = []
+        self.run("init").expect(0)
+        self._fresh = self._tables("default")
 
-    def desk(self, folder: Path, url: str) -> Desk:
-        """A new desk over an empty database."""
+    def desk(self, folder: Path, url: str, *, bare: bool = False) -> Desk:
+        """A new desk over a database without rows; `bare`: over one that nobody has made yet."""
         made = Desk(folder, url)
         made.data = self.data
         name = f"desk{next(_numbers)}"
         made.set(data_dir=self.data, run_name=name)
-        made.environment["CLICKHOUSE_DATABASE"] = name
+        made.database = self._clean.pop() if self._clean and not bare else name
+        made.environment["CLICKHOUSE_DATABASE"] = made.database
         return made
+
+    def take_back(self, desk: Desk) -> None:
+        """End a desk; its database is emptied, or dropped when its tables are no longer those that
+        `init` makes.
+        """
+        desk.end_commands()
+        if self._emptied(desk.database):
+            self._clean.append(desk.database)
+        else:
+            self._command(f"DROP DATABASE IF EXISTS {desk.database} SYNC")
+
+    def _emptied(self, database: str) -> bool:
+        tables = self._tables(database)
+        if {name: definition for name, (definition, _) in tables.items()} != {
+            name: definition for name, (definition, _) in self._fresh.items()
+        }:
+            return False
+        changed = [name for name, (_, rows) in tables.items() if rows != self._fresh[name][1]]
+        if any(self._fresh[name][1] for name in changed):
+            return False
+        for name in changed:
+            self._command(f"TRUNCATE TABLE {database}.`{name}` SYNC")
+        return True
+
+    def _tables(self, database: str) -> dict[str, tuple[str, int]]:
+        """By name a table's definition and how many rows it has."""
+        told = self._command(
+            "SELECT name, replaceAll(create_table_query, database || '.', '') AS definition, "
+            f"total_rows FROM system.tables WHERE database = '{database}' FORMAT JSONEachRow "
+            "SETTINGS output_format_json_quote_64bit_integers = 0"
+        )
+        rows = [json.loads(line) for line in told.splitlines()]
+        return {row["name"]: (row["definition"], row["total_rows"] or 0) for row in rows}
+
+    def _command(self, statement: str) -> str:
+        told = self.query(statement)
+        assert told is not None, "the store that all desks share is gone"
+        return told
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int]]:

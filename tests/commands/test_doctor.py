@@ -33,28 +33,28 @@ def _findings(desk: desks.Desk, code: int) -> dict[str, dict[str, object]]:
     return {one["check"]: one for one in desk.json("doctor", code=code)["findings"]}
 
 
-def test_a_second_init_changes_nothing(desk: desks.Desk) -> None:
+def test_a_second_init_changes_nothing(bare_desk: desks.Desk) -> None:
     """Seed 001, setup / tables: creates all tables; a second run changes nothing."""
-    first = desk.json("init")
+    first = bare_desk.json("init")
     assert len(first["applied"]) >= 4
-    before = desk.sql(SCHEMA)
+    before = bare_desk.sql(SCHEMA)
     assert {row["name"] for row in before} > TABLES
-    assert desk.json("init")["applied"] == []
-    assert "there was nothing to do" in desk.call("init").out
-    assert desk.sql(SCHEMA) == before
+    assert bare_desk.json("init")["applied"] == []
+    assert "there was nothing to do" in bare_desk.call("init").out
+    assert bare_desk.sql(SCHEMA) == before
 
 
-def test_tables_of_the_user_are_left_as_they_are(desk: desks.Desk) -> None:
+def test_tables_of_the_user_are_left_as_they_are(bare_desk: desks.Desk) -> None:
     mine = (
         "CREATE TABLE pm_trades (wallet_address String, collateral_amount Float64, mine UInt8) "
         "ENGINE = MergeTree ORDER BY mine"
     )
-    desk.call("sql", mine)
-    desk.call("sql", "INSERT INTO pm_trades VALUES ('ab', 1, 7)")
-    before = desk.sql(f"SELECT * FROM ({SCHEMA}) WHERE name = 'pm_trades'")
-    desk.call("init")
-    assert desk.sql(f"SELECT * FROM ({SCHEMA}) WHERE name = 'pm_trades'") == before
-    assert desk.value("SELECT mine FROM pm_trades") == 7
+    bare_desk.call("sql", mine)
+    bare_desk.call("sql", "INSERT INTO pm_trades VALUES ('ab', 1, 7)")
+    before = bare_desk.sql(f"SELECT * FROM ({SCHEMA}) WHERE name = 'pm_trades'")
+    bare_desk.call("init")
+    assert bare_desk.sql(f"SELECT * FROM ({SCHEMA}) WHERE name = 'pm_trades'") == before
+    assert bare_desk.value("SELECT mine FROM pm_trades") == 7
 
 
 def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
@@ -72,18 +72,18 @@ def test_all_is_well(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     assert "free" in said
 
 
-def test_missing_tables_are_named(desk: desks.Desk) -> None:
+def test_missing_tables_are_named(bare_desk: desks.Desk) -> None:
     """Seed 001, setup / tables: missing tables reported by name."""
-    text = str(_findings(desk, errors.EXIT_CONFIG)["store"]["text"])
+    text = str(_findings(bare_desk, errors.EXIT_CONFIG)["store"]["text"])
     assert all(table in text for table in TABLES)
     assert "polybackfill init" in text
-    desk.call("init")
-    desk.call("sql", "DROP TABLE trades_raw")
-    desk.call("sql", "DROP TABLE quarantine_landing_mv")
-    text = str(_findings(desk, errors.EXIT_CONFIG)["store"]["text"])
+    bare_desk.call("init")
+    bare_desk.call("sql", "DROP TABLE trades_raw")
+    bare_desk.call("sql", "DROP TABLE quarantine_landing_mv")
+    text = str(_findings(bare_desk, errors.EXIT_CONFIG)["store"]["text"])
     assert "lacks quarantine_landing_mv, trades_raw: polybackfill init" in text
-    assert desk.json("init")["restored"] == ["quarantine_landing_mv", "trades_raw"]
-    assert "WRONG" not in desk.call("doctor").out
+    assert bare_desk.json("init")["restored"] == ["quarantine_landing_mv", "trades_raw"]
+    assert "WRONG" not in bare_desk.call("doctor").out
 
 
 def test_upstream_is_down(new_desk: NewDesk) -> None:

@@ -91,18 +91,20 @@ def test_top(ready: desks.Desk) -> None:
         assert "--top" in ready.call("plan", "build", "--top", nonsense, code=78).err
 
 
-def test_the_canonical_view_of_the_user_is_used_as_it_is(desk: desks.Desk) -> None:
-    desk.call(
+def test_the_canonical_view_of_the_user_is_used_as_it_is(bare_desk: desks.Desk) -> None:
+    bare_desk.call(
         "sql",
         "CREATE TABLE mine (who String, usd Float64) ENGINE = MergeTree ORDER BY tuple()",
     )
-    desk.call("sql", f"INSERT INTO mine VALUES ('0x{A}', 2), ('0x{B}', -5), ('{EXCHANGES[2]}', 9)")
+    bare_desk.call(
+        "sql", f"INSERT INTO mine VALUES ('0x{A}', 2), ('0x{B}', -5), ('{EXCHANGES[2]}', 9)"
+    )
     view = "SELECT who AS wallet_address, usd AS usd_value FROM mine"
-    desk.call("sql", f"CREATE VIEW vw_trades_canonical AS {view}")
-    before = desk.sql("SHOW CREATE TABLE vw_trades_canonical")
-    desk.call("plan", "build", "--from", "vw_trades_canonical")
-    assert _ranking(desk) == [(1, B, 1, 5), (2, A, 1, 2)]
-    assert desk.sql("SHOW CREATE TABLE vw_trades_canonical") == before
+    bare_desk.call("sql", f"CREATE VIEW vw_trades_canonical AS {view}")
+    before = bare_desk.sql("SHOW CREATE TABLE vw_trades_canonical")
+    bare_desk.call("plan", "build", "--from", "vw_trades_canonical")
+    assert _ranking(bare_desk) == [(1, B, 1, 5), (2, A, 1, 2)]
+    assert bare_desk.sql("SHOW CREATE TABLE vw_trades_canonical") == before
 
 
 def test_wallets_found_through_conditions(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:

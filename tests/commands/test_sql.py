@@ -76,7 +76,7 @@ def test_the_makers_client_reads_beside_a_run(new_desk: NewDesk, sandbox: harnes
         host=endpoint.host,
         port=endpoint.port,
         password=holds.password_of(desk.store),
-        database=desk.run_name,
+        database=desk.database,
     )
     rows, ids = client.query(
         "SELECT count(), uniqExact(external_trade_id) FROM external_trades_raw"
