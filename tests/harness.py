@@ -26,7 +26,7 @@ from tests import forks, holds
 
 from chdb_http import endpoint_file
 from polybackfill import redaction
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import table_digest
 from polybackfill.filesystem import lock
 from polybackfill.polymarket import address, endpoints
@@ -337,8 +337,8 @@ class Ground:
         self.set(**settings)
 
     @property
-    def ledger(self) -> Path:
-        """The folder of the run's ledger."""
+    def checkpoint(self) -> Path:
+        """The folder of the run's checkpoint."""
         return self.checkpoints / "main"
 
     @property
@@ -481,7 +481,7 @@ class Ground:
         )
         counts = self.sql(" UNION ALL ".join((*repeated, *pending)))
         assert [row for row in counts if row["n"]] == []
-        state = ledgers.Ledger.view(self.ledger)
+        state = run_checkpoint.Checkpoint.view(self.checkpoint)
         left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
         assert left == [], f"units left open: {left}"
 
@@ -513,22 +513,22 @@ class Ground:
             return None
         return picture
 
-    def ledger_bytes(self) -> int:
+    def checkpoint_bytes(self) -> int:
         """Size of the journal; it grows when a batch is acknowledged."""
         with contextlib.suppress(FileNotFoundError):  # before the first start
-            return (self.ledger / "ledger.jsonl").stat().st_size
+            return (self.checkpoint / "ledger.jsonl").stat().st_size
         return 0
 
     def acknowledged_pages(self) -> int:
-        """Pages whose rows are stored and recorded, by the ledger."""
-        book = ledgers.Ledger.view(self.ledger)
+        """Pages whose rows are stored and recorded, by the checkpoint."""
+        book = run_checkpoint.Checkpoint.view(self.checkpoint)
         done = sum(totals.pages for totals in book.totals().values())
         held = (*book.open_units(), *book.failed_units())
         return done + sum(one.counts.pages for one in held)
 
     def open_units(self) -> int:
-        """Units that were begun and have not ended, by the ledger."""
-        return len(ledgers.Ledger.view(self.ledger).open_units())
+        """Units that were begun and have not ended, by the checkpoint."""
+        return len(run_checkpoint.Checkpoint.view(self.checkpoint).open_units())
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The events of that name in the JSON log."""

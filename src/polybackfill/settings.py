@@ -292,7 +292,7 @@ class Settings(pydantic.BaseModel):
     unknown: tuple[str, ...]
 
     @property
-    def ledger_dir(self) -> Path:
+    def checkpoint_path(self) -> Path:
         """Folder of this run's checkpoint."""
         return self.backfill.checkpoint_dir / self.backfill.run_name
 

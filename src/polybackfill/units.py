@@ -73,7 +73,7 @@ class FeedEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Unit:
-    """Keys of one kind with one window, in the shape the ledger and the queue know.
+    """Keys of one kind with one window, in the shape the checkpoint and the queue know.
 
     `keys`: wallets (40 hex), condition ids (64 hex, a few 62) or other stable names, unique. Of a
     list that is read again and again they are marked with the sweep, one for all (`mark_key`), so
@@ -156,7 +156,7 @@ def split(unit: Unit) -> tuple[Unit, Unit]:
 def parts(unit: Unit, is_known: Callable[[str], bool]) -> Iterator[Unit]:
     """The units that stand for one now: itself, or the spans into which it was cut before.
 
-    `is_known`: whether the ledger holds a key, as in `list_partitions.parts`.
+    `is_known`: whether the checkpoint holds a key, as in `list_partitions.parts`.
     """
     if len(unit.keys) > 1 or not list_partitions.can_split(unit.bare_keys[0]):
         yield unit

@@ -14,7 +14,7 @@ from tests.bench import bench_store
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.store import client, migrate
 
 COMMAND_S = 300.0
@@ -105,7 +105,9 @@ async def fill(
         await bench_store.fill(store, trades, markets_a_wallet=markets_a_wallet)
         for statement in AROUND:
             await store.command(statement.format(shared=round(shared * 1000), market_id=MARKET_ID))
-        book = ledgers.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
+        book = run_checkpoint.Checkpoint.open(
+            ground.checkpoint, store_id=await migrate.store_id(store)
+        )
         for kind, question in COUNTS.items():
             keys = [(row["key"], row["n"]) for row in await store.rows(question)]
             await receipts(book, kind, keys)
@@ -115,7 +117,9 @@ async def fill(
         await store.close()
 
 
-async def receipts(book: ledgers.Ledger, kind: str, keys: Sequence[tuple[str, int]]) -> None:
+async def receipts(
+    book: run_checkpoint.Checkpoint, kind: str, keys: Sequence[tuple[str, int]]
+) -> None:
     """Every key proven complete, packed into units as a run packs them."""
     rows_of = dict(keys)
     one_each = (units.Unit(kind, (key,)) for key, _ in keys)

@@ -24,7 +24,7 @@ from tests.bench import bench_figures as figures
 from tests.bench.bench_figures import Figure
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.polymarket import pagination, trade_feed
 from polybackfill.store import client, migrate
 
@@ -243,12 +243,14 @@ def _on_disk(ground: harness.Ground) -> list[Figure]:
 
 
 async def make_history(ground: harness.Ground, count: int) -> None:
-    """`count` wallets proven complete by earlier runs, in the ledger and in the plan."""
+    """`count` wallets proven complete by earlier runs, in the checkpoint and in the plan."""
     store = await client.open(client.Address(data_dir=ground.store), clock=clocks.SystemClock())
     try:
         await migrate.up(store)
         await store.command(DONE_WALLETS.format(count=count))
-        book = ledgers.Ledger.open(ground.ledger, store_id=await migrate.store_id(store))
+        book = run_checkpoint.Checkpoint.open(
+            ground.checkpoint, store_id=await migrate.store_id(store)
+        )
     finally:
         await store.close()
     step = units.Counts(rows=300, pages=1, first_second=1_700_000_000)
@@ -276,7 +278,7 @@ def first_request_s(ground: harness.Ground, sandbox: harness.Sandbox) -> float:
 
 
 def a_million_units(trades: int, count: int) -> list[Figure]:
-    """Start and memory of a daemon whose ledger holds `count` finished units."""
+    """Start and memory of a daemon whose checkpoint holds `count` finished units."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         harness.sandbox(trades=trades, wallets=2_000, markets=1_500) as sandbox,

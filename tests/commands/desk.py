@@ -24,12 +24,12 @@ class Desk(harness.Ground):
 
     @property
     def run_name(self) -> str:
-        """Whose ledger, log and status the commands use."""
+        """Whose checkpoint, log and status the commands use."""
         return self.environment["BACKFILL_RUN_NAME"]
 
     @property
-    def ledger(self) -> Path:
-        """The folder of the run's ledger."""
+    def checkpoint(self) -> Path:
+        """The folder of the run's checkpoint."""
         return self.checkpoints / self.run_name
 
     def call(

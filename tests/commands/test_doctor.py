@@ -129,7 +129,7 @@ def test_the_store_is_not_there(desk: desks.Desk) -> None:
     assert findings["upstream data"]["exit_code"] == 0
 
 
-def test_the_owner_of_the_ledger_is_named(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:
+def test_the_owner_of_the_checkpoint_is_named(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:
     desk = new_desk(request_deadline_s=60)
     desk.call("init")
     sandbox.faults({"kind": "hang", "route": "activity"})

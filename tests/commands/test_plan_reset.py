@@ -127,7 +127,7 @@ def killed(new_desk: NewDesk, sandbox: harness.Sandbox) -> desks.Desk:
     sandbox.faults({"kind": "429_json", "match": pages_2, "after": 1, "retry_after_s": 60})
     daemon = made.start("run", "wallets")
     harness.until(lambda: sandbox.fired()["429_json"], "its second page")
-    harness.until(lambda: made.acknowledged_pages() == 1, "its first page in the ledger")
+    harness.until(lambda: made.acknowledged_pages() == 1, "its first page in the checkpoint")
     harness.until(lambda: made.statuses().get("in_progress"), "a wallet in progress")
     harness.until(lambda: made.json("status").get("parts"), "a first picture", every_s=0.2)
     daemon.kill()

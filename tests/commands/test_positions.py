@@ -21,7 +21,7 @@ def told(desk: desks.Desk) -> list[dict[str, Any]]:
 
 def checkpoint(desk: desks.Desk) -> dict[str, Any]:
     """What the last fold wrote of the positions, over all its segments."""
-    state = json.loads((desk.ledger / "state.json").read_bytes())
+    state = json.loads((desk.checkpoint / "state.json").read_bytes())
     found = [one["totals"]["positions"] for one in state["segments"]]
     return {
         "keys": sum(one["keys"] for one in found),

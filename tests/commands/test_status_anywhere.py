@@ -55,7 +55,7 @@ def test_the_state_from_anywhere(place: harness.Ground, sandbox: harness.Sandbox
     picture = json.loads(file.read_bytes())
     assert picture["paths"] == {
         "data": str(place.data),
-        "checkpoint": str(place.ledger),
+        "checkpoint": str(place.checkpoint),
     }
     for way in ways:
         found = told(place, *way)

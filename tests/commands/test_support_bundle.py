@@ -128,7 +128,7 @@ def test_before_anything_was_made(ground: harness.Ground, sandbox: harness.Sandb
 def test_what_is_damaged_says_so(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     desk.move_out()
     desk.call("run", "--wallet", sandbox.wallets[0])
-    for file in desk.ledger.glob("*.json*"):
+    for file in desk.checkpoint.glob("*.json*"):
         file.write_bytes(b"\x00\xff not what it was")
     (desk.data / "status" / f"{desk.run_name}.json").write_bytes(b"{")
     (desk.data / "log" / f"{desk.run_name}.jsonl").write_bytes(b"\xff\xfe\x00broken\n{\n")

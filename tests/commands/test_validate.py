@@ -106,12 +106,12 @@ def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
 
 def test_a_checkpoint_that_is_lost_is_missed(filled: desks.Desk) -> None:
     """Seed 001, validation: the plan says done, and nothing proves it."""
-    aside = filled.ledger.with_name("aside")
-    filled.ledger.rename(aside)
+    aside = filled.checkpoint.with_name("aside")
+    filled.checkpoint.rename(aside)
     try:
         told = filled.call("validate", "--only", "receipts", code=3).out
     finally:
-        aside.rename(filled.ledger)
+        aside.rename(filled.checkpoint)
     assert "FAILED   receipts" in told
     assert "plan reset --all" in told
 

@@ -7,8 +7,8 @@ page goes through them, and what has happened to it when the process dies:
     parsed        its rows are encoded, the batch does not hold them
     batched       the batch is cut, the store has heard nothing
     sent          the store has the whole insert, its acknowledgement was not read
-    acknowledged  the store has acknowledged, the ledger has not moved
-    written       the ledger's lines are on the disk, nobody was told
+    acknowledged  the store has acknowledged, the checkpoint has not moved
+    written       the checkpoint's lines are on the disk, nobody was told
     taken         a unit was begun and nothing fetched
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 
 from polybackfill import cli
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.polymarket import http
 from polybackfill.store import client
@@ -95,7 +95,7 @@ def arm(step: str, doom: Doom) -> None:
     elif step == "acknowledged":
         after(client.Store, "insert", doom)
     elif step == "written":
-        after(ledgers.Ledger, "sync", doom)
+        after(run_checkpoint.Checkpoint, "sync", doom)
     elif step == "taken":
         after(unit_queue.Queue, "lease_next", doom)
     else:

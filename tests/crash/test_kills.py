@@ -134,7 +134,7 @@ class Tormentor:
             lambda: counted() >= pages or not daemon.running,
             f"{pages} pages; {self.tally}",
             within_s=60,
-            every_s=0.1,  # reading the ledger takes time the daemon needs
+            every_s=0.1,  # reading the checkpoint takes time the daemon needs
         )
 
     def _look_for_duplicates(self) -> None:

@@ -19,7 +19,7 @@ from tests import harness, holds
 from tests.crash import power
 
 from polybackfill import errors
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 LONG = [pytest.mark.long, pytest.mark.timeout(3_000)]
@@ -46,7 +46,10 @@ class Site:
 
     def kept(self) -> set[str]:
         """The units that the checkpoint calls done."""
-        return {receipt.unit.id for receipt in ledgers.Ledger.view(self.ground.ledger).receipts()}
+        return {
+            receipt.unit.id
+            for receipt in run_checkpoint.Checkpoint.view(self.ground.checkpoint).receipts()
+        }
 
     def prove(self, *words: str) -> None:
         """The next run to its end misses nothing of what the checkpoint knows, and brings the rest;

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests import virtual_clock
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import unit_queue
 
 KEYS = tuple("abcdefghij")
@@ -45,11 +45,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.book = ledgers.Ledger.open(self.folder, clock=self.clock, fold_lines=20)
+        self.book = run_checkpoint.Checkpoint.open(self.folder, clock=self.clock, fold_lines=20)
         self.queue = unit_queue.Queue(
             units.CONDITIONS,
             feed=iter(self.feed),
-            ledger=self.book,
+            checkpoint=self.book,
             clock=self.clock,
             look_ahead=self.look_ahead,
             max_attempts=MAX_ATTEMPTS,

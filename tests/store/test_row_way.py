@@ -25,7 +25,7 @@ from tests import harness
 
 import polybackfill
 from polybackfill import clocks, records, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import market_id_cache, source_lag, store_writer, unit_queue, worker
 from polybackfill.kinds import registry
 from polybackfill.polymarket import (
@@ -180,7 +180,7 @@ def _profiled(recording: Recording) -> Iterator[None]:
         threading.setprofile(None)
 
 
-class Checkpoint(ledgers.Ledger):
+class Checkpoint(run_checkpoint.Checkpoint):
     """The recording ends where the page is recorded."""
 
     recording: Recording | None = None
@@ -238,7 +238,7 @@ async def _follow(
     clock, rng = clocks.SourceClock(), random.Random(1)
     async with _parts(sandbox.url, folder, clock) as (asker, book):
         unit = units.Unit("wallets", (sandbox.wallets[0].removeprefix("0x"),))
-        queue = unit_queue.Queue("wallets", feed=[unit], ledger=book, clock=clock)
+        queue = unit_queue.Queue("wallets", feed=[unit], checkpoint=book, clock=clock)
         buffer = OnePage(recording, clock)
         ids = market_id_cache.MarketIdCache(market_ids.MarketIds(store), clock=clock)
         runner = worker.UnitRunner(
@@ -255,7 +255,7 @@ async def _follow(
         writer = store_writer.StoreWriter(
             buffer=buffer,
             sink=store,
-            ledger=book,
+            checkpoint=book,
             queues_by_kind={"wallets": queue},
             clock=clock,
             rng=rng,

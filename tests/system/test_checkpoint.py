@@ -20,7 +20,7 @@ def half_done(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Groun
     sandbox.faults({"kind": "429_json", "route": "data", "after": 40, "retry_after_s": 30})
     daemon = ground.start("run", *ground.write_keys(sandbox))
     harness.until(lambda: sandbox.fired()["429_json"] > 0, "the middle of the run")
-    harness.until(lambda: ground.acknowledged_pages() > 20, "pages in the ledger")
+    harness.until(lambda: ground.acknowledged_pages() > 20, "pages in the checkpoint")
     daemon.kill()
     sandbox.reset()
     return ground
@@ -46,17 +46,17 @@ def test_a_truncated_journal_heals(
     harm: Callable[[Path], None], half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
     """Seed 001, supervisor: a torn checkpoint is survived."""
-    harm(half_done.ledger / "ledger.jsonl")
+    harm(half_done.checkpoint / "ledger.jsonl")
     ended = _completes(half_done, sandbox)
     assert "finished after" in ended.out
     assert half_done.open_units() == 0
 
 
 def test_a_torn_line_is_kept_aside(half_done: harness.Ground, sandbox: harness.Sandbox) -> None:
-    with (half_done.ledger / "ledger.jsonl").open("ab") as journal:
+    with (half_done.checkpoint / "ledger.jsonl").open("ab") as journal:
         journal.write(b'{"event":"adva')
     _completes(half_done, sandbox)
-    [aside] = half_done.ledger.glob("torn-after-*")
+    [aside] = half_done.checkpoint.glob("torn-after-*")
     assert aside.read_bytes() == b'{"event":"adva'
 
 
@@ -75,7 +75,7 @@ def _damage_a_line(journal: Path) -> str:
     lines = journal.read_bytes().splitlines(keepends=True)
     lines[4] = lines[4].replace(b'"seq":', b'"sqe":')
     journal.write_bytes(b"".join(lines))
-    return r"ledger\.jsonl line 5 is damaged; restore the folder from a backup, or move it away"
+    return r"checkpoint\.jsonl line 5 is damaged; restore the folder from a backup, or move it away"
 
 
 def _replace_by_another_file(journal: Path) -> str:
@@ -96,7 +96,7 @@ def _make_newer(journal: Path) -> str:
 def test_a_checkpoint_that_cannot_be_used_is_named_and_left_alone(
     half_done: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
-    journal = half_done.ledger / "ledger.jsonl"
+    journal = half_done.checkpoint / "ledger.jsonl"
     sound = journal.read_bytes()
     for harm in (_damage_a_line, _replace_by_another_file, _make_newer):
         text = harm(journal)

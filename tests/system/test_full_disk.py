@@ -49,7 +49,7 @@ def test_the_checkpoint_cannot_grow(ground: harness.Ground, sandbox: harness.San
     ended = ground.run("run", *keys, driver=FULL)
     ended.expect(errors.EXIT_UNAVAILABLE)
     said = _said(ended)
-    assert f"cannot write {ground.ledger}: No space left on device" in said
+    assert f"cannot write {ground.checkpoint}: No space left on device" in said
     assert "make room there and start again; nothing recorded so far is lost" in said
     recorded = ground.acknowledged_pages()
     assert recorded > 0
@@ -69,7 +69,7 @@ if os.geteuid() == 0:
             ended = ground.run("run", *keys)
             ended.expect(errors.EXIT_UNAVAILABLE)
             said = _said(ended)
-            assert str(ground.ledger) in said
+            assert str(ground.checkpoint) in said
             assert "No space left on device" in said
             assert "make room there and start again" in said
             enlarge(ground.checkpoints, "20m")

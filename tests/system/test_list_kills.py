@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests import harness
 
-from polybackfill.checkpoint import ledgers, sweeps
+from polybackfill.checkpoint import run_checkpoint, sweeps
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def kill_amid(
 
 
 def known_sweeps(ground: harness.Ground) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ground.ledger / sweeps.FILE).read_bytes())["sweeps"]
+    found: dict[str, Any] = json.loads((ground.checkpoint / sweeps.FILE).read_bytes())["sweeps"]
     return found
 
 
@@ -71,7 +71,7 @@ def assert_profits(ground: harness.Ground, sandbox: harness.Sandbox, wallets: li
 
 def assert_nothing_open(ground: harness.Ground) -> None:
     """Of what the list's runs began nothing is left."""
-    state = ledgers.Ledger.view(ground.ledger)
+    state = run_checkpoint.Checkpoint.view(ground.checkpoint)
     left = [held.unit.id for held in state.open_units() if "-listed" in held.unit.id]
     assert left == []
 

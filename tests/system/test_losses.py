@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests import harness
 
-from polybackfill.checkpoint import ledgers, store_state
+from polybackfill.checkpoint import run_checkpoint, store_state
 from polybackfill.store import definitions
 
 Harm = Callable[[harness.Ground], None]
@@ -167,12 +167,12 @@ def test_rows_that_later_rows_stand_for_are_missed(
         "ORDER BY trade_timestamp LIMIT 5) SETTINGS mutations_sync = 2",
     ):
         _sql(ground, statement)
-    file = ground.ledger / store_state.FILE
+    file = ground.checkpoint / store_state.FILE
     if known:
-        before = store_state.read(ground.ledger)
+        before = store_state.read(ground.checkpoint)
         assert before is not None
         store_state.write(
-            ground.ledger,
+            ground.checkpoint,
             store_state.StoreState(clean_stop="", boot=before.boot, tables=before.tables),
         )
     else:
@@ -297,4 +297,6 @@ def test_two_runs_that_begin_at_once_on_a_new_store_agree_on_its_name(
         assert len(named) == 1
         for name in names:
             ground.run("run", "--run-name", name, "wallets").expect(0)
-            ledgers.Ledger.open(ground.checkpoints / name, store_id=named[0]["id"]).close()
+            run_checkpoint.Checkpoint.open(
+                ground.checkpoints / name, store_id=named[0]["id"]
+            ).close()

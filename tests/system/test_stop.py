@@ -137,7 +137,7 @@ def test_during_the_start(
     ground: harness.Ground, slow_sandbox: harness.Sandbox, pages_of_one_run: int
 ) -> None:
     daemon = ground.start("run", *ground.write_keys(slow_sandbox))
-    harness.until((ground.ledger / "owner.json").exists, "the lock")
+    harness.until((ground.checkpoint / "owner.json").exists, "the lock")
     daemon.signal(signal.SIGTERM)
     ended = daemon.end(GRACE_S)
     ended.expect(0)
@@ -154,7 +154,7 @@ def test_during_a_start_that_waits_for_the_store(
     os.kill(store_pid, signal.SIGSTOP)
     try:
         daemon = ground.start("run", *ground.write_keys(slow_sandbox))
-        harness.until((ground.ledger / "owner.json").exists, "the lock")
+        harness.until((ground.checkpoint / "owner.json").exists, "the lock")
         daemon.signal(signal.SIGTERM)
         ended = daemon.end(GRACE_S)
     finally:

@@ -12,7 +12,7 @@ import pytest
 from tests import harness
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
 KINDS = (*KINDS, "resolutions", "user-stats")
@@ -64,11 +64,11 @@ def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
         harness.until(lambda: ground.acknowledged_pages() > 2, "some pages", 60)
         daemon.kill()
         sandbox.reset()
-        sweep = json.loads((ground.ledger / "sweeps.json").read_bytes())["sweeps"]["lookups"][
+        sweep = json.loads((ground.checkpoint / "sweeps.json").read_bytes())["sweeps"]["lookups"][
             "name"
         ]
         listed = next(one["condition_id"] for one in markets(sandbox) if one["condition_id"])
-        book = ledgers.Ledger.open(ground.ledger)
+        book = run_checkpoint.Checkpoint.open(ground.checkpoint)
         book.begin(units.Unit("lookups", (f"{listed.removeprefix('0x')}@{sweep}",)))
         book.close()
         ground.run("run", within_s=100).expect(0)

@@ -34,7 +34,7 @@ def test_without_any_source_the_defaults_hold():
     loaded = settings.load()
     assert str(loaded.backfill.data_url) == "https://data-api.polymarket.com"
     assert loaded.clickhouse.host is None
-    assert loaded.ledger_dir == Path.cwd() / "checkpoints" / "main"
+    assert loaded.checkpoint_path == Path.cwd() / "checkpoints" / "main"
     assert loaded.origins == {}
     assert loaded.unknown == ()
 
@@ -196,6 +196,6 @@ def test_a_refused_password_is_not_printed():
 
 def test_where_only_the_data_folder_is_set_the_checkpoint_lies_in_it(monkeypatch, tmp_path):
     monkeypatch.setenv("BACKFILL_DATA_DIR", str(tmp_path / "kept"))
-    assert settings.load().ledger_dir == tmp_path / "kept" / "checkpoints" / "main"
+    assert settings.load().checkpoint_path == tmp_path / "kept" / "checkpoints" / "main"
     monkeypatch.setenv("BACKFILL_CHECKPOINT_DIR", "own")
-    assert settings.load().ledger_dir == Path.cwd() / "own" / "main"
+    assert settings.load().checkpoint_path == Path.cwd() / "own" / "main"

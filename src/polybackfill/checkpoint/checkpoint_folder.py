@@ -1,4 +1,4 @@
-"""The ledger's folder: load it, append to it, fold it; and the states whose changes reach it.
+"""The checkpoint's folder: load it, append to it, fold it; and the states whose changes reach it.
 
 A fold, with the crash each step survives:
 
@@ -109,7 +109,7 @@ class JournalWriter:
 
 
 class CheckpointFolder:
-    """What of a ledger is durable; everything here blocks.
+    """What of a checkpoint is durable; everything here blocks.
 
     With `writable` the folder must be held by its one owner.
     """
@@ -205,7 +205,9 @@ class CheckpointFolder:
             segment_files.write_state(self.folder, state, self._step)
         if current is not None and current.torn:
             self.healed.append(f"{len(current.torn)} bytes of a torn line were kept aside")
-            log.warning("ledger.torn_line", folder=str(self.folder), torn_bytes=len(current.torn))
+            log.warning(
+                "checkpoint.torn_line", folder=str(self.folder), torn_bytes=len(current.torn)
+            )
         self._writer.open(current, states.seq)
         previous = segment_files.read_state(self.folder / segment_files.STATE_PREVIOUS)
         older = previous.segments if previous is not None else ()
@@ -288,7 +290,7 @@ class DurableStates:
         # What an earlier process forgot leaves the segments with the first sync of this one.
         self._fold_wanted = writable and bool(self._states.forgotten)
         self._flight: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._stop: errors.Stop | None = None
         self._closed = False
 
@@ -361,7 +363,7 @@ class DurableStates:
         wanted_seq = self.states.seq
         while self.durable_seq < wanted_seq or self._fold_wanted:
             if self._flight is None:
-                self._flight = asyncio.create_task(self._write_out(), name="ledger-sync")
+                self._flight = asyncio.create_task(self._write_out(), name="checkpoint-sync")
             # The write goes on when a caller is cancelled: half a write is worse than a late one.
             await asyncio.shield(self._flight)
             self.check()

@@ -62,7 +62,7 @@ def _state(folder: Path, store_id: str, healed: list[str]) -> segment_files.Stat
 
 
 def _older_state(folder: Path, store_id: str, healed: list[str]) -> segment_files.State:
-    """The generation before; for a ledger that never folded, the empty one."""
+    """The generation before; for a checkpoint that never folded, the empty one."""
     previous = segment_files.read_state(folder / segment_files.STATE_PREVIOUS)
     damaged = (folder / segment_files.STATE).exists()
     if previous is None and not _journal_is_whole(folder):
@@ -72,7 +72,7 @@ def _older_state(folder: Path, store_id: str, healed: list[str]) -> segment_file
         )
     if damaged:
         healed.append(f"{segment_files.STATE} was damaged; the generation before it was used")
-        log.warning("ledger.state_damaged", folder=str(folder))
+        log.warning("checkpoint.state_damaged", folder=str(folder))
     return previous or segment_files.empty_state(store_id)
 
 

@@ -103,7 +103,7 @@ _state_decoder = msgspec.json.Decoder(State)
 
 
 def empty_state(store_id: str) -> State:
-    """The state of a ledger in which nothing has happened."""
+    """The state of a checkpoint in which nothing has happened."""
     return State(
         format=journal.FORMAT,
         version=journal.VERSION,
@@ -165,7 +165,7 @@ def restore_previous(folder: Path, step: files.Step = files.no_step) -> None:
 
 
 class SegmentFolder:
-    """The segments of one ledger folder."""
+    """The segments of one checkpoint folder."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.polymarket import http
 from polybackfill.store import client
 
@@ -32,12 +32,12 @@ class CheckResult:
 class CheckContext:
     """What the checks look at.
 
-    `ledger`: None when there is no checkpoint yet; `get`: asks the API, None when it must not be
-    asked, for the reason in `silent`; `sample`: how many wallets are compared with the API.
+    `checkpoint`: None when there is none yet; `get`: asks the API, None when it must not be asked,
+    for the reason in `silent`; `sample`: how many wallets are compared with the API.
     """
 
     store: client.Store
-    ledger: ledgers.Ledger | None
+    checkpoint: run_checkpoint.Checkpoint | None
     get: http.Get | None = None
     sample: int = 20
     silent: str = ""

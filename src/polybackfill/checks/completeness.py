@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import receipt_table
 from polybackfill.kinds import kind as unit_kind
 from polybackfill.kinds import proof, registry
@@ -13,7 +13,7 @@ from polybackfill.store import client, plan_table
 
 LISTED = 20  # keys named of what is not proven
 
-# Of a list, the units of its newest reading; those that were never begun are in no ledger.
+# Of a list, the units of its newest reading; those that were never begun are in no checkpoint.
 _SLICES = """
 SELECT concat(kind, ' ', key) AS key, best = 3 AS is_proven, best = 1 AS is_failed,
     best = 2 AS is_open,
@@ -119,10 +119,10 @@ class PartCompleteness:
 
 
 async def measure_parts(
-    store: client.Store, ledger: ledgers.Ledger | None
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint | None
 ) -> list[PartCompleteness]:
     """All parts in the order in which they feed on each other."""
-    async with receipt_table.filled(store, ledger) as units:
+    async with receipt_table.filled(store, checkpoint) as units:
         figures = [
             (await _measure(store, part, kinds, units), _is_optional(kinds[0].proof))
             for part, kinds in registry.PARTS.items()

@@ -1,4 +1,4 @@
-"""The check that ties plan, ledger and tables together: what is called done left rows behind."""
+"""The check that ties plan, checkpoint and tables together: what is done has left rows behind."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ async def receipts(context: check_result.CheckContext) -> check_result.CheckResu
     """Every key the plan calls done has a receipt, and the rows receipts count are there."""
     name = "receipts"
     claim = "each key the plan calls done has a receipt, and the tables hold the rows it counts"
-    if context.ledger is None:
+    if context.checkpoint is None:
         return await _without_checkpoint(context.store, name, claim)
     evidence: dict[str, Any] = {}
     examples: list[dict[str, Any]] = []
-    async with receipt_table.filled(context.store, context.ledger) as units:
+    async with receipt_table.filled(context.store, context.checkpoint) as units:
         for kind, (table, key) in plan_table.TABLES.items():
             unproven = _UNPROVEN.format(key=key, table=table, units=units, kind=kind)
             counted = await context.store.rows(f"SELECT count() AS n FROM ({unproven})")

@@ -1,4 +1,4 @@
-"""The ledger's units as a table beside the others, so that the store can compare them."""
+"""The checkpoint's units as a table beside the others, so that the store can compare them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import orjson
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import temporary_table
 from polybackfill.store import client
 
@@ -31,16 +31,20 @@ _COLUMNS = """
 Unit = unit_states.Receipt | unit_states.FailedUnit | unit_states.OpenUnit
 
 
-def all_units(ledger: ledgers.Ledger) -> Iterator[Unit]:
+def all_units(checkpoint: run_checkpoint.Checkpoint) -> Iterator[Unit]:
     """Finished units, oldest first, then those in error, then those that were begun."""
-    return itertools.chain(ledger.receipts(), ledger.failed_units(), ledger.open_units())
+    return itertools.chain(
+        checkpoint.receipts(), checkpoint.failed_units(), checkpoint.open_units()
+    )
 
 
 @contextlib.asynccontextmanager
-async def filled(store: client.Store, ledger: ledgers.Ledger | None) -> AsyncIterator[str]:
-    """The name of a table with every unit of the ledger, dropped afterwards; empty for None."""
+async def filled(
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint | None
+) -> AsyncIterator[str]:
+    """The name of a table with every unit of the checkpoint, dropped afterwards; empty for None."""
     async with temporary_table.create(store, _COLUMNS, order="(kind, key)") as name:
-        for lines, rows in _chunks(_lines(ledger) if ledger is not None else iter(())):
+        for lines, rows in _chunks(_lines(checkpoint) if checkpoint is not None else iter(())):
             await store.insert(name, lines, rows=rows)
         yield name
 
@@ -59,8 +63,8 @@ def _chunks(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
         yield bytes(joined), rows
 
 
-def _lines(ledger: ledgers.Ledger) -> Iterator[bytes]:
-    for number, unit in enumerate(all_units(ledger), 1):
+def _lines(checkpoint: run_checkpoint.Checkpoint) -> Iterator[bytes]:
+    for number, unit in enumerate(all_units(checkpoint), 1):
         yield from _keys(number, unit)
 
 

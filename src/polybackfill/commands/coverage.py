@@ -38,4 +38,4 @@ def report(arguments: argparse.Namespace) -> int:
 
 async def _figures(chosen: settings.Settings) -> dict[str, Any]:
     async with bootstrap.open_store(chosen, migrated=True) as store:
-        return await coverage_figures.read(store, run_files.open_ledger(chosen))
+        return await coverage_figures.read(store, run_files.open_checkpoint(chosen))

@@ -21,7 +21,7 @@ from typing import Any
 import polymarket_sandbox
 from chdb_http import child_process
 from polybackfill import errors, formats, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import completeness, table_digest
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table
@@ -140,7 +140,9 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     budgets = _ask(f"{url}/_sandbox/stats")["budgets"]
     everything = _ask(f"{url}/_sandbox/truth")
     async with bootstrap.open_store(chosen) as store:
-        parts = await completeness.measure_parts(store, ledgers.Ledger.view(chosen.ledger_dir))
+        parts = await completeness.measure_parts(
+            store, run_checkpoint.Checkpoint.view(chosen.checkpoint_path)
+        )
         stored = {name: (await store.rows(sql))[0] for name, sql in table_digest.TABLES.items()}
         duplicates = await store.rows(table_digest.DUPLICATES)
         quarantined = (await store.rows("SELECT count() AS n FROM quarantine"))[0]["n"]

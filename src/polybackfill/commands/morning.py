@@ -42,11 +42,11 @@ async def _read(chosen: settings.Settings) -> morning_report.MorningReport:
     last_run = morning_report.LastRun(
         state.name, picture, run_request.RunRequest(plan_decides=True)
     )
-    ledger = run_files.open_ledger(chosen)
+    checkpoint = run_files.open_checkpoint(chosen)
     try:
         async with bootstrap.open_store(chosen, migrated=True) as store:
-            return await morning_report.read_report(chosen, store, ledger, last_run)
+            return await morning_report.read_report(chosen, store, checkpoint, last_run)
     except (errors.Retry, errors.Stop) as error:
         if isinstance(error, errors.Stop) and error.exit_code != errors.EXIT_UNAVAILABLE:
             raise
-        return morning_report.read_without_store(chosen, ledger, last_run, str(error))
+        return morning_report.read_without_store(chosen, checkpoint, last_run, str(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import errors, formats, guess, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.inputs import key_input
@@ -91,7 +91,7 @@ async def _build_from(
     regenerate_plan: bool,
 ) -> dict[str, Any]:
     """Rows read, left out and planned, by kind. `typed_keys`: of a file, None for a table."""
-    with lock.hold(chosen.ledger_dir):
+    with lock.hold(chosen.checkpoint_path):
         async with bootstrap.open_store(chosen, migrated=True) as store:
             # A plan that was dropped is a plan to be built anew.
             both = [table for table, _ in plan_table.TABLES.values()]
@@ -296,47 +296,49 @@ def reset(arguments: argparse.Namespace) -> int:
 async def _reset(
     chosen: settings.Settings, arguments: argparse.Namespace, typed: dict[str, list[str]]
 ) -> dict[str, int]:
-    with lock.hold(chosen.ledger_dir):
+    with lock.hold(chosen.checkpoint_path):
         async with bootstrap.open_store(chosen, migrated=True) as store:
-            ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
+            checkpoint = run_checkpoint.Checkpoint.open(
+                chosen.checkpoint_path, store_id=await migrate.store_id(store)
+            )
             try:
                 return {
-                    kind: await _reset_kind(store, ledger, kind, arguments, keys)
+                    kind: await _reset_kind(store, checkpoint, kind, arguments, keys)
                     for kind, keys in typed.items()
                     if keys or not (arguments.wallet or arguments.condition_id)
                 }
             finally:
-                ledger.close()
+                checkpoint.close()
 
 
 async def _reset_kind(
     store: client.Store,
-    ledger: ledgers.Ledger,
+    checkpoint: run_checkpoint.Checkpoint,
     kind: str,
     arguments: argparse.Namespace,
     keys: Sequence[str],
 ) -> int:
-    """The plan first: a crash before the ledger follows leaves rows that were visibly set back,
+    """The plan first: a crash before the checkpoint follows leaves rows that were visibly set back,
     and those the next run takes for what they are."""
     if keys:
         updates = [plan_table.PlanUpdate(key, "pending") for key in keys]
         await plan_table.PlanTable(store).apply(kind, updates, now=int(time.time()))
-        ledger.forget(kind, keys)
-        await ledger.sync()
+        checkpoint.forget(kind, keys)
+        await checkpoint.sync()
         return await plan_table.PlanTable(store).planned(kind, keys)
     if arguments.all:
-        return await plan_sync.set_back_all(store, ledger, kind)
+        return await plan_sync.set_back_all(store, checkpoint, kind)
     if arguments.stuck:
         return await plan_table.PlanTable(store).set_back(kind, ("in_progress",))
     failed = [
         key
-        for failed_unit in ledger.failed_units()
+        for failed_unit in checkpoint.failed_units()
         if failed_unit.unit.kind == kind
         for key in failed_unit.unit.keys
     ]
     count = await plan_table.PlanTable(store).set_back(kind, ("error",))
-    ledger.forget(kind, failed)
-    await ledger.sync()
+    checkpoint.forget(kind, failed)
+    await checkpoint.sync()
     return count
 
 

@@ -29,11 +29,11 @@ async def _read(chosen: settings.Settings) -> dict[str, Any]:
     picture, holder = run_files.read_status(chosen)
     now = clocks.SystemClock().now()
     state = run_state.find_state(picture, holder, now=now, starting_s=startup.START_MAX_S)
-    in_doubt = not state.is_running and store_state.awaits_comparison(chosen.ledger_dir)
+    in_doubt = not state.is_running and store_state.awaits_comparison(chosen.checkpoint_path)
     async with bootstrap.open_store(chosen, migrated=True) as store:
         report = await progress_report.read(
             store,
-            run_files.open_ledger(chosen),
+            run_files.open_checkpoint(chosen),
             picture,
             running=bool(state.is_running),
             now=now,

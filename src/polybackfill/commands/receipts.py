@@ -13,7 +13,7 @@ from polybackfill.run import bootstrap, run_request
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """The newest receipts, of one kind or of some keys; reads the ledger alone."""
+    """The newest receipts, of one kind or of some keys; reads the checkpoint alone."""
     if arguments.kind not in (None, *registry.KINDS):
         hint = guess.near(arguments.kind, registry.KINDS)
         raise errors.Stop(
@@ -23,11 +23,13 @@ def check(arguments: argparse.Namespace) -> int:
         raise errors.Stop(f"--limit {arguments.limit}: show at least 1 receipt")
     chosen = bootstrap.settings_of(arguments)
     typed = run_request.keys(arguments, chosen)
-    ledger = run_files.open_ledger(chosen)
-    if ledger is None:
-        raise errors.Stop(f"there is no checkpoint in {chosen.ledger_dir} yet: polybackfill run")
+    checkpoint = run_files.open_checkpoint(chosen)
+    if checkpoint is None:
+        raise errors.Stop(
+            f"there is no checkpoint in {chosen.checkpoint_path} yet: polybackfill run"
+        )
     newest = receipt_records.newest(
-        ledger,
+        checkpoint,
         kind=arguments.kind,
         keys=frozenset((*typed["wallets"], *typed["conditions"])),
         limit=arguments.limit,

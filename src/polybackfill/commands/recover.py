@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
@@ -46,7 +46,7 @@ def recover(arguments: argparse.Namespace) -> int:
 
 async def _prepare(chosen: settings.Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything up to the first request; refused while a run is going on."""
-    with lock.hold(chosen.ledger_dir), run_context.lock_data(chosen):
+    with lock.hold(chosen.checkpoint_path), run_context.lock_data(chosen):
         async with (
             run_context.claim_database(chosen),
             bootstrap.open_store(chosen, migrated=True) as store,
@@ -103,17 +103,19 @@ def _refuse_loss(differences: list[backups.Difference], name: str, *, named: boo
 async def _start_over(
     chosen: settings.Settings, store: client.Store, kept: backups.Backups
 ) -> None:
-    """The plan and the ledger first: a crash before the tables are empty costs requests, the other
-    way round the ledger would claim rows that are gone."""
-    ledger = ledgers.Ledger.open(chosen.ledger_dir, store_id=await migrate.store_id(store))
+    """The plan and the checkpoint first: a crash before the tables are empty costs requests. The
+    other way round the checkpoint would claim rows that are gone."""
+    checkpoint = run_checkpoint.Checkpoint.open(
+        chosen.checkpoint_path, store_id=await migrate.store_id(store)
+    )
     try:
         for kind in _PARTS:
-            await plan_sync.set_back_all(store, ledger, kind)
+            await plan_sync.set_back_all(store, checkpoint, kind)
     finally:
-        ledger.close()
+        checkpoint.close()
     await kept.empty_tables()
     await candles.clear(store)
-    await reconcile.emptied(store, chosen.ledger_dir)
+    await reconcile.emptied(store, chosen.checkpoint_path)
 
 
 async def _fetch(chosen: settings.Settings) -> int:

@@ -20,7 +20,7 @@ import msgspec
 
 from chdb_http import endpoint_file
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.filesystem import lock
 from polybackfill.reports import bundle_archive, failing_units, pseudonyms, run_files, snapshot
 from polybackfill.run import api_client, bootstrap, doctor_checks, doctor_probe
@@ -161,9 +161,11 @@ class _Bundle:
 
     async def _failing(self) -> Sequence[failing_units.Failing]:
         """The newest units in error, else open ones that fail."""
-        ledger = await asyncio.to_thread(ledgers.Ledger.view, self._chosen.ledger_dir)
-        failing: list[failing_units.Failing] = [*list(ledger.failed_units())[-_FAILING:]]
-        failing += [unit for unit in ledger.open_units() if unit.errors]
+        checkpoint = await asyncio.to_thread(
+            run_checkpoint.Checkpoint.view, self._chosen.checkpoint_path
+        )
+        failing: list[failing_units.Failing] = [*list(checkpoint.failed_units())[-_FAILING:]]
+        failing += [unit for unit in checkpoint.open_units() if unit.errors]
         return failing[:_FAILING]
 
     def _client(self) -> Any:
@@ -202,26 +204,28 @@ class _Bundle:
 
     async def _status(self) -> dict[str, Any]:
         backfill = self._chosen.backfill
-        holder = lock.holder(self._chosen.ledger_dir)
+        holder = lock.holder(self._chosen.checkpoint_path)
         picture = run_files.read_snapshot(
             snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
         )
         return {"running": None if holder is None else str(holder), "picture": picture}
 
     async def _checkpoint(self) -> dict[str, Any]:
-        folder = self._chosen.ledger_dir
+        folder = self._chosen.checkpoint_path
         names_in_folder = sorted(folder.iterdir()) if folder.is_dir() else []
         sizes = {file.name: file.stat().st_size for file in names_in_folder if file.is_file()}
         return {"files": sizes, **await _collect(self._counts)}
 
     async def _counts(self) -> dict[str, Any]:
-        if not self._chosen.ledger_dir.is_dir():
+        if not self._chosen.checkpoint_path.is_dir():
             return {"state": "none yet"}
-        ledger = await asyncio.to_thread(ledgers.Ledger.view, self._chosen.ledger_dir)
-        opened, failed = list(ledger.open_units()), list(ledger.failed_units())
+        checkpoint = await asyncio.to_thread(
+            run_checkpoint.Checkpoint.view, self._chosen.checkpoint_path
+        )
+        opened, failed = list(checkpoint.open_units()), list(checkpoint.failed_units())
         return {
-            "counts": ledger.stats(),
-            "totals": {kind: msgspec.to_builtins(one) for kind, one in ledger.totals().items()},
+            "counts": checkpoint.stats(),
+            "totals": {kind: msgspec.to_builtins(one) for kind, one in checkpoint.totals().items()},
             "open": _by_kind(opened),
             "in_error": _by_kind(failed),
             "last_errors": [

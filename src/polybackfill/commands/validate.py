@@ -52,7 +52,7 @@ async def _validate(
                 api_client.open_get(chosen, "validate", attempts=attempts)
             )
         context = check_result.CheckContext(
-            store, run_files.open_ledger(chosen), get, arguments.sample, silent
+            store, run_files.open_checkpoint(chosen), get, arguments.sample, silent
         )
         async for result in check_registry.run_checks(context, names):
             results.append(result)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.engine import backlog, change_event
 
 _SKIPS_AT_ONCE = 256
@@ -16,10 +16,10 @@ Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 
 
 class Intake:
-    """Sifts units by the ledger, and by the keys that are in the queue already."""
+    """Sifts units by the checkpoint, and by the keys that are in the queue already."""
 
-    def __init__(self, ledger: ledgers.Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, checkpoint: run_checkpoint.Checkpoint) -> None:
+        self._checkpoint = checkpoint
         self._queued_keys: set[tuple[str, units.Window]] = set()
         self._skipped_done = 0
         self._skipped_error = 0
@@ -41,7 +41,7 @@ class Intake:
             yield from self._wanted_part(part)
 
     def stats(self) -> dict[str, int]:
-        """Keys that were left out because the ledger has an end for them."""
+        """Keys that were left out because the checkpoint has an end for them."""
         return {"skipped_done": self._skipped_done, "skipped_error": self._skipped_error}
 
     def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
@@ -49,11 +49,11 @@ class Intake:
         for key in unit.keys:
             if (key, unit.window) in self._queued_keys:
                 continue
-            if self._ledger.is_done(unit.kind, key, unit.window):
+            if self._checkpoint.is_done(unit.kind, key, unit.window):
                 self._skipped_done += 1
-            elif self._ledger.failed_unit(unit.kind, key, unit.window) is not None:
+            elif self._checkpoint.failed_unit(unit.kind, key, unit.window) is not None:
                 self._skipped_error += 1
-            elif open_unit := self._ledger.open_unit(unit.kind, key, unit.window):
+            elif open_unit := self._checkpoint.open_unit(unit.kind, key, unit.window):
                 yield open_unit
             else:
                 fresh.append(key)
@@ -68,9 +68,9 @@ class Intake:
         identity = (unit.kind, key, unit.window)
         return (
             (key, unit.window) in self._queued_keys
-            or self._ledger.is_done(*identity)
-            or self._ledger.open_unit(*identity) is not None
-            or self._ledger.failed_unit(*identity) is not None
+            or self._checkpoint.is_done(*identity)
+            or self._checkpoint.open_unit(*identity) is not None
+            or self._checkpoint.failed_unit(*identity) is not None
         )
 
 

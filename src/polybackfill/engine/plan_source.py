@@ -1,8 +1,8 @@
 """From the plan to units: which keys a part fetches, in rank order, read as they are needed.
 
-The ledger knows what is proven, the plan table what people see and may change. A row that says
-pending although the ledger has its end, and although the table was told so, was set back by a
-person: the ledger forgets it and it is fetched again, also when it is typed.
+The checkpoint knows what is proven, the plan table what people see and may change. A row that says
+pending although the checkpoint has its end, and although the table was told so, was set back by a
+person: the checkpoint forgets it and it is fetched again, also when it is typed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from polybackfill import clocks, errors, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
@@ -140,21 +140,21 @@ class ExplicitKeys:
         kind: str,
         keys: Sequence[str],
         selection: Selection,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         plan: plan_table.PlanTable | None = None,
     ) -> None:
         self._kind = kind
         self._all_keys = keys
         self._keys: Sequence[str] | None = None
         self._selection = selection
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._plan = plan
         self.known = WorkEstimate()
 
     async def expected(self) -> WorkEstimate:
         """A request for each, or each batch; of those with trades that is the least it can be."""
         keys, window = await self._chosen(), self._selection.window
-        done = sum(self._ledger.is_done(self._kind, key, window) for key in keys)
+        done = sum(self._checkpoint.is_done(self._kind, key, window) for key in keys)
         left = len(keys) - done
         requests = registry.KINDS[self._kind].requests(left)
         self.known = WorkEstimate(len(keys), requests, unsized=left if self._is_weighed else 0)
@@ -165,7 +165,7 @@ class ExplicitKeys:
         keys, window = await self._chosen(), self._selection.window
         rows = None if self._is_weighed else 0
         for unit in _build_units(self._kind, [(key, rows) for key in keys], window):
-            if not has_ended(self._ledger, unit):
+            if not has_ended(self._checkpoint, unit):
                 self.known = self.known.without(unit)
             yield unit
         self.known = self.known.handed_out()
@@ -182,10 +182,10 @@ class ExplicitKeys:
             if self._selection.full_history:
                 await self._plan.note(self._kind, self._all_keys)
             pending = await self._plan.pending_among(self._kind, self._all_keys)
-            _forget_reset_keys(self._kind, pending, self._ledger)
+            _forget_reset_keys(self._kind, pending, self._checkpoint)
         self._keys = self._all_keys
         if not self._selection.takes_all:
-            window, ended = self._selection.window, self._ledger.has_ended
+            window, ended = self._selection.window, self._checkpoint.has_ended
             left = [key for key in self._all_keys if not ended(self._kind, key, window)]
             self._keys = left[self._selection.skip :][: self._selection.limit]
         return self._keys
@@ -195,7 +195,7 @@ class PlannedKeys:
     """Keys of a plan table in rank order: the open ones, or with a window all of them.
 
     The status in the table speaks of the whole history, so it says nothing about a window: there
-    `skip` and `limit` count the keys that the ledger has not seen end with the same window.
+    `skip` and `limit` count the keys that the checkpoint has not seen end with the same window.
     """
 
     counted = True
@@ -207,7 +207,7 @@ class PlannedKeys:
         kind: str,
         store: client.Store,
         selection: Selection,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         *,
         dry_run: bool,
         clock: clocks.Clock,
@@ -215,7 +215,7 @@ class PlannedKeys:
         self._kind = kind
         self._store = store
         self._selection = selection
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._dry_run = dry_run
         self._clock = clock
         self._statuses = _OPEN if selection.full_history else plan_table.STATUSES
@@ -230,7 +230,7 @@ class PlannedKeys:
         requests, unsized = await self._behind()
         ended = 0
         if not self._selection.full_history:
-            ended = min(rows_read, self._ledger.count_ended(self._kind, self._selection.window))
+            ended = min(rows_read, self._checkpoint.count_ended(self._kind, self._selection.window))
             requests = round(requests * (rows_read - ended) / rows_read) if rows_read else 0
         taken = self._selection.count_taken(rows_read - ended)
         if not (self._selection.takes_all and self._selection.full_history):
@@ -287,7 +287,7 @@ class PlannedKeys:
         async for rows_read in self._rows():
             if not self._dry_run:
                 pending = [row.key for row in rows_read if row.status == "pending"]
-                _forget_reset_keys(self._kind, pending, self._ledger)
+                _forget_reset_keys(self._kind, pending, self._checkpoint)
             rows = (
                 rows_read
                 if self._selection.takes_all
@@ -298,7 +298,7 @@ class PlannedKeys:
             self._seen += len(rows)
             wanted = [(row.key, row.expected_rows) for row in chosen]
             for unit in _build_units(self._kind, wanted, self._selection.window):
-                if not has_ended(self._ledger, unit):
+                if not has_ended(self._checkpoint, unit):
                     self.known = self.known.without(unit)
                 yield unit
             if end is not None and self._seen >= end:
@@ -325,22 +325,28 @@ class PlannedKeys:
                 return
 
     def _is_left(self, row: plan_table.PlanRow) -> bool:
-        return not self._ledger.has_ended(self._kind, row.key, self._selection.window)
+        return not self._checkpoint.has_ended(self._kind, row.key, self._selection.window)
 
 
-def has_ended(ledger: ledgers.Ledger, unit: units.Unit) -> bool:
+def has_ended(checkpoint: run_checkpoint.Checkpoint, unit: units.Unit) -> bool:
     """Whether earlier runs have ended it, so that the queue leaves it out; of a batch all keys."""
-    return all(ledger.has_ended(unit.kind, key, unit.window) for key in unit.keys)
+    return all(checkpoint.has_ended(unit.kind, key, unit.window) for key in unit.keys)
 
 
-def _forget_reset_keys(kind: str, pending: Sequence[str], ledger: ledgers.Ledger) -> None:
+def _forget_reset_keys(
+    kind: str, pending: Sequence[str], checkpoint: run_checkpoint.Checkpoint
+) -> None:
     """Of keys that the plan shows as pending, those with an end the table was told of: a person
     wants them done again.
     """
-    reset = [key for key in pending if ledger.has_ended(kind, key) and ledger.is_synced(kind, key)]
+    reset = [
+        key
+        for key in pending
+        if checkpoint.has_ended(kind, key) and checkpoint.is_synced(kind, key)
+    ]
     if reset:
         log.info("plan.rows_were_reset", kind=kind, keys=len(reset), first=reset[0])
-        ledger.forget(kind, reset)
+        checkpoint.forget(kind, reset)
 
 
 def build_units(kind: str, keys: Sequence[str], window: units.Window) -> Iterator[units.Unit]:

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.store import client, plan_table
 
 log = structlog.get_logger()
@@ -20,7 +20,7 @@ LeasedUnits = Callable[[], list[units.Unit]]
 
 
 class PlanSync:
-    """Brings the plan tables in line with the ledger and the leases.
+    """Brings the plan tables in line with the checkpoint and the leases.
 
     Only a walk through the whole history makes a plan row `done`; a walk over a window moves the
     second up to which a done row was read, if it joins on.
@@ -30,12 +30,12 @@ class PlanSync:
         self,
         *,
         plan: plan_table.PlanTable,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         leased: dict[str, LeasedUnits],
         clock: clocks.Clock,
     ) -> None:
         self._plan = plan
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._leased = leased
         self._clock = clock
         # kind → key → attempts, as the tables show them in progress
@@ -58,7 +58,7 @@ class PlanSync:
         for kind in kinds_of_run:
             failed = [
                 failure
-                for failure in self._ledger.failed_units()
+                for failure in self._checkpoint.failed_units()
                 if failure.passing
                 and failure.unit.kind == kind
                 and window in (units.FULL_HISTORY, failure.unit.window)
@@ -74,7 +74,7 @@ class PlanSync:
                 ]
                 await self._plan.apply(kind, pending, now=int(self._clock.now()))
             for failure in failed:
-                self._ledger.reopen(failure.unit.id)
+                self._checkpoint.reopen(failure.unit.id)
             log.info("units.reopened", kind=kind, units=len(failed), first=failed[0].unit.id)
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class PlanSync:
             await self._write()
 
     async def _write(self) -> None:
-        ends = self._ledger.transitions_since(self._ledger.synced_seq)
+        ends = self._checkpoint.transitions_since(self._checkpoint.synced_seq)
         for kind in plan_table.TABLES:
             leased = self._leased_now(kind)
             ended = [end for end in ends if end.unit.kind == kind]
@@ -93,7 +93,7 @@ class PlanSync:
             await self._plan.extend(kind, list(_extensions(ended)), now=now)
             self._shown[kind] = leased
         if ends:
-            self._ledger.note_plan_synced(max(end.seq for end in ends))
+            self._checkpoint.note_plan_synced(max(end.seq for end in ends))
 
     def _updates(
         self, kind: str, leased: dict[str, int], ends: list[unit_states.End]
@@ -114,7 +114,7 @@ class PlanSync:
     def _leased_now(self, kind: str) -> dict[str, int]:
         leased_units = self._leased[kind]() if kind in self._leased else []
         return {
-            key: self._ledger.attempts(unit)
+            key: self._checkpoint.attempts(unit)
             for unit in leased_units
             if unit.window == units.FULL_HISTORY
             for key in unit.keys
@@ -167,9 +167,11 @@ def _second(end: unit_states.End) -> int:
     return int(datetime.fromisoformat(end.at).timestamp())
 
 
-async def set_back_all(store: client.Store, ledger: ledgers.Ledger, kind: str) -> int:
-    """Every key of a plan is pending, and the ledger has never seen it. Returns how many."""
+async def set_back_all(
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint, kind: str
+) -> int:
+    """Every key of a plan is pending, and the checkpoint has never seen it. Returns how many."""
     count = await plan_table.PlanTable(store).set_back(kind, ("in_progress", "done", "error"))
-    ledger.forget(kind, None)
-    await ledger.sync()
+    checkpoint.forget(kind, None)
+    await checkpoint.sync()
     return count

@@ -5,8 +5,8 @@ bounded in memory. Pages leave it in the order they came, so that the pages of a
 acknowledged in the order of its walk.
 
 An insert batch goes to the store table by table. Only when every insert is acknowledged does the
-ledger move, and only when the ledger is on disk does the queue hear that a unit is finished. A
-crash between any two of these steps means the same rows are sent again, and the store adds none of
+checkpoint move, and only when it is on disk does the queue hear that a unit is finished. A crash
+between any two of these steps means the same rows are sent again, and the store adds none of
 them twice.
 """
 
@@ -24,7 +24,7 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, errors, records, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import unit_queue
 from polybackfill.kinds import registry
 from polybackfill.polymarket import pagination
@@ -68,7 +68,7 @@ class DryRunSink:
 
 @dataclass(frozen=True)
 class PageBatch:
-    """What the store must hold before the ledger may move: the rows of one page, encoded.
+    """What the store must hold before the checkpoint may move: the rows of one page, encoded.
 
     `lines`: table name → JSONEachRow bytes; `rows`: table name → number of rows.
     `resume`: where a restart goes on once these rows are acknowledged.
@@ -226,21 +226,21 @@ class WriteBuffer:
 
 
 class StoreWriter:
-    """Takes insert batches to the store, and what was acknowledged to the ledger."""
+    """Takes insert batches to the store, and what was acknowledged to the checkpoint."""
 
     def __init__(
         self,
         *,
         buffer: WriteBuffer,
         sink: Sink,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         queues_by_kind: dict[str, unit_queue.Queue],
         clock: clocks.Clock,
         rng: random.Random,
     ) -> None:
         self._buffer = buffer
         self._sink = sink
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._queues = queues_by_kind
         self._clock = clock
         self._rng = rng
@@ -252,8 +252,8 @@ class StoreWriter:
         self._watchers: list[Callable[[units.Unit, int], None]] = []
 
     def on_done(self, watcher: Callable[[units.Unit, int], None]) -> None:
-        """Tell `watcher` of every unit that is done, and of how many pages it had, once the ledger
-        is on disk.
+        """Tell `watcher` of every unit that is done, and of how many pages it had, once that is on
+        disk.
         """
         self._watchers.append(watcher)
 
@@ -349,10 +349,10 @@ class StoreWriter:
         # From here on a crash repeats nothing: the store would add none of these rows again.
         ended: list[tuple[unit_queue.Lease, int]] = []
         for page in insert.pages:
-            pages = self._ledger.pages(page.lease.unit)
+            pages = self._checkpoint.pages(page.lease.unit)
             if self._record_page(page) and page.last:
                 ended.append((page.lease, pages + 1))
-        await self._ledger.sync()
+        await self._checkpoint.sync()
         for kind in {page.lease.unit.kind for page in insert.pages if page.rows}:
             self._queues[kind].note_rows()
         for lease, pages in ended:
@@ -362,7 +362,7 @@ class StoreWriter:
                 watcher(lease.unit, pages)
 
     def _record_page(self, page: PageBatch) -> bool:
-        """Move the ledger; False when the lease is no longer the unit's."""
+        """Move the checkpoint; False when the lease is no longer the unit's."""
         step = units.Counts(
             rows=page.row_count - page.rows.get(QUARANTINE, 0) - page.marks,
             pages=1,
@@ -372,8 +372,8 @@ class StoreWriter:
         )
         unit_id, attempt = page.lease.unit.id, page.lease.attempt
         if page.restarted:
-            self._ledger.restart(unit_id, attempt)
+            self._checkpoint.restart(unit_id, attempt)
         if page.last:
-            return self._ledger.finish(unit_id, attempt, step, page.end)
+            return self._checkpoint.finish(unit_id, attempt, step, page.end)
         resume = msgspec.to_builtins(page.resume)
-        return self._ledger.advance(unit_id, attempt, resume, step)
+        return self._checkpoint.advance(unit_id, attempt, resume, step)

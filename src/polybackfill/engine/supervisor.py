@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import (
     progress_watch,
     store_writer,
@@ -71,7 +71,7 @@ class Supervisor:
         pools_by_kind: dict[str, worker_pool.WorkerPool],
         buffer: store_writer.WriteBuffer,
         writer: store_writer.StoreWriter,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         sync_plan: Callable[[], Awaitable[None]],
         outage: Callable[[], str | None],
         paused: Callable[[], str | None] = lambda: None,
@@ -83,7 +83,7 @@ class Supervisor:
         self._pools = pools_by_kind
         self._buffer = buffer
         self._writer = writer
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._sync_plan = sync_plan
         self._periodic = [PeriodicTask("plan", bounds.plan_refresh_s, sync_plan)]
         self._notifier = notifier
@@ -160,7 +160,7 @@ class Supervisor:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
         await self._buffer.close()
-        # A store that is away cannot take the last rows; they are not in the ledger either and
+        # A store that is away cannot take the last rows; they are not in the checkpoint either and
         # are fetched again by the next run.
         await asyncio.wait([writing], timeout=self._bounds.grace_s * _ROWS_OF_GRACE)
         if not writing.done():
@@ -169,7 +169,7 @@ class Supervisor:
             await asyncio.wait([writing])
 
     async def _finish(self) -> int:
-        await self._ledger.sync()
+        await self._checkpoint.sync()
         await self._last_plan_sync()
         stopped = self._stop.is_set()
         self.state = "stopped" if stopped else "finishing"
@@ -178,7 +178,7 @@ class Supervisor:
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
 
     async def _last_plan_sync(self) -> None:
-        # The plan table follows the ledger; what is missed here is made up at the next start.
+        # The plan table follows the checkpoint; what is missed here is made up at the next start.
         try:
             async with asyncio.timeout(self._bounds.grace_s * _PLAN_OF_GRACE):
                 await self._sync_plan()

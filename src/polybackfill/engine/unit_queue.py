@@ -1,7 +1,8 @@
 """Units on their way to workers: leases, attempts, waits. Knows no HTTP and no SQL.
 
-A unit is ready, waiting for its time, or leased; every change of hands goes through the ledger, so
-a killed process leaves the units it held open, with where they stood and how often they were tried.
+A unit is ready, waiting for its time, or leased; every change of hands goes through the checkpoint,
+so a killed process leaves the units it held open, with where they stood and how often they were
+tried.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.engine import backlog, change_event, intake, retry_policy
 
 log = structlog.get_logger()
@@ -28,8 +29,8 @@ _LONGEST_RETRY_WAIT_S = 60.0
 class Lease:
     """The right to work on a unit. `resume`: where its walk goes on, None = at the first page.
 
-    `attempt` is the ledger's fence; `generation` is unique in this queue; `counts`: what earlier
-    attempts have stored.
+    `attempt` is the checkpoint's fence; `generation` is unique in this queue; `counts`: what
+    earlier attempts have stored.
     """
 
     unit: units.Unit
@@ -54,7 +55,7 @@ class Queue:
         kind: str,
         *,
         feed: intake.Feed,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         clock: clocks.Clock,
         max_attempts: int = retry_policy.MAX_ATTEMPTS,
         max_interruptions: int = retry_policy.MAX_INTERRUPTIONS,
@@ -62,10 +63,10 @@ class Queue:
         adopts: Callable[[units.Unit], bool] = lambda _unit: True,
     ) -> None:
         self.kind = kind
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._clock = clock
         self._retry_policy = retry_policy.UnitRetryPolicy(max_attempts, max_interruptions)
-        self._intake = intake.Intake(ledger)
+        self._intake = intake.Intake(checkpoint)
         self._backlog = backlog.Backlog(clock, capacity=look_ahead)
         self._leases: dict[str, Lease] = {}
         self._counts: Counter[str] = Counter()
@@ -75,7 +76,7 @@ class Queue:
             f"{kind}-feed", feed, admit=self._admit, backlog=self._backlog, changed=self._changed
         )
         self._stopped = False
-        for open_unit in ledger.open_units():
+        for open_unit in checkpoint.open_units():
             if open_unit.unit.kind == kind and adopts(open_unit.unit):
                 self._adopt(open_unit)
 
@@ -103,9 +104,9 @@ class Queue:
         return self._leases.get(lease.unit.id) is lease
 
     def finish(self, lease: Lease) -> bool:
-        """The ledger has finished the unit, so it leaves the queue.
+        """The checkpoint has finished the unit, so it leaves the queue.
 
-        False for a lease that was expired, or replaced before the ledger heard of the end.
+        False for a lease that was expired, or replaced before the checkpoint heard of the end.
         """
         unit = lease.unit
         done, current = self._is_done(unit), self._end_lease(lease)
@@ -243,7 +244,7 @@ class Queue:
             if len(self._backlog) == self._backlog.capacity - 1:
                 self._changed.notify()
             # Its last pages may have been acknowledged after it was given back.
-            if self._ledger.find(unit) is not None or not self._is_done(unit):
+            if self._checkpoint.find(unit) is not None or not self._is_done(unit):
                 return unit
             self._settle(unit, "done")
         return None
@@ -255,8 +256,8 @@ class Queue:
         return dropped
 
     async def _lease(self, unit: units.Unit, worker: str) -> Lease:
-        attempt = self._ledger.begin(unit)
-        open_unit = self._ledger.find(unit)
+        attempt = self._checkpoint.begin(unit)
+        open_unit = self._checkpoint.find(unit)
         self._numbers += 1
         lease = Lease(
             unit=unit,
@@ -269,8 +270,8 @@ class Queue:
         )
         self._leases[unit.id] = lease
         try:
-            # A unit that kills its process must be found in the ledger with this attempt.
-            await self._ledger.sync()
+            # A unit that kills its process must be found in the checkpoint with this attempt.
+            await self._checkpoint.sync()
         except BaseException:
             with suppress(Exception):  # the first failure is the one to hear about
                 self.give_back(lease, count_attempt=False)
@@ -283,7 +284,7 @@ class Queue:
         if not self._end_lease(lease):
             return False
         wait_s = max(0.0, not_before - self._clock.monotonic())
-        open_unit = self._ledger.give_back(
+        open_unit = self._checkpoint.give_back(
             lease.unit.id,
             lease.attempt,
             counted=counted,
@@ -322,12 +323,12 @@ class Queue:
         if len(unit.keys) > 1:
             self._split(unit, attempt)
             return
-        if self._ledger.fail(unit.id, attempt, message, passing=passing):
+        if self._checkpoint.fail(unit.id, attempt, message, passing=passing):
             log.error("unit.failed", unit=unit.id, attempt=attempt, error=message)
         self._settle(unit, "error")
 
     def _split(self, unit: units.Unit, attempt: int) -> None:
-        halves = self._ledger.split(unit.id, attempt)
+        halves = self._checkpoint.split(unit.id, attempt)
         if halves is None:
             self._settle(unit, "gone")
             return
@@ -348,7 +349,7 @@ class Queue:
         self._changed.notify()
 
     def _is_done(self, unit: units.Unit) -> bool:
-        return all(self._ledger.is_done(unit.kind, key, unit.window) for key in unit.keys)
+        return all(self._checkpoint.is_done(unit.kind, key, unit.window) for key in unit.keys)
 
     # Waiting
 

@@ -44,8 +44,8 @@ def split(key: str) -> tuple[str, str]:
 def parts(key: str, is_known: Callable[[str], bool]) -> Iterator[str]:
     """The spans that stand for a key now: itself, or what it was cut into in an earlier run.
 
-    `is_known`: the ledger holds this very key, open, done or in error. A span that was cut is not
-    in the ledger any more, but its first half is, or has been cut in turn.
+    `is_known`: the checkpoint holds this very key, open, done or in error. A span that was cut is
+    not there any more, but its first half is, or has been cut in turn.
     """
     if not is_known(key) and _was_split(key, is_known):
         for half in split(key):

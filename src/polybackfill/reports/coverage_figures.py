@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import (
     completeness,
     resolution_checks,
@@ -108,7 +108,7 @@ GROUP BY status ORDER BY status
 """
 
 
-async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, Any]:
+async def read(store: client.Store, checkpoint: run_checkpoint.Checkpoint | None) -> dict[str, Any]:
     """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(
@@ -131,7 +131,7 @@ async def read(store: client.Store, ledger: ledgers.Ledger | None) -> dict[str, 
                 ("condition_id", "uniqExact(wallet_address)"),
             )
         ]
-        return await _figures(store, ledger, by_wallet, by_market, fills)
+        return await _figures(store, checkpoint, by_wallet, by_market, fills)
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
 
 async def _figures(
     store: client.Store,
-    ledger: ledgers.Ledger | None,
+    checkpoint: run_checkpoint.Checkpoint | None,
     by_wallet: str,
     by_market: str,
     fills: dict[str, int],
@@ -160,7 +160,7 @@ async def _figures(
     return {
         "parts": [
             {**_part(part), "set_aside": aside[part.name].rows if part.name in aside else 0}
-            for part in await completeness.measure_parts(store, ledger)
+            for part in await completeness.measure_parts(store, checkpoint)
         ],
         "disagreements": await resolution_checks.disagreements(store),
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},

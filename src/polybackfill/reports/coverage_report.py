@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polybackfill import clocks, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.reports import coverage_figures, coverage_page, coverage_text, report_files
 from polybackfill.store import client
 
@@ -16,10 +16,13 @@ FILE = "EXTERNAL_COVERAGE_STATUS.md"
 
 
 async def make_report(
-    store: client.Store, ledger: ledgers.Ledger, chosen: settings.Settings, text_file: Path
+    store: client.Store,
+    checkpoint: run_checkpoint.Checkpoint,
+    chosen: settings.Settings,
+    text_file: Path,
 ) -> dict[str, Any]:
     """As `report coverage`, at the end of a run: the figures, and the `verdict` on them."""
-    figures = await coverage_figures.read(store, ledger)
+    figures = await coverage_figures.read(store, checkpoint)
     write(figures, chosen, text_file)
     return {**figures, "verdict": coverage_text.conclusion(figures)}
 

@@ -49,7 +49,7 @@ class LogFile:
             ) from error
 
     def write(self, line: bytes) -> None:
-        """A full disk must not end the run through its log: the ledger and the store decide."""
+        """A full disk must not end the run through its log: the checkpoint and the store decide."""
         has_room = self._make_room(len(line))
         try:
             if self._lost:

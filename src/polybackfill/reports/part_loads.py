@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import request_estimate, running_part, time_left
 from polybackfill.kinds import registry
 from polybackfill.polymarket import http, rate_limiter
@@ -20,20 +20,20 @@ class PartLoads:
         self,
         parts: Mapping[str, running_part.RunningPart],
         *,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         limits: rate_limiter.RateLimiter,
         client: http.Client,
         rates: fetch_rates.FetchRates,
     ) -> None:
         self._parts = parts
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._limits = limits
         self._answers = client.answers
         self._rates = rates
         self._estimates = {
             kind: request_estimate.RequestEstimate(registry.KINDS[kind]) for kind in parts
         }
-        self._pages_per_key = _pages_per_key(ledger, parts)
+        self._pages_per_key = _pages_per_key(checkpoint, parts)
 
     def unit_ended(self, unit: units.Unit, pages: int) -> None:
         """Learn from a unit that took so many pages."""
@@ -64,7 +64,7 @@ class PartLoads:
         estimate, backlog = self._estimates[kind], self._remaining_work(part)
         leased = [lease.unit for lease in part.queue.leases()]
         longest = max(
-            (estimate.of_unit(unit, self._ledger.pages(unit)) for unit in leased), default=0.0
+            (estimate.of_unit(unit, self._checkpoint.pages(unit)) for unit in leased), default=0.0
         )
         left = estimate.left(backlog)
         before = known.done_before - known.again + stats["skipped_done"]
@@ -90,7 +90,7 @@ class PartLoads:
         )
 
     def _remaining_work(self, part: running_part.RunningPart) -> request_estimate.RemainingWork:
-        pages, known = self._ledger.pages, part.source.known
+        pages, known = self._checkpoint.pages, part.source.known
         leased = [lease.unit for lease in part.queue.leases()]
         waiting = [(unit, pages(unit)) for unit in part.queue.waiting_units()]
         begun = [(unit, pages(unit)) for unit in leased] + [each for each in waiting if each[1]]
@@ -98,9 +98,11 @@ class PartLoads:
         return request_estimate.RemainingWork(begun, fresh, known.requests, known.unsized)
 
 
-def _pages_per_key(ledger: ledgers.Ledger, kinds_of_run: Iterable[str]) -> dict[str, float]:
+def _pages_per_key(
+    checkpoint: run_checkpoint.Checkpoint, kinds_of_run: Iterable[str]
+) -> dict[str, float]:
     """What a key took in earlier runs; where there was none, its part of a request."""
-    totals = ledger.totals()
+    totals = checkpoint.totals()
     return {
         kind: totals[kind].pages / totals[kind].keys
         if kind in totals and totals[kind].keys

@@ -1,7 +1,7 @@
 """How far everything is: the plans, the checkpoint and the newest picture of the run, put together.
 
 Nothing is read from logs. The plans count what people asked for, at most some seconds old; the
-picture knows rates and what the run has found since; the ledger knows who got somewhere last.
+picture knows rates and what the run has found since; the checkpoint knows who got somewhere last.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
@@ -28,7 +28,7 @@ Picture = dict[str, Any]
 
 async def read(
     store: client.Store,
-    ledger: ledgers.Ledger | None,
+    checkpoint: run_checkpoint.Checkpoint | None,
     picture: Picture | None,
     *,
     running: bool,
@@ -44,7 +44,7 @@ async def read(
         planned = await _planned(store, kind)
         if planned["keys"]:
             parts[kind] = _merged(kind, parts.get(kind), planned, running=running)
-    for kind, totals in (ledger.totals() if ledger is not None else {}).items():
+    for kind, totals in (checkpoint.totals() if checkpoint is not None else {}).items():
         done = totals.keys
         parts.setdefault(kind, _part(keys=done, done=done, eta_s=0.0 if not running else None))
         if not running and kind not in plan_table.TABLES:
@@ -55,7 +55,7 @@ async def read(
             "last_key": units.bare_key(totals.last_key),
             "last_at": totals.last_at,
         }
-    for kind, age_s in _oldest(ledger, now).items():
+    for kind, age_s in _oldest(checkpoint, now).items():
         if kind in parts:
             parts[kind]["oldest_progress_s"] = age_s
     ages = [part["oldest_progress_s"] for part in parts.values() if part["oldest_progress_s"]]
@@ -133,7 +133,7 @@ def _from_picture(part: dict[str, Any], *, running: bool) -> dict[str, Any]:
 
 
 def _bring_up(part: dict[str, Any], done: int) -> None:
-    """A killed run's last picture may be a second older than what the ledger knows."""
+    """A killed run's last picture may be a second older than what the checkpoint knows."""
     if part["done"] < done <= part["keys"]:
         part["pending"] = max(0, part["pending"] - (done - part["done"]))
         part["done"], part["share"] = done, done / part["keys"]
@@ -178,10 +178,10 @@ def _at_limit(kind: str, keys: int, trades: int) -> float:
     return round(requests * budget.window_s / budget.requests, 1)
 
 
-def _oldest(ledger: ledgers.Ledger | None, now: float) -> dict[str, float]:
+def _oldest(checkpoint: run_checkpoint.Checkpoint | None, now: float) -> dict[str, float]:
     """Kind → seconds since the unit in hand that waits longest got somewhere."""
     ages: dict[str, float] = {}
-    for open_unit in ledger.open_units() if ledger is not None else ():
+    for open_unit in checkpoint.open_units() if checkpoint is not None else ():
         if open_unit.in_flight and open_unit.at:
             age_s = max(0.0, now - datetime.fromisoformat(open_unit.at).timestamp())
             ages[open_unit.unit.kind] = max(round(age_s, 1), ages.get(open_unit.unit.kind, 0.0))

@@ -1,4 +1,4 @@
-"""Receipts as people and scripts read them: one record for each unit of the ledger."""
+"""Receipts as people and scripts read them: one record for each unit of the checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from polybackfill import records, units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import receipt_table
 from polybackfill.kinds import key_source, registry
 
@@ -18,18 +18,18 @@ _SLICED = frozenset(
 
 
 def newest(
-    ledger: ledgers.Ledger, *, kind: str | None, keys: Collection[str], limit: int
+    checkpoint: run_checkpoint.Checkpoint, *, kind: str | None, keys: Collection[str], limit: int
 ) -> dict[str, Any]:
     """The last `limit` units of a kind (None: of all) that hold one of `keys` (none: any key).
 
     `found` counts all of them. By the time of their last change, the newest last, whether they are
-    done, in error or under way. Reads every receipt of the ledger, ten thousand at a time.
+    done, in error or under way. Reads every receipt of the checkpoint, ten thousand at a time.
     """
     count = 0
 
     def wanted() -> Iterator[tuple[str, int, receipt_table.Unit]]:
         nonlocal count
-        for unit_state in receipt_table.all_units(ledger):
+        for unit_state in receipt_table.all_units(checkpoint):
             if kind not in (None, unit_state.unit.kind):
                 continue
             if keys and not any(key in keys for key in unit_state.unit.bare_keys):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from polybackfill import errors, guess, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.filesystem import lock, sealed_json
 from polybackfill.reports import snapshot
 
@@ -32,7 +32,7 @@ def read_status(chosen: settings.Settings) -> tuple[dict[str, Any] | None, lock.
 
 def checkpoint_folder(chosen: settings.Settings, picture: dict[str, Any] | None) -> Path:
     """The folder of the settings; the one that the picture names where that does not exist."""
-    folder = chosen.ledger_dir
+    folder = chosen.checkpoint_path
     with contextlib.suppress(OSError):
         if not folder.is_dir() and picture is not None and "checkpoint" in picture["paths"]:
             return Path(picture["paths"]["checkpoint"])
@@ -46,9 +46,9 @@ def require_run(chosen: settings.Settings) -> None:
     """
     backfill = chosen.backfill
     seen = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
-    if chosen.ledger_dir.is_dir() or seen.is_file():
+    if chosen.checkpoint_path.is_dir() or seen.is_file():
         return
-    if known := sorted(ledger.name for ledger in backfill.checkpoint_dir.glob("*/")):
+    if known := sorted(checkpoint.name for checkpoint in backfill.checkpoint_dir.glob("*/")):
         raise errors.Stop(
             f"no run named {backfill.run_name} has left anything under {backfill.checkpoint_dir}; "
             f"--run-name or BACKFILL_RUN_NAME may be: {', '.join(known)}"
@@ -80,10 +80,14 @@ def read_snapshot(file: Path) -> dict[str, Any] | None:
     return {"paths": {}, **document}
 
 
-def open_ledger(chosen: settings.Settings) -> ledgers.Ledger | None:
+def open_checkpoint(chosen: settings.Settings) -> run_checkpoint.Checkpoint | None:
     """The run's checkpoint, to read; None when there is none yet.
 
     Raises errors.Stop when other runs have one, since then the name is likely misspelt.
     """
     require_run(chosen)
-    return ledgers.Ledger.view(chosen.ledger_dir) if chosen.ledger_dir.is_dir() else None
+    return (
+        run_checkpoint.Checkpoint.view(chosen.checkpoint_path)
+        if chosen.checkpoint_path.is_dir()
+        else None
+    )

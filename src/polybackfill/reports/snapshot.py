@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import running_part, store_writer, supervisor, time_left
 from polybackfill.filesystem import lock, sealed_json
 from polybackfill.polymarket import http, rate_limiter, route_answers
@@ -103,7 +103,7 @@ class Snapshots:
         header: RunHeader,
         *,
         parts: dict[str, running_part.RunningPart],
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         writer: store_writer.StoreWriter,
         limits: rate_limiter.RateLimiter,
         client: http.Client,
@@ -123,7 +123,7 @@ class Snapshots:
         self._began_at = clock.monotonic()
         self._rates = fetch_rates.FetchRates(parts, clock)
         self._loads = part_loads.PartLoads(
-            parts, ledger=ledger, limits=limits, client=client, rates=self._rates
+            parts, checkpoint=checkpoint, limits=limits, client=client, rates=self._rates
         )
         self._outlook = time_outlook.TimeOutlook(
             parts, writer=writer, watch=watch, clock=clock, post_run_s=post_run_s

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import receipt_table
 from polybackfill.reports import receipt_records
 
@@ -39,18 +39,18 @@ class _Row:
             count -= room
 
 
-def in_order(ledger: ledgers.Ledger) -> Iterator[receipt_table.Unit]:
+def in_order(checkpoint: run_checkpoint.Checkpoint) -> Iterator[receipt_table.Unit]:
     """Units that ended, in the order in which they did, then those that were begun."""
-    failed: Iterator[unit_states.End] = iter(ledger.failed_units())
-    yield from heapq.merge(ledger.receipts(), failed, key=lambda end: end.seq)
-    yield from ledger.open_units()
+    failed: Iterator[unit_states.End] = iter(checkpoint.failed_units())
+    yield from heapq.merge(checkpoint.receipts(), failed, key=lambda end: end.seq)
+    yield from checkpoint.open_units()
 
 
-def draw_map(ledger: ledgers.Ledger, keys: Mapping[str, int]) -> dict[str, Any]:
+def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> dict[str, Any]:
     """The rows by kind, of the newest sweep of each. `keys`: how many there are by kind."""
     steps = {kind: max(1, -(-count // CELLS)) for kind, count in keys.items()}
     rows: dict[str, tuple[str, _Row]] = {}
-    for unit_state in in_order(ledger):
+    for unit_state in in_order(checkpoint):
         unit = unit_state.unit
         if unit.kind not in steps:
             continue
@@ -69,13 +69,13 @@ def draw_map(ledger: ledgers.Ledger, keys: Mapping[str, int]) -> dict[str, Any]:
 
 
 def units_of_cell(
-    ledger: ledgers.Ledger, kind: str, step: int, number: int
+    checkpoint: run_checkpoint.Checkpoint, kind: str, step: int, number: int
 ) -> list[dict[str, Any]]:
     """The receipts behind a cell, as `check receipts` shows them; at most UNITS_SHOWN."""
     receipts: list[dict[str, Any]] = []
     position, sweep = 0, ""
     first, end = number * step, (number + 1) * step
-    for unit_state in in_order(ledger):
+    for unit_state in in_order(checkpoint):
         unit = unit_state.unit
         if unit.kind != kind or unit.sweep < sweep:
             continue

@@ -213,7 +213,7 @@ class Run:
         """The summary of a run whose last picture this is. `ended`: the supervisor's state."""
         state = self._state
         picture["failed"] = run_summary.list_failed(
-            state.context.ledger, state.request, state.parts, is_own=self._sources.is_own
+            state.context.checkpoint, state.request, state.parts, is_own=self._sources.is_own
         )
         in_error = any(part["error"] for part in picture["parts"].values())
         # Rows that were set aside before are no news; that they are again must not end each night.
@@ -256,7 +256,7 @@ class Run:
         return store_writer.StoreWriter(
             buffer=self._state.buffer,
             sink=self._state.store_to_write or store_writer.DryRunSink(),
-            ledger=self._state.context.ledger,
+            checkpoint=self._state.context.checkpoint,
             queues_by_kind={kind: part.queue for kind, part in self._state.parts.items()},
             clock=self._state.clock,
             rng=random.Random(),  # noqa: S311  (jitter)
@@ -268,7 +268,7 @@ class Run:
             pools_by_kind={kind: part.pool for kind, part in state.parts.items()},
             buffer=state.buffer,
             writer=writer,
-            ledger=state.context.ledger,
+            checkpoint=state.context.checkpoint,
             sync_plan=self._upkeep.sync_plan,
             outage=state.silent_route,
             paused=state.paused.describe,
@@ -297,12 +297,12 @@ class Run:
             started_at=started_at,
             stop_at=state.request.stop_at,
             held_back=self._held_back,
-            paths={"data": backfill.data_dir, "checkpoint": state.chosen.ledger_dir},
+            paths={"data": backfill.data_dir, "checkpoint": state.chosen.checkpoint_path},
         )
         return snapshot.Snapshots(
             header,
             parts=state.parts,
-            ledger=state.context.ledger,
+            checkpoint=state.context.checkpoint,
             writer=writer,
             limits=state.api.limits,
             client=state.api.client,

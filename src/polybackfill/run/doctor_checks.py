@@ -13,7 +13,7 @@ from importlib import metadata
 import pydantic
 
 from polybackfill import clocks, errors, settings, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.filesystem import lock
 from polybackfill.kinds import key_source, registry
 from polybackfill.kinds import kind as unit_kind
@@ -103,13 +103,15 @@ async def _store(chosen: settings.Settings, *, make: bool) -> str:
 
 
 async def _checkpoint(chosen: settings.Settings) -> str:
-    owner = lock.holder(chosen.ledger_dir)
+    owner = lock.holder(chosen.checkpoint_path)
     state = f"held by {owner}" if owner else "free"
-    if not chosen.ledger_dir.exists():
-        return f"{chosen.ledger_dir}: none yet"
-    stats = (await asyncio.to_thread(ledgers.Ledger.view, chosen.ledger_dir)).stats()
+    if not chosen.checkpoint_path.exists():
+        return f"{chosen.checkpoint_path}: none yet"
+    stats = (
+        await asyncio.to_thread(run_checkpoint.Checkpoint.view, chosen.checkpoint_path)
+    ).stats()
     done = ", ".join(f"{count:,} {kind}" for kind, count in stats["done_keys"].items())
-    return f"{chosen.ledger_dir}: {state}; finished: {done or 'none yet'}"
+    return f"{chosen.checkpoint_path}: {state}; finished: {done or 'none yet'}"
 
 
 async def _upstream(chosen: settings.Settings) -> list[Finding]:

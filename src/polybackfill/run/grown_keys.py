@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from polybackfill import clocks, errors, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import sources
 from polybackfill.kinds import key_source, registry
 from polybackfill.polymarket import endpoints, http
@@ -18,13 +18,13 @@ class GrownKeys:
 
     def __init__(
         self,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         client: http.Client,
         clock: clocks.Clock,
         *,
         listed_only: bool,
     ) -> None:
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._client = client
         self._clock = clock
         self._listed_only = listed_only
@@ -80,7 +80,7 @@ class GrownKeys:
         """Windows that a killed run began to read; what reads them again has other bounds."""
         begun = [
             open_unit.unit
-            for open_unit in self._ledger.open_units()
+            for open_unit in self._checkpoint.open_units()
             if open_unit.unit.kind == kind
             and open_unit.unit.window not in self._own_windows(open_unit.unit)
         ]

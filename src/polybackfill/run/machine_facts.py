@@ -25,7 +25,7 @@ def read_machine(
             disks[disk.name] = run_facts.DiskFacts(disk.free, disk.bound)
     return run_facts.MachineFacts(
         memory_bytes=_memory_bytes(pid),
-        checkpoint_age_s=_age_s(chosen.ledger_dir),
+        checkpoint_age_s=_age_s(chosen.checkpoint_path),
         disks=disks,
     )
 

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from polybackfill import clocks, redaction, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import set_aside_check
 from polybackfill.kinds import registry
 from polybackfill.reports import (
@@ -117,7 +117,7 @@ class MorningReport:
 async def read_report(
     chosen: settings.Settings,
     store: client.Store,
-    ledger: ledgers.Ledger | None,
+    checkpoint: run_checkpoint.Checkpoint | None,
     last_run: LastRun,
     *,
     coverage: dict[str, Any] | None = None,
@@ -125,14 +125,14 @@ async def read_report(
     """The report as things stand. `coverage`: the figures of the coverage report where they were
     read just now. Raises what the store raises.
     """
-    figures = coverage or await coverage_figures.read(store, ledger)
+    figures = coverage or await coverage_figures.read(store, checkpoint)
     request = dataclasses.replace(last_run.request, stop_at=None)
     request, _ = await run_scope.choose_scope(store, request)
     tonight, _ = await run_estimate.make_estimate(
         store, request, bootstrap.budgets(chosen), chosen.backfill
     )
     at = clocks.SystemClock().now()
-    facts = _facts_without_store(chosen, ledger, last_run, at)
+    facts = _facts_without_store(chosen, checkpoint, last_run, at)
     return MorningReport(
         dataclasses.replace(
             facts,
@@ -154,23 +154,26 @@ async def read_report(
 async def make_report(
     chosen: settings.Settings,
     store: client.Store,
-    ledger: ledgers.Ledger,
+    checkpoint: run_checkpoint.Checkpoint,
     last_run: LastRun,
     *,
     coverage: dict[str, Any] | None,
 ) -> Path:
     """As `report morning`, at the end of a run: the page. Raises errors.Stop and Retry."""
-    report = await read_report(chosen, store, ledger, last_run, coverage=coverage)
+    report = await read_report(chosen, store, checkpoint, last_run, coverage=coverage)
     text_file = chosen.backfill.data_dir / FILE
     write_report(chosen, report, text_file)
     return text_file.with_suffix(".html")
 
 
 def read_without_store(
-    chosen: settings.Settings, ledger: ledgers.Ledger | None, last_run: LastRun, trouble: str
+    chosen: settings.Settings,
+    checkpoint: run_checkpoint.Checkpoint | None,
+    last_run: LastRun,
+    trouble: str,
 ) -> MorningReport:
     """What the files of the run say while the store cannot be read, for the reason `trouble`."""
-    facts = _facts_without_store(chosen, ledger, last_run, clocks.SystemClock().now())
+    facts = _facts_without_store(chosen, checkpoint, last_run, clocks.SystemClock().now())
     return MorningReport(dataclasses.replace(facts, store_trouble=trouble))
 
 
@@ -183,7 +186,10 @@ def write_report(chosen: settings.Settings, report: MorningReport, text_file: Pa
 
 
 def _facts_without_store(
-    chosen: settings.Settings, ledger: ledgers.Ledger | None, last_run: LastRun, at: float
+    chosen: settings.Settings,
+    checkpoint: run_checkpoint.Checkpoint | None,
+    last_run: LastRun,
+    at: float,
 ) -> morning_facts.MorningFacts:
     picture = last_run.picture
     night = picture and {name: picture[name] for name in picture if name not in _LEFT_OUT}
@@ -196,7 +202,7 @@ def _facts_without_store(
         night=night,
         coverage=None,
         store_trouble="",
-        errors=None if ledger is None else error_causes.group_errors(ledger.failed_units()),
+        errors=None if checkpoint is None else error_causes.group_errors(checkpoint.failed_units()),
         set_aside=None,
         drift=morning_facts.Drift(
             checked_at=checked_at,

@@ -39,7 +39,7 @@ class PartBuilder:
         queue = unit_queue.Queue(
             kind,
             feed=source.units(),
-            ledger=self._state.context.ledger,
+            checkpoint=self._state.context.checkpoint,
             max_attempts=self._state.chosen.backfill.max_attempts,
             adopts=self._sources.adopts,
             clock=self._state.clock,

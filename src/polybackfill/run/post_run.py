@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from polybackfill import formats, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import resolution_checks
 from polybackfill.engine import market_id_cache, post_run_step
 from polybackfill.inputs import dimension_files
@@ -105,7 +105,7 @@ class PostRun:
         if store is None or not self._makes_reports:
             return []
         makers = ReportMakers(
-            self._state.chosen, store, self._state.context.ledger, self._state.stop, alive
+            self._state.chosen, store, self._state.context.checkpoint, self._state.stop, alive
         )
         coverage = await makers.make_reports()
         # Nothing but the report itself is left to do.
@@ -127,13 +127,13 @@ class ReportMakers:
         self,
         chosen: settings.Settings,
         store: client.Store,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         stop: asyncio.Event,
         alive: Alive,
     ) -> None:
         self._chosen = chosen
         self._store = store
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._stop = stop
         self._alive = alive
         self.lines: list[str] = []
@@ -162,7 +162,7 @@ class ReportMakers:
             added = formats.counted(len(result["added"]), "market")
             self.lines.append(f"{added} added to the watchlist")
         file = folder / coverage_report.FILE
-        making = coverage_report.make_report(store, self._ledger, chosen, file)
+        making = coverage_report.make_report(store, self._checkpoint, chosen, file)
         if result := await self._step("report coverage", making):
             self.lines.append(f"{result['verdict']} {file}")
         return result
@@ -172,7 +172,7 @@ class ReportMakers:
     ) -> None:
         """The last of them, which says how the others came out."""
         making = morning_report.make_report(
-            self._chosen, self._store, self._ledger, last_run, coverage=coverage
+            self._chosen, self._store, self._checkpoint, last_run, coverage=coverage
         )
         if page_file := await self._step("report morning", making):
             self.lines.append(f"the night on one page: {page_file}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from polybackfill import errors
-from polybackfill.checkpoint import ledgers, store_state
+from polybackfill.checkpoint import run_checkpoint, store_state
 from polybackfill.checks import lost_rows, receipt_table
 from polybackfill.kinds import proof, registry
 from polybackfill.store import client, inspection, plan_table
@@ -25,19 +25,19 @@ log = structlog.get_logger()
 _LISTS = tuple(kind.name for kind in registry.ALL if isinstance(kind.proof, proof.NewestSweep))
 
 
-async def begin(store: client.Store, ledger: ledgers.Ledger, folder: Path) -> None:
+async def begin(store: client.Store, checkpoint: run_checkpoint.Checkpoint, folder: Path) -> None:
     """Compare where there is doubt, and note that a run is going on.
 
     `folder`: the checkpoint's. Raises what store and checkpoint raise; the next start compares.
     """
     await inspection.mend_projections(store)
     before, now = store_state.read(folder), await _inspect(store)
-    if ledger.stats()["seq"]:
+    if checkpoint.stats()["seq"]:
         token = before.clean_stop if before is not None else ""
         known = await inspection.knows_token(store, token)
         doubts = store_state.doubts(before, now, token_known=known)
         if doubts.reasons:
-            await _compare(store, ledger, doubts)
+            await _compare(store, checkpoint, doubts)
     # From here on only a clean end spares the next start the comparison.
     store_state.write(folder, now)
 
@@ -74,26 +74,28 @@ async def _inspect(store: client.Store, *, clean_stop: str = "") -> store_state.
     return await inspection.inspect(store, registry.WATCHED, clean_stop=clean_stop)
 
 
-async def _compare(store: client.Store, ledger: ledgers.Ledger, doubts: store_state.Doubts) -> None:
+async def _compare(
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint, doubts: store_state.Doubts
+) -> None:
     log.info("store.compare", reasons=doubts.reasons)
     reasons = "; ".join(doubts.reasons)
     print(f"comparing receipts with the tables: {reasons}", file=sys.stderr)
-    async with receipt_table.filled(store, ledger) as table:
+    async with receipt_table.filled(store, checkpoint) as table:
         numbers, lists = await lost_rows.gone(store, table, harmed=doubts.harmed)
     lost: dict[str, list[str]] = defaultdict(list)
-    for number, receipt in enumerate(receipt_table.all_units(ledger), 1):
+    for number, receipt in enumerate(receipt_table.all_units(checkpoint), 1):
         if number in numbers:
             lost[receipt.unit.kind] += receipt.unit.keys
     for kind, keys in lost.items():
-        await _fetch_again(store, ledger, kind, list(dict.fromkeys(keys)))
+        await _fetch_again(store, checkpoint, kind, list(dict.fromkeys(keys)))
     for kind in _LISTS if lists else ():
-        ledger.forget(kind)
-    await ledger.sync()
+        checkpoint.forget(kind)
+    await checkpoint.sync()
     _tell({kind: len(set(keys)) for kind, keys in lost.items()}, lists=lists)
 
 
 async def _fetch_again(
-    store: client.Store, ledger: ledgers.Ledger, kind: str, keys: list[str]
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint, kind: str, keys: list[str]
 ) -> None:
     """The plan first: a crash before the checkpoint follows leaves rows that look like set back by
     hand, and the run takes those for what they are."""
@@ -104,7 +106,7 @@ async def _fetch_again(
             await plan.add(kind, rows)
             log.warning("plan.was_empty", kind=kind, keys=len(keys))
         await plan.reopen(kind, keys)
-    ledger.forget(kind, keys)
+    checkpoint.forget(kind, keys)
 
 
 def _tell(lost: dict[str, int], *, lists: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a run stands on: folders, log, lock, store and ledger."""
+"""What a run stands on: folders, log, lock, store and checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polybackfill import clocks, settings
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import supervisor
 from polybackfill.filesystem import lock
 from polybackfill.reports import logs
@@ -20,9 +20,9 @@ from polybackfill.store import client, migrate, ownership
 
 @dataclass(frozen=True)
 class RunContext:
-    """The ledger this process owns, and the store (None: a dry run of typed keys)."""
+    """The checkpoint this process owns, and the store (None: a dry run of typed keys)."""
 
-    ledger: ledgers.Ledger
+    checkpoint: run_checkpoint.Checkpoint
     store: client.Store | None
 
 
@@ -34,11 +34,11 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
     """
     backfill = chosen.backfill
     await bootstrap.check_server(chosen)
-    bootstrap.make_folder(chosen.ledger_dir, "BACKFILL_CHECKPOINT_DIR")
+    bootstrap.make_folder(chosen.checkpoint_path, "BACKFILL_CHECKPOINT_DIR")
     bootstrap.make_folder(backfill.data_dir, "BACKFILL_DATA_DIR")
     disk_space.require(chosen)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(lock.hold(chosen.ledger_dir, run_name=backfill.run_name))
+        stack.enter_context(lock.hold(chosen.checkpoint_path, run_name=backfill.run_name))
         stack.enter_context(lock_data(chosen))
         await stack.enter_async_context(api_client.hold_limits(chosen, "run"))
         stack.enter_context(
@@ -59,16 +59,16 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
         await bootstrap.declare_inflated(chosen, store)
         store_id = await migrate.store_id(store)
         # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
-        ledger = ledgers.Ledger.open(
-            chosen.ledger_dir, store_id=store_id, fold_units=backfill.fold_every
+        checkpoint = run_checkpoint.Checkpoint.open(
+            chosen.checkpoint_path, store_id=store_id, fold_units=backfill.fold_every
         )
         try:
-            await reconcile.begin(store, ledger, chosen.ledger_dir)
-            yield RunContext(ledger, store)
+            await reconcile.begin(store, checkpoint, chosen.checkpoint_path)
+            yield RunContext(checkpoint, store)
         finally:
-            ledger.close()
+            checkpoint.close()
         within_s = backfill.grace_s * (supervisor.END_OF_GRACE if stop.is_set() else 1.0)
-        await reconcile.end(store, chosen.ledger_dir, backfill.run_name, within_s=within_s)
+        await reconcile.end(store, chosen.checkpoint_path, backfill.run_name, within_s=within_s)
 
 
 def lock_data(
@@ -100,16 +100,16 @@ async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.O
 
 @contextlib.asynccontextmanager
 async def open_dry_run(chosen: settings.Settings, *, with_plan: bool) -> AsyncIterator[RunContext]:
-    """For a dry run: a ledger that is thrown away; the store is only read, for the plan."""
+    """For a dry run: a checkpoint that is thrown away; the store is only read, for the plan."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(api_client.hold_limits(chosen, "run --dry-run"))
         stack.enter_context(logs.configured(level=chosen.backfill.log_level, file=None))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="polybackfill-dry-"))
-        ledger = stack.enter_context(
-            contextlib.closing(ledgers.Ledger.open(Path(folder), store_id="dry-run"))
+        checkpoint = stack.enter_context(
+            contextlib.closing(run_checkpoint.Checkpoint.open(Path(folder), store_id="dry-run"))
         )
         store = None
         if with_plan:
             bootstrap.require_store(chosen)
             store = await stack.enter_async_context(bootstrap.open_store(chosen))
-        yield RunContext(ledger, store)
+        yield RunContext(checkpoint, store)

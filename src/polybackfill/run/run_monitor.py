@@ -97,7 +97,7 @@ async def open_monitor(
     """
     backfill = chosen.backfill
     is_used = bool(backfill.listen or backfill.alert_url or backfill.ping_url)
-    if not is_used or request.dry_run or lock.holder(chosen.ledger_dir) is not None:
+    if not is_used or request.dry_run or lock.holder(chosen.checkpoint_path) is not None:
         yield RunMonitor(chosen)
         return
     latest = latest_facts.LatestFacts(backfill.run_name)

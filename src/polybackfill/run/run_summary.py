@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from polybackfill import errors, formats, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import resolution_checks
 from polybackfill.reports import progress_line
 from polybackfill.run import bootstrap, run_request
@@ -95,7 +95,7 @@ async def disagreements(store: client.Store) -> dict[str, int]:
 
 
 def list_failed(
-    ledger: ledgers.Ledger,
+    checkpoint: run_checkpoint.Checkpoint,
     request: run_request.RunRequest,
     kinds: Collection[str],
     *,
@@ -105,7 +105,7 @@ def list_failed(
     typed_keys = {key for kind in kinds for key in request.keys(kind)}
     failures = [
         {"unit": failed_unit.unit.id, "error": failed_unit.error}
-        for failed_unit in ledger.failed_units()
+        for failed_unit in checkpoint.failed_units()
         if failed_unit.unit.kind in kinds
         and is_own(failed_unit.unit)
         and (not typed_keys or typed_keys & set(failed_unit.unit.keys))

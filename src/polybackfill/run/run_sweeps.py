@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers, sweeps
+from polybackfill.checkpoint import run_checkpoint, sweeps
 from polybackfill.kinds import key_source, registry
 from polybackfill.run import run_request
 from polybackfill.store import client, discovery
@@ -19,11 +19,11 @@ class RunSweeps:
         self,
         folder: Path,
         request: run_request.RunRequest,
-        ledger: ledgers.Ledger,
+        checkpoint: run_checkpoint.Checkpoint,
         clock: clocks.Clock,
     ) -> None:
         self._request = request
-        self._ledger = ledger
+        self._checkpoint = checkpoint
         self._sweeps = sweeps.Sweeps(folder, listed_only=request.listed_only)
         self._new_name = sweeps.name(clock.now(), listed_only=request.listed_only)
 
@@ -39,7 +39,7 @@ class RunSweeps:
         if name is None:
             name = self._new_name
             if not self._request.listed_only:
-                self._ledger.forget(kind)
+                self._checkpoint.forget(kind)
             self._sweeps.begin(kind, name)
         return name
 
@@ -55,12 +55,12 @@ class RunSweeps:
 
     def has_ended(self, kind: str, key: str, sweep: str) -> bool:
         """Whether a key has ended in this sweep."""
-        return self._ledger.has_ended(kind, units.mark_key(key, sweep))
+        return self._checkpoint.has_ended(kind, units.mark_key(key, sweep))
 
     async def count_ended(self, kind: str, sweep: str, store: client.Store) -> int:
         """Keys of the present sweep that earlier runs have ended."""
         if not self._request.listed_only:
-            return self._ledger.count_ended(kind, units.FULL_HISTORY)
+            return self._checkpoint.count_ended(kind, units.FULL_HISTORY)
         ended = 0
         async for keys in _list_keys(kind, store):
             ended += sum(self.has_ended(kind, key, sweep) for key in keys)
@@ -72,7 +72,7 @@ class RunSweeps:
         if sweep is None:
             return
         async for keys in _list_keys(kind, store):
-            self._ledger.forget(kind, [units.mark_key(key, sweep) for key in keys])
+            self._checkpoint.forget(kind, [units.mark_key(key, sweep) for key in keys])
         self._sweeps.drop_of_list(kind)
 
 

@@ -136,13 +136,13 @@ class RunView:
             return self._checkpoint
 
     def _read_checkpoint(self) -> dict[str, Any]:
-        ledger = run_files.open_ledger(self._chosen)
+        checkpoint = run_files.open_checkpoint(self._chosen)
         picture, _ = run_files.read_status(self._chosen)
-        if ledger is None or picture is None:
+        if checkpoint is None or picture is None:
             return {"map": {}, "errors": []}
         keys = {kind: part["units"] for kind, part in picture["parts"].items()}
-        causes = [cause.fields() for cause in error_causes.group_errors(ledger.failed_units())]
-        return {"map": unit_map.draw_map(ledger, keys), "errors": causes}
+        causes = [cause.fields() for cause in error_causes.group_errors(checkpoint.failed_units())]
+        return {"map": unit_map.draw_map(checkpoint, keys), "errors": causes}
 
     def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """Who works on what, and the last stalls with their stacks."""
@@ -167,7 +167,7 @@ class RunView:
     def units(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""
         kind, step, cell = query.get("kind", ""), int(query["step"]), int(query["cell"])
-        ledger = run_files.open_ledger(self._chosen)
-        if ledger is None or step < 1 or cell < 0:
+        checkpoint = run_files.open_checkpoint(self._chosen)
+        if checkpoint is None or step < 1 or cell < 0:
             return []
-        return unit_map.units_of_cell(ledger, kind, step, cell)
+        return unit_map.units_of_cell(checkpoint, kind, step, cell)

@@ -25,7 +25,7 @@ class StoreUpkeep:
         self.id_cache = market_id_cache.MarketIdCache(self.market_ids, clock=state.clock)
         self._plan_sync = plan_sync.PlanSync(
             plan=plan_table.PlanTable(store),
-            ledger=state.context.ledger,
+            checkpoint=state.context.checkpoint,
             leased={
                 kind: partial(state.leased_units, kind)
                 for kind in plan_table.TABLES
@@ -49,10 +49,10 @@ class StoreUpkeep:
             await self._plan_sync.run()
             return
         # A dry run has no plan to tell; what has ended need not be remembered for that.
-        ledger = self._state.context.ledger
-        ends = ledger.transitions_since(ledger.synced_seq)
+        checkpoint = self._state.context.checkpoint
+        ends = checkpoint.transitions_since(checkpoint.synced_seq)
         if ends:
-            ledger.note_plan_synced(ends[-1].seq)
+            checkpoint.note_plan_synced(ends[-1].seq)
 
     def periodic(self) -> list[supervisor.PeriodicTask]:
         """What is repeated while the run goes on, beside `sync_plan`."""

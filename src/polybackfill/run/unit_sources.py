@@ -33,16 +33,18 @@ class UnitSources:
     ) -> None:
         self._backfill = chosen.backfill
         self._request = request
-        self._ledger = context.ledger
+        self._checkpoint = context.checkpoint
         self._store = context.store
         self._client = client
         self._clock = clock
         self._selection = plan_source.Selection(
             request.window, chosen.backfill.limit, chosen.backfill.skip, request.listed_only
         )
-        self._sweeps = run_sweeps.RunSweeps(chosen.ledger_dir, request, context.ledger, clock)
+        self._sweeps = run_sweeps.RunSweeps(
+            chosen.checkpoint_path, request, context.checkpoint, clock
+        )
         self._grown = grown_keys.GrownKeys(
-            context.ledger, client, clock, listed_only=request.listed_only
+            context.checkpoint, client, clock, listed_only=request.listed_only
         )
         # Several kinds feed on the same plan; one at a time may add to it.
         self._adding: defaultdict[key_source.AddKeys, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -55,7 +57,7 @@ class UnitSources:
             if self._store is not None and not self._request.dry_run:
                 plan = plan_table.PlanTable(self._store)
             return plan_source.ExplicitKeys(
-                kind, self._request.keys(kind), self._selection, self._ledger, plan
+                kind, self._request.keys(kind), self._selection, self._checkpoint, plan
             )
         match registry.KINDS[kind].keys:
             case key_source.WholeList() as keys:
@@ -116,7 +118,7 @@ class UnitSources:
             kind,
             store,
             self._selection,
-            self._ledger,
+            self._checkpoint,
             dry_run=self._request.dry_run,
             clock=self._clock,
         )
@@ -197,7 +199,7 @@ class UnitSources:
             later=later,
             limit=selection.limit,
             skip=selection.skip,
-            has_ended=partial(self._ledger.has_ended, kind),
+            has_ended=partial(self._checkpoint.has_ended, kind),
         )
         before = await self._sweeps.count_ended(kind, sweep, store)
         # A portion is chosen among what earlier runs have left of the sweep.
@@ -283,7 +285,7 @@ class UnitSources:
             listing=listing,
             upstream=self._flow.upstream(kind),
             count=count,
-            has_ended=partial(plan_source.has_ended, self._ledger),
+            has_ended=partial(plan_source.has_ended, self._checkpoint),
             clock=self._clock,
             at_once=at_once,
             comes_last=comes_last,

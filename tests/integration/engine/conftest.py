@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests import harness
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import (
     intake,
     source_lag,
@@ -31,7 +31,7 @@ QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s"
 
 @dataclass
 class Rig:
-    """One part over one ledger; every argument can be changed before `supervise`."""
+    """One part over one checkpoint; every argument can be changed before `supervise`."""
 
     url: str
     folder: Path
@@ -49,7 +49,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.clock = clocks.SystemClock()
         self.stop = asyncio.Event()
-        self.ledger = ledgers.Ledger.open(self.folder)
+        self.checkpoint = run_checkpoint.Checkpoint.open(self.folder)
         self._lines: list[unit_queue.Queue] = []
         self.limits = rate_limiter.RateLimiter(
             {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}, clock=self.clock
@@ -68,7 +68,7 @@ class Rig:
         self.line = unit_queue.Queue(
             self.kind,
             feed=feed,
-            ledger=self.ledger,
+            checkpoint=self.checkpoint,
             max_attempts=int(self.options["max_attempts"]),
             clock=self.clock,
         )
@@ -106,7 +106,7 @@ class Rig:
         self.writer = store_writer.StoreWriter(
             buffer=self.buffer,
             sink=self.sink,
-            ledger=self.ledger,
+            checkpoint=self.checkpoint,
             queues_by_kind={self.kind: self.line},
             clock=self.clock,
             rng=random.Random(2),
@@ -115,7 +115,7 @@ class Rig:
             pools_by_kind={self.kind: self.pool},
             buffer=self.buffer,
             writer=self.writer,
-            ledger=self.ledger,
+            checkpoint=self.checkpoint,
             sync_plan=self.sync_plan or _nothing_to_sync,
             outage=self._outage,
             notifier=systemd_notify.Notifier(None, None),
@@ -135,7 +135,7 @@ class Rig:
         for line in self._lines:
             await line.close()
         await self.client.close()
-        self.ledger.close()
+        self.checkpoint.close()
 
 
 async def _nothing_to_sync() -> None:
@@ -147,7 +147,7 @@ NewRig = Callable[..., Rig]
 
 @pytest_asyncio.fixture
 async def new_rig(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[NewRig]:
-    """Makes rigs that are closed afterwards, all on the same ledger unless named otherwise."""
+    """Makes rigs that are closed afterwards, all on the same checkpoint unless named otherwise."""
     made: list[Rig] = []
 
     def make(name: str = "run", url: str = sandbox.url, **changes: object) -> Rig:

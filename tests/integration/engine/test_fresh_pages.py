@@ -8,7 +8,7 @@ import random
 import aiohttp
 
 from polybackfill import clocks, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import source_lag, store_writer, unit_queue, worker
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http, rate_limiter, retry, trade_feed
@@ -42,9 +42,9 @@ async def test_rows_newer_than_the_cached_first_page_are_fetched(tmp_path) -> No
         limits=rate_limiter.RateLimiter(endpoints.PUBLISHED, clock=clock),
         clock=clock,
     )
-    book = ledgers.Ledger.open(tmp_path)
+    book = run_checkpoint.Checkpoint.open(tmp_path)
     unit = units.Unit(units.CONDITIONS, tuple(keys))
-    leases = unit_queue.Queue(units.CONDITIONS, feed=[unit], ledger=book, clock=clock)
+    leases = unit_queue.Queue(units.CONDITIONS, feed=[unit], checkpoint=book, clock=clock)
     buffer = store_writer.WriteBuffer(
         cut_rows=10**6, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=clock
     )

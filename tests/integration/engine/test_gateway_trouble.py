@@ -104,8 +104,8 @@ async def test_no_unit_is_lost_to_a_gateway_that_misroutes_for_a_while(
     await asyncio.sleep(0.4)
     gateway.answers = lambda _request: None
     assert await working == errors.EXIT_OK
-    assert rig.ledger.failed_units() == []
-    assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert rig.checkpoint.failed_units() == []
+    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
 
 
 @pytest.mark.parametrize("trouble", ["400", "404", "302", "403", "410"])
@@ -119,10 +119,12 @@ async def test_a_key_that_is_refused_while_others_work_ends_alone(
     rig.__post_init__()
     gateway.answers = lambda request: TROUBLES[trouble]() if bad in request.query_string else None
     assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    (failed,) = rig.ledger.failed_units()
+    (failed,) = rig.checkpoint.failed_units()
     assert failed.unit.keys == (bad,)
     assert f"answered {trouble}" in failed.error
-    assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed if bad not in unit.keys)
+    assert all(
+        rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed if bad not in unit.keys
+    )
 
 
 async def test_a_gateway_that_never_recovers_ends_the_run_with_75_and_no_unit(
@@ -136,5 +138,5 @@ async def test_a_gateway_that_never_recovers_ends_the_run_with_75_and_no_unit(
     with pytest.raises(errors.Stop) as caught:
         await rig.supervise(feed).run()
     assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
-    assert rig.ledger.failed_units() == []
+    assert rig.checkpoint.failed_units() == []
     assert gateway.requests < 40  # one asks for all

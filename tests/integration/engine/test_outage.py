@@ -30,9 +30,9 @@ async def test_the_last_unit_left_fails_by_itself_while_the_api_works(
     # Its tries last longer than the silence after which an outage is suspected.
     rig.options |= {"max_attempts": 6, "backoff_cap_s": 0.3}
     assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    (failed,) = rig.ledger.failed_units()
+    (failed,) = rig.checkpoint.failed_units()
     assert failed.unit.keys == (bad,)
-    assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed[1:])
+    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed[1:])
 
 
 async def test_a_stalled_unit_that_is_alone_ends_in_error_too(
@@ -44,7 +44,7 @@ async def test_a_stalled_unit_that_is_alone_ends_in_error_too(
     rig = new_rig(deadline_s=60.0)  # only the stall bound can notice
     rig.options |= {"stall_s": 0.6}
     assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    assert [failed.unit.keys for failed in rig.ledger.failed_units()] == [(bad,)]
+    assert [failed.unit.keys for failed in rig.checkpoint.failed_units()] == [(bad,)]
     assert rig.pool.stalls == rig.options["max_attempts"]
 
 
@@ -62,8 +62,8 @@ async def test_an_outage_counts_against_no_unit_and_ends_the_run_with_75(
     assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
     assert "/v2/activity" in str(caught.value)
     assert 4.0 <= time.monotonic() - began_at < 8.0
-    assert rig.ledger.failed_units() == []
-    assert max(unit.attempt for unit in rig.ledger.open_units()) > rig.options["max_attempts"]
+    assert rig.checkpoint.failed_units() == []
+    assert max(unit.attempt for unit in rig.checkpoint.open_units()) > rig.options["max_attempts"]
 
 
 async def test_what_an_outage_held_up_is_done_when_it_is_over(
@@ -76,4 +76,4 @@ async def test_what_an_outage_held_up_is_done_when_it_is_over(
     rig.options |= {"page_attempts": 4, "backoff_cap_s": 0.3}
     assert await rig.supervise(feed).run() == errors.EXIT_OK
     assert sandbox.fired() == {"502": 40}
-    assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from polybackfill import clocks, records, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
@@ -42,9 +42,9 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
     store = await client.open(client.Address(data_dir=tmp_path / "store"), clock=clock)
     try:
         await migrate.up(store)
-        book = ledgers.Ledger.open(tmp_path / "ledger")
+        book = run_checkpoint.Checkpoint.open(tmp_path / "checkpoint")
         unit = units.Unit("wallets", ("ab" * 20,))
-        wallets = unit_queue.Queue("wallets", feed=[unit], ledger=book, clock=clock)
+        wallets = unit_queue.Queue("wallets", feed=[unit], checkpoint=book, clock=clock)
         lease = await wallets.lease_next("w")
         assert lease is not None
         good = [records.encode_lines([_trade(number)]) for number in range(7)]
@@ -56,7 +56,7 @@ async def test_one_row_the_store_refuses_costs_nothing_but_itself(tmp_path: Path
         writer = store_writer.StoreWriter(
             buffer=buffer,
             sink=store,
-            ledger=book,
+            checkpoint=book,
             queues_by_kind={"wallets": wallets},
             clock=clock,
             rng=random.Random(1),

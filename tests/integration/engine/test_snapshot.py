@@ -23,7 +23,7 @@ def pictures(
     rig: conftest.Rig, watch: supervisor.Supervisor, file: Path, units: int
 ) -> snapshot.Snapshots:
     """What a run shows of itself."""
-    source = plan_source.ExplicitKeys(rig.kind, (), plan_source.Selection(), rig.ledger)
+    source = plan_source.ExplicitKeys(rig.kind, (), plan_source.Selection(), rig.checkpoint)
     source.known = plan_source.WorkEstimate(units)
     source.counted = units > 0
     part = running_part.RunningPart(
@@ -37,7 +37,7 @@ def pictures(
     made = snapshot.Snapshots(
         snapshot.RunHeader("main", lock.this_process(rig.clock.now()), rig.clock.now()),
         parts={rig.kind: part},
-        ledger=rig.ledger,
+        checkpoint=rig.checkpoint,
         writer=rig.writer,
         limits=rig.limits,
         client=rig.client,

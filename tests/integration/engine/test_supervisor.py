@@ -48,8 +48,8 @@ async def test_everything_asked_ends_done(
     watch = rig.supervise(feed)
     assert await watch.run() == errors.EXIT_OK
     assert watch.state == "finishing"
-    assert all(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed)
-    assert not rig.ledger.open_units()
+    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert not rig.checkpoint.open_units()
 
 
 async def test_a_stop_before_the_first_unit_is_a_clean_end(
@@ -79,7 +79,7 @@ async def test_a_stop_while_the_store_is_away_ends_within_the_grace(
     assert await running == errors.EXIT_OK
     assert time.monotonic() - began_at < 2.0
     assert "run.rows_left_behind" in [event["event"] for event in events]
-    assert not any(rig.ledger.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert not any(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
 
 
 async def test_a_stop_ends_also_when_only_rows_of_failed_units_wait_for_the_store(

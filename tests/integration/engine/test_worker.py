@@ -32,7 +32,7 @@ async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
     monkeypatch.setattr(worker, "build_page_batch", choke)
     rig = new_rig()
     assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    (failed,) = rig.ledger.failed_units()
+    (failed,) = rig.checkpoint.failed_units()
     assert failed.unit == feed[0]
     assert "price of nothing" in failed.error
     (broken,) = [event for event in events if event["event"] == "unit.broken"]
@@ -83,7 +83,7 @@ async def test_a_walk_that_began_anew_counts_its_rows_once(
     for name in ("undisturbed", "refused"):
         rig = new_rig(name, cut_rows=1)
         assert await rig.supervise([biggest]).run() == errors.EXIT_OK
-        (receipt,) = rig.ledger.receipts()
+        (receipt,) = rig.checkpoint.receipts()
         counts.append(receipt.counts)
         sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 4})
     assert counts[0].pages == 2
@@ -112,9 +112,9 @@ async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
     if trips < 5:
         assert code == errors.EXIT_OK
         assert asked < 20
-        (receipt,) = rig.ledger.receipts()
+        (receipt,) = rig.checkpoint.receipts()
         assert receipt.counts.rows == 2_000
     else:
         assert code == errors.EXIT_UNITS_IN_ERROR
-        assert "403" in rig.ledger.failed_units()[0].error
+        assert "403" in rig.checkpoint.failed_units()[0].error
         assert asked < 45

@@ -27,7 +27,7 @@ def open_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def new_settings(open_store: Path, tmp_path: Path, sandbox: harness.Sandbox) -> NewSettings:
-    """Settings of a run with a ledger of its own, quick to fail."""
+    """Settings of a run with a checkpoint of its own, quick to fail."""
 
     def make(**changes: object) -> settings.Settings:
         flags = {

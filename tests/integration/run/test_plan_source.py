@@ -11,7 +11,7 @@ import pytest_asyncio
 import structlog
 
 from polybackfill import clocks, errors, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import plan_source, plan_sync
 from polybackfill.store import client, migrate, plan_table
 
@@ -24,9 +24,9 @@ def key(number: int) -> str:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[ledgers.Ledger]:
-    """An empty ledger."""
-    opened = ledgers.Ledger.open(tmp_path / "run")
+def book(tmp_path: Path) -> Iterator[run_checkpoint.Checkpoint]:
+    """An empty checkpoint."""
+    opened = run_checkpoint.Checkpoint.open(tmp_path / "run")
     yield opened
     opened.close()
 
@@ -57,7 +57,9 @@ async def ten(table: plan_table.PlanTable) -> plan_table.PlanTable:
     return table
 
 
-def planned(store: client.Store, book: ledgers.Ledger, **choice: object) -> plan_source.PlannedKeys:
+def planned(
+    store: client.Store, book: run_checkpoint.Checkpoint, **choice: object
+) -> plan_source.PlannedKeys:
     """The source of a run."""
     chosen = plan_source.Selection(**choice)  # type: ignore[arg-type]
     return plan_source.PlannedKeys(
@@ -70,24 +72,28 @@ async def keys_of(source: plan_source.PlannedKeys | plan_source.ExplicitKeys) ->
     return [int(unit.keys[0], 16) async for unit in source.units()]
 
 
-def done(book: ledgers.Ledger, number: int, window: units.Window = units.FULL_HISTORY) -> None:
+def done(
+    book: run_checkpoint.Checkpoint, number: int, window: units.Window = units.FULL_HISTORY
+) -> None:
     """A run has proven this wallet."""
     unit = units.Unit("wallets", (key(number),), *window)
     book.finish(unit.id, book.begin(unit), PAGE)
 
 
-async def synced(book: ledgers.Ledger, table: plan_table.PlanTable) -> plan_sync.PlanSync:
-    """The plan hears of everything the ledger knows."""
+async def synced(
+    book: run_checkpoint.Checkpoint, table: plan_table.PlanTable
+) -> plan_sync.PlanSync:
+    """The plan hears of everything the checkpoint knows."""
     await book.sync()
     sync = plan_sync.PlanSync(
-        plan=table, ledger=book, leased={"wallets": list}, clock=clocks.SystemClock()
+        plan=table, checkpoint=book, leased={"wallets": list}, clock=clocks.SystemClock()
     )
     await sync.begin()
     return sync
 
 
 async def test_rank_order_limit_and_skip(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     assert await keys_of(planned(store, book)) == list(range(1, 11))
     assert await keys_of(planned(store, book, limit=3)) == [1, 2, 3]
@@ -100,7 +106,7 @@ async def test_rank_order_limit_and_skip(
 
 async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
     store: client.Store,
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
     ten: plan_table.PlanTable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,7 +120,7 @@ async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
 
 
 async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     for number in (1, 2, 3):
         done(book, number)
@@ -136,7 +142,7 @@ async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
 
 
 async def test_an_end_the_plan_was_not_told_of_is_no_reset(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     done(book, 1)
     await book.sync()
@@ -145,15 +151,15 @@ async def test_an_end_the_plan_was_not_told_of_is_no_reset(
 
 
 async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     held = [units.Unit("wallets", (key(number),)) for number in (1, 2)]
     sync = plan_sync.PlanSync(
-        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     await sync.run()
     assert (await ten.counts("wallets"))["in_progress"] == 2
-    # killed here: the ledger knows that 1 is done, the plan does not
+    # killed here: the checkpoint knows that 1 is done, the plan does not
     done(book, 1)
     await synced(book, ten)
     counts = await ten.counts("wallets")
@@ -161,7 +167,7 @@ async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
 
 
 async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     for number in range(1, 11):
         done(book, number)
@@ -177,7 +183,7 @@ async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
 
 
 async def test_portions_of_a_window_are_the_next_ones_each_time(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     window, other = (1_700_000_000, 1_800_000_000), (1_700_000_000, 1_700_000_001)
     taken = []
@@ -197,7 +203,7 @@ async def test_portions_of_a_window_are_the_next_ones_each_time(
 
 
 async def test_a_wallet_in_error_is_no_next_one_in_its_window(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     window = (1_700_000_000, 1_800_000_000)
     unit = units.Unit("wallets", (key(1),), *window)
@@ -206,7 +212,7 @@ async def test_a_wallet_in_error_is_no_next_one_in_its_window(
 
 
 async def test_a_wallet_to_skip_takes_part_in_no_run(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     await store.command("UPDATE wallet_backfill_plan SET status = 'skip' WHERE priority_rank < 9")
     assert await keys_of(planned(store, book)) == [9, 10]
@@ -215,7 +221,7 @@ async def test_a_wallet_to_skip_takes_part_in_no_run(
 
 
 async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     for number in (1, 2):
         done(book, number)
@@ -233,7 +239,7 @@ async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
 
 async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
     store: client.Store,
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
     ten: plan_table.PlanTable,
     monkeypatch: pytest.MonkeyPatch,
     events: list[structlog.typing.EventDict],
@@ -254,11 +260,11 @@ async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
 
 
 async def test_two_syncs_at_once_write_one_after_the_other(
-    book: ledgers.Ledger, ten: plan_table.PlanTable
+    book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     held: list[units.Unit] = [units.Unit("wallets", (key(1),))]
     sync = plan_sync.PlanSync(
-        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     first = asyncio.create_task(sync.run())
     await asyncio.sleep(0)
@@ -269,7 +275,7 @@ async def test_two_syncs_at_once_write_one_after_the_other(
     assert (await ten.counts("wallets"))["done"] == 1
 
 
-async def test_typed_keys_come_in_the_order_given(book: ledgers.Ledger) -> None:
+async def test_typed_keys_come_in_the_order_given(book: run_checkpoint.Checkpoint) -> None:
     typed = plan_source.ExplicitKeys(
         "wallets",
         [key(number) for number in (5, 3, 9)],
@@ -287,11 +293,11 @@ async def test_typed_keys_come_in_the_order_given(book: ledgers.Ledger) -> None:
 
 
 async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_waits_again(
-    store: client.Store, book: ledgers.Ledger, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     unit, held = units.Unit("wallets", (key(1),)), []
     sync = plan_sync.PlanSync(
-        plan=ten, ledger=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
     )
     shown = []
     for leased in (True, False, True, False):

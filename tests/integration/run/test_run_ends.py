@@ -11,7 +11,7 @@ from tests import harness
 from tests.integration.run import conftest
 
 from polybackfill import errors
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.reports import snapshot
 from polybackfill.run import backfill, run_request, run_summary
 
@@ -124,13 +124,13 @@ async def test_a_dry_run_remembers_no_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    close = ledgers.Ledger.close
+    close = run_checkpoint.Checkpoint.close
 
-    def looked_at(book: ledgers.Ledger) -> None:
+    def looked_at(book: run_checkpoint.Checkpoint) -> None:
         held.append(len(book.transitions_since(book.synced_seq)))
         close(book)
 
-    monkeypatch.setattr(ledgers.Ledger, "close", looked_at)
+    monkeypatch.setattr(run_checkpoint.Checkpoint, "close", looked_at)
     keys = tuple(bare(wallet) for wallet in sandbox.wallets[-6:])
     asked = run_request.RunRequest(parts=("wallets",), wallets=keys, dry_run=True)
     assert await conftest.run(new_settings(), asked) == 0

@@ -42,11 +42,11 @@ async def test_a_stop_during_the_start_is_a_clean_end_and_lets_go_of_the_lock(
 ) -> None:
     chosen = new_settings()
     running = asyncio.create_task(conftest.run(chosen, asked(sandbox)))
-    await integration_conftest.until((chosen.ledger_dir / lock.OWNER_FILE).exists, "the lock")
+    await integration_conftest.until((chosen.checkpoint_path / lock.OWNER_FILE).exists, "the lock")
     signal.raise_signal(signal.SIGTERM)
     assert await running == errors.EXIT_OK
     assert "stopped before it began" in capsys.readouterr().out
-    assert lock.holder(chosen.ledger_dir) is None
+    assert lock.holder(chosen.checkpoint_path) is None
     assert sandbox.requests() == 0
     # and the next start goes its way
     assert await conftest.run(chosen, asked(sandbox)) == errors.EXIT_OK
@@ -57,7 +57,7 @@ async def test_an_error_during_the_start_is_raised(
     new_settings: conftest.NewSettings, sandbox: harness.Sandbox
 ) -> None:
     chosen = new_settings()
-    with lock.hold(chosen.ledger_dir), pytest.raises(errors.Stop, match="in use by process"):
+    with lock.hold(chosen.checkpoint_path), pytest.raises(errors.Stop, match="in use by process"):
         await conftest.run(chosen, asked(sandbox))
 
 

@@ -10,16 +10,20 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import key_flow, sources, unit_queue
 
 
 class Flow:
     """Wallets, which feed on conditions and positions, of which the run has conditions alone."""
 
-    def __init__(self, ledger: ledgers.Ledger, clock: virtual_clock.StoppedClock) -> None:
+    def __init__(
+        self, checkpoint: run_checkpoint.Checkpoint, clock: virtual_clock.StoppedClock
+    ) -> None:
         feed = [units.Unit(units.CONDITIONS, (key,)) for key in ("a", "b")]
-        self.conditions = unit_queue.Queue(units.CONDITIONS, feed=feed, ledger=ledger, clock=clock)
+        self.conditions = unit_queue.Queue(
+            units.CONDITIONS, feed=feed, checkpoint=checkpoint, clock=clock
+        )
         self.flow = key_flow.KeyFlow(clock)
         self.flow.add(units.CONDITIONS, self.conditions)
         self.rung: list[str] = []
@@ -38,11 +42,11 @@ class Flow:
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Flow]:
     clock = virtual_clock.StoppedClock()
-    ledger = ledgers.Ledger.open(tmp_path / "run", clock=clock)
-    flow = Flow(ledger, clock)
+    checkpoint = run_checkpoint.Checkpoint.open(tmp_path / "run", clock=clock)
+    flow = Flow(checkpoint, clock)
     yield flow
     await flow.conditions.close()
-    ledger.close()
+    checkpoint.close()
 
 
 async def test_rows_wake_those_that_feed_on_them(running: Flow) -> None:

@@ -1,4 +1,4 @@
-"""Commit, then record: what the ledger says is never more than the store has acknowledged."""
+"""Commit, then record: what the checkpoint says is never more than the store has acknowledged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from tests import virtual_clock
 
 from polybackfill import errors, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
@@ -44,9 +44,9 @@ class Desk:
     def __init__(self, folder: Path, store: Store) -> None:
         self.clock = virtual_clock.LoopClock()
         self.store = store
-        self.ledger = ledgers.Ledger.open(folder)
+        self.checkpoint = run_checkpoint.Checkpoint.open(folder)
         self.queue = unit_queue.Queue(
-            "wallets", feed=[WALLET], ledger=self.ledger, clock=self.clock
+            "wallets", feed=[WALLET], checkpoint=self.checkpoint, clock=self.clock
         )
         self.buffer = store_writer.WriteBuffer(
             cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=self.clock
@@ -54,7 +54,7 @@ class Desk:
         self.writer = store_writer.StoreWriter(
             buffer=self.buffer,
             sink=store,
-            ledger=self.ledger,
+            checkpoint=self.checkpoint,
             queues_by_kind={"wallets": self.queue},
             clock=self.clock,
             rng=random.Random(1),
@@ -87,8 +87,8 @@ class Desk:
             await self.writer.run()
 
     def resume(self) -> object:
-        """Where the ledger would go on."""
-        held = self.ledger.find(WALLET)
+        """Where the checkpoint would go on."""
+        held = self.checkpoint.find(WALLET)
         return held.resume if held is not None else None
 
 
@@ -98,7 +98,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made = Desk(tmp_path / "run", Store())
     yield made
     await made.queue.close()
-    made.ledger.close()
+    made.checkpoint.close()
 
 
 async def test_pages_move_the_place_and_the_last_one_ends_the_unit(desk: Desk) -> None:
@@ -110,7 +110,7 @@ async def test_pages_move_the_place_and_the_last_one_ends_the_unit(desk: Desk) -
     assert desk.store.rows == {conditions.TRADES.inserted: 6, store_writer.QUARANTINE: 1}
     assert desk.writer.rows[conditions.TRADES.inserted] == 6
     assert desk.queue.stats()["done"] == 1
-    (receipt,) = desk.ledger.receipts()
+    (receipt,) = desk.checkpoint.receipts()
     counts = receipt.counts
     assert (counts.rows, counts.rejected, counts.pages) == (6, 1, 3)
     assert (counts.first_second, counts.last_second) == (5, 7)
@@ -141,7 +141,7 @@ async def test_a_store_that_refuses_for_good_ends_the_writer_and_records_nothing
         await desk.write()
     assert desk.resume() is None
     assert desk.queue.stats()["done"] == 0
-    assert not desk.ledger.is_done("wallets", WALLET.keys[0])
+    assert not desk.checkpoint.is_done("wallets", WALLET.keys[0])
 
 
 async def test_a_replaced_worker_s_page_is_stored_but_moves_nothing(

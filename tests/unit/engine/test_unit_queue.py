@@ -10,7 +10,7 @@ import pytest
 from tests import virtual_clock
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import unit_queue
 
 PAGE = units.Counts(rows=10, pages=1)
@@ -43,8 +43,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def book(folder: Path, clock: Clock) -> Iterator[ledgers.Ledger]:
-    opened = ledgers.Ledger.open(folder, clock=clock)
+def book(folder: Path, clock: Clock) -> Iterator[run_checkpoint.Checkpoint]:
+    opened = run_checkpoint.Checkpoint.open(folder, clock=clock)
     yield opened
     opened.close()
 
@@ -53,11 +53,11 @@ Lined = Callable[..., unit_queue.Queue]
 
 
 @pytest.fixture
-async def lined(book: ledgers.Ledger, clock: Clock) -> AsyncIterator[Lined]:
+async def lined(book: run_checkpoint.Checkpoint, clock: Clock) -> AsyncIterator[Lined]:
     made: list[unit_queue.Queue] = []
 
     def make(feed: Iterable[units.Unit] = (), **settings: object) -> unit_queue.Queue:
-        settings = {"ledger": book, "clock": clock, **settings}
+        settings = {"checkpoint": book, "clock": clock, **settings}
         made.append(unit_queue.Queue(units.WALLETS, feed=feed, **settings))  # type: ignore[arg-type]
         return made[-1]
 
@@ -77,18 +77,18 @@ async def taken(lined_up: unit_queue.Queue, worker: str = "w") -> unit_queue.Lea
 
 
 def finish(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
     lined_up: unit_queue.Queue,
     lease: unit_queue.Lease,
     step: units.Counts = units.NOTHING,
 ) -> bool:
-    """As the writer does: in the ledger, and then in the queue."""
+    """As the writer does: in the checkpoint, and then in the queue."""
     book.finish(lease.unit.id, lease.attempt, step)
     return lined_up.finish(lease)
 
 
 async def test_units_come_in_the_order_of_the_feed_and_then_none(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a", "b", "c"))
     names = []
@@ -114,7 +114,9 @@ async def test_an_async_feed_works_alike(lined: Lined) -> None:
     assert (await taken(lined_up)).unit.keys == ("b",)
 
 
-async def test_two_workers_never_hold_the_same_unit(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_two_workers_never_hold_the_same_unit(
+    lined: Lined, book: run_checkpoint.Checkpoint
+) -> None:
     lined_up = lined(wallets("a", "b", "c", "d", "b", "a"))
     leases = await asyncio.gather(*(taken(lined_up, f"w{number}") for number in range(4)))
     assert {lease.unit.keys[0] for lease in leases} == {"a", "b", "c", "d"}
@@ -147,7 +149,7 @@ async def test_the_feed_is_read_no_further_than_it_must(lined: Lined, clock: Clo
 
 
 async def test_what_is_done_is_passed_over_and_what_failed_too(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     done, failed = wallets("a", "b")
     book.finish(done.id, book.begin(done))
@@ -161,7 +163,7 @@ async def test_what_is_done_is_passed_over_and_what_failed_too(
 
 
 async def test_a_long_list_of_finished_units_does_not_hold_the_loop(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     for unit in wallets(*(f"{number}" for number in range(2_000))):
         book.finish(unit.id, book.begin(unit))
@@ -177,12 +179,12 @@ async def test_a_long_list_of_finished_units_does_not_hold_the_loop(
 
 async def test_the_attempt_is_on_disk_when_the_lease_is_given(lined: Lined, folder: Path) -> None:
     lease = await taken(lined(wallets("a")))
-    (held,) = ledgers.Ledger.view(folder).open_units()
+    (held,) = run_checkpoint.Checkpoint.view(folder).open_units()
     assert (held.unit, held.attempt, held.in_flight) == (lease.unit, lease.attempt, True)
 
 
 async def test_a_unit_given_back_waits_for_its_time_and_keeps_its_place(
-    lined: Lined, book: ledgers.Ledger, clock: Clock
+    lined: Lined, book: run_checkpoint.Checkpoint, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a", "b"))
     first = await taken(lined_up)
@@ -211,7 +213,9 @@ async def test_a_waiting_taker_wakes_when_a_unit_comes_back(lined: Lined) -> Non
     assert found.worker == "w2"
 
 
-async def test_the_last_finish_ends_everybody_who_waits(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_the_last_finish_ends_everybody_who_waits(
+    lined: Lined, book: run_checkpoint.Checkpoint
+) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
     idle = [asyncio.create_task(lined_up.lease_next(f"w{number}")) for number in range(5)]
@@ -236,7 +240,7 @@ async def test_stop_ends_everybody_who_waits_and_hands_out_nothing(lined: Lined)
 
 
 async def test_an_old_lease_is_refused_once_another_worker_has_the_unit(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a"))
     old = await taken(lined_up)
@@ -254,7 +258,9 @@ async def test_an_old_lease_is_refused_once_another_worker_has_the_unit(
     assert lined_up.stats()["done"] == 1
 
 
-async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_an_expired_lease_is_fenced_at_once(
+    lined: Lined, book: run_checkpoint.Checkpoint
+) -> None:
     lined_up = lined(wallets("a"))
     stalled = await taken(lined_up)
     assert lined_up.expire(stalled)
@@ -266,7 +272,7 @@ async def test_an_expired_lease_is_fenced_at_once(lined: Lined, book: ledgers.Le
 
 
 async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is_done(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a", "b"))
     first, second = await taken(lined_up), await taken(lined_up)
@@ -279,8 +285,8 @@ async def test_a_unit_whose_last_page_is_acknowledged_after_it_was_given_back_is
     assert lined_up.complete
 
 
-async def test_the_writer_finishes_a_unit_in_the_ledger_before_it_tells_the_queue(
-    lined: Lined, book: ledgers.Ledger
+async def test_the_writer_finishes_a_unit_in_the_checkpoint_before_it_tells_the_queue(
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a"))
     lease = await taken(lined_up)
@@ -291,7 +297,7 @@ async def test_the_writer_finishes_a_unit_in_the_ledger_before_it_tells_the_queu
 
 
 async def test_attempts_end_in_error_with_the_last_message(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a"), max_attempts=3)
     for number in range(3):
@@ -306,7 +312,7 @@ async def test_attempts_end_in_error_with_the_last_message(
 
 
 async def test_attempts_that_gained_something_do_not_add_up(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined(wallets("a"), max_attempts=2)
     for number in range(19):
@@ -319,7 +325,7 @@ async def test_attempts_that_gained_something_do_not_add_up(
     assert len(book.failed_units()) == 1
 
 
-async def test_polite_returns_are_free(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_polite_returns_are_free(lined: Lined, book: run_checkpoint.Checkpoint) -> None:
     lined_up = lined(wallets("a"), max_attempts=1)
     for _ in range(10):
         lined_up.give_back(await taken(lined_up), count_attempt=False)
@@ -327,7 +333,7 @@ async def test_polite_returns_are_free(lined: Lined, book: ledgers.Ledger) -> No
 
 
 async def test_a_permanent_refusal_of_a_batch_is_narrowed_down_to_its_key(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     lined_up = lined([BATCH])
     while (lease := await asyncio.wait_for(lined_up.lease_next("w"), 5)) is not None:
@@ -359,7 +365,7 @@ async def test_one_key_that_is_too_big_is_tried_again(lined: Lined) -> None:
 
 
 async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart(
-    lined: Lined, book: ledgers.Ledger, folder: Path, clock: Clock
+    lined: Lined, book: run_checkpoint.Checkpoint, folder: Path, clock: Clock
 ) -> None:
     sweep = wallets("open:0..86400@1", "open:86400..@1")
     lined_up = lined(sweep)
@@ -370,8 +376,8 @@ async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart
     await book.sync()
     book.close()
 
-    again = ledgers.Ledger.open(folder, clock=clock)
-    lined_up = lined(sweep, ledger=again)
+    again = run_checkpoint.Checkpoint.open(folder, clock=clock)
+    lined_up = lined(sweep, checkpoint=again)
     keys = [(await taken(lined_up)).unit.keys for _ in range(2)]
     assert keys == [("open:43200..86400@1",), ("open:86400..@1",)]
     assert lined_up.stats()["skipped_done"] == 1
@@ -379,14 +385,14 @@ async def test_a_span_that_is_too_full_comes_back_in_halves_also_after_a_restart
 
 
 async def test_a_restart_goes_on_where_the_dead_process_stood(
-    lined: Lined, book: ledgers.Ledger, folder: Path, clock: Clock
+    lined: Lined, book: run_checkpoint.Checkpoint, folder: Path, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a", "b", "c"))
     first, second = await taken(lined_up), await taken(lined_up)
     book.advance(second.unit.id, second.attempt, RESUME, PAGE)
     await book.sync()
-    with_killed = ledgers.Ledger.open(folder, clock=clock)
-    restarted = lined(wallets("a", "b", "c"), ledger=with_killed)
+    with_killed = run_checkpoint.Checkpoint.open(folder, clock=clock)
+    restarted = lined(wallets("a", "b", "c"), checkpoint=with_killed)
     leases = [await taken(restarted) for _ in range(3)]
     assert [lease.unit.keys[0] for lease in leases] == ["a", "b", "c"]
     assert [lease.attempt for lease in leases] == [first.attempt + 1, second.attempt + 1, 1]
@@ -395,7 +401,7 @@ async def test_a_restart_goes_on_where_the_dead_process_stood(
 
 
 async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_them(
-    lined: Lined, book: ledgers.Ledger
+    lined: Lined, book: run_checkpoint.Checkpoint
 ) -> None:
     book.begin(BATCH)
     book.give_back(BATCH.id, 1, counted=False)
@@ -405,13 +411,15 @@ async def test_units_left_open_can_be_left_for_another_run_until_the_feed_names_
     assert await taken(lined(wallets("z"))) is not None
 
 
-async def test_units_of_another_kind_are_not_touched(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_units_of_another_kind_are_not_touched(
+    lined: Lined, book: run_checkpoint.Checkpoint
+) -> None:
     book.begin(units.Unit(units.CONDITIONS, ("c",)))
     assert await lined().lease_next("w") is None
 
 
 async def test_a_wait_for_retry_outlasts_a_restart(
-    lined: Lined, book: ledgers.Ledger, clock: Clock
+    lined: Lined, book: run_checkpoint.Checkpoint, clock: Clock
 ) -> None:
     lined_up = lined(wallets("a"))
     lined_up.give_back(await taken(lined_up), not_before=clock.time + 60)
@@ -425,14 +433,14 @@ async def test_a_wait_for_retry_outlasts_a_restart(
 
 
 async def test_a_unit_that_kills_its_process_each_time_ends_in_error(
-    book: ledgers.Ledger, folder: Path, clock: Clock
+    book: run_checkpoint.Checkpoint, folder: Path, clock: Clock
 ) -> None:
     book.close()
     deaths = 0
     while True:
-        reopened = ledgers.Ledger.open(folder, clock=clock)
+        reopened = run_checkpoint.Checkpoint.open(folder, clock=clock)
         lined_up = unit_queue.Queue(
-            units.WALLETS, feed=wallets("a"), ledger=reopened, clock=clock, max_interruptions=4
+            units.WALLETS, feed=wallets("a"), checkpoint=reopened, clock=clock, max_interruptions=4
         )
         lease = await lined_up.lease_next("w")
         if lease is None:
@@ -458,7 +466,9 @@ async def test_what_the_feed_raises_reaches_every_taker(lined: Lined) -> None:
     assert not lined_up.drained
 
 
-async def test_a_taker_that_is_cancelled_loses_no_unit(lined: Lined, book: ledgers.Ledger) -> None:
+async def test_a_taker_that_is_cancelled_loses_no_unit(
+    lined: Lined, book: run_checkpoint.Checkpoint
+) -> None:
     lined_up = lined(wallets("a"))
     for number in range(20):
         taker = asyncio.create_task(lined_up.lease_next("w"))

@@ -12,22 +12,24 @@ import structlog
 from tests import virtual_clock
 
 from polybackfill import errors, units, worker_progress
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import unit_queue, worker_pool
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[ledgers.Ledger]:
-    """An empty ledger."""
-    opened = ledgers.Ledger.open(tmp_path / "run")
+def book(tmp_path: Path) -> Iterator[run_checkpoint.Checkpoint]:
+    """An empty checkpoint."""
+    opened = run_checkpoint.Checkpoint.open(tmp_path / "run")
     yield opened
     opened.close()
 
 
-def a_queue(book: ledgers.Ledger, count: int) -> unit_queue.Queue:
+def a_queue(book: run_checkpoint.Checkpoint, count: int) -> unit_queue.Queue:
     """So many wallets to fetch."""
     feed = [units.Unit(units.WALLETS, (f"{number:040x}",)) for number in range(count)]
-    return unit_queue.Queue(units.WALLETS, feed=feed, ledger=book, clock=virtual_clock.LoopClock())
+    return unit_queue.Queue(
+        units.WALLETS, feed=feed, checkpoint=book, clock=virtual_clock.LoopClock()
+    )
 
 
 Work = Callable[[unit_queue.Lease, worker_progress.Progress], Awaitable[None]]
@@ -66,7 +68,7 @@ def a_crew(
 
 
 async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
     monkeypatch: pytest.MonkeyPatch,
     events: list[structlog.typing.EventDict],
 ) -> None:
@@ -100,7 +102,7 @@ async def test_a_worker_that_ignores_its_end_does_not_hold_up_the_crew(
 
 
 async def test_the_end_of_a_replaced_worker_is_not_lost(
-    book: ledgers.Ledger, events: list[structlog.typing.EventDict]
+    book: run_checkpoint.Checkpoint, events: list[structlog.typing.EventDict]
 ) -> None:
     line = a_queue(book, 1)
 
@@ -122,7 +124,7 @@ async def test_the_end_of_a_replaced_worker_is_not_lost(
 
 
 async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
 ) -> None:
     line = a_queue(book, 3)
 
@@ -140,7 +142,7 @@ async def test_a_stop_from_one_worker_ends_the_crew_and_gives_the_units_back(
     await line.close()
 
 
-async def test_one_too_many_leaves_and_not_all_at_once(book: ledgers.Ledger) -> None:
+async def test_one_too_many_leaves_and_not_all_at_once(book: run_checkpoint.Checkpoint) -> None:
     line, size, held = a_queue(book, 200), [6], []
 
     async def work(lease: unit_queue.Lease, _marks: worker_progress.Progress) -> None:
@@ -160,7 +162,7 @@ async def test_one_too_many_leaves_and_not_all_at_once(book: ledgers.Ledger) -> 
     await line.close()
 
 
-async def test_only_pages_move_the_marks(book: ledgers.Ledger) -> None:
+async def test_only_pages_move_the_marks(book: run_checkpoint.Checkpoint) -> None:
     line = a_queue(book, 4)
 
     async def work(lease: unit_queue.Lease, marks: worker_progress.Progress) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers, store_state, sweeps
+from polybackfill.checkpoint import run_checkpoint, store_state, sweeps
 from polybackfill.filesystem import lock
 from polybackfill.watchlist import watchlist_file
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_told_in_words(
 
 
 async def _checkpoint(folder: Path) -> None:
-    book = ledgers.Ledger.open(folder, segment_units=2)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=2)
     for key in ("a", "b", "c"):
         unit = units.Unit("wallets", (key,))
         book.finish(unit.id, book.begin(unit))
@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_told_in_words(tmp_path: Path) -> None:
         for content in _damaged(whole, flips=60):
             path.write_bytes(content)
             try:
-                assert len(list(ledgers.Ledger.view(tmp_path).receipts())) <= 3
+                assert len(list(run_checkpoint.Checkpoint.view(tmp_path).receipts())) <= 3
             except errors.Stop as stop:
                 assert str(tmp_path) in str(stop)  # noqa: PT017  (most damage is survived)
         path.write_bytes(whole)

@@ -222,7 +222,7 @@ async def test_a_cursor_is_never_used_under_other_filters() -> None:
     assert script.asked[3] is None
 
 
-async def test_a_resume_survives_the_ledger() -> None:
+async def test_a_resume_survives_the_checkpoint() -> None:
     for resume in (
         pagination.Resume(),
         pagination.Resume("abc", 5, "f" * 16),

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests import virtual_clock
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.reports import receipt_records
 
 KEYS = [letter * 40 for letter in "abcd"]
@@ -15,7 +15,7 @@ KEYS = [letter * 40 for letter in "abcd"]
 
 def test_the_newest_are_last_whatever_became_of_them(tmp_path: Path) -> None:
     clock = virtual_clock.VirtualClock()
-    book = ledgers.Ledger.open(tmp_path / "run", clock=clock)
+    book = run_checkpoint.Checkpoint.open(tmp_path / "run", clock=clock)
     failed, first, under_way, last = (units.Unit(units.WALLETS, (key,)) for key in KEYS)
     for unit in (failed, first, under_way, last):
         clock.pass_by(60)

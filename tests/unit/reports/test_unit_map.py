@@ -8,28 +8,30 @@ from pathlib import Path
 import pytest
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.reports import unit_map
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[ledgers.Ledger]:
-    opened = ledgers.Ledger.open(tmp_path / "main")
+def checkpoint(tmp_path: Path) -> Iterator[run_checkpoint.Checkpoint]:
+    opened = run_checkpoint.Checkpoint.open(tmp_path / "main")
     yield opened
     opened.close()
 
 
-def begin(ledger: ledgers.Ledger, *keys: str, kind: str = "wallets") -> tuple[str, int]:
+def begin(
+    checkpoint: run_checkpoint.Checkpoint, *keys: str, kind: str = "wallets"
+) -> tuple[str, int]:
     unit = units.Unit(kind, keys)
-    return unit.id, ledger.begin(unit)
+    return unit.id, checkpoint.begin(unit)
 
 
-def finish(ledger: ledgers.Ledger, *keys: str, kind: str = "wallets") -> None:
-    ledger.finish(*begin(ledger, *keys, kind=kind), step=units.Counts(rows=5, pages=1))
+def finish(checkpoint: run_checkpoint.Checkpoint, *keys: str, kind: str = "wallets") -> None:
+    checkpoint.finish(*begin(checkpoint, *keys, kind=kind), step=units.Counts(rows=5, pages=1))
 
 
-def fail(ledger: ledgers.Ledger, key: str, error: str) -> None:
-    ledger.fail(*begin(ledger, key), error)
+def fail(checkpoint: run_checkpoint.Checkpoint, key: str, error: str) -> None:
+    checkpoint.fail(*begin(checkpoint, key), error)
 
 
 def letters(row: dict[str, list[dict[str, int]]]) -> str:
@@ -37,33 +39,35 @@ def letters(row: dict[str, list[dict[str, int]]]) -> str:
     return " ".join("".join(state[0] * cell[state] for state in cell) for cell in row["cells"])
 
 
-def test_cells_are_in_the_order_in_which_keys_ended(ledger: ledgers.Ledger) -> None:
-    finish(ledger, "a")
-    fail(ledger, "b", "answered 400")
-    finish(ledger, "c", "d")
-    begin(ledger, "e")
-    drawn = unit_map.draw_map(ledger, {"wallets": 6, "clob": 0})
+def test_cells_are_in_the_order_in_which_keys_ended(checkpoint: run_checkpoint.Checkpoint) -> None:
+    finish(checkpoint, "a")
+    fail(checkpoint, "b", "answered 400")
+    finish(checkpoint, "c", "d")
+    begin(checkpoint, "e")
+    drawn = unit_map.draw_map(checkpoint, {"wallets": 6, "clob": 0})
     assert letters(drawn["wallets"]) == "d e d d o m"
     assert drawn["clob"]["cells"] == []
 
 
-def test_a_cell_stands_for_many_keys_and_names_their_units(ledger: ledgers.Ledger) -> None:
+def test_a_cell_stands_for_many_keys_and_names_their_units(
+    checkpoint: run_checkpoint.Checkpoint,
+) -> None:
     for number in range(100):
-        finish(ledger, f"w{number}")
-    fail(ledger, "w100", "answered 400")
-    row = unit_map.draw_map(ledger, {"wallets": 130})["wallets"]
+        finish(checkpoint, f"w{number}")
+    fail(checkpoint, "w100", "answered 400")
+    row = unit_map.draw_map(checkpoint, {"wallets": 130})["wallets"]
     assert row["step"] == 3
     assert letters(row).split()[33] == "dem"
-    found = unit_map.units_of_cell(ledger, "wallets", row["step"], 33)
+    found = unit_map.units_of_cell(checkpoint, "wallets", row["step"], 33)
     assert [one["state"] for one in found] == ["done", "error"]
     assert found[1]["error"] == "answered 400"
 
 
-def test_the_newest_sweep_of_a_list_is_drawn_alone(ledger: ledgers.Ledger) -> None:
+def test_the_newest_sweep_of_a_list_is_drawn_alone(checkpoint: run_checkpoint.Checkpoint) -> None:
     for sweep in ("2026-11-28", "2026-11-29"):
-        finish(ledger, units.mark_key("0..1000", sweep), kind="clob")
-    finish(ledger, units.mark_key("1000..2000", "2026-11-29"), kind="clob")
-    row = unit_map.draw_map(ledger, {"clob": 3})["clob"]
+        finish(checkpoint, units.mark_key("0..1000", sweep), kind="clob")
+    finish(checkpoint, units.mark_key("1000..2000", "2026-11-29"), kind="clob")
+    row = unit_map.draw_map(checkpoint, {"clob": 3})["clob"]
     assert letters(row) == "d d m"
-    (found,) = unit_map.units_of_cell(ledger, "clob", 1, 1)
+    (found,) = unit_map.units_of_cell(checkpoint, "clob", 1, 1)
     assert found["keys"] == [units.mark_key("1000..2000", "2026-11-29")]

@@ -1,4 +1,4 @@
-"""The ledger against a plain model, through crashes at any byte, folds, forgetting and damage."""
+"""The checkpoint against a model, through crashes at any byte, folds, forgetting and damage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from polybackfill import units
-from polybackfill.checkpoint import ledgers, segment_files
+from polybackfill.checkpoint import run_checkpoint, segment_files
 
 KEYS = tuple("abcdef")
 WINDOWS = (units.FULL_HISTORY, (5, None))
@@ -31,7 +31,7 @@ Held = dict[str, Any]
 
 @dataclass
 class Model:
-    """What a ledger should say, kept in the plainest way."""
+    """What a checkpoint should say, kept in the plainest way."""
 
     seq: int = 0
     synced_seq: int = 0
@@ -78,20 +78,20 @@ class Model:
         return {seq: unit for seq, unit in sorted(ends.items()) if seq > self.synced_seq}
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """Rules change ledger and model alike; the invariant compares them."""
+class CheckpointMachine(RuleBasedStateMachine):
+    """Rules change checkpoint and model alike; the invariant compares them."""
 
     @initialize(fold_lines=st.integers(3, 30), segment_units=st.integers(1, 4))
     def start(self, fold_lines: int, segment_units: int) -> None:
         self.runner = asyncio.Runner()
-        self.home = Path(tempfile.mkdtemp(prefix="ledger-property-"))
+        self.home = Path(tempfile.mkdtemp(prefix="checkpoint-property-"))
         self.sizes = {"fold_lines": fold_lines, "segment_units": segment_units}
         self.lives = 0
         self.folder = self.home / "0"
         self.model = Model()
         self.history = [copy.deepcopy(self.model)]  # after each transition since the last sync
         self.stale: list[tuple[units.Unit, int]] = []
-        self.book = ledgers.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
+        self.book = run_checkpoint.Checkpoint.open(self.folder, **self.sizes)  # type: ignore[arg-type]
 
     def teardown(self) -> None:
         if hasattr(self, "book"):
@@ -261,14 +261,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = copy.deepcopy(survived)
         self.history = [copy.deepcopy(self.model)]
         self.stale.clear()
-        self.book = ledgers.Ledger.open(self.folder, **self.sizes)  # type: ignore[arg-type]
+        self.book = run_checkpoint.Checkpoint.open(self.folder, **self.sizes)  # type: ignore[arg-type]
         for held in self.model.open.values():
             if held["flying"]:
                 held.update(flying=False, deaths=held["deaths"] + 1)
                 self.noted()
 
     @invariant()
-    def ledger_and_model_agree(self) -> None:
+    def checkpoint_and_model_agree(self) -> None:
         if not hasattr(self, "book"):
             return
         for kind in KINDS:
@@ -311,5 +311,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
-test_ledger_against_a_model = LedgerMachine.TestCase
+CheckpointMachine.TestCase.settings = settings(
+    max_examples=30, stateful_step_count=40, deadline=None
+)
+test_checkpoint_against_a_model = CheckpointMachine.TestCase

@@ -1,4 +1,4 @@
-"""What the ledger remembers, across restarts and folds."""
+"""What the checkpoint remembers, across restarts and folds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers, unit_states
+from polybackfill.checkpoint import run_checkpoint, unit_states
 
 ONE = units.Unit(units.WALLETS, ("a" * 40,))
 TWO = units.Unit(units.WALLETS, ("b" * 40,))
@@ -40,27 +40,29 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(folder: Path) -> Iterator[ledgers.Ledger]:
-    opened = ledgers.Ledger.open(folder, clock=Still())
+def book(folder: Path) -> Iterator[run_checkpoint.Checkpoint]:
+    opened = run_checkpoint.Checkpoint.open(folder, clock=Still())
     yield opened
     opened.close()
 
 
-def reopened(book: ledgers.Ledger, folder: Path) -> ledgers.Ledger:
+def reopened(book: run_checkpoint.Checkpoint, folder: Path) -> run_checkpoint.Checkpoint:
     book.close()
-    return ledgers.Ledger.open(folder, clock=Still())
+    return run_checkpoint.Checkpoint.open(folder, clock=Still())
 
 
 def content_of(folder: Path, pattern: str = "*") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob(pattern))}
 
 
-def complete(book: ledgers.Ledger, *finished: units.Unit) -> None:
+def complete(book: run_checkpoint.Checkpoint, *finished: units.Unit) -> None:
     for unit in finished:
         assert book.finish(unit.id, book.begin(unit), PAGE)
 
 
-async def test_a_finished_unit_stays_finished(book: ledgers.Ledger, folder: Path) -> None:
+async def test_a_finished_unit_stays_finished(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, ONE)
     await book.sync()
     book = reopened(book, folder)
@@ -72,7 +74,7 @@ async def test_a_finished_unit_stays_finished(book: ledgers.Ledger, folder: Path
 
 
 async def test_an_open_unit_keeps_where_it_stood_and_what_it_counted(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, {"cursor": "x", "second": 70}, PAGE)
@@ -86,15 +88,15 @@ async def test_an_open_unit_keeps_where_it_stood_and_what_it_counted(
 
 
 async def test_what_was_not_synced_is_as_if_it_had_not_happened(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     complete(book, ONE)
     await book.sync()
     complete(book, TWO)
-    assert not ledgers.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
+    assert not run_checkpoint.Checkpoint.view(folder).is_done(units.WALLETS, TWO.keys[0])
 
 
-async def test_an_old_attempt_is_refused(book: ledgers.Ledger) -> None:
+async def test_an_old_attempt_is_refused(book: run_checkpoint.Checkpoint) -> None:
     old = book.begin(ONE)
     book.give_back(ONE.id, old, counted=True)
     new = book.begin(ONE)
@@ -108,7 +110,9 @@ async def test_an_old_attempt_is_refused(book: ledgers.Ledger) -> None:
     assert book.advance(ONE.id, new, RESUME, PAGE)
 
 
-async def test_pages_acknowledged_after_a_give_back_still_count(book: ledgers.Ledger) -> None:
+async def test_pages_acknowledged_after_a_give_back_still_count(
+    book: run_checkpoint.Checkpoint,
+) -> None:
     attempt = book.begin(ONE)
     book.give_back(ONE.id, attempt, counted=False)
     assert book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -117,7 +121,9 @@ async def test_pages_acknowledged_after_a_give_back_still_count(book: ledgers.Le
     assert found.resume == RESUME
 
 
-async def test_a_fenced_attempt_is_refused_at_once(book: ledgers.Ledger, folder: Path) -> None:
+async def test_a_fenced_attempt_is_refused_at_once(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     attempt = book.begin(ONE)
     book.give_back(ONE.id, attempt, counted=True, fenced=True)
     assert not book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -128,7 +134,7 @@ async def test_a_fenced_attempt_is_refused_at_once(book: ledgers.Ledger, folder:
 
 
 async def test_attempts_and_errors_are_counted_over_restarts(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     for number in range(1, 4):
         attempt = book.begin(ONE)
@@ -141,7 +147,9 @@ async def test_attempts_and_errors_are_counted_over_restarts(
     assert book.attempts(ONE) == 3
 
 
-async def test_progress_clears_the_errors_but_not_their_total(book: ledgers.Ledger) -> None:
+async def test_progress_clears_the_errors_but_not_their_total(
+    book: run_checkpoint.Checkpoint,
+) -> None:
     book.give_back(ONE.id, book.begin(ONE), counted=True)
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, RESUME, PAGE)
@@ -151,7 +159,7 @@ async def test_progress_clears_the_errors_but_not_their_total(book: ledgers.Ledg
 
 
 async def test_a_death_under_a_unit_is_noticed_at_the_next_start(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     for deaths in range(1, 4):
         book.begin(ONE)
@@ -164,15 +172,15 @@ async def test_a_death_under_a_unit_is_noticed_at_the_next_start(
 
 
 async def test_an_interruption_that_was_never_written_is_still_found(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     book.begin(ONE)
     await book.sync()
     for _ in range(2):
-        assert ledgers.Ledger.open(folder).open_units()[0].interruptions == 1
+        assert run_checkpoint.Checkpoint.open(folder).open_units()[0].interruptions == 1
 
 
-async def test_a_walk_that_restarts_counts_from_zero(book: ledgers.Ledger) -> None:
+async def test_a_walk_that_restarts_counts_from_zero(book: run_checkpoint.Checkpoint) -> None:
     attempt = book.begin(ONE)
     book.advance(ONE.id, attempt, RESUME, PAGE)
     assert book.restart(ONE.id, attempt)
@@ -181,7 +189,7 @@ async def test_a_walk_that_restarts_counts_from_zero(book: ledgers.Ledger) -> No
 
 
 async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     """What it reads again is nothing gained, or it would be tried for hours."""
     attempt = book.begin(ONE)
@@ -201,7 +209,7 @@ async def test_a_walk_that_restarts_in_vain_is_not_forgiven_its_errors(
 
 
 async def test_a_failed_unit_keeps_its_message_and_may_be_begun_again(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     book.fail(ONE.id, book.begin(ONE), "400 no such wallet " + "x" * 9_000)
     await book.fold()
@@ -214,7 +222,9 @@ async def test_a_failed_unit_keeps_its_message_and_may_be_begun_again(
     assert book.failed_units() == []
 
 
-async def test_doneness_of_a_batch_is_known_key_by_key(book: ledgers.Ledger, folder: Path) -> None:
+async def test_doneness_of_a_batch_is_known_key_by_key(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, BATCH)
     await book.fold()
     book = reopened(book, folder)
@@ -224,7 +234,9 @@ async def test_doneness_of_a_batch_is_known_key_by_key(book: ledgers.Ledger, fol
         book.begin(units.Unit(units.CONDITIONS, ("c2",)))
 
 
-async def test_halves_take_the_place_of_a_split_unit(book: ledgers.Ledger, folder: Path) -> None:
+async def test_halves_take_the_place_of_a_split_unit(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     halves = book.split(BATCH.id, book.begin(BATCH))
     assert halves is not None
     await book.sync()
@@ -235,7 +247,9 @@ async def test_halves_take_the_place_of_a_split_unit(book: ledgers.Ledger, folde
     assert found.unit == halves[1]
 
 
-async def test_forgotten_keys_are_as_if_never_seen(book: ledgers.Ledger, folder: Path) -> None:
+async def test_forgotten_keys_are_as_if_never_seen(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, ONE, TWO, BATCH)
     await book.fold()
     book.forget(units.WALLETS, [ONE.keys[0]])
@@ -252,7 +266,7 @@ async def test_forgotten_keys_are_as_if_never_seen(book: ledgers.Ledger, folder:
 
 
 async def test_keys_forgotten_while_a_fold_is_under_way_stay_forgotten(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     complete(book, ONE, TWO)
     folding = asyncio.create_task(book.fold())
@@ -269,7 +283,7 @@ async def test_keys_forgotten_while_a_fold_is_under_way_stay_forgotten(
 
 
 async def test_forgetting_key_by_key_does_not_rewrite_the_segments_each_time(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
 ) -> None:
     complete(book, *(units.Unit(units.WALLETS, (f"{number}",)) for number in range(300)))
     await book.fold()
@@ -282,7 +296,9 @@ async def test_forgetting_key_by_key_does_not_rewrite_the_segments_each_time(
     assert list(book.receipts()) == []
 
 
-async def test_a_forgotten_kind_leaves_the_other_alone(book: ledgers.Ledger, folder: Path) -> None:
+async def test_a_forgotten_kind_leaves_the_other_alone(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, ONE, BATCH)
     await book.fold()
     attempt = book.begin(TWO)
@@ -297,7 +313,7 @@ async def test_a_forgotten_kind_leaves_the_other_alone(book: ledgers.Ledger, fol
 
 
 async def test_a_late_line_of_a_forgotten_attempt_does_not_pass_for_the_new_one(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
 ) -> None:
     old = book.begin(ONE)
     book.forget(units.WALLETS, ONE.keys)
@@ -306,7 +322,9 @@ async def test_a_late_line_of_a_forgotten_attempt_does_not_pass_for_the_new_one(
     assert not book.finish(ONE.id, old, PAGE)
 
 
-async def test_forgotten_and_finished_again_counts_once(book: ledgers.Ledger, folder: Path) -> None:
+async def test_forgotten_and_finished_again_counts_once(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, ONE)
     await book.fold()
     book.forget(units.WALLETS, ONE.keys)
@@ -318,7 +336,7 @@ async def test_forgotten_and_finished_again_counts_once(book: ledgers.Ledger, fo
 
 
 async def test_ends_are_listed_until_the_plan_table_shows_them(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     complete(book, ONE)
     book.fail(TWO.id, book.begin(TWO), "gone")
@@ -341,7 +359,7 @@ async def test_ends_are_listed_until_the_plan_table_shows_them(
 
 
 async def test_the_end_of_one_window_is_not_taken_for_that_of_another(
-    book: ledgers.Ledger,
+    book: run_checkpoint.Checkpoint,
 ) -> None:
     """Begun anew, the window in error is no end any more; that of the other is still to be told."""
     key = ONE.keys[0]
@@ -358,14 +376,14 @@ async def test_the_end_of_one_window_is_not_taken_for_that_of_another(
 
 
 async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
-    book = ledgers.Ledger.open(folder, segment_units=7, fold_lines=25)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=7, fold_lines=25)
     for number in range(100):
         complete(book, units.Unit(units.WALLETS, (f"{number:040x}",)))
         if number % 3 == 0:
             await book.sync()
     await book.sync()
     book.close()
-    book = ledgers.Ledger.open(folder, segment_units=7)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=7)
     numbers = [int(receipt.unit.keys[0], 16) for receipt in book.receipts()]
     assert numbers == list(range(100))
     assert book.totals()[units.WALLETS].rows == 1_000
@@ -375,7 +393,9 @@ async def test_many_segments_hold_what_was_put_in(folder: Path) -> None:
     book.close()
 
 
-async def test_files_are_json_a_person_can_read(book: ledgers.Ledger, folder: Path) -> None:
+async def test_files_are_json_a_person_can_read(
+    book: run_checkpoint.Checkpoint, folder: Path
+) -> None:
     complete(book, ONE)
     book.begin(TWO)
     await book.fold()
@@ -395,12 +415,12 @@ async def test_files_are_json_a_person_can_read(book: ledgers.Ledger, folder: Pa
 
 
 async def test_a_viewer_reads_beside_the_owner_and_changes_nothing(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     complete(book, ONE)
     await book.sync()
     before = content_of(folder)
-    viewer = ledgers.Ledger.view(folder)
+    viewer = run_checkpoint.Checkpoint.view(folder)
     assert viewer.is_done(units.WALLETS, ONE.keys[0])
     with pytest.raises(errors.Stop, match="reading only"):
         viewer.begin(TWO)
@@ -415,11 +435,11 @@ async def test_a_viewer_is_right_at_every_step_of_a_fold(folder: Path) -> None:
 
     def look(name: str) -> None:
         if threading.current_thread() is not threading.main_thread() and name != "append":
-            viewer = ledgers.Ledger.view(folder)
+            viewer = run_checkpoint.Checkpoint.view(folder)
             seen.append((viewer.is_done(units.WALLETS, ONE.keys[0]), len(list(viewer.receipts()))))
             viewer.close()
 
-    book = ledgers.Ledger.open(folder, step=look)
+    book = run_checkpoint.Checkpoint.open(folder, step=look)
     complete(book, ONE)
     await book.sync()
     seen.clear()
@@ -432,7 +452,7 @@ async def test_a_viewer_is_right_at_every_step_of_a_fold(folder: Path) -> None:
 
 
 async def test_syncs_share_writes_and_survive_the_cancellation_of_a_caller(
-    book: ledgers.Ledger, folder: Path
+    book: run_checkpoint.Checkpoint, folder: Path
 ) -> None:
     complete(book, ONE)
     callers = [asyncio.create_task(book.sync()) for _ in range(20)]
@@ -443,12 +463,12 @@ async def test_syncs_share_writes_and_survive_the_cancellation_of_a_caller(
     with pytest.raises(asyncio.CancelledError):
         await callers[0]
     assert int(str(book.stats()["syncs"])) <= 3
-    assert ledgers.Ledger.view(folder).is_done(units.WALLETS, TWO.keys[0])
+    assert run_checkpoint.Checkpoint.view(folder).is_done(units.WALLETS, TWO.keys[0])
 
 
 async def test_nothing_blocks_the_loop(folder: Path, no_blocking_calls: object) -> None:
     del no_blocking_calls
-    book = await asyncio.to_thread(ledgers.Ledger.open, folder)
+    book = await asyncio.to_thread(run_checkpoint.Checkpoint.open, folder)
     complete(book, ONE)
     await book.sync()
     complete(book, TWO)
@@ -456,7 +476,7 @@ async def test_nothing_blocks_the_loop(folder: Path, no_blocking_calls: object) 
     await asyncio.to_thread(book.close)
 
 
-async def test_closing_writes_what_is_left(book: ledgers.Ledger, folder: Path) -> None:
+async def test_closing_writes_what_is_left(book: run_checkpoint.Checkpoint, folder: Path) -> None:
     complete(book, ONE)
     book = reopened(book, folder)
     assert book.is_done(units.WALLETS, ONE.keys[0])
@@ -466,7 +486,7 @@ async def test_closing_writes_what_is_left(book: ledgers.Ledger, folder: Path) -
 
 
 async def test_a_sync_costs_as_much_with_many_finished_units_as_with_few(folder: Path) -> None:
-    book = ledgers.Ledger.open(folder, segment_units=50)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=50)
     written: list[int] = []
     for number in range(1_000):
         complete(book, units.Unit(units.WALLETS, (f"{number:040x}",)))

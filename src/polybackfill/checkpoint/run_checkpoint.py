@@ -23,7 +23,7 @@ class _Stamp(TypedDict):
     at: str
 
 
-class Ledger:
+class Checkpoint:
     """One run's checkpoint folder. One owner writes it; anybody may `view` it.
 
     After a failed write every later change and sync raises errors.Stop, and questions are
@@ -62,14 +62,14 @@ class Ledger:
             fold_units=fold_units,
             step=step,
         )
-        ledger = cls(states, clock or clocks.SystemClock())
-        for open_unit in [one for one in ledger._states.open.values() if one.in_flight]:
-            ledger._durable.append(
+        checkpoint = cls(states, clock or clocks.SystemClock())
+        for open_unit in [one for one in checkpoint._states.open.values() if one.in_flight]:
+            checkpoint._durable.append(
                 journal.Interrupted(
-                    id=open_unit.unit.id, attempt=open_unit.attempt, **ledger._stamp()
+                    id=open_unit.unit.id, attempt=open_unit.attempt, **checkpoint._stamp()
                 )
             )
-        return ledger
+        return checkpoint
 
     @classmethod
     def view(cls, folder: Path) -> Self:
@@ -309,7 +309,7 @@ class Ledger:
         """These keys (None: all of the kind), in every window, are as if never seen.
 
         An open unit or one in error goes as a whole when it holds one of them. Receipts on disk
-        are rewritten without them at the next fold, or when the ledger is opened the next time.
+        are rewritten without them at the next fold, or when the checkpoint is opened the next time.
         """
         named = None if keys is None else tuple(dict.fromkeys(keys))
         if named == ():

@@ -1,6 +1,6 @@
-"""A ledger with a million finished units: open, memory, cost of one more.
+"""A checkpoint with a million finished units: open, memory, cost of one more.
 
-Run: python tests/bench/bench_ledger.py [units]
+Run: python tests/bench/bench_checkpoint.py [units]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from polybackfill import clocks, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import unit_queue
 
 ROUND = 5_000
@@ -28,7 +28,7 @@ def wallet(number: int) -> units.Unit:
     return units.Unit(units.WALLETS, (f"{number * 2654435761 % 2**160:040x}",))
 
 
-async def finish_units(book: ledgers.Ledger, first: int, count: int) -> list[float]:
+async def finish_units(book: run_checkpoint.Checkpoint, first: int, count: int) -> list[float]:
     """Begin, advance and finish `count` units, a sync for every 20; seconds of each sync."""
     sync_s = []
     for number in range(first, first + count):
@@ -48,12 +48,12 @@ async def finish_units(book: ledgers.Ledger, first: int, count: int) -> list[flo
     return sync_s
 
 
-async def feed_done_ones(book: ledgers.Ledger, count: int) -> float:
+async def feed_done_ones(book: run_checkpoint.Checkpoint, count: int) -> float:
     """Seconds a queue needs to pass over `count` finished units."""
     lined_up = unit_queue.Queue(
         units.WALLETS,
         feed=(wallet(number) for number in range(count)),
-        ledger=book,
+        checkpoint=book,
         clock=clocks.SystemClock(),
     )
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def open_alone(folder: Path) -> None:
     process = psutil.Process()
     before_bytes = process.memory_info().rss
     started = time.perf_counter()
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     opened_s = time.perf_counter() - started
     grown_mb = (process.memory_info().rss - before_bytes) / 1e6
     on_disk_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
@@ -91,13 +91,13 @@ async def main(count: int) -> None:
     """Fill, then measure against an empty one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "full"
-        book = ledgers.Ledger.open(Path(name) / "empty")
+        book = run_checkpoint.Checkpoint.open(Path(name) / "empty")
         started = time.perf_counter()
         sync_s = await finish_units(book, 0, ROUND)
-        report("empty ledger  ", time.perf_counter() - started, sync_s)
+        report("empty checkpoint  ", time.perf_counter() - started, sync_s)
         book.close()
 
-        book = ledgers.Ledger.open(folder)
+        book = run_checkpoint.Checkpoint.open(folder)
         started = time.perf_counter()
         for first in range(0, count, 100_000):
             await finish_units(book, first, min(100_000, count - first))
@@ -107,10 +107,10 @@ async def main(count: int) -> None:
         await asyncio.to_thread(
             subprocess.run, [sys.executable, __file__, "--open", str(folder)], check=True
         )
-        book = ledgers.Ledger.open(folder)
+        book = run_checkpoint.Checkpoint.open(folder)
         started = time.perf_counter()
         sync_s = await finish_units(book, count, ROUND)
-        report("full ledger   ", time.perf_counter() - started, sync_s)
+        report("full checkpoint   ", time.perf_counter() - started, sync_s)
         print(f"passing over {count} finished units: {await feed_done_ones(book, count):.2f} s")
         started = time.perf_counter()
         rows = sum(receipt.counts.rows for receipt in book.receipts())

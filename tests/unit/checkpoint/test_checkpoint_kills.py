@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from polybackfill import units
-from polybackfill.checkpoint import checkpoint_folder, ledgers, segment_files
+from polybackfill.checkpoint import checkpoint_folder, run_checkpoint, segment_files
 from polybackfill.filesystem import files
 
 PAGE = units.Counts(rows=10, pages=1)
@@ -41,14 +41,14 @@ def wallet(number: int) -> units.Unit:
     return units.Unit(units.WALLETS, (f"{number:040x}",))
 
 
-def complete(book: ledgers.Ledger, *numbers: int) -> None:
+def complete(book: run_checkpoint.Checkpoint, *numbers: int) -> None:
     for number in numbers:
         assert book.finish(wallet(number).id, book.begin(wallet(number)), PAGE)
 
 
 async def prepared(folder: Path) -> None:
     """Two folds, a partial segment, an open and a failed unit, and an unfolded journal."""
-    book = ledgers.Ledger.open(folder, segment_units=4)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=4)
     complete(book, 0, 1, 2)
     book.advance(OPEN.id, book.begin(OPEN), {"cursor": "x"}, PAGE)
     await book.fold()
@@ -62,7 +62,7 @@ async def prepared(folder: Path) -> None:
 
 async def three_rounds(folder: Path, step: files.Step, durable: Callable[[int], None]) -> None:
     """Finish 7, 8, 9, each followed by a fold; `durable` hears what a sync acknowledged."""
-    book = ledgers.Ledger.open(folder, segment_units=4, step=step)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=4, step=step)
     try:
         for number in (7, 8, 9):
             complete(book, number)
@@ -75,7 +75,7 @@ async def three_rounds(folder: Path, step: files.Step, durable: Callable[[int], 
 
 def proven_numbers(folder: Path, highest: int) -> list[int]:
     """Wallets that are done, by every way of asking, which must agree."""
-    book = ledgers.Ledger.open(folder, segment_units=4)
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=4)
     try:
         numbers = [n for n in range(20) if book.is_done(units.WALLETS, wallet(n).keys[0])]
         receipts = sorted(int(one.unit.keys[0], 16) for one in book.receipts())
@@ -117,8 +117,8 @@ async def test_a_kill_before_any_step_of_open_sync_and_fold(tmp_path: Path) -> N
 
 
 async def go_on(folder: Path, number: int) -> None:
-    """After the kill the ledger works as ever, and two folds later nothing is left lying."""
-    book = ledgers.Ledger.open(folder, segment_units=4)
+    """After the kill the checkpoint works as ever, and two folds later nothing is left lying."""
+    book = run_checkpoint.Checkpoint.open(folder, segment_units=4)
     complete(book, number)
     await book.fold()
     complete(book, number + 1)
@@ -146,7 +146,7 @@ async def test_a_kill_before_any_step_of_forgetting(tmp_path: Path) -> None:
     for number in itertools.count(1):
         folder = tmp_path / f"kill-{number}"
         shutil.copytree(tmp_path / "base", folder)
-        book = ledgers.Ledger.open(folder, segment_units=4, step=KillAt(number))
+        book = run_checkpoint.Checkpoint.open(folder, segment_units=4, step=KillAt(number))
         book.forget(units.WALLETS, [wallet(1).keys[0], wallet(6).keys[0]])
         try:
             await book.fold()
@@ -193,8 +193,8 @@ def test_a_kill_at_the_very_first_start(tmp_path: Path) -> None:
         try:
             checkpoint_folder.CheckpointFolder(folder, step=KillAt(number)).load()
         except Killed:
-            ledgers.Ledger.open(folder).close()
-            assert ledgers.Ledger.view(folder).open_units() == []
+            run_checkpoint.Checkpoint.open(folder).close()
+            assert run_checkpoint.Checkpoint.view(folder).open_units() == []
         else:
             break
     assert number > 6

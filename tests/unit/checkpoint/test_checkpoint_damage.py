@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from polybackfill import errors, units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 PAGE = units.Counts(rows=10, pages=1)
 
@@ -21,13 +21,13 @@ def wallet(number: int) -> units.Unit:
     return units.Unit(units.WALLETS, (f"{number:040x}",))
 
 
-def complete(book: ledgers.Ledger, *numbers: int) -> None:
+def complete(book: run_checkpoint.Checkpoint, *numbers: int) -> None:
     for number in numbers:
         assert book.finish(wallet(number).id, book.begin(wallet(number)), PAGE)
 
 
 def done(folder: Path, *numbers: int) -> list[bool]:
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     try:
         return [book.is_done(units.WALLETS, wallet(number).keys[0]) for number in numbers]
     finally:
@@ -36,15 +36,15 @@ def done(folder: Path, *numbers: int) -> list[bool]:
 
 @pytest.fixture
 async def folder(tmp_path: Path) -> Path:
-    """A ledger with two folds behind it: 1 in the first, 2 in the second, 3 in the journal."""
+    """A checkpoint with two folds behind it: 1 in the first, 2 in the second, 3 in the journal."""
     path = tmp_path / "run"
-    book = ledgers.Ledger.open(path, store_id="store-1", segment_units=1)
+    book = run_checkpoint.Checkpoint.open(path, store_id="store-1", segment_units=1)
     for number in (1, 2):
         complete(book, number)
         book.note_plan_synced(9)
         await book.fold()
     book.close()
-    book = ledgers.Ledger.open(path)
+    book = run_checkpoint.Checkpoint.open(path)
     complete(book, 3)
     await book.sync()
     book.close()
@@ -59,7 +59,7 @@ def refused(folder: Path, *words: str) -> errors.Stop:
     """Opening raises Stop that names all of `words`, and changes no file."""
     before = content_of(folder)
     with pytest.raises(errors.Stop) as caught:
-        ledgers.Ledger.open(folder, store_id="store-1")
+        run_checkpoint.Checkpoint.open(folder, store_id="store-1")
     for word in words:
         assert word in str(caught.value)
     assert content_of(folder) == before
@@ -73,7 +73,7 @@ async def test_a_torn_last_line_is_kept_aside_and_survived(folder: Path, tail: b
     assert done(folder, 1, 2, 3) == [True] * 3
     assert [content for name, content in content_of(folder).items() if "torn" in name] == [tail]
     assert not (folder / "ledger.jsonl").read_bytes().endswith(tail)
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     complete(book, 4)
     await book.sync()
     book.close()
@@ -95,7 +95,7 @@ async def test_a_damaged_state_falls_back_to_the_generation_before(
 ) -> None:
     whole = (folder / "state.json").read_bytes()
     (folder / "state.json").write_bytes(spoil(whole))
-    book = ledgers.Ledger.open(folder, store_id="store-1")
+    book = run_checkpoint.Checkpoint.open(folder, store_id="store-1")
     assert book.stats()["healed"] == ["state.json was damaged; the generation before it was used"]
     complete(book, 4)
     await book.fold()
@@ -106,7 +106,7 @@ async def test_a_damaged_state_falls_back_to_the_generation_before(
 
 async def test_a_state_that_is_torn_after_each_fold_is_survived_each_time(tmp_path: Path) -> None:
     for number in range(5):
-        book = ledgers.Ledger.open(tmp_path, segment_units=2)
+        book = run_checkpoint.Checkpoint.open(tmp_path, segment_units=2)
         complete(book, number)
         await book.fold()
         book.close()
@@ -130,7 +130,7 @@ async def test_without_any_readable_state_nothing_is_guessed(folder: Path) -> No
 
 
 async def test_a_first_state_that_was_torn_is_made_again_from_the_journal(tmp_path: Path) -> None:
-    book = ledgers.Ledger.open(tmp_path)
+    book = run_checkpoint.Checkpoint.open(tmp_path)
     complete(book, 1)
     await book.sync()
     book.close()
@@ -170,7 +170,7 @@ async def test_a_truncated_segment_is_named(folder: Path) -> None:
 async def test_a_damaged_line_in_a_segment_is_named_when_it_is_read(folder: Path) -> None:
     segment = folder / "done-000001.jsonl"
     segment.write_bytes(segment.read_bytes().replace(b'"rows":10', b'"rows":1x'))
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     with pytest.raises(errors.Stop, match=r"done-000001\.jsonl line 1 is damaged"):
         list(book.receipts())
     segment.write_bytes(segment.read_bytes().replace(b'"rows":1x', b'"rows":11'))
@@ -215,16 +215,16 @@ async def test_a_newer_version_is_refused(folder: Path, name: str) -> None:
 
 async def test_the_checkpoint_of_another_store_is_refused(folder: Path) -> None:
     with pytest.raises(errors.Stop, match="belongs to another store"):
-        ledgers.Ledger.open(folder, store_id="store-2")
+        run_checkpoint.Checkpoint.open(folder, store_id="store-2")
     with pytest.raises(errors.Stop, match="store-2"):
-        ledgers.Ledger.open(folder, store_id="store-2")
+        run_checkpoint.Checkpoint.open(folder, store_id="store-2")
     assert done(folder, 3) == [True]
 
 
 async def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.Stop, match="BACKFILL_CHECKPOINT_DIR") as caught:
-        ledgers.Ledger.open(tmp_path / "file" / "run")
+        run_checkpoint.Checkpoint.open(tmp_path / "file" / "run")
     assert caught.value.exit_code == errors.EXIT_CONFIG
     assert str(tmp_path / "file" / "run") in str(caught.value)
 
@@ -242,8 +242,8 @@ def room_of(file_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-async def test_a_full_disk_stops_the_ledger_and_loses_nothing(folder: Path) -> None:
-    book = ledgers.Ledger.open(folder)
+async def test_a_full_disk_stops_the_checkpoint_and_loses_nothing(folder: Path) -> None:
+    book = run_checkpoint.Checkpoint.open(folder)
     durable = (folder / "ledger.jsonl").read_bytes()
     complete(book, 4)
     with room_of(len(durable) + 100):
@@ -266,7 +266,7 @@ async def test_a_full_disk_stops_the_ledger_and_loses_nothing(folder: Path) -> N
 
 
 async def test_a_disk_that_fills_during_a_fold_keeps_the_journal(folder: Path) -> None:
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     complete(book, *range(4, 40))
     await book.sync()
     with room_of((folder / "ledger.jsonl").stat().st_size), pytest.raises(errors.Stop):
@@ -275,6 +275,6 @@ async def test_a_disk_that_fills_during_a_fold_keeps_the_journal(folder: Path) -
     assert all(done(folder, *range(1, 40)))
 
 
-async def fold_with_more(book: ledgers.Ledger) -> None:
+async def fold_with_more(book: run_checkpoint.Checkpoint) -> None:
     complete(book, *range(40, 80))
     await book.fold()

@@ -1,4 +1,4 @@
-"""The ledger on a file system that is really full."""
+"""The checkpoint on a file system that is really full."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import asyncio, sys
 from pathlib import Path
 from polybackfill import errors
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 async def fill(folder):
-    book = ledgers.Ledger.open(folder, fold_lines=500)
+    book = run_checkpoint.Checkpoint.open(folder, fold_lines=500)
     durable = 0
     try:
         for number in range(100_000):
@@ -26,7 +26,7 @@ async def fill(folder):
     except errors.Stop as stop:
         print(stop)
         book.close()
-    book = ledgers.Ledger.open(folder)
+    book = run_checkpoint.Checkpoint.open(folder)
     done = sum(book.is_done("wallets", f"{number:040x}") for number in range(100_000))
     print(durable, done)
     book.close()

@@ -1,4 +1,4 @@
-"""The ledger in a process that is really killed."""
+"""The checkpoint in a process that is really killed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 CHILD = """
 import asyncio, sys
 from pathlib import Path
 from polybackfill import units
-from polybackfill.checkpoint import ledgers
+from polybackfill.checkpoint import run_checkpoint
 
 async def main(folder, first):
-    book = ledgers.Ledger.open(folder, fold_lines=40, segment_units=16)
+    book = run_checkpoint.Checkpoint.open(folder, fold_lines=40, segment_units=16)
     for number in range(first, 1_000_000):
         unit = units.Unit("wallets", (f"{number:040x}",))
         if book.is_done("wallets", unit.keys[0]):
@@ -47,7 +47,7 @@ def test_a_real_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, line
             os.kill(child.pid, signal.SIGKILL)
             for line in child.stdout:
                 acknowledged = int(line)
-        book = ledgers.Ledger.open(tmp_path)
+        book = run_checkpoint.Checkpoint.open(tmp_path)
         numbers = [int(receipt.unit.keys[0], 16) for receipt in book.receipts()]
         assert numbers in (list(range(acknowledged + 1)), list(range(acknowledged + 2)))
         book.close()
