@@ -70,7 +70,7 @@ def truth(sandbox: harness.Sandbox) -> dict[str, dict[str, Sum]]:
     """Wallet → category → figures, from the sandbox's checkpoint and markets alone."""
     markets = {row["condition_id"]: row for row in sandbox.lines("markets")}
     books: dict[tuple[str, str], Held] = defaultdict(Held)
-    for row in sandbox.lines("checkpoint"):
+    for row in sandbox.lines("ledger"):
         if row["combo"] or row["wallet"].removeprefix("0x") in contracts.CONTRACTS:
             continue
         book = books[row["wallet"], row["condition_id"]]

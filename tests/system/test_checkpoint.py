@@ -75,7 +75,7 @@ def _damage_a_line(journal: Path) -> str:
     lines = journal.read_bytes().splitlines(keepends=True)
     lines[4] = lines[4].replace(b'"seq":', b'"sqe":')
     journal.write_bytes(b"".join(lines))
-    return r"checkpoint\.jsonl line 5 is damaged; restore the folder from a backup, or move it away"
+    return r"ledger\.jsonl line 5 is damaged; restore the folder from a backup, or move it away"
 
 
 def _replace_by_another_file(journal: Path) -> str:

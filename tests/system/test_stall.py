@@ -131,7 +131,7 @@ def test_a_blocked_loop_lets_the_watchdog_starve(
 def _begins(ground: harness.Ground, unit_id: str) -> list[int]:
     """The attempts of a unit, as the journal tells them."""
     attempts = []
-    for file in sorted(ground.checkpoint.glob("checkpoint*.jsonl")):
+    for file in sorted(ground.checkpoint.glob("ledger*.jsonl")):
         for line in file.read_text().splitlines():
             event = json.loads(line)
             if event.get("event") == "begin" and unit_id.endswith(event["unit"]["keys"][0]):
