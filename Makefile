@@ -37,6 +37,7 @@ lint: $(STAMP) ## style, strict types, import rule, service files
 	@$(BIN)/python tests/docs/service.py config/polybackfill.service config/polybackfill.timer
 
 format: $(STAMP) ## put the source in the agreed form
+	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

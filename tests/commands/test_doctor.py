@@ -81,7 +81,7 @@ def test_missing_tables_are_named(bare_desk: desks.Desk) -> None:
     bare_desk.call("sql", "DROP TABLE trades_raw")
     bare_desk.call("sql", "DROP TABLE quarantine_landing_mv")
     text = str(_findings(bare_desk, errors.EXIT_CONFIG)["store"]["text"])
-    assert "lacks quarantine_landing_mv, trades_raw: polybackfill init" in text
+    assert "lacks quarantine_landing_mv, trades_raw; create them: polybackfill init" in text
     assert bare_desk.json("init")["restored"] == ["quarantine_landing_mv", "trades_raw"]
     assert "WRONG" not in bare_desk.call("doctor").out
 

@@ -58,5 +58,5 @@ async def lists(context: check_result.CheckContext) -> check_result.CheckResult:
         holds=not counted["n"] and not short,
         evidence={**noted, "list_rows_lost": counted["n"], **lost},
         examples=[*examples, *short[: check_result.EXAMPLES]],
-        advice=f"read them again: polybackfill run {' '.join(_PARTS)}",
+        advice=f"fetch the lost rows again: polybackfill run {' '.join(_PARTS)}",
     )

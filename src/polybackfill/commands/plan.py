@@ -216,7 +216,7 @@ def _print_built(report: dict[str, Any], *, as_json: bool) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Status counts, the next keys, the newest errors."""
     if arguments.top < 1:
-        raise errors.Stop(f"--top {arguments.top}: show at least 1 row")
+        raise errors.Stop(f"--top {arguments.top}: must be at least 1")
     chosen = bootstrap.settings_of(arguments)
     bootstrap.require_store(chosen)
     report = bootstrap.run(read(chosen, arguments.top))

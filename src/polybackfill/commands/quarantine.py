@@ -36,7 +36,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 async def _show(chosen: settings.Settings, limit: int) -> dict[str, Any]:
     if limit < 1:
-        raise errors.Stop(f"--limit {limit}: show at least 1 row")
+        raise errors.Stop(f"--limit {limit}: must be at least 1")
     async with bootstrap.open_store(chosen, migrated=True) as store:
         return await quarantine_list.read(store, limit)
 

@@ -138,8 +138,9 @@ def _entry(text: str, where: str, role: str) -> Entry:
         return Entry(name, where)
     if role == list_files.ANY:
         raise errors.Stop(
-            f"{where}: {text!r} names no wallet and no market: give 0x and 40 digits, @NAME, "
-            "0x and 64 digits, a number, a slug, or a page of polymarket.com"
+            f"{where}: {text!r} is not a wallet or a market. A wallet is 0x and 40 hex digits, "
+            "or @NAME; a market is 0x and 64 hex digits, its number, its slug, or its page of "
+            "polymarket.com"
         )
     _, parse, others = _ROLES[role]
     try:

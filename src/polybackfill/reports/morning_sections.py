@@ -265,15 +265,15 @@ def _leaders(
 ) -> Iterator[tuple[str, ...]]:
     """Each leader with the profit gained; of one who was no leader before that is not known."""
     leaders_before = before.leaders if before is not None else ()
-    positions = {leader.wallet: position for position, leader in enumerate(leaders_before, 1)}
+    ranks = {leader.wallet: rank for rank, leader in enumerate(leaders_before, 1)}
     for leader in now.leaders:
-        position = positions.get(leader.wallet)
-        if before is None or position is None:
+        rank = ranks.get(leader.wallet)
+        if before is None or rank is None:
             new = UNKNOWN if before is None else f"not among {night_record.LEADERS}"
             yield leader.wallet, f"{leader.usd:,.2f}", UNKNOWN, new
         else:
-            gain = round(leader.usd - before.leaders[position - 1].usd, 2) + 0.0
-            yield leader.wallet, f"{leader.usd:,.2f}", f"{gain:+,.2f}", f"{position}"
+            gain = round(leader.usd - before.leaders[rank - 1].usd, 2) + 0.0
+            yield leader.wallet, f"{leader.usd:,.2f}", f"{gain:+,.2f}", f"{rank}"
 
 
 def _tonight(tonight: Mapping[str, Any] | None) -> Section:

@@ -97,7 +97,7 @@ async def _store(chosen: settings.Settings, *, make: bool) -> str:
     if missing:
         raise errors.Stop(
             f"ClickHouse {version} ({kind}) at {store.address.location} "
-            f"lacks {', '.join(missing)}: polybackfill init"
+            f"lacks {', '.join(missing)}; create them: polybackfill init"
         )
     return f"ClickHouse {version} ({kind}) at {store.address.location}, all tables there"
 

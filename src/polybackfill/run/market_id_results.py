@@ -46,8 +46,8 @@ async def open_store(chosen: settings.Settings) -> AsyncIterator[client.Store]:
         missing = await migrate.missing(store)
         if missing:
             raise errors.Stop(
-                f"the store at {store.address.location} lacks {', '.join(missing)}: "
-                "polybackfill init"
+                f"the store at {store.address.location} lacks {', '.join(missing)}; "
+                "create them: polybackfill init"
             )
         yield store
 

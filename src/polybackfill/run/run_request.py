@@ -146,7 +146,7 @@ def parse_parts(typed: Sequence[str]) -> tuple[str, ...]:
     for part in typed:
         if part not in PARTS:
             hint = guess.near(part, PARTS)
-            raise errors.Stop(f"no part {part}: the parts are {', '.join(PARTS)}{hint}")
+            raise errors.Stop(f"there is no part {part}: the parts are {', '.join(PARTS)}{hint}")
     return tuple(dict.fromkeys(typed)) or tuple(PARTS)
 
 
