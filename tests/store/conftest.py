@@ -1,16 +1,24 @@
-"""One embedded store for all tests of this folder, a database of its own for each test."""
+"""One store for all tests of this folder, a database of its own for each test.
+
+It is the embedded one. What does not look into its folder is also run against a real server behind
+TLS, marked `long`: `make crash ARGS=tests/store`.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import collections
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
-from tests import holds
+from tests import holds, real_server, tls_proxy
 
 from polybackfill import clocks
 from polybackfill.store import client, migrate
@@ -28,30 +36,74 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def emptied() -> list[str]:
-    """Databases of earlier tests with the schema and nothing in it."""
-    return []
+def emptied() -> dict[client.Address, list[str]]:
+    """By store the databases of earlier tests with the schema and nothing in it."""
+    return collections.defaultdict(list)
+
+
+@pytest.fixture(scope="session")
+def server_behind_tls(
+    clickhouse_server: real_server.Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[client.Address]:
+    """A real server, and its certificate trusted."""
+    with tls_proxy.before(clickhouse_server.port, tmp_path_factory.mktemp("tls")) as proxy:
+        # aiohttp read SSL_CERT_FILE when it was imported.
+        aiohttp.connector._SSL_CONTEXT_VERIFIED.load_verify_locations(proxy.certificate)
+        yield client.Address("127.0.0.1", proxy.port, secure=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that asks the store alone, and not the folder of the embedded one, has two."""
+    names = metafunc.fixturenames
+    if metafunc.definition.get_closest_marker("embedded"):
+        return
+    if "store_address" in names and "folder" not in names:
+        server = pytest.param("server", marks=pytest.mark.long)
+        metafunc.parametrize("store_address", ["embedded", server], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def store_address(request: pytest.FixtureRequest) -> client.Address:
+    """Where the store of a test is: "embedded", or a "server" behind TLS."""
+    if getattr(request, "param", "embedded") == "embedded":
+        return client.Address(data_dir=request.getfixturevalue("folder"))
+    address: client.Address = request.getfixturevalue("server_behind_tls")
+    return address
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest, emptied: list[str]) -> str:
-    if "migrated" in request.fixturenames and emptied:
-        return emptied.pop()
+def database(
+    request: pytest.FixtureRequest,
+    store_address: client.Address,
+    emptied: dict[client.Address, list[str]],
+) -> str:
+    if "migrated" in request.fixturenames and emptied[store_address]:
+        return emptied[store_address].pop()
     return f"test_{next(_numbers)}"
 
 
 @pytest_asyncio.fixture
-async def store(folder: Path, database: str, emptied: list[str]) -> AsyncIterator[client.Store]:
+async def store(
+    request: pytest.FixtureRequest,
+    store_address: client.Address,
+    database: str,
+    emptied: dict[client.Address, list[str]],
+) -> AsyncIterator[client.Store]:
     """An open store over an empty database."""
-    address = client.Address(data_dir=folder, database=database)
+    address = dataclasses.replace(store_address, database=database)
+    if not address.embedded:  # there the client makes none
+        server: real_server.Server = request.getfixturevalue("clickhouse_server")
+        server.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
     opened = await client.open(address, clock=clocks.SystemClock())
     yield opened
     if database in _definitions and await _emptied(opened, _definitions[database]):
-        emptied.append(database)
+        emptied[store_address].append(database)
     else:
         _definitions.pop(database, None)
         await opened.command(f"DROP DATABASE {database} SYNC")
     await opened.close()
+    if address.tls:  # aiohttp closes without waiting for TLS to say goodbye, and advises this
+        await asyncio.sleep(0.25)
 
 
 @pytest_asyncio.fixture

@@ -57,6 +57,7 @@ async def test_a_parquet_file_is_whole(store: client.Store) -> None:
     assert body[:4] == body[-4:] == b"PAR1"
 
 
+@pytest.mark.embedded  # a server's error stands behind rows, all of which are in the message
 async def test_a_result_that_breaks_off_is_not_taken_for_the_whole(store: client.Store) -> None:
     with pytest.raises(errors.Retry):
         await store.text("SELECT throwIf(number = 2500000) FROM numbers(3000000)")
@@ -67,6 +68,7 @@ async def test_an_unknown_table_stops_and_names_the_remedy(store: client.Store) 
         await store.rows("SELECT * FROM nowhere")
 
 
+@pytest.mark.embedded  # a server words the mistake otherwise
 async def test_a_mistake_in_the_sql_is_nobodys_retry(store: client.Store) -> None:
     with pytest.raises(errors.GiveUp, match="Syntax error"):
         await store.command("ALTER TABLE")

@@ -96,6 +96,7 @@ async def test_a_lost_answer_costs_no_row_and_doubles_none(
     await opened.close()
 
 
+@pytest.mark.embedded  # it takes one insert after the other, whoever sends them
 async def test_an_insert_that_outlives_its_client_is_ended_before_it_is_repeated(
     slow: client.Store,
 ) -> None:
@@ -125,6 +126,7 @@ async def test_a_cancelled_insert_leaves_nothing_the_next_one_would_double(
     assert await count(slow, "held") == len(ROWS)
 
 
+@pytest.mark.embedded  # it takes one insert after the other, whoever sends them
 async def test_two_clients_with_the_same_rows_store_them_once(slow: client.Store) -> None:
     other = client.Store(slow.address, clock=clocks.SystemClock())
     await asyncio.gather(
