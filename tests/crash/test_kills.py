@@ -22,7 +22,7 @@ SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange
 
 
 @dataclass(frozen=True)
-class Ordeal:
+class KillPlan:
     """How much work, and how often it is interrupted. `rows`: trades to be stored at least.
     `latency_ms` a page takes keeps the work longer than the interruptions."""
 
@@ -35,7 +35,7 @@ class Ordeal:
     store_kills: int
 
 
-SHORT = Ordeal(
+SHORT = KillPlan(
     rows=8_000,
     trades=24_000,
     wallets=120,
@@ -44,7 +44,7 @@ SHORT = Ordeal(
     daemon_kills=6,
     store_kills=2,
 )
-LONG = Ordeal(
+LONG = KillPlan(
     rows=300_000,
     trades=440_000,
     wallets=500,
@@ -74,13 +74,13 @@ class Tally:
     recorded: list[int] = field(default_factory=list)
 
 
-class Tormentor:
+class RandomKiller:
     """Runs the daemon and kills it, or its store, until it has had enough."""
 
     def __init__(
-        self, ordeal: Ordeal, ground: harness.Ground, sandbox: harness.Sandbox, seed: int
+        self, kill_plan: KillPlan, ground: harness.Ground, sandbox: harness.Sandbox, seed: int
     ) -> None:
-        self._ordeal = ordeal
+        self._kill_plan = kill_plan
         self._ground = ground
         self._sandbox = sandbox
         self._rng = random.Random(seed)
@@ -94,9 +94,9 @@ class Tormentor:
         self._pages = round(0.85 * (of_wallets + of_conditions))
         self.tally = Tally()
 
-    def torment(self) -> None:
-        """All kills of the ordeal."""
-        kills = ["daemon"] * self._ordeal.daemon_kills + ["store"] * self._ordeal.store_kills
+    def kill_all(self) -> None:
+        """All kills of the plan, in a random order."""
+        kills = ["daemon"] * self._kill_plan.daemon_kills + ["store"] * self._kill_plan.store_kills
         self._rng.shuffle(kills)
         daemon = self._begin()
         for number, victim in enumerate(kills):
@@ -162,22 +162,22 @@ class Tormentor:
 
 
 @pytest.fixture
-def ordeal(request: pytest.FixtureRequest) -> Ordeal:
-    """The ordeal of this test."""
-    asked: Ordeal = request.param
+def kill_plan(request: pytest.FixtureRequest) -> KillPlan:
+    """How much work this test does, and how often it is killed."""
+    asked: KillPlan = request.param
     return asked
 
 
 @pytest.fixture
-def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
-    """A sandbox of the ordeal's size."""
-    size = {"trades": ordeal.trades, "wallets": ordeal.wallets, "markets": ordeal.markets}
-    with harness.sandbox(**size, latency_ms=ordeal.latency_ms, half=True) as running:
+def sandbox(kill_plan: KillPlan) -> Iterator[harness.Sandbox]:
+    """A sandbox of the plan's size."""
+    size = {"trades": kill_plan.trades, "wallets": kill_plan.wallets, "markets": kill_plan.markets}
+    with harness.sandbox(**size, latency_ms=kill_plan.latency_ms, half=True) as running:
         yield running
 
 
 @pytest.mark.parametrize(
-    "ordeal",
+    "kill_plan",
     [
         # Nine starts, of many seconds each on a loaded machine; what must not take long has a
         # deadline of its own.
@@ -187,19 +187,19 @@ def sandbox(ordeal: Ordeal) -> Iterator[harness.Sandbox]:
     indirect=True,
 )
 def test_killed_at_random_moments(
-    ordeal: Ordeal, ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+    kill_plan: KillPlan, ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
 ) -> None:
     """Seed 001, worker: crash at any point, then resume gives the rows of an uninterrupted run."""
     print("CRASH_SEED =", SEED)
     ground.set(batch_rows=2_000, request_deadline_s=2, host_pause_s=0.3)
     ground.plan(sandbox)
     sandbox.faults(*FAULTS)
-    tormentor = Tormentor(ordeal, ground, sandbox, SEED)
-    tormentor.torment()
-    print(tormentor.tally)
-    assert tormentor.tally.daemon_kills >= ordeal.daemon_kills
-    assert tormentor.tally.store_kills >= ordeal.store_kills
-    assert sandbox.truth()["trades"]["rows"] >= ordeal.rows
+    killer = RandomKiller(kill_plan, ground, sandbox, SEED)
+    killer.kill_all()
+    print(killer.tally)
+    assert killer.tally.daemon_kills >= kill_plan.daemon_kills
+    assert killer.tally.store_kills >= kill_plan.store_kills
+    assert sandbox.truth()["trades"]["rows"] >= kill_plan.rows
     ended = ground.run("run", "conditions", "wallets", within_s=600)
     ended.expect(0)
     ground.prove(sandbox)

@@ -30,7 +30,7 @@ QUICK = {"page_attempts": 2, "backoff_cap_s": 0.05, "max_attempts": 3, "stall_s"
 
 
 @dataclass
-class Rig:
+class SmallRun:
     """One part over one checkpoint; every argument can be changed before `supervise`."""
 
     url: str
@@ -142,21 +142,21 @@ async def _nothing_to_sync() -> None:
     return
 
 
-NewRig = Callable[..., Rig]
+NewSmallRun = Callable[..., SmallRun]
 
 
 @pytest_asyncio.fixture
-async def new_rig(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[NewRig]:
-    """Makes rigs that are closed afterwards, all on the same checkpoint unless named otherwise."""
-    made: list[Rig] = []
+async def new_small_run(tmp_path: Path, sandbox: harness.Sandbox) -> AsyncIterator[NewSmallRun]:
+    """Makes small runs, closed afterwards, all on the same checkpoint unless named otherwise."""
+    made: list[SmallRun] = []
 
-    def make(name: str = "run", url: str = sandbox.url, **changes: object) -> Rig:
-        made.append(Rig(url, tmp_path / name, **changes))  # type: ignore[arg-type]
+    def make(name: str = "run", url: str = sandbox.url, **changes: object) -> SmallRun:
+        made.append(SmallRun(url, tmp_path / name, **changes))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
-    for rig in made:
-        await rig.close()
+    for small_run in made:
+        await small_run.close()
 
 
 def wallets(sandbox: harness.Sandbox, count: int) -> list[units.Unit]:

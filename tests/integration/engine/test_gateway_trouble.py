@@ -91,52 +91,54 @@ async def gateway(sandbox: harness.Sandbox) -> AsyncIterator[Gateway]:
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_no_unit_is_lost_to_a_gateway_that_misroutes_for_a_while(
-    trouble: str, new_rig: conftest.NewRig, sandbox: harness.Sandbox, gateway: Gateway
+    trouble: str, new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, gateway: Gateway
 ) -> None:
     feed = conftest.wallets(sandbox, 8)
-    rig = new_rig(no_progress_s=20.0)
-    rig.url = gateway.url
-    rig.__post_init__()
-    rig.options |= {"max_attempts": 3, "page_attempts": 6}
-    working = asyncio.create_task(rig.supervise(feed).run())
+    small_run = new_small_run(no_progress_s=20.0)
+    small_run.url = gateway.url
+    small_run.__post_init__()
+    small_run.options |= {"max_attempts": 3, "page_attempts": 6}
+    working = asyncio.create_task(small_run.supervise(feed).run())
     await gateway.in_use.wait()
     gateway.answers = lambda _request: TROUBLES[trouble]()
     await asyncio.sleep(0.4)
     gateway.answers = lambda _request: None
     assert await working == errors.EXIT_OK
-    assert rig.checkpoint.failed_units() == []
-    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert small_run.checkpoint.failed_units() == []
+    assert all(small_run.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
 
 
 @pytest.mark.parametrize("trouble", ["400", "404", "302", "403", "410"])
 async def test_a_key_that_is_refused_while_others_work_ends_alone(
-    trouble: str, new_rig: conftest.NewRig, sandbox: harness.Sandbox, gateway: Gateway
+    trouble: str, new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, gateway: Gateway
 ) -> None:
     feed = conftest.wallets(sandbox, 4)
     bad = feed[1].keys[0]
-    rig = new_rig()
-    rig.url = gateway.url
-    rig.__post_init__()
+    small_run = new_small_run()
+    small_run.url = gateway.url
+    small_run.__post_init__()
     gateway.answers = lambda request: TROUBLES[trouble]() if bad in request.query_string else None
-    assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    (failed,) = rig.checkpoint.failed_units()
+    assert await small_run.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
+    (failed,) = small_run.checkpoint.failed_units()
     assert failed.unit.keys == (bad,)
     assert f"answered {trouble}" in failed.error
     assert all(
-        rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed if bad not in unit.keys
+        small_run.checkpoint.is_done("wallets", unit.keys[0])
+        for unit in feed
+        if bad not in unit.keys
     )
 
 
 async def test_a_gateway_that_never_recovers_ends_the_run_with_75_and_no_unit(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, gateway: Gateway
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, gateway: Gateway
 ) -> None:
     feed = conftest.wallets(sandbox, 4)
-    rig = new_rig(no_progress_s=2.0)
-    rig.url = gateway.url
-    rig.__post_init__()
+    small_run = new_small_run(no_progress_s=2.0)
+    small_run.url = gateway.url
+    small_run.__post_init__()
     gateway.answers = lambda _request: TROUBLES["404"]()
     with pytest.raises(errors.Stop) as caught:
-        await rig.supervise(feed).run()
+        await small_run.supervise(feed).run()
     assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
-    assert rig.checkpoint.failed_units() == []
+    assert small_run.checkpoint.failed_units() == []
     assert gateway.requests < 40  # one asks for all

@@ -20,30 +20,32 @@ from polybackfill.reports import fetch_rates, progress_line, snapshot
 
 
 def pictures(
-    rig: conftest.Rig, watch: supervisor.Supervisor, file: Path, units: int
+    small_run: conftest.SmallRun, watch: supervisor.Supervisor, file: Path, units: int
 ) -> snapshot.Snapshots:
     """What a run shows of itself."""
-    source = plan_source.ExplicitKeys(rig.kind, (), plan_source.Selection(), rig.checkpoint)
+    source = plan_source.ExplicitKeys(
+        small_run.kind, (), plan_source.Selection(), small_run.checkpoint
+    )
     source.known = plan_source.WorkEstimate(units)
     source.counted = units > 0
     part = running_part.RunningPart(
-        pool=rig.pool,
-        queue=rig.line,
-        runner=rig.runner,
+        pool=small_run.pool,
+        queue=small_run.line,
+        runner=small_run.runner,
         source=source,
         route=endpoints.ACTIVITY,
         quarantined=lambda: 0,
     )
     made = snapshot.Snapshots(
-        snapshot.RunHeader("main", lock.this_process(rig.clock.now()), rig.clock.now()),
-        parts={rig.kind: part},
-        checkpoint=rig.checkpoint,
-        writer=rig.writer,
-        limits=rig.limits,
-        client=rig.client,
+        snapshot.RunHeader("main", lock.this_process(small_run.clock.now()), small_run.clock.now()),
+        parts={small_run.kind: part},
+        checkpoint=small_run.checkpoint,
+        writer=small_run.writer,
+        limits=small_run.limits,
+        client=small_run.client,
         watch=watch,
         file=file,
-        clock=rig.clock,
+        clock=small_run.clock,
         progress_every=5,
     )
     watch.add_periodic(supervisor.PeriodicTask("status", 0.1, made.tick))
@@ -51,15 +53,17 @@ def pictures(
 
 
 async def test_the_picture_in_the_middle_and_at_the_end(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, tmp_path: Path
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, tmp_path: Path
 ) -> None:
     feed = conftest.wallets(sandbox, 12)
     sandbox.faults({"kind": "400", "match": feed[0].keys[0]})
-    rig = new_rig(sleep_s=0.15)
-    watch = rig.supervise(feed)
-    shown = pictures(rig, watch, tmp_path / "status" / "main.json", len(feed))
+    small_run = new_small_run(sleep_s=0.15)
+    watch = small_run.supervise(feed)
+    shown = pictures(small_run, watch, tmp_path / "status" / "main.json", len(feed))
     running = asyncio.create_task(watch.run())
-    await integration_conftest.until(lambda: rig.line.stats()["done"] >= 6, "half of the wallets")
+    await integration_conftest.until(
+        lambda: small_run.line.stats()["done"] >= 6, "half of the wallets"
+    )
     await asyncio.sleep(0.2)
     seen = json.loads((tmp_path / "status" / "main.json").read_bytes())
     part = seen["parts"]["wallets"]
@@ -83,11 +87,11 @@ async def test_the_picture_in_the_middle_and_at_the_end(
 
 
 async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, tmp_path: Path
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, tmp_path: Path
 ) -> None:
-    rig = new_rig()
-    watch = rig.supervise(conftest.wallets(sandbox, 1))
-    seen = pictures(rig, watch, tmp_path / "main.json", 0).current()
+    small_run = new_small_run()
+    watch = small_run.supervise(conftest.wallets(sandbox, 1))
+    seen = pictures(small_run, watch, tmp_path / "main.json", 0).current()
     assert (seen["share"], seen["eta_s"]) == (None, None)
     line = progress_line.line(seen)
     assert "%" not in line
@@ -95,7 +99,7 @@ async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
 
 
 async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
-    new_rig: conftest.NewRig,
+    new_small_run: conftest.NewSmallRun,
     sandbox: harness.Sandbox,
     tmp_path: Path,
     events: list[structlog.typing.EventDict],
@@ -103,10 +107,10 @@ async def test_of_a_route_that_only_fails_no_time_is_told_but_that_it_fails(
 ) -> None:
     monkeypatch.setattr(route_answers, "_OUT_S", 0.3)
     sandbox.faults({"kind": "502", "route": "activity", "count": 30})
-    rig = new_rig()
-    rig.options |= {"page_attempts": 50, "backoff_cap_s": 0.2}
-    watch = rig.supervise(conftest.wallets(sandbox, 2))
-    shown = pictures(rig, watch, tmp_path / "main.json", 2)
+    small_run = new_small_run()
+    small_run.options |= {"page_attempts": 50, "backoff_cap_s": 0.2}
+    watch = small_run.supervise(conftest.wallets(sandbox, 2))
+    shown = pictures(small_run, watch, tmp_path / "main.json", 2)
     running = asyncio.create_task(watch.run())
     await integration_conftest.until(
         lambda: shown.current()["out"] != {}, "the outage in the picture"
@@ -147,28 +151,28 @@ def test_what_is_sent_stands_beside_what_the_same_routes_may_send() -> None:
 
 
 async def test_a_picture_that_cannot_be_written_ends_nothing(
-    new_rig: conftest.NewRig,
+    new_small_run: conftest.NewSmallRun,
     sandbox: harness.Sandbox,
     tmp_path: Path,
     events: list[structlog.typing.EventDict],
 ) -> None:
     (tmp_path / "status").write_text("a file where the folder should be")
     feed = conftest.wallets(sandbox, 3)
-    rig = new_rig(sleep_s=0.2)
-    watch = rig.supervise(feed)
-    pictures(rig, watch, tmp_path / "status" / "main.json", len(feed))
+    small_run = new_small_run(sleep_s=0.2)
+    watch = small_run.supervise(feed)
+    pictures(small_run, watch, tmp_path / "status" / "main.json", len(feed))
     assert await watch.run() == 0
     assert "status.not_written" in [event["event"] for event in events]
 
 
 async def test_what_an_earlier_run_left_open_is_part_of_the_whole(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, tmp_path: Path
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox, tmp_path: Path
 ) -> None:
     """Done is never more than all, though the source no longer counts what the store has."""
     feed = conftest.wallets(sandbox, 6)
-    rig = new_rig()
-    watch = rig.supervise(feed)
-    shown = pictures(rig, watch, tmp_path / "status" / "main.json", len(feed) - 4)
+    small_run = new_small_run()
+    watch = small_run.supervise(feed)
+    shown = pictures(small_run, watch, tmp_path / "status" / "main.json", len(feed) - 4)
     await watch.run()
     picture = shown.current()
     part = picture["parts"]["wallets"]

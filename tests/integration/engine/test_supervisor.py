@@ -41,23 +41,23 @@ class Hanging(Away):
 
 
 async def test_everything_asked_ends_done(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
     feed = conftest.wallets(sandbox, 12)
-    rig = new_rig()
-    watch = rig.supervise(feed)
+    small_run = new_small_run()
+    watch = small_run.supervise(feed)
     assert await watch.run() == errors.EXIT_OK
     assert watch.state == "finishing"
-    assert all(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
-    assert not rig.checkpoint.open_units()
+    assert all(small_run.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert not small_run.checkpoint.open_units()
 
 
 async def test_a_stop_before_the_first_unit_is_a_clean_end(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
-    rig = new_rig()
-    rig.stop.set()
-    watch = rig.supervise(conftest.wallets(sandbox, 12))
+    small_run = new_small_run()
+    small_run.stop.set()
+    watch = small_run.supervise(conftest.wallets(sandbox, 12))
     assert await watch.run() == errors.EXIT_OK
     assert watch.state == "stopped"
 
@@ -65,39 +65,39 @@ async def test_a_stop_before_the_first_unit_is_a_clean_end(
 @pytest.mark.parametrize("store", [Away, Hanging])
 async def test_a_stop_while_the_store_is_away_ends_within_the_grace(
     store: type[Away],
-    new_rig: conftest.NewRig,
+    new_small_run: conftest.NewSmallRun,
     sandbox: harness.Sandbox,
     events: list[structlog.typing.EventDict],
 ) -> None:
     sink = store()
-    rig = new_rig(sink=sink, grace_s=2.0)
+    small_run = new_small_run(sink=sink, grace_s=2.0)
     feed = conftest.wallets(sandbox, 6)
-    running = asyncio.create_task(rig.supervise(feed).run())
+    running = asyncio.create_task(small_run.supervise(feed).run())
     await sink.asked.wait()
     began_at = time.monotonic()
-    rig.stop.set()
+    small_run.stop.set()
     assert await running == errors.EXIT_OK
     assert time.monotonic() - began_at < 2.0
     assert "run.rows_left_behind" in [event["event"] for event in events]
-    assert not any(rig.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
+    assert not any(small_run.checkpoint.is_done("wallets", unit.keys[0]) for unit in feed)
 
 
 async def test_a_stop_ends_also_when_only_rows_of_failed_units_wait_for_the_store(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
     # The first page comes, the second is refused for good: its unit has ended, its rows have not.
     biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
     sandbox.faults({"kind": "500", "match": "cursor="})
     sink = Away()
-    rig = new_rig(sink=sink, grace_s=2.0)
-    rig.options |= {"max_attempts": 1, "page_attempts": 1}
-    watch = rig.supervise([biggest])
+    small_run = new_small_run(sink=sink, grace_s=2.0)
+    small_run.options |= {"max_attempts": 1, "page_attempts": 1}
+    watch = small_run.supervise([biggest])
     running = asyncio.create_task(watch.run())
     await sink.asked.wait()
-    await integration_conftest.until(lambda: rig.line.complete, "the unit in error")
+    await integration_conftest.until(lambda: small_run.line.complete, "the unit in error")
     await asyncio.sleep(2 * worker_pool.CHECK_S)  # the pool ends
     assert not running.done()
-    rig.stop.set()
+    small_run.stop.set()
     async with asyncio.timeout(2.0):
         assert await running == errors.EXIT_OK
     assert watch.state == "stopped"
@@ -112,33 +112,35 @@ class Refusing(Away):
 
 
 async def test_a_store_that_refuses_us_ends_the_run_with_its_words_and_code(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
-    rig = new_rig(sink=Refusing())
+    small_run = new_small_run(sink=Refusing())
     with pytest.raises(errors.Stop, match="refuses user") as caught:
-        await rig.supervise(conftest.wallets(sandbox, 6)).run()
+        await small_run.supervise(conftest.wallets(sandbox, 6)).run()
     assert caught.value.exit_code == errors.EXIT_CONFIG
 
 
 async def test_a_refusal_while_draining_is_heard_too(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
     sink = Away()
 
     async def refuse(table: str, lines: bytes, *, rows: int) -> None:
         raise errors.Stop("the disk of the store is full", exit_code=errors.EXIT_UNAVAILABLE)
 
-    rig = new_rig(sink=sink)
-    running = asyncio.create_task(rig.supervise(conftest.wallets(sandbox, 6)).run())
+    small_run = new_small_run(sink=sink)
+    running = asyncio.create_task(small_run.supervise(conftest.wallets(sandbox, 6)).run())
     await sink.asked.wait()
     sink.insert = refuse  # type: ignore[method-assign]
-    rig.stop.set()
+    small_run.stop.set()
     with pytest.raises(errors.Stop, match="disk of the store is full"):
         await running
 
 
 async def test_a_duty_that_fails_ends_the_run_loudly_one_that_retries_does_not(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, events: list[structlog.typing.EventDict]
+    new_small_run: conftest.NewSmallRun,
+    sandbox: harness.Sandbox,
+    events: list[structlog.typing.EventDict],
 ) -> None:
     tries = 0
 
@@ -149,18 +151,18 @@ async def test_a_duty_that_fails_ends_the_run_loudly_one_that_retries_does_not(
             raise errors.Retry("the store is away")
         raise errors.Stop("the plan table is gone")
 
-    rig = new_rig(sink=Away(), sync_plan=away_then_broken)
+    small_run = new_small_run(sink=Away(), sync_plan=away_then_broken)
     with pytest.raises(errors.Stop, match="the plan table is gone"):
-        await rig.supervise(conftest.wallets(sandbox, 6)).run()
+        await small_run.supervise(conftest.wallets(sandbox, 6)).run()
     assert [event["event"] for event in events].count("duty.retry") == 2
 
 
 async def test_nothing_moving_ends_the_run_and_names_the_store(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
-    rig = new_rig(sink=Away(), no_progress_s=1.0)
+    small_run = new_small_run(sink=Away(), no_progress_s=1.0)
     with pytest.raises(errors.Stop, match="waiting for the store") as caught:
-        await rig.supervise(conftest.wallets(sandbox, 6)).run()
+        await small_run.supervise(conftest.wallets(sandbox, 6)).run()
     assert caught.value.exit_code == errors.EXIT_UNAVAILABLE
 
 

@@ -24,39 +24,39 @@ def slow_sandbox() -> Iterator[harness.Sandbox]:
         yield running
 
 
-async def took_s(rig: conftest.Rig, sandbox: harness.Sandbox, workers: int) -> float:
+async def took_s(small_run: conftest.SmallRun, sandbox: harness.Sandbox, workers: int) -> float:
     """Seconds for all units."""
-    rig.workers = workers
+    small_run.workers = workers
     began_at = time.monotonic()
-    assert await rig.supervise(conftest.wallets(sandbox, UNITS)).run() == 0
+    assert await small_run.supervise(conftest.wallets(sandbox, UNITS)).run() == 0
     return time.monotonic() - began_at
 
 
 async def test_workers_help_until_the_limit_binds(
-    slow_sandbox: harness.Sandbox, new_rig: conftest.NewRig
+    slow_sandbox: harness.Sandbox, new_small_run: conftest.NewSmallRun
 ) -> None:
     """Seed 001, supervisor: N workers; throughput grows with N until the limiter binds."""
     free = {}
     for workers in (1, 4):
-        rig = new_rig(f"free-{workers}", url=slow_sandbox.url)
-        free[workers] = await took_s(rig, slow_sandbox, workers)
+        small_run = new_small_run(f"free-{workers}", url=slow_sandbox.url)
+        free[workers] = await took_s(small_run, slow_sandbox, workers)
     assert free[1] > UNITS * LATENCY_MS / 1000
     assert free[4] < free[1] / 2, free
 
     async def bound_s(workers: int) -> float:
-        rig = new_rig(f"bound-{workers}", url=slow_sandbox.url)
+        small_run = new_small_run(f"bound-{workers}", url=slow_sandbox.url)
         budgets = {name: endpoints.Budget(1_000_000) for name in endpoints.PUBLISHED}
         budgets["/v2/activity"] = BINDING
-        rig.limits = rate_limiter.RateLimiter(budgets, clock=rig.clock)
-        await rig.client.close()
-        rig.client = http.Client(
-            base_urls={"data": f"{rig.url}/data"},
-            limits=rig.limits,
-            clock=rig.clock,
+        small_run.limits = rate_limiter.RateLimiter(budgets, clock=small_run.clock)
+        await small_run.client.close()
+        small_run.client = http.Client(
+            base_urls={"data": f"{small_run.url}/data"},
+            limits=small_run.limits,
+            clock=small_run.clock,
             deadline_s=5.0,
             refusal_pause_s=0.2,
         )
-        return await took_s(rig, slow_sandbox, workers)
+        return await took_s(small_run, slow_sandbox, workers)
 
     bound = await asyncio.gather(bound_s(4), bound_s(8))
     least_s = (UNITS - 1) * BINDING.window_s / BINDING.requests

@@ -16,7 +16,7 @@ from polybackfill.polymarket import pagination
 
 
 async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
-    new_rig: conftest.NewRig,
+    new_small_run: conftest.NewSmallRun,
     sandbox: harness.Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     events: list[structlog.typing.EventDict],
@@ -30,32 +30,34 @@ async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
         return take(lease, page, end, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(worker, "build_page_batch", choke)
-    rig = new_rig()
-    assert await rig.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
-    (failed,) = rig.checkpoint.failed_units()
+    small_run = new_small_run()
+    assert await small_run.supervise(feed).run() == errors.EXIT_UNITS_IN_ERROR
+    (failed,) = small_run.checkpoint.failed_units()
     assert failed.unit == feed[0]
     assert "price of nothing" in failed.error
     (broken,) = [event for event in events if event["event"] == "unit.broken"]
     assert broken["exc_info"] is True
-    assert rig.line.stats()["done"] == 4
+    assert small_run.line.stats()["done"] == 4
 
 
 async def test_an_ignored_field_of_the_source_is_named_once(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox, events: list[structlog.typing.EventDict]
+    new_small_run: conftest.NewSmallRun,
+    sandbox: harness.Sandbox,
+    events: list[structlog.typing.EventDict],
 ) -> None:
     sandbox.faults({"kind": "unknown_field", "route": "activity"})
-    rig = new_rig()
-    assert await rig.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
-    assert len(rig.runner.counts.unknown_fields) == 1
+    small_run = new_small_run()
+    assert await small_run.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
+    assert len(small_run.runner.counts.unknown_fields) == 1
     assert [event["event"] for event in events].count("source.unknown_field") == 1
 
 
 async def test_units_begin_no_faster_than_the_pace(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
-    rig = new_rig(sleep_s=0.2)
+    small_run = new_small_run(sleep_s=0.2)
     began_at = time.monotonic()
-    assert await rig.supervise(conftest.wallets(sandbox, 6)).run() == errors.EXIT_OK
+    assert await small_run.supervise(conftest.wallets(sandbox, 6)).run() == errors.EXIT_OK
     assert time.monotonic() - began_at >= 5 * 0.2
 
 
@@ -76,14 +78,14 @@ async def _take_turns_around_a_pause() -> None:
 
 
 async def test_a_walk_that_began_anew_counts_its_rows_once(
-    new_rig: conftest.NewRig, sandbox: harness.Sandbox
+    new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
     biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
     counts = []
     for name in ("undisturbed", "refused"):
-        rig = new_rig(name, cut_rows=1)
-        assert await rig.supervise([biggest]).run() == errors.EXIT_OK
-        (receipt,) = rig.checkpoint.receipts()
+        small_run = new_small_run(name, cut_rows=1)
+        assert await small_run.supervise([biggest]).run() == errors.EXIT_OK
+        (receipt,) = small_run.checkpoint.receipts()
         counts.append(receipt.counts)
         sandbox.faults({"kind": "cursor_refused", "route": "activity", "count": 4})
     assert counts[0].pages == 2
@@ -97,7 +99,7 @@ async def test_a_walk_that_began_anew_counts_its_rows_once(
 )
 async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
     trips: int,
-    new_rig: conftest.NewRig,
+    new_small_run: conftest.NewSmallRun,
     sandbox: harness.Sandbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -105,16 +107,16 @@ async def test_cursors_that_trip_the_edge_at_every_size_have_an_end(
     biggest = units.Unit(units.WALLETS, (sandbox.wallets[0].removeprefix("0x"),))
     sandbox.faults({"kind": "cursor_trips", "route": "activity", "count": trips})
     monkeypatch.setattr(worker, "_AGAIN_S", 0.1)
-    rig = new_rig(cut_rows=1)
-    rig.options |= {"max_attempts": 2}
-    code = await rig.supervise([biggest]).run()
+    small_run = new_small_run(cut_rows=1)
+    small_run.options |= {"max_attempts": 2}
+    code = await small_run.supervise([biggest]).run()
     asked = sandbox.asked()["activity"]
     if trips < 5:
         assert code == errors.EXIT_OK
         assert asked < 20
-        (receipt,) = rig.checkpoint.receipts()
+        (receipt,) = small_run.checkpoint.receipts()
         assert receipt.counts.rows == 2_000
     else:
         assert code == errors.EXIT_UNITS_IN_ERROR
-        assert "403" in rig.checkpoint.failed_units()[0].error
+        assert "403" in small_run.checkpoint.failed_units()[0].error
         assert asked < 45
