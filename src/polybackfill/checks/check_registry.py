@@ -52,6 +52,6 @@ def choose_checks(only: Sequence[str]) -> list[str]:
 async def run_checks(
     context: check_result.CheckContext, names: Sequence[str]
 ) -> AsyncIterator[check_result.CheckResult]:
-    """One verdict after the other. Raises what the store and the API raise."""
+    """The results, one check after the other. Raises what the store and the API raise."""
     for name in names:
         yield await CHECKS[name](context)

@@ -105,7 +105,9 @@ def add_validate(commands: command_parser.CommandGroup) -> None:
         "--only", action="append", metavar="NAME", help="run only this check; repeatable"
     )
     validate.add_argument(
-        "--offline", action="store_true", help="do not ask the API: user-volume is skipped"
+        "--offline",
+        action="store_true",
+        help="do not ask the API: user-volume and live-volume are skipped",
     )
     validate.add_argument(
         "--sample",

@@ -39,7 +39,7 @@ def validate(arguments: argparse.Namespace) -> int:
 async def _validate(
     chosen: settings.Settings, arguments: argparse.Namespace, names: Sequence[str]
 ) -> tuple[list[check_result.CheckResult], str]:
-    """The verdicts, and the next step."""
+    """The results, and the next step."""
     results = []
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(bootstrap.open_store(chosen, migrated=True))
