@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
@@ -252,7 +251,7 @@ def _answers(said: str) -> bool:
     try:
         with urllib.request.urlopen(found.group().partition("#")[0], timeout=10) as page:  # noqa: S310
             return bool(page.status == 200)
-    except urllib.error.URLError:
+    except OSError:  # refused, or reset by a server that is ending
         return False
 
 
