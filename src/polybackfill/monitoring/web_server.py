@@ -47,7 +47,12 @@ class WebServer:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(self._routes)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
+            app,
+            access_log=None,
+            handle_signals=False,
+            # A reader of events that has gone would hold its place until the next event.
+            handler_cancellation=True,
+            shutdown_timeout=_CLOSE_S,
         )
         await self._runner.setup()
         address = self._access.address

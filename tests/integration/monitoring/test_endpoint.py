@@ -135,6 +135,19 @@ async def test_events_begin_with_the_newest_picture_and_go_on_with_each(
             assert (await next_event(response))["share"] == share
 
 
+async def test_readers_that_have_gone_leave_their_places(
+    latest: latest_facts.LatestFacts, session: aiohttp.ClientSession
+) -> None:
+    """Nothing is published meanwhile, so no write can find out that they have gone."""
+    async with conftest.listening(latest) as url:
+        for _ in range(event_stream.MOST_STREAMS + 4):
+            async with session.get(f"{url}/events", headers=SIGNED) as response:
+                assert response.status == 200
+        async with session.get(f"{url}/events", headers=SIGNED) as response:
+            assert response.status == 200
+            assert (await next_event(response))["state"] == "starting"
+
+
 async def test_a_reader_that_takes_nothing_holds_nobody_up(
     latest: latest_facts.LatestFacts,
     session: aiohttp.ClientSession,
