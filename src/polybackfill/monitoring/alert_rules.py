@@ -1,6 +1,7 @@
 """When a run alerts: nothing moves, many units fail, a disk fills, the source has changed, the end.
 
-A rule speaks once when its condition begins to hold, and again only after it has ceased to.
+A rule speaks once when its condition begins to hold, and again only after it has ceased to, or
+with another title: a second change of the API is told, too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class AlertRules:
     def __init__(self, thresholds: Thresholds) -> None:
         self._thresholds = thresholds
         self._errors_before: int | None = None
-        self._raised: set[str] = set()
+        self._raised: dict[str, set[str]] = {}  # keys by rule, as long as it holds
 
     def check(self, facts: run_facts.RunFacts) -> list[alert.Alert]:
         """The alerts that became due with these facts."""
@@ -48,9 +49,9 @@ class AlertRules:
             raised = rule(facts)
             name = rule.__name__
             if raised is None:
-                self._raised.discard(name)
-            elif name not in self._raised:
-                self._raised.add(name)
+                self._raised.pop(name, None)
+            elif raised.key not in (keys := self._raised.setdefault(name, set())):
+                keys.add(raised.key)
                 due.append(raised)
         return due
 

@@ -81,6 +81,19 @@ def test_drift_names_what_is_new(rules: alert_rules.AlertRules) -> None:
     assert raised.title == "the API has changed (held back: resolutions)"
 
 
+def test_a_second_change_is_told_in_the_same_run(rules: alert_rules.AlertRules) -> None:
+    def with_fields(*names: str) -> list[str]:
+        parts = {"wallets": conftest.part(unknown_fields=dict.fromkeys(names, 1))}
+        return [raised.title for raised in check(rules, parts=parts)]
+
+    assert with_fields("first") == ["the API has changed (unknown fields: first)"]
+    assert with_fields("first", "second") == ["the API has changed (unknown fields: first, second)"]
+    assert with_fields("first", "second") == []
+    assert with_fields("first") == []
+    assert with_fields() == []
+    assert with_fields("first") == ["the API has changed (unknown fields: first)"]
+
+
 def test_the_end_says_how() -> None:
     good = alert_rules.describe_end({"state": "finished"}, errors.EXIT_OK, ["finished", "  more"])
     assert (good.severity, good.title) == (alert.Severity.INFO, "finished")
