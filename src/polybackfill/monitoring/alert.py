@@ -18,7 +18,7 @@ class Severity(IntEnum):
 class Alert:
     """`kind`: stall, errors, disk, drift or end. `title`: one line; `text`: more, maybe of several.
 
-    `repeat_s`: an alert of the same kind and title is not sent again for so long, by no process.
+    `repeat_s`: an alert of the same kind and title is not raised again for so long, by no process.
     """
 
     kind: str

@@ -1,4 +1,7 @@
-"""Which alerts were sent when: a service that starts again each minute must not repeat them."""
+"""Which alerts were raised when: a service that starts again each minute must not repeat them.
+
+An alert that could not be delivered counts as raised: it is not repeated either.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +24,23 @@ class AlertHistory:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._sent = msgspec.json.decode(file.read_bytes(), type=dict[str, float])
+            self._raised = msgspec.json.decode(file.read_bytes(), type=dict[str, float])
         except (OSError, msgspec.MsgspecError):
-            self._sent = {}
+            self._raised = {}
 
     def is_due(self, raised: alert.Alert, now: float) -> bool:
-        """Whether nobody has sent it within the time in which it is not repeated."""
-        sent_at = self._sent.get(raised.key)
-        return sent_at is None or not 0 <= now - sent_at < raised.repeat_s
+        """Whether nobody has raised it within the time in which it is not repeated."""
+        raised_at = self._raised.get(raised.key)
+        return raised_at is None or not 0 <= now - raised_at < raised.repeat_s
 
     def note(self, raised: alert.Alert, now: float) -> None:
-        """It is sent now (epoch seconds)."""
-        self._sent.pop(raised.key, None)
-        self._sent[raised.key] = now
-        for oldest in list(self._sent)[:-_MOST_KEPT]:
-            del self._sent[oldest]
+        """It is raised now (epoch seconds), whether or not it can be delivered."""
+        self._raised.pop(raised.key, None)
+        self._raised[raised.key] = now
+        for oldest in list(self._raised)[:-_MOST_KEPT]:
+            del self._raised[oldest]
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            files.write_atomic(self._file, msgspec.json.encode(self._sent))
+            files.write_atomic(self._file, msgspec.json.encode(self._raised))
         except OSError as error:
             log.warning("alert.not_noted", file=str(self._file), error=error.strerror)
