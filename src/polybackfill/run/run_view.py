@@ -48,7 +48,7 @@ class RunView:
         self._chosen = chosen
         self._lock = threading.Lock()
         self._paused = paused_parts.PausedParts(chosen)
-        self._stopped_pid: int | None = None
+        self._stopped: lock.Owner | None = None
         self._checkpoint: dict[str, Any] = {}
         self._next_look = 0.0
 
@@ -96,17 +96,18 @@ class RunView:
     def drain(self, _document: Mapping[str, Any]) -> dict[str, Any]:
         """Stop the run in order, as SIGTERM does; once, since a second signal does not wait.
 
-        Raises errors.Stop when no run of this machine is active, or it is another user's.
+        A run that drains already, whoever told it to, is not signalled. Raises errors.Stop when no
+        run of this machine is active, or it is another user's.
         """
-        _, holder = run_files.read_status(self._chosen)
+        picture, holder = run_files.read_status(self._chosen)
         if holder is None or not lock.is_alive(holder):
             raise errors.Stop("no run of this machine is active")
-        if self._stopped_pid != holder.pid:
+        if self._stopped != holder and not _is_draining(picture, holder):
             try:
                 os.kill(holder.pid, signal.SIGTERM)
             except OSError as error:
                 raise errors.Stop(f"it cannot be stopped: {error.strerror}") from error
-            self._stopped_pid = holder.pid
+            self._stopped = holder
         return {"stopping": holder.pid}
 
     def _known_kind(self, document: Mapping[str, Any]) -> str:
@@ -171,3 +172,11 @@ class RunView:
         if checkpoint is None or step < 1 or cell < 0:
             return []
         return unit_map.units_of_cell(checkpoint, kind, step, cell)
+
+
+def _is_draining(picture: dict[str, Any] | None, holder: lock.Owner) -> bool:
+    """Whether the holder's own picture says so, and not one of a process that had its number."""
+    if picture is None or picture["state"] != "draining":
+        return False
+    drawn_by = picture.get("owner") or {}
+    return (picture["pid"], drawn_by.get("born", "")) == (holder.pid, holder.born)
