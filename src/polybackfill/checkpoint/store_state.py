@@ -16,7 +16,10 @@ from polybackfill import formats
 from polybackfill.filesystem import sealed_json
 
 FILE = "store_state.json"
-_RENAMED = {"landed_keys": "ingested_keys"}  # schema 012
+_RENAMED = {  # schema 012
+    "landed_keys": "ingested_keys",
+    "landed_positions": "ingested_positions",
+}
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
