@@ -15,6 +15,7 @@ import structlog
 from polybackfill import clocks, errors
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import (
+    grace_period,
     progress_watch,
     store_writer,
     systemd_notify,
@@ -25,14 +26,6 @@ log = structlog.get_logger()
 
 TICK_S = 0.25
 _RELEASE_S = 0.05
-
-# Parts of the grace period, spent one after the other. The store may be away for each of them; what
-# is left is for the process to end.
-_WORKERS_OF_GRACE = 0.35
-_ROWS_OF_GRACE = 0.3
-_PLAN_OF_GRACE = 0.15
-END_OF_GRACE = 0.1  # to note that this end was a clean one
-CLAIM_OF_GRACE = 0.05  # to give a server's database free
 
 
 @dataclass(frozen=True)
@@ -152,7 +145,7 @@ class Supervisor:
         self._notifier.stopping(self._bounds.grace_s)
         for pool in self._pools.values():
             pool.stop()
-        deadline = self._clock.monotonic() + self._bounds.grace_s * _WORKERS_OF_GRACE
+        deadline = self._clock.monotonic() + self._bounds.grace_s * grace_period.WORKERS_SHARE
         while not working.done() and self._clock.monotonic() < deadline:
             for pool in self._pools.values():
                 pool.release_waiting()
@@ -162,7 +155,7 @@ class Supervisor:
         await self._buffer.close()
         # A store that is away cannot take the last rows; they are not in the checkpoint either and
         # are fetched again by the next run.
-        await asyncio.wait([writing], timeout=self._bounds.grace_s * _ROWS_OF_GRACE)
+        await asyncio.wait([writing], timeout=self._bounds.grace_s * grace_period.ROWS_SHARE)
         if not writing.done():
             log.warning("run.rows_left_behind", **self._buffer.stats())
             writing.cancel()
@@ -180,7 +173,7 @@ class Supervisor:
     async def _last_plan_sync(self) -> None:
         # The plan table follows the checkpoint; what is missed here is made up at the next start.
         try:
-            async with asyncio.timeout(self._bounds.grace_s * _PLAN_OF_GRACE):
+            async with asyncio.timeout(self._bounds.grace_s * grace_period.PLAN_SHARE):
                 await self._sync_plan()
         except (errors.Retry, TimeoutError) as error:
             log.warning("plan.not_synced", error=str(error) or "timeout")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from polybackfill import clocks, settings
 from polybackfill.checkpoint import run_checkpoint
-from polybackfill.engine import supervisor
+from polybackfill.engine import grace_period
 from polybackfill.filesystem import lock
 from polybackfill.reports import logs
 from polybackfill.run import api_client, bootstrap, disk_space, reconcile
@@ -67,7 +67,7 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
             yield RunContext(checkpoint, store)
         finally:
             checkpoint.close()
-        within_s = backfill.grace_s * (supervisor.END_OF_GRACE if stop.is_set() else 1.0)
+        within_s = backfill.grace_s * (grace_period.END_SHARE if stop.is_set() else 1.0)
         await reconcile.end(store, chosen.checkpoint_path, backfill.run_name, within_s=within_s)
 
 
@@ -93,7 +93,7 @@ async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.O
         run_name=chosen.backfill.run_name,
         cluster=chosen.clickhouse.cluster,
         clock=clocks.SystemClock(),
-        release_s=chosen.backfill.grace_s * supervisor.CLAIM_OF_GRACE,
+        release_s=chosen.backfill.grace_s * grace_period.CLAIM_SHARE,
     ) as ours:
         yield ours
 

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from polybackfill import clocks, redaction, settings
+from polybackfill.engine import grace_period
 from polybackfill.filesystem import files, lock
 from polybackfill.monitoring import (
     alert_history,
@@ -34,9 +35,7 @@ from polybackfill.run import machine_facts, run_request, run_summary
 log = structlog.get_logger()
 
 _LOOK_S = 5.0
-# For the last alert, when everything else has ended: what is left of the grace period after a stop.
-_LAST_S = 10.0
-_OF_GRACE = 0.05
+_LAST_S = 10.0  # for the last alert, when everything else has ended; after a stop less
 _TOKEN_BYTES = 24
 
 
@@ -136,7 +135,8 @@ async def _alerting(
         # Who stopped it waits for its end; nobody does at the time that `--until` had set.
         is_planned = request.stop_at is not None and time.time() >= request.stop_at
         in_haste = stop.is_set() and not is_planned
-        await alerts.close(backfill.grace_s * _OF_GRACE if in_haste else _LAST_S)
+        hasty_s = backfill.grace_s * grace_period.ALERTS_SHARE
+        await alerts.close(hasty_s if in_haste else _LAST_S)
 
 
 @contextlib.asynccontextmanager
