@@ -103,6 +103,8 @@ def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     over = sum(budget.get("violations", 0) for budget in picture["budgets"].values())
     if over:
         return Answer(question, f"It was over the limit {formats.counted(over, 'time')}.", BAD)
+    if state.is_running is None:
+        return Answer(question, "Unknown: the run cannot be seen from here.", WATCH)
     if not state.is_running:
         return Answer(question, "It sends nothing, and it was never over the limit.")
     used = {

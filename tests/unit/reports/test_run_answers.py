@@ -102,6 +102,14 @@ def test_over_a_limit_is_what_is_said_of_it() -> None:
     assert run_answers.answer_all(over, RUNNING)[2].text == "It was over the limit 3 times."
 
 
+def test_of_a_run_that_cannot_be_seen_nobody_knows_whether_it_is_at_the_limit() -> None:
+    unseen = run_state.RunState("unknown", None, None, 60.0)
+    limit = run_answers.answer_all(picture(), unseen)[2]
+    assert (limit.text, limit.tone) == ("Unknown: the run cannot be seen from here.", "watch")
+    ended = run_answers.answer_all(picture(), run_state.RunState("finished", False))[2]
+    assert ended.text == "It sends nothing, and it was never over the limit."
+
+
 def test_before_the_first_picture_there_is_one_answer() -> None:
     (never,) = run_answers.answer_all(None, run_state.RunState("never", False))
     assert never.commands == ("polybackfill run",)
