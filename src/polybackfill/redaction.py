@@ -16,10 +16,15 @@ from typing import Any
 
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would be found in every other word
-# Segments of a path that are names and no keys.
+# Words of every other text: to hide them would hide no secret.
 _PLAIN = frozenset(
     {"api", "clob", "data", "data-api", "gamma", "gamma-api", "polymarket", "proxy", "v1", "v2"}
 )
+# Segments of a path that are names and no keys, also of those who are alerted. As a password each
+# of them is hidden.
+_SEGMENTS = _PLAIN | {"services", "webhooks", "sendmessage", "push", "ping", "polybackfill"}
+# Objects whose names are texts of the API.
+_NAMED_BY_API = frozenset({"unknown_fields"})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 _secrets: set[str] = set()
@@ -45,6 +50,26 @@ def remember(secrets: Iterable[str]) -> None:
 def redact(text: str) -> str:
     """The text without any secret that is known."""
     return text if _pattern is None else _pattern.sub(MASK, text)
+
+
+def redact_values(document: Any) -> Any:
+    """A document of JSON without any secret that is known in its strings.
+
+    Names of fields and numbers stay, whatever secret looks like them: a reader knows them by name.
+    """
+    if isinstance(document, str):
+        return redact(document)
+    if isinstance(document, list):
+        return [redact_values(one) for one in document]
+    if isinstance(document, dict):
+        return {name: _redact_field(name, value) for name, value in document.items()}
+    return document
+
+
+def _redact_field(name: str, value: Any) -> Any:
+    if name in _NAMED_BY_API and isinstance(value, dict):
+        return {redact(key): redact_values(one) for key, one in value.items()}
+    return redact_values(value)
 
 
 def shown(url: str) -> str:
@@ -145,4 +170,4 @@ def _host_of(parts: urllib.parse.SplitResult) -> str:
 
 
 def _shown_segment(segment: str) -> str:
-    return segment if not segment or segment.lower() in _PLAIN else MASK
+    return segment if not segment or segment.lower() in _SEGMENTS else MASK

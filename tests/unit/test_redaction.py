@@ -70,3 +70,45 @@ def test_passwords_of_proxies_are_secrets_too(monkeypatch):
     monkeypatch.setenv("all_proxy", "bob:An0ther1@proxy.example:3128")
     redaction.remember_proxies()
     assert redaction.redact(f"no way to {SECRET} or An0ther1") == "no way to *** or ***"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://hooks.slack.com/services/{SECRET}",
+        f"https://discord.com/api/webhooks/{SECRET}",
+        f"https://api.telegram.org/{SECRET}/sendMessage?chat_id={SECRET}",
+        f"https://uptime.example/api/push/{SECRET}",
+        f"https://hc-ping.com/ping/{SECRET}",
+        f"https://ntfy.example/polybackfill/{SECRET}",
+    ],
+)
+def test_the_words_of_receivers_of_alerts_stay_and_their_keys_do_not(url):
+    redaction.Url(url)
+    words = "services, webhooks, sendMessage, push, ping: polybackfill.service"
+    assert redaction.redact(words) == words
+    assert redaction.redact(f"no way to {url}").count(SECRET) == 0
+
+
+@pytest.mark.parametrize("word", ["services", "webhooks", "sendMessage", "push", "polybackfill"])
+def test_such_a_word_is_hidden_where_it_is_a_password(word):
+    redaction.Url(f"https://me:{word}@proxy.example/{word}")
+    assert redaction.redact(f"refused: me, {word}") == "refused: me, ***"
+
+
+def test_values_of_a_document_are_redacted_and_its_names_stay():
+    redaction.remember(["state", "1795", SECRET])
+    document = {
+        "state": f"the state of {SECRET}",
+        "now": 17951795,
+        "is_1795": True,
+        "parts": [{"why": SECRET, "nothing": None}],
+        "unknown_fields": {f"{SECRET}Field": 3},
+    }
+    assert redaction.redact_values(document) == {
+        "state": "the *** of ***",
+        "now": 17951795,
+        "is_1795": True,
+        "parts": [{"why": "***", "nothing": None}],
+        "unknown_fields": {"***Field": 3},
+    }

@@ -19,12 +19,12 @@ class LatestDocument:
 
     def __init__(self, first: Mapping[str, Any]) -> None:
         self.number = 0
-        self.body = _encode(first)
+        self.body = encode(first)
         self._published = asyncio.Event()
 
     def publish(self, document: Mapping[str, Any]) -> None:
         """Take the place of the document before, and wake who waits for one."""
-        self.body = _encode(document)
+        self.body = encode(document)
         self.number += 1
         self._published.set()
         self._published = asyncio.Event()
@@ -35,6 +35,7 @@ class LatestDocument:
             await self._published.wait()
 
 
-def _encode(document: Mapping[str, Any]) -> bytes:
+def encode(document: object) -> bytes:
     """One line of JSON. Texts of the API stand in it, and errors that may repeat a URL."""
-    return redaction.redact(orjson.dumps(document, default=str).decode()).encode()
+    plain = orjson.loads(orjson.dumps(document, default=str))  # paths, dataclasses and the like
+    return orjson.dumps(redaction.redact_values(plain))
