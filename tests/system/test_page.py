@@ -174,6 +174,35 @@ async def test_rows_set_aside_are_shown_as_text_whatever_they_hold(
         assert page.tab.complaints == []
 
 
+async def test_what_cannot_be_read_is_said_in_its_section_until_it_can(
+    ground: harness.Ground,
+) -> None:
+    async with shown(ground) as page:
+        await page.says("Unknown: there is no checkpoint to tell.")
+        refuse = """window.known = window.fetch; window.fetch = async (path, options) =>
+          path.startsWith("/checkpoint.json")
+            ? new Response(JSON.stringify({ error: "it is damaged" }), { status: 503 })
+            : window.known(path, options)"""
+        await page.tab.run(f"{refuse}; 0")
+        await page.says("Cannot be read now: it is damaged")
+        assert await page.tab.run("document.querySelectorAll('.failure').length") == 2
+        await page.tab.run("window.fetch = window.known; 0")
+        await page.tab.until("document.querySelector('.failure') === null", 30)
+
+
+async def test_why_events_are_refused_is_said(ground: harness.Ground) -> None:
+    async with shown(ground) as page:
+        await page.tab.run("sessionStorage.clear()")
+        await page.tab.open(page.url.partition("#")[0])
+        await page.says("not signed in")
+        refuse = """window.fetch = async () =>
+          new Response(JSON.stringify({ error: "16 readers are there already" }), { status: 503 });
+          document.querySelector("#token").value = "any";
+          document.querySelector("#sign-in button").click()"""
+        await page.tab.run(refuse)
+        await page.says("16 readers are there already")
+
+
 async def test_it_is_quick_small_and_works_by_keyboard(
     ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:

@@ -20,7 +20,7 @@ from polybackfill import errors, redaction
 from polybackfill.monitoring import event_stream, latest_document, listen_address, web_server
 
 # What the page asks, with its parameters, and what it does, with a JSON object; may block, and
-# raise BackfillError or ValueError.
+# raise BackfillError or BadParameter.
 Question = Callable[[Mapping[str, str]], object]
 Action = Callable[[Mapping[str, Any]], object]
 
@@ -36,6 +36,10 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+class BadParameter(Exception):
+    """What was asked is no question: a parameter is missing, or has a value that it cannot have."""
 
 
 class PageServer:
@@ -82,16 +86,21 @@ async def _send_answer(question: Question, request: web.Request) -> web.Response
 
 
 async def _act(action: Action, request: web.Request) -> web.Response:
-    body = await request.read()
-    return await _call(lambda: action(orjson.loads(body or b"{}")))
+    try:
+        document = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError:
+        return web_server.answer(400, {"error": "no JSON"})
+    if not isinstance(document, dict):
+        return web_server.answer(400, {"error": "no object of JSON"})
+    return await _call(partial(action, document))
 
 
 async def _call(ask: Callable[[], object]) -> web.Response:
+    """Faults of this program are the server's to log and to answer."""
     try:
         document = await asyncio.to_thread(ask)
     except errors.BackfillError as error:
         return web_server.answer(503, {"error": redaction.redact(str(error))})
-    except (ValueError, KeyError):
+    except BadParameter:
         return web_server.answer(400, {"error": "no such question"})
-    text = redaction.redact(orjson.dumps(document, default=str).decode())
-    return web_server.json_response(text.encode())
+    return web_server.json_response(latest_document.encode(document))

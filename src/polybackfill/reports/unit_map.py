@@ -70,8 +70,11 @@ def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> 
 
 def units_of_cell(
     checkpoint: run_checkpoint.Checkpoint, kind: str, step: int, number: int
-) -> list[dict[str, Any]]:
-    """The receipts behind a cell, as `check receipts` shows them; at most UNITS_SHOWN."""
+) -> dict[str, Any]:
+    """The receipts behind a cell, as `check receipts` shows them; at most UNITS_SHOWN, and under
+    `more` how many there are beyond.
+    """
+    more = 0
     receipts: list[dict[str, Any]] = []
     position, sweep = 0, ""
     first, end = number * step, (number + 1) * step
@@ -80,8 +83,11 @@ def units_of_cell(
         if unit.kind != kind or unit.sweep < sweep:
             continue
         if unit.sweep > sweep:
-            position, sweep, receipts = 0, unit.sweep, []
-        if position < end and position + len(unit.keys) > first and len(receipts) < UNITS_SHOWN:
-            receipts.append(receipt_records.record(unit_state))
+            position, sweep, receipts, more = 0, unit.sweep, [], 0
+        if position < end and position + len(unit.keys) > first:
+            if len(receipts) < UNITS_SHOWN:
+                receipts.append(receipt_records.record(unit_state))
+            else:
+                more += 1
         position += len(unit.keys)
-    return receipts
+    return {"receipts": receipts, "more": more}

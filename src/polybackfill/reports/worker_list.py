@@ -26,12 +26,12 @@ def list_workers(pools: Iterable[worker_pool.WorkerPool]) -> bytes:
     return orjson.dumps([worker for pool in pools for worker in pool.describe_workers()])
 
 
-def read_workers(status_file: Path) -> list[dict[str, Any]]:
-    """The workers as they were last listed, the longest idle first; none when there is no list."""
+def read_workers(status_file: Path) -> list[dict[str, Any]] | None:
+    """The workers as they were last listed, the longest idle first; None when there is no list."""
     with contextlib.suppress(OSError, orjson.JSONDecodeError):
         listed: list[dict[str, Any]] = orjson.loads(workers_path(status_file).read_bytes())
         return sorted(listed, key=lambda worker: -float(worker["idle_s"]))
-    return []
+    return None
 
 
 def read_stalls(log_file: Path) -> list[dict[str, Any]]:

@@ -11,14 +11,14 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from polybackfill import errors, settings
 from polybackfill.filesystem import lock
 from polybackfill.kinds import registry
-from polybackfill.monitoring import latest_document
+from polybackfill.monitoring import latest_document, page_server
 from polybackfill.reports import (
     error_causes,
     quarantine_list,
@@ -38,6 +38,7 @@ _HISTORY_S = 36 * 3600.0
 _CHECKPOINT_S = 5.0  # a map is drawn anew no sooner than that,
 _OF_TIME = 0.05  # and takes at most this share of the time
 _ROWS_SHOWN = 20
+_Number = TypeVar("_Number", int, float)
 _KEPT_BACK = frozenset({"owner", "paths", "host"})
 
 
@@ -112,9 +113,9 @@ class RunView:
 
     def _known_kind(self, document: Mapping[str, Any]) -> str:
         kind = document.get("kind")
-        if kind not in registry.KINDS:
-            raise ValueError(kind)
-        return str(kind)
+        if not isinstance(kind, str) or kind not in registry.KINDS:
+            raise page_server.BadParameter
+        return kind
 
     def history(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Samples since the second `since` (epoch), at most a day and a half and _POINTS."""
@@ -122,12 +123,15 @@ class RunView:
         file = run_history.history_path(
             snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
         )
-        since = max(float(query.get("since", 0)), time.time() - _HISTORY_S)
+        since = max(_number(float, query, "since", "0"), time.time() - _HISTORY_S)
         samples = run_history.read_history(file, since=since)
         return [msgspec.to_builtins(one) for one in run_history.thin_out(samples, _POINTS)]
 
     def checkpoint(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        """The map and the errors, no older than a few seconds or twenty times what they cost."""
+        """The map and the errors, no older than a few seconds or twenty times what they cost.
+
+        `errors` is None while there is no checkpoint to tell them.
+        """
         with self._lock:
             began = time.monotonic()
             if began >= self._next_look:
@@ -138,15 +142,19 @@ class RunView:
 
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = run_files.open_checkpoint(self._chosen)
+        if checkpoint is None:
+            return {"map": {}, "errors": None}
         picture, _ = run_files.read_status(self._chosen)
-        if checkpoint is None or picture is None:
-            return {"map": {}, "errors": []}
-        keys = {kind: part["units"] for kind, part in picture["parts"].items()}
+        parts = picture["parts"] if picture is not None else {}
+        keys = {kind: part["units"] for kind, part in parts.items()}
         causes = [cause.fields() for cause in error_causes.group_errors(checkpoint.failed_units())]
         return {"map": unit_map.draw_map(checkpoint, keys), "errors": causes}
 
     def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        """Who works on what, and the last stalls with their stacks."""
+        """Who works on what, and the last stalls with their stacks.
+
+        `workers` is None where a run is active and its list cannot be read.
+        """
         backfill = self._chosen.backfill
         file = snapshot.snapshot_path(backfill.data_dir, backfill.run_name)
         picture, holder = run_files.read_status(self._chosen)
@@ -165,13 +173,21 @@ class RunView:
         async with bootstrap.open_store(self._chosen) as store:
             return await quarantine_list.read(store, _ROWS_SHOWN)
 
-    def units(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def units(self, query: Mapping[str, str]) -> dict[str, Any]:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""
-        kind, step, cell = query.get("kind", ""), int(query["step"]), int(query["cell"])
+        kind = query.get("kind", "")
+        step, cell = _number(int, query, "step"), _number(int, query, "cell")
         checkpoint = run_files.open_checkpoint(self._chosen)
         if checkpoint is None or step < 1 or cell < 0:
-            return []
+            return {"receipts": [], "more": 0}
         return unit_map.units_of_cell(checkpoint, kind, step, cell)
+
+
+def _number(kind: type[_Number], query: Mapping[str, str], name: str, default: str = "") -> _Number:
+    try:
+        return kind(query.get(name, default))
+    except ValueError as error:
+        raise page_server.BadParameter from error
 
 
 def _is_draining(picture: dict[str, Any] | None, holder: lock.Owner) -> bool:

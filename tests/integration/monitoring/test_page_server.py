@@ -9,9 +9,10 @@ from importlib import resources
 
 import aiohttp
 import pytest
+import structlog
 from tests.unit.monitoring import conftest
 
-from polybackfill import errors
+from polybackfill import errors, redaction
 from polybackfill.monitoring import latest_document, listen_address, page_server
 
 SIGNED = {"Authorization": f"Bearer {conftest.TOKEN}"}
@@ -23,7 +24,15 @@ def echo(query: Mapping[str, str]) -> dict[str, str]:
     """A question that fails as it is told."""
     if "refused" in query:
         raise errors.Stop("the checkpoint cannot be read")
+    if query.get("number") == "x":
+        raise page_server.BadParameter
     return {"number": str(int(query.get("number", 1))), "title": NAME}
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_secrets", set())
+    monkeypatch.setattr(redaction, "_pattern", None)
 
 
 @pytest.fixture
@@ -76,11 +85,26 @@ async def test_an_answer_is_json_whatever_it_says(url: str) -> None:
         assert json.loads(await response.text()) == {"number": "7", "title": NAME}
 
 
-@pytest.mark.parametrize(("query", "status"), [("number=x", 400), ("refused=1", 503)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("number=x", 400), ("refused=1", 503), ("number=own-fault", 500)]
+)
 async def test_what_cannot_be_answered_is_said(url: str, query: str, status: int) -> None:
     async with asked(f"{url}/echo.json?{query}", **SIGNED) as response:
         assert response.status == status
         assert "error" in await response.json()
+
+
+async def test_a_fault_of_the_program_is_logged(url: str) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with asked(f"{url}/echo.json?number=own-fault", **SIGNED) as response:
+            assert response.status == 500
+    assert [line["event"] for line in logged] == ["endpoint.broken"]
+
+
+async def test_a_secret_in_an_answer_is_masked_and_its_names_stay(url: str) -> None:
+    redaction.remember(["title", "alert"])
+    async with asked(f"{url}/echo.json", **SIGNED) as response:
+        assert (await response.json())["title"] == NAME.replace("alert", "***")
 
 
 async def test_an_action_is_a_post_with_the_token_from_the_page_itself(url: str) -> None:
@@ -96,8 +120,9 @@ async def test_an_action_is_a_post_with_the_token_from_the_page_itself(url: str)
         assert await post(**SIGNED, Origin="http://evil.example") == 403
         async with session.get(f"{url}/act", headers=SIGNED) as response:
             assert response.status == 405
-        async with session.post(f"{url}/act", data=b"{", headers=SIGNED) as response:
-            assert response.status == 400
+        for body in (b"{", b"[]", b"5", b"null", b'"number"'):
+            async with session.post(f"{url}/act", data=body, headers=SIGNED) as response:
+                assert response.status == 400
 
 
 def test_no_file_makes_markup_of_texts_or_loads_from_elsewhere() -> None:

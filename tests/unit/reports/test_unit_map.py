@@ -58,7 +58,9 @@ def test_a_cell_stands_for_many_keys_and_names_their_units(
     row = unit_map.draw_map(checkpoint, {"wallets": 130})["wallets"]
     assert row["step"] == 3
     assert letters(row).split()[33] == "dem"
-    found = unit_map.units_of_cell(checkpoint, "wallets", row["step"], 33)
+    cell = unit_map.units_of_cell(checkpoint, "wallets", row["step"], 33)
+    found = cell["receipts"]
+    assert cell["more"] == 0
     assert [one["state"] for one in found] == ["done", "error"]
     assert found[1]["error"] == "answered 400"
 
@@ -69,5 +71,15 @@ def test_the_newest_sweep_of_a_list_is_drawn_alone(checkpoint: run_checkpoint.Ch
     finish(checkpoint, units.mark_key("1000..2000", "2026-11-29"), kind="clob")
     row = unit_map.draw_map(checkpoint, {"clob": 3})["clob"]
     assert letters(row) == "d d m"
-    (found,) = unit_map.units_of_cell(checkpoint, "clob", 1, 1)
+    (found,) = unit_map.units_of_cell(checkpoint, "clob", 1, 1)["receipts"]
     assert found["keys"] == [units.mark_key("1000..2000", "2026-11-29")]
+
+
+def test_of_a_cell_with_many_units_the_first_are_listed_and_the_rest_counted(
+    checkpoint: run_checkpoint.Checkpoint,
+) -> None:
+    for number in range(unit_map.UNITS_SHOWN + 7):
+        finish(checkpoint, f"w{number}")
+    cell = unit_map.units_of_cell(checkpoint, "wallets", 1_000, 0)
+    assert len(cell["receipts"]) == unit_map.UNITS_SHOWN
+    assert cell["more"] == 7

@@ -1,4 +1,4 @@
-"""What the page does to a run: a run that drains is not signalled a second time."""
+"""What the page does to a run and asks of it, and what it is told when nobody knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from polybackfill import errors, settings
 from polybackfill.filesystem import lock
-from polybackfill.reports import run_files
+from polybackfill.monitoring import page_server
+from polybackfill.reports import run_files, snapshot, worker_list
 from polybackfill.run import run_view
 
 OWNER = lock.this_process(1.0)
@@ -75,3 +76,38 @@ def test_where_no_run_is_nothing_is_stopped(run: Run, view: run_view.RunView) ->
     with pytest.raises(errors.Stop, match="no run of this machine"):
         view.drain({})
     assert run.signals == []
+
+
+def test_without_a_checkpoint_errors_are_unknown(run: Run, view: run_view.RunView) -> None:
+    run.owner = None
+    assert view.checkpoint({}) == {"map": {}, "errors": None}
+
+
+def test_a_run_without_a_list_of_its_workers_does_not_say_that_nobody_works(
+    run: Run, view: run_view.RunView, tmp_path: Path
+) -> None:
+    run.draw("running")
+    assert view.workers({})["workers"] is None
+    file = worker_list.workers_path(snapshot.snapshot_path(tmp_path, "main"))
+    file.parent.mkdir()
+    file.write_bytes(b"[]")
+    assert view.workers({})["workers"] == []
+    file.unlink()
+    run.owner = None
+    assert view.workers({})["workers"] == []
+
+
+@pytest.mark.parametrize("kind", [None, 5, ["wallets"], "walets"])
+def test_a_part_that_is_none_is_a_bad_parameter(view: run_view.RunView, kind: object) -> None:
+    with pytest.raises(page_server.BadParameter):
+        view.pause({"kind": kind})
+
+
+def test_numbers_that_are_none_are_bad_parameters(view: run_view.RunView) -> None:
+    for query in ({}, {"step": "1"}, {"step": "1", "cell": "x"}, {"step": "1.5", "cell": "0"}):
+        with pytest.raises(page_server.BadParameter):
+            view.units(query)
+    with pytest.raises(page_server.BadParameter):
+        view.history({"since": "yesterday"})
+    assert view.history({}) == []
+    assert view.units({"kind": "wallets", "step": "0", "cell": "0"})["receipts"] == []

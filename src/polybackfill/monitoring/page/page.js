@@ -21,11 +21,13 @@ function takeToken() {
 }
 
 class Refused extends Error {}
+/** What the server says in words; any other error is one of the connection. */
+class Said extends Error {}
 
 async function request(path) {
   const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
   if (response.status === 401) throw new Refused();
-  if (!response.ok) throw new Error((await response.json()).error);
+  if (!response.ok) throw new Said((await response.json()).error);
   return response;
 }
 
@@ -51,12 +53,14 @@ async function readEvents() {
 
 async function followEvents() {
   for (;;) {
+    let why = "No connection to polybackfill ui: what is shown is old. If it has ended, start it again.";
     try {
       await readEvents();
     } catch (error) {
       if (error instanceof Refused) return askForToken();
+      if (error instanceof Said) why = error.message;
     }
-    notice("No connection to polybackfill ui: what is shown is old. If it has ended, start it again.");
+    notice(why);
     say(byId("state"), "disconnected");
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
@@ -116,14 +120,15 @@ function drawOverall(picture, isRunning) {
   say(byId("rates"), `${isRunning ? pace : ""}${count(rows)} rows stored in this run`);
   const parts = Object.values(picture.parts);
   const sum = (field) => parts.reduce((total, part) => total + part[field], 0);
-  setBar(byId("bar"), picture.share ?? 0, sum("units") ? sum("error") / sum("units") : 0);
+  setBar(byId("bar"), picture.share, sum("units") ? sum("error") / sum("units") : 0);
 }
 
-/** `share`: of what is over, of which `failed` ended in error. */
+/** `share`: of what is over, of which `failed` ended in error; null while nobody can tell. */
 function setBar(bar, share, failed) {
-  bar.firstElementChild.style.width = `${Math.max(0, share - failed) * 100}%`;
+  bar.firstElementChild.style.width = `${Math.max(0, (share ?? 0) - failed) * 100}%`;
   bar.lastElementChild.style.width = `${failed * 100}%`;
-  bar.setAttribute("aria-valuenow", (share * 100).toFixed(2));
+  if (share === null) bar.removeAttribute("aria-valuenow");
+  else bar.setAttribute("aria-valuenow", (share * 100).toFixed(2));
 }
 
 function drawParts(parts, isRunning, paused) {
@@ -233,7 +238,13 @@ async function drawCheckpoint() {
     drawCells(line, kind, row);
   }
   for (const line of [...byId("map").children]) if (!(line.dataset.kind in map)) line.remove();
-  replace(byId("errors"), JSON.stringify(errors), () => (errors.length ? errorTable(errors) : [make("p", { class: "quiet" }, "None.")]));
+  replace(byId("errors"), JSON.stringify(errors), () => drawErrors(errors));
+}
+
+/** `errors`: null without a checkpoint, which alone knows of them. */
+function drawErrors(errors) {
+  if (errors?.length) return errorTable(errors);
+  return [make("p", { class: "quiet" }, errors ? "None." : "Unknown: there is no checkpoint to tell.")];
 }
 
 function addMapRow(kind) {
@@ -290,14 +301,14 @@ byId("map").addEventListener("click", async (event) => {
   }
 });
 
-function receiptTable(receipts) {
+function receiptTable({ receipts, more }) {
   if (!receipts.length) return [make("p", {}, "Nothing was begun here yet.")];
   const heads = ["Keys", "State", "Pages", "Rows", "Set aside", "End seen", "Error"];
   return [table(heads, receipts.map((one) => [
     one.keys.length > 3 ? `${one.keys.slice(0, 3).join(", ")} and ${one.keys.length - 3} more` : one.keys.join(", "),
     one.state, count(one.pages), count(one.rows), count(one.rejected),
     one.end_seen === null ? "–" : new Date(one.end_seen * 1000).toLocaleString(), one.error || "–",
-  ]))];
+  ])), ...(more ? [make("p", { class: "quiet" }, `And ${count(more)} more.`)] : [])];
 }
 
 function errorTable(errors) {
@@ -338,9 +349,9 @@ function asideTables(reasons, newest) {
 async function drawWorkers() {
   const { workers, stalls } = await (await request("/workers.json")).json();
   const heads = ["Worker", "Unit", "Does", "Waits for", "No page for"];
-  byId("workers").replaceChildren(workers.length
+  byId("workers").replaceChildren(workers?.length
     ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]))
-    : make("p", { class: "quiet" }, "Nobody holds a unit."));
+    : make("p", { class: "quiet" }, workers ? "Nobody holds a unit." : "Unknown: the run has left no list of its workers."));
   replace(byId("stalls"), JSON.stringify(stalls), () => stalls.map((one) => make("details", { class: "card" },
     make("summary", {}, `${one.worker} stalled at ${new Date(one.timestamp).toLocaleString()}: ${one.doing}, ${one.unit ?? "no unit"}`),
     make("pre", {}, one.stack))));
@@ -348,23 +359,39 @@ async function drawWorkers() {
 
 // ------------------------------------------------------------------------------------------------
 
-/** Draws now and from time to time; what cannot be read now is read the next time. */
-async function repeat(drawOnce, everyMs) {
+/** Draws now and from time to time; what cannot be read now is read the next time, and its sections say so. */
+async function repeat(drawOnce, everyMs, ...sections) {
   for (;;) {
+    let failure = "";
     try {
       await drawOnce();
     } catch (error) {
       if (error instanceof Refused) return;
+      failure = `Cannot be read now: ${error.message}`;
     }
+    for (const id of sections) sayFailure(byId(id), failure);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
+/** A line above what could not be drawn anew; none when it was. */
+function sayFailure(shown, text) {
+  const above = shown.previousElementSibling;
+  const isThere = above.classList.contains("failure");
+  if (!text) {
+    if (isThere) above.remove();
+    return;
+  }
+  const line = isThere ? above : make("p", { class: "bad failure" });
+  say(line, text);
+  if (!isThere) shown.before(line);
+}
+
 function start() {
   followEvents();
-  repeat(drawHistory, HISTORY_MS);
-  repeat(drawCheckpoint, CHECKPOINT_MS);
-  repeat(drawWorkers, WORKERS_MS);
+  repeat(drawHistory, HISTORY_MS, "charts");
+  repeat(drawCheckpoint, CHECKPOINT_MS, "map", "errors");
+  repeat(drawWorkers, WORKERS_MS, "workers");
 }
 
 if (token) start();
