@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 from tests import harness, small_api
 
-from polybackfill.polymarket import coerce
-from polybackfill.store import discovery
-
 Row = dict[str, Any]
 NOW = int(time.time())
 SETTLED = NOW - 4 * 86_400
@@ -211,7 +208,3 @@ def test_what_is_stored_already_breaks_nothing(api: small_api.SmallApi, tmp_path
             ended = ground.run(*words)
             ended.expect(0, 3)
             assert "Traceback" not in ended.err, words
-
-
-def test_the_limit_of_amounts_is_the_readers() -> None:
-    assert discovery.AMOUNT_LIMIT == coerce.AMOUNT_LIMIT

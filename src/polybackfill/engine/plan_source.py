@@ -95,8 +95,7 @@ class Selection:
 
     def count_taken(self, count: int) -> int:
         """How many of `count` keys are taken."""
-        left = max(0, count - self.skip)
-        return left if self.limit is None else min(left, self.limit)
+        return plan_table.count_portion(count, limit=self.limit, skip=self.skip)
 
 
 class UnitSource(Protocol):

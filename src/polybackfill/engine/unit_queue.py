@@ -29,15 +29,13 @@ _LONGEST_RETRY_WAIT_S = 60.0
 class Lease:
     """The right to work on a unit. `resume`: where its walk goes on, None = at the first page.
 
-    `attempt` is the checkpoint's fence; `generation` is unique in this queue; `counts`: what
-    earlier attempts have stored.
+    `attempt` is the checkpoint's fence; `counts`: what earlier attempts have stored.
     """
 
     unit: units.Unit
     attempt: int
     worker: str
     resume: units.Resume | None
-    generation: int
     taken_at: float
     counts: units.Counts = units.NOTHING
 
@@ -70,7 +68,6 @@ class Queue:
         self._backlog = backlog.Backlog(clock, capacity=look_ahead)
         self._leases: dict[str, Lease] = {}
         self._counts: Counter[str] = Counter()
-        self._numbers = 0
         self._changed = change_event.ChangeEvent(f"{kind}-queue", clock)
         self._reader = intake.FeedReader(
             f"{kind}-feed", feed, admit=self._admit, backlog=self._backlog, changed=self._changed
@@ -258,13 +255,11 @@ class Queue:
     async def _lease(self, unit: units.Unit, worker: str) -> Lease:
         attempt = self._checkpoint.begin(unit)
         open_unit = self._checkpoint.find(unit)
-        self._numbers += 1
         lease = Lease(
             unit=unit,
             attempt=attempt,
             worker=worker,
             resume=open_unit.resume if open_unit is not None else None,
-            generation=self._numbers,
             taken_at=self._clock.monotonic(),
             counts=open_unit.counts if open_unit is not None else units.NOTHING,
         )

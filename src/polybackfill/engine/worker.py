@@ -286,10 +286,10 @@ def build_page_batch(
     page: pagination.Page,
     end: units.FeedEnd | None,
     *,
-    is_end: bool | None = None,
+    is_end: bool,
 ) -> store_writer.PageBatch | None:
     """The encoded page, with the feed's `end` if this is its last; None when it releases nothing
-    and ends nothing. `is_end`: the unit is done with it; None: if it is the last.
+    and ends nothing. `is_end`: the unit is done with it.
     """
     lines: dict[str, bytes] = {}
     rows: dict[str, int] = {}
@@ -304,7 +304,7 @@ def build_page_batch(
         lines=lines,
         rows=rows,
         resume=page.resume,
-        last=page.last if is_end is None else is_end,
+        last=is_end,
         first_second=page.first_second,
         last_second=page.last_second,
         restarted=page.restarted,

@@ -219,7 +219,7 @@ async def _estimate(store: client.Store, ahead: backlog_counts.Outlook) -> size.
         unresolved = await discovery.count_conditions(store, _OF_LISTS)
     else:
         (row,) = await store.rows(f"SELECT uniqExact(condition_id) AS n FROM ({_RESOLVED})")
-        unresolved = ahead.bounds.cut(max(0, ahead.markets - int(row["n"])))
+        unresolved = ahead.bounds.count_taken(max(0, ahead.markets - int(row["n"])))
     return size.Size(
         units=unresolved,
         requests=KIND.requests(unresolved),

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from polybackfill import clocks
-from polybackfill.polymarket import endpoints, gamma_queries, list_partitions
+from polybackfill.polymarket import endpoints, gamma, gamma_queries, list_partitions
 from polybackfill.store import backlog_counts, client
 
 MARKET_BYTES = 400  # on disk, measured, with their descriptions
-_SPAN_ROWS = 2_000  # a fuller span is cut in two
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,10 @@ def measure_gamma_list(rows: int) -> Size:
     """A list of Gamma's: the spans a sweep begins with, open and closed, each with a page that is
     not full, and those that are cut.
     """
+    full_span = gamma.MANY_PAGES * gamma_queries.PAGE_ROWS  # a fuller one is cut in two
     spans = 2 * sum(1 for _ in list_partitions.sweep(clocks.SystemClock().now(), closed=True))
     return Size(
-        units=spans + count_pages(rows, _SPAN_ROWS),
+        units=spans + count_pages(rows, full_span),
         requests=spans + count_pages(rows, gamma_queries.PAGE_ROWS),
         rows=rows,
         row_bytes=MARKET_BYTES,

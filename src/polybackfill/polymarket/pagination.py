@@ -352,10 +352,9 @@ class _BarrenPages:
         if self._empty > MAX_EMPTY_PAGES:
             raise errors.GiveUp(f"{self._path}: {MAX_EMPTY_PAGES} empty pages in a row")
         if self._unusable > MAX_UNUSABLE_PAGES:
-            reason = page.rejected[-1].reason if page.rejected else "it was empty"
             raise errors.GiveUp(
                 f"{self._path}: {MAX_UNUSABLE_PAGES} pages in a row without a usable row, "
-                f"the last because: {reason}"
+                f"the last because: {page.rejected[-1].reason}"
             )
 
 

@@ -46,10 +46,9 @@ class Bounds:
     windowed: bool = False
     official: int = 0
 
-    def cut(self, count: int) -> int:
+    def count_taken(self, count: int) -> int:
         """How many of `count` keys are taken."""
-        left = max(0, count - self.skip)
-        return left if self.limit is None else min(left, self.limit)
+        return plan_table.count_portion(count, limit=self.limit, skip=self.skip)
 
     @property
     def is_whole_history(self) -> bool:
@@ -103,13 +102,13 @@ async def count_backlog(
     conditions, condition_rows = await _planned(store, "conditions", bounds)
     if everything and not counted["markets"]:
         published += ["conditions", "condition_rows"]
-        conditions = bounds.cut(PUBLISHED_MARKETS)
+        conditions = bounds.count_taken(PUBLISHED_MARKETS)
         condition_rows = _part(PUBLISHED_ROWS, conditions, PUBLISHED_MARKETS, bounds)
     wallets, wallet_rows = await _planned(store, "wallets", bounds)
-    planned_wallets = bounds.cut(known("planned_wallets", PUBLISHED_WALLETS))
+    planned_wallets = bounds.count_taken(known("planned_wallets", PUBLISHED_WALLETS))
     if "planned_wallets" in published:
         published += ["wallets", "wallet_rows"]
-        wallets = bounds.cut(PUBLISHED_WALLETS)
+        wallets = bounds.count_taken(PUBLISHED_WALLETS)
         wallet_rows = _part(PUBLISHED_ROWS, wallets, PUBLISHED_WALLETS, bounds)
     markets = known("markets", PUBLISHED_MARKETS)
     is_read_again = (everything or bounds.listed_only) and bounds.is_whole_history

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from polybackfill.polymarket import coerce
 from polybackfill.store import client, plan_table
 
 # Shares in a row, for want of anything better known of a market than its volume: 12 at the median
 # and 69 at the ninth decile of the 7,613 recorded rows. Only a hint for packing and for estimates.
 SHARES_PER_ROW = 30
-# USD or shares. What an earlier version or a person stored beyond it is no figure (`fields`).
-AMOUNT_LIMIT = 1e12
 
 _CHUNK = 5_000
+# What an earlier version or a person has stored beyond `coerce.AMOUNT_LIMIT` is no figure.
 _MARKETS = """
 INSERT INTO condition_backfill_plan
     (condition_id, trade_count, notional, priority_rank, source)
@@ -80,7 +80,9 @@ _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 
 async def add_markets(store: client.Store) -> None:
     """Every market of the lists into `condition_backfill_plan`, the largest by volume first."""
-    sql = _MARKETS.replace("{shares}", str(SHARES_PER_ROW)).replace("{limit}", str(AMOUNT_LIMIT))
+    sql = _MARKETS.replace("{shares}", str(SHARES_PER_ROW)).replace(
+        "{limit}", str(coerce.AMOUNT_LIMIT)
+    )
     await store.command(sql)
 
 
@@ -88,7 +90,7 @@ async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
     """Every wallet that has traded into `wallet_backfill_plan`, ranked by notional behind those it
     holds; `contracts` are left out.
     """
-    sql = _WALLETS.replace("{limit}", str(AMOUNT_LIMIT))
+    sql = _WALLETS.replace("{limit}", str(coerce.AMOUNT_LIMIT))
     await store.command(sql, parameters={"contracts": list(contracts)})
 
 

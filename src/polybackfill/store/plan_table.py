@@ -139,6 +139,12 @@ class Extension:
     ran_at: int
 
 
+def count_portion(keys: int, *, limit: int | None, skip: int) -> int:
+    """How many of `keys` a run takes that skips the first ones and takes at most `limit`."""
+    left = max(0, keys - skip)
+    return left if limit is None else min(left, limit)
+
+
 class PlanTable:
     """Both plans of one store. Raises what the store raises."""
 

@@ -120,7 +120,6 @@ async def test_two_workers_never_hold_the_same_unit(
     lined_up = lined(wallets("a", "b", "c", "d", "b", "a"))
     leases = await asyncio.gather(*(taken(lined_up, f"w{number}") for number in range(4)))
     assert {lease.unit.keys[0] for lease in leases} == {"a", "b", "c", "d"}
-    assert len({lease.generation for lease in leases}) == 4
     for lease in leases:
         finish(book, lined_up, lease)
     assert await lined_up.lease_next("w") is None

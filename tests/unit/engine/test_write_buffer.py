@@ -18,7 +18,6 @@ LEASE = unit_queue.Lease(
     attempt=1,
     worker="w",
     resume=None,
-    generation=1,
     taken_at=0.0,
 )
 
