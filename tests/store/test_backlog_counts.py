@@ -61,6 +61,11 @@ async def test_open_markets_are_read_again_until_they_have_been_read_closed(
     ahead = await backlog_counts.count_backlog(migrated, everything=True)
     assert (ahead.markets, ahead.open_again) == (3, 1)
     assert await units_of(migrated, "resolutions", ahead) == 3
+    in_window = await backlog_counts.count_backlog(
+        migrated, everything=True, bounds=backlog_counts.Bounds(windowed=True)
+    )
+    assert (in_window.conditions, in_window.open_again) == (3, 0), "each is counted once"
+    assert await units_of(migrated, "conditions", in_window) == 3
 
     async def listed(began: int) -> list[tuple[int, list[str]]]:
         return [

@@ -51,9 +51,9 @@ class Bounds:
         return plan_table.count_portion(count, limit=self.limit, skip=self.skip)
 
     @property
-    def is_whole_history(self) -> bool:
-        """Every key."""
-        return self.limit is None and not self.skip
+    def takes_all(self) -> bool:
+        """Every key, over its whole history."""
+        return self.limit is None and not self.skip and not self.windowed
 
 
 EVERYTHING = Bounds()
@@ -61,10 +61,10 @@ EVERYTHING = Bounds()
 
 @dataclass(frozen=True)
 class Outlook:
-    """Keys and rows still to fetch, within `bounds`. `open_again`: markets that were read and are
-    still open; `planned_wallets`: all of the plan, whatever their status. `published`: names of
-    the figures nobody has counted here. `condition_rows`, `wallet_rows`: None when nobody knows
-    them, as of keys that were listed without a size, or in a window of time.
+    """Keys and rows still to fetch, within `bounds`. `open_again`: markets that were read, are
+    still open and are read once more; `planned_wallets`: all of the plan, whatever their status.
+    `published`: names of the figures nobody has counted here. `condition_rows`, `wallet_rows`: None
+    when nobody knows them, as of keys that were listed without a size, or in a window of time.
     """
 
     markets: int
@@ -111,7 +111,8 @@ async def count_backlog(
         wallets = bounds.count_taken(PUBLISHED_WALLETS)
         wallet_rows = _part(PUBLISHED_ROWS, wallets, PUBLISHED_WALLETS, bounds)
     markets = known("markets", PUBLISHED_MARKETS)
-    is_read_again = (everything or bounds.listed_only) and bounds.is_whole_history
+    # A window reads all keys again, and counts them among the others.
+    is_read_again = (everything or bounds.listed_only) and bounds.takes_all
     return Outlook(
         markets=markets,
         events=known("events", PUBLISHED_EVENTS),
