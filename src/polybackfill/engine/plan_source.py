@@ -356,8 +356,9 @@ def build_units(kind: str, keys: Sequence[str], window: units.Window) -> Iterato
 def _build_units(
     kind: str, keys: Sequence[tuple[str, int | None]], window: units.Window
 ) -> Iterator[units.Unit]:
-    if kind == units.CONDITIONS:
-        yield from units.pack(keys, kind=kind, window=window)
+    keys_per_request = registry.KINDS[kind].keys_per_request
+    if keys_per_request > 1:
+        yield from units.pack(keys, kind=kind, window=window, max_keys=keys_per_request)
         return
     for key, rows in keys:
         yield units.Unit(kind, (key,), window[0], window[1], rows)
