@@ -174,22 +174,26 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-_PART_PAGES = 20
+_PART_ROWS = 20 * PAGE_ROWS
 
 
 async def _name_parts(context: pagination.RequestContext, began: float) -> list[str]:
     """Parts of 20 pages, the last one open for what is added."""
     del began
     rows = await count_rows(context)
-    firsts = range(0, max(1, rows), _PART_PAGES * PAGE_ROWS)
+    firsts = range(0, max(1, rows), _PART_ROWS)
     ends = [*firsts[1:], None]
     return [key(first, end) for first, end in zip(firsts, ends, strict=True)]
 
 
 async def _estimate(store: client.Store, ahead: backlog_counts.Outlook) -> size.Size:
     del store
-    pages = size.count_pages(ahead.markets)
-    return size.Size(pages, pages, ahead.markets, size.MARKET_BYTES)
+    return size.Size(
+        units=max(1, size.count_pages(ahead.markets, _PART_ROWS)),
+        requests=size.count_pages(ahead.markets, PAGE_ROWS),
+        rows=ahead.markets,
+        row_bytes=size.MARKET_BYTES,
+    )
 
 
 KIND = unit_kind.Kind(

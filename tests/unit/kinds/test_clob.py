@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from polybackfill import clocks, errors, records
-from polybackfill.kinds import clob
+from polybackfill.kinds import clob, key_source
 from polybackfill.polymarket import pagination
+from polybackfill.store import backlog_counts, client
 
 CLOCK = clocks.SystemClock()
 
@@ -82,6 +83,32 @@ async def test_the_end_is_believed_from_a_page_without_rows() -> None:
 
 async def test_smaller_pages_are_followed_as_they_come() -> None:
     assert numbers_of(await walked(List(2_000, page=500), "clob:0-2000")) == list(range(2_000))
+
+
+@pytest.mark.parametrize("rows", [0, 500, 19_500, 20_000, 20_500, 61_500])
+async def test_the_estimate_counts_the_parts_that_a_run_reads(rows: int) -> None:
+    listed = List(rows)
+    context = pagination.RequestContext(listed, CLOCK)
+    assert isinstance(clob.KIND.keys, key_source.WholeList)
+    keys = await clob.KIND.keys.slices(context, 0.0)
+    listed.asked.clear()
+    for key in keys:
+        await walked(listed, key)
+    ahead = backlog_counts.Outlook(
+        markets=rows,
+        events=0,
+        conditions=0,
+        open_again=0,
+        condition_rows=0,
+        wallets=0,
+        wallet_rows=0,
+        planned_wallets=0,
+        published=(),
+        bounds=backlog_counts.EVERYTHING,
+    )
+    estimate = await clob.KIND.estimate(cast("client.Store", None), ahead)
+    assert estimate.units == len(keys)
+    assert estimate.requests == len(listed.asked) - 1, "without the page that proves the end"
 
 
 @pytest.mark.parametrize(
