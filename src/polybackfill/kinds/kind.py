@@ -1,4 +1,4 @@
-"""What a kind of unit declares. The engine, the checks and the reports know no kind by name."""
+"""What a kind of unit declares: its requests, its keys, its tables, its estimate, its proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of unit, by its name, its part and its tables. Nobody else lists them."""
+"""Every kind of unit, loaded from the list in `kinds`: by its name, its part and its tables."""
 
 from __future__ import annotations
 
