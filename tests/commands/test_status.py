@@ -171,6 +171,17 @@ def test_a_flipped_bit_of_the_status_file_is_told(
     file.write_bytes(written)
 
 
+def test_a_warning_is_no_part_of_the_json(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
+    """A file that is damaged is told of on stderr; stdout is read by a script."""
+    desk.plan_keys(*sandbox.wallets[:1])
+    desk.call("run", "wallets")
+    state = desk.checkpoint / "store_state.json"
+    state.write_bytes(state.read_bytes().replace(b"{", b"[", 1))
+    told = desk.call("status", "--json")
+    assert json.loads(told.out)["state"] == "finished"
+    assert "file.damaged" in told.err
+
+
 def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) -> None:
     wallets = sandbox.wallets[3:6]
     sandbox.faults({"kind": "400", "route": "activity", "match": wallets[0]})
@@ -184,8 +195,8 @@ def test_the_end_of_a_run_as_json(desk: desks.Desk, sandbox: harness.Sandbox) ->
     assert (later["units"], later["done"], later["error"]) == (3, 2, 1), "the plan knows them now"
 
 
-def test_an_empty_plan_has_nothing_to_do(desk: desks.Desk) -> None:
-    assert desk.json("run", "wallets")["parts"] == {}
+def test_an_empty_plan_has_nothing_to_do(bare_desk: desks.Desk) -> None:
+    assert bare_desk.json("run", "wallets")["parts"] == {}
 
 
 def test_check_trades(desk: desks.Desk, sandbox: harness.Sandbox) -> None:

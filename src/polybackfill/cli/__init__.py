@@ -101,6 +101,7 @@ def _call(module_name: str, function_name: str, arguments: argparse.Namespace) -
     code = errors.EXIT_OK
     try:
         module = _imported(f"polybackfill.commands.{module_name}")
+        _warn_on_stderr()
         code = int(getattr(module, function_name)(arguments))
         sys.stdout.flush()
     except errors.Stop as error:
@@ -133,6 +134,14 @@ def _imported(name: str) -> ModuleType:
         gc.freeze()
         gc.enable()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _warn_on_stderr() -> None:
+    """What a command without a log of its own warns of goes to stderr: stdout is its answer, which
+    may be JSON. structlog, which takes a while to load, is there if somebody may warn.
+    """
+    if structlog := sys.modules.get("structlog"):
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _end_on_sigterm(exit_code: int) -> None:

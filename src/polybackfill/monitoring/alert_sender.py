@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ log = structlog.get_logger()
 
 ATTEMPTS = 3
 FIRST_BACKOFF_S = 1.0
-_ANSWER_S = 10.0  # for one attempt, the answer included
+ANSWER_S = 10.0  # for one attempt, the answer included
 _MOST_WAITING = 32
 _AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -36,15 +35,16 @@ class Undelivered(Exception):
 
 
 class AlertSender:
-    """Posts documents and calls URLs, one after the other."""
+    """Posts documents and calls URLs, one after the other. An attempt takes `answer_s` at most."""
 
-    def __init__(self, clock: clocks.Clock) -> None:
+    def __init__(self, clock: clocks.Clock, *, answer_s: float = ANSWER_S) -> None:
         self._clock = clock
+        self._answer_s = answer_s
         self._waiting: asyncio.Queue[tuple[redaction.Url, Mapping[str, Any] | None]] = (
             asyncio.Queue(_MOST_WAITING)
         )
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_ANSWER_S), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=aiohttp.ClientTimeout(total=answer_s), cookie_jar=aiohttp.DummyCookieJar()
         )
         self._sending = asyncio.create_task(self._send_all(), name="alerts")
 
@@ -64,14 +64,14 @@ class AlertSender:
         self._sending.cancel()
         await asyncio.gather(self._sending, return_exceptions=True)
         if left := self._waiting.qsize():
-            _warn("alert.left_behind", alerts=left)
+            log.warning("alert.left_behind", alerts=left)
         await self._session.close()
 
     def _enqueue(self, url: redaction.Url, document: Mapping[str, Any] | None) -> None:
         try:
             self._waiting.put_nowait((url, document))
         except asyncio.QueueFull:
-            _warn("alert.dropped", to=str(url), waiting=_MOST_WAITING)
+            log.warning("alert.dropped", to=str(url), waiting=_MOST_WAITING)
 
     async def _send_all(self) -> None:
         while True:
@@ -79,9 +79,10 @@ class AlertSender:
             try:
                 await self._send(url, document)
             except Undelivered as failure:
-                _warn("alert.not_delivered", to=str(url), error=redaction.redact(str(failure)))
+                said = redaction.redact(str(failure))
+                log.warning("alert.not_delivered", to=str(url), error=said)
             except asyncio.CancelledError:
-                _warn("alert.not_delivered", to=str(url), error="the run has ended")
+                log.warning("alert.not_delivered", to=str(url), error="the run has ended")
                 raise
             finally:
                 self._waiting.task_done()
@@ -116,15 +117,6 @@ class AlertSender:
         except errors.Stop as error:  # a proxy of a kind that is not supported
             raise Undelivered(str(error), again=False) from error
         except TimeoutError as error:
-            raise Undelivered(f"no answer within {_ANSWER_S:.0f} s", again=True) from error
+            raise Undelivered(f"no answer within {self._answer_s:g} s", again=True) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Undelivered(str(error) or type(error).__name__, again=True) from error
-
-
-def _warn(event: str, **fields: object) -> None:
-    """To the log; after its end, when a run's last alert is on its way, to standard error."""
-    if structlog.is_configured():
-        log.warning(event, **fields)
-    else:
-        said = ", ".join(f"{name} {value}" for name, value in fields.items())
-        print(f"warning: {event.replace('_', ' ').replace('.', ' ')}: {said}", file=sys.stderr)

@@ -134,6 +134,7 @@ def configured(
     handlers, root_level = root.handlers[:], root.level
     log_file = LogFile(file, limit_bytes=limit_bytes, files=files) if file else None
     sinks = Sinks(log_file, journal="JOURNAL_STREAM" in os.environ)
+    before = structlog.get_config()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -151,7 +152,7 @@ def configured(
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**before)
         root.handlers[:] = handlers
         root.setLevel(root_level)
         if log_file is not None:

@@ -72,10 +72,5 @@ def keep(file: Path, record: NightRecord) -> None:
 
 def _read_nights(file: Path) -> tuple[NightRecord, ...]:
     """What is kept; nothing where that is lost or damaged, which the report says by "unknown"."""
-    try:
-        line = file.read_bytes().removesuffix(b"\n")
-        if sealed_json.is_intact(line):
-            return msgspec.json.decode(line, type=_Nights).nights
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        pass
-    return ()
+    stored = sealed_json.read(file, _Nights)
+    return stored.nights if stored is not None else ()

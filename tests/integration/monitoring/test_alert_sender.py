@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from tests.integration import conftest as integration_conftest
 
-from polybackfill import clocks, redaction
+from polybackfill import cli, clocks, redaction
 from polybackfill.monitoring import alert_sender
 
 
@@ -62,8 +62,13 @@ class QuickClock(clocks.SystemClock):
 
 
 @pytest.fixture
-async def sender() -> AsyncIterator[alert_sender.AlertSender]:
-    made = alert_sender.AlertSender(QuickClock())
+def clock() -> QuickClock:
+    return QuickClock()
+
+
+@pytest.fixture
+async def sender(clock: QuickClock) -> AsyncIterator[alert_sender.AlertSender]:
+    made = alert_sender.AlertSender(clock)
     yield made
     await made.close(0.0)
 
@@ -82,12 +87,13 @@ async def test_alerts_are_posted_in_their_order(
 
 @pytest.mark.parametrize("failure", [500, 503, 429, "reset"])
 async def test_what_fails_is_sent_again(
-    receiver: Receiver, sender: alert_sender.AlertSender, failure: int | str
+    receiver: Receiver, sender: alert_sender.AlertSender, clock: QuickClock, failure: int | str
 ) -> None:
     receiver.answers = [failure, failure]
     sender.post(redaction.Url(f"{receiver.url}/hook"), {})
     await sender.close(5.0)
     assert len(receiver.requests) == 3
+    assert clock.slept == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 404, "redirect"])
@@ -117,11 +123,20 @@ async def test_a_dead_target_is_given_up_and_the_next_alert_gets_its_turn(
     assert "s3cretHook" not in str(events)
 
 
-async def test_a_target_that_hangs_costs_its_time_and_no_more(
-    receiver: Receiver,
-    sender: alert_sender.AlertSender,
-    events: list[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_target_that_hangs_is_left_after_the_time_of_an_attempt(
+    receiver: Receiver, clock: QuickClock, events: list[dict[str, Any]]
+) -> None:
+    receiver.answers = ["hang"] * 10
+    sender = alert_sender.AlertSender(clock, answer_s=0.2)
+    sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
+    await sender.close(5.0)
+    assert len(receiver.requests) == 3
+    (event,) = events
+    assert (event["event"], event["error"]) == ("alert.not_delivered", "no answer within 0.2 s")
+
+
+async def test_a_target_that_hangs_does_not_hold_up_the_end_of_a_run(
+    receiver: Receiver, sender: alert_sender.AlertSender, events: list[dict[str, Any]]
 ) -> None:
     receiver.answers = ["hang"] * 10
     began = time.monotonic()
@@ -149,12 +164,14 @@ async def test_what_waits_is_bounded(
 async def test_after_the_log_has_closed_it_is_said_on_standard_error(
     receiver: Receiver, sender: alert_sender.AlertSender, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    structlog.reset_defaults()
+    cli._warn_on_stderr()
     receiver.answers = [404]
     sender.post(redaction.Url(f"{receiver.url}/s3cretHook"), {})
     await sender.close(5.0)
+    structlog.reset_defaults()
     said = capsys.readouterr()
-    assert "warning: alert not delivered: to http://127.0.0.1:" in said.err
+    assert "alert.not_delivered" in said.err
+    assert "to=http://127.0.0.1:" in said.err
     assert "HTTP 404" in said.err
     assert "s3cretHook" not in said.err
     assert said.out == ""
