@@ -513,12 +513,6 @@ class Ground:
             return None
         return picture
 
-    def checkpoint_bytes(self) -> int:
-        """Size of the journal; it grows when a batch is acknowledged."""
-        with contextlib.suppress(FileNotFoundError):  # before the first start
-            return (self.checkpoint / "ledger.jsonl").stat().st_size
-        return 0
-
     def acknowledged_pages(self) -> int:
         """Pages whose rows are stored and recorded, by the checkpoint."""
         book = run_checkpoint.Checkpoint.view(self.checkpoint)

@@ -123,7 +123,7 @@ def test_wallets_found_through_conditions(new_desk: NewDesk, sandbox: harness.Sa
     assert _ranking(desk)[0][3] == pytest.approx(people[wanted[0]])
 
 
-def test_a_file_of_wallets_and_conditions(desk: desks.Desk) -> None:
+def test_a_file_of_wallets_and_conditions(bare_desk: desks.Desk) -> None:
     lines = [
         "# wallets, largest first",
         f"0x{B.upper()}, 12, 340.5",
@@ -134,10 +134,10 @@ def test_a_file_of_wallets_and_conditions(desk: desks.Desk) -> None:
         f"0x{'1' * 64},7",
         f"{'2' * 64}   # the second",
     ]
-    report = desk.json("plan", "build", "--from", desk.file("mine.csv", lines))
+    report = bare_desk.json("plan", "build", "--from", bare_desk.file("mine.csv", lines))
     assert report["excluded"] == [EXCHANGES[3]]
-    assert _ranking(desk) == [(1, B, 12, 340.5), (2, A, 0, 0)]
-    conditions = desk.plan_of("condition")
+    assert _ranking(bare_desk) == [(1, B, 12, 340.5), (2, A, 0, 0)]
+    conditions = bare_desk.plan_of("condition")
     assert list(conditions) == ["1" * 64, "2" * 64]
     assert conditions["1" * 64]["trade_count"] == 7
 

@@ -228,14 +228,13 @@ def test_the_same_store_gives_the_same_text(filled: desks.Desk) -> None:
     assert len(stamp.findall(first)) == 1
 
 
-def test_nothing_of_nothing_is_not_available(new_desk: NewDesk) -> None:
-    """Seed 001, coverage report: 0/0 shows n/a, in an empty store."""
-    desk = new_desk()
-    desk.call("report", "coverage")
-    text = (desk.data / "EXTERNAL_COVERAGE_STATUS.md").read_text()
+def test_nothing_of_nothing_is_not_available(bare_desk: desks.Desk) -> None:
+    """Seed 001, coverage report: 0/0 shows n/a, in a store that nobody has made yet."""
+    bare_desk.call("report", "coverage")
+    text = (bare_desk.data / "EXTERNAL_COVERAGE_STATUS.md").read_text()
     assert "| External share of volume | n/a |" in text
     assert "0 + 0 - 0 = 0 = 0: PASS" in text
-    assert (desk.data / "EXTERNAL_COVERAGE_STATUS.html").exists()
+    assert (bare_desk.data / "EXTERNAL_COVERAGE_STATUS.html").exists()
 
 
 def test_questions_cannot_break_the_page(filled: desks.Desk) -> None:

@@ -1,5 +1,9 @@
 """A kind of unit has one home: its module in `kinds`, its migration, its documents.
 
+Three kinds are held to that by their names. The others cannot be: conditions, wallets, markets and
+events are what the whole program is about, and the order book and lookups have a host, a command
+and files of the seed of their own.
+
 What counts as naming a kind is what would have to follow if it were renamed: an identifier that is
 its name (`resolutions.build_query`), a string that is its name, its name in quotes inside a string
 (SQL: `kind = 'positions'`), and a command to type (`polybackfill run user-stats`). Not counted are
@@ -53,6 +57,8 @@ def _identifiers(tree: ast.AST) -> Iterator[str]:
                 yield name.rpartition(".")[2]
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
+            case ast.Attribute(attr=name):
+                yield name
             case _:
                 pass
 
@@ -98,6 +104,7 @@ def test_a_kind_is_named_in_its_home_and_in_two_more_places(kind: str) -> None:
         ("x = \"SELECT 1 FROM units WHERE kind = 'resolutions'\"", True),
         ("x = 'try polybackfill run markets resolutions'", True),
         ("def resolutions(): ...", True),
+        ("kinds.resolutions.build_query()", True),
         ('"""The resolutions."""\nx = "SELECT by_resolutions FROM api_resolutions"', False),
         ("x = '/v2/resolutions?condition=…'", False),
         ("x = 'three resolutions disagree'", False),

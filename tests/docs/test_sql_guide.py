@@ -86,7 +86,7 @@ def test_there_are_no_duplicates(filled):
     assert ask(place, statement("HAVING copies > 1")) == []
 
 
-def test_candles_of_a_market_hold_its_trades(filled):
+def test_a_market_shows_its_candles(filled):
     place, _ = filled
     candles = ask(place, statement("FROM trade_candles"))
     assert candles

@@ -132,6 +132,7 @@ def test_a_stop_is_not_held_up_by_a_target_that_hangs(
     harness.until(lambda: "run.started" in daemon.err(), "a run that works")
     daemon.signal(signal.SIGTERM)
     daemon.end(within_s=10).expect(0)
+    assert receiver.alerts
     assert receiver.pings == []
 
 

@@ -214,7 +214,7 @@ def test_a_second_run_leaves_the_token_of_the_first_alone(
     assert watched.ask("/status.json").status == 200
     watched.daemon.kill()
     assert watched.token_file.exists()  # what a kill leaves is of no use to anybody
-    Watched(listening, "markets").daemon.end()
+    Watched(listening, "markets").daemon.end().expect(0)
     assert not watched.token_file.exists()
 
 

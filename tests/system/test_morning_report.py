@@ -5,18 +5,16 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import harness
+from tests import browser, harness
 
 from polybackfill import terminal
 
-CHROMIUM = shutil.which("chromium")
 SECRET = "horse-battery-staple"
 FILES = ("MORNING_REPORT.html", "MORNING_REPORT.json", "MORNING_REPORT.txt")
 
@@ -153,12 +151,12 @@ def test_what_is_not_known_is_said(nights: Nights) -> None:
     assert "Unknown: rows set aside." in facts["lead"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: no page can be shown")
+@pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 @pytest.mark.parametrize("columns", [360, 1400])
 def test_a_browser_shows_it(nights: Nights, columns: int, tmp_path: Path) -> None:
     """It fits without scrolling sideways, loads nothing, and says nothing on the console."""
     ground, _ = nights
-    assert CHROMIUM is not None
+    assert browser.CHROMIUM is not None
     page = html.escape((ground.data / FILES[0]).read_text(), quote=True)
     frame = tmp_path / "frame.html"
     frame.write_text(
@@ -169,7 +167,7 @@ def test_a_browser_shows_it(nights: Nights, columns: int, tmp_path: Path) -> Non
     )
     shown = subprocess.run(
         [
-            CHROMIUM,
+            browser.CHROMIUM,
             *("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
             *("--dump-dom", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1600,1000"),
             frame.as_uri(),

@@ -70,9 +70,13 @@ def test_people_see_it_everywhere(ground: tuple[harness.Ground, harness.Sandbox]
     receipts = json.loads(
         running.run("check", "receipts", "volumes", "--limit", "999", "--json").out
     )
-    assert receipts["found"] == len({one["keys"][0] for one in receipts["receipts"]})
-    report = running.run("report", "coverage")
+    (planned,) = running.sql("SELECT count() AS n FROM wallet_backfill_plan")
+    keys = {one["keys"][0] for one in receipts["receipts"]}
+    assert receipts["found"] == len(keys) == planned["n"] > 0
+    report = running.run("report", "coverage", "--json")
     report.expect(0)
+    shares = {part["name"]: part["share"] for part in json.loads(report.out)["parts"]}
+    assert shares["volumes"] == 1
     checked = running.run("validate", "--only", "duplicates", "--only", "lists", "--json")
     checked.expect(0)
     assert "repeated_in_api_volumes" in checked.out

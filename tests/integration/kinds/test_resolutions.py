@@ -48,9 +48,7 @@ async def test_what_the_api_answers_at_once_is_not_asked_again(
     assert sandbox.requests() == 0
 
 
-async def test_a_condition_nobody_knows_is_simply_not_resolved(
-    sandbox: harness.Sandbox, fetch: pagination.Fetch
-) -> None:
+async def test_a_condition_nobody_knows_is_simply_not_resolved(fetch: pagination.Fetch) -> None:
     assert found(await read(fetch, "ab" * 32)) == []
 
 

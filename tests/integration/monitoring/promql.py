@@ -7,11 +7,13 @@ sample of their range, without the extrapolation to its edges. Anything else is 
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import promql_parser
@@ -23,7 +25,9 @@ Value = Vector | float
 
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "*": operator.mul,
-    "/": lambda left, right: left / right if right else float("nan"),
+    "/": lambda left, right: (
+        left / right if right else math.copysign(math.inf, left) if left else math.nan
+    ),
     "+": operator.add,
     "-": operator.sub,
 }
@@ -35,6 +39,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_SETS = frozenset({"and", "or", "unless"})
 _NAME = "__name__"
 
 
@@ -84,6 +89,10 @@ def _evaluate(node: Any, scrapes: list[Scrape]) -> Value:
 
 
 def _select(selector: Any, scrape: Scrape) -> Vector:
+    assert selector.name
+    assert selector.offset is None
+    assert selector.at is None
+    assert not selector.matchers.or_matchers
     return {
         labels: value
         for labels, value in scrape.samples.items()
@@ -150,15 +159,24 @@ def _change(matrix: Any, scrapes: list[Scrape], *, is_rate: bool) -> Vector:
             nameless = frozenset(pair for pair in labels if pair[0] != _NAME)
             series.setdefault(nameless, []).append((scrape.at, value))
     return {
-        labels: (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0] if is_rate else 1)
+        labels: _growth([value for _, value in points])
+        / (points[-1][0] - points[0][0] if is_rate else 1)
         for labels, points in series.items()
         if len(points) > 1
     }
 
 
+def _growth(values: list[float]) -> float:
+    """A counter that is less than before has begun anew, at zero."""
+    return sum(after - before if after >= before else after for before, after in pairwise(values))
+
+
 def _combine(node: Any, left: Value, right: Value) -> Value:
     op = str(node.op)
-    if op in {"and", "or", "unless"}:
+    if node.modifier is not None:
+        assert not node.modifier.return_bool
+        assert node.modifier.card == promql_parser.VectorMatchCardinality.OneToOne or op in _SETS
+    if op in _SETS:
         assert isinstance(left, dict)
         assert isinstance(right, dict)
         keys = {_key(node, labels) for labels in right}
@@ -193,4 +211,5 @@ def _key(node: Any, labels: Labels) -> Labels:
     matching = node.modifier.matching if node.modifier is not None else None
     if matching is None:
         return frozenset(pair for pair in labels if pair[0] != _NAME)
+    assert matching.type == promql_parser.LabelModifierType.Include
     return frozenset(pair for pair in labels if pair[0] in set(matching.labels))

@@ -26,7 +26,7 @@ EVENING = 1_795_980_000.0  # 2026-11-29 19:20 UTC
 MORNING = EVENING + 12.5 * 3_600
 DURATION = re.compile(r"[0-9]+(ms|s|m|h|d)")
 TEMPLATE = re.compile(r"\{\{ (\$value|\$labels\.\w+)( \| (humanize\w*))? \}\}")
-# What a run that is well looks like, and one that has everything there is a rule for.
+# What a run that is well looks like.
 WELL = {
     "out": {},
     "held_back": {},

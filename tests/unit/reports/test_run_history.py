@@ -70,8 +70,9 @@ def test_the_file_is_bounded_and_the_newest_samples_stay(file: Path) -> None:
     assert 5 < len(samples) < 40
 
 
-def test_what_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_written_ends_nothing(tmp_path: Path, events: list[dict[str, Any]]) -> None:
     run_history.HistoryWriter(tmp_path / "no-folder" / "main.history.jsonl").add(picture(1.0))
+    assert [event["event"] for event in events] == ["history.not_written"]
 
 
 def test_no_file_is_no_history(file: Path) -> None:
