@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,27 +16,18 @@ import orjson
 from aiohttp import web
 
 from polymarket_sandbox import (
+    apis,
     changes,
-    clob,
     control_api,
-    data_api,
     faults,
-    gamma,
     gateway,
-    official,
     options,
-    positions,
     replay,
-    responses,
-    routes,
-    search,
     stats,
     throttle,
     token_derivation,
-    truth,
     universe,
     universe_builder,
-    v2_query,
 )
 
 SHUTDOWN_S = 1.0
@@ -66,43 +57,23 @@ def build(settings: options.SandboxOptions) -> web.Application:
     def now() -> int:
         return world.now + int(time.monotonic() - born)
 
-    def late_visible() -> bool:
-        return time.monotonic() - born >= settings.late_after_s
-
     limits = throttle.Throttle(
         time.monotonic,
         _limits(settings.limits),
         max_delay_s=settings.max_delay_s,
         max_queued=settings.max_queued,
     )
-    positions_api = positions.Positions(world, settings.seed)
-    _ = (
-        positions_api.book
-    )  # made now: later it would hold up the event loop, and so every other answer
-    changing = changes.Changes(world, positions_api, now)
+    present = apis.PresentApis(world, settings, now)
+    changing = changes.Changes(present, now)
     fault_rules = faults.Faults(settings.seed, changing.check)
-    statistics, table = stats.Stats(), routes.Routes()
+    statistics = stats.Stats()
     if settings.faults is not None:
         _read_faults(fault_rules, Path(settings.faults))
-    official_api = official.Official(world, positions_api, now)
-    official_api.prepare()
-    _add_data_routes(
-        table, data_api.DataApi(world, settings, now, late_visible), positions_api, official_api
-    )
-    _add_gamma_routes(table, gamma.Gamma(world.lists, settings.gamma_offset_cap))
-    table.add(
-        "/public-search",
-        routes.Route("search", "gamma", ("all", "gamma", "search"), search.Search(world).answer),
-    )
-    _add_clob_routes(table, clob.Clob(world.lists))
-    front = gateway.Gateway(settings, table, limits, fault_rules, statistics, changing=changing)
+    front = gateway.Gateway(settings, present, limits, fault_rules, statistics, changing=changing)
     app = web.Application()
     app[WORLD] = world
     app.cleanup_ctx.append(partial(_watched, statistics))
-    known = truth.Truth(world, positions_api, official_api)
-    switches = control_api.ControlApi(
-        world, now, known, official_api, limits, fault_rules, statistics, front
-    )
+    switches = control_api.ControlApi(present, now, limits, fault_rules, statistics, front)
     switches.install(app.router)
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
@@ -187,60 +158,3 @@ def _read_faults(fault_rules: faults.Faults, path: Path) -> None:
         fault_rules.add(orjson.loads(path.read_bytes()))
     except (OSError, ValueError) as wrong:
         raise options.OptionsError(f"faults file {path}: {wrong}") from wrong
-
-
-def _add_data_routes(
-    table: routes.Routes,
-    api: data_api.DataApi,
-    positions_api: positions.Positions,
-    official_api: official.Official,
-) -> None:
-    answers: dict[str, Callable[[v2_query.V2Query], responses.Response]] = {
-        "trades": api.trades,
-        "activity": api.activity,
-        "positions": positions_api.answer,
-        "resolutions": api.resolutions,
-        "user-volume": api.user_volume,
-        "live-volume": api.live_volume,
-        "user-stats": official_api.stats,
-        "user-pnl": official_api.curve,
-        "status": api.status,
-    }
-    for name, answer in answers.items():
-        own = (name,) if name in throttle.PUBLISHED else ()
-        budgets = ("all", "data", *own)
-        table.add(f"/v2/{name}", routes.Route(name, "data", budgets, partial(_parsed, answer)))
-    alive = routes.Route("ok", "data", ("all", "ok"), _alive)
-    table.add("/ok", alive)
-    table.add("/", routes.Route("root", "data", ("all",), _alive))
-
-
-def _add_gamma_routes(table: routes.Routes, api: gamma.Gamma) -> None:
-    markets, events = (
-        ("all", "gamma", "listings", "markets"),
-        ("all", "gamma", "listings", "events"),
-    )
-    table.add("/markets/keyset", routes.Route("markets", "gamma", markets, api.markets_keyset))
-    table.add("/events/keyset", routes.Route("events", "gamma", events, api.events_keyset))
-    table.add("/markets", routes.Route("markets-legacy", "gamma", markets, api.markets_legacy))
-    table.add("/events", routes.Route("events-legacy", "gamma", events, api.events_legacy))
-    table.add("/markets/", routes.Route("market", "gamma", markets, api.market))
-    table.add("/events/", routes.Route("event", "gamma", events, api.event))
-    table.add("/tags", routes.Route("tags", "gamma", ("all", "gamma", "tags"), api.tags))
-
-
-def _add_clob_routes(table: routes.Routes, api: clob.Clob) -> None:
-    budgets = ("all", "clob")
-    table.add("/markets", routes.Route("clob-markets", "clob", budgets, api.markets))
-    for path in ("/markets/", "/clob-markets/"):
-        table.add(path, routes.Route("clob-market", "clob", budgets, api.market))
-
-
-def _parsed(
-    answer: Callable[[v2_query.V2Query], responses.Response], _argument: str, raw_query: str
-) -> responses.Response:
-    return answer(v2_query.V2Query(raw_query))
-
-
-def _alive(_argument: str, _raw_query: str) -> responses.Response:
-    return responses.as_json({"data": "OK"})

@@ -8,21 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from polymarket_sandbox import faults, listings, portfolio, positions, truth, universe, v2_query
+from polymarket_sandbox import (
+    apis,
+    faults,
+    listings,
+    portfolio,
+    positions,
+    truth,
+    universe,
+    v2_query,
+)
 
 
 class Changes:
     """The changes of one sandbox. `now`: the universe's present, epoch seconds."""
 
-    def __init__(
-        self, world: universe.Universe, held: positions.Positions, now: Callable[[], int]
-    ) -> None:
-        self._world = world
-        self._positions = held
+    def __init__(self, present: apis.PresentApis, now: Callable[[], int]) -> None:
+        self._present = present
         self._now = now
+
+    @property
+    def _world(self) -> universe.Universe:
+        return self._present().world
+
+    @property
+    def _positions(self) -> positions.Positions:
+        return self._present().positions
 
     def check(self, rule: faults.Rule) -> None:
         """Whether the rule's target exists. Raises FaultError."""
+        if rule.kind in faults.CHANGES and self._present.grows:
+            raise faults.FaultError(f"{rule.kind}: this universe grows by itself")
         if rule.kind == "market_closes":
             market = self._world.lists.markets[self._market(rule)]
             if rule.payouts and len(rule.payouts) != len(market.outcomes):

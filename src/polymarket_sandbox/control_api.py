@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from polymarket_sandbox import (
+    apis,
     exports,
     faults,
     gateway,
@@ -27,16 +28,25 @@ DEFAULT_TOP = 100
 
 @dataclass(frozen=True, repr=False)
 class ControlApi:
-    """Handlers over the parts of one sandbox. `now`: the universe's present, epoch seconds."""
+    """Handlers over the parts of one sandbox. `present`: the APIs of this moment; `now`: the
+    universe's present, epoch seconds."""
 
-    world: universe.Universe
+    present: Callable[[], apis.Apis]
     now: Callable[[], int]
-    truth: truth.Truth
-    official: official.Official
     throttle: throttle.Throttle
     faults: faults.Faults
     stats: stats.Stats
     edge: gateway.Gateway
+
+    @property
+    def world(self) -> universe.Universe:
+        """The universe as it is now."""
+        return self.present().world
+
+    @property
+    def official(self) -> official.Official:
+        """What Polymarket says now of its wallets."""
+        return self.present().official
 
     def install(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -58,13 +68,15 @@ class ControlApi:
 
     async def whole_truth(self, _request: web.Request) -> web.Response:
         """GET truth: everything reachable. Hashing a million rows takes seconds, hence a thread."""
-        return _json(await asyncio.to_thread(self.truth.everything, self.now()))
+        return _json(await asyncio.to_thread(self.present().truth.everything, self.now()))
 
     async def partial_truth(self, request: web.Request) -> web.Response:
         """POST truth {"wallets": [...], "conditions": [...]}: what these walks reach."""
         body = await _body(request)
         wallets, conditions = _texts(body, "wallets"), _texts(body, "conditions")
-        return _json(await asyncio.to_thread(self.truth.of_keys, wallets, conditions, self.now()))
+        return _json(
+            await asyncio.to_thread(self.present().truth.of_keys, wallets, conditions, self.now())
+        )
 
     async def show_stats(self, _request: web.Request) -> web.Response:
         """GET stats."""

@@ -10,12 +10,13 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from polymarket_sandbox import (
+    apis,
     changes,
     drift,
     fault_injection,
@@ -39,19 +40,19 @@ DRIP_BYTES = 64  # then one byte per interval
 
 
 class Gateway:
-    """Everything in front of the APIs of one sandbox."""
+    """Everything in front of the APIs of one sandbox. `present`: those of this moment."""
 
     def __init__(
         self,
         settings: options.SandboxOptions,
-        table: routes.Routes,
+        present: Callable[[], apis.Apis],
         limits: throttle.Throttle,
         fault_rules: faults.Faults,
         statistics: stats.Stats,
         *,
         changing: changes.Changes,
     ) -> None:
-        self._routes = table
+        self._present = present
         self._throttle = limits
         self._faults = fault_rules
         self._stats = statistics
@@ -70,7 +71,7 @@ class Gateway:
         """Answer one request; never raises but for a client that went away."""
         arrived = time.monotonic()
         self._stats.begin(_peer(request))
-        match = self._routes.find(request.path)
+        match = self._present().routes.find(request.path)
         name, status, sent = match.route.name if match else "unknown", "aborted", 0
         try:
             response = await self._answer(request, match, arrived)

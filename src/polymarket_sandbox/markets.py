@@ -76,13 +76,18 @@ def _event_size(rng: random.Random, room: int, left: int) -> int:
     return max(1, min(drawn, room - left + 1))
 
 
-def build_catalog(draft: CatalogDraft) -> catalog.Catalog:
-    """The catalog, once the markets have their volumes; CLOB repeats two markets."""
-    by_id = {market.id: market for market in draft.markets}
-    for event in draft.events:
+def sum_volumes(markets: Sequence[catalog.Market], events: Sequence[catalog.Event]) -> None:
+    """Give each event what its markets have together."""
+    by_id = {market.id: market for market in markets}
+    for event in events:
         members = [by_id[number] for number in event.market_ids]
         event.volume = round(sum(market.volume for market in members), 6)
         event.liquidity = round(sum(market.liquidity for market in members), 6)
+
+
+def build_catalog(draft: CatalogDraft) -> catalog.Catalog:
+    """The catalog, once the markets have their volumes; CLOB repeats two markets."""
+    sum_volumes(draft.markets, draft.events)
     known = [place for place, market in enumerate(draft.markets) if market.in_clob]
     oldest_first = sorted(known, key=lambda i: draft.markets[i].created)
     repeated = [oldest_first[3], oldest_first[7]]

@@ -36,7 +36,9 @@ class SandboxOptions:
     requests per 10 s by budget name. `faults`: a JSON list of fault rules. `replay`: a folder of
     recorded responses served instead of the generated universe. `cache`: the edge cache of
     `/v2/trades` page 1. `now`: epoch seconds at start, None for a fixed day. `late_rows` rows
-    become visible `late_after_s` seconds after the start. Raises OptionsError.
+    become visible `late_after_s` seconds after the start, or of a universe that grows after they
+    happened. `grow_s`: so many seconds trades, markets and resolutions are added. Raises
+    OptionsError.
     """
 
     host: str = "127.0.0.1"
@@ -56,15 +58,18 @@ class SandboxOptions:
     money_cases: bool = False
     late_rows: int = 0
     late_after_s: float = 20.0
+    grow_s: float = 0.0
     max_delay_s: float = 8.0
     max_queued: int = 2_000
     refusal: Literal["json", "html"] = "json"
     gamma_offset_cap: int = 2_000
 
     def __post_init__(self) -> None:
-        for name in ("trades", "late_rows", "late_after_s", "max_delay_s", "max_queued"):
+        for name in ("trades", "late_rows", "late_after_s", "grow_s", "max_delay_s", "max_queued"):
             if getattr(self, name) < 0:
                 raise OptionsError(f"{name} must not be negative")
+        if self.replay is not None and self.grow_s:
+            raise OptionsError("grow_s: what was recorded does not grow; leave out the replay")
         if self.latency_ms is not None and self.latency_ms < 0:
             raise OptionsError("latency_ms must not be negative; 0 answers at once")
         if self.markets < MIN_MARKETS:

@@ -6,6 +6,7 @@ and numbers rendered in bulk. That is what keeps a row under a microsecond.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,12 @@ class Renderer:
         self._activity_condition = _pieces([_condition(d) for d in displays])
         self._activity_token = _pieces([_token(d) for d in displays])
         self._activity_texts = _pieces([_activity_texts(d) for d in displays])
+
+    def over(self, columns: rows.Rows) -> Renderer:
+        """The same pieces for other rows of the universe."""
+        renderer = copy.copy(self)
+        renderer._rows = columns
+        return renderer
 
     def transaction(self, number: int) -> bytes:
         """The 64 hex digits of one transaction."""

@@ -7,7 +7,7 @@ question of a feed becomes a search in a sorted list of row numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def only(self, chosen: Flags) -> Rows:
+        """The rows that are flagged, with their sequence numbers."""
+        columns = {field.name: getattr(self, field.name)[chosen] for field in fields(self)}
+        return Rows(**columns)
 
     @property
     def is_trade(self) -> Flags:

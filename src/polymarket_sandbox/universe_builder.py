@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import overload
 
@@ -15,6 +15,7 @@ from polymarket_sandbox import (
     edge_case_fills,
     edge_case_markets,
     fees,
+    growth,
     holdings,
     markets,
     money_markets,
@@ -79,6 +80,8 @@ def build(settings: options.SandboxOptions) -> universe.Universe:
         late_rows=settings.late_rows,
         events=settings.events,
         money_cases=settings.money_cases,
+        grow_s=settings.grow_s,
+        late_after_s=settings.late_after_s,
     )
 
 
@@ -93,6 +96,8 @@ def _build(
     late_rows: int,
     events: int | None,
     money_cases: bool,
+    grow_s: float,
+    late_after_s: float,
 ) -> universe.Universe:
     wallet_set = wallets.generate(seed=seed, count=wallets_asked, trades=trades)
     draft = markets.new_draft(now=now, seed=seed)
@@ -109,7 +114,20 @@ def _build(
     parts = _draw_rows(context, trades)
     columns = rows.assemble(parts.blocks)
     _mark_variants(context, columns)
-    _mark_late(rng, columns, late_rows)
+    arrivals = None
+    transfers: Sequence[universe.Transfer] = parts.transfers
+    if grow_s:
+        created = [market.created for market in draft.markets]
+        warp = growth.Warp(columns.ts, created, now=now, grow_s=grow_s)
+        ts = warp.move(columns.ts)
+        columns = replace(columns, ts=ts, seq=rows.sequence_of(ts))
+        warp.move_lists(draft)
+        transfers = [(who, token, warp.move_one(at), n) for who, token, at, n in transfers]
+        arrivals = growth.choose_arrivals(
+            rng, columns, now=now, late_rows=late_rows, late_after_s=late_after_s
+        )
+    else:
+        _mark_late(rng, columns, late_rows)
     volumes = universe.taker_volumes(columns, len(tables.conditions))
     for number, market in enumerate(traded):
         market.volume = float(volumes[number])
@@ -126,7 +144,8 @@ def _build(
         special=_special_names(wallet_set, draft),
         contracts=frozenset(wallet_set.contracts),
         effects=parts.effects,
-        transfers=parts.transfers,
+        transfers=transfers,
+        arrivals=arrivals,
     )
 
 

@@ -148,6 +148,13 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
         "--late-rows", type=int, default=0, metavar="N", help="rows that appear a while after start"
     )
     sandbox.add_argument(
+        "--grow",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="add trades, markets and resolutions for so many seconds after the start",
+    )
+    sandbox.add_argument(
         "--now",
         type=int,
         metavar="EPOCH",

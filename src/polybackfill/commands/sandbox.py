@@ -44,5 +44,6 @@ def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
         cache=arguments.cache,
         money_cases=arguments.money_cases,
         late_rows=arguments.late_rows,
+        grow_s=arguments.grow,
         now=arguments.now,
     )
