@@ -75,7 +75,7 @@ STRANGE_TITLES = (
     "Control \x01\x1f\x7f characters, a\nline break and a\ttab",
     "日本の次の首相は？ 🇯🇵 / Кто победит? / من سيفوز؟",
     "   ",
-    '<b>Will</b> this & that; DROP TABLE "markets"; -- ?',
+    '<script>alert(1)</script> <b>Will</b> this & that; DROP TABLE "markets"; -- ?',
 )
 _WORD = re.compile("[a-z0-9]+")
 _FIRST = ("quiet", "scary", "mealy", "late", "ultimate", "impolite", "favorable", "uncommon")

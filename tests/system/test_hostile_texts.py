@@ -36,6 +36,7 @@ COMMANDS = (
     "report morning",
     "report categories",
     f"report wallet {small_api.wallet_of('w')}",
+    f"report market {small_api.condition_of('m')}",
     "dims build",
     "watchlist list",
     "market-ids status",
@@ -107,6 +108,7 @@ def test_tables(statement: str, place: harness.Ground) -> None:
 def test_what_a_run_writes(place: harness.Ground) -> None:
     place.run("report", "coverage").expect(0, 3)
     place.run("report", "wallet", small_api.wallet_of("w")).expect(0)
+    place.run("report", "market", small_api.condition_of("m")).expect(0)
     for file in [*place.data.glob("log/*.jsonl"), *place.data.glob("status/*.json")]:
         lines = file.read_text(encoding="utf-8").splitlines()
         assert max(map(len, lines)) < LINE_MAX, file

@@ -158,7 +158,7 @@ def add_report(commands: command_parser.CommandGroup) -> None:
     )
     wallet = actions.command(
         "wallet",
-        "wallet.report",
+        "subject.report_wallet",
         "report what one wallet bought, sold and earned, and what Polymarket says it earned: "
         "Markdown and an HTML page with the profit curve",
         "0x9d84ce0306f8551e02efef1680475fc0f1dc1344",
@@ -166,15 +166,29 @@ def add_report(commands: command_parser.CommandGroup) -> None:
     wallet.add_argument(
         "wallet", metavar="WALLET", help="an address, @name, or the URL of a profile"
     )
-    wallet.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="default WALLET_0x….md in the data folder; the page is FILE with .html",
+    market = actions.command(
+        "market",
+        "subject.report_market",
+        "report what is stored of one market: its volume beside Gamma's and live-volume's, who "
+        "traded, and its price: Markdown and an HTML page with candles",
+        "will-it-rain-tomorrow",
     )
-    wallet.add_argument(
-        "--offline", action="store_true", help="do not ask the API: the curve is unknown"
+    market.add_argument(
+        "market", metavar="MARKET", help="a condition id, a market's number, slug or page"
     )
+    for subject, prefix, unknown in (
+        (wallet, "WALLET", "the curve"),
+        (market, "MARKET", "live-volume"),
+    ):
+        subject.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help=f"default {prefix}_0x….md in the data folder; the page is FILE with .html",
+        )
+        subject.add_argument(
+            "--offline", action="store_true", help=f"do not ask the API: {unknown} is unknown"
+        )
     morning = actions.command(
         "morning",
         "morning.report",
@@ -189,4 +203,4 @@ def add_report(commands: command_parser.CommandGroup) -> None:
         help="default MORNING_REPORT.txt in the data folder; page and JSON are FILE with .html "
         "and .json",
     )
-    command_parser.add_json_flag(coverage, categories, wallet, morning)
+    command_parser.add_json_flag(coverage, categories, wallet, market, morning)

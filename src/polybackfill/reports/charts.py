@@ -48,6 +48,14 @@ _CURVE = Markup(
     '<polygon points="0,{zero} {line} {width},{zero}" class="area"/>'
     '{axis}<polyline points="{line}" class="line"/></svg>'
 )
+_CANDLES = Markup(
+    '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" class="curve">'
+    "<title>{title}</title><desc>{description}</desc>{shapes}</svg>"
+)
+_CANDLE = Markup(
+    '<path d="M{middle:.1f} {high:.1f}V{low:.1f}" class="wick {kind}"/>'
+    '<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" class="{kind}"/>'
+)
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,45 @@ def curve(points: Sequence[tuple[float, float]], *, title: str, description: str
         zero=zero,
         line=line,
         axis=_AXIS.format(y=zero, width=_WIDTH),
+    )
+
+
+def candles(
+    points: Sequence[Sequence[float]], candle_s: int, *, title: str, description: str
+) -> Markup:
+    """Candles of (second, open, high, low, close) that last `candle_s`; the highest price at the
+    top, the lowest at the foot. It stretches as `curve` does.
+    """
+    first, last = points[0][0], points[-1][0] + candle_s
+    low, high = min(point[3] for point in points), max(point[2] for point in points)
+    step = candle_s / (last - first) * _WIDTH
+    body = max(1.0, step * 0.7)
+
+    def height_of(price: float) -> float:
+        return _EDGE + (high - price) / ((high - low) or 1.0) * (_PLOT_HEIGHT - 2 * _EDGE)
+
+    shapes = []
+    for second, opened, highest, lowest, closed in points:
+        middle = (second - first) / (last - first) * _WIDTH + step / 2
+        upper, lower = height_of(max(opened, closed)), height_of(min(opened, closed))
+        shapes.append(
+            _CANDLE.format(
+                middle=middle,
+                high=height_of(highest),
+                low=height_of(lowest),
+                left=middle - body / 2,
+                top=upper,
+                width=body,
+                height=max(1.0, lower - upper),
+                kind="failed" if closed < opened else "done",
+            )
+        )
+    return _CANDLES.format(
+        width=_WIDTH,
+        height=_PLOT_HEIGHT,
+        title=title,
+        description=description,
+        shapes=Markup().join(shapes),
     )
 
 

@@ -8,11 +8,16 @@ from polybackfill import terminal
 
 
 def cell(text: str) -> str:
-    """Fetched text inside a table: no bar, no line break, no markup of its own."""
-    plain = " ".join(terminal.excerpt(text).split())
+    """Fetched text inside a table: no bar, no line break, no markup of its own; not endless."""
+    return plain(terminal.excerpt(text))
+
+
+def plain(text: str) -> str:
+    """A text on one line that is no markup."""
+    shown = " ".join(terminal.visible_line(text).split())
     for special in "\\`*_[]<>|~&$":
-        plain = plain.replace(special, "\\" + special)
-    return plain
+        shown = shown.replace(special, "\\" + special)
+    return shown
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`report wallet` and the check of official figures, over a run of everything."""
+"""`report wallet`, `report market` and the check of official figures, over a run of everything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from tests import harness
 from tests.commands import desk as desks
 from tests.commands.conftest import NewDesk
+
+from polybackfill.reports import market_figures
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +186,56 @@ def test_a_wallet_is_named_by_its_profile_too(
         assert told["files"] == [str(named), str(named.with_suffix(".html"))]
     refused = filled.call("report", "wallet", name, "--output", "x.html", code=78).err
     assert "name the Markdown file" in refused
+
+
+def test_the_report_of_a_market_tells_all_of_it(
+    filled: desks.Desk, shared_sandbox: harness.Sandbox
+) -> None:
+    """Fills, three volumes that agree, who traded, receipts, and every candle."""
+    busiest = shared_sandbox.ask("conditions?top=1&by=rows")[0]
+    (truth,) = (
+        row
+        for row in shared_sandbox.lines("markets")
+        if row["condition_id"] == busiest["condition_id"]
+    )
+    told = filled.json("report", "market", truth["slug"])
+    assert told["condition"] == busiest["condition_id"]
+    assert told["fills"]["fills"] == busiest["rows"]
+    ours = told["fills"]["shares"]
+    assert told["market"]["volume"] == pytest.approx(ours, abs=1)
+    assert told["live"]["shares"] == pytest.approx(ours, abs=0.01)
+    assert told["live"]["unknown"] == ""
+    assert {one["token_id"] for one in told["outcomes"]} <= set(truth["token_ids"])
+    assert sum(one["fills"] for one in told["outcomes"]) == busiest["rows"]
+    assert [one["kind"] for one in told["receipts"]].count("conditions") == 1
+    stored = filled.sql(
+        "SELECT token_id AS token, count() AS candles FROM trade_candles WHERE condition_id = "
+        f"'{truth['condition_id'][2:]}' AND interval_s = {told['candle_s']} GROUP BY token"
+    )
+    assert {token: len(points) for token, points in told["candles"].items()} == {
+        row["token"]: min(row["candles"], market_figures.MOST_CANDLES) for row in stored
+    }
+    text, page = (filled.folder.joinpath(name).read_text() for name in told["files"])
+    assert f"{busiest['rows']:,} fills of " in text
+    assert page.count('<svg viewBox="0 0 720 170"') == len(stored) > 0
+    assert page.count("<rect ") == sum(map(len, told["candles"].values()))
+
+
+def test_what_a_market_is_called_is_text_and_what_is_not_known_is_seen(
+    filled: desks.Desk, shared_sandbox: harness.Sandbox
+) -> None:
+    (market,) = (
+        row for row in shared_sandbox.lines("markets") if row["question"].startswith("<script>")
+    )
+    told = filled.json("report", "market", market["condition_id"], "--offline")
+    assert told["market"]["question"] == market["question"]
+    assert told["live"] == {"shares": None, "unknown": "--offline: the API was not asked"}
+    text, page = (filled.folder.joinpath(name).read_text() for name in told["files"])
+    assert "\\<script\\>alert" in text
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert '<span class="unknown">unknown</span>' in page
+    nothing = f"0x{'ab' * 32}"
+    refused = filled.call("report", "market", nothing, "--offline", code=78).err
+    assert f"nothing is stored of {nothing}: polybackfill run conditions" in refused
+    assert "is not a condition id" in filled.call("report", "market", "@x", code=78).err
