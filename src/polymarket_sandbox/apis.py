@@ -77,7 +77,7 @@ class PresentApis:
         self._settings = settings
         self._now = now
         self._second = now()
-        self._ends_at = 0 if world.arrivals is None else growth.end(world, world.arrivals)
+        self._ends_at = growth.end(world) if self.grows else 0
         self._apis = self._make()
         prepare(self._apis)
 
@@ -92,12 +92,10 @@ class PresentApis:
     @property
     def grows(self) -> bool:
         """Whether the universe grows, or has grown."""
-        return self._world.arrivals is not None
+        return self._settings.grow_s > 0
 
     def _make(self) -> Apis:
-        world, arrivals = self._world, self._world.arrivals
-        if arrivals is not None:
-            world = growth.present(world, arrivals, self._second)
+        world = growth.present(self._world, self._second) if self.grows else self._world
         return make(world, self._settings, self._now)
 
 

@@ -66,15 +66,15 @@ def choose_arrivals(
     return arrivals
 
 
-def end(world: universe.Universe, arrivals: rows.Ints) -> int:
+def end(world: universe.Universe) -> int:
     """From this second on nothing more happens, and everything is visible."""
     of_lists = (max(market.created, market.closed_at) for market in world.lists.markets)
-    return max(int(arrivals.max(initial=0)), *of_lists)
+    return max(int(world.table.arrives.max(initial=0)), *of_lists)
 
 
-def present(world: universe.Universe, arrivals: rows.Ints, now: int) -> universe.Universe:
+def present(world: universe.Universe, now: int) -> universe.Universe:
     """What is there at a second of the universe's own time."""
-    table = world.table.only(arrivals <= now)
+    table = world.table.only(world.table.arrives <= now)
     volumes = universe.taker_volumes(table, len(world.tables.conditions))
     lists = _lists(world.lists, now)
     for market in lists.markets:
@@ -84,7 +84,6 @@ def present(world: universe.Universe, arrivals: rows.Ints, now: int) -> universe
     return dataclasses.replace(
         world,
         table=table,
-        arrivals=None,
         renderer=world.renderer.over(table),
         lists=lists,
         transfers=[transfer for transfer in world.transfers if transfer[2] <= now],

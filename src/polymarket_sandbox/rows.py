@@ -69,7 +69,8 @@ class Rows:
 
     `ts` epoch seconds, `seq` the hidden sequence number, `micro` size in millionths of a share,
     `usdc` USD, `tx` number of the transaction, `display` number of the texts shown beside it,
-    `token`, `condition` numbers in the universe's tables or -1.
+    `token`, `condition` numbers in the universe's tables or -1. `arrives`: the second in which
+    a row of a universe that grows becomes visible.
     """
 
     ts: Ints
@@ -88,6 +89,7 @@ class Rows:
     taker: Flags
     combo: Flags
     late: Flags
+    arrives: Ints
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -141,7 +143,7 @@ def assemble(parts: Sequence[Mapping[str, NDArray[np.generic]]]) -> Rows:
     order = np.argsort(merged["ts"], kind="stable")
     columns = {name: values[order] for name, values in merged.items()}
     late = np.zeros(len(order), dtype=np.bool_)
-    return Rows(seq=sequence_of(columns["ts"]), late=late, **columns)
+    return Rows(seq=sequence_of(columns["ts"]), late=late, arrives=columns["ts"], **columns)
 
 
 @dataclass(frozen=True, repr=False)

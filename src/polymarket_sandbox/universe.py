@@ -36,8 +36,7 @@ class Universe:
     `contracts` are the wallet numbers the Data API refuses, `profiles` go by wallet number.
     `effects`: what a transaction moved whose rows do not say it, by number of the transaction;
     `transfers`: what no feed shows; `settled`: payouts of recorded markets that no list tells, in
-    micro-USDC a share by condition number; `recorded_positions`: rows by (wallet, token) number;
-    `arrivals`: when each row of one that grows becomes visible, None for one that does not."""
+    micro-USDC a share by condition number; `recorded_positions`: rows by (wallet, token) number."""
 
     now: int
     table: rows.Rows
@@ -51,7 +50,6 @@ class Universe:
     transfers: Sequence[Transfer] = ()
     settled: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     recorded_positions: Mapping[tuple[int, int], Mapping[str, object]] = field(default_factory=dict)
-    arrivals: rows.Ints | None = None
 
     @cached_property
     def wallet_number(self) -> Mapping[str, int]:

@@ -114,7 +114,6 @@ def _build(
     parts = _draw_rows(context, trades)
     columns = rows.assemble(parts.blocks)
     _mark_variants(context, columns)
-    arrivals = None
     transfers: Sequence[universe.Transfer] = parts.transfers
     if grow_s:
         created = [market.created for market in draft.markets]
@@ -123,9 +122,10 @@ def _build(
         columns = replace(columns, ts=ts, seq=rows.sequence_of(ts))
         warp.move_lists(draft)
         transfers = [(who, token, warp.move_one(at), n) for who, token, at, n in transfers]
-        arrivals = growth.choose_arrivals(
+        arrives = growth.choose_arrivals(
             rng, columns, now=now, late_rows=late_rows, late_after_s=late_after_s
         )
+        columns = replace(columns, arrives=arrives)
     else:
         _mark_late(rng, columns, late_rows)
     volumes = universe.taker_volumes(columns, len(tables.conditions))
@@ -145,7 +145,6 @@ def _build(
         contracts=frozenset(wallet_set.contracts),
         effects=parts.effects,
         transfers=transfers,
-        arrivals=arrivals,
     )
 
 

@@ -51,7 +51,6 @@ def test_rows_keep_their_order_and_come_all_the_time() -> None:
         markets=60, wallets=60, trades=8_000, grow_s=100, late_rows=30, late_after_s=40
     )
     world = universe_builder.build(chosen)
-    assert world.arrivals is not None
     table, now = world.table, world.now
     assert (table.ts[1:] >= table.ts[:-1]).all()
     assert (table.seq[1:] > table.seq[:-1]).all()
@@ -60,10 +59,10 @@ def test_rows_keep_their_order_and_come_all_the_time() -> None:
     assert later.max() <= now + 100
     by_quarter = [int(((later - now - 1) // 25 == quarter).sum()) for quarter in range(4)]
     assert min(by_quarter) > max(by_quarter) / 10, by_quarter
-    waits = world.arrivals - table.ts
+    waits = table.arrives - table.ts
     assert sorted(set(waits.tolist())) == [growth.SHOWN_AFTER_S, growth.SHOWN_AFTER_S + 40]
     assert int((waits > growth.SHOWN_AFTER_S).sum()) == 30
-    before = growth.present(world, world.arrivals, now)
+    before = growth.present(world, now)
     assert not (before.table.ts > now).any()
     assert any(market.created > now for market in world.lists.markets)
     assert all(market.created <= now for market in before.lists.markets)
