@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from polybackfill.checks import check_result, sql_partitions
+from polybackfill.store import query_files
 
 NAME = "candles"
 # Sums of the same numbers in another order.
 _ROUNDING = 1e-9
-# Each length from the fills themselves: the program makes hours and days of minutes.
-_MADE = """
-SELECT condition_id, token_id, interval_s,
-    toDateTime(intDiv(toUnixTimestamp(trade_timestamp), interval_s) * interval_s, 'UTC')
-        AS started_at,
-    argMin(price, (trade_timestamp, toUInt128(external_trade_id))) AS open, max(price) AS high,
-    min(price) AS low, argMax(price, (trade_timestamp, toUInt128(external_trade_id))) AS close,
-    sum(fill.shares) AS shares, sum(cash_value) AS volume, count() AS fills
-FROM external_trades_raw AS fill
-ARRAY JOIN [60, 3600, 86400] AS interval_s
-WHERE {chosen}
-GROUP BY condition_id, token_id, interval_s, started_at
-"""
+_MADE = query_files.read("candles_of_fills")
 _WAITING = "condition_id IN (SELECT condition_id FROM candle_marks)"
 _DIFFERENT = f"""
 SELECT condition_id, token_id, interval_s, started_at,

@@ -9,58 +9,13 @@ from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import receipt_table
 from polybackfill.kinds import kind as unit_kind
 from polybackfill.kinds import proof, registry
-from polybackfill.store import client, plan_table
+from polybackfill.store import client, plan_table, query_files
 
 LISTED = 20  # keys named of what is not proven
 
-# Of a list, the units of its newest reading; those that were never begun are in no checkpoint.
-_SLICES = """
-SELECT concat(kind, ' ', key) AS key, best = 3 AS is_proven, best = 1 AS is_failed,
-    best = 2 AS is_open,
-    error, 0 AS weight, 0 AS rank
-FROM (
-    SELECT kind, key, max(multiIf(state = 'done', 3, state = 'open', 2, 1)) AS best,
-        max(error) AS error
-    FROM {units}
-    WHERE kind IN ({kinds})
-        AND (kind, reading) IN (SELECT kind, max(reading) FROM {units} GROUP BY kind)
-    GROUP BY kind, key
-)
-"""
-# Of a plan, its keys and those that were fetched without standing in it.
-_PLANNED = """
-SELECT concat('0x', key) AS key, max(done) AS is_proven,
-    max(in_error) AND NOT is_proven AS is_failed,
-    max(begun) AND NOT is_proven AND NOT is_failed AS is_open, max(message) AS error,
-    max(trade_count) AS weight, min(priority_rank) AS rank
-FROM (
-    SELECT {key} AS key, false AS done, false AS in_error, false AS begun, '' AS message,
-        trade_count, priority_rank
-    FROM {table} WHERE status != 'skip'
-    UNION ALL
-    SELECT key, state = 'done' AS done, state = 'error' AS in_error, state = 'open' AS begun,
-        error AS message, 0 AS trade_count, 4294967295 AS priority_rank
-    FROM {units} WHERE kind = '{kind}' AND whole
-)
-GROUP BY key
-"""
-_EXPECTED = """
-SELECT concat('0x', key) AS key, max(done) AS is_proven,
-    max(in_error) AND NOT is_proven AS is_failed,
-    max(begun) AND NOT is_proven AND NOT is_failed AS is_open, max(message) AS error, 0 AS weight,
-    0 AS rank
-FROM (
-    SELECT DISTINCT key, false AS done, false AS in_error, false AS begun, '' AS message
-    FROM ({keys})
-    UNION ALL
-    SELECT key, true AS done, false AS in_error, false AS begun, '' AS message FROM ({settled})
-    UNION ALL
-    SELECT key, state = 'done' AS done, state = 'error' AS in_error, state = 'open' AS begun,
-        error AS message
-    FROM {units} WHERE kind = '{kind}'
-)
-GROUP BY key
-"""
+_SLICES = query_files.read("units_of_newest_reading")
+_PLANNED = query_files.read("planned_keys")
+_EXPECTED = query_files.read("expected_keys")
 _SUMS = """
 SELECT count() AS keys, countIf(is_proven) AS proven, countIf(is_failed) AS failed,
     countIf(is_open) AS open, sum(weight) AS trades, sumIf(weight, is_proven) AS trades_proven
@@ -70,19 +25,7 @@ _UNPROVEN = """
 SELECT key, if(is_failed, 'error', if(is_open, 'in progress', 'not begun')) AS state, error
 FROM ({part}) WHERE NOT is_proven ORDER BY is_failed DESC, rank, key LIMIT {limit}
 """
-_COUNTS = """
-SELECT count() AS units, sum(any_rows) AS rows, sum(any_pages) AS pages,
-    sum(any_rejected) AS rejected, min(first) AS first_second, max(last) AS last_second,
-    countIf(ended IS NOT NULL) AS ends_seen, min(ended) AS first_end, max(ended) AS last_end,
-    max(behind_s) AS lag_s, countIf(behind_s IS NULL) AS lags_unknown,
-    toString(max(recorded)) AS newest
-FROM (
-    SELECT any(rows) AS any_rows, any(pages) AS any_pages, any(rejected) AS any_rejected,
-        min(first_second) AS first, max(last_second) AS last, max(end_second) AS ended,
-        max(lag_s) AS behind_s, max(at) AS recorded
-    FROM {units} WHERE kind IN ({kinds}) AND state = 'done' GROUP BY unit
-)
-"""
+_COUNTS = query_files.read("figures_of_receipts")
 
 
 @dataclass(frozen=True)

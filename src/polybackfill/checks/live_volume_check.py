@@ -17,7 +17,7 @@ import orjson
 from polybackfill import errors
 from polybackfill.checks import check_result, temporary_table, volume_checks
 from polybackfill.polymarket import http, official_figures, trade_feed
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 NAME = "live-volume"
 _CHUNK = 2_000  # events read from the store at once
@@ -27,49 +27,9 @@ _LOOKED_AT = 200  # markets that differ, of which the newest fill is asked for
 _SHARES, _SHARE = 0.01, 1e-6
 _CLAIM = "a market's trade sizes, both sides, add up to twice its volume at /v2/live-volume"
 
-# Events with a market whose trades were read to their end.
-_EVENTS = """
-SELECT DISTINCT toUInt32(event_id) AS event FROM
-(
-    SELECT event_id, arrayJoin(condition_ids) AS condition_id FROM api_event_rows
-    UNION ALL
-    SELECT event_id, condition_id FROM api_market_rows WHERE source = 'gamma'
-)
-WHERE match(event_id, '^[0-9]{1,10}$') AND toUInt64(event_id) BETWEEN 1 AND {most:UInt32}
-    AND toUInt64(event_id) > {after:UInt32}
-    AND condition_id IN (SELECT condition_id FROM condition_backfill_plan WHERE status = 'done')
-ORDER BY event LIMIT {chunk:UInt32}
-"""
+_EVENTS = query_files.read("events_read_to_their_end")
 _COLUMNS = "(condition_id String, volume Float64)"
-# Gamma's figure is the second witness: where it agrees with what is stored, the fault is not ours.
-_COMPARED = f"""
-SELECT condition_id, volume, stored, gamma, closed,
-    toUnixTimestamp(walked_at) AS walked_second,
-    abs(stored - volume) > greatest({_SHARES}, {_SHARE} * volume) AS differs,
-    ifNull(abs(stored - gamma) <= {volume_checks.VOLUME_SHARES}, false) AS gamma_agrees
-FROM
-(
-    SELECT condition_id, max(volume) AS volume FROM {{told}} GROUP BY condition_id
-) AS told
-INNER JOIN
-(
-    SELECT condition_id, ifNull(last_run_at, toDateTime(0)) AS walked_at
-    FROM condition_backfill_plan WHERE status = 'done'
-) AS plan USING (condition_id)
-INNER JOIN
-(
-    SELECT condition_id, volume AS gamma, closed,
-        ifNull(start_date, toDateTime64(0, 0, 'UTC')) AS start_date
-    FROM api_markets_staging
-) AS market USING (condition_id)
-LEFT JOIN
-(
-    SELECT condition_id, sum(shares) / 2 AS stored
-    FROM external_trades_raw FINAL GROUP BY condition_id
-) AS trades USING (condition_id)
-WHERE start_date >= walked_at - {volume_checks.WINDOW}
-SETTINGS join_use_nulls = 0
-"""
+_COMPARED = query_files.read("volumes_beside_live_volume")
 
 
 async def live_volumes(context: check_result.CheckContext) -> check_result.CheckResult:
@@ -92,7 +52,13 @@ async def live_volumes(context: check_result.CheckContext) -> check_result.Check
 async def _compare(
     store: client.Store, get: http.Get, volumes_table: str, events: int
 ) -> check_result.CheckResult:
-    compared = _COMPARED.format(told=volumes_table)
+    compared = _COMPARED.format(
+        told=volumes_table,
+        near_shares=_SHARES,
+        near_share=_SHARE,
+        gamma_shares=volume_checks.VOLUME_SHARES,
+        window=volume_checks.WINDOW,
+    )
     (counts,) = await store.rows(
         "SELECT count() AS markets, countIf(differs) AS apart, "
         f"countIf(differs AND gamma_agrees) AS gamma_agrees_with_us FROM ({compared})"

@@ -14,24 +14,9 @@ from typing import Any
 from polybackfill import units as unit_names
 from polybackfill.checks import list_checks, temporary_table
 from polybackfill.kinds import key_source, registry
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
-# Rows of each key, as the receipts of both kinds count them.
-_STORED = """
-    SELECT 'conditions' AS kind, condition_id AS key, count() AS rows,
-        toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
-    FROM external_trades_raw GROUP BY key
-    UNION ALL
-    SELECT 'wallets' AS kind, key, sum(rows) AS rows, max(newest) AS newest FROM (
-        SELECT wallet_address AS key, count() AS rows,
-            toInt64(toUnixTimestamp(max(trade_timestamp))) AS newest
-        FROM external_trades_raw GROUP BY key
-        UNION ALL
-        SELECT wallet_address AS key, count() AS rows,
-            toInt64(toUnixTimestamp(max(activity_timestamp))) AS newest
-        FROM wallet_activity_raw GROUP BY key
-    ) GROUP BY key
-"""
+_STORED = query_files.read("rows_by_key")
 # A unit of several keys is expected as a whole: its receipt counts the rows of all of them.
 _COUNTED = f"""AS SELECT unit, any(of_kind) AS kind, groupArray(3)(concat('0x', key)) AS keys,
     any(receipt.rows) AS counted, sum(stored.rows) AS stored_rows,

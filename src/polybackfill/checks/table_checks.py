@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 
 from polybackfill.checks import check_result, sql_partitions, union_counts
+from polybackfill.store import query_files
 
 # The check of what wallets hold, and the kind of units that brings it.
 HOLDINGS = "positions"
@@ -20,52 +21,9 @@ SELECT countIf(is_suspect) AS suspects,
     uniqExactIf(condition_key, matched_fills > 0) AS conditions_of_both_sources
 FROM trade_overlap
 """
-# The overlap counted without the views: fills of transactions both sides hold, key by key.
-_MATCHED = """
-SELECT sum(least(internal, external)) AS overlap
-FROM (
-    SELECT countIf(is_internal) AS internal, countIf(NOT is_internal) AS external
-    FROM (
-        SELECT wallet_address, condition_id, tx_hash, asset_id_decimal AS token,
-            toString(side) AS side, shares, true AS is_internal
-        FROM pm_fills
-        UNION ALL
-        SELECT wallet_address, condition_id, tx_hash, token_id AS token,
-            toString(side) AS side, shares, false AS is_internal
-        FROM external_trades_raw
-        WHERE sipHash64(tx_hash) IN (SELECT sipHash64(tx_hash) FROM pm_fills)
-    )
-    GROUP BY sipHash128(wallet_address, condition_id, tx_hash, token, side,
-        toInt64(round(if(abs(shares) < 1e12, shares, 0) * 1e6)))
-)
-"""
-_WRONG_IDS = """
-SELECT concat('0x', condition_id) AS condition, market_id, trades, known
-FROM (
-    SELECT condition_id, market_id, count() AS trades
-    FROM external_trades_raw WHERE market_id != ''
-    GROUP BY condition_id, market_id
-) AS stored
-LEFT JOIN (
-    SELECT condition_id, groupUniqArray(market_id) AS known
-    FROM api_market_rows WHERE market_id != '' GROUP BY condition_id
-) AS listed USING (condition_id)
-WHERE NOT match(market_id, '^[0-9]+$') OR (notEmpty(known) AND NOT has(known, market_id))
-"""
-# The same of the dimensions, which fill what trades lack.
-_WRONG_IN_DIMENSIONS = """
-SELECT concat('0x', condition_id) AS condition, market_id, dimension, known
-FROM (
-    SELECT condition_id, market_id, 'markets_dim' AS dimension FROM markets_dim
-    UNION ALL
-    SELECT condition_id, market_id, 'condition_market_map' AS dimension FROM condition_market_map
-) AS stored
-INNER JOIN (
-    SELECT condition_id, groupUniqArray(market_id) AS known
-    FROM api_market_rows WHERE market_id != '' GROUP BY condition_id
-) AS listed USING (condition_id)
-WHERE market_id != '' AND NOT has(known, market_id)
-"""
+_MATCHED = query_files.read("overlap_without_views")
+_WRONG_IDS = query_files.read("contradicting_market_ids")
+_WRONG_IN_DIMENSIONS = query_files.read("contradicting_ids_in_dimensions")
 _CROWDED = """
 SELECT market_id, uniqExact(condition_id) AS conditions, count() AS trades
 FROM external_trades_raw WHERE market_id != ''

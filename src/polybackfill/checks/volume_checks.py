@@ -9,6 +9,7 @@ from typing import Any
 
 from polybackfill.checks import check_result
 from polybackfill.polymarket import http, official_figures
+from polybackfill.store import query_files
 
 # Gamma counts fills under 0.01 share, which no feed lists; the drift of tested markets was 0.000 %
 # (third party, mid-2026).
@@ -18,33 +19,9 @@ WINDOW = "INTERVAL 3 YEAR"
 _SIZE_SHARE = 1e-6
 _DAYS_NAMED = 3
 
-# A market is comparable when its walk is proven and covers all its life, and when nothing was added
-# to the volume after the walk: the market is closed, or its row is older than the walk. FINAL keeps
-# a repeated row, which is another check's finding, out of the sum.
-_MARKETS = f"""
-SELECT
-    condition_id,
-    volume,
-    stored,
-    proven,
-    proven AND gamma AND start_date >= walked_at - {WINDOW}
-        AND (closed OR walked_at >= read_at) AS comparable,
-    abs(stored - volume) > greatest({VOLUME_SHARES}, {VOLUME_SHARE} * volume) AS differs
-FROM (
-    SELECT condition_id, volume, closed, has(sources, 'gamma') AS gamma, timestamp AS read_at,
-        ifNull(start_date, toDateTime64(0, 0, 'UTC')) AS start_date
-    FROM api_markets_staging
-) AS markets
-INNER JOIN (
-    SELECT condition_id, status = 'done' AS proven,
-        ifNull(last_run_at, toDateTime(0)) AS walked_at
-    FROM condition_backfill_plan
-) AS plan USING (condition_id)
-LEFT JOIN (
-    SELECT condition_id, sum(shares) / 2 AS stored
-    FROM external_trades_raw FINAL GROUP BY condition_id
-) AS trades USING (condition_id)
-"""
+_MARKETS = query_files.read("volumes_beside_gamma").format(
+    window=WINDOW, near_shares=VOLUME_SHARES, near_share=VOLUME_SHARE
+)
 _SAMPLE = """
 SELECT wallet_address AS wallet, toUnixTimestamp(assumeNotNull(last_run_at)) AS walked_at
 FROM wallet_backfill_plan
@@ -53,20 +30,7 @@ ORDER BY priority_rank > {half:UInt32}, if(priority_rank > {half:UInt32}, cityHa
     priority_rank, wallet
 LIMIT {sample:UInt32}
 """
-# Fills by day before the day of the walk, trades of combos apart.
-_DAYS = """
-SELECT intDiv(toUnixTimestamp(at), 86400) AS day, is_combo, count() AS trade_count,
-    sum(size) AS volume
-FROM (
-    SELECT trade_timestamp AS at, shares AS size, false AS is_combo FROM external_trades_raw
-    WHERE wallet_address = {wallet:String}
-    UNION ALL
-    SELECT activity_timestamp AS at, shares AS size, true AS is_combo FROM wallet_activity_raw
-    WHERE wallet_address = {wallet:String} AND activity_type = 'TRADE'
-)
-WHERE day < {end:UInt32}
-GROUP BY day, is_combo
-"""
+_DAYS = query_files.read("fills_by_day")
 
 Day = tuple[int, bool, official_figures.Volume]
 """Day number since 1970, whether of combos, and its fills."""

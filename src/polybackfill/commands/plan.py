@@ -17,7 +17,7 @@ from polybackfill.inputs import key_input
 from polybackfill.polymarket import contracts
 from polybackfill.reports import console_table
 from polybackfill.run import bootstrap, name_resolution, run_request, run_scope
-from polybackfill.store import client, migrate, plan_table
+from polybackfill.store import client, migrate, plan_table, query_files
 
 WALLETS, CONDITIONS = "wallets", "conditions"
 _PATH_CHARS = 256  # more is no path, and asking for it is an error
@@ -30,17 +30,7 @@ _SOURCES = {
     "vw_trades_canonical": ("wallet_address", "usd_value"),
     "external_trades_raw": ("wallet_address", "cash_value"),
 }
-_RANKING = """
-SELECT wallet AS key, count() AS trade_count,
-    sum(toInt128(round(if(isFinite(value), least(abs(value), 1e18), 0) * 1e6))) / 1e6 AS notional
-FROM (
-    SELECT replaceRegexpOne(lower({wallet}), '^0x', '') AS wallet,
-        ifNull(toFloat64({value}), 0) AS value
-    FROM {table}
-)
-WHERE match(wallet, '^[0-9a-f]{{40}}$') AND wallet NOT IN ({contracts})
-GROUP BY wallet ORDER BY notional DESC, wallet {limit}
-"""
+_RANKING = query_files.read("ranking_of_wallets")
 
 # A listed key without a figure has 0 in the table, which says nothing.
 _BY_STATUS = f"""

@@ -5,20 +5,9 @@ from __future__ import annotations
 from polybackfill.kinds import key_source, markets, proof, size
 from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import endpoints, gamma_queries, market_lookup
-from polybackfill.store import backlog_counts, client, discovery
+from polybackfill.store import backlog_counts, client, discovery, query_files
 
-# Conditions that the order book, an event or a trade shows, and Gamma's lists do not.
-_UNLISTED = """
-SELECT condition_id FROM
-(
-    SELECT condition_id FROM api_market_rows WHERE source != 'gamma'
-    UNION DISTINCT SELECT arrayJoin(condition_ids) FROM api_event_rows
-    UNION DISTINCT SELECT condition_id FROM external_trades_raw
-)
-WHERE condition_id > {after:String} AND condition_id != ''
-    AND condition_id NOT IN (SELECT condition_id FROM api_market_rows WHERE source = 'gamma')
-ORDER BY condition_id LIMIT {chunk:UInt32}
-"""
+_UNLISTED = query_files.read("unlisted_conditions")
 # No list is read for planned keys, so what Gamma may yet say otherwise is looked up again.
 _UNSETTLED_OF_LISTS = f"""
 SELECT condition_id FROM ({discovery.LISTED_CONDITIONS})

@@ -17,36 +17,12 @@ from polybackfill.checks import (
     union_counts,
 )
 from polybackfill.polymarket import contracts
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 TOP_WALLETS = 25
 TOP_MARKETS = 20
 
-# Fills, USD and wallets of each source by key; what both hold is the internal source's.
-# Added up in millionths, since a sum of floats depends on the order of its parts.
-_SOURCES = """
-SELECT {key} AS key, toInt64(count()) AS internal, toInt64(0) AS external,
-    sum(toInt128(round(if(abs(collateral_amount) < 1e15, abs(collateral_amount), 0) * 1e6)))
-        AS internal_micro,
-    toInt128(0) AS external_micro, {wallets} AS internal_wallets,
-    toUInt64(0) AS external_wallets,
-    max(question) AS question
-FROM pm_fills GROUP BY key
-UNION ALL
-SELECT {key} AS key, toInt64(0) AS internal, toInt64(count()) AS external,
-    toInt128(0) AS internal_micro,
-    sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
-    toUInt64(0) AS internal_wallets,
-    {wallets} AS external_wallets, max(market_question) AS question
-FROM external_trades_raw GROUP BY key
-UNION ALL
-SELECT {key} AS key, toInt64(0) AS internal, -toInt64(count()) AS external,
-    toInt128(0) AS internal_micro,
-    -sum(toInt128(round(if(abs(cash_value) < 1e15, cash_value, 0) * 1e6))) AS external_micro,
-    toUInt64(0) AS internal_wallets,
-    toUInt64(0) AS external_wallets, '' AS question
-FROM {shared} GROUP BY key
-"""
+_SOURCES = query_files.read("fills_by_key_and_source")
 # The fills of both sources, found once.
 _SHARED = "(wallet_address String, condition_id String, cash_value Float64)"
 _FILL_SHARED = """
@@ -73,18 +49,7 @@ SELECT count() AS markets, countIf(external_wallets = 0) AS internal_only,
     countIf(internal_wallets > 0 AND external_wallets > 0) AS both
 FROM {by_key}
 """
-# The status is looked for by key and said in words: an outer join alone would fill in the first
-# value of the enum for a wallet that stands in no plan.
-_WALLETS = """
-SELECT concat('0x', key) AS wallet, internal, external, internal_usd, external_usd,
-    if(planned = '', 'not planned', planned) AS status
-FROM {by_key} AS traded
-LEFT JOIN (
-    SELECT wallet_address AS key, toString(status) AS planned FROM wallet_backfill_plan
-) AS plan USING (key)
-ORDER BY internal_usd + external_usd DESC, key LIMIT {limit}
-SETTINGS join_use_nulls = 0
-"""
+_WALLETS = query_files.read("traded_wallets")
 _SAMPLE = """
 SELECT concat('0x', key) AS condition, question, internal, external, internal_wallets,
     external_wallets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 WALLETS_SHOWN = 50
 MOST_CANDLES = 240  # of a chart: more are thinner than a pixel
@@ -40,23 +40,7 @@ SELECT token_id, any(outcome) AS name, count() AS fills,
 FROM external_trades_raw WHERE condition_id = {condition:String}
 GROUP BY token_id ORDER BY min(outcome_index), token_id
 """
-_WALLETS = """
-SELECT concat('0x', wallet_address) AS wallet, fills, bought, sold, economic_pnl_usd, has_pnl
-FROM
-(
-    SELECT wallet_address, count() AS fills, sumIf(cash_value, side = 'BUY') AS bought,
-        sumIf(cash_value, side = 'SELL') AS sold
-    FROM external_trades_raw WHERE condition_id = {condition:String}
-    GROUP BY wallet_address ORDER BY bought + sold DESC, wallet_address LIMIT {most:UInt32}
-) AS traded
-LEFT JOIN
-(
-    SELECT wallet_address, toFloat64(sum(economic_pnl_usd)) AS economic_pnl_usd, true AS has_pnl
-    FROM wallet_market_pnl WHERE condition_id = {condition:String} GROUP BY wallet_address
-) AS earned USING (wallet_address)
-ORDER BY bought + sold DESC, wallet
-SETTINGS join_use_nulls = 1
-"""
+_WALLETS = query_files.read("wallets_of_a_market")
 _CANDLES = """
 SELECT token_id, toUnixTimestamp(started_at) AS second, open, high, low, close
 FROM trade_candles

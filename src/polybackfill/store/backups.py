@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from polybackfill import errors, formats
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 # Table → the column that tells its rows apart.
 TABLES = {"external_trades_raw": "external_trade_id", "wallet_activity_raw": "activity_id"}
@@ -18,21 +18,7 @@ _BACKUP, _COPYING = "_backup_", "_copying_"
 # So many ids are compared at a time: 16 bytes each, some 300 MB in the store's hash table.
 _BUCKET_ROWS = 4_000_000
 
-# 1: in the table, 2: in the backup, 3: in both.
-_COMPARED = """
-SELECT countIf(found = 1) AS not_in_backup, countIf(found = 2) AS not_in_table
-FROM (
-    SELECT id, groupBitOr(place) AS found
-    FROM (
-        SELECT {id} AS id, toUInt8(1) AS place FROM {table}
-        WHERE cityHash64({id}) % {buckets} = {bucket}
-        UNION ALL
-        SELECT {id} AS id, toUInt8(2) AS place FROM {backup}
-        WHERE cityHash64({id}) % {buckets} = {bucket}
-    )
-    GROUP BY id
-)
-"""
+_COMPARED = query_files.read("table_beside_backup")
 _MISSING = """
 INSERT INTO {table} SELECT * FROM {backup}
 WHERE cityHash64({id}) % {buckets} = {bucket}

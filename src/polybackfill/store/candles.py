@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import structlog
 
-from polybackfill.store import client, definitions
+from polybackfill.store import client, definitions, query_files
 
 log = structlog.get_logger()
 
@@ -54,19 +54,7 @@ ARRAY JOIN {_LONGER_S} AS longer_s
 WHERE minute.interval_s = {MINUTE_S} AND {_MARKED}
 GROUP BY condition_id, token_id, interval_s, started_at
 """
-# Marked markets in their order, cut where another million of their fills is full.
-_SLICES = """
-SELECT min(condition_id) AS first, max(condition_id) AS last, count() AS markets
-FROM (
-    SELECT condition_id,
-        intDiv(sum(fills) OVER (ORDER BY condition_id) - 1, {fills:UInt64}) AS slice
-    FROM (
-        SELECT condition_id, count() AS fills FROM external_trades_raw
-        WHERE condition_id IN (SELECT condition_id FROM candle_marks) GROUP BY condition_id
-    )
-)
-GROUP BY slice ORDER BY first
-"""
+_SLICES = query_files.read("slices_of_marked_markets")
 _NEWEST = "SELECT max(version) AS version FROM trade_candle_rows"
 
 

@@ -7,44 +7,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from polybackfill.polymarket import coerce
-from polybackfill.store import client, plan_table
+from polybackfill.store import client, plan_table, query_files
 
 # Shares in a row, for want of anything better known of a market than its volume: 12 at the median
 # and 69 at the ninth decile of the 7,613 recorded rows. Only a hint for packing and for estimates.
 SHARES_PER_ROW = 30
 
 _CHUNK = 5_000
-# What an earlier version or a person has stored beyond `coerce.AMOUNT_LIMIT` is no figure.
-_MARKETS = """
-INSERT INTO condition_backfill_plan
-    (condition_id, trade_count, notional, priority_rank, source)
-SELECT condition_id, toUInt64(usd * 2 / {shares}), usd,
-    (SELECT max(priority_rank) FROM condition_backfill_plan)
-        + row_number() OVER (ORDER BY usd DESC, condition_id),
-    'found in api_markets_staging'
-FROM
-(
-    SELECT condition_id, if(volume BETWEEN 0 AND {limit}, assumeNotNull(volume), 0) AS usd
-    FROM api_markets_staging
-)
-WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan)
-"""
-_WALLETS = """
-INSERT INTO wallet_backfill_plan (wallet_address, trade_count, notional, priority_rank, source)
-SELECT wallet_address, trades, notional,
-    (SELECT max(priority_rank) FROM wallet_backfill_plan)
-        + row_number() OVER (ORDER BY notional DESC, wallet_address),
-    'found in external_trades_raw'
-FROM
-(
-    SELECT wallet_address, count() AS trades,
-        sumIf(cash_value, abs(cash_value) < {limit}) AS notional
-    FROM external_trades_raw
-    WHERE wallet_address NOT IN (SELECT wallet_address FROM wallet_backfill_plan)
-        AND wallet_address NOT IN {contracts:Array(String)}
-    GROUP BY wallet_address
-)
-"""
+_MARKETS = query_files.read("discovered_markets")
+_WALLETS = query_files.read("discovered_wallets")
 _LISTED_WALLETS = f"""
     SELECT wallet_address FROM wallet_backfill_plan
     WHERE {plan_table.IS_LISTED} AND status != 'skip'

@@ -8,21 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polybackfill.checkpoint import store_state
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 _OF_ALL_KINDS = ("quarantine", "ingested_keys")
-_STATE = """
-SELECT name, toString(uuid) AS uuid, ifNull(total_rows, 0) AS rows, broken
-FROM (
-    SELECT name, uuid, total_rows FROM system.tables
-    WHERE database = currentDatabase() AND name IN {names:Array(String)}
-) AS there
-LEFT JOIN (
-    SELECT table AS name, countIf(startsWith(reason, 'broken') OR reason = 'unexpected') AS broken
-    FROM system.detached_parts WHERE database = currentDatabase() GROUP BY name
-) AS detached USING (name)
-SETTINGS join_use_nulls = 0
-"""
+_STATE = query_files.read("state_of_tables")
 _TORN = """
 SELECT DISTINCT table, name AS projection FROM system.projection_parts
 WHERE database = currentDatabase() AND active AND is_broken

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 TRADES = "external_trades_raw"
 USER_TRADES = "trades_raw"
@@ -107,20 +107,7 @@ _TAKE_BACK = f"""
 ALTER TABLE {TRADES} UPDATE market_id = '' WHERE {_TAKEN}
 SETTINGS allow_nondeterministic_mutations = 1
 """
-# What was applied stands before what is listed, Gamma's list before others, then the newest market.
-_KNOWN = """
-SELECT condition_id, argMax(market_id, better) AS market
-FROM
-(
-    SELECT condition_id, market_id, (2, version, toUInt64(0)) AS better
-    FROM condition_market_id_rows FINAL WHERE {applied}
-    UNION ALL
-    SELECT condition_id, market_id, (toUInt8(source = 'gamma'),
-        version, toUInt64OrZero(market_id)) AS better
-    FROM api_market_rows WHERE market_id != '' AND length(condition_id) = 64 AND {listed}
-)
-GROUP BY condition_id
-"""
+_KNOWN = query_files.read("known_market_ids")
 _DIMENSION = f"""
 SELECT reinterpretAsUInt64(reverse(substring(unhex(condition_id), 1, 8))) AS high,
     reinterpretAsUInt64(reverse(substring(unhex(condition_id), 9, 8))) AS low,

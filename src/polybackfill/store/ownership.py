@@ -22,7 +22,7 @@ import structlog
 
 from polybackfill import clocks, errors
 from polybackfill.filesystem import lock
-from polybackfill.store import client, definitions
+from polybackfill.store import client, definitions, query_files
 
 log = structlog.get_logger()
 
@@ -54,16 +54,7 @@ INSERT INTO backfill_owners (claim, host, pid, boot, namespace, born, run_name, 
 SELECT {claim:String}, {host:String}, {pid:UInt32}, {boot:String}, {namespace:String},
        {born:String}, {run_name:String}, {released:UInt8}, now64(6, 'UTC')
 """
-_LIVING = """
-SELECT claim, any(host) AS host, any(pid) AS pid, any(boot) AS boot,
-       any(namespace) AS namespace, any(born) AS born, any(run_name) AS run_name,
-       toUnixTimestamp64Micro(max(beat_at)) AS beat,
-       toUnixTimestamp(min(beat_at)) AS since
-FROM backfill_owners
-GROUP BY claim
-HAVING max(released) = 0 AND max(beat_at) > now64(6, 'UTC') - toIntervalSecond({expires:UInt32})
-ORDER BY min(beat_at), claim
-"""
+_LIVING = query_files.read("living_owners")
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 # kind of unit → table, key column
 TABLES = {
@@ -28,38 +28,8 @@ IS_LISTED = f"NOT startsWith(source, '{FOUND_IN_RUN}')"
 IS_UNSIZED = f"(trade_count = 0 AND {IS_LISTED})"
 # What a run sets. People may also set `skip`: such a key takes part in no run.
 STATUSES = ("pending", "in_progress", "done", "error")
-# Enum8 from text: a status that is no status is refused by the store.
-_UPDATE = """
-ALTER TABLE {table} UPDATE
-    status = transform({key}, {{keys:Array(String)}}, {{statuses:Array(String)}}, toString(status)),
-    error_message = transform(
-        {key}, {{keys:Array(String)}}, {{messages:Array(String)}}, error_message),
-    attempts = transform({key}, {{keys:Array(String)}}, {{attempts:Array(UInt32)}}, attempts),
-    last_run_at = if(
-        {key} IN {{ran:Array(String)}},
-        toDateTime(transform({key}, {{ran:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),
-        last_run_at),
-    read_until = if(
-        {key} IN {{read:Array(String)}},
-        toDateTime(transform({key}, {{read:Array(String)}}, {{until:Array(UInt32)}}, toUInt32(0))),
-        read_until),
-    updated_at = toDateTime({{now:UInt32}})
-WHERE {key} IN {{keys:Array(String)}}
-"""
-# A walk over a window that begins where an earlier reading ended moves that end. An end in the
-# future was told by a clock that was ahead.
-_EXTEND = """
-ALTER TABLE {table} UPDATE
-    read_until = toDateTime(greatest(
-        if(read_until > toDateTime({{now:UInt32}}), 0, toUInt32(ifNull(read_until, toDateTime(0)))),
-        transform({key}, {{keys:Array(String)}}, {{until:Array(UInt32)}}, toUInt32(0)))),
-    last_run_at = toDateTime(
-        transform({key}, {{keys:Array(String)}}, {{runs:Array(UInt32)}}, toUInt32(0))),
-    updated_at = toDateTime({{now:UInt32}})
-WHERE {key} IN {{keys:Array(String)}} AND status = 'done'
-    AND toUInt32(ifNull(read_until, toDateTime(0))) >=
-        transform({key}, {{keys:Array(String)}}, {{since:Array(UInt32)}}, toUInt32(0))
-"""
+_UPDATE = query_files.read("plan_statuses")
+_EXTEND = query_files.read("plan_read_until")
 # New keys stand behind those that are there, in their own order: no rank occurs twice.
 _ADD = """
 INSERT INTO {table} ({columns})

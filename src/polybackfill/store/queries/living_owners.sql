@@ -1,0 +1,8 @@
+SELECT claim, any(host) AS host, any(pid) AS pid, any(boot) AS boot,
+       any(namespace) AS namespace, any(born) AS born, any(run_name) AS run_name,
+       toUnixTimestamp64Micro(max(beat_at)) AS beat,
+       toUnixTimestamp(min(beat_at)) AS since
+FROM backfill_owners
+GROUP BY claim
+HAVING max(released) = 0 AND max(beat_at) > now64(6, 'UTC') - toIntervalSecond({expires:UInt32})
+ORDER BY min(beat_at), claim

@@ -1,0 +1,11 @@
+-- Marked markets in their order, cut where another million of their fills is full.
+SELECT min(condition_id) AS first, max(condition_id) AS last, count() AS markets
+FROM (
+    SELECT condition_id,
+        intDiv(sum(fills) OVER (ORDER BY condition_id) - 1, {fills:UInt64}) AS slice
+    FROM (
+        SELECT condition_id, count() AS fills FROM external_trades_raw
+        WHERE condition_id IN (SELECT condition_id FROM candle_marks) GROUP BY condition_id
+    )
+)
+GROUP BY slice ORDER BY first
