@@ -467,7 +467,9 @@ class Ground:
         }
 
     def prove_everything(self, sandbox: Sandbox) -> None:
-        """Every table holds what the sandbox has, no key twice to a plain SELECT, nothing open."""
+        """Every table holds what the sandbox has, no key twice to a plain SELECT, every receipt in
+        the store, nothing open.
+        """
         stored, truth = self.tables(), true_tables(sandbox)
         assert stored == truth, f"stored {stored}, in truth {truth}"
         repeated = (
@@ -479,9 +481,15 @@ class Ground:
             f"SELECT '{table}, not done' AS name, count() AS n FROM {table} WHERE status != 'done'"
             for table in ("wallet_backfill_plan", "condition_backfill_plan")
         )
-        counts = self.sql(" UNION ALL ".join((*repeated, *pending)))
-        assert [row for row in counts if row["n"]] == []
         state = run_checkpoint.Checkpoint.view(self.checkpoint)
+        unlike = (
+            f"SELECT 'receipts of {kind}, unlike', abs(toInt64(sum(length(keys))) - {total.keys})"
+            f" + abs(toInt64(count()) - {total.units}) FROM backfill_receipts"
+            f" WHERE kind = '{kind}' AND run_name = '{state.run_name}'"
+            for kind, total in state.totals().items()
+        )
+        counts = self.sql(" UNION ALL ".join((*repeated, *pending, *unlike)))
+        assert [row for row in counts if row["n"]] == []
         left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
         assert left == [], f"units left open: {left}"
 

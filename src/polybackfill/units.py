@@ -108,7 +108,7 @@ class Unit:
     @cached_property
     def sweep(self) -> str:
         """The sweep it belongs to, "" for none."""
-        return self.keys[0].partition(_SWEEP_MARK)[2]
+        return key_sweep(self.keys[0])
 
     @cached_property
     def bare_keys(self) -> tuple[str, ...]:
@@ -129,6 +129,11 @@ def mark_key(bare: str, sweep: str) -> str:
 def bare_key(key: str) -> str:
     """A key without its sweep."""
     return key.partition(_SWEEP_MARK)[0]
+
+
+def key_sweep(key: str) -> str:
+    """The sweep that a key is marked with, "" for none."""
+    return key.partition(_SWEEP_MARK)[2]
 
 
 def can_split(unit: Unit) -> bool:

@@ -106,16 +106,23 @@ def test_beside_a_run_the_api_is_left_to_it(filled: desks.Desk) -> None:
     assert "BACKFILL_SHARE" in told
 
 
-def test_a_checkpoint_that_is_lost_is_missed(filled: desks.Desk) -> None:
-    """Seed 001, validation: the plan says done, and nothing proves it."""
+def test_the_proof_outlives_the_checkpoint(filled: desks.Desk) -> None:
+    """Seed 001, validation: where the store's receipts are gone too the plan says done, and nothing
+    proves it. A checkpoint that is back proves it by itself.
+    """
     aside = filled.checkpoint.with_name("aside")
     filled.checkpoint.rename(aside)
     try:
+        kept = verdicts(filled, "--only", "receipts")["receipts"]
+        filled.sql("TRUNCATE TABLE backfill_receipt_rows")
         told = filled.call("validate", "--only", "receipts", code=3).out
     finally:
         aside.rename(filled.checkpoint)
+    assert kept["outcome"] == "passed"
+    assert kept["evidence"]["units_compared"] > 40
     assert "FAILED   receipts" in told
-    assert "plan reset --all" in told
+    assert "plan reset" in told
+    assert verdicts(filled, "--only", "receipts")["receipts"] == kept
 
 
 def test_a_duplicate_is_found(filled: desks.Desk) -> None:

@@ -9,6 +9,8 @@ page goes through them, and what has happened to it when the process dies:
     sent          the store has the whole insert, its acknowledgement was not read
     acknowledged  the store has acknowledged, the checkpoint has not moved
     written       the checkpoint's lines are on the disk, nobody was told
+    untold        the checkpoint holds receipts, the store does not
+    told          the store's receipts say it, the plan does not and the checkpoint has not noted it
     taken         a unit was begun and nothing fetched
 """
 
@@ -27,9 +29,19 @@ from polybackfill import cli
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import store_writer, unit_queue
 from polybackfill.polymarket import http
-from polybackfill.store import client
+from polybackfill.store import client, stored_receipts
 
-STEPS = ("fetched", "parsed", "batched", "sent", "acknowledged", "written", "taken")
+STEPS = (
+    "fetched",
+    "parsed",
+    "batched",
+    "sent",
+    "acknowledged",
+    "written",
+    "untold",
+    "told",
+    "taken",
+)
 
 
 class Doom:
@@ -96,6 +108,10 @@ def arm(step: str, doom: Doom) -> None:
         after(client.Store, "insert", doom)
     elif step == "written":
         after(run_checkpoint.Checkpoint, "sync", doom)
+    elif step == "untold":
+        before(stored_receipts.StoredReceipts, "follow", doom)
+    elif step == "told":
+        after(stored_receipts.StoredReceipts, "follow", doom)
     elif step == "taken":
         after(unit_queue.Queue, "lease_next", doom)
     else:

@@ -19,6 +19,9 @@ CALLS = {
     "sent": (1, 5),
     "acknowledged": (1, 5),
     "written": (2, 20),
+    # The first calls are those of the start.
+    "untold": (3, 6),
+    "told": (3, 6),
     "taken": (1, 25),
 }
 
@@ -47,7 +50,7 @@ def test_killed_between_two_steps(
     ground.use_server(server, "default")
     ground.query(f"CREATE DATABASE killed_{step}")
     ground.use_server(server, f"killed_{step}")
-    ground.set(batch_rows=300)
+    ground.set(batch_rows=300, plan_refresh_s=0.1)
     keys = ground.write_keys(sandbox)
     for call in CALLS[step]:
         killed = ground.run(step, str(call), "run", *keys, driver=DRIVER)

@@ -136,6 +136,23 @@ def test_what_a_table_lost_is_fetched_again(
     assert sandbox.pages() == 0
 
 
+@pytest.mark.parametrize("harm", [None, _delete_rows])
+def test_a_lost_checkpoint_is_made_of_the_receipts_in_the_store(
+    ground: harness.Ground, sandbox: harness.Sandbox, harm: Harm | None
+) -> None:
+    """And believed only after a comparison, as after an unclean end."""
+    shutil.rmtree(ground.checkpoints)
+    if harm is not None:
+        harm(ground)
+    told = ground.run("run", "conditions", "wallets")
+    told.expect(0)
+    assert "no checkpoint in" in told.err
+    assert "there is no record of how the last run ended" in told.err
+    assert ("nothing is missing" in told.err) is (harm is None)
+    assert (sandbox.pages() > 0) is (harm is not None)
+    ground.prove(sandbox)
+
+
 @pytest.mark.long
 def test_a_torn_projection_is_made_anew_and_costs_no_request(
     ground: harness.Ground, sandbox: harness.Sandbox

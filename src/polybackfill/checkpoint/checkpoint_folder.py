@@ -302,6 +302,11 @@ class DurableStates:
         return self._states
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._disk.folder
+
+    @property
     def durable_seq(self) -> int:
         """Number of the last transition that is on the disk."""
         return self._durable.seq

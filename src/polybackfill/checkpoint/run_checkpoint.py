@@ -6,7 +6,7 @@ recorded only after the store acknowledged the rows it speaks of: commit, then r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypedDict
@@ -33,6 +33,7 @@ class Checkpoint:
     def __init__(self, states: checkpoint_folder.DurableStates, clock: clocks.Clock) -> None:
         self._durable = states
         self._clock = clock
+        self._untold: list[journal.Forget] = []
 
     @classmethod
     def open(
@@ -75,6 +76,11 @@ class Checkpoint:
     def view(cls, folder: Path) -> Self:
         """Open for reading, also beside a running owner; changes raise errors.Stop."""
         return cls(checkpoint_folder.DurableStates(folder, writable=False), clocks.SystemClock())
+
+    @property
+    def run_name(self) -> str:
+        """The run whose checkpoint it is: its folder has that name."""
+        return self._durable.folder.name
 
     # Questions
 
@@ -314,7 +320,17 @@ class Checkpoint:
         named = None if keys is None else tuple(dict.fromkeys(keys))
         if named == ():
             return
-        self._durable.append(journal.Forget(kind=kind, keys=named, **self._stamp()))
+        forgotten = journal.Forget(kind=kind, keys=named, **self._stamp())
+        self._durable.append(forgotten)
+        self._untold.append(forgotten)
+
+    def untold(self) -> list[journal.Forget]:
+        """What this process forgot and the store's receipts still say."""
+        return list(self._untold)
+
+    def note_told(self, forgotten: Sequence[journal.Forget]) -> None:
+        """The store's receipts say these no more; the first ones of `untold`."""
+        del self._untold[: len(forgotten)]
 
     def note_plan_synced(self, seq: int) -> None:
         """The plan table shows every end up to `seq`. To be called also when it holds none."""

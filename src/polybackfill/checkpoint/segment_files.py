@@ -228,8 +228,34 @@ class SegmentFolder:
         numbers = {window: number for number, window in enumerate(snapshot.windows)}
         for start in range(0, len(receipts), self._segment_units):
             chunk = receipts[start : start + self._segment_units]
-            kept.append(self._write(chunk, numbers))
+            kept.append(self.write(chunk, numbers))
         return tuple(kept)
+
+    def write(
+        self, receipts: list[unit_states.Receipt], numbers: dict[unit_states.WindowOf, int]
+    ) -> Segment:
+        """A new segment of these receipts, in the order of their numbers; raises OSError.
+
+        `numbers`: of each kind and window, its place in the state's list of them.
+        """
+        content = b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts)
+        totals: dict[str, Totals] = {}
+        for receipt in receipts:
+            totals.setdefault(receipt.unit.kind, Totals()).add(receipt)
+        segment = Segment(
+            name=f"done-{self._next_number:06d}.jsonl",
+            bytes=len(content),
+            crc=_crc(content),
+            last_seq=receipts[-1].seq,
+            totals=totals,
+        )
+        self._next_number += 1
+        files.write_atomic(self._folder / segment.name, content, self._step)
+        packed = _pack(receipts, numbers)
+        files.write_atomic(
+            self._index_path(segment), _index_head(segment, packed) + packed, self._step
+        )
+        return segment
 
     def replaced(self, segments: tuple[Segment, ...]) -> None:
         """The state on disk lists these now: remove what the last two states do not list."""
@@ -266,28 +292,6 @@ class SegmentFolder:
             left = [unit_states.without(receipt, gone) for receipt in self.read(segment)]
             loose += [receipt for receipt in left if receipt is not None]
         return kept, loose
-
-    def _write(
-        self, receipts: list[unit_states.Receipt], numbers: dict[unit_states.WindowOf, int]
-    ) -> Segment:
-        content = b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts)
-        totals: dict[str, Totals] = {}
-        for receipt in receipts:
-            totals.setdefault(receipt.unit.kind, Totals()).add(receipt)
-        segment = Segment(
-            name=f"done-{self._next_number:06d}.jsonl",
-            bytes=len(content),
-            crc=_crc(content),
-            last_seq=receipts[-1].seq,
-            totals=totals,
-        )
-        self._next_number += 1
-        files.write_atomic(self._folder / segment.name, content, self._step)
-        packed = _pack(receipts, numbers)
-        files.write_atomic(
-            self._index_path(segment), _index_head(segment, packed) + packed, self._step
-        )
-        return segment
 
     def _packed(self, segment: Segment, numbers: dict[unit_states.WindowOf, int]) -> bytes:
         """The segment's index entries, from the index file or else from the receipts."""

@@ -1,17 +1,17 @@
-"""The checkpoint's units as a table beside the others, so that the store can compare them."""
+"""Units with their states as a table beside the others, so that the store can compare them."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import orjson
 
 from polybackfill import units
 from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import temporary_table
-from polybackfill.store import client
+from polybackfill.store import client, stored_receipts
 
 _CHUNK_ROWS = 100_000
 # One row for each key of each unit. `key` is bare, `reading` what stands behind its @: lists are
@@ -20,7 +20,7 @@ _CHUNK_ROWS = 100_000
 # so `rows` counts more than its keys.
 _COLUMNS = """
 (
-    unit UInt32, kind LowCardinality(String), key String, reading LowCardinality(String),
+    unit UInt64, kind LowCardinality(String), key String, reading LowCardinality(String),
     state LowCardinality(String), whole Bool, partial Bool, since Nullable(Int64),
     until Nullable(Int64), rows UInt64, pages UInt64,
     rejected UInt64, first_second Nullable(Int64), last_second Nullable(Int64),
@@ -28,23 +28,61 @@ _COLUMNS = """
 )
 """
 
+_OWN = "(job = '' AND host = '' AND run_name = {run_name:String})"
+# Units of other checkpoints get numbers that none of this one has.
+_COPY = """
+INSERT INTO {table}
+SELECT if({own}, seq, bitOr(cityHash64(job, host, run_name, seq), {others})) AS unit, kind, key,
+    sweep AS reading, 'done' AS state, since IS NULL AND until IS NULL AS whole, partial, since,
+    until, rows, pages, rejected, first_second, last_second, end_second, lag_s, attempts,
+    recorded_at AS at, '' AS error
+FROM backfill_receipts ARRAY JOIN keys AS key
+WHERE {which}
+"""
+_BEGUN, _OTHERS = 1 << 62, 1 << 63
+
 Unit = unit_states.Receipt | unit_states.FailedUnit | unit_states.OpenUnit
 
 
 def all_units(checkpoint: run_checkpoint.Checkpoint) -> Iterator[Unit]:
     """Finished units, oldest first, then those in error, then those that were begun."""
-    return itertools.chain(
-        checkpoint.receipts(), checkpoint.failed_units(), checkpoint.open_units()
-    )
+    return itertools.chain(checkpoint.receipts(), unended_units(checkpoint))
+
+
+def unended_units(checkpoint: run_checkpoint.Checkpoint) -> Iterator[Unit]:
+    """Those in error, then those that were begun."""
+    return itertools.chain(checkpoint.failed_units(), checkpoint.open_units())
+
+
+def numbered(checkpoint: run_checkpoint.Checkpoint) -> Iterator[tuple[int, units.Unit]]:
+    """Every unit with its number in the table: that of its last change in the checkpoint, or, of
+    one that has not ended, one beyond all of these.
+    """
+    for number, unit_state in _numbered(all_units(checkpoint)):
+        yield number, unit_state.unit
 
 
 @contextlib.asynccontextmanager
 async def filled(
-    store: client.Store, checkpoint: run_checkpoint.Checkpoint | None
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint | None, *, others: bool = True
 ) -> AsyncIterator[str]:
-    """The name of a table with every unit of the checkpoint, dropped afterwards; empty for None."""
+    """The name of a table with every unit, dropped afterwards: the receipts that the store holds,
+    with `others` also those of other checkpoints, and what is in error or begun in this one.
+
+    What this checkpoint has and the store was not told yet is read from the checkpoint.
+    """
     async with temporary_table.create(store, _COLUMNS, order="(kind, key)") as name:
-        for lines, rows in _chunks(_lines(checkpoint) if checkpoint is not None else iter(())):
+        run_name = checkpoint.run_name if checkpoint is not None else ""
+        is_told = True
+        left: Iterator[Unit] = iter(())
+        if checkpoint is not None:
+            is_told = await stored_receipts.StoredReceipts(store, run_name).is_aligned(checkpoint)
+            left = unended_units(checkpoint) if is_told else all_units(checkpoint)
+        which = " OR ".join([_OWN] * is_told + [f"NOT {_OWN}"] * others)
+        if which:
+            copy = _COPY.format(table=name, own=_OWN, others=_OTHERS, which=which)
+            await store.command(copy, parameters={"run_name": run_name})
+        for lines, rows in _chunks(_lines(left)):
             await store.insert(name, lines, rows=rows)
         yield name
 
@@ -63,9 +101,18 @@ def _chunks(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
         yield bytes(joined), rows
 
 
-def _lines(checkpoint: run_checkpoint.Checkpoint) -> Iterator[bytes]:
-    for number, unit in enumerate(all_units(checkpoint), 1):
-        yield from _keys(number, unit)
+def _lines(unit_states_left: Iterable[Unit]) -> Iterator[bytes]:
+    for number, unit_state in _numbered(unit_states_left):
+        yield from _keys(number, unit_state)
+
+
+def _numbered(unit_states_left: Iterable[Unit]) -> Iterator[tuple[int, Unit]]:
+    began = itertools.count(_BEGUN)
+    for unit_state in unit_states_left:
+        if isinstance(unit_state, unit_states.OpenUnit):
+            yield next(began), unit_state
+        else:
+            yield unit_state.seq, unit_state
 
 
 def _keys(number: int, unit_state: Unit) -> Iterator[bytes]:

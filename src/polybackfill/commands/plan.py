@@ -313,8 +313,7 @@ async def _reset_kind(
     if keys:
         updates = [plan_table.PlanUpdate(key, "pending") for key in keys]
         await plan_table.PlanTable(store).apply(kind, updates, now=int(time.time()))
-        checkpoint.forget(kind, keys)
-        await checkpoint.sync()
+        await plan_sync.forget(store, checkpoint, kind, keys)
         return await plan_table.PlanTable(store).planned(kind, keys)
     if arguments.all:
         return await plan_sync.set_back_all(store, checkpoint, kind)
@@ -327,8 +326,7 @@ async def _reset_kind(
         for key in failed_unit.unit.keys
     ]
     count = await plan_table.PlanTable(store).set_back(kind, ("error",))
-    checkpoint.forget(kind, failed)
-    await checkpoint.sync()
+    await plan_sync.forget(store, checkpoint, kind, failed)
     return count
 
 

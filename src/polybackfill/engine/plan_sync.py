@@ -1,16 +1,18 @@
-"""The plan tables in line with the checkpoint: what was fetched, what is under way, what failed."""
+"""The store's receipts and plan tables in line with the checkpoint: what was fetched, what is under
+way, what failed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import structlog
 
 from polybackfill import clocks, units
 from polybackfill.checkpoint import run_checkpoint, unit_states
-from polybackfill.store import client, plan_table
+from polybackfill.store import client, plan_table, stored_receipts
 
 log = structlog.get_logger()
 
@@ -20,7 +22,8 @@ LeasedUnits = Callable[[], list[units.Unit]]
 
 
 class PlanSync:
-    """Brings the plan tables in line with the checkpoint and the leases.
+    """Brings the plan tables in line with the checkpoint and the leases, the receipts first: what
+    the plan calls done is proven there too.
 
     Only a walk through the whole history makes a plan row `done`; a walk over a window moves the
     second up to which a done row was read, if it joins on.
@@ -30,11 +33,13 @@ class PlanSync:
         self,
         *,
         plan: plan_table.PlanTable,
+        receipts: stored_receipts.StoredReceipts,
         checkpoint: run_checkpoint.Checkpoint,
         leased: dict[str, LeasedUnits],
         clock: clocks.Clock,
     ) -> None:
         self._plan = plan
+        self._receipts = receipts
         self._checkpoint = checkpoint
         self._leased = leased
         self._clock = clock
@@ -84,6 +89,7 @@ class PlanSync:
 
     async def _write(self) -> None:
         ends = self._checkpoint.transitions_since(self._checkpoint.synced_seq)
+        await self._receipts.follow(self._checkpoint, ends)
         for kind in plan_table.TABLES:
             leased = self._leased_now(kind)
             ended = [end for end in ends if end.unit.kind == kind]
@@ -172,6 +178,19 @@ async def set_back_all(
 ) -> int:
     """Every key of a plan is pending, and the checkpoint has never seen it. Returns how many."""
     count = await plan_table.PlanTable(store).set_back(kind, ("in_progress", "done", "error"))
-    checkpoint.forget(kind, None)
-    await checkpoint.sync()
+    await forget(store, checkpoint, kind, None)
     return count
+
+
+async def forget(
+    store: client.Store,
+    checkpoint: run_checkpoint.Checkpoint,
+    kind: str,
+    keys: Sequence[str] | None,
+) -> None:
+    """Checkpoint and receipts have never seen these keys (None: all of the kind), while no run is
+    going on. Killed in between, the next start puts the receipts in line.
+    """
+    checkpoint.forget(kind, keys)
+    await checkpoint.sync()
+    await stored_receipts.StoredReceipts(store, checkpoint.run_name).follow(checkpoint, [])

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import structlog
 
-from polybackfill import errors
-from polybackfill.checkpoint import run_checkpoint, store_state
+from polybackfill import errors, formats
+from polybackfill.checkpoint import restoration, run_checkpoint, store_state
 from polybackfill.checks import lost_rows, receipt_table
 from polybackfill.kinds import proof, registry
-from polybackfill.store import client, inspection, plan_table
+from polybackfill.store import client, inspection, plan_table, stored_receipts
 
 log = structlog.get_logger()
 
@@ -26,11 +26,13 @@ _LISTS = tuple(kind.name for kind in registry.ALL if isinstance(kind.proof, proo
 
 
 async def begin(store: client.Store, checkpoint: run_checkpoint.Checkpoint, folder: Path) -> None:
-    """Compare where there is doubt, and note that a run is going on.
+    """Put the store's receipts in line, compare where there is doubt, and note that a run is going
+    on.
 
     `folder`: the checkpoint's. Raises what store and checkpoint raise; the next start compares.
     """
     await inspection.mend_projections(store)
+    await stored_receipts.StoredReceipts(store, checkpoint.run_name).align(checkpoint)
     before, now = store_state.read(folder), await _inspect(store)
     if checkpoint.stats()["seq"]:
         token = before.clean_stop if before is not None else ""
@@ -62,6 +64,24 @@ async def end(store: client.Store, folder: Path, run_name: str, *, within_s: flo
         log.warning("run.end_not_noted", error=str(error) or "timeout")
 
 
+async def restore(store: client.Store, folder: Path, store_id: str) -> None:
+    """Where the checkpoint is lost, make one of the receipts that the store has of this run.
+
+    What they claim is compared with the tables by `begin`, if the folder is lost as a whole.
+    """
+    if not restoration.is_new(folder):
+        return
+    restored = restoration.Restoration(folder, store_id)
+    async for receipts in stored_receipts.StoredReceipts(store, folder.name).read():
+        restored.add(receipts)
+    if not restored.units:
+        return
+    restored.end()
+    log.info("checkpoint.restored", units=restored.units)
+    receipts_text = formats.counted(restored.units, "receipt")
+    print(f"no checkpoint in {folder}: made of the {receipts_text} in the store", file=sys.stderr)
+
+
 async def emptied(store: client.Store, folder: Path) -> None:
     """The tables were emptied on purpose, and the checkpoint knows: that is no loss."""
     before = store_state.read(folder)
@@ -80,12 +100,12 @@ async def _compare(
     log.info("store.compare", reasons=doubts.reasons)
     reasons = "; ".join(doubts.reasons)
     print(f"comparing receipts with the tables: {reasons}", file=sys.stderr)
-    async with receipt_table.filled(store, checkpoint) as table:
+    async with receipt_table.filled(store, checkpoint, others=False) as table:
         numbers, lists = await lost_rows.gone(store, table, harmed=doubts.harmed)
     lost: dict[str, list[str]] = defaultdict(list)
-    for number, receipt in enumerate(receipt_table.all_units(checkpoint), 1):
+    for number, unit in receipt_table.numbered(checkpoint) if numbers else ():
         if number in numbers:
-            lost[receipt.unit.kind] += receipt.unit.keys
+            lost[unit.kind] += unit.keys
     for kind, keys in lost.items():
         await _fetch_again(store, checkpoint, kind, list(dict.fromkeys(keys)))
     for kind in _LISTS if lists else ():

@@ -1,4 +1,4 @@
-"""What a run keeps in line beside its rows: the plan tables, and the market ids in memory."""
+"""What a run keeps in line beside its rows: receipts and plan tables, and market ids in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from polybackfill import units
 from polybackfill.engine import market_id_cache, plan_sync, supervisor
 from polybackfill.run import shared_state
-from polybackfill.store import market_ids, plan_table
+from polybackfill.store import market_ids, plan_table, stored_receipts
 
 
 class StoreUpkeep:
@@ -25,6 +25,7 @@ class StoreUpkeep:
         self.id_cache = market_id_cache.MarketIdCache(self.market_ids, clock=state.clock)
         self._plan_sync = plan_sync.PlanSync(
             plan=plan_table.PlanTable(store),
+            receipts=stored_receipts.StoredReceipts(store, state.context.checkpoint.run_name),
             checkpoint=state.context.checkpoint,
             leased={
                 kind: partial(state.leased_units, kind)
@@ -44,7 +45,7 @@ class StoreUpkeep:
             await self.id_cache.refresh()
 
     async def sync_plan(self) -> None:
-        """Write to the plan tables what has ended or begun since the last time."""
+        """Tell the receipts and plan tables what has ended or begun since the last time."""
         if self._plan_sync is not None:
             await self._plan_sync.run()
             return

@@ -13,7 +13,7 @@ import structlog
 from polybackfill import clocks, errors, units
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import plan_source, plan_sync
-from polybackfill.store import client, migrate, plan_table
+from polybackfill.store import client, migrate, plan_table, stored_receipts
 
 PAGE = units.Counts(rows=1, pages=1)
 
@@ -81,12 +81,16 @@ def done(
 
 
 async def synced(
-    book: run_checkpoint.Checkpoint, table: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, table: plan_table.PlanTable
 ) -> plan_sync.PlanSync:
     """The plan hears of everything the checkpoint knows."""
     await book.sync()
     sync = plan_sync.PlanSync(
-        plan=table, checkpoint=book, leased={"wallets": list}, clock=clocks.SystemClock()
+        plan=table,
+        receipts=stored_receipts.StoredReceipts(store, book.run_name),
+        checkpoint=book,
+        leased={"wallets": list},
+        clock=clocks.SystemClock(),
     )
     await sync.begin()
     return sync
@@ -115,7 +119,7 @@ async def test_skip_does_not_jump_over_wallets_while_the_list_shrinks(
     async for unit in planned(store, book, skip=3, limit=5).units():
         taken.append(int(unit.keys[0], 16))
         done(book, taken[-1])
-        await synced(book, ten)  # it leaves the list of the pending at once
+        await synced(store, book, ten)  # it leaves the list of the pending at once
     assert taken == [4, 5, 6, 7, 8]
 
 
@@ -126,7 +130,7 @@ async def test_what_the_plan_shows_as_pending_again_is_fetched_again(
         done(book, number)
     unit = units.Unit("wallets", (key(4),))
     book.fail(unit.id, book.begin(unit), "400")
-    await synced(book, ten)
+    await synced(store, book, ten)
     counts = await ten.counts("wallets")
     assert counts == {"pending": 6, "in_progress": 0, "done": 3, "error": 1}
     assert await keys_of(planned(store, book)) == [5, 6, 7, 8, 9, 10]
@@ -155,13 +159,17 @@ async def test_what_a_killed_run_left_in_progress_is_pending_at_the_next_start(
 ) -> None:
     held = [units.Unit("wallets", (key(number),)) for number in (1, 2)]
     sync = plan_sync.PlanSync(
-        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten,
+        receipts=stored_receipts.StoredReceipts(store, book.run_name),
+        checkpoint=book,
+        leased={"wallets": lambda: held},
+        clock=clocks.SystemClock(),
     )
     await sync.run()
     assert (await ten.counts("wallets"))["in_progress"] == 2
     # killed here: the checkpoint knows that 1 is done, the plan does not
     done(book, 1)
-    await synced(book, ten)
+    await synced(store, book, ten)
     counts = await ten.counts("wallets")
     assert counts == {"pending": 9, "in_progress": 0, "done": 1, "error": 0}
 
@@ -171,13 +179,13 @@ async def test_a_window_takes_the_whole_plan_and_leaves_it_alone(
 ) -> None:
     for number in range(1, 11):
         done(book, number)
-    await synced(book, ten)
+    await synced(store, book, ten)
     window = (1_700_000_000, 1_800_000_000)
     source = planned(store, book, window=window)
     assert await source.expected() == plan_source.WorkEstimate(10, 10)
     assert await keys_of(source) == list(range(1, 11))
     done(book, 1, window)
-    await synced(book, ten)
+    await synced(store, book, ten)
     assert (await ten.counts("wallets"))["done"] == 10
     assert all(book.is_done("wallets", key(number)) for number in range(1, 11))
 
@@ -225,7 +233,7 @@ async def test_a_typed_key_that_was_set_back_by_hand_is_fetched_again(
 ) -> None:
     for number in (1, 2):
         done(book, number)
-    await synced(book, ten)
+    await synced(store, book, ten)
     await store.command(
         f"UPDATE wallet_backfill_plan SET status = 'pending' WHERE wallet_address = '{key(2)}'"
     )
@@ -260,11 +268,15 @@ async def test_a_store_that_goes_away_while_the_plan_is_read_ends_nothing(
 
 
 async def test_two_syncs_at_once_write_one_after_the_other(
-    book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
+    store: client.Store, book: run_checkpoint.Checkpoint, ten: plan_table.PlanTable
 ) -> None:
     held: list[units.Unit] = [units.Unit("wallets", (key(1),))]
     sync = plan_sync.PlanSync(
-        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten,
+        receipts=stored_receipts.StoredReceipts(store, book.run_name),
+        checkpoint=book,
+        leased={"wallets": lambda: held},
+        clock=clocks.SystemClock(),
     )
     first = asyncio.create_task(sync.run())
     await asyncio.sleep(0)
@@ -297,7 +309,11 @@ async def test_attempts_are_shown_while_a_wallet_is_in_progress_and_when_it_wait
 ) -> None:
     unit, held = units.Unit("wallets", (key(1),)), []
     sync = plan_sync.PlanSync(
-        plan=ten, checkpoint=book, leased={"wallets": lambda: held}, clock=clocks.SystemClock()
+        plan=ten,
+        receipts=stored_receipts.StoredReceipts(store, book.run_name),
+        checkpoint=book,
+        leased={"wallets": lambda: held},
+        clock=clocks.SystemClock(),
     )
     shown = []
     for leased in (True, False, True, False):
