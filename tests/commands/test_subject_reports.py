@@ -143,7 +143,7 @@ def test_what_is_not_known_of_a_wallet_is_seen_to_be_unknown(
     assert f"nothing is stored of {nobody}: polybackfill run wallets --wallet {nobody}" in refused
     assert "is not a wallet" in filled.call("report", "wallet", "0x12", code=78).err
     unasked = filled.call("report", "wallet", "@nobody", "--offline", code=78).err
-    assert "--offline forbids asking the API: give the address" in unasked
+    assert "the store does not know nobody, and the API is not asked: give the address" in unasked
     assert new_desk().call("report", "wallet", nobody, code=78).err
 
 

@@ -174,6 +174,61 @@ async def test_rows_set_aside_are_shown_as_text_whatever_they_hold(
         assert page.tab.complaints == []
 
 
+async def test_a_wallet_and_a_market_have_a_page_which_a_search_and_receipts_lead_to(
+    ground: harness.Ground, sandbox: harness.Sandbox, tmp_path: Path
+) -> None:
+    market = next(row for row in sandbox.lines("markets") if row["question"].startswith("<script>"))
+    condition = market["condition_id"]
+    listed = ground.folder / "one.txt"
+    listed.write_text(condition)
+    ground.run("plan", "build", "--from", str(listed)).expect(0)
+    ground.run("run").expect(0)
+    sandbox.ask("stats/reset", {})
+    async with shown(ground) as page:
+        tab = page.tab
+        await tab.until("document.querySelector('#map [data-kind=conditions] button') !== null")
+        await tab.run("document.querySelector('#map [data-kind=conditions] button').click()")
+        await tab.until("document.querySelector('#units-list a') !== null")
+        await tab.run("document.querySelector('#units-list a').click()")
+        await page.says(f"Market {condition}")
+        assert not await tab.run("document.querySelector('#units').open")
+        assert market["question"] in await tab.text()
+        assert await tab.run("document.querySelectorAll('#subject svg .rise').length") > 0
+        assert await tab.run("document.querySelector('#subject script, #subject b') === null")
+        await page.says("/v2/live-volume is unknown: the API was not asked.")
+        await page.check(tmp_path, "market")
+        assert sandbox.asked() == {}
+        await tab.run("document.querySelector('#subject-report button').click()")
+        await tab.until("document.querySelector('#subject-report h3') !== null")
+        assert "unknown:" not in await tab.text()
+        assert list(sandbox.asked().values()) == [1]
+        wallet = await tab.run("document.querySelector('#subject a[href*=\"at=0x\"]').textContent")
+        await search(page, wallet)
+        await page.says(f"Wallet {wallet}")
+        await page.says("No profit is computed for this wallet yet")
+        await search(page, market["slug"])
+        await page.says(f"Market {condition}")
+        await tab.run("history.back()")
+        await page.says(f"Wallet {wallet}")
+        for name, said in (
+            (f"0x{'ab' * 20}", f"Nothing is stored of 0x{'ab' * 20}."),
+            ("<img src=x>", "this name: '<img src=x>' is not a wallet or a market"),
+            ("no-such-market", "the store does not know no-such-market"),
+        ):
+            await search(page, name)
+            await page.says(said)
+        await tab.run("document.querySelector('#subject a').click()")
+        await page.says("Is anything wrong?")
+        assert await tab.run("document.querySelector('#subject').hidden")
+        assert tab.complaints == []
+
+
+async def search(page: Shown, name: str) -> None:
+    """Type a name into the search box."""
+    await page.tab.run(f"document.querySelector('#name').value = {name!r}")
+    await page.tab.run("document.querySelector('#search button').click()")
+
+
 async def test_what_cannot_be_read_is_said_in_its_section_until_it_can(
     ground: harness.Ground,
 ) -> None:

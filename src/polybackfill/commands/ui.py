@@ -55,6 +55,7 @@ async def _serve(
         "/units.json": view.units,
         "/workers.json": view.workers,
         "/quarantine.json": view.quarantine,
+        "/subject.json": view.subject,
     }
     actions: dict[str, page_server.Action] = {
         "/pause": view.pause,

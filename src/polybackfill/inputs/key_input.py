@@ -90,9 +90,11 @@ def from_file(path: Path) -> list[Entry]:
     return entries
 
 
-def typed(text: str) -> list[Entry]:
-    """Names in a comma list, wallets and markets; errors.Stop for what names nothing."""
-    return [_entry(one.strip(), _TYPED, list_files.ANY) for one in text.split(",") if one.strip()]
+def typed(text: str, where: str = _TYPED) -> list[Entry]:
+    """Names in a comma list, wallets and markets; errors.Stop for what names nothing. `where`: what
+    an error calls the place.
+    """
+    return [_entry(one.strip(), where, list_files.ANY) for one in text.split(",") if one.strip()]
 
 
 def resolve_keys(entries: Iterable[Entry], known: KeysByName) -> list[str]:

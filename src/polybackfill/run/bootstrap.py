@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,8 +45,11 @@ def settings_of(arguments: argparse.Namespace) -> settings.Settings:
 
 
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool = True) -> T:
-    """Run a command's coroutine, on uvloop where it is installed and wanted."""
-    with asyncio.Runner(loop_factory=_loop_factory() if uvloop else None) as runner:
+    """Run a command's coroutine, on uvloop where it is installed and wanted; in a thread of its own
+    on the loop of the standard library, which can start a child process there.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    with asyncio.Runner(loop_factory=_loop_factory() if uvloop and is_main else None) as runner:
         return runner.run(main)
 
 

@@ -50,8 +50,8 @@ async def _resolve(
     left = [name for name in wanted if name not in known]
     if left and offline:
         raise errors.Stop(
-            f"{wanted[left[0]]}: the store does not know this name, and --offline forbids asking "
-            "the API: give the address"
+            f"{wanted[left[0]]}: the store does not know {left[0].text}, and the API is not asked: "
+            "give the address or the id"
         )
     if left:
         at_once = asyncio.Semaphore(_AT_ONCE)

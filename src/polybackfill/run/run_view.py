@@ -6,6 +6,7 @@ So it costs the run nothing, goes on across its restarts, and shows the last run
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import threading
@@ -30,7 +31,13 @@ from polybackfill.reports import (
     unit_map,
     worker_list,
 )
-from polybackfill.run import bootstrap, machine_facts, paused_parts, startup
+from polybackfill.run import (
+    bootstrap,
+    machine_facts,
+    paused_parts,
+    startup,
+    subject_report,
+)
 
 _EVERY_S = 1.0
 _POINTS = 480
@@ -167,11 +174,19 @@ class RunView:
     def quarantine(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """Rows that were set aside: asks the store, which is opened for that."""
         bootstrap.require_store(self._chosen)
-        return bootstrap.run(self._read_quarantine(), uvloop=False)  # in a thread of its own
+        return bootstrap.run(self._read_quarantine())
 
     async def _read_quarantine(self) -> dict[str, Any]:
         async with bootstrap.open_store(self._chosen) as store:
             return await quarantine_list.read(store, _ROWS_SHOWN)
+
+    def subject(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """What is stored of the wallet or market called `name`; `ask`: 1 to ask the API, too."""
+        name = query.get("name", "").strip()
+        if not name:
+            raise page_server.BadParameter
+        named = subject_report.look_up(self._chosen, name, may_ask=query.get("ask") == "1")
+        return dataclasses.asdict(named)
 
     def units(self, query: Mapping[str, str]) -> dict[str, Any]:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""

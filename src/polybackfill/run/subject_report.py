@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from polybackfill import errors, settings
+from polybackfill import errors, records, settings
+from polybackfill.inputs import key_input
 from polybackfill.polymarket import http, official_figures
-from polybackfill.reports import market_figures, receipt_records, run_files, wallet_figures
-from polybackfill.run import api_client, bootstrap
+from polybackfill.reports import (
+    market_figures,
+    market_report,
+    receipt_records,
+    report_content,
+    run_files,
+    wallet_figures,
+    wallet_report,
+)
+from polybackfill.run import api_client, bootstrap, name_resolution
 
 _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 _MOST_RECEIPTS = 50
+_MOST_CHOICES = 100
+_WALLET_DIGITS = 40
 NOT_ASKED = "the API was not asked"
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NamedSubject:
+    """What a name that somebody searches for means. `key`: of a wallet or a condition, empty where
+    there is none or more than one; `choices`: those; `said`: why there is no report.
+    """
+
+    key: str = ""
+    report: report_content.Report | None = None
+    choices: tuple[str, ...] = ()
+    said: str = ""
+
+
+def look_up(chosen: settings.Settings, text: str, *, may_ask: bool) -> NamedSubject:
+    """The report of what a text names; of an event with several markets their ids. `may_ask`: the
+    API is asked for what is not stored. Not to be called inside an event loop.
+    """
+    try:
+        bootstrap.require_store(chosen)
+        entries = key_input.typed(text, "this name")
+        keys = name_resolution.keys(chosen, entries, offline=not may_ask)
+    except errors.Stop as refusal:
+        return NamedSubject(said=str(refusal))
+    if len(keys) != 1:
+        return NamedSubject(choices=tuple(map(records.show, keys[:_MOST_CHOICES])))
+    (key,), shown = keys, records.show(keys[0])
+    offline = "" if may_ask else NOT_ASKED
+    report = bootstrap.run(_read(chosen, key, offline=offline))
+    if report is None:
+        return NamedSubject(shown, said=f"Nothing is stored of {shown}.")
+    return NamedSubject(shown, report)
+
+
+async def _read(
+    chosen: settings.Settings, key: str, *, offline: str
+) -> report_content.Report | None:
+    """None where nothing is stored, and nothing of it was begun."""
+    receipts = await asyncio.to_thread(read_receipts, chosen, key)
+    if len(key) == _WALLET_DIGITS:
+        wallet = await read_wallet(chosen, key, offline=offline, migrated=False)
+        is_known = bool(wallet.fills or wallet.totals or receipts)
+        return wallet_report.make_report(wallet, receipts) if is_known else None
+    market = await read_market(chosen, key, offline=offline, migrated=False)
+    is_known = bool(market.fills["fills"] or market.market or receipts)
+    return market_report.make_report(market, receipts) if is_known else None
 
 
 def read_receipts(chosen: settings.Settings, key: str) -> Sequence[dict[str, Any]]:
@@ -81,19 +139,18 @@ async def _ask(
     offline: str,
 ) -> tuple[T | None, str]:
     """The answer, or why it is unknown: a report is worth having without it."""
-    if offline:
-        return None, offline
-    if holder := api_client.limit_holder(chosen):
-        return None, holder
-    async with contextlib.AsyncExitStack() as stack:
-        get = await stack.enter_async_context(
-            api_client.open_get(chosen, command, attempts=_TRIES, deadline_s=_TRY_S)
-        )
-        try:
+    if reason := offline or api_client.limit_holder(chosen):
+        return None, reason
+    try:
+        async with api_client.open_get(chosen, command, attempts=_TRIES, deadline_s=_TRY_S) as get:
             return await fetch(get), ""
-        except errors.GiveUp as refusal:
-            if refusal.status == HTTPStatus.NOT_FOUND:
-                return None, f"the API does not serve {route}"
-            return None, f"the API refused: {refusal}"
-        except errors.Retry as trouble:
-            return None, f"the API does not answer: {trouble}"
+    except errors.GiveUp as refusal:
+        if refusal.status == HTTPStatus.NOT_FOUND:
+            return None, f"the API does not serve {route}"
+        return None, f"the API refused: {refusal}"
+    except errors.Retry as trouble:
+        return None, f"the API does not answer: {trouble}"
+    except errors.Stop as refusal:
+        if refusal.exit_code != errors.EXIT_UNAVAILABLE:  # else a run has begun meanwhile
+            raise
+        return None, str(refusal)

@@ -16,7 +16,7 @@ from polybackfill import errors, redaction
 from polybackfill.monitoring import latest_document, listen_address, page_server
 
 SIGNED = {"Authorization": f"Bearer {conftest.TOKEN}"}
-FILES = ("/", "/page.js", "/page.css", "/charts.js", "/elements.js", "/icon.svg")
+FILES = ("/", "/page.js", "/page.css", "/charts.js", "/subject.js", "/elements.js", "/icon.svg")
 NAME = "<script>alert(1)</script>"
 
 

@@ -53,3 +53,42 @@ export function chart(title, points, { limits = [], show }) {
   return make("figure", {}, make("figcaption", {}, title, value), drawing,
     make("div", { class: "ends" }, make("span", {}, clock(from)), make("span", {}, `highest ${show(highest)}`), make("span", {}, clock(to))));
 }
+
+/** A figure of a report: a line of [second, amount], or candles of [second, open, high, low, close]. */
+export function reportChart({ title, points, above, below, words, candle_s: length }) {
+  const drawing = svg("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": words,
+  });
+  drawing.append(...(length ? candles(points, length) : [line(points)]));
+  const ends = (texts) => make("div", { class: "ends" }, ...texts.map((text) => make("span", {}, text)));
+  return make("figure", {}, make("figcaption", {}, title), ends(above), drawing, ends(below));
+}
+
+function line(points) {
+  const least = Math.min(0, ...points.map((one) => one[1]));
+  const most = Math.max(0, ...points.map((one) => one[1]));
+  const raised = points.map(([at, amount]) => [at, amount - least]);
+  return svg("path", { class: "line", d: path(raised, points[0][0], points[points.length - 1][0], most - least, Infinity) });
+}
+
+function candles(points, length) {
+  const from = points[0][0];
+  const span = points[points.length - 1][0] + length - from;
+  const least = Math.min(...points.map((one) => one[3]));
+  const most = Math.max(...points.map((one) => one[2]));
+  const width = (length / span) * WIDTH;
+  const y = (price) => 2 + ((most - price) / (most - least || 1)) * (HEIGHT - 4);
+  return points.flatMap(([at, open, high, low, close]) => {
+    const x = ((at - from) / span) * WIDTH + width / 2;
+    const way = close < open ? "fall" : "rise";
+    const body = Math.max(1, width * 0.7);
+    const top = y(Math.max(open, close));
+    return [
+      svg("path", { class: `wick ${way}`, d: `M${x.toFixed(1)} ${y(high).toFixed(1)}V${y(low).toFixed(1)}` }),
+      svg("rect", {
+        class: way, x: (x - body / 2).toFixed(1), y: top.toFixed(1), width: body.toFixed(1),
+        height: Math.max(1, y(Math.min(open, close)) - top).toFixed(1),
+      }),
+    ];
+  });
+}

@@ -22,6 +22,28 @@ export function replace(element, key, build) {
   element.replaceChildren(...build());
 }
 
+const ID = /\b(?:0x)?([0-9a-f]{64}|[0-9a-f]{40})\b/g;
+
+/** The text, with a link to its page in the place of each wallet or condition id. */
+function withLinks(text) {
+  const pieces = [];
+  let end = 0;
+  for (const match of text.matchAll(ID)) {
+    pieces.push(text.slice(end, match.index), make("a", { href: `#at=0x${match[1]}` }, match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...pieces, text.slice(end)];
+}
+
+/** A table of texts. `linked`: how many columns, from the first on, have ids that lead somewhere. */
+export function table(heads, rows, { linked = 0 } = {}) {
+  const kind = (text) => (text.length < 20 ? "text short" : "text");
+  const cell = (text, column) => make("td", { class: kind(text) }, ...(column < linked ? withLinks(text) : [text]));
+  return make("table", { class: "told" },
+    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { class: kind(head), scope: "col" }, head)))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
+}
+
 export function count(number) {
   return Math.round(number).toLocaleString("en");
 }

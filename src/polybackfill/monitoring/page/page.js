@@ -1,7 +1,8 @@
 // The page of a run: reads events with the token, and draws what they say.
 
 import { chart } from "./charts.js";
-import { byId, bytes, clock, count, duration, make, percent, perSecond, replace, say } from "./elements.js";
+import { byId, bytes, count, duration, make, percent, perSecond, replace, say, table } from "./elements.js";
+import { followAddress } from "./subject.js";
 
 const HISTORY_MS = 30_000;
 const CHECKPOINT_MS = 10_000;
@@ -9,6 +10,8 @@ const WORKERS_MS = 5_000;
 let token = takeToken();
 let samples = [];
 let shownMap = {};
+let hasStatus = false;
+let isRunShown = true;
 
 /** The token of the address, which forgets it: it must not stay in a bookmark or a screenshot. */
 function takeToken() {
@@ -73,6 +76,7 @@ function notice(text) {
 
 function askForToken() {
   byId("shown").hidden = true;
+  byId("search").hidden = true;
   notice("");
   say(byId("state"), "not signed in");
   byId("sign-in").hidden = false;
@@ -91,7 +95,8 @@ byId("sign-in").addEventListener("submit", (event) => {
 
 function draw(status) {
   notice("");
-  byId("shown").hidden = false;
+  hasStatus = true;
+  showRun();
   say(byId("run"), status.run ?? "");
   say(byId("state"), status.said);
   const share = status.picture?.share;
@@ -308,20 +313,13 @@ function receiptTable({ receipts, more }) {
     one.keys.length > 3 ? `${one.keys.slice(0, 3).join(", ")} and ${one.keys.length - 3} more` : one.keys.join(", "),
     one.state, count(one.pages), count(one.rows), count(one.rejected),
     one.end_seen === null ? "–" : new Date(one.end_seen * 1000).toLocaleString(), one.error || "–",
-  ])), ...(more ? [make("p", { class: "quiet" }, `And ${count(more)} more.`)] : [])];
+  ]), { linked: 1 }), ...(more ? [make("p", { class: "quiet" }, `And ${count(more)} more.`)] : [])];
 }
 
 function errorTable(errors) {
-  return [table(["Units", "Parts", "What the last one said", "What to do"], errors.map((one) => [
-    count(one.units), one.kinds.join(", "), `${one.message} (${one.example})`, one.remedy,
-  ]))];
-}
-
-function table(heads, rows) {
-  const isShort = (text) => (text.length < 20 ? "text short" : "text");
-  const cells = (tag, texts) => texts.map((text) => make(tag, { class: isShort(text) }, text));
-  return make("table", { class: "told" }, make("thead", {}, make("tr", {}, ...cells("th", heads))),
-    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells("td", row)))));
+  return [table(["Units", "Parts", "What the last one said", "Which", "What to do"], errors.map((one) => [
+    count(one.units), one.kinds.join(", "), one.message, one.example, one.remedy,
+  ]), { linked: 4 })];
 }
 
 // --- rows set aside -----------------------------------------------------------------------------
@@ -350,7 +348,7 @@ async function drawWorkers() {
   const { workers, stalls } = await (await request("/workers.json")).json();
   const heads = ["Worker", "Unit", "Does", "Waits for", "No page for"];
   byId("workers").replaceChildren(workers?.length
-    ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]))
+    ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]), { linked: 2 })
     : make("p", { class: "quiet" }, workers ? "Nobody holds a unit." : "Unknown: the run has left no list of its workers."));
   replace(byId("stalls"), JSON.stringify(stalls), () => stalls.map((one) => make("details", { class: "card" },
     make("summary", {}, `${one.worker} stalled at ${new Date(one.timestamp).toLocaleString()}: ${one.doing}, ${one.unit ?? "no unit"}`),
@@ -387,7 +385,17 @@ function sayFailure(shown, text) {
   if (!isThere) shown.before(line);
 }
 
+function showRun() {
+  byId("shown").hidden = !(hasStatus && isRunShown);
+}
+
 function start() {
+  byId("search").hidden = false;
+  followAddress(request, (isShown) => {
+    isRunShown = isShown;
+    byId("units").close();
+    showRun();
+  });
   followEvents();
   repeat(drawHistory, HISTORY_MS, "charts");
   repeat(drawCheckpoint, CHECKPOINT_MS, "map", "errors");
