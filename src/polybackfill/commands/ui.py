@@ -60,6 +60,7 @@ async def _serve(
     actions: dict[str, page_server.Action] = {
         "/pause": view.pause,
         "/resume": view.resume,
+        "/retry": view.retry,
         "/drain": view.drain,
     }
     server = page_server.PageServer(latest, questions, actions, access)

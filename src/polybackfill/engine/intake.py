@@ -21,16 +21,39 @@ class Intake:
     def __init__(self, checkpoint: run_checkpoint.Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._queued_keys: set[tuple[str, units.Window]] = set()
+        self._retried_keys: set[tuple[str, units.Window]] = set()
+        self._failed_keys: set[tuple[str, units.Window]] = set()  # in this queue
+        self._skipped_failed: set[tuple[str, units.Window]] = set()  # by earlier runs
         self._skipped_done = 0
-        self._skipped_error = 0
+        self._retried_unnamed = 0
 
     def add_queued(self, unit: units.Unit) -> None:
         """The unit is in the queue: its keys are not wanted again."""
-        self._queued_keys.update((key, unit.window) for key in unit.keys)
+        self._queued_keys |= _identities(unit)
 
     def drop_queued(self, unit: units.Unit) -> None:
         """The unit has left the queue."""
-        self._queued_keys.difference_update((key, unit.window) for key in unit.keys)
+        self._queued_keys -= _identities(unit)
+
+    def add_failed(self, unit: units.Unit) -> None:
+        """The unit has ended in error here."""
+        self._failed_keys |= _identities(unit)
+
+    def has_failed(self, unit: units.Unit) -> bool:
+        """Whether it ended in error here, or was left out of the feed since it had before."""
+        return not _identities(unit).isdisjoint(self._failed_keys | self._skipped_failed)
+
+    def add_retried(self, unit: units.Unit) -> bool:
+        """A unit that was in error is tried again: what the feed says of it counts no more.
+        False where one of its keys is in the queue already.
+        """
+        identities = _identities(unit)
+        if not self.has_failed(unit) and identities.isdisjoint(self._retried_keys):
+            self._retried_unnamed += len(identities)
+        self._failed_keys -= identities
+        self._skipped_failed -= identities
+        self._retried_keys |= identities
+        return identities.isdisjoint(self._queued_keys)
 
     def wanted(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         """What to queue for `unit`: units an earlier process left open, and its fresh keys.
@@ -41,18 +64,27 @@ class Intake:
             yield from self._wanted_part(part)
 
     def stats(self) -> dict[str, int]:
-        """Keys that were left out because the checkpoint has an end for them."""
-        return {"skipped_done": self._skipped_done, "skipped_error": self._skipped_error}
+        """Keys that ended in error here, those that were left out because the checkpoint has an end
+        for them, and those in error that are tried again though no feed named them.
+        """
+        return {
+            "error": len(self._failed_keys),
+            "skipped_done": self._skipped_done,
+            "skipped_error": len(self._skipped_failed),
+            "retried_unnamed": self._retried_unnamed,
+        }
 
     def _wanted_part(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         fresh = []
         for key in unit.keys:
-            if (key, unit.window) in self._queued_keys:
+            identity = (key, unit.window)
+            if identity in self._queued_keys or identity in self._retried_keys:
                 continue
             if self._checkpoint.is_done(unit.kind, key, unit.window):
                 self._skipped_done += 1
             elif self._checkpoint.failed_unit(unit.kind, key, unit.window) is not None:
-                self._skipped_error += 1
+                if identity not in self._failed_keys:
+                    self._skipped_failed.add(identity)
             elif open_unit := self._checkpoint.open_unit(unit.kind, key, unit.window):
                 yield open_unit
             else:
@@ -72,6 +104,10 @@ class Intake:
             or self._checkpoint.open_unit(*identity) is not None
             or self._checkpoint.failed_unit(*identity) is not None
         )
+
+
+def _identities(unit: units.Unit) -> set[tuple[str, units.Window]]:
+    return {(key, unit.window) for key in unit.keys}
 
 
 class FeedReader:

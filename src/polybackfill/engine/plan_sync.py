@@ -55,32 +55,28 @@ class PlanSync:
             if released:
                 log.info("plan.released", kind=kind, keys=released)
 
-    async def reopen(self, kinds_of_run: Iterable[str], window: units.Window) -> None:
-        """What passing trouble of an earlier run ended in error is pending again, in the plan
-        first: killed in between, the row looks set back by a person. A run over everything takes
-        up every window, one over a window that one.
+    async def reopen(self, failed_units: Iterable[unit_states.FailedUnit]) -> None:
+        """These units in error are to be fetched again: pending in the plan first, since a row that
+        a kill leaves so looks set back by a person.
         """
-        for kind in kinds_of_run:
-            failed = [
-                failure
-                for failure in self._checkpoint.failed_units()
-                if failure.passing
-                and failure.unit.kind == kind
-                and window in (units.FULL_HISTORY, failure.unit.window)
-            ]
-            if not failed:
-                continue
+        by_kind: dict[str, list[unit_states.FailedUnit]] = {}
+        for failed in failed_units:
+            by_kind.setdefault(failed.unit.kind, []).append(failed)
+        for kind, failures in by_kind.items():
             if kind in plan_table.TABLES:
                 pending = [
                     plan_table.PlanUpdate(key, "pending", attempts=failure.attempts)
-                    for failure in failed
+                    for failure in failures
                     if failure.unit.window == units.FULL_HISTORY
                     for key in failure.unit.keys
                 ]
-                await self._plan.apply(kind, pending, now=int(self._clock.now()))
-            for failure in failed:
-                self._checkpoint.reopen(failure.unit.id)
-            log.info("units.reopened", kind=kind, units=len(failed), first=failed[0].unit.id)
+                async with self._writing:
+                    await self._plan.apply(kind, pending, now=int(self._clock.now()))
+            for failure in failures:
+                # One that the feed has met meanwhile, pending, is forgotten already.
+                if self._checkpoint.failed_unit(kind, failure.unit.keys[0], failure.unit.window):
+                    self._checkpoint.reopen(failure.unit.id)
+            log.info("units.reopened", kind=kind, units=len(failures), first=failures[0].unit.id)
 
     async def run(self) -> None:
         """Write what changed since the last time; raises errors.Retry when the store is away."""

@@ -175,6 +175,20 @@ class Queue:
         """Who holds what, oldest first."""
         return list(self._leases.values())
 
+    def has_failed(self, unit: units.Unit) -> bool:
+        """Whether a unit in error ended so here, or was left out of the feed for that."""
+        return self._intake.has_failed(unit)
+
+    def retry(self, unit: units.Unit) -> bool:
+        """Take in a unit that was in error, which the checkpoint has reopened. False once nothing
+        is handed out any more.
+        """
+        if self.drained:
+            return False
+        if self._intake.add_retried(unit):
+            self._enqueue(unit)
+        return True
+
     def waiting_units(self) -> list[units.Unit]:
         """Units that nobody holds, ready or waiting for their time."""
         return list(self._backlog)
@@ -206,7 +220,6 @@ class Queue:
             **self._backlog.stats(),
             "leased": sum(len(lease.unit.keys) for lease in self._leases.values()),
             "done": self._counts["done"],
-            "error": self._counts["error"],
             "splits": self._counts["splits"],
             "returns": self._counts["returns"],
             **self._intake.stats(),
@@ -320,6 +333,7 @@ class Queue:
             return
         if self._checkpoint.fail(unit.id, attempt, message, passing=passing):
             log.error("unit.failed", unit=unit.id, attempt=attempt, error=message)
+        self._intake.add_failed(unit)
         self._settle(unit, "error")
 
     def _split(self, unit: units.Unit, attempt: int) -> None:

@@ -50,6 +50,7 @@ def record(unit_state: receipt_table.Unit) -> dict[str, Any]:
     """
     end = unit_state.end if isinstance(unit_state, unit_states.Receipt) else None
     return {
+        "unit": unit_state.unit.id,
         "kind": unit_state.unit.kind,
         "keys": _shown_keys(unit_state.unit),
         "window": list(unit_state.unit.window),

@@ -174,5 +174,6 @@ def _to_do(troubles: list[_Trouble], state: run_state.RunState) -> Answer:
     if not commands:
         return Answer(question, "Nothing." if not troubles else "Nothing: it goes on by itself.")
     if state.is_running and commands == ("polybackfill plan reset --errors",):
-        return Answer(question, "When the run has ended, set the errors back:", WATCH, commands)
+        text = "Try them again on the page, or set them back when the run has ended:"
+        return Answer(question, text, WATCH, ("polybackfill ui", *commands))
     return Answer(question, "Look at it, then:", WATCH, commands)

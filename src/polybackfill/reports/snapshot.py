@@ -217,7 +217,8 @@ def _part_fields(
     stats = part.queue.stats()
     known = part.source.known
     done = known.done_before - known.again + stats["done"] + stats["skipped_done"]
-    failed = known.failed_before + stats["error"] + stats["skipped_error"]
+    failed_before = max(0, known.failed_before - stats["retried_unnamed"])
+    failed = failed_before + stats["error"] + stats["skipped_error"]
     # What an earlier run left open comes back, also where the store has its rows by now.
     met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
     keys = max(known.keys, met)

@@ -22,6 +22,7 @@ from polybackfill.kinds import registry
 from polybackfill.reports import progress_line, snapshot
 from polybackfill.run import (
     disk_space,
+    error_retries,
     new_keys,
     part_builder,
     post_run,
@@ -194,7 +195,11 @@ class Run:
         watch = self._supervisor(writer)
         pictures = self._snapshots(writer, watch)
         tell = partial(self._tell, pictures)
-        for task in [supervisor.PeriodicTask("status", 1.0, tell), *self._upkeep.periodic()]:
+        tasks = [supervisor.PeriodicTask("status", 1.0, tell), *self._upkeep.periodic()]
+        if not self._state.request.dry_run:
+            retries = error_retries.ErrorRetries(self._state, self._upkeep)
+            tasks.append(supervisor.PeriodicTask("retries", 1.0, retries.run))
+        for task in tasks:
             watch.add_periodic(task)
         self._monitor.publish(pictures.current())  # what was in error before is no news
         log.info("run.started", **known)

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from polybackfill.run import (
     bootstrap,
     machine_facts,
     paused_parts,
+    retry_requests,
     startup,
     subject_report,
 )
@@ -56,6 +58,7 @@ class RunView:
         self._chosen = chosen
         self._lock = threading.Lock()
         self._paused = paused_parts.PausedParts(chosen)
+        self._retries = retry_requests.RetryRequests(chosen)
         self._stopped: lock.Owner | None = None
         self._checkpoint: dict[str, Any] = {}
         self._next_look = 0.0
@@ -101,6 +104,18 @@ class RunView:
         self._paused.resume(self._known_kind(document))
         return {"paused": sorted(self._paused.kinds)}
 
+    def retry(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Errors are tried again: all of the part `kind`, or the one `unit`. By the run that goes
+        on where they are its own, else by the next one. `asked`: how many there are.
+        """
+        unit = document.get("unit")
+        kind = None if isinstance(unit, str) else self._known_kind(document)
+        checkpoint = run_files.open_checkpoint(self._chosen)
+        failed_units = checkpoint.failed_units() if checkpoint is not None else []
+        ids = [one.unit.id for one in failed_units if one.unit.id == unit or one.unit.kind == kind]
+        self._retries.add(ids)
+        return {"asked": len(ids)}
+
     def drain(self, _document: Mapping[str, Any]) -> dict[str, Any]:
         """Stop the run in order, as SIGTERM does; once, since a second signal does not wait.
 
@@ -137,7 +152,8 @@ class RunView:
     def checkpoint(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """The map and the errors, no older than a few seconds or twenty times what they cost.
 
-        `errors` is None while there is no checkpoint to tell them.
+        `errors` is None while there is no checkpoint to tell them; `failed`: units in error by
+        part, of which `asked_again` wait to be tried again.
         """
         with self._lock:
             began = time.monotonic()
@@ -150,12 +166,18 @@ class RunView:
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = run_files.open_checkpoint(self._chosen)
         if checkpoint is None:
-            return {"map": {}, "errors": None}
+            return {"map": {}, "errors": None, "failed": {}, "asked_again": 0}
         picture, _ = run_files.read_status(self._chosen)
         parts = picture["parts"] if picture is not None else {}
         keys = {kind: part["units"] for kind, part in parts.items()}
-        causes = [cause.fields() for cause in error_causes.group_errors(checkpoint.failed_units())]
-        return {"map": unit_map.draw_map(checkpoint, keys), "errors": causes}
+        failed_units = checkpoint.failed_units()
+        wanted = self._retries.read()
+        return {
+            "map": unit_map.draw_map(checkpoint, keys),
+            "errors": [cause.fields() for cause in error_causes.group_errors(failed_units)],
+            "failed": Counter(one.unit.kind for one in failed_units),
+            "asked_again": sum(one.unit.id in wanted for one in failed_units),
+        }
 
     def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """Who works on what, and the last stalls with their stacks.

@@ -14,6 +14,7 @@ from polybackfill.run import (
     bootstrap,
     disk_space,
     paused_parts,
+    retry_requests,
     run_context,
     run_request,
 )
@@ -34,7 +35,7 @@ class SharedState:
     """Made when a run begins; every stage reads it, and `PartBuilder` adds to `parts`.
 
     `stop` is set to end the run. `parts`: the parts that run, by kind; `paused`: those of them
-    that a person has paused.
+    that a person has paused; `retries`: units in error that one wants tried again.
     """
 
     chosen: settings.Settings
@@ -47,6 +48,7 @@ class SharedState:
     buffer: store_writer.WriteBuffer
     notifier: systemd_notify.Notifier
     paused: paused_parts.PausedParts
+    retries: retry_requests.RetryRequests
     parts: dict[str, running_part.RunningPart] = field(default_factory=dict)
 
     @property
@@ -94,6 +96,7 @@ def make_state(
         buffer=_make_buffer(chosen.backfill, clock),
         notifier=systemd_notify.Notifier.from_environment(),
         paused=paused_parts.PausedParts(chosen),
+        retries=retry_requests.RetryRequests(chosen),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from polybackfill import units
+from polybackfill.checkpoint import unit_states
 from polybackfill.engine import market_id_cache, plan_sync, supervisor
 from polybackfill.run import shared_state
 from polybackfill.store import market_ids, plan_table, stored_receipts
@@ -40,9 +41,30 @@ class StoreUpkeep:
         if self._plan_sync is not None:
             if self._state.request.window == units.FULL_HISTORY:
                 await self._plan_sync.begin()
-            await self._plan_sync.reopen(self._state.request.kinds, self._state.request.window)
+            await self.reopen(self._left_in_error())
         if self.id_cache is not None:
             await self.id_cache.refresh()
+
+    def _left_in_error(self) -> list[unit_states.FailedUnit]:
+        """What passing trouble of an earlier run has left in error, and what a person wants tried
+        again. A run over everything takes up every window, one over a window that one.
+        """
+        request, wanted = self._state.request, self._state.retries.read()
+        return [
+            failed
+            for failed in self._state.context.checkpoint.failed_units()
+            if (failed.passing or failed.unit.id in wanted)
+            and failed.unit.kind in request.kinds
+            and request.window in (units.FULL_HISTORY, failed.unit.window)
+        ]
+
+    async def reopen(self, failed_units: list[unit_states.FailedUnit]) -> None:
+        """Units in error are fetched again when a feed names them, or the queue is handed them."""
+        if self._plan_sync is None or not failed_units:
+            return
+        await self._plan_sync.reopen(failed_units)
+        await self._state.context.checkpoint.sync()
+        self._state.retries.drop(failed.unit.id for failed in failed_units)
 
     async def sync_plan(self) -> None:
         """Tell the receipts and plan tables what has ended or begun since the last time."""

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from polybackfill import errors, settings
-from polybackfill.run import paused_parts
+from polybackfill.run import name_file, paused_parts
 
 BROKEN = ["", "{}", "5", "null", '"wallets"', '{"wallets": 1}', "[1]", '["wallets"', "\xff"]
 
@@ -92,7 +92,7 @@ def test_pauses_at_the_same_time_all_count(chosen: settings.Settings) -> None:
 def test_a_change_that_hangs_is_not_waited_for(
     chosen: settings.Settings, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paused_parts, "_LOCK_S", 0.05)
+    monkeypatch.setattr(name_file, "_LOCK_S", 0.05)
     parts = paused_parts.PausedParts(chosen)
     parts.pause("wallets")
     with (

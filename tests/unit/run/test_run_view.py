@@ -80,7 +80,8 @@ def test_where_no_run_is_nothing_is_stopped(run: Run, view: run_view.RunView) ->
 
 def test_without_a_checkpoint_errors_are_unknown(run: Run, view: run_view.RunView) -> None:
     run.owner = None
-    assert view.checkpoint({}) == {"map": {}, "errors": None}
+    unknown = {"map": {}, "errors": None, "failed": {}, "asked_again": 0}
+    assert view.checkpoint({}) == unknown
 
 
 def test_a_run_without_a_list_of_its_workers_does_not_say_that_nobody_works(

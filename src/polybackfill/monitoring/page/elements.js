@@ -35,7 +35,7 @@ function withLinks(text) {
   return [...pieces, text.slice(end)];
 }
 
-/** A table of texts. `linked`: how many columns, from the first on, have ids that lead somewhere. */
+/** A table of texts and elements. `linked`: how many columns, from the first on, have ids that lead somewhere. */
 export function table(heads, rows, { linked = 0 } = {}) {
   const kind = (text) => (text.length < 20 ? "text short" : "text");
   const cell = (text, column) => make("td", { class: kind(text) }, ...(column < linked ? withLinks(text) : [text]));

@@ -175,14 +175,18 @@ function addPart(body, kind) {
   return row;
 }
 
+/** Tells the server; its answer, or null where it refuses, which is said. */
 async function act(path, document) {
   try {
     const headers = { Authorization: `Bearer ${token}` };
     const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(document) });
-    if (!response.ok) notice((await response.json()).error);
+    const answer = await response.json();
+    if (response.ok) return answer;
+    notice(answer.error);
   } catch (error) {
     notice(error.message);
   }
+  return null;
 }
 
 byId("parts").addEventListener("click", (event) => {
@@ -236,7 +240,7 @@ async function drawHistory() {
 // --- the map and the errors ---------------------------------------------------------------------
 
 async function drawCheckpoint() {
-  const { map, errors } = await (await request("/checkpoint.json")).json();
+  const { map, errors, failed, asked_again: askedAgain } = await (await request("/checkpoint.json")).json();
   shownMap = map;
   for (const [kind, row] of Object.entries(map)) {
     const line = byId("map").querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addMapRow(kind);
@@ -244,6 +248,20 @@ async function drawCheckpoint() {
   }
   for (const line of [...byId("map").children]) if (!(line.dataset.kind in map)) line.remove();
   replace(byId("errors"), JSON.stringify(errors), () => drawErrors(errors));
+  replace(byId("retries"), JSON.stringify(failed), () => Object.entries(failed).map(([kind, number]) =>
+    retryButton(`Try ${kind} again (${count(number)})`, { kind })));
+  say(byId("asked-again"), askedAgain ? `${count(askedAgain)} of them will be tried again: by this run, or by the next one where they are none of its own.` : "");
+}
+
+function retryButton(text, document) {
+  const button = make("button", { type: "button", class: "action" }, text);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const done = await act("/retry", document);
+    if (done) say(byId("asked-again"), done.asked ? `${count(done.asked)} will be tried again.` : "Nothing is in error any more.");
+    button.disabled = !!done;
+  });
+  return button;
 }
 
 /** `errors`: null without a checkpoint, which alone knows of them. */
@@ -312,7 +330,8 @@ function receiptTable({ receipts, more }) {
   return [table(heads, receipts.map((one) => [
     one.keys.length > 3 ? `${one.keys.slice(0, 3).join(", ")} and ${one.keys.length - 3} more` : one.keys.join(", "),
     one.state, count(one.pages), count(one.rows), count(one.rejected),
-    one.end_seen === null ? "–" : new Date(one.end_seen * 1000).toLocaleString(), one.error || "–",
+    one.end_seen === null ? "–" : new Date(one.end_seen * 1000).toLocaleString(),
+    one.state === "error" ? make("span", {}, one.error, " ", retryButton("Try again", { unit: one.unit })) : "–",
   ]), { linked: 1 }), ...(more ? [make("p", { class: "quiet" }, `And ${count(more)} more.`)] : [])];
 }
 
