@@ -26,6 +26,8 @@ class Tab:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._trace: list[dict[str, Any]] = []
+        self._traced = asyncio.Event()
         self.complaints: list[str] = []
         self.requested: list[str] = []
         self.received_bytes = 0
@@ -44,6 +46,10 @@ class Tab:
                 self.complaints.append(str(facts["args"]))
             elif event == "Log.entryAdded" and facts["entry"]["level"] in {"error", "warning"}:
                 self.complaints.append(str(facts["entry"]))
+            elif event == "Tracing.dataCollected":
+                self._trace += facts["value"]
+            elif event == "Tracing.tracingComplete":
+                self._traced.set()
             elif event == "Network.requestWillBeSent":
                 self.requested.append(facts["request"]["url"])
             elif event == "Network.loadingFinished":
@@ -76,6 +82,33 @@ class Tab:
             said = f"{await self.text()}\n{self.complaints}"
             raise AssertionError(f"in vain for {expression}:\n{said}") from None
         return value
+
+    @contextlib.asynccontextmanager
+    async def timed_tasks(self) -> AsyncIterator[list[float]]:
+        """The tasks of the page's main thread inside the block, filled in at its end: milliseconds
+        of CPU each, which other programs of a busy machine do not lengthen.
+        """
+        cpu_ms: list[float] = []
+        self._trace.clear()
+        self._traced.clear()
+        wanted = {"includedCategories": ["disabled-by-default-devtools.timeline"]}
+        await self.send("Tracing.start", traceConfig=wanted, transferMode="ReportEvents")
+        yield cpu_ms
+        await self.send("Tracing.end")
+        await asyncio.wait_for(self._traced.wait(), _ANSWER_S)
+        pages = {
+            (event["pid"], event["tid"])
+            for event in self._trace
+            if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+        }
+        cpu_ms += [
+            event["tdur"] / 1_000
+            for event in self._trace
+            if event["name"] == "RunTask"
+            and (event["pid"], event["tid"]) in pages
+            and "tdur" in event  # not one that the beginning or the end of the block cuts
+        ]
+        assert cpu_ms, "the browser tells the CPU of no task"
 
     async def text(self) -> str:
         """What a person can read of the page."""

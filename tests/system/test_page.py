@@ -30,13 +30,8 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 # `make crash ARGS="-k pictures"` with this set writes the pictures of the documents anew.
 WRITE_IMAGES = "PAGE_IMAGES" in os.environ
 WIDTHS = {360: 740, 1400: 900}
-
-
-LONGEST_TASK_MS = """new Promise((done) => {
-  const note = (list) => done(Math.max(...list.getEntries().map((one) => one.duration)));
-  new PerformanceObserver(note).observe({ type: "longtask", buffered: true });
-  setTimeout(() => done(0), 500);
-})"""
+# What takes a browser longer is a long task, which delays a click (w3.org/TR/longtasks, 2026-11).
+LONG_TASK_MS = 50
 
 
 class Shown(NamedTuple):
@@ -48,7 +43,7 @@ class Shown(NamedTuple):
 
     async def says(self, text: str, within_s: float = 30.0) -> None:
         """The page says so sooner or later."""
-        await self.tab.until(f"document.body.innerText.includes({text!r})", within_s)
+        await self.tab.until(f"document.body?.innerText.includes({text!r})", within_s)
 
     async def check(self, shots: Path, stage: str) -> None:
         """In both widths and by day and night it fits, and no browser complains."""
@@ -264,14 +259,16 @@ async def test_it_is_quick_small_and_works_by_keyboard(
     ground.run("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3])).expect(0)
     write_night(ground)
     async with shown(ground) as page:
-        await page.tab.until("document.querySelectorAll('#map button').length == 3")
         await page.tab.until("document.querySelectorAll('#charts figure').length == 7")
         assert page.tab.received_bytes < 250_000
-        assert await page.tab.run(LONGEST_TASK_MS) < 500
-        painted = await page.tab.run(
-            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        )
-        assert painted < 1_000
+        async with page.tab.timed_tasks() as cpu_ms:
+            await page.tab.run("location.reload()")
+            await page.tab.until("document.querySelectorAll('#map button').length == 3")
+            await page.tab.until("document.querySelectorAll('#charts figure').length == 7")
+        print(f"longest task of the first draw: {max(cpu_ms):.1f} ms, all: {sum(cpu_ms):.0f} ms")
+        assert max(cpu_ms) < LONG_TASK_MS
+        assert min([await first_paint_ms(page.tab) for _ in range(5)]) < 1_000
+        await page.tab.until("document.querySelectorAll('#map button').length == 3")
         await page.tab.run("document.querySelector('#map button').focus()")
         await page.tab.press("ArrowRight")
         label = "document.activeElement.getAttribute('aria-label')"
@@ -283,6 +280,41 @@ async def test_it_is_quick_small_and_works_by_keyboard(
         await page.tab.press("Escape")
         assert not await page.tab.run("document.querySelector('#units').open")
         assert page.tab.complaints == []
+
+
+async def test_it_stays_smooth_with_64_workers_and_twelve_hours_of_history(tmp_path: Path) -> None:
+    with (
+        harness.sandbox(trades=8_000, wallets=400, markets=100, latency_ms=4_000) as api,
+        harness.ground(tmp_path / "ground", api.url, workers=64) as place,
+    ):
+        (place.data / "status").mkdir(parents=True)
+        write_night(place)
+        run = place.start("run", *place.write_keys(api))
+        await look_at_many_workers(place, run, tmp_path)
+        run.signal(signal.SIGTERM)
+        run.end().expect(0)
+
+
+async def look_at_many_workers(place: harness.Ground, run: harness.Daemon, shots: Path) -> None:
+    """The page while 64 workers and more hold a unit: no long task, and it costs little."""
+    async with shown(place) as page:
+        tab = page.tab
+        await tab.until("document.querySelectorAll('#workers tbody tr').length >= 64", 60)
+        await tab.until("document.querySelectorAll('#charts figure').length > 3")
+        async with tab.timed_tasks() as cpu_ms:
+            await asyncio.sleep(12)  # every section is drawn anew at least once
+        assert run.running
+        print(f"longest task: {max(cpu_ms):.1f} ms of CPU, {sum(cpu_ms) / 12:.1f} ms a second")
+        assert max(cpu_ms) < LONG_TASK_MS
+        assert sum(cpu_ms) / 12 < 100, "a tenth of a core, drawing included"
+        await page.check(shots, "workers")
+
+
+async def first_paint_ms(tab: browser.Tab) -> float:
+    """Of a page that is loaded anew; other programs of the machine may delay it, so ask again."""
+    await tab.run("location.reload()")
+    paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    return float(await tab.until(paint))
 
 
 @pytest.mark.long
@@ -350,6 +382,7 @@ async def test_a_part_is_paused_and_goes_on_and_the_run_is_stopped_in_order(
         await page.tab.run(f"{button}.click()")
         await page.says("a person has paused wallets".capitalize())
         await page.tab.until("document.querySelector('#parts').innerText.includes('\\u2013')")
+        await page.tab.until("/\\b0 rows, /.test(document.querySelector('#machine').innerText)")
         done = "document.querySelector('#parts [data-label=keys]').textContent"
         before = await page.tab.run(done)
         await asyncio.sleep(5)  # longer than a run may be without progress
@@ -361,3 +394,48 @@ async def test_a_part_is_paused_and_goes_on_and_the_run_is_stopped_in_order(
         await page.says("It was stopped after ")
         run.end(within_s=20).expect(0)
         assert page.tab.complaints == []
+
+
+async def test_errors_are_tried_again_one_by_one_and_by_part_while_it_runs(
+    ground: harness.Ground, sandbox: harness.Sandbox
+) -> None:
+    """One unit before the run, which takes it up at its start, and the part's others meanwhile."""
+    ground.set(max_attempts=1, page_attempts=1)
+    first, second, *others = sandbox.wallets[:8]
+    listed = ground.folder / "wallets.txt"
+    listed.write_text("\n".join([first, second, *others]))
+    ground.run("plan", "build", "--from", str(listed)).expect(0)
+    sandbox.faults(*({"kind": "400", "route": "activity", "match": one} for one in (first, second)))
+    ground.run("run", "wallets", "--limit", "2").expect(3)
+    sandbox.faults({"kind": "400", "route": "activity", "match": second})
+    async with shown(ground) as page:
+        tab = page.tab
+        await tab.until("document.querySelector('#map [data-kind=wallets] button.error') !== null")
+        await tab.run("document.querySelector('#map [data-kind=wallets] button.error').click()")
+        await tab.until("document.querySelector('#units-list button') !== null")
+        failed = await tab.run("document.querySelector('#units-list a').textContent")
+        await tab.run("document.querySelector('#units-list button').click()")
+        await page.says("1 will be tried again.")
+        sandbox.faults(
+            {"kind": "400", "route": "activity", "match": {first: second, second: first}[failed]}
+        )
+        ground.set(sleep_ms=1_500, workers=1)
+        run = ground.start("run", "wallets")
+        in_error = "document.querySelector('#parts .errors').textContent"
+        button = "document.querySelector('#retries button')"
+        await page.says("running: ")
+        await tab.until(f"{in_error} === '1'")
+        sandbox.faults()
+        await tab.run(f"{button}.click()")
+        await tab.until(f"{in_error} === '0'")
+        assert run.running
+        run.end(within_s=120).expect(0)
+        await page.says("Nothing: every part is proven complete.")
+        await tab.until("document.querySelector('#retries button') === null")
+        assert tab.complaints == []
+    statuses = (
+        "SELECT toString(status) AS status, count() FROM wallet_backfill_plan GROUP BY status"
+    )
+    assert ground.run("sql", statuses, "--format", "CSV").out.strip() == '"done",8'
+    ids = "SELECT count() = uniqExact(external_trade_id) FROM external_trades_raw"
+    assert ground.run("sql", ids, "--format", "CSV").out.strip() in {"true", "1"}
