@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -54,15 +55,13 @@ def _modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache  # not when this module is imported, which each worker of pytest does
 def _all_names() -> list[Name]:
     names: list[Name] = []
     for path in _modules():
         names.append(Name(path.stem, "module", path))
         names += [Name(*pair, path) for pair in _names_in(ast.parse(path.read_text()))]
     return names
-
-
-NAMES = _all_names()
 
 
 def _words(name: str) -> str:
@@ -100,7 +99,7 @@ def test_the_page_is_read() -> None:
 
 
 def test_every_term_is_in_the_code() -> None:
-    used = {f" {_words(name.text)} " for name in NAMES}
+    used = {f" {_words(name.text)} " for name in _all_names()}
     used |= {f" {text.rstrip('s ')} " for text in used}
     missing = [term for term, _ in _rows() if not any(f" {term} " in text for text in used)]
     assert missing == []
@@ -108,12 +107,12 @@ def test_every_term_is_in_the_code() -> None:
 
 def test_no_banned_word_is_a_name() -> None:
     banned = _banned_names()
-    assert _shown([name for name in NAMES if _words(name.text) in banned]) == []
+    assert _shown([name for name in _all_names() if _words(name.text) in banned]) == []
 
 
 def test_functions_are_called_by_what_they_do() -> None:
     banned = _banned_functions()
-    functions = [name for name in NAMES if name.what == "function"]
+    functions = [name for name in _all_names() if name.what == "function"]
     assert _shown([name for name in functions if name.text.strip("_") in banned]) == []
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polymarket
 import pytest
-from polymarket import environments
 
 from .conftest import Row, Visitor
+
+if TYPE_CHECKING:
+    import polymarket
 
 Digest = Callable[[Iterable[Row]], str]
 
 
 @pytest.fixture
 async def sdk(visitor: Visitor) -> AsyncIterator[polymarket.AsyncPublicClient]:
+    import polymarket  # noqa: PLC0415 - three seconds, for each worker of pytest
+    from polymarket import environments  # noqa: PLC0415
+
     url = visitor.running.url
     config = dataclasses.replace(
         environments.PRODUCTION._config,
@@ -163,6 +167,8 @@ async def test_single_answers(visitor: Visitor, sdk: polymarket.AsyncPublicClien
 async def test_refusals_and_rate_limits_are_understood(
     visitor: Visitor, sdk: polymarket.AsyncPublicClient
 ) -> None:
+    import polymarket  # noqa: PLC0415
+
     with pytest.raises(polymarket.RequestRejectedError):
         await sdk.list_trades(user=visitor.special["contract_ctf_exchange"]).first_page()
     rule = {"kind": "429_json", "route": "trades", "count": 1, "retry_after_s": 1}
