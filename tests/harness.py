@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -30,10 +31,13 @@ from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import table_digest
 from polybackfill.filesystem import lock
 from polybackfill.polymarket import address, endpoints
+from polybackfill.store import client
 
 COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02
 START_S = 60.0
+_NO_SETTINGS: Mapping[str, str] = {}
+_AS_ROWS = {**client._QUERY_SETTINGS, "default_format": "JSONEachRow"}
 SAID = ".said"  # the folder of what commands print, in a ground's own
 
 # The client's own pace is not what these tests look at; a sandbox on loopback may be asked faster.
@@ -379,16 +383,25 @@ class Ground:
         return self.start(*words, driver=driver).end(within_s)
 
     def sql(self, statement: str) -> list[dict[str, Any]]:
-        """The rows `polybackfill sql` prints."""
-        told = self.run("sql", statement, "--format", "JSONEachRow")
-        told.expect(0)
-        return [json.loads(line) for line in told.out.splitlines()]
+        """The rows of a statement, as the program would ask: from the store while it runs, which
+        spares a start of the program; else by `polybackfill sql`, which opens it.
+        """
+        at_hand = "CLICKHOUSE_HOST" in self.environment or self.store_pid() is not None
+        said = self.query(statement, _AS_ROWS) if at_hand else None
+        if said is None:
+            told = self.run("sql", statement, "--format", "JSONEachRow")
+            told.expect(0)
+            said = told.out
+        return [json.loads(line) for line in said.splitlines()]
 
-    def query(self, statement: str) -> str | None:
+    def query(self, statement: str, settings: Mapping[str, str] = _NO_SETTINGS) -> str | None:
         """What the running store's HTTP port answers; None when it is not there just now."""
         address = self._address()
         if address is None:
             return None
+        if "CLICKHOUSE_DATABASE" in self.environment:
+            settings = {**settings, "database": self.environment["CLICKHOUSE_DATABASE"]}
+        address += f"?{urllib.parse.urlencode(settings)}"
         content = statement.encode()
         try:
             request = urllib.request.Request(  # noqa: S310  (loopback)
@@ -404,9 +417,9 @@ class Ground:
 
     def _address(self) -> str | None:
         if "CLICKHOUSE_HOST" in self.environment:
-            names = ("CLICKHOUSE_HOST", "CLICKHOUSE_PORT", "CLICKHOUSE_DATABASE")
-            host, port, database = (self.environment[name] for name in names)
-            return f"http://{host}:{port}/?database={database}"
+            names = ("CLICKHOUSE_HOST", "CLICKHOUSE_PORT")
+            host, port = (self.environment[name] for name in names)
+            return f"http://{host}:{port}/"
         endpoint = endpoint_file.read(self.store)
         return None if endpoint is None else f"http://{endpoint.host}:{endpoint.port}/"
 

@@ -62,11 +62,6 @@ class Desk(harness.Ground):
         """What a command prints with --json; nothing else may stand on its standard output."""
         return json.loads(self.call(*words, "--json", code=code).out)
 
-    def sql(self, statement: str) -> list[dict[str, Any]]:
-        """The rows `polybackfill sql` prints."""
-        told = self.call("sql", statement, "--format", "JSONEachRow")
-        return [json.loads(line) for line in told.out.splitlines()]
-
     def value(self, statement: str) -> Any:
         """The one value of a statement."""
         ((found,),) = (row.values() for row in self.sql(statement))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,15 @@ class Office:
         for path in (self.results, self.final, *others):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.desk.data / "runtime", ignore_errors=True)
-        for table in ("condition_market_id_rows", "market_id_fills", "market_id_apply_log"):
-            self.desk.call("sql", f"TRUNCATE TABLE {table}")
-        self.desk.call("sql", "TRUNCATE TABLE api_market_rows")
-        self.desk.call("sql", "TRUNCATE TABLE trades_raw")
-        self.desk.call("sql", "ALTER TABLE external_trades_raw UPDATE market_id = '' WHERE 1")
+        for table in (
+            "condition_market_id_rows",
+            "market_id_fills",
+            "market_id_apply_log",
+            "api_market_rows",
+            "trades_raw",
+        ):
+            self.desk.sql(f"TRUNCATE TABLE {table}")
+        self.desk.sql("ALTER TABLE external_trades_raw UPDATE market_id = '' WHERE 1")
 
     def lines(self) -> list[dict[str, Any]]:
         """What the results file says."""
@@ -76,11 +79,10 @@ def equipped(new_desk: NewDesk, shared_sandbox: harness.Sandbox) -> Office:
 
 
 @pytest.fixture
-def office(equipped: Office, sandbox: harness.Sandbox) -> Iterator[Office]:
+def office(equipped: Office, sandbox: harness.Sandbox) -> Office:
     assert sandbox is equipped.sandbox
     equipped.clear()
-    yield equipped
-    equipped.clear()
+    return equipped
 
 
 def test_what_gamma_lists_is_found_and_every_miss_has_a_reason(office: Office) -> None:
