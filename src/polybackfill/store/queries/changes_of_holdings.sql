@@ -1,5 +1,6 @@
 -- `outcome`: -1 unknown, -2 for cash alone. What no fill can be (see `polymarket.fields`; other
--- hands may have stored it) counts as nothing; 64 bits hold the rest.
+-- hands may have stored it) counts as nothing; 64 bits hold the rest. A token of `redemptions` is its
+-- hash, 0 when unknown: the text of 77 digits, joined to each wallet and market, took a tenth of all.
 WITH ({tokens}) AS token
 SELECT
     wallet_address, condition_id, toInt64(toUnixTimestamp(trade_timestamp)) AS at,
@@ -10,7 +11,7 @@ SELECT
     toInt64(round(if(abs(usd) < 9e9, usd, 0) * 1e9)) AS usd_nano, false AS is_unknown,
     toInt64(round(if(abs(fees) < 9e9, fees, NULL) * 1e6)) AS fee,
     CAST(NULL, 'Nullable(Float64)') AS price,
-    CAST([], 'Array(Tuple(Int64, Array(String)))') AS redemptions
+    CAST([], 'Array(Tuple(Int64, Array(UInt64)))') AS redemptions
 FROM trades_for_pnl
 WHERE condition_id != ''
 UNION ALL
@@ -27,8 +28,10 @@ SELECT
     wallet_address, condition_id, toInt64(0) AS at, toInt32(-2) AS outcome,
     CAST('redemption', '{kinds}') AS kind, false AS is_fill, toInt64(0) AS micro,
     toInt64(0) AS usd_nano, false AS is_unknown, CAST(NULL, 'Nullable(Int64)') AS fee,
-    CAST(NULL, 'Nullable(Float64)') AS price, redemptions
-FROM redemptions_told
+    CAST(NULL, 'Nullable(Float64)') AS price,
+    arrayMap(one -> (one.1, arrayMap(token -> if(token = '', 0, cityHash64(token)), one.2)),
+        told.redemptions) AS redemptions
+FROM redemptions_told AS told
 UNION ALL
 SELECT
     wallet_address, condition_id, toInt64(0) AS at, toInt32(outcome) AS outcome,

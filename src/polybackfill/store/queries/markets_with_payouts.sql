@@ -4,7 +4,7 @@ SELECT
     condition_id, toString(d.category) AS category, d.start_date AS start_date,
     coalesce(v.resolved_at, d.end_date) AS ended, v.is_disputed AS is_disputed,
     d.is_hidden AS is_hidden,
-    v.token_ids AS token_ids,
+    v.token_keys AS token_keys,
     arrayMap(p -> toInt128(round(if(abs(p) < 1e3, p, 0) * 1e12)), v.payouts) AS payouts,
     arrayMap(p -> toInt128(round(if(abs(p) < 1e3, p, 0) * 1e12)), v.list_prices) AS list_rates
 FROM
@@ -17,7 +17,8 @@ FROM
 ) AS d
 FULL OUTER JOIN
 (
-    SELECT condition_id, token_ids, payouts, notEmpty(payouts) ? resolved_at : NULL AS resolved_at,
+    SELECT condition_id, arrayMap(token -> cityHash64(token), token_ids) AS token_keys, payouts,
+        notEmpty(payouts) ? resolved_at : NULL AS resolved_at,
         is_disputed OR empty(payouts) AND (notEmpty(by_resolutions) OR notEmpty(by_gamma)
             OR notEmpty(by_order_book) OR is_impossible OR winning_slot = -2) AS is_disputed,
         arraySum(gamma_prices) > 0 ? gamma_prices : [] AS list_prices

@@ -57,12 +57,12 @@ FROM
         -- with what is redeemed, and everything by a redemption that names no token while no single
         -- winner is known; one that names a token leaves others that pay. A redemption takes of the
         -- winner what it says.
-        multiIf(empty(redemptions), CAST([], 'Array(String)'), empty(market.token_ids), ['0', '1'],
-            market.token_ids) AS tokens,
+        multiIf(empty(redemptions), CAST([], 'Array(UInt64)'),
+            empty(market.token_keys), CAST([1, 2], 'Array(UInt64)'), market.token_keys) AS tokens,
         arrayMap((token, payout) ->
             payout = {whole} AND countEqual(market.payouts, {whole}) = 1 ? toInt64(0)
             : arrayMax(arrayPushBack(arrayMap(one -> one.1,
-                arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, '') OR NOT payout > 0),
+                arrayFilter(one -> NOT has(one.2, token) AND (has(one.2, 0) OR NOT payout > 0),
                     redemptions)), 0)),
             tokens, arrayResize(market.payouts, length(tokens))) AS burnt_at,
         arrayMap((ended_at, place) -> arraySum(
