@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import receipt_table
@@ -28,6 +28,34 @@ FROM ({part}) WHERE NOT is_proven ORDER BY is_failed DESC, rank, key LIMIT {limi
 _COUNTS = query_files.read("figures_of_receipts")
 
 
+class ReceiptCounts(TypedDict):
+    """What the receipts of a part add up to; seconds are epoch seconds, None without a receipt.
+
+    `ends_seen`: receipts whose feed said when it ended; `lag_s`: seconds behind the chain at most.
+    """
+
+    units: int
+    rows: int
+    pages: int
+    rejected: int
+    first_second: int | None
+    last_second: int | None
+    ends_seen: int
+    first_end: int | None
+    last_end: int | None
+    lag_s: float | None
+    lags_unknown: int
+    newest: str | None
+
+
+class UnprovenKey(TypedDict):
+    """A key without a receipt; `state`: error, in progress or not begun."""
+
+    key: str
+    state: str
+    error: str | None
+
+
 @dataclass(frozen=True)
 class PartCompleteness:
     """One part. `keys`: what it has to prove, units of a list or wallets or conditions; `trades`:
@@ -42,8 +70,8 @@ class PartCompleteness:
     trades: int
     trades_proven: int
     stored: int
-    counts: dict[str, Any] = field(default_factory=dict)
-    unproven: list[dict[str, str]] = field(default_factory=list)
+    counts: ReceiptCounts
+    unproven: list[UnprovenKey] = field(default_factory=list)
 
     @property
     def share(self) -> float | None:
@@ -96,11 +124,13 @@ async def _measure(
 ) -> PartCompleteness:
     part = _select_keys(kinds, units)
     (sums,) = await store.rows(_SUMS.format(part=part))
-    (counts,) = await store.rows(_COUNTS.format(units=units, kinds=_quote_kinds(kinds)))
+    (counts,) = await store.records(
+        _COUNTS.format(units=units, kinds=_quote_kinds(kinds)), ReceiptCounts
+    )
     (stored,) = await store.rows(f"SELECT count() AS n FROM {kinds[0].tables[0].shown}")
     unproven = []
     if sums["proven"] < sums["keys"]:
-        unproven = await store.rows(_UNPROVEN.format(part=part, limit=LISTED))
+        unproven = await store.records(_UNPROVEN.format(part=part, limit=LISTED), UnprovenKey)
     return PartCompleteness(name=name, stored=stored["n"], counts=counts, unproven=unproven, **sums)
 
 

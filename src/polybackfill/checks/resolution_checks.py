@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from polybackfill import formats
 from polybackfill.checks import check_result
@@ -56,11 +56,28 @@ SELECT
 """
 
 
-async def disagreements(store: client.Store, *, limit: int = LISTED) -> dict[str, Any]:
-    """`counts`: markets by what differs (`MEANINGS`); `examples`: the first of them."""
+class Disagreement(TypedDict):
+    """A market, what differs (`MEANINGS`), and what each source pays; empty: it says nothing."""
+
+    condition: str
+    disagreement: str
+    by_resolutions: list[float]
+    by_gamma: list[float]
+    by_order_book: list[float]
+
+
+class Disagreements(TypedDict):
+    """`counts`: markets by what differs; `examples`: the first of them."""
+
+    counts: dict[str, int]
+    examples: list[Disagreement]
+
+
+async def disagreements(store: client.Store, *, limit: int = LISTED) -> Disagreements:
+    """Markets of which the sources do not say the same."""
     counted = {row["disagreement"]: row["markets"] for row in await store.rows(_COUNTS)}
     counts = {name: counted.get(name, 0) for name in MEANINGS}
-    examples = await store.rows(_EXAMPLES.format(limit=limit)) if counted else []
+    examples = await store.records(_EXAMPLES.format(limit=limit), Disagreement) if counted else []
     return {"counts": counts, "examples": examples}
 
 
@@ -90,6 +107,6 @@ async def compare_payouts(context: check_result.CheckContext) -> check_result.Ch
         claim,
         holds=not impossible,
         evidence={**resolved, **differing, "impossible_payouts": len(impossible)},
-        examples=listed["examples"],
+        examples=[{**one} for one in listed["examples"]],
         advice=f"compare with the market's page; {QUERY} lists all that differ",
     )

@@ -59,8 +59,9 @@ async def overlap(context: check_result.CheckContext) -> check_result.CheckResul
 
 async def view_arithmetic(context: check_result.CheckContext) -> check_result.CheckResult:
     """The union holds every fill once: internal + external - overlap."""
-    counts = await union_counts.count_fills(context.store)
-    counts |= (await context.store.rows(_MATCHED))[0]
+    fills = await union_counts.count_fills(context.store)
+    (matched,) = await context.store.rows(_MATCHED)
+    counts = {**fills, **matched}
     expected = counts["internal"] + counts["external"] - counts["overlap"]
     return check_result.pass_or_fail(
         "view-arithmetic",

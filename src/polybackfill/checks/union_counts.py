@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from polybackfill.checks import sql_partitions
 from polybackfill.store import client
 
 
-async def count_fills(store: client.Store) -> dict[str, int]:
+class FillCounts(TypedDict):
+    """Rows of pm_trades, of the external trades, and of the view over both."""
+
+    internal: int
+    external: int
+    view: int
+
+
+async def count_fills(store: client.Store) -> FillCounts:
     """Rows of both sources and of the view."""
-    counts_by_source = {
+    counts_by_source: FillCounts = {
         "internal": await _count(store, "pm_trades"),
         "external": await _count(store, "external_trades_raw"),
         "view": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from polybackfill import errors, settings
 from polybackfill.reports import (
@@ -30,12 +29,12 @@ def report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         bootstrap.print_json({**figures, "files": [str(text_file), str(page_file)]})
     else:
-        print(coverage_text.conclusion(figures))
+        print(coverage_text.conclusion(figures["parts"]))
         print(f"written: {text_file} and {page_file}")
     sound = figures["union"]["holds"] and not figures["duplicates"]["ids"]
     return errors.EXIT_OK if sound else errors.EXIT_UNITS_IN_ERROR
 
 
-async def _figures(chosen: settings.Settings) -> dict[str, Any]:
+async def _figures(chosen: settings.Settings) -> coverage_figures.CoverageFigures:
     async with bootstrap.open_store(chosen, migrated=True) as store:
         return await coverage_figures.read(store, run_files.open_checkpoint(chosen))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from typing import Any
+from typing import TypedDict
 
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.checks import (
@@ -73,7 +72,128 @@ GROUP BY status ORDER BY status
 """
 
 
-async def read(store: client.Store, checkpoint: run_checkpoint.Checkpoint | None) -> dict[str, Any]:
+class SourceTotals(TypedDict):
+    """Fills of both sources, what both hold counted as internal; USD in whole cents."""
+
+    internal_trades: int
+    external_trades: int
+    internal_usd: float
+    external_usd: float
+    wallets: int
+    wallets_with_external: int
+    wallets_external_only: int
+
+
+class Totals(SourceTotals):
+    """`external_share`: of the USD, from 0 to 1, None of nothing."""
+
+    external_share: float | None
+
+
+class TradedWallet(TypedDict):
+    """Its fills and USD by source, and what the plan says of it."""
+
+    wallet: str
+    internal: int
+    external: int
+    internal_usd: float
+    external_usd: float
+    status: str
+
+
+class MarketCounts(TypedDict):
+    """Markets by the sources that show them."""
+
+    markets: int
+    internal_only: int
+    external_only: int
+    both: int
+
+
+class TradedMarket(TypedDict):
+    """Fills and wallets of a market, by source."""
+
+    condition: str
+    question: str
+    internal: int
+    external: int
+    internal_wallets: int
+    external_wallets: int
+
+
+class Union(TypedDict):
+    """Rows of both sources and of the view over them; `holds`: the view has those `expected`."""
+
+    internal: int
+    external: int
+    view: int
+    overlap: int
+    expected: int
+    holds: bool
+
+
+class Repeated(TypedDict):
+    """Trade ids that are stored more than once, and the rows that are too many."""
+
+    ids: int
+    rows: int
+
+
+class MonthOfTrades(TypedDict):
+    """External trades of a month, by its first day."""
+
+    month: str
+    trades: int
+    usd: float | None
+
+
+class FetchedWallet(TypedDict):
+    """A wallet of the plan that was fetched whole; count and USD as planned."""
+
+    wallet: str
+    trade_count: int
+    notional: float | None
+    last_run_at: str | None
+
+
+class PartFigures(TypedDict):
+    """As `completeness.PartCompleteness`, with its shares and the rows set aside."""
+
+    name: str
+    keys: int
+    proven: int
+    failed: int
+    open: int
+    trades: int
+    trades_proven: int
+    stored: int
+    counts: completeness.ReceiptCounts
+    unproven: list[completeness.UnprovenKey]
+    share: float | None
+    trade_share: float | None
+    complete: bool
+    set_aside: int
+
+
+class CoverageFigures(TypedDict):
+    """Everything the report shows; `plan`: wallets by their status."""
+
+    parts: list[PartFigures]
+    disagreements: resolution_checks.Disagreements
+    totals: Totals
+    wallets: list[TradedWallet]
+    markets: MarketCounts
+    sample: list[TradedMarket]
+    union: Union
+    duplicates: Repeated
+    months: list[MonthOfTrades]
+    plan: dict[str, int]
+    backfilled: list[FetchedWallet]
+
+
+async def read(
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint | None
+) -> CoverageFigures:
     """All figures of the report. Amounts are in USD, shares between 0 and 1, None for 0 of 0."""
     async with contextlib.AsyncExitStack() as stack:
         shared = await stack.enter_async_context(
@@ -99,7 +219,7 @@ async def read(store: client.Store, checkpoint: run_checkpoint.Checkpoint | None
         return await _figures(store, checkpoint, by_wallet, by_market, fills)
 
 
-def _named(row: dict[str, Any]) -> dict[str, Any]:
+def _named(row: TradedWallet) -> TradedWallet:
     """What trades like a wallet, and is left out of the plan since it is a contract, says so."""
     contract = row["wallet"].removeprefix("0x") in contracts.CONTRACTS
     return {**row, "status": "contract"} if contract and row["status"] == "not planned" else row
@@ -110,12 +230,12 @@ async def _figures(
     checkpoint: run_checkpoint.Checkpoint | None,
     by_wallet: str,
     by_market: str,
-    fills: dict[str, int],
-) -> dict[str, Any]:
-    (totals,) = await store.rows(_TOTALS.format(by_key=by_wallet))
-    (markets,) = await store.rows(_MARKETS.format(by_key=by_market))
-    (repeated,) = await store.rows(
-        f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({table_digest.DUPLICATES})"
+    fills: union_counts.FillCounts,
+) -> CoverageFigures:
+    (totals,) = await store.records(_TOTALS.format(by_key=by_wallet), SourceTotals)
+    (markets,) = await store.records(_MARKETS.format(by_key=by_market), MarketCounts)
+    (repeated,) = await store.records(
+        f"SELECT count() AS ids, sum(copies - 1) AS rows FROM ({table_digest.DUPLICATES})", Repeated
     )
     aside = await set_aside_check.by_kind(store)
     usd = totals["internal_usd"] + totals["external_usd"]
@@ -124,17 +244,21 @@ async def _figures(
     expected = fills["internal"] + fills["external"] - overlap
     return {
         "parts": [
-            {**_part(part), "set_aside": aside[part.name].rows if part.name in aside else 0}
+            _part(part, aside[part.name].rows if part.name in aside else 0)
             for part in await completeness.measure_parts(store, checkpoint)
         ],
         "disagreements": await resolution_checks.disagreements(store),
         "totals": {**totals, "external_share": totals["external_usd"] / usd if usd else None},
         "wallets": [
             _named(row)
-            for row in await store.rows(_WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS))
+            for row in await store.records(
+                _WALLETS.format(by_key=by_wallet, limit=TOP_WALLETS), TradedWallet
+            )
         ],
         "markets": markets,
-        "sample": await store.rows(_SAMPLE.format(by_key=by_market, limit=TOP_MARKETS)),
+        "sample": await store.records(
+            _SAMPLE.format(by_key=by_market, limit=TOP_MARKETS), TradedMarket
+        ),
         "union": {
             **fills,
             "overlap": overlap,
@@ -142,16 +266,26 @@ async def _figures(
             "holds": fills["view"] == expected,
         },
         "duplicates": repeated,
-        "months": await store.rows(_MONTHS),
+        "months": await store.records(_MONTHS, MonthOfTrades),
         "plan": {row["status"]: row["wallets"] for row in await store.rows(_STATUSES)},
-        "backfilled": await store.rows(_BACKFILLED),
+        "backfilled": await store.records(_BACKFILLED, FetchedWallet),
     }
 
 
-def _part(part: completeness.PartCompleteness) -> dict[str, Any]:
+def _part(part: completeness.PartCompleteness, set_aside: int) -> PartFigures:
     return {
-        **dataclasses.asdict(part),
+        "name": part.name,
+        "keys": part.keys,
+        "proven": part.proven,
+        "failed": part.failed,
+        "open": part.open,
+        "trades": part.trades,
+        "trades_proven": part.trades_proven,
+        "stored": part.stored,
+        "counts": part.counts,
+        "unproven": part.unproven,
         "share": part.share,
         "trade_share": part.trade_share,
         "complete": part.complete,
+        "set_aside": set_aside,
     }

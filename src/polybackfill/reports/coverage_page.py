@@ -9,18 +9,18 @@ import markupsafe
 
 from polybackfill import formats, terminal
 from polybackfill.checks import resolution_checks
-from polybackfill.reports import charts, coverage_text, html_page
+from polybackfill.reports import charts, coverage_figures, coverage_text, html_page
 
 _STATUS_COLOURS = {"done": "done", "in_progress": "second", "pending": "third", "error": "failed"}
 _CODE = markupsafe.Markup("<code>{}</code>")
 
 
-def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
+def page(figures: coverage_figures.CoverageFigures, *, at: str, run: str, version: str) -> str:
     """The page; `at`: the time it was made, as text."""
     values = {
         "at": at,
         "run": run,
-        "conclusion": coverage_text.conclusion(figures),
+        "conclusion": coverage_text.conclusion(figures["parts"]),
         "tiles": _tiles(figures),
         "proven_chart": proven_chart(figures["parts"]),
         "part_rows": [_part_row(part) for part in figures["parts"]],
@@ -43,7 +43,7 @@ def page(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
     return html_page.render("coverage.html", values, version=version, command="report coverage")
 
 
-def _tiles(figures: dict[str, Any]) -> Sequence[tuple[str, str]]:
+def _tiles(figures: coverage_figures.CoverageFigures) -> Sequence[tuple[str, str]]:
     totals, markets = figures["totals"], figures["markets"]
     return (
         (f"{figures['union']['external']:,}", "external trades"),
@@ -57,7 +57,7 @@ def _tiles(figures: dict[str, Any]) -> Sequence[tuple[str, str]]:
     )
 
 
-def proven_chart(parts: Sequence[dict[str, Any]]) -> markupsafe.Markup:
+def proven_chart(parts: Sequence[coverage_figures.PartFigures]) -> markupsafe.Markup:
     """A bar for each part of `figures["parts"]`."""
     rows = [
         charts.Bar(
@@ -74,7 +74,7 @@ def proven_chart(parts: Sequence[dict[str, Any]]) -> markupsafe.Markup:
     return charts.bars(rows, title="Share of each part that is proven complete", description=text)
 
 
-def _part_row(part: dict[str, Any]) -> tuple[str, ...]:
+def _part_row(part: coverage_figures.PartFigures) -> tuple[str, ...]:
     return (
         part["name"],
         f"{part['proven']:,}",
@@ -87,7 +87,7 @@ def _part_row(part: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _unproven(part: dict[str, Any]) -> dict[str, Any]:
+def _unproven(part: coverage_figures.PartFigures) -> dict[str, Any]:
     """`count` of all of them, and `rows` of the first."""
     rows = [
         (_CODE.format(one["key"]), one["state"], terminal.excerpt(one["error"] or ""))
@@ -96,7 +96,7 @@ def _unproven(part: dict[str, Any]) -> dict[str, Any]:
     return {"name": part["name"], "count": part["keys"] - part["proven"], "rows": rows}
 
 
-def _disagreements(disagreements: dict[str, Any]) -> dict[str, Any] | None:
+def _disagreements(disagreements: resolution_checks.Disagreements) -> dict[str, Any] | None:
     count = sum(disagreements["counts"].values())
     if not count:
         return None
@@ -108,7 +108,7 @@ def _disagreements(disagreements: dict[str, Any]) -> dict[str, Any] | None:
     return {"count": count, "lines": list(lines), "rows": rows}
 
 
-def _wallet_row(row: dict[str, Any]) -> tuple[str, ...]:
+def _wallet_row(row: coverage_figures.TradedWallet) -> tuple[str, ...]:
     total = row["internal_usd"] + row["external_usd"]
     return (
         _CODE.format(row["wallet"]),
@@ -133,7 +133,7 @@ def _plan_chart(plan: dict[str, int]) -> markupsafe.Markup | None:
     return charts.stack(pieces, title="Planned wallets by status", description=text)
 
 
-def _source_chart(markets: dict[str, Any]) -> markupsafe.Markup:
+def _source_chart(markets: coverage_figures.MarketCounts) -> markupsafe.Markup:
     pieces = [
         ("CLOB only", markets["internal_only"], "third"),
         ("Both", markets["both"], "done"),
@@ -143,7 +143,7 @@ def _source_chart(markets: dict[str, Any]) -> markupsafe.Markup:
     return charts.stack(pieces, title="Markets by the sources that show them", description=text)
 
 
-def _month_chart(rows: Sequence[dict[str, Any]]) -> markupsafe.Markup | None:
+def _month_chart(rows: Sequence[coverage_figures.MonthOfTrades]) -> markupsafe.Markup | None:
     if not rows:
         return None
     months = list(_months(rows))
@@ -155,13 +155,13 @@ def _month_chart(rows: Sequence[dict[str, Any]]) -> markupsafe.Markup | None:
     )
 
 
-def _months(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int, str]]:
+def _months(rows: Sequence[coverage_figures.MonthOfTrades]) -> Iterator[tuple[str, int, str]]:
     for row in rows:
         month, trades = row["month"][:7], row["trades"]
         yield month, trades, f"{month}: {formats.counted(trades, 'trade')}"
 
 
-def _market_row(row: dict[str, Any]) -> tuple[str, ...]:
+def _market_row(row: coverage_figures.TradedMarket) -> tuple[str, ...]:
     return (
         _CODE.format(f"{row['condition'][:10]}…{row['condition'][-6:]}"),
         terminal.excerpt(row["question"]),
@@ -170,7 +170,7 @@ def _market_row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _union(union: dict[str, Any], repeated: dict[str, Any]) -> dict[str, Any]:
+def _union(union: coverage_figures.Union, repeated: coverage_figures.Repeated) -> dict[str, Any]:
     sign = "=" if union["holds"] else "≠"
     return {
         "union_rows": [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from polybackfill import clocks, settings
 from polybackfill.checkpoint import run_checkpoint
@@ -15,19 +14,27 @@ from polybackfill.store import client
 FILE = "EXTERNAL_COVERAGE_STATUS.md"
 
 
+class Written(coverage_figures.CoverageFigures):
+    """The figures, and in a sentence what they come to."""
+
+    verdict: str
+
+
 async def make_report(
     store: client.Store,
     checkpoint: run_checkpoint.Checkpoint,
     chosen: settings.Settings,
     text_file: Path,
-) -> dict[str, Any]:
-    """As `report coverage`, at the end of a run: the figures, and the `verdict` on them."""
+) -> Written:
+    """As `report coverage`, at the end of a run."""
     figures = await coverage_figures.read(store, checkpoint)
     write(figures, chosen, text_file)
-    return {**figures, "verdict": coverage_text.conclusion(figures)}
+    return {**figures, "verdict": coverage_text.conclusion(figures["parts"])}
 
 
-def write(figures: dict[str, Any], chosen: settings.Settings, text_file: Path) -> Path:
+def write(
+    figures: coverage_figures.CoverageFigures, chosen: settings.Settings, text_file: Path
+) -> Path:
     """Write both files; the page's. Raises errors.Stop for a folder one may not write to."""
     now = datetime.fromtimestamp(clocks.SystemClock().now(), UTC)
     named = {

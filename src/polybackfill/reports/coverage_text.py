@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from polybackfill import formats
 from polybackfill.checks import resolution_checks
-from polybackfill.reports import markdown_parts
+from polybackfill.reports import coverage_figures, markdown_parts
 
 WALLETS_QUERY = "SELECT wallet_address FROM wallet_backfill_plan WHERE status = 'done'"
 GHOSTS_QUERY = (
@@ -20,7 +19,7 @@ MISSION = (
 )
 
 
-def markdown(figures: dict[str, Any], *, at: str, run: str, version: str) -> str:
+def markdown(figures: coverage_figures.CoverageFigures, *, at: str, run: str, version: str) -> str:
     """The report; `at`: the time it was made, as text."""
     sections = [
         _header(at, run),
@@ -47,12 +46,12 @@ def usd(amount: float | None) -> str:
     return "unknown" if amount is None else f"${amount:,.0f}"
 
 
-def conclusion(figures: dict[str, Any]) -> str:
+def conclusion(parts: Sequence[coverage_figures.PartFigures]) -> str:
     """The whole report in a sentence or two. A part with rows set aside is not called proven, and
     one of which nothing is known, as beside a planned list, not unfinished.
     """
     complete, lacking, rest, unread = [], [], [], []
-    for part in figures["parts"]:
+    for part in parts:
         aside = part["set_aside"]
         if not part["keys"]:
             unread.append(part["name"])
@@ -85,12 +84,12 @@ def _header(at: str, run: str) -> list[str]:
     ]
 
 
-def _summary(figures: dict[str, Any]) -> list[str]:
+def _summary(figures: coverage_figures.CoverageFigures) -> list[str]:
     totals, markets = figures["totals"], figures["markets"]
     return [
         "## Executive Summary",
         "",
-        conclusion(figures),
+        conclusion(figures["parts"]),
         "",
         *markdown_parts.table(
             ("", "Count"),
@@ -112,7 +111,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
+def _proof(parts: Sequence[coverage_figures.PartFigures]) -> list[str]:
     rows = [
         (
             part["name"],
@@ -153,7 +152,7 @@ def _proof(parts: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _unproven(part: dict[str, Any]) -> list[str]:
+def _unproven(part: coverage_figures.PartFigures) -> list[str]:
     name, left = part["name"], part["keys"] - part["proven"]
     if not part["keys"]:
         return [f"### Not proven of {name}", "", "Nothing was begun: `polybackfill run`."]
@@ -169,7 +168,7 @@ def _unproven(part: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _disagreements(disagreements: dict[str, Any]) -> list[str]:
+def _disagreements(disagreements: resolution_checks.Disagreements) -> list[str]:
     heads = ("Condition ID", "What Differs", "Resolution", "Gamma", "Order Book")
     lines = ["### Resolutions that disagree", ""]
     counted = resolution_checks.describe(disagreements["counts"])
@@ -183,22 +182,22 @@ def _disagreements(disagreements: dict[str, Any]) -> list[str]:
     return lines
 
 
-def disagreement_rows(disagreements: dict[str, Any]) -> list[tuple[str, ...]]:
+def disagreement_rows(disagreements: resolution_checks.Disagreements) -> list[tuple[str, ...]]:
     """Condition, what differs, and what each source says, as text; "" where it says nothing."""
     return [
         (
             row["condition"],
             row["disagreement"],
             *(
-                ", ".join(f"{payout:g}" for payout in row[source])
-                for source in ("by_resolutions", "by_gamma", "by_order_book")
+                ", ".join(f"{payout:g}" for payout in payouts)
+                for payouts in (row["by_resolutions"], row["by_gamma"], row["by_order_book"])
             ),
         )
         for row in disagreements["examples"]
     ]
 
 
-def _wallets(figures: dict[str, Any]) -> list[str]:
+def _wallets(figures: coverage_figures.CoverageFigures) -> list[str]:
     rows = [
         (
             f"`{row['wallet']}`",
@@ -233,7 +232,7 @@ def _wallets(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _markets(figures: dict[str, Any]) -> list[str]:
+def _markets(figures: coverage_figures.CoverageFigures) -> list[str]:
     markets = figures["markets"]
     rows = [
         (
@@ -269,7 +268,7 @@ def _markets(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _union(figures: dict[str, Any]) -> list[str]:
+def _union(figures: coverage_figures.CoverageFigures) -> list[str]:
     union, repeated = figures["union"], figures["duplicates"]
     sign = "=" if union["holds"] else "≠"
     twice = "PASS: no trade id is stored twice."
@@ -295,7 +294,7 @@ def _union(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _consumer(figures: dict[str, Any]) -> list[str]:
+def _consumer(figures: coverage_figures.CoverageFigures) -> list[str]:
     done = figures["plan"].get("done", 0)
     in_all = sum(figures["plan"].values())
     planned = formats.counted(in_all, "planned wallet is", "planned wallets are")
@@ -304,7 +303,7 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
             f"`{row['wallet']}`",
             f"{row['trade_count']:,}" if row["trade_count"] else "unknown",
             usd(row["notional"] or None),
-            row["last_run_at"],
+            row["last_run_at"] or "",
         )
         for row in figures["backfilled"]
     ]
@@ -333,7 +332,7 @@ def _consumer(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def next_steps(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def next_steps(figures: coverage_figures.CoverageFigures) -> list[tuple[str, str]]:
     """(what to do, the command for it); empty when nothing is left."""
     steps = []
     if any(part["failed"] for part in figures["parts"]):
@@ -352,7 +351,7 @@ def next_steps(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return steps
 
 
-def _next_steps(figures: dict[str, Any]) -> list[str]:
+def _next_steps(figures: coverage_figures.CoverageFigures) -> list[str]:
     steps = enumerate(next_steps(figures), 1)
     return ["## Next Steps", "", *(f"{n}. {what}: `{command}`" for n, (what, command) in steps)]
 

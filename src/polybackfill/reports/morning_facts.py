@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polybackfill import formats
-from polybackfill.reports import error_causes, night_record
+from polybackfill.reports import coverage_figures, error_causes, night_record
 
 _LAG_S = 60.0  # the source is usually some seconds behind the chain
 _LATENCY_S = 2.0
@@ -50,7 +50,7 @@ class MorningFacts:
     run: str
     state: str
     night: dict[str, Any] | None
-    coverage: dict[str, Any] | None
+    coverage: coverage_figures.CoverageFigures | None
     store_trouble: str
     errors: list[error_causes.ErrorCause] | None
     set_aside: list[dict[str, Any]] | None

@@ -74,7 +74,7 @@ def _describe_run(facts: morning_facts.MorningFacts) -> str:
 def _describe_proof(facts: morning_facts.MorningFacts) -> str:
     if facts.coverage is None:
         return f"What is proven is {UNKNOWN}: {_short(facts.store_trouble)}."
-    return coverage_text.conclusion(facts.coverage)
+    return coverage_text.conclusion(facts.coverage["parts"])
 
 
 def _describe_trouble(facts: morning_facts.MorningFacts) -> str:

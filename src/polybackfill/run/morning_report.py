@@ -120,7 +120,7 @@ async def read_report(
     checkpoint: run_checkpoint.Checkpoint | None,
     last_run: LastRun,
     *,
-    coverage: dict[str, Any] | None = None,
+    coverage: coverage_figures.CoverageFigures | None = None,
 ) -> MorningReport:
     """The report as things stand. `coverage`: the figures of the coverage report where they were
     read just now. Raises what the store raises.
@@ -157,7 +157,7 @@ async def make_report(
     checkpoint: run_checkpoint.Checkpoint,
     last_run: LastRun,
     *,
-    coverage: dict[str, Any] | None,
+    coverage: coverage_figures.CoverageFigures | None,
 ) -> Path:
     """As `report morning`, at the end of a run: the page. Raises errors.Stop and Retry."""
     report = await read_report(chosen, store, checkpoint, last_run, coverage=coverage)

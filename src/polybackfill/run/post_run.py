@@ -138,7 +138,7 @@ class ReportMakers:
         self._alive = alive
         self.lines: list[str] = []
 
-    async def make_reports(self) -> dict[str, Any] | None:
+    async def make_reports(self) -> coverage_report.Written | None:
         """In the order in which they need each other; the figures of the coverage report."""
         chosen, store = self._chosen, self._store
         folder = chosen.backfill.data_dir
@@ -163,12 +163,12 @@ class ReportMakers:
             self.lines.append(f"{added} added to the watchlist")
         file = folder / coverage_report.FILE
         making = coverage_report.make_report(store, self._checkpoint, chosen, file)
-        if result := await self._step("report coverage", making):
-            self.lines.append(f"{result['verdict']} {file}")
-        return result
+        if coverage := await self._step("report coverage", making):
+            self.lines.append(f"{coverage['verdict']} {file}")
+        return coverage
 
     async def make_morning_report(
-        self, last_run: morning_report.LastRun, coverage: dict[str, Any] | None
+        self, last_run: morning_report.LastRun, coverage: coverage_report.Written | None
     ) -> None:
         """The last of them, which says how the others came out."""
         making = morning_report.make_report(

@@ -7,9 +7,10 @@ import collections
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
+import msgspec
 import orjson
 
 from chdb_http import secret, statements
@@ -17,6 +18,7 @@ from polybackfill import clocks, errors
 from polybackfill.store import connection, error_codes, landing
 
 Address = connection.Address
+Record = TypeVar("Record")
 # Values of `{name:Type}` in a statement; nothing fetched is ever put into the SQL itself.
 Parameters = Mapping[str, str | int | Sequence[str | int]]
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
@@ -193,6 +195,13 @@ class Store:
                 lambda: self._connection.client(params).fetch(bare, json=True), repeatable=True
             )
         )
+
+    async def records(
+        self, sql: str, record: type[Record], *, parameters: Parameters | None = None
+    ) -> list[Record]:
+        """The same, each checked to be a `record`, a TypedDict whose keys are the columns."""
+        rows = await self.rows(sql, parameters=parameters)
+        return [msgspec.convert(row, record) for row in rows]
 
     async def text(
         self,
