@@ -21,8 +21,14 @@ def merged(given: Mapping[str, Any]) -> dict[str, Any]:
     host = settings.get("host")
     if not isinstance(host, str) or not host.strip():
         return settings
-    redaction.remember(redaction.secrets_of(host.strip()) if "://" in host else [])
-    said = _taken_apart(host.strip())
+    secrets = redaction.secrets_of(host.strip()) if "://" in host else []
+    try:
+        said = _taken_apart(host.strip())
+    except ValueError:
+        redaction.remember(secrets)
+        raise
+    # What is understood is named in messages, and the database may have the name of a folder.
+    redaction.remember([secret for secret in secrets if secret != said.get("database")])
     for name, value in said.items():
         _refuse_contradiction(host.strip(), settings, name, value)
     return settings | said

@@ -297,8 +297,11 @@ class Settings(pydantic.BaseModel):
         return self.backfill.checkpoint_dir / self.backfill.run_name
 
 
-def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Settings:
-    """Put the sources together, with absolute folders; `flags`: what was typed, by setting name.
+def load(
+    flags: dict[str, Any] | None = None, file: Path | None = None, *, server: str | None = None
+) -> Settings:
+    """Put the sources together, with absolute folders; `flags`: what was typed, by setting name;
+    `server`: a typed CLICKHOUSE_HOST.
 
     Raises errors.Stop (exit 78) naming the setting, its value, its origin and the remedy.
     """
@@ -306,7 +309,8 @@ def load(flags: dict[str, Any] | None = None, file: Path | None = None) -> Setti
     tables = _read_file(path)
     origins: dict[str, str] = {}
     backfill = _build(BackfillSettings, tables.get("backfill", {}), flags or {}, path, origins)
-    clickhouse = _build(ClickHouseSettings, tables.get("clickhouse", {}), {}, path, origins)
+    typed = {} if server is None else {"host": server}
+    clickhouse = _build(ClickHouseSettings, tables.get("clickhouse", {}), typed, path, origins)
     watchlist = _build(WatchlistSettings, tables.get("watchlist", {}), {}, path, origins)
     redaction.remember([clickhouse.password.get_secret_value()])
     redaction.remember([backfill.listen_token.get_secret_value()])

@@ -51,6 +51,7 @@ _ENTRIES = (
     inspect.add_top,
     inspect.add_validate,
     store.add_recover,
+    store.add_push,
     market_ids.add,
     market_ids.add_finalize_all,
     inspect.add_quarantine,

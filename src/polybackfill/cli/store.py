@@ -49,3 +49,20 @@ def add_recover(commands: command_parser.CommandGroup) -> None:
         "--put-back", action="store_true", help="insert the backup's rows that the tables lack"
     )
     command_parser.add_json_flag(recover)
+
+
+def add_push(commands: command_parser.CommandGroup) -> None:
+    """`push`."""
+    push = commands.command(
+        "push",
+        "push.push",
+        "copy the embedded store and the checkpoint to a ClickHouse server",
+        "--to https://polybackfill@clickhouse.example:8443/polymarket",
+    )
+    push.add_argument(
+        "--to",
+        required=True,
+        metavar="URL",
+        help="the server, in the form of CLICKHOUSE_HOST; its password in CLICKHOUSE_PASSWORD",
+    )
+    command_parser.add_json_flag(push)

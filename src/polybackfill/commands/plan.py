@@ -16,7 +16,7 @@ from polybackfill.filesystem import lock
 from polybackfill.inputs import key_input
 from polybackfill.polymarket import contracts
 from polybackfill.reports import console_table
-from polybackfill.run import bootstrap, name_resolution, run_request, run_scope
+from polybackfill.run import bootstrap, name_resolution, reconcile, run_request, run_scope
 from polybackfill.store import client, migrate, plan_table, query_files
 
 WALLETS, CONDITIONS = "wallets", "conditions"
@@ -288,9 +288,7 @@ async def _reset(
 ) -> dict[str, int]:
     with lock.hold(chosen.checkpoint_path):
         async with bootstrap.open_store(chosen, migrated=True) as store:
-            checkpoint = run_checkpoint.Checkpoint.open(
-                chosen.checkpoint_path, store_id=await migrate.store_id(store)
-            )
+            checkpoint = await reconcile.open_checkpoint(store, chosen.checkpoint_path)
             try:
                 return {
                     kind: await _reset_kind(store, checkpoint, kind, arguments, keys)

@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any
 
 from polybackfill import errors, formats, settings
-from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import plan_sync
 from polybackfill.filesystem import lock
 from polybackfill.reports import console_table
 from polybackfill.run import backfill, bootstrap, reconcile, run_context, run_request, run_summary
-from polybackfill.store import backups, candles, client, migrate
+from polybackfill.store import backups, candles, client
 
 _PARTS = ("conditions", "wallets")  # what fills the tables that are emptied
 
@@ -105,9 +104,7 @@ async def _start_over(
 ) -> None:
     """The plan and the checkpoint first: a crash before the tables are empty costs requests. The
     other way round the checkpoint would claim rows that are gone."""
-    checkpoint = run_checkpoint.Checkpoint.open(
-        chosen.checkpoint_path, store_id=await migrate.store_id(store)
-    )
+    checkpoint = await reconcile.open_checkpoint(store, chosen.checkpoint_path)
     try:
         for kind in _PARTS:
             await plan_sync.set_back_all(store, checkpoint, kind)

@@ -34,11 +34,13 @@ _FLAGS = (
 )
 
 
-def settings_of(arguments: argparse.Namespace) -> settings.Settings:
-    """The settings in force for a command; raises errors.Stop naming what is wrong."""
+def settings_of(arguments: argparse.Namespace, *, server: str | None = None) -> settings.Settings:
+    """The settings in force for a command, or those for a typed CLICKHOUSE_HOST; raises errors.Stop
+    naming what is wrong.
+    """
     typed = {name: getattr(arguments, name, None) for name in _FLAGS}
     flags = {name: value for name, value in typed.items() if value is not None}
-    chosen = settings.load(flags, arguments.config)
+    chosen = settings.load(flags, arguments.config, server=server)
     for text in chosen.unknown:
         print(f"warning: {text}", file=sys.stderr)
     return chosen

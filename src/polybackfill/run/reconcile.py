@@ -18,7 +18,7 @@ from polybackfill import errors, formats
 from polybackfill.checkpoint import restoration, run_checkpoint, store_state
 from polybackfill.checks import lost_rows, receipt_table
 from polybackfill.kinds import proof, registry
-from polybackfill.store import client, inspection, plan_table, stored_receipts
+from polybackfill.store import client, inspection, migrate, plan_table, stored_receipts
 
 log = structlog.get_logger()
 
@@ -62,6 +62,19 @@ async def end(store: client.Store, folder: Path, run_name: str, *, within_s: flo
             store_state.write(folder, await _inspect(store, clean_stop=token))
     except (errors.BackfillError, TimeoutError) as error:
         log.warning("run.end_not_noted", error=str(error) or "timeout")
+
+
+async def open_checkpoint(
+    store: client.Store, folder: Path, *, fold_units: int | None = None
+) -> run_checkpoint.Checkpoint:
+    """The checkpoint of this store, for the one owner of its folder; restored where it is lost.
+
+    Raises what the store raises, and errors.Stop as `Checkpoint.open`.
+    """
+    store_id = await migrate.store_id(store)
+    await restore(store, folder, store_id)
+    # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
+    return run_checkpoint.Checkpoint.open(folder, store_id=store_id, fold_units=fold_units)
 
 
 async def restore(store: client.Store, folder: Path, store_id: str) -> None:

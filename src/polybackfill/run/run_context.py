@@ -57,11 +57,8 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
         await migrate.up(store, cluster=chosen.clickhouse.cluster)
         await migrate.restore(store, cluster=chosen.clickhouse.cluster)
         await bootstrap.declare_inflated(chosen, store)
-        store_id = await migrate.store_id(store)
-        await reconcile.restore(store, chosen.checkpoint_path, store_id)
-        # Nothing else runs yet, and a thread that reads could outlive the lock at a stop.
-        checkpoint = run_checkpoint.Checkpoint.open(
-            chosen.checkpoint_path, store_id=store_id, fold_units=backfill.fold_every
+        checkpoint = await reconcile.open_checkpoint(
+            store, chosen.checkpoint_path, fold_units=backfill.fold_every
         )
         try:
             await reconcile.begin(store, checkpoint, chosen.checkpoint_path)

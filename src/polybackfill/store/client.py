@@ -281,6 +281,22 @@ class Store:
             self._inserts += 1
             self._rows_inserted += rows
 
+    async def insert_stream(self, target: str, rows: AsyncIterator[bytes], fmt: str) -> None:
+        """Insert what another store sends, in one of ClickHouse's formats, past the landing tables.
+        `target`: a table with its columns.
+
+        When it raises, any part of the rows may be there.
+        """
+        await self.before_write()
+        params = {**_INSERT_SETTINGS, "query_id": f"{_QUERY_ID}{uuid.uuid4()}"}
+        sql = f"INSERT INTO {target} FORMAT {fmt}"
+
+        async def send() -> None:
+            async with self._connection.post(sql, params, rows=rows):
+                return
+
+        await self._connection.run(send)
+
     async def _insert_once(self, table: str, pieces: Sequence[bytes]) -> None:
         query_id = f"{_QUERY_ID}{uuid.uuid4()}"
         sql = f"INSERT INTO {table} FORMAT JSONEachRow"

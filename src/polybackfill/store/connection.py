@@ -267,18 +267,22 @@ class Connection:
         *,
         database: str | None = None,
         headers: Mapping[str, str] | None = None,
+        rows: AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a statement as it is and look at the beginning of the answer.
+        """Send a statement as it is, with its `rows` behind it, and look at the beginning of the
+        answer.
 
         aiochclient would parse it first and cannot give back bytes. Raises what it raises.
         """
         speaks = self.client(params)
         sent = {**speaks.params, "database": database or self.address.database}
+        if rows is not None:
+            sent["query"] = sql
         async with self._session.post(
             speaks.url,
             params=sent,
             headers={**speaks.headers, **(headers or {})},
-            data=sql.encode(),
+            data=sql.encode() if rows is None else rows,
         ) as response:
             if response.status != 200:
                 raise aiochclient.ChClientError(
