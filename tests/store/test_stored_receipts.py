@@ -11,6 +11,7 @@ import pytest
 from polybackfill import units
 from polybackfill.checkpoint import restoration, run_checkpoint
 from polybackfill.checks import receipt_table
+from polybackfill.reports import unit_map
 from polybackfill.run import reconcile
 from polybackfill.store import client, stored_receipts
 
@@ -217,3 +218,22 @@ async def test_units_stand_in_the_table_of_checks_whether_told_or_not(
     async with receipt_table.filled(migrated, None) as table:
         (row,) = await migrated.rows(f"SELECT count() AS n FROM {table}")
     assert row["n"] == 6
+
+
+async def test_the_map_of_a_lost_checkpoint_is_that_of_its_receipts(
+    migrated: client.Store, book: run_checkpoint.Checkpoint
+) -> None:
+    done(book, BATCH, WALLET, SWEPT, LATER, units.Unit("conditions", ("d",)))
+    done(book, *(units.Unit("conditions", (f"e{number}", f"f{number}")) for number in range(70)))
+    await tell(migrated, book)
+    keys = {"conditions": 200, "positions": 3, "wallets": 1, "user-stats": 0}
+    receipts = stored_receipts.StoredReceipts(migrated, "main")
+    drawn = await unit_map.draw_stored_map(receipts, keys)
+    assert drawn == unit_map.draw_map(book, keys)
+    for kind, row in drawn.items():
+        for number in range(len(row["cells"]) + 1):
+            asked = kind, row["step"], number
+            told = await unit_map.stored_units_of_cell(receipts, *asked)
+            assert told == unit_map.units_of_cell(book, *asked), asked
+    first = await unit_map.stored_units_of_cell(receipts, "conditions", 1_000, 0)
+    assert first["more"] == 72 - unit_map.UNITS_SHOWN

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from tests import harness
 
+from polybackfill import settings
 from polybackfill.checkpoint import run_checkpoint, store_state
+from polybackfill.run import run_view
 from polybackfill.store import definitions
 
 Harm = Callable[[harness.Ground], None]
@@ -138,10 +140,21 @@ def test_what_a_table_lost_is_fetched_again(
 
 @pytest.mark.parametrize("harm", [None, _delete_rows])
 def test_a_lost_checkpoint_is_made_of_the_receipts_in_the_store(
-    ground: harness.Ground, sandbox: harness.Sandbox, harm: Harm | None
+    ground: harness.Ground,
+    sandbox: harness.Sandbox,
+    harm: Harm | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And believed only after a comparison, as after an unclean end."""
+    """And believed only after a comparison, as after an unclean end. The page shows them before."""
+    for name, value in ground.environment.items():
+        monkeypatch.setenv(name, value)
+    view = run_view.RunView(settings.load())
+    drawn = view.checkpoint({})["map"]
     shutil.rmtree(ground.checkpoints)
+    lost = run_view.RunView(settings.load())
+    assert lost.checkpoint({})["map"] == drawn != {}
+    cell = {"kind": "wallets", "step": "1", "cell": "0"}
+    assert lost.units(cell)["receipts"][0]["state"] == "done"
     if harm is not None:
         harm(ground)
     told = ground.run("run", "conditions", "wallets")

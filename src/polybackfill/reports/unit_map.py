@@ -13,6 +13,7 @@ from typing import Any
 from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import receipt_table
 from polybackfill.reports import receipt_records
+from polybackfill.store import stored_receipts
 
 CELLS = 60
 UNITS_SHOWN = 50
@@ -46,9 +47,13 @@ def in_order(checkpoint: run_checkpoint.Checkpoint) -> Iterator[receipt_table.Un
     yield from checkpoint.open_units()
 
 
+def _steps(keys: Mapping[str, int]) -> dict[str, int]:
+    return {kind: max(1, -(-count // CELLS)) for kind, count in keys.items()}
+
+
 def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> dict[str, Any]:
     """The rows by kind, of the newest sweep of each. `keys`: how many there are by kind."""
-    steps = {kind: max(1, -(-count // CELLS)) for kind, count in keys.items()}
+    steps = _steps(keys)
     rows: dict[str, tuple[str, _Row]] = {}
     for unit_state in in_order(checkpoint):
         unit = unit_state.unit
@@ -66,6 +71,31 @@ def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> 
         row.add("missing", count - row.keys)
         drawn[kind] = {"step": row.step, "cells": row.cells}
     return drawn
+
+
+async def draw_stored_map(
+    receipts: stored_receipts.StoredReceipts, keys: Mapping[str, int]
+) -> dict[str, Any]:
+    """The same of the receipts in the store, for a checkpoint that is lost: what is not proven is
+    missing.
+    """
+    done, steps = await receipts.count_keys(), _steps(keys)
+    drawn = {}
+    for kind, count in keys.items():
+        row = _Row(steps[kind])
+        row.add("done", done.get(kind, 0))
+        row.add("missing", count - row.keys)
+        drawn[kind] = {"step": row.step, "cells": row.cells}
+    return drawn
+
+
+async def stored_units_of_cell(
+    receipts: stored_receipts.StoredReceipts, kind: str, step: int, number: int
+) -> dict[str, Any]:
+    """As `units_of_cell`, of the receipts in the store."""
+    first = number * step
+    units, more = await receipts.read_between(kind, first, first + step, UNITS_SHOWN)
+    return {"receipts": [receipt_records.record(unit) for unit in units], "more": more}
 
 
 def units_of_cell(

@@ -12,7 +12,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,6 +41,7 @@ from polybackfill.run import (
     startup,
     subject_report,
 )
+from polybackfill.store import stored_receipts
 
 _EVERY_S = 1.0
 _POINTS = 480
@@ -165,11 +167,13 @@ class RunView:
 
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = run_files.open_checkpoint(self._chosen)
-        if checkpoint is None:
-            return {"map": {}, "errors": None, "failed": {}, "asked_again": 0}
         picture, _ = run_files.read_status(self._chosen)
         parts = picture["parts"] if picture is not None else {}
         keys = {kind: part["units"] for kind, part in parts.items()}
+        if checkpoint is None:
+            ask = partial(unit_map.draw_stored_map, keys=keys)
+            drawn = self._ask_receipts(ask) if keys else {}
+            return {"map": drawn, "errors": None, "failed": {}, "asked_again": 0}
         failed_units = checkpoint.failed_units()
         wanted = self._retries.read()
         return {
@@ -178,6 +182,24 @@ class RunView:
             "failed": Counter(one.unit.kind for one in failed_units),
             "asked_again": sum(one.unit.id in wanted for one in failed_units),
         }
+
+    def _ask_receipts(
+        self, ask: Callable[[stored_receipts.StoredReceipts], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """What the receipts in the store say where the checkpoint is lost; nothing without one."""
+
+        async def read() -> dict[str, Any]:
+            async with bootstrap.open_store(self._chosen) as store:
+                name = self._chosen.backfill.run_name
+                return await ask(stored_receipts.StoredReceipts(store, name))
+
+        address = bootstrap.store_address(self._chosen)
+        if address.embedded and not address.data_dir.exists():
+            return {}
+        try:
+            return bootstrap.run(read())
+        except errors.BackfillError:  # a store that is away proves nothing just now
+            return {}
 
     def workers(self, _query: Mapping[str, str]) -> dict[str, Any]:
         """Who works on what, and the last stalls with their stacks.
@@ -214,9 +236,12 @@ class RunView:
         """The receipts behind one cell of the map: `kind`, `step` and `cell` as in the map."""
         kind = query.get("kind", "")
         step, cell = _number(int, query, "step"), _number(int, query, "cell")
-        checkpoint = run_files.open_checkpoint(self._chosen)
-        if checkpoint is None or step < 1 or cell < 0:
+        if step < 1 or cell < 0:
             return {"receipts": [], "more": 0}
+        checkpoint = run_files.open_checkpoint(self._chosen)
+        if checkpoint is None:
+            ask = partial(unit_map.stored_units_of_cell, kind=kind, step=step, number=cell)
+            return self._ask_receipts(ask) or {"receipts": [], "more": 0}
         return unit_map.units_of_cell(checkpoint, kind, step, cell)
 
 

@@ -28,6 +28,24 @@ SELECT kind, [count(), sum(length(keys)), sum(rows), sum(pages), sum(rejected)] 
 FROM backfill_receipts WHERE {_OWN} GROUP BY kind
 """
 _READ = f"SELECT * EXCEPT (job, host, run_name) FROM backfill_receipts WHERE {_OWN} ORDER BY seq"
+# Of the newest sweep of a kind, how many keys there are, and which units hold those of some places,
+# in the order in which they were finished.
+_NEWEST_SWEEP = f"""
+{_OWN} AND (kind, sweep) IN (
+    SELECT kind, max(sweep) FROM backfill_receipts WHERE {_OWN} GROUP BY kind)
+"""
+_KEYS = f"""
+SELECT kind, sum(length(keys)) AS done FROM backfill_receipts WHERE {_NEWEST_SWEEP} GROUP BY kind
+"""
+_BETWEEN = f"""
+SELECT * EXCEPT (job, host, run_name, upto), count() OVER () AS units
+FROM (
+    SELECT *, sum(length(keys)) OVER (ORDER BY seq) AS upto FROM backfill_receipts
+    WHERE {_NEWEST_SWEEP} AND kind = {{kind:String}}
+)
+WHERE upto > {{first:UInt64}} AND upto - length(keys) < {{end:UInt64}}
+ORDER BY seq LIMIT {{most:UInt64}}
+"""
 _HOLDING = f"""
 SELECT * EXCEPT (job, host, run_name) FROM {TABLE} FINAL
 WHERE {_OWN} AND kind = {{kind:String}} AND hasAny(keys, {{keys:Array(String)}})
@@ -92,6 +110,21 @@ class StoredReceipts:
             *lines, rest = (rest + piece).split(b"\n")
             if lines:
                 yield [_decode(orjson.loads(line)) for line in lines]
+
+    async def count_keys(self) -> dict[str, int]:
+        """How many keys the newest sweep of each kind has proven, or all of a kind without any."""
+        rows = await self._store.rows(_KEYS, parameters=self._owner)
+        return {row["kind"]: row["done"] for row in rows}
+
+    async def read_between(
+        self, kind: str, first: int, end: int, most: int
+    ) -> tuple[list[unit_states.Receipt], int]:
+        """The first `most` receipts of those keys whose place, counted from 0 in the order in which
+        units were finished, is in [first, end), and how many more there are.
+        """
+        places = {"first": first, "end": end, "most": most}
+        rows = await self._store.rows(_BETWEEN, parameters={**self._owner, "kind": kind, **places})
+        return [_decode(row) for row in rows], (rows[0]["units"] - len(rows) if rows else 0)
 
     async def _withdraw(self, forgotten: Sequence[journal.Forget]) -> None:
         keys_by_list: dict[tuple[str, str], dict[str, None]] = {}
