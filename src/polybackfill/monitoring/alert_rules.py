@@ -133,12 +133,14 @@ def describe_end(document: Mapping[str, Any], exit_code: int, lines: Sequence[st
 
 def describe_failure(error: BaseException) -> alert.Alert:
     """The alert of a run that an error has ended; the same one is not told with each restart."""
-    text = str(error) if isinstance(error, errors.BackfillError) else repr(error)
+    on_purpose = isinstance(error, errors.BackfillError)
+    text = str(error) if on_purpose else repr(error)
+    reason = text.partition(":")[0] if on_purpose else type(error).__name__
     return alert.Alert(
         "end",
         alert.Severity.CRITICAL,
-        f"failed: {text.partition(':')[0][:100]}",
-        text,
+        f"{'failed' if on_purpose else 'crashed'}: {reason[:100]}",
+        text if on_purpose else f"{text}. This is a fault of the program; its log has the trace.",
         repeat_s=_HOUR_S,
     )
 

@@ -136,10 +136,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "proven_ratio",
         "gauge",
-        "Share of the run's requests whose work is proven done, 0 to 1; absent until every part "
-        "was counted.",
+        "Share of the run's work that is proven, 0 to 1: of its requests those that are over, less "
+        "the share of its keys that ended in error; absent until every part was counted.",
         (),
-        _one(lambda facts: facts.share),
+        _one(lambda facts: facts.proven_share),
     ),
     Metric(
         "time_left_seconds",
@@ -159,7 +159,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "part_ended_ratio",
         "gauge",
-        "Share of the part's keys that are done or in error, 0 to 1.",
+        "Share of the part's keys that are done or in error, 0 to 1; absent until they were "
+        "counted.",
         ("part",),
         _parts(lambda part: part.share),
     ),

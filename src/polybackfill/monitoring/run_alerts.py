@@ -57,7 +57,7 @@ class RunAlerts:
         if self._targets.ping_url and alert_rules.is_good_night(document, exit_code):
             self._sender.call(self._targets.ping_url)
 
-    def note_failure(self, error: Exception) -> None:
+    def note_failure(self, error: BaseException) -> None:
         """An error has ended the run."""
         self._raise(alert_rules.describe_failure(error))
 

@@ -15,8 +15,8 @@ import msgspec
 class PartFacts(msgspec.Struct, frozen=True):
     """One part. `units`, `done`, `error`, `open` count keys; `waits`: workers by what they do.
 
-    `set_aside`: rows in quarantine; `retries`: units given back. `requests_left` and `eta_s` are
-    None while nobody can tell.
+    `set_aside`: rows in quarantine; `retries`: units given back. `share`, of the keys those that
+    have ended, is None until they are counted; `requests_left` and `eta_s` while nobody can tell.
     """
 
     units: int
@@ -24,7 +24,7 @@ class PartFacts(msgspec.Struct, frozen=True):
     error: int
     open: int
     complete: bool
-    share: float
+    share: float | None
     pages: int
     set_aside: int
     retries: int
@@ -117,6 +117,14 @@ class RunFacts(msgspec.Struct, frozen=True):
     def units_in_error(self) -> int:
         """Keys of all parts that ended in error."""
         return sum(part.error for part in self.parts.values())
+
+    @property
+    def proven_share(self) -> float | None:
+        """What is over of the work, less what ended in error; None until every part was counted."""
+        keys = sum(part.units for part in self.parts.values())
+        if self.share is None or not keys:
+            return self.share
+        return self.share * (1 - self.units_in_error / keys)
 
     @property
     def set_aside_rows(self) -> int:

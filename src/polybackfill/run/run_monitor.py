@@ -128,7 +128,7 @@ async def _alerting(
     )
     try:
         yield alerts
-    except Exception as error:
+    except BaseException as error:  # whatever leaves a run has ended it
         alerts.note_failure(error)
         raise
     finally:

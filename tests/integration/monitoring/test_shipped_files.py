@@ -164,7 +164,9 @@ async def test_a_run_that_ends_with_work_left_has_died() -> None:
     for changed, died in (
         ({"eta_s": 5_000.0}, True),
         ({"eta_s": 60.0}, False),
-        ({"eta_s": None}, False),
+        ({"eta_s": None}, True),
+        ({"eta_s": None, "state": "finishing"}, False),
+        ({"eta_s": 60.0, "state": "failed"}, True),
         ({"eta_s": 5_000.0, "stop_at": EVENING + 30.0}, False),
         ({"eta_s": 5_000.0, "stop_at": EVENING + 3_600.0}, True),
     ):
@@ -182,3 +184,19 @@ async def test_the_morning_rule_speaks_in_the_morning(second: float, is_due: boo
     assert alerts == ({"PolybackfillNotProvenByMorning"} if is_due else set())
     proven = await scrape(latest, second, **(WELL | {"share": 1.0}))
     assert "PolybackfillNotProvenByMorning" not in due([proven])
+
+
+@pytest.mark.parametrize(
+    "unproven",
+    [
+        {"parts": {"wallets": conftest.part(error=1, set_aside=0)}},
+        {"parts": {"wallets": conftest.part(error=0, set_aside=1)}},
+        {"held_back": {"wallets": "the API has changed"}},
+    ],
+)
+async def test_what_is_in_error_set_aside_or_held_back_is_not_proven_by_morning(
+    unproven: dict[str, Any],
+) -> None:
+    latest = latest_facts.LatestFacts("main")
+    seen = await scrape(latest, MORNING, **(WELL | {"share": 1.0} | unproven))
+    assert "PolybackfillNotProvenByMorning" in due([seen])

@@ -106,6 +106,9 @@ def test_the_end_says_how() -> None:
         "failed: no progress for 12 s",
     )
     assert failed.repeat_s > 0
+    crashed = alert_rules.describe_failure(ValueError("a fault"))
+    assert (crashed.severity, crashed.title) == (alert.Severity.CRITICAL, "crashed: ValueError")
+    assert "fault of the program" in crashed.text
 
 
 @pytest.mark.parametrize(
