@@ -17,7 +17,9 @@ def add_status(commands: command_parser.CommandGroup) -> None:
         "normally, 4: it makes no progress, 75: it died or had to stop",
     )
     status.add_argument(
-        "--watch", action="store_true", help="show it again every second, until Ctrl-C"
+        "--watch",
+        action="store_true",
+        help="show it again every second, until Ctrl-C; with --json one object a line",
     )
     actions = commands.group("check", "counts of the plan and of the stored trades", "plan")
     plan = actions.command("plan", "plan.check", "the plan by status")

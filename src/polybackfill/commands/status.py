@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from polybackfill.filesystem import lock
 from polybackfill.reports import console_table, full_screen, progress_line, run_files, run_state
 from polybackfill.run import bootstrap, startup
 
+_EVERY_S = 1.0
 _START_S = startup.START_MAX_S
 _FRESH_S = run_state.FRESH_S
 
@@ -22,7 +24,10 @@ def status(arguments: argparse.Namespace) -> int:
     chosen = bootstrap.settings_of(arguments)
     if arguments.watch:
         run_files.require_run(chosen)
-        full_screen.show(lambda _columns: _lines_now(chosen))
+        if arguments.json:
+            _write_lines(chosen)
+        else:
+            full_screen.show(lambda _columns: _lines_now(chosen))
         return errors.EXIT_OK
     picture, holder = run_files.read_status(chosen)
     folder = run_files.checkpoint_folder(chosen, picture)
@@ -34,19 +39,29 @@ def status(arguments: argparse.Namespace) -> int:
     state = run_state.find_state(picture, holder, now=time.time(), starting_s=_START_S)
     in_doubt = state.is_running is False and store_state.awaits_comparison(folder)
     if arguments.json:
-        document = {**(picture or {}), "running": state.is_running, "state": state.name}
-        document |= {
-            "said": str(state),
-            "seen_s_ago": state.age_s,
-            "receipts_compared": not in_doubt,
-        }
-        bootstrap.print_json(document)
+        bootstrap.print_json({**_document(picture, state), "receipts_compared": not in_doubt})
         return errors.EXIT_OK
     for text in _lines(picture, state):
         print(text)
     if in_doubt:
         print(f"  {run_files.NOT_COMPARED}")
     return errors.EXIT_OK
+
+
+def _document(picture: dict[str, Any] | None, state: run_state.RunState) -> dict[str, Any]:
+    document = {**(picture or {}), "running": state.is_running, "state": state.name}
+    return document | {"said": str(state), "seen_s_ago": state.age_s}
+
+
+def _write_lines(chosen: settings.Settings) -> None:
+    """One JSON object a line, one line a second, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            picture, holder = run_files.read_status(chosen)
+            now = time.time()
+            state = run_state.find_state(picture, holder, now=now, starting_s=_START_S)
+            bootstrap.print_json_line(_document(picture, state))
+            time.sleep(_EVERY_S)
 
 
 def _lines_now(chosen: settings.Settings) -> list[str]:
@@ -102,8 +117,9 @@ def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
     rate, allowed = (formats.per_second(part[f"{one}_per_s"]) for one in ("requests", "allowed"))
     waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
     waits = f" ({waits})" if waits else ""
+    share = progress_line.part_share(part["share"])
     return [
-        f"  {kind:<11} {formats.percent(part['share'])}, {part['done']:,} of {part['units']:,}, "
+        f"  {kind:<11} {share}, {part['done']:,} of {part['units']:,}, "
         f"{part['error']:,} in error, {rate} of {allowed} requests/s, "
         f"{progress_line.remaining(part['eta_s'])}",
         f"  {'':<11} {formats.counted(part['workers'], 'worker')}{waits}, "

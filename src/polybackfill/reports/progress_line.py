@@ -107,6 +107,11 @@ def set_aside(picture: dict[str, Any]) -> int:
     return int(unread + picture.get("refused_rows", 0))
 
 
+def part_share(share: float | None) -> str:
+    """How much of a part has ended, by its keys."""
+    return "not counted" if share is None else formats.percent(share)
+
+
 def remaining(eta_s: float | None) -> str:
     """`ETA 1 h 05 min`, or that it is not known yet."""
     return "ETA unknown" if eta_s is None else f"ETA {formats.duration(eta_s)}"

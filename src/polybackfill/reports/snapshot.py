@@ -189,7 +189,7 @@ class Snapshots:
                 done=part["done"],
                 error=part["error"],
                 of=part["units"],
-                share=round(part["share"], 4),
+                share=part["share"] and round(part["share"], 4),
                 rows=self._writer.row_count,
                 eta_s=part["eta_s"],
             )
@@ -222,6 +222,7 @@ def _part_fields(
     # What an earlier run left open comes back, also where the store has its rows by now.
     met = done + failed + stats["leased"] + stats["ready"] + stats["waiting"]
     keys = max(known.keys, met)
+    is_counted = part.queue.complete or (keys and part.source.counted)
     left = load if load is not None and load.is_known else None
     return {
         "units": keys,
@@ -229,7 +230,7 @@ def _part_fields(
         "error": failed,
         "open": stats["leased"],
         "complete": part.queue.complete,
-        "share": (done + failed) / keys if keys else 1.0,
+        "share": _share(done + failed, keys) if is_counted else None,
         "pages": part.runner.counts.pages,
         "set_aside": part.set_aside,
         "retries": stats["returns"],
@@ -240,3 +241,8 @@ def _part_fields(
         "unknown_fields": dict(part.runner.counts.unknown_fields),
         **part.pool.stats(),
     }
+
+
+def _share(ended: int, keys: int) -> float:
+    """Of nothing, everything has ended."""
+    return ended / keys if keys else 1.0

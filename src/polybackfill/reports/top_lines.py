@@ -47,14 +47,15 @@ def _answer_lines(answers: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _part_lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield f"{'part':<12}{'':<{_BAR}}{'done':>9}{'keys':>23}{'error':>8}{'requests/s':>12}  left"
+    yield f"{'part':<12}{'':<{_BAR}}{'done':>13}{'keys':>23}{'error':>8}{'requests/s':>12}  left"
     for kind, part in parts.items():
         left = "proven" if part["complete"] else progress_line.remaining(part["eta_s"])
         if part["complete"] and part["error"]:
             left = "ended"
         waits = ", ".join(f"{count} {wait}" for wait, count in part["waits"].items())
         yield (
-            f"{kind:<12}{_bar(part['share'], _BAR)}{formats.percent(part['share']):>9}"
+            f"{kind:<12}{_bar(part['share'] or 0.0, _BAR)}"
+            f"{progress_line.part_share(part['share']):>13}"
             f"{part['done']:>11,}/{part['units']:<11,}{part['error']:>8,}"
             f"{formats.per_second(part['requests_per_s']):>12}  {left}"
             f"{f'  ({waits})' if waits else ''}"

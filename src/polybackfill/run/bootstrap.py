@@ -63,6 +63,13 @@ def print_json(document: object) -> None:
     sys.stdout.flush()
 
 
+def print_json_line(document: object) -> None:
+    """One JSON document on one line of stdout, for a script that reads line by line."""
+    text = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE).decode()
+    sys.stdout.buffer.write(terminal.visible_json(redaction.redact(text)).encode())
+    sys.stdout.flush()
+
+
 def make_folder(folder: Path, setting: str) -> None:
     """Create a folder; raises errors.Stop naming it and the setting when that is impossible."""
     try:

@@ -93,6 +93,7 @@ async def test_before_every_part_is_counted_no_share_and_no_time_is_told(
     watch = small_run.supervise(conftest.wallets(sandbox, 1))
     seen = pictures(small_run, watch, tmp_path / "main.json", 0).current()
     assert (seen["share"], seen["eta_s"]) == (None, None)
+    assert seen["parts"]["wallets"]["share"] is None
     line = progress_line.line(seen)
     assert "%" not in line
     assert line.startswith("share …  ETA unknown  ")
