@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -22,7 +23,7 @@ TOKEN = "a-token-of-24-characters"
 @pytest.fixture
 def listening(ground: harness.Ground, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
     """A ground with a run that goes on, and listens."""
-    ground.set(listen="127.0.0.1:0", listen_token=TOKEN, sleep_ms=400)
+    ground.set(listen="127.0.0.1:0", listen_token=TOKEN, sleep_ms=2_000)
     run = ground.start("run", *ground.write_keys(sandbox))
     harness.until((ground.data / "status" / "main.json").exists, "the first picture")
     ground.environment["ENDPOINT"] = run.err().partition("status: ")[2].partition("/health")[0]
@@ -44,6 +45,35 @@ def test_in_a_pipe_it_is_shown_once(listening: harness.Ground) -> None:
         assert "memory" in shown.out
         assert TOKEN not in shown.out + shown.err
         assert "\x1b" not in shown.out
+
+
+def test_a_script_reads_one_json_object_a_line(listening: harness.Ground) -> None:
+    watching = listening.start("status", "--watch", "--json")
+    harness.until(lambda: watching.out().count("\n") >= 3, "three lines")
+    watching.signal(signal.SIGINT)
+    watching.end(within_s=20).expect(0)
+    documents = [json.loads(line) for line in watching.out().splitlines()]
+    assert {document["state"] for document in documents} == {"running"}
+    moments = [document["now"] for document in documents]
+    assert moments == sorted(moments)
+    assert moments[-1] > moments[0]
+
+
+def test_the_page_beside_a_run_takes_the_users_own_token(listening: harness.Ground) -> None:
+    page = listening.start("ui", "--no-open")
+    harness.until(lambda: "This is the page" in page.err(), "the URL of the page")
+    url = page.err().split()[0]
+    assert "Sign in with BACKFILL_LISTEN_TOKEN." in page.err()
+    assert "#token" not in url
+    assert TOKEN not in page.err()
+    shown = listening.run("top", "--url", url)
+    shown.expect(0)
+    assert "When is it done?" in shown.out
+    listening.environment["BACKFILL_LISTEN_TOKEN"] = "another-token-of-24-chars"
+    assert "the token is not the right one" in listening.run("top", "--url", url).err
+    listening.environment["BACKFILL_LISTEN_TOKEN"] = TOKEN
+    page.signal(signal.SIGTERM)
+    page.end(within_s=20).expect(0)
 
 
 @pytest.mark.parametrize("words", [("top",), ("status", "--watch")])

@@ -71,11 +71,16 @@ async def _serve(
         watching = asyncio.create_task(view.watch(latest), name="run view")
         # What ends it is told here, instead of a page that stands still.
         watching.add_done_callback(lambda _: stop.set())
-        url = f"{await server.open()}/#token={access.token}"
+        address = await server.open()
+        url = f"{address}/#token={access.token}"
         try:
-            # A token of the settings is a secret already, and masked here as everywhere.
             ends = "it ends with the run" if with_input else "Ctrl-C ends it, the run goes on"
-            print(f"{url}\nThis is the page of the run; {ends}.", file=sys.stderr, flush=True)
+            has_own = bool(chosen.backfill.listen_token.get_secret_value())
+            # A token of the settings is a secret already, and masked as everywhere.
+            shown = f"{address}/" if has_own else url
+            sign_in = " Sign in with BACKFILL_LISTEN_TOKEN." if has_own else ""
+            said = f"{shown}\nThis is the page of the run; {ends}.{sign_in}"
+            print(said, file=sys.stderr, flush=True)
             redaction.remember([access.token])
             if with_browser:
                 await _open_browser(url, chosen.backfill.data_dir / "status", stop)

@@ -250,7 +250,7 @@ class Run:
         await pictures.tick()
         picture = pictures.current()
         self._state.notifier.status(progress_line.line(picture).strip())
-        self._monitor.publish(picture)
+        self._monitor.publish({**picture, "paused": sorted(self._state.paused.kinds)})
 
     async def _tell_alive(self, pictures: snapshot.Snapshots) -> None:
         """The same while the supervisor, who else says so, is through."""

@@ -17,6 +17,7 @@ from polybackfill.reports import run_answers, run_state
 
 MOST_BYTES = 8_000_000  # a picture takes some ten thousand
 _TIMEOUT_S = 10.0
+_NOT_SEEN = "whether the run has ended or cannot be reached is not known from here"
 _NO_RUN = "what answers there is no run of polybackfill"
 _ENDED = frozenset({"finished", "stopped", "failed"})
 
@@ -54,7 +55,8 @@ class RemoteView:
                 ) from error
             return _silent(f"it answers {error.code}")
         except OSError as error:
-            return _silent(f"nobody answers there: {getattr(error, 'reason', error)}")
+            reason = getattr(error, "reason", error)
+            return _silent(f"nobody answers there: {reason}; {_NOT_SEEN}")
         except (http.client.HTTPException, ValueError):  # not HTTP, or cut off
             return _silent(_NO_RUN)
         return _read(body)
@@ -113,8 +115,19 @@ def _view(picture: dict[str, Any]) -> dict[str, Any]:
     answers = run_answers.answer_all(picture if has_begun else None, state)
     return {
         "run": picture["run"],
-        "said": picture["state"],
+        "said": _say(picture) if has_begun else picture["state"],
         "answers": [vars(answer) for answer in answers],
         "picture": picture if has_begun else None,
         "machine": picture.get("machine"),
     }
+
+
+def _say(picture: dict[str, Any]) -> str:
+    """The state, and what the endpoint does not tell."""
+    untold = [
+        name
+        for field, name in (("paused", "paused parts"), ("machine", "memory and disks"))
+        if picture.get(field) is None
+    ]
+    state = str(picture["state"])
+    return f"{state}; not known from here: {', '.join(untold)}" if untold else state

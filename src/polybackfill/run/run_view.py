@@ -36,6 +36,7 @@ from polybackfill.reports import (
 from polybackfill.run import (
     bootstrap,
     machine_facts,
+    name_file,
     paused_parts,
     retry_requests,
     startup,
@@ -61,15 +62,23 @@ class RunView:
         self._lock = threading.Lock()
         self._paused = paused_parts.PausedParts(chosen)
         self._retries = retry_requests.RetryRequests(chosen)
-        self._stopped: lock.Owner | None = None
+        backfill = chosen.backfill
+        self._stopped = name_file.NameFile(
+            backfill.data_dir / "status" / f"{backfill.run_name}.stopped.json",
+            "runs that were told to stop",
+            "tell the run once more",
+        )
         self._checkpoint: dict[str, Any] = {}
         self._next_look = 0.0
 
     async def watch(self, latest: latest_document.LatestDocument) -> None:
         """Publish how the run stands, once a second, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
         while True:
             latest.publish(await asyncio.to_thread(self.look))
-            await asyncio.sleep(_EVERY_S)
+            due = max(due + _EVERY_S, clock())  # what a look takes does not add up
+            await asyncio.sleep(due - clock())
 
     def look(self) -> dict[str, Any]:
         """How the run stands now: its state, the five answers, its picture and the machine."""
@@ -127,12 +136,8 @@ class RunView:
         picture, holder = run_files.read_status(self._chosen)
         if holder is None or not lock.is_alive(holder):
             raise errors.Stop("no run of this machine is active")
-        if self._stopped != holder and not _is_draining(picture, holder):
-            try:
-                os.kill(holder.pid, signal.SIGTERM)
-            except OSError as error:
-                raise errors.Stop(f"it cannot be stopped: {error.strerror}") from error
-            self._stopped = holder
+        if not _is_draining(picture, holder):
+            self._stopped.change(partial(_signal_once, holder))
         return {"stopping": holder.pid}
 
     def _known_kind(self, document: Mapping[str, Any]) -> str:
@@ -250,6 +255,17 @@ def _number(kind: type[_Number], query: Mapping[str, str], name: str, default: s
         return kind(query.get(name, default))
     except ValueError as error:
         raise page_server.BadParameter from error
+
+
+def _signal_once(holder: lock.Owner, signalled: frozenset[str]) -> frozenset[str]:
+    """Tell the run to stop, unless it was told before, by another page perhaps."""
+    name = f"{holder.pid} {holder.born} {holder.started_at}"
+    if name not in signalled:
+        try:
+            os.kill(holder.pid, signal.SIGTERM)
+        except OSError as error:
+            raise errors.Stop(f"it cannot be stopped: {error.strerror}") from error
+    return frozenset({name})
 
 
 def _is_draining(picture: dict[str, Any] | None, holder: lock.Owner) -> bool:

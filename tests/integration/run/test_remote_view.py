@@ -100,7 +100,10 @@ def test_a_run_and_a_page_are_shown() -> None:
     part = conftest.part(requests_per_s=1.0, allowed_per_s=2.0)
     budgets = {"trades": conftest.budget(rate_per_s=1.0)}
     picture = conftest.picture(**RATES, parts={"wallets": part}, budgets=budgets)
-    assert look(document(picture)) == "running"
+    assert look(document(picture)) == "running; not known from here: paused parts"
+    assert look(document({**picture, "paused": []})) == "running"
+    unmeasured = {**picture, "paused": [], "machine": None}
+    assert look(document(unmeasured)) == "running; not known from here: memory and disks"
     answers = [{"question": "Is it?", "text": "Yes.", "tone": "good", "commands": ["polybackfill"]}]
     page = {"run": "main", "said": "running", "answers": answers, "picture": picture}
     assert look(document(page)) == "running"

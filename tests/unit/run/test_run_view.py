@@ -54,6 +54,13 @@ def test_a_run_is_stopped_once(run: Run, view: run_view.RunView) -> None:
     assert run.signals == [(OWNER.pid, signal.SIGTERM)]
 
 
+def test_of_two_pages_one_stops_the_run(run: Run, view: run_view.RunView, tmp_path: Path) -> None:
+    run.draw("running")
+    other = run_view.RunView(settings.load({"data_dir": tmp_path}))
+    assert view.drain({}) == other.drain({}) == {"stopping": OWNER.pid}
+    assert run.signals == [(OWNER.pid, signal.SIGTERM)]
+
+
 def test_a_run_that_drains_already_is_not_signalled(run: Run, view: run_view.RunView) -> None:
     run.draw("draining")
     assert view.drain({}) == {"stopping": OWNER.pid}
