@@ -15,6 +15,12 @@ import aiohttp
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = "chromium is not installed: no web page can be shown"
+_AUDIT = Path(__file__).with_name("audit.js").read_text()
+# What a screen reader announces by its name alone.
+_NAMED_ROLES = frozenset(
+    {"button", "link", "textbox", "searchbox", "progressbar", "image", "img", "dialog"}
+    | {"region", "alert", "search", "form"}
+)
 _START_S = 60.0
 _ANSWER_S = 60.0
 
@@ -109,6 +115,16 @@ class Tab:
             and "tdur" in event  # not one that the beginning or the end of the block cuts
         ]
         assert cpu_ms, "the browser tells the CPU of no task"
+
+    async def audit(self) -> list[str]:
+        """What a reader with a screen reader, a keyboard or weak eyes would stumble over."""
+        problems: list[str] = await self.run(_AUDIT)
+        tree = await self.send("Accessibility.getFullAXTree")
+        for node in tree["nodes"]:
+            role = node.get("role", {}).get("value")
+            if role in _NAMED_ROLES and not node.get("name", {}).get("value", "").strip():
+                problems.append(f"a {role} without a name")
+        return problems
 
     async def text(self) -> str:
         """What a person can read of the page."""

@@ -52,6 +52,8 @@ class Shown(NamedTuple):
                 await self.tab.resize(width, height, scheme)
                 wide = await self.tab.run("document.documentElement.scrollWidth")
                 assert wide <= width, f"{stage}: {wide} pixels wide on {width}"
+                problems = await self.tab.audit()
+                assert problems == [], f"{stage}, {width} pixels, {scheme}: {problems}"
                 await self.tab.shoot(shots / f"{stage}-{width}-{scheme}.png")
         assert self.tab.complaints == []
         hosts = {urllib.parse.urlsplit(one).netloc for one in self.tab.requested if "://" in one}

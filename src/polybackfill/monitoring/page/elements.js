@@ -74,6 +74,11 @@ export function bytes(number) {
   return `${number.toFixed(unit ? 1 : 0)} ${units[unit]}`;
 }
 
+/** With the day, where the hour alone may be that of another one. */
+export function moment(epoch) {
+  return new Date(epoch * 1000).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
+}
+
 export function clock(epoch) {
   return new Date(epoch * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }

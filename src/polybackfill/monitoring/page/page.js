@@ -1,15 +1,17 @@
 // The page of a run: reads events with the token, and draws what they say.
 
 import { chart } from "./charts.js";
-import { byId, bytes, count, duration, make, percent, perSecond, replace, say, table } from "./elements.js";
+import { byId, bytes, count, duration, make, moment, percent, perSecond, replace, say, table } from "./elements.js";
 import { followAddress } from "./subject.js";
 
 const HISTORY_MS = 30_000;
 const CHECKPOINT_MS = 10_000;
+const NARROW = matchMedia("(max-width: 560px)");
+const MOST_SAMPLES = 1_000;
 const WORKERS_MS = 5_000;
 let token = takeToken();
 let samples = [];
-let shownMap = {};
+let shownSteps = {};
 let hasStatus = false;
 let isRunShown = true;
 
@@ -105,7 +107,7 @@ function draw(status) {
   if (!status.picture) return;
   drawOverall(status.picture, status.is_running);
   drawParts(status.picture.parts, status.is_running, status.picture.paused ?? []);
-  byId("drain").hidden = !status.is_running || status.picture.state === "draining";
+  drawDrain(status.is_running && status.picture.state !== "draining");
   drawBudgets(status.picture.budgets);
   drawMachine(status.picture, status.machine);
 }
@@ -144,11 +146,11 @@ function drawParts(parts, isRunning, paused) {
     const ended = part.error ? "ended" : "proven complete";
     const left = part.complete ? ended : part.eta_s === null ? "unknown" : duration(part.eta_s);
     const texts = [
-      `${count(part.done)} of ${count(part.units)}`, count(part.error),
+      part.share === null ? `${count(part.units)} so far` : `${count(part.done)} of ${count(part.units)}`, count(part.error),
       `${perSecond(part.requests_per_s)} of ${perSecond(part.allowed_per_s)}`, left,
       part.workers ? `${part.workers}${waits ? ` (${waits})` : ""}` : "–",
     ];
-    say(row.querySelector(".share"), percent(part.share));
+    say(row.querySelector(".share"), part.share === null ? "not counted" : percent(part.share));
     setBar(row.querySelector(".bar"), part.share, part.units ? part.error / part.units : 0);
     [...row.querySelectorAll("[data-label]")].forEach((cell, index) => say(cell, texts[index]));
     const action = row.querySelector("button");
@@ -195,9 +197,20 @@ byId("parts").addEventListener("click", (event) => {
   act(button.textContent === "Resume" ? "/resume" : "/pause", { kind: button.closest("[data-kind]").dataset.kind });
 });
 
-byId("drain").addEventListener("click", () => {
-  if (confirm("Stop the run? It stores the rows under way, loses nothing, and continues when it is started again.")) act("/drain", {});
+byId("drain").addEventListener("click", async () => {
+  if (!confirm("Stop the run? It stores the rows under way, loses nothing, and continues when it is started again.")) return;
+  byId("drain").disabled = true;
+  say(byId("drain"), "Stopping …");
+  if (!await act("/drain", {})) drawDrain(false);
 });
+
+/** The button, until the run that was told to stop does so. */
+function drawDrain(isPossible) {
+  byId("drain").hidden = !isPossible;
+  if (isPossible) return;
+  byId("drain").disabled = false;
+  say(byId("drain"), "Stop the run in order");
+}
 
 function drawBudgets(budgets) {
   const used = Object.entries(budgets).filter(([, budget]) => budget.sent);
@@ -221,10 +234,13 @@ function drawMachine(picture, machine) {
 // --- over the hours -----------------------------------------------------------------------------
 
 async function drawHistory() {
+  if (samples.length > MOST_SAMPLES) samples = []; // asked for anew, they come thinned out
   const since = samples.length ? samples[samples.length - 1].at : 0;
   const more = await (await request(`/history.json?since=${since}`)).json();
-  samples = [...samples, ...more].slice(-2000);
+  samples = [...samples, ...more];
   if (samples.length < 2 || !more.length) return;
+  const hours = (samples[samples.length - 1].at - samples[0].at) / 3600;
+  say(byId("span"), hours > 35.5 ? "The last 36 hours; older figures are not shown." : `Since ${moment(samples[0].at)}.`);
   const budgets = [...new Set(samples.flatMap((one) => Object.keys(one.sent)))];
   const of = (field) => samples.map((one) => [one.at, one[field]]);
   byId("charts").replaceChildren(
@@ -241,8 +257,8 @@ async function drawHistory() {
 
 async function drawCheckpoint() {
   const { map, errors, failed, asked_again: askedAgain } = await (await request("/checkpoint.json")).json();
-  shownMap = map;
-  for (const [kind, row] of Object.entries(map)) {
+  for (const [kind, row] of Object.entries(map).map(merged)) {
+    shownSteps[kind] = row.step;
     const line = byId("map").querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addMapRow(kind);
     drawCells(line, kind, row);
   }
@@ -268,6 +284,17 @@ function retryButton(text, document) {
 function drawErrors(errors) {
   if (errors?.length) return errorTable(errors);
   return [make("p", { class: "quiet" }, errors ? "None." : "Unknown: there is no checkpoint to tell.")];
+}
+
+/** A row of the map; on a narrow screen three cells are one, for a finger. */
+function merged([kind, { step, cells }]) {
+  if (!NARROW.matches) return [kind, { step, cells }];
+  const joined = [];
+  for (let first = 0; first < cells.length; first += 3) {
+    joined.push(cells.slice(first, first + 3).reduce((sum, cell) =>
+      Object.fromEntries(Object.entries(cell).map(([state, number]) => [state, number + sum[state]]))));
+  }
+  return [kind, { step: step * 3, cells: joined }];
 }
 
 function addMapRow(kind) {
@@ -317,7 +344,7 @@ byId("map").addEventListener("click", async (event) => {
   byId("units-list").replaceChildren(make("p", { class: "quiet" }, "reading the checkpoint …"));
   byId("units").showModal();
   try {
-    const response = await request(`/units.json?kind=${encodeURIComponent(kind)}&step=${shownMap[kind].step}&cell=${cell.dataset.cell}`);
+    const response = await request(`/units.json?kind=${encodeURIComponent(kind)}&step=${shownSteps[kind]}&cell=${cell.dataset.cell}`);
     byId("units-list").replaceChildren(...receiptTable(await response.json()));
   } catch (error) {
     byId("units-list").replaceChildren(make("p", { class: "bad" }, error.message));
