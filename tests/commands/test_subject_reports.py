@@ -140,7 +140,10 @@ def test_what_is_not_known_of_a_wallet_is_seen_to_be_unknown(
     assert '<span class="unknown">unknown</span>' in page
     nobody = f"0x{'ab' * 20}"
     refused = filled.call("report", "wallet", nobody, code=78).err
-    assert f"nothing is stored of {nobody}: polybackfill run wallets --wallet {nobody}" in refused
+    assert (
+        f"nothing is stored about {nobody}; fetch it: polybackfill run wallets --wallet {nobody}"
+        in refused
+    )
     assert "is not a wallet" in filled.call("report", "wallet", "0x12", code=78).err
     unasked = filled.call("report", "wallet", "@nobody", "--offline", code=78).err
     assert "the store does not know nobody, and the API is not asked: give the address" in unasked
@@ -237,5 +240,5 @@ def test_what_a_market_is_called_is_text_and_what_is_not_known_is_seen(
     assert '<span class="unknown">unknown</span>' in page
     nothing = f"0x{'ab' * 32}"
     refused = filled.call("report", "market", nothing, "--offline", code=78).err
-    assert f"nothing is stored of {nothing}: polybackfill run conditions" in refused
+    assert f"nothing is stored about {nothing}; fetch it: polybackfill run conditions" in refused
     assert "is not a condition id" in filled.call("report", "market", "@x", code=78).err

@@ -154,7 +154,10 @@ def accepts(schema: dict[str, Any]) -> str:
     if schema.get("format") == "path":
         words = ["path"]
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    words += [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    if {"minimum", "maximum"} <= schema.keys():
+        words[-1] += f", {schema['minimum']:g} to {schema['maximum']:g}"
+    else:
+        words += [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
     if "pattern" in schema:
         words.append(f"`{schema['pattern']}`")
     return " ".join(words)

@@ -143,7 +143,7 @@ def read_state(path: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State, step: files.Step = files.no_step) -> None:
-    """Replace `state.json`; what it was becomes `state.prev.json`. Raises OSError."""
+    """Write `state.json`; the old one is kept as `state.prev.json`. Raises OSError."""
     sealed = msgspec.structs.replace(state, crc=_state_crc(state))
     content = orjson.dumps(msgspec.to_builtins(sealed), option=orjson.OPT_INDENT_2)
     path = folder / STATE

@@ -30,8 +30,8 @@ Start with `polybackfill demo`: it loads a local Polymarket and needs no server.
 
 EXIT_CODES = """\
 exit codes:  0 all done, or stopped cleanly  3 finished, some units in error
-             4 no progress                   75 another run holds the lock; store, API or disk
-             78 settings or input               are out for the moment: start it again
+             4 no progress                   75 trouble that passes: another run, store or API
+             78 settings or input               away, disk full; start it again
 
 example:
   polybackfill demo"""

@@ -32,7 +32,8 @@ def add_status(commands: command_parser.CommandGroup) -> None:
     progress = actions.command(
         "progress",
         "progress.check",
-        "each part's share, rate, time left and oldest progress; trades expected and fetched",
+        "each part's share, rate and time left, and how long its slowest worker has made no "
+        "progress; trades expected and fetched",
         "--json",
     )
     receipts = actions.command(

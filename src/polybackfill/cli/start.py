@@ -30,7 +30,7 @@ def _add_sizes(parser: argparse.ArgumentParser, *, trades: int, markets: int, wa
     parser.add_argument("--markets", type=int, default=markets, help="default %(default)s")
     parser.add_argument("--wallets", type=int, default=wallets, help="default %(default)s")
     parser.add_argument(
-        "--seed", type=int, default=1, help="another universe (default %(default)s)"
+        "--seed", type=int, default=1, help="seed of the made-up universe (default %(default)s)"
     )
 
 
@@ -127,9 +127,17 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
     )
     _add_sizes(sandbox, trades=20_000, markets=200, wallets=300)
     sandbox.add_argument(
-        "--events", type=int, default=None, help="default: mostly one market an event"
+        "--events",
+        type=int,
+        default=None,
+        help="group the markets into about so many events (default: mostly one market each)",
     )
-    sandbox.add_argument("--latency-ms", type=float, default=None, help="default: 600 a data page")
+    sandbox.add_argument(
+        "--latency-ms",
+        type=float,
+        default=None,
+        help="milliseconds for a page of the Data API (default 600)",
+    )
     sandbox.add_argument(
         "--limits",
         default="published",

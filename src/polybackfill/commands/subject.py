@@ -41,7 +41,7 @@ def report_wallet(arguments: argparse.Namespace) -> int:
     shown = records.show(key)
     if not figures.fills and figures.totals is None:
         raise errors.Stop(
-            f"nothing is stored of {shown}: polybackfill run wallets --wallet {shown}"
+            f"nothing is stored about {shown}; fetch it: polybackfill run wallets --wallet {shown}"
         )
     receipts = subject_report.read_receipts(chosen, key)
     document = dataclasses.asdict(figures) | {"wallet": shown, "receipts": receipts}
@@ -64,7 +64,8 @@ def report_market(arguments: argparse.Namespace) -> int:
     shown = records.show(key)
     if not figures.fills["fills"] and not figures.market:
         raise errors.Stop(
-            f"nothing is stored of {shown}: polybackfill run conditions --condition-id {shown}"
+            f"nothing is stored about {shown}; fetch it: "
+            f"polybackfill run conditions --condition-id {shown}"
         )
     receipts = subject_report.read_receipts(chosen, key)
     document = dataclasses.asdict(figures) | {"condition": shown, "receipts": receipts}

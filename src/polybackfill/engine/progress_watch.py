@@ -57,10 +57,10 @@ class ProgressWatch:
 
     def _stop(self) -> errors.Stop:
         waiting = self.waiting_for
-        reason = f"waiting for {waiting}" if waiting else "no worker makes progress"
+        reason = f" (waiting for {waiting})" if waiting else ""
         return errors.Stop(
-            f"no progress for {self.stalled_s:.0f} s ({reason}); all acknowledged rows are "
-            "recorded, start again to continue",
+            f"no progress for {self.stalled_s:.0f} s{reason}; what was stored is recorded: start "
+            "again to continue",
             exit_code=errors.EXIT_UNAVAILABLE if waiting else errors.EXIT_NO_PROGRESS,
         )
 

@@ -63,7 +63,9 @@ def build_query(unit_key: str) -> ClobQuery:
         )
         if feed.end is None or feed.first < feed.end:
             return feed
-    raise errors.GiveUp(f"{unit_key!r} names no part of the list; expected clob:<from>-<to>")
+    raise errors.GiveUp(
+        f"{unit_key!r} is no unit of the order book's market list; expected clob:<first>-<end>"
+    )
 
 
 def walk_unit(

@@ -89,7 +89,7 @@ class AlertRules:
 def _check_disk(facts: run_facts.RunFacts) -> alert.Alert | None:
     disks = facts.machine.disks if facts.machine is not None else {}
     low = [
-        f"{name}: {formats.size(disk.free_bytes)} free, a run stops at "
+        f"{name}: {formats.size(disk.free_bytes)} free; a run stops below "
         f"{formats.size(disk.stop_below_bytes)}"
         for name, disk in disks.items()
         if disk.free_bytes < _LOW_OF_BOUND * disk.stop_below_bytes

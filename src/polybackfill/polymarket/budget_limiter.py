@@ -114,7 +114,7 @@ class _CountedRequests:
         self._unsettled -= 1
 
     def settle(self, arrived_by: float) -> None:
-        """A request that was granted reached the server at `arrived_by` or before."""
+        """A granted request had reached the server by `arrived_by`."""
         self._unsettled -= 1
         heapq.heappush(self._free_at, arrived_by + self._guarded_s)
 
@@ -148,7 +148,7 @@ class _Bucket:
         return fresh
 
     def _free_room(self) -> int:
-        """Whole requests the old bucket would let through at once."""
+        """How many whole requests the old bucket would grant right now."""
         if self._bucket is None:
             return 0
         free = 0

@@ -100,7 +100,7 @@ class AdaptiveLimiter:
         return self._waiting.start(now)
 
     def sent(self, number: int, now: float) -> None:
-        """The request has left: its latency counts from here."""
+        """The request was sent; its latency is measured from now on."""
         self._waiting.sent(number, now)
 
     def answered(self, number: int, now: float, status: int) -> float:

@@ -37,7 +37,7 @@ class RequestsInFlight:
         return number
 
     def sent(self, number: int, now: float) -> None:
-        """The request has left: its latency counts from here."""
+        """The request was sent; its latency is measured from now on."""
         if number in self._sent_at:
             self._sent_at[number] = now
 

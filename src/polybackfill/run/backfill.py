@@ -202,7 +202,7 @@ class Run:
         for task in tasks:
             watch.add_periodic(task)
         self._monitor.publish(pictures.current())  # what was in error before is no news
-        log.info("run.started", **known)
+        log.info("run.started", keys_known=known)
         summary: dict[str, Any] = {}
         async with _shown(pictures, every_s, tell):
             code = await watch.run()

@@ -61,7 +61,7 @@ async def end(store: client.Store, folder: Path, run_name: str, *, within_s: flo
             token = await inspection.leave_token(store, run_name)
             store_state.write(folder, await _inspect(store, clean_stop=token))
     except (errors.BackfillError, TimeoutError) as error:
-        log.warning("run.end_not_noted", error=str(error) or "timeout")
+        log.warning("run.clean_stop_not_recorded", error=str(error) or "timeout")
 
 
 async def open_checkpoint(

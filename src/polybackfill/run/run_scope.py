@@ -13,7 +13,9 @@ _EVERYTHING = "scope: everything"
 async def choose_scope(
     store: client.Store | None, request: run_request.RunRequest
 ) -> tuple[run_request.RunRequest, str]:
-    """What is fetched, and a line that says so; empty when the words themselves say it."""
+    """The request narrowed to what will be fetched, and a line that says so; empty where the person
+    typed parts or keys.
+    """
     if store is None or not request.plan_decides:
         return run_request.narrow_to_plan(request, {}), _EVERYTHING if request.everything else ""
     planned = await _count_planned(store)

@@ -229,7 +229,7 @@ class Connection:
     def _tell(self, pid: int | None) -> None:
         if self._pid not in (None, pid):
             log.warning(
-                "store.restarted", pid=pid, before=self._pid, location=self.address.location
+                "store.restarted", pid=pid, pid_before=self._pid, location=self.address.location
             )
         self._pid = pid
 

@@ -83,8 +83,8 @@ class Dimensions:
             self._warned = True
             print(
                 f"warning: {' and '.join(path.name for path in missing)} not found under "
-                f"{missing[0].parent}: titles, categories, tags and events stay unknown; "
-                "polybackfill dims build",
+                f"{missing[0].parent}: titles, categories, tags and events stay unknown "
+                "until you run: polybackfill dims build",
                 file=sys.stderr,
             )
 

@@ -65,7 +65,7 @@ def test_a_disk_is_low_before_the_run_stops(rules: alert_rules.AlertRules) -> No
     assert with_free(1_000_000_000) == []
     (raised,) = with_free(999_999_999)
     assert (raised.kind, raised.severity) == ("disk", alert.Severity.CRITICAL)
-    assert "data: 1.0 GB free, a run stops at 500.0 MB" in raised.text
+    assert "data: 1.0 GB free; a run stops below 500.0 MB" in raised.text
     assert with_free(900_000_000) == []
 
 
