@@ -17,7 +17,7 @@ FILE = "EXTERNAL_COVERAGE_STATUS.md"
 class Written(coverage_figures.CoverageFigures):
     """The figures, and in a sentence what they come to."""
 
-    verdict: str
+    conclusion: str
 
 
 async def make_report(
@@ -29,7 +29,7 @@ async def make_report(
     """As `report coverage`, at the end of a run."""
     figures = await coverage_figures.read(store, checkpoint)
     write(figures, chosen, text_file)
-    return {**figures, "verdict": coverage_text.conclusion(figures["parts"])}
+    return {**figures, "conclusion": coverage_text.conclusion(figures["parts"])}
 
 
 def write(

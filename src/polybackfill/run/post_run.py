@@ -164,7 +164,7 @@ class ReportMakers:
         file = folder / coverage_report.FILE
         making = coverage_report.make_report(store, self._checkpoint, chosen, file)
         if coverage := await self._step("report coverage", making):
-            self.lines.append(f"{coverage['verdict']} {file}")
+            self.lines.append(f"{coverage['conclusion']} {file}")
         return coverage
 
     async def make_morning_report(
