@@ -189,6 +189,8 @@ def sandbox(
     now: int | None = None,
     replay: Path | None = None,
     money_cases: bool = False,
+    grow_s: float = 0.0,
+    late_rows: int = 0,
 ) -> Iterator[Sandbox]:
     """A sandbox without limits on a free port, ended afterwards.
 
@@ -196,7 +198,8 @@ def sandbox(
     walk lost is not made up by another, and one that two walks deliver must be stored once.
     `now`: where what happens on request must be news to the program, which has the real clock.
     `replay`: a folder of recorded answers to serve instead. `money_cases`: with the wallets made
-    for profit.
+    for profit. `grow_s`: from a POST to `grow` on it goes on for so many seconds, and of the
+    new trades `late_rows` are late.
     """
     command = [*COMMAND, "sandbox", "--port", "0", "--limits", "off"]
     command += ["--trades", str(trades), "--wallets", str(wallets), "--markets", str(markets)]
@@ -204,6 +207,8 @@ def sandbox(
     command += [] if now is None else ["--now", str(now)]
     command += [] if replay is None else ["--replay", str(replay)]
     command += ["--money-cases"] if money_cases else []
+    if grow_s:
+        command += ["--grow", str(grow_s), "--grow-on-request", "--late-rows", str(late_rows)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -173,6 +173,31 @@ class BackfillSettings(BaseSettings):
         description="Read Polymarket's own profit figure of this many wallets, from the top of the "
         "plan.",
     )
+    follow_window_s: float = pydantic.Field(
+        5.0, gt=0, le=3600, description="A run that follows reads new trades this often."
+    )
+    follow_overlap_s: int = pydantic.Field(
+        60,
+        ge=0,
+        le=3600,
+        description="Every reading of new trades begins so long before the end of the one before, "
+        "for rows that come late; one each hour and one each day reach further back.",
+    )
+    follow_round_s: float = pydantic.Field(
+        900.0,
+        gt=0,
+        description="It reads this often what else may have changed: markets and wallets with "
+        "news, the wallets at the top of the plan, resolutions, lookups.",
+    )
+    follow_lists_s: float = pydantic.Field(
+        86_400.0, gt=0, description="It reads whole lists of markets and events anew this often."
+    )
+    follow_wallets: int = pydantic.Field(
+        1000,
+        ge=0,
+        description="Of so many wallets, from the top of the plan, each round reads activity, "
+        "positions and Polymarket's own figure.",
+    )
     probe: Literal["daily", "always", "never"] = pydantic.Field(
         "daily",
         description="Check the API before a run: once a day unless it is on this machine, before "

@@ -76,18 +76,26 @@ class PresentApis:
         self._world = world
         self._settings = settings
         self._now = now
-        self._second = now()
+        self._waits = settings.grow_s > 0 and settings.grow_on_request
+        self._second = world.now
         self._ends_at = growth.end(world) if self.grows else 0
         self._apis = self._make()
         prepare(self._apis)
 
     def __call__(self) -> Apis:
         """Those of this second."""
-        second = self._now()
+        second = self._world.now if self._waits else self._now()
         if second != self._second and self._second <= self._ends_at:
             self._second = second
             self._apis = self._make()
         return self._apis
+
+    def begin(self) -> None:
+        """The universe begins to grow now."""
+        if self._waits:
+            self._world = growth.delay(self._world, self._now() - self._world.now)
+            self._ends_at = growth.end(self._world)
+            self._waits = False
 
     @property
     def grows(self) -> bool:

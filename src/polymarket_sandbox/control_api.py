@@ -31,7 +31,7 @@ class ControlApi:
     """Handlers over the parts of one sandbox. `present`: the APIs of this moment; `now`: the
     universe's present, epoch seconds."""
 
-    present: Callable[[], apis.Apis]
+    present: apis.PresentApis
     now: Callable[[], int]
     throttle: throttle.Throttle
     faults: faults.Faults
@@ -65,6 +65,7 @@ class ControlApi:
         router.add_get(f"{PREFIX}/profit", self.profit)
         router.add_get(f"{PREFIX}/profit/markets", self.profit_by_market)
         router.add_post(f"{PREFIX}/official", self.change_official)
+        router.add_post(f"{PREFIX}/grow", self.begin_growth)
 
     async def whole_truth(self, _request: web.Request) -> web.Response:
         """GET truth: everything reachable. Hashing a million rows takes seconds, hence a thread."""
@@ -167,6 +168,13 @@ class ControlApi:
         except KeyError as unknown:
             raise _bad_request(f"official: unknown wallet {unknown}") from unknown
         return _json({"changed": len(self.official.changed)})
+
+    async def begin_growth(self, _request: web.Request) -> web.Response:
+        """POST grow: a universe that waits for this begins to grow."""
+        if not self.present.grows:
+            raise _bad_request("grow: this universe does not grow: start it with --grow")
+        self.present.begin()
+        return _json({"grows": True})
 
     async def describe(self, _request: web.Request) -> web.Response:
         """GET universe: its size, its present, and the names of what was made on purpose."""

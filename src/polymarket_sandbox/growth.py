@@ -8,8 +8,10 @@ the status route says; some are late.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,8 @@ SHOWN_AFTER_S = 2
 _LEAST_MARKETS = 5  # made while it grows, or one in so many:
 _MARKETS_SHARE = 12
 _KNOTS = 400
+_TIMES = ("start", "end", "created", "closed_at")
+Item = TypeVar("Item", catalog.Market, catalog.Event)
 
 
 class Warp:
@@ -51,7 +55,7 @@ class Warp:
     def move_lists(self, draft: markets.CatalogDraft) -> None:
         """Move the times of markets and events."""
         for item in (*draft.markets, *draft.events):
-            for name in ("start", "end", "created", "closed_at"):
+            for name in _TIMES:
                 setattr(item, name, self.move_one(getattr(item, name)))
 
 
@@ -59,11 +63,43 @@ def choose_arrivals(
     rng: np.random.Generator, columns: rows.Rows, *, now: int, late_rows: int, late_after_s: float
 ) -> rows.Ints:
     """When each row becomes visible; of the trades since `now` some are late."""
-    arrivals = columns.ts + SHOWN_AFTER_S
+    arrivals = columns.ts + np.where(columns.ts > now, SHOWN_AFTER_S, 0)
     growing = np.flatnonzero(columns.is_trade & columns.listed & (columns.ts > now))
     late = rng.permutation(growing)[:late_rows]
     arrivals[late] += round(late_after_s)
     return arrivals
+
+
+def delay(world: universe.Universe, seconds: int) -> universe.Universe:
+    """All that is still to come comes so many seconds later."""
+    table, start = world.table, world.now
+
+    def later(second: int) -> int:
+        return second + seconds if second > start else second
+
+    columns = replace(
+        table,
+        ts=np.where(table.ts > start, table.ts + seconds, table.ts),
+        arrives=np.where(table.arrives > start, table.arrives + seconds, table.arrives),
+    )
+    columns = replace(columns, seq=rows.sequence_of(columns.ts))
+    lists = world.lists.fork()
+    lists.markets = [_delayed(market, later) for market in lists.markets]
+    lists.events = [_delayed(event, later) for event in lists.events]
+    return replace(
+        world,
+        table=columns,
+        renderer=world.renderer.over(columns),
+        lists=lists,
+        transfers=[(who, token, later(at), n) for who, token, at, n in world.transfers],
+    )
+
+
+def _delayed(item: Item, later: Callable[[int], int]) -> Item:
+    delayed = copy.copy(item)
+    for name in _TIMES:
+        setattr(delayed, name, later(getattr(item, name)))
+    return delayed
 
 
 def end(world: universe.Universe) -> int:
@@ -81,7 +117,7 @@ def present(world: universe.Universe, now: int) -> universe.Universe:
         number = world.condition_number.get(market.condition_id)
         market.volume = market.volume if number is None else float(volumes[number])
     markets.sum_volumes(lists.markets, lists.events)
-    return dataclasses.replace(
+    return replace(
         world,
         table=table,
         renderer=world.renderer.over(table),
@@ -118,11 +154,11 @@ def _lists(lists: catalog.Catalog, now: int) -> catalog.Catalog:
 
 def _market(market: catalog.Market, now: int) -> catalog.Market:
     if not market.closed or market.closed_at <= now:
-        return dataclasses.replace(market)
-    return dataclasses.replace(market, closed=False, closed_at=0, payouts=(), uma_status="")
+        return replace(market)
+    return replace(market, closed=False, closed_at=0, payouts=(), uma_status="")
 
 
 def _event(event: catalog.Event, members: list[int], open_ids: set[int]) -> catalog.Event:
     if event.closed and open_ids.intersection(members):
-        event = dataclasses.replace(event, closed=False, closed_at=0)
-    return dataclasses.replace(event, market_ids=tuple(members))
+        event = replace(event, closed=False, closed_at=0)
+    return replace(event, market_ids=tuple(members))

@@ -37,8 +37,8 @@ class SandboxOptions:
     recorded responses served instead of the generated universe. `cache`: the edge cache of
     `/v2/trades` page 1. `now`: epoch seconds at start, None for a fixed day. `late_rows` rows
     become visible `late_after_s` seconds after the start, or of a universe that grows after they
-    happened. `grow_s`: so many seconds trades, markets and resolutions are added. Raises
-    OptionsError.
+    happened. `grow_s`: so many seconds trades, markets and resolutions are added, from the
+    start on, or from a POST to `/_sandbox/grow` (`grow_on_request`). Raises OptionsError.
     """
 
     host: str = "127.0.0.1"
@@ -59,6 +59,7 @@ class SandboxOptions:
     late_rows: int = 0
     late_after_s: float = 20.0
     grow_s: float = 0.0
+    grow_on_request: bool = False
     max_delay_s: float = 8.0
     max_queued: int = 2_000
     refusal: Literal["json", "html"] = "json"

@@ -136,10 +136,18 @@ def test_a_kind_declares_what_others_read(kind: registry.kind.Kind) -> None:
         assert not kind.key_flag, "of a whole list no key is typed"
         assert isinstance(kind.proof, proof.NewestSweep)
         assert not kind.needed_for, "a planned list reads no whole list"
+    elif kind.is_followed:
+        assert not kind.key_flag, "who follows follows everything"
+        assert not kind.needed_for, "and no planned list"
+        assert isinstance(kind.proof, proof.TimeSpan)
+        assert kind.upstream.ended, "it begins when the past is read"
     else:
         assert kind.needed_for
         assert set(kind.needed_for) <= set(plan_table.TABLES)
-    if kind.name not in plan_table.TABLES and not isinstance(kind.keys, key_source.WholeList):
+    is_noted = isinstance(kind.keys, key_source.WholeList) or (
+        kind.is_followed and kind.tables[0].noted_key
+    )
+    if kind.name not in plan_table.TABLES and not is_noted:
         assert "{units}" in kind.proof.lost_units, "a loss of its rows would not be seen"
     assert kind.tables
     assert kind.requests(1, None) >= 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
+
 from polymarket_sandbox import growth, options, universe_builder
 
 from .conftest import Open
@@ -25,10 +27,11 @@ def sizes(truth: dict[str, Any]) -> dict[str, int]:
 
 async def test_it_ends_as_the_universe_that_did_not_grow(open_sandbox: Open) -> None:
     """All that is added comes by itself, and feeds, lists and truth say the same meanwhile."""
-    visitor = await open_sandbox(grow_s=GROW_S, late_rows=20, late_after_s=3)
+    visitor = await open_sandbox(grow_s=GROW_S, grow_on_request=True, late_rows=20, late_after_s=3)
     whole = await (await open_sandbox()).ok("/_sandbox/truth")
     first = sizes(await visitor.ok("/_sandbox/truth"))
     assert all(first[name] < sizes(whole)[name] for name in first), (first, sizes(whole))
+    await visitor.post("/_sandbox/grow", {})
     seen = [first]
     while seen[-1] != sizes(whole):
         rows = await visitor.walk("/data/v2/trades", taker_only="false", limit=1000)
@@ -60,9 +63,28 @@ def test_rows_keep_their_order_and_come_all_the_time() -> None:
     by_quarter = [int(((later - now - 1) // 25 == quarter).sum()) for quarter in range(4)]
     assert min(by_quarter) > max(by_quarter) / 10, by_quarter
     waits = table.arrives - table.ts
-    assert sorted(set(waits.tolist())) == [growth.SHOWN_AFTER_S, growth.SHOWN_AFTER_S + 40]
+    late = growth.SHOWN_AFTER_S + 40
+    assert sorted(set(waits.tolist())) == [0, growth.SHOWN_AFTER_S, late]
     assert int((waits > growth.SHOWN_AFTER_S).sum()) == 30
+    assert (growth.delay(world, 50).table.ts - table.ts == np.where(table.ts > now, 50, 0)).all()
     before = growth.present(world, now)
     assert not (before.table.ts > now).any()
     assert any(market.created > now for market in world.lists.markets)
     assert all(market.created <= now for market in before.lists.markets)
+
+
+async def test_it_waits_to_be_asked(open_sandbox: Open) -> None:
+    visitor = await open_sandbox(grow_s=1.0, grow_on_request=True)
+    first = sizes(await visitor.ok("/_sandbox/truth"))
+    await asyncio.sleep(1.5)
+    assert sizes(await visitor.ok("/_sandbox/truth")) == first
+    await visitor.post("/_sandbox/grow", {})
+    for _ in range(100):
+        if sizes(await visitor.ok("/_sandbox/truth"))["trades"] > first["trades"]:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        raise AssertionError("it does not grow")
+    still = await open_sandbox()
+    async with still.session.post(still.running.url + "/_sandbox/grow", json={}) as reply:
+        assert reply.status == 400

@@ -152,18 +152,22 @@ class Checkpoint:
             if seq < at <= self._durable.durable_seq
         ]
 
-    def receipts(self) -> Iterator[unit_states.Receipt]:
-        """Every finished unit, read from disk ten thousand at a time. Raises errors.Stop."""
+    def receipts(self, kind: str | None = None) -> Iterator[unit_states.Receipt]:
+        """Every finished unit (of one kind), read from disk ten thousand at a time. Raises
+        errors.Stop.
+        """
         pending, recent = self._durable.forgotten(), self._durable.unfolded()
         segments, reader = self._durable.folded()
         for segment in segments:
+            if kind is not None and kind not in segment.totals:
+                continue
             for receipt in reader.read(segment):
                 left: unit_states.Receipt | None = receipt
                 for gone in pending:
                     left = unit_states.without(left, gone) if left is not None else None
-                if left is not None:
+                if left is not None and kind in (None, left.unit.kind):
                     yield left
-        yield from recent
+        yield from (receipt for receipt in recent if kind in (None, receipt.unit.kind))
 
     def totals(self) -> dict[str, segment_files.Totals]:
         """Kind → sums over finished units, counted from their receipts."""

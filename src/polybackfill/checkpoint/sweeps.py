@@ -20,6 +20,7 @@ from polybackfill.filesystem import sealed_json
 FILE = "sweeps.json"
 _NAME = "%Y%m%dT%H%M%SZ"
 _LISTED = "-listed"
+_FOLLOW = "-follow"
 
 
 class _Sweep(msgspec.Struct):
@@ -46,6 +47,11 @@ class Sweeps:
         """The sweep of `kind` that is not complete; None when the next one begins."""
         sweep = self._known.get(kind + self._mark)
         return None if sweep is None or sweep.complete else sweep.name
+
+    def completed(self, kind: str) -> float | None:
+        """When the newest sweep of everything began, if it is complete, in epoch seconds."""
+        sweep = self._known.get(kind)
+        return began(sweep.name) if sweep is not None and sweep.complete else None
 
     def of_list(self, kind: str) -> str | None:
         """The newest sweep of the planned list, complete or not; None of none."""
@@ -76,6 +82,16 @@ class Sweeps:
 def name(now: float, *, listed_only: bool = False) -> str:
     """The name of a sweep that begins at `now` (epoch seconds), of everything or of the list."""
     return datetime.fromtimestamp(now, UTC).strftime(_NAME) + (_LISTED if listed_only else "")
+
+
+def follow_name(now: float) -> str:
+    """The name of a round of a run that follows, which reads some keys of a sweep anew."""
+    return datetime.fromtimestamp(now, UTC).strftime(_NAME) + _FOLLOW
+
+
+def is_of_follow(sweep: str) -> bool:
+    """Whether it is the name of such a round."""
+    return sweep.endswith(_FOLLOW)
 
 
 def began(sweep: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -110,8 +111,9 @@ def _select_keys(kinds: tuple[unit_kind.Kind, ...], units: str) -> str:
     """SQL of the keys that a part has to prove, and how far each has come."""
     first = kinds[0]
     match first.proof:
-        case proof.NewestSweep():
-            return _SLICES.format(units=units, kinds=_quote_kinds(kinds))
+        case proof.NewestSweep() | proof.TimeSpan():
+            swept = [kind for kind in kinds if not kind.is_followed]
+            return _SLICES.format(units=units, kinds=_quote_kinds(swept))
         case proof.WholePlan():
             table, key = plan_table.TABLES[first.name]
             return _PLANNED.format(key=key, table=table, units=units, kind=first.name)
@@ -134,5 +136,5 @@ async def _measure(
     return PartCompleteness(name=name, stored=stored["n"], counts=counts, unproven=unproven, **sums)
 
 
-def _quote_kinds(kinds: tuple[unit_kind.Kind, ...]) -> str:
+def _quote_kinds(kinds: Iterable[unit_kind.Kind]) -> str:
     return ", ".join(f"'{kind.name}'" for kind in kinds)

@@ -34,6 +34,12 @@ def add_run(commands: command_parser.CommandGroup) -> None:
         action="store_true",
         help="fetch all parts and all keys, even if there is a planned list",
     )
+    content.add_argument(
+        "--follow",
+        action="store_true",
+        help="stay when everything is fetched, and store what is new within seconds; as "
+        "--everything, until it is stopped",
+    )
     content.add_argument("--since", metavar="DATE", help="first day or time, UTC, inclusive")
     content.add_argument(
         "--until",

@@ -163,6 +163,11 @@ def add_sandbox(commands: command_parser.CommandGroup) -> None:
         help="add trades, markets and resolutions for so many seconds after the start",
     )
     sandbox.add_argument(
+        "--grow-on-request",
+        action="store_true",
+        help="begin with that at a POST to /_sandbox/grow",
+    )
+    sandbox.add_argument(
         "--now",
         type=int,
         metavar="EPOCH",

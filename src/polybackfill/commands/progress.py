@@ -63,6 +63,10 @@ def _print(report: dict[str, Any]) -> None:
     console_table.show(
         "running" if report["running"] else "not running", shown, "nothing planned yet"
     )
+    if followed := report["following"]:
+        print(progress_line.following(followed))
+        for since, until in followed["gaps"]:
+            print(f"  gap: {clocks.utc_text(since)} to {clocks.utc_text(until)} is not proven")
     coverage = report["trade_coverage"]
     if coverage["now"] is not None:
         print(

@@ -45,5 +45,6 @@ def _options(arguments: argparse.Namespace) -> options.SandboxOptions:
         money_cases=arguments.money_cases,
         late_rows=arguments.late_rows,
         grow_s=arguments.grow,
+        grow_on_request=arguments.grow_on_request,
         now=arguments.now,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 
 from polybackfill import units
 from polybackfill.checkpoint import run_checkpoint, unit_states
@@ -16,10 +16,15 @@ Feed = Iterable[units.Unit] | AsyncIterable[units.Unit]
 
 
 class Intake:
-    """Sifts units by the checkpoint, and by the keys that are in the queue already."""
+    """Sifts units by the checkpoint, and by the keys that are in the queue already. `dropped` rings
+    when a unit has left it.
+    """
 
-    def __init__(self, checkpoint: run_checkpoint.Checkpoint) -> None:
+    def __init__(
+        self, checkpoint: run_checkpoint.Checkpoint, dropped: change_event.ChangeEvent
+    ) -> None:
         self._checkpoint = checkpoint
+        self.dropped = dropped
         self._queued_keys: set[tuple[str, units.Window]] = set()
         self._retried_keys: set[tuple[str, units.Window]] = set()
         self._failed_keys: set[tuple[str, units.Window]] = set()  # in this queue
@@ -34,10 +39,16 @@ class Intake:
     def drop_queued(self, unit: units.Unit) -> None:
         """The unit has left the queue."""
         self._queued_keys -= _identities(unit)
+        self.dropped.notify()
 
     def add_failed(self, unit: units.Unit) -> None:
         """The unit has ended in error here."""
         self._failed_keys |= _identities(unit)
+
+    def drop_failed(self, keys: Collection[str] | None) -> None:
+        """What ended in error of these keys (None: of all) is read anew under other names."""
+        for failed in (self._failed_keys, self._skipped_failed):
+            failed -= {one for one in failed if keys is None or one[0] in keys}
 
     def has_failed(self, unit: units.Unit) -> bool:
         """Whether it ended in error here, or was left out of the feed since it had before."""
@@ -54,6 +65,10 @@ class Intake:
         self._skipped_failed -= identities
         self._retried_keys |= identities
         return identities.isdisjoint(self._queued_keys)
+
+    def is_queued(self, unit: units.Unit) -> bool:
+        """Whether the unit, or a part of it, is in the queue."""
+        return not _identities(unit).isdisjoint(self._queued_keys)
 
     def wanted(self, unit: units.Unit) -> Iterator[units.Unit | unit_states.OpenUnit]:
         """What to queue for `unit`: units an earlier process left open, and its fresh keys.

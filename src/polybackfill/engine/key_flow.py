@@ -21,6 +21,7 @@ class KeyFlow:
     def __init__(self, clock: clocks.Clock) -> None:
         self.queues: dict[str, unit_queue.Queue] = {}
         self._pushes: Counter[str] = Counter()  # as far as they were told
+        self._read_once: set[str] = set()
         self._changed = {
             name: change_event.ChangeEvent(f"{name}-upstream", clock) for name in registry.KINDS
         }
@@ -43,14 +44,32 @@ class KeyFlow:
         )
 
     def have_ended(self, kinds: tuple[str, ...]) -> bool:
-        """Whether none of these will bring anything more."""
-        return all(self.queues[kind].complete for kind in kinds if kind in self.queues)
+        """Whether none of these will bring anything more, but what a run that follows reads again
+        later.
+        """
+        return all(
+            self.queues[kind].complete or kind in self._read_once
+            for kind in kinds
+            if kind in self.queues
+        )
+
+    def note_read_once(self, kind: str) -> None:
+        """Of a kind that is read again and again the first reading has ended."""
+        self._read_once.add(kind)
+        self._wake(kind)
+
+    def has_read_all(self) -> bool:
+        """Whether every kind that is read again and again was read once."""
+        return self.have_ended(tuple(k for k in self.queues if not registry.KINDS[k].is_followed))
 
     def _tell(self, kind: str) -> None:
         queue = self.queues[kind]
         if not queue.complete and queue.pushes == self._pushes[kind]:
             return
         self._pushes[kind] = queue.pushes
+        self._wake(kind)
+
+    def _wake(self, kind: str) -> None:
         for name, changed in self._changed.items():
             upstream = registry.KINDS[name].upstream
             if kind in upstream.ready or kind in upstream.ended:

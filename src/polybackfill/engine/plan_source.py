@@ -102,7 +102,7 @@ class UnitSource(Protocol):
     """Where the units of a part come from. `known`: what is known of them by now; `counted`:
     whether that says anything yet, also where it is nothing; `took_s`: seconds that one more
     listing takes, which a source that follows others ends with; `is_behind`: it begins when
-    others have ended.
+    others have ended; `rests`: it has named all there is by now, and goes on later.
     """
 
     @property
@@ -116,6 +116,9 @@ class UnitSource(Protocol):
 
     @property
     def is_behind(self) -> bool: ...
+
+    @property
+    def rests(self) -> bool: ...
 
     async def expected(self) -> WorkEstimate:
         """Ask what is known before the run."""
@@ -133,6 +136,7 @@ class ExplicitKeys:
     counted = True
     took_s = 0.0
     is_behind = False
+    rests = False
 
     def __init__(
         self,
@@ -200,6 +204,7 @@ class PlannedKeys:
     counted = True
     took_s = 0.0
     is_behind = False
+    rests = False
 
     def __init__(
         self,

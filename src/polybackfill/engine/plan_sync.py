@@ -155,7 +155,7 @@ def _extensions(ends: list[unit_states.End]) -> Iterator[plan_table.Extension]:
             read_until, seen_at = _read_until(end), _seen_at(end)
             if until is not None and seen_at is not None:
                 read_until = min(until, seen_at)  # `until` may lie in the future
-            for key in end.unit.keys:
+            for key in end.unit.bare_keys:
                 yield plan_table.Extension(key, since, read_until, _second(end))
 
 

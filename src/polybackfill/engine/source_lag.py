@@ -1,4 +1,4 @@
-"""How far the Data API lies behind the chain, asked at most once a minute when a unit ends."""
+"""How far the Data API lies behind the chain, as units end and windows begin."""
 
 from __future__ import annotations
 
@@ -27,18 +27,24 @@ class SourceLag:
         self.lag_s: float | None = None
 
     async def read_lag_s(
-        self, route: endpoints.Route, progress: worker_progress.Progress
+        self,
+        route: endpoints.Route,
+        progress: worker_progress.Progress,
+        *,
+        fresh_s: float = _FRESH_S,
     ) -> float | None:
-        """Seconds behind, by an answer of the last minute; None where a source does not say."""
+        """Seconds behind, by an answer no older than a minute (`fresh_s`); None where a source does
+        not say.
+        """
         if route.host != endpoints.STATUS.host:
             return None
         with progress.waiting("lag"):
-            return await self._refresh(progress)
+            return await self._refresh(progress, fresh_s)
 
-    async def _refresh(self, progress: worker_progress.Progress) -> float | None:
+    async def _refresh(self, progress: worker_progress.Progress, fresh_s: float) -> float | None:
         async with self._lock:
             now = self._clock.monotonic()
-            if self._fetched_at is None or now - self._fetched_at >= _FRESH_S:
+            if self._fetched_at is None or now - self._fetched_at >= fresh_s:
                 self.lag_s = await self._fetch(progress)
                 self._fetched_at = self._clock.monotonic()
             return self.lag_s

@@ -80,6 +80,8 @@ class DependentSource:
     newest listing took.
     """
 
+    rests = False
+
     def __init__(
         self,
         kind: str,
@@ -192,6 +194,7 @@ class ListSource:
     counted = True
     took_s = 0.0
     is_behind = False
+    rests = False
 
     @property
     def known(self) -> plan_source.WorkEstimate:

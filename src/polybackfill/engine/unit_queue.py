@@ -8,7 +8,7 @@ tried.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -46,6 +46,7 @@ class Queue:
     `feed` is read ahead by at most `look_ahead` units; keys that are done, in error, or already
     in the queue are skipped, so a feed may simply list everything. Units an earlier process left
     open come first, those that it `adopts`; of the others only what the feed names.
+    `feed_rests`: whether the feed, which goes on later, has named all there is to do by now.
     """
 
     def __init__(
@@ -59,15 +60,17 @@ class Queue:
         max_interruptions: int = retry_policy.MAX_INTERRUPTIONS,
         look_ahead: int = LOOK_AHEAD,
         adopts: Callable[[units.Unit], bool] = lambda _unit: True,
+        feed_rests: Callable[[], bool] = lambda: False,
     ) -> None:
         self.kind = kind
         self._checkpoint = checkpoint
         self._clock = clock
         self._retry_policy = retry_policy.UnitRetryPolicy(max_attempts, max_interruptions)
-        self._intake = intake.Intake(checkpoint)
+        self._intake = intake.Intake(checkpoint, change_event.ChangeEvent(f"{kind}-dropped", clock))
         self._backlog = backlog.Backlog(clock, capacity=look_ahead)
         self._leases: dict[str, Lease] = {}
         self._counts: Counter[str] = Counter()
+        self._feed_rests = feed_rests
         self._changed = change_event.ChangeEvent(f"{kind}-queue", clock)
         self._reader = intake.FeedReader(
             f"{kind}-feed", feed, admit=self._admit, backlog=self._backlog, changed=self._changed
@@ -91,7 +94,7 @@ class Queue:
             unit = self._next_unit()
             if unit is not None:
                 return await self._lease(unit, worker)
-            if self.complete:
+            if self._is_over:
                 return None
             await self._changed.wait(self._due_s())
         return None
@@ -207,12 +210,43 @@ class Queue:
     @property
     def drained(self) -> bool:
         """Will no unit be handed out any more? True when stopped, too."""
-        return self._stopped or self.complete
+        return self._stopped or self._is_over
 
     @property
     def complete(self) -> bool:
-        """The feed came to its end, and nothing is leased, ready or waiting."""
-        return self._reader.is_at_end and not (self._leases or self._backlog)
+        """The feed came to its end, or rests, and nothing is leased, ready or waiting."""
+        return (self._reader.is_at_end or self._feed_rests()) and self._is_empty
+
+    def holds(self, unit: units.Unit) -> bool:
+        """Whether a unit that the feed named is not ended yet."""
+        return self._intake.is_queued(unit)
+
+    async def wait_for_end(self, unit: units.Unit) -> None:
+        """Return when a unit that the feed named is done or in error."""
+        while self.holds(unit):
+            await self._intake.dropped.wait(intake.LONGEST_WAIT_S)
+
+    async def wait_until_empty(self) -> None:
+        """Return when nothing is leased, ready or waiting."""
+        while not self._is_empty:
+            await self._intake.dropped.wait(intake.LONGEST_WAIT_S)
+
+    def drop_failed(self, keys: Collection[str] | None = None) -> None:
+        """What ended in error of these keys (None: of all) is read anew under other names."""
+        self._intake.drop_failed(keys)
+
+    def note_rest(self) -> None:
+        """The feed rests: whoever waits for that looks again."""
+        self._changed.notify()
+
+    @property
+    def _is_over(self) -> bool:
+        """Nothing will ever come any more."""
+        return self._reader.is_at_end and self._is_empty
+
+    @property
+    def _is_empty(self) -> bool:
+        return not (self._leases or self._backlog)
 
     def stats(self) -> dict[str, int]:
         """Keys (not units) by state: ready, waiting, leased, done, error, and what was skipped."""

@@ -7,9 +7,9 @@ so that `--help` shows the parts without loading a kind; `registry` loads them.
 from __future__ import annotations
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "markets": ("clob", "markets", "lookups"),
-    "events": ("events",),
-    "conditions": ("conditions",),
+    "markets": ("clob", "markets", "lookups", "new_markets"),
+    "events": ("events", "new_events"),
+    "conditions": ("conditions", "recent_trades"),
     "wallets": ("wallets",),
     "positions": ("positions",),
     "resolutions": ("resolutions",),

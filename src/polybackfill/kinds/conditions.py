@@ -31,7 +31,7 @@ TRADES = stored_table.StoredTable(
 def _walk(
     unit: units.Unit, resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    feed = trade_feed.build_condition_query(unit.keys, unit.since, unit.until)
+    feed = trade_feed.build_condition_query(unit.bare_keys, unit.since, unit.until)
     return trade_feed.pages(feed, resume, context)
 
 

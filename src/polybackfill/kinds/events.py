@@ -8,7 +8,7 @@ from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import endpoints, gamma
 from polybackfill.store import backlog_counts, client
 
-_TABLE = stored_table.StoredTable(
+TABLE = stored_table.StoredTable(
     rows=(records.Event,),
     inserted="api_event_rows",
     stored="api_event_rows",
@@ -34,7 +34,7 @@ KIND = unit_kind.Kind(
     route=endpoints.EVENTS,
     walk=unit_kind.by_keys(gamma.walk_events),
     keys=key_source.WholeList(markets.name_spans),
-    tables=(_TABLE,),
+    tables=(TABLE,),
     estimate=_estimate,
     proof=proof.NewestSweep(),
 )

@@ -1,4 +1,4 @@
-"""Where the keys of a kind come from in a run that nobody gave any: four ways, all of them data."""
+"""Where the keys of a kind come from in a run that nobody gave any: five ways, all of them data."""
 
 from __future__ import annotations
 
@@ -57,4 +57,16 @@ class MissingConditions:
     also: str = ""
 
 
-KeySource = WholeList | PlanTable | PlannedWallets | MissingConditions
+@dataclass(frozen=True, slots=True)
+class TimeWindows:
+    """Windows of the present, made as time passes, in a run that follows (`time_window`).
+
+    `every_s`: seconds from one to the next, given the settings; `reach`: the first second that the
+    feed shows, given the time, None for all.
+    """
+
+    every_s: Callable[[settings.BackfillSettings], float]
+    reach: Callable[[float], int] | None = None
+
+
+KeySource = TimeWindows | WholeList | PlanTable | PlannedWallets | MissingConditions

@@ -56,6 +56,11 @@ class Kind:
         return route_health.CONTROLS[self.route].params
 
     @property
+    def is_followed(self) -> bool:
+        """Its units are windows of the present: part of a run that follows, and of no other."""
+        return isinstance(self.keys, key_source.TimeWindows)
+
+    @property
     def is_swept(self) -> bool:
         """It is read anew in every sweep, whose name is part of each key."""
         return not isinstance(self.keys, key_source.PlanTable)

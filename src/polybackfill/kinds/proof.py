@@ -43,7 +43,14 @@ class EachKey:
     lost_units: str = ""
 
 
-Proof = NewestSweep | WholePlan | EachKey
+@dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """Every second since it was first followed lies in a finished window."""
+
+    lost_units: str = ""
+
+
+Proof = TimeSpan | NewestSweep | WholePlan | EachKey
 
 
 def find_lost_by_key(kind: str, column: str, table: str, *, least: str) -> str:

@@ -35,7 +35,7 @@ async def add_traders(store: client.Store) -> None:
 def _walk(
     unit: units.Unit, resume: pagination.Resume | None, context: pagination.RequestContext
 ) -> AsyncIterator[pagination.Page]:
-    feed = trade_feed.build_wallet_query(unit.keys[0], unit.since, unit.until)
+    feed = trade_feed.build_wallet_query(unit.bare_keys[0], unit.since, unit.until)
     return trade_feed.pages(feed, resume, context)
 
 

@@ -403,6 +403,20 @@ METRICS: tuple[Metric, ...] = (
         _one(lambda facts: facts.source_lag_s),
     ),
     Metric(
+        "following_lag_seconds",
+        "gauge",
+        "How far the stored trades lie behind now while the run follows; absent when it does not.",
+        (),
+        _one(lambda facts: facts.following.lag_s if facts.following else None),
+    ),
+    Metric(
+        "following_gap_seconds",
+        "gauge",
+        "How many seconds since it first followed are not proven; absent when it does not follow.",
+        (),
+        _one(lambda facts: facts.following.gap_s if facts.following else None),
+    ),
+    Metric(
         "checkpoint_age_seconds",
         "gauge",
         "Since the checkpoint was last written.",

@@ -83,6 +83,20 @@ class MachineFacts(msgspec.Struct, frozen=True):
     disks: dict[str, DiskFacts]
 
 
+class FollowFacts(msgspec.Struct, frozen=True):
+    """How fresh a run that follows is: since when, up to when (epoch seconds), and the gaps."""
+
+    since: int
+    fresh_to: int
+    lag_s: float
+    gaps: list[tuple[int, int]]
+
+    @property
+    def gap_s(self) -> int:
+        """Seconds that are not proven."""
+        return sum(until - since + 1 for since, until in self.gaps)
+
+
 class RunFacts(msgspec.Struct, frozen=True):
     """A run at the second `now` (epoch). `still_s`: since the last page or acknowledged insert.
 
@@ -112,6 +126,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     source_lag_s: float | None
     held_back: dict[str, str]
     machine: MachineFacts | None = None
+    following: FollowFacts | None = None
 
     @property
     def units_in_error(self) -> int:

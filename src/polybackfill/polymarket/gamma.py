@@ -28,6 +28,7 @@ from polybackfill.polymarket import (
     market_parser,
     pagination,
     parsing,
+    time_window,
 )
 
 # Pages of another size have other cursors: for a list that cannot be cut around a bad one.
@@ -55,6 +56,22 @@ def _walk(
 # The events of a span bring the markets in them that have no start date.
 walk_markets = functools.partial(_walk, endpoints.MARKETS)
 walk_events = functools.partial(_walk, endpoints.EVENTS)
+
+
+def _walk_new(
+    route: endpoints.Route,
+    keys: tuple[str, ...],
+    resume: pagination.Resume | None,
+    context: pagination.RequestContext,
+) -> AsyncIterator[pagination.Page]:
+    """What was made in one window (`time_window.parse` of the one key) or later, and is open."""
+    (key,) = keys
+    query = gamma_queries.build_new_query(route, time_window.parse(key).since)
+    return pages((query,), resume, context)
+
+
+walk_new_markets = functools.partial(_walk_new, endpoints.MARKETS)
+walk_new_events = functools.partial(_walk_new, endpoints.EVENTS)
 
 
 def _build_queries(
@@ -124,7 +141,7 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
         self.cursor = page.next_cursor
         self._pages += 1
         self._estimate(page)
-        if self.cursor is not None and not self._is_past_the_undated(page):
+        if self.cursor is not None and not self._is_past_the_question(page):
             self.resume = pagination.Resume(self.cursor, feed=feed)
         elif feed == self.feeds[-1]:
             self.resume = pagination.Resume(feed=feed, ended=True)
@@ -180,15 +197,24 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
             raise errors.Retry(f"{path}: rows that are not {span.key}")
         if any(not gamma_queries.is_within(span, start) for start in listed.starts):
             raise errors.Retry(f"{path}: rows that start outside {span.key}")
+        if self._query.order is gamma_queries.Order.NEWEST_FIRST:
+            made = [second for second in listed.made if second is not None]
+            if made != sorted(made, reverse=True):
+                raise errors.Retry(f"{path}: rows that are not the newest first")
         wanted = self._query.conditions
         if wanted and {market.condition_id for market in listed.markets} - wanted:
             raise errors.Retry(f"{path}: rows of another condition")
 
-    def _is_past_the_undated(self, listed: market_parser.ParsedListing) -> bool:
-        """Sorted by start date, the rows without one are over."""
-        if self._query.order is gamma_queries.Order.BY_ID:
-            return False
-        return bool(listed.starts) and listed.starts[-1] is not None
+    def _is_past_the_question(self, listed: market_parser.ParsedListing) -> bool:
+        """Sorted by start date, the rows without one are over; the newest first, the new ones."""
+        match self._query.order:
+            case gamma_queries.Order.BY_ID:
+                return False
+            case gamma_queries.Order.NEWEST_FIRST:
+                oldest = listed.made[-1] if listed.made else None
+                return oldest is not None and oldest < (self._query.since or 0)
+            case _:
+                return bool(listed.starts) and listed.starts[-1] is not None
 
     def _estimate(self, listed: market_parser.ParsedListing) -> None:
         """Ids grow with time, so how far the dates have come tells how many pages there are."""

@@ -30,6 +30,7 @@ class Order(Enum):
     BY_ID = "id"
     EARLIEST_FIRST = "earliest"
     LATEST_FIRST = "latest"
+    NEWEST_FIRST = "newest"
 
 
 # Where a database puts rows without a value, first or last, depends on its make.
@@ -38,6 +39,7 @@ _ORDER_PARAMS = {
     Order.BY_ID: (("order", "id"), ("ascending", "true")),
     Order.EARLIEST_FIRST: (("order", "startDate"), ("ascending", "true")),
     Order.LATEST_FIRST: (("order", "startDate"), ("ascending", "false")),
+    Order.NEWEST_FIRST: (("order", "createdAt"), ("ascending", "false")),
 }
 
 
@@ -65,6 +67,17 @@ def build_range_query(
     if span.until is not None:
         params.append(("start_date_max", _rfc3339(span.until + _MARGIN_S)))
     return GammaQuery(route=route, params=tuple(params), span=span, order=order)
+
+
+def build_new_query(route: endpoints.Route, since: int) -> GammaQuery:
+    """What is open of a list, the newest first; `since`: made in this second or later."""
+    return GammaQuery(
+        route=route,
+        params=tuple(_params(route, closed=False, order=Order.NEWEST_FIRST)),
+        span=date_range.DateRange(closed=False),
+        order=Order.NEWEST_FIRST,
+        since=since,
+    )
 
 
 def condition_params(conditions: Sequence[str]) -> list[tuple[str, str]]:

@@ -21,13 +21,15 @@ Row = TypeVar("Row", records.Market, records.Event)
 @dataclass(kw_only=True)
 class ParsedListing(parsing.ParsedPage):
     """Rows of a list. `starts`: their start dates (epoch seconds or None), in order; `states`:
-    their `closed`, None where it is missing. Both only of rows that are objects.
+    their `closed`, `made`: when they were made, None where it is missing. Only of rows that are
+    objects.
     """
 
     markets: list[records.Market] = field(default_factory=list)
     events: list[records.Event] = field(default_factory=list)
     starts: list[int | None] = field(default_factory=list)
     states: list[bool | None] = field(default_factory=list)
+    made: list[int | None] = field(default_factory=list)
 
     @property
     def rows(self) -> tuple[Sequence[records.Row], ...]:
@@ -208,6 +210,7 @@ def _parse_into(
     listed.starts.append(start)
     if start is not None:
         listed.seconds.append(start)
+    listed.made.append(coerce.second(row.get("createdAt")))
     listed.states.append(coerce.or_none(coerce.flag, row.get("closed")))
     try:
         kept.append(read(row, source))

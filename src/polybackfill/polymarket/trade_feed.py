@@ -81,6 +81,20 @@ def build_condition_query(
     )
 
 
+def build_recent_query(since: int, until: int) -> pagination.FeedQuery:
+    """Both sides of every fill there is, newest first: the feed without a filter.
+
+    It ignores start and end, too, and shows this calendar month and the one before.
+    """
+    return pagination.FeedQuery(
+        route=endpoints.TRADES,
+        params=(("taker_only", "false"), ("limit", str(endpoints.PAGE_ROWS))),
+        descending=True,
+        since=since,
+        until=until,
+    )
+
+
 def parse_seconds(body: bytes, url: str) -> list[int]:
     """The times of the fills of a page, in its order. Raises Retry when it is no page."""
     try:

@@ -66,9 +66,16 @@ def _describe_run(facts: morning_facts.MorningFacts) -> str:
     rows = formats.counted(progress_line.rows(night), "row")
     took = formats.duration(_took_s(night))
     if facts.state in {"finished", "stopped"}:
-        return f"The run {facts.state} after {took} with {rows} acknowledged."
+        text = f"The run {facts.state} after {took} with {rows} acknowledged."
+        return f"{text}{_describe_following(night)}"
     text = f"The run is {facts.state} after {took} with {rows} acknowledged."
+    text += _describe_following(night)
     return f"{text} But {run_files.NOT_COMPARED}." if facts.state == "crashed" else text
+
+
+def _describe_following(night: Mapping[str, Any]) -> str:
+    followed = night.get("following")
+    return f" It was {progress_line.following(followed)}." if followed else ""
 
 
 def _describe_proof(facts: morning_facts.MorningFacts) -> str:

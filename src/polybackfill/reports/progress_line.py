@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from polybackfill import formats, terminal
@@ -75,13 +76,11 @@ def line(picture: dict[str, Any], columns: int | None = None) -> str:
 
 
 def _pieces(picture: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
-    yield "share …" if picture["share"] is None else formats.percent(picture["share"])
-    yield remaining(picture["eta_s"])
-    yield f"{formats.per_second(picture['rows_per_s'])} rows/s"
-    allowed = f" of {formats.per_second(picture['allowed_per_s'])}" if is_wide else ""
-    yield f"{formats.per_second(picture['requests_per_s'])}{allowed} requests/s"
-    if waits := waiting(picture):
-        yield f"({waits})"
+    if is_following := bool(picture.get("following")):
+        yield following(picture["following"])
+    else:
+        yield from _remaining(picture)
+    yield from _rates(picture, is_wide=is_wide)
     finished = 0
     for kind, part in picture["parts"].items():
         if not part["units"]:
@@ -89,11 +88,32 @@ def _pieces(picture: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
         if part.get("complete"):
             finished += 1
         failed = f" ({part['error']:,} error)" if part["error"] else ""
-        if failed or not part.get("complete"):
+        if failed or not (part.get("complete") or is_following):
             yield f"{kind} {part['done']:,}/{part['units']:,}{failed}"
-    if finished:
+    if finished and not is_following:
         yield f"{formats.counted(finished, 'part')} done"
     yield formats.counted(rows(picture), "row")
+
+
+def _remaining(picture: dict[str, Any]) -> Iterator[str]:
+    yield "share …" if picture["share"] is None else formats.percent(picture["share"])
+    yield remaining(picture["eta_s"])
+
+
+def _rates(picture: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
+    yield f"{formats.per_second(picture['rows_per_s'])} rows/s"
+    allowed = f" of {formats.per_second(picture['allowed_per_s'])}" if is_wide else ""
+    yield f"{formats.per_second(picture['requests_per_s'])}{allowed} requests/s"
+    if waits := waiting(picture):
+        yield f"({waits})"
+
+
+def following(facts: dict[str, Any]) -> str:
+    """`following: fresh to 2026-11-29 12:03:05 UTC, lag 7 s`, and how many gaps there are."""
+    fresh_to = datetime.fromtimestamp(facts["fresh_to"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = f"following: fresh to {fresh_to}, lag {formats.duration(facts['lag_s'])}"
+    gaps = len(facts["gaps"])
+    return text + (f", {formats.counted(gaps, 'gap')}" if gaps else "")
 
 
 def rows(picture: dict[str, Any]) -> int:
@@ -140,6 +160,8 @@ def summary_lines(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     stored = "would be stored" if dry_run else "acknowledged"
     state = picture["state"] if picture["state"] in _ENDS else "ended without notice"
     lines = [f"{state} after {took}: {formats.counted(rows(picture), 'row')} {stored}"]
+    if facts := picture.get("following"):
+        lines.append(f"  {following(facts)}")
     lines += [_proven(kind, part) for kind, part in picture["parts"].items()]
     if any(part["error"] for part in picture["parts"].values()):
         lines += [

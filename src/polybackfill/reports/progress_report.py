@@ -11,7 +11,8 @@ from typing import Any
 
 from polybackfill import units
 from polybackfill.checkpoint import run_checkpoint
-from polybackfill.kinds import registry
+from polybackfill.engine import followed_windows, window_source
+from polybackfill.kinds import recent_trades, registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 
@@ -68,8 +69,19 @@ async def read(
         "eta_s": _last([part["eta_s"] for part in parts.values()]),
         "oldest_progress_s": max(ages, default=None),
         "trade_coverage": _coverage(parts),
+        "following": _followed(checkpoint, now),
         "parts": parts,
     }
+
+
+def _followed(checkpoint: run_checkpoint.Checkpoint | None, now: float) -> dict[str, Any] | None:
+    """How fresh the trades are by the receipts, as `window_source.describe`; None if none was ever
+    followed.
+    """
+    if checkpoint is None:
+        return None
+    followed = followed_windows.FollowedWindows(recent_trades.KIND.name, checkpoint)
+    return window_source.describe(followed, now)
 
 
 async def _planned(store: client.Store, kind: str) -> dict[str, Any]:

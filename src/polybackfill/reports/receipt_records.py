@@ -11,9 +11,11 @@ from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.checks import receipt_table
 from polybackfill.kinds import key_source, registry
 
-# Their keys name slices of a list, no ids.
+# Their keys name slices of a list or of time, no ids.
 _SLICED = frozenset(
-    kind.name for kind in registry.ALL if isinstance(kind.keys, key_source.WholeList)
+    kind.name
+    for kind in registry.ALL
+    if isinstance(kind.keys, key_source.WholeList | key_source.TimeWindows)
 )
 
 

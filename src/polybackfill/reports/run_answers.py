@@ -72,10 +72,17 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
         return Answer(question, "Everything is fetched; it makes the reports.")
     if picture["state"] == "draining":
         return Answer(question, "It is stopping: it stores the rows under way.", WATCH)
-    if picture["eta_s"] is None:
-        return Answer(question, f"Nobody can tell yet.{until}", WATCH)
+    if picture.get("following") or picture["eta_s"] is None:
+        return _open_end(question, picture, until)
     at = time.strftime("%A %H:%M", time.localtime(picture["now"] + picture["eta_s"]))
     return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
+
+
+def _open_end(question: str, picture: dict[str, Any], until: str) -> Answer:
+    """Of a run that follows, or of which nobody can tell."""
+    if followed := picture.get("following"):
+        return Answer(question, f"All is read; {progress_line.following(followed)}.{until}")
+    return Answer(question, f"Nobody can tell yet.{until}", WATCH)
 
 
 def _in_error(picture: dict[str, Any]) -> int:
@@ -84,6 +91,11 @@ def _in_error(picture: dict[str, Any]) -> int:
 
 def _missing(picture: dict[str, Any]) -> Answer:
     question = "What is missing?"
+    if picture.get("following") and not _in_error(picture):
+        if gaps := picture["following"]["gaps"]:
+            text = f"Trades of {formats.counted(len(gaps), 'gap')} between followed times."
+            return Answer(question, text, WATCH, ("polybackfill check progress",))
+        return Answer(question, "Nothing: all was read, and is read again as it changes.")
     left = {
         kind: part["units"] - part["done"]
         for kind, part in picture["parts"].items()

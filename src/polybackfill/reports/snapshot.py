@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from polybackfill import clocks, units
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import running_part, store_writer, supervisor, time_left
 from polybackfill.filesystem import lock, sealed_json
+from polybackfill.kinds import registry
 from polybackfill.polymarket import http, rate_limiter, route_answers
 from polybackfill.reports import fetch_rates, part_loads, run_history, time_outlook, worker_list
 
@@ -68,10 +69,13 @@ class RunHeader:
 
 @dataclass(frozen=True)
 class _ApiCounters:
-    """Who counts what is asked of the API, and what it answers."""
+    """Who counts what is asked of the API, and what it answers. `following`: how fresh a run that
+    follows is, None while it does not.
+    """
 
     limits: rate_limiter.RateLimiter
     answers: route_answers.RouteAnswers
+    following: Callable[[], dict[str, Any] | None]
 
 
 class _PictureFiles:
@@ -108,6 +112,7 @@ class Snapshots:
         limits: rate_limiter.RateLimiter,
         client: http.Client,
         watch: supervisor.Supervisor,
+        following: Callable[[], dict[str, Any] | None] = lambda: None,
         file: Path | None,
         clock: clocks.Clock,
         progress_every: int,
@@ -116,7 +121,7 @@ class Snapshots:
         self._header = header
         self._parts = parts
         self._writer = writer
-        self._api = _ApiCounters(limits, client.answers)
+        self._api = _ApiCounters(limits, client.answers, following)
         self._watch = watch
         self._files = None if file is None else _PictureFiles(file, parts)
         self._clock = clock
@@ -144,7 +149,11 @@ class Snapshots:
         budgets = self._api.limits.stats()
         rows_per_s, pages_per_s = self._rates.read()
         loads = self._loads.read(budgets, pages_per_s)
-        eta_s, share = self._outlook.read(loads, budgets)
+        following = self._api.following()
+        left = {kind: loads[kind] for kind in loads if not registry.KINDS[kind].is_followed}
+        eta_s, share = self._outlook.read(left, budgets)
+        if following is not None:
+            eta_s, share = 0.0, 1.0
         busy_routes = [part.route for part in self._parts.values() if part.has_work]
         sent_per_s, allowed_per_s = fetch_rates.requests_per_s(busy_routes, budgets)
         return {
@@ -170,6 +179,7 @@ class Snapshots:
             "out": self._loads.out_s(),
             "outcomes": self._api.answers.outcomes(),
             "source_lag_s": self._source_lag_s(),
+            "following": following,
         }
 
     def _source_lag_s(self) -> float | None:

@@ -1,6 +1,7 @@
 """The map of a checkpoint: each part as a row of cells, in the order in which its keys were read.
 
-A cell stands for so many keys and says how many of them are proven, in error, under way or missing.
+A cell stands for so many keys and says how many of them are proven, in error, under way or missing;
+of what a run follows for so many seconds, so that a gap is seen at its time.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybackfill.checkpoint import run_checkpoint, unit_states
+from polybackfill.checkpoint import run_checkpoint, sweeps, unit_states
 from polybackfill.checks import receipt_table
+from polybackfill.engine import followed_windows
+from polybackfill.kinds import registry
+from polybackfill.polymarket import time_window
 from polybackfill.reports import receipt_records
 from polybackfill.store import stored_receipts
 
@@ -53,11 +57,12 @@ def _steps(keys: Mapping[str, int]) -> dict[str, int]:
 
 def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> dict[str, Any]:
     """The rows by kind, of the newest sweep of each. `keys`: how many there are by kind."""
-    steps = _steps(keys)
+    followed = {kind for kind in keys if registry.KINDS[kind].is_followed}
+    steps = _steps({kind: count for kind, count in keys.items() if kind not in followed})
     rows: dict[str, tuple[str, _Row]] = {}
     for unit_state in in_order(checkpoint):
         unit = unit_state.unit
-        if unit.kind not in steps:
+        if unit.kind not in steps or sweeps.is_of_follow(unit.sweep):
             continue
         sweep, row = rows.get(unit.kind, ("", None))
         if row is None or unit.sweep > sweep:
@@ -67,6 +72,9 @@ def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> 
             row.add(receipt_table.STATES[type(unit_state)], len(unit.keys))
     drawn = {}
     for kind, count in keys.items():
+        if kind in followed:
+            drawn[kind] = _draw_windows(kind, checkpoint)
+            continue
         _, row = rows.get(kind, ("", _Row(steps[kind])))
         row.add("missing", count - row.keys)
         drawn[kind] = {"step": row.step, "cells": row.cells}
@@ -98,19 +106,53 @@ async def stored_units_of_cell(
     return {"receipts": [receipt_records.record(unit) for unit in units], "more": more}
 
 
+def _draw_windows(kind: str, checkpoint: run_checkpoint.Checkpoint) -> dict[str, Any]:
+    """The row of a kind that is followed: its cells stand for seconds, from `since` on."""
+    spans = list(followed_windows.join(followed_windows.read_windows(kind, checkpoint)))
+    if not spans:
+        return {"step": 1, "cells": []}
+    since, end = spans[0].since, spans[-1].until + 1
+    step = max(1, -(-(end - since) // CELLS))
+    cells = []
+    for first in range(since, end, step):
+        size = min(step, end - first)
+        done = sum(
+            max(0, min(span.until + 1, first + size) - max(span.since, first)) for span in spans
+        )
+        cells.append({**dict.fromkeys(_STATES, 0), "done": done, "missing": size - done})
+    return {"step": step, "cells": cells, "since": since}
+
+
+def _windows_of_cell(
+    checkpoint: run_checkpoint.Checkpoint, kind: str, step: int, number: int
+) -> dict[str, Any]:
+    windows = followed_windows.read_windows(kind, checkpoint)
+    first = min((window.since for window in windows), default=0) + number * step
+    receipts = [
+        receipt_records.record(receipt)
+        for receipt in checkpoint.receipts(kind)
+        for window in [time_window.parse(receipt.unit.bare_keys[0])]
+        if window.since < first + step and window.until >= first
+    ]
+    return {"receipts": receipts[:UNITS_SHOWN], "more": max(0, len(receipts) - UNITS_SHOWN)}
+
+
 def units_of_cell(
     checkpoint: run_checkpoint.Checkpoint, kind: str, step: int, number: int
 ) -> dict[str, Any]:
     """The receipts behind a cell, as `check receipts` shows them; at most UNITS_SHOWN, and under
     `more` how many there are beyond.
     """
+    if kind in registry.KINDS and registry.KINDS[kind].is_followed:
+        return _windows_of_cell(checkpoint, kind, step, number)
     more = 0
     receipts: list[dict[str, Any]] = []
     position, sweep = 0, ""
     first, end = number * step, (number + 1) * step
     for unit_state in in_order(checkpoint):
         unit = unit_state.unit
-        if unit.kind != kind or unit.sweep < sweep:
+        is_elsewhere = unit.kind != kind or sweeps.is_of_follow(unit.sweep)
+        if is_elsewhere or unit.sweep < sweep:
             continue
         if unit.sweep > sweep:
             position, sweep, receipts, more = 0, unit.sweep, [], 0

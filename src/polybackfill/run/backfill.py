@@ -15,7 +15,14 @@ from typing import Any
 import structlog
 
 from polybackfill import clocks, errors, formats, settings
-from polybackfill.engine import stop_signals, store_writer, supervisor, systemd_notify
+from polybackfill.engine import (
+    grace_period,
+    source_lag,
+    stop_signals,
+    store_writer,
+    supervisor,
+    systemd_notify,
+)
 from polybackfill.filesystem import lock
 from polybackfill.inputs import time_arguments
 from polybackfill.kinds import registry
@@ -23,6 +30,8 @@ from polybackfill.reports import progress_line, snapshot
 from polybackfill.run import (
     disk_space,
     error_retries,
+    follow_reports,
+    follow_sources,
     new_keys,
     part_builder,
     post_run,
@@ -142,8 +151,17 @@ class Run:
         self._sources = unit_sources.UnitSources(
             state.chosen, request, state.context, state.api.client, clock
         )
+        lag = source_lag.SourceLag(state.api.client, clock)
+        self._follow: follow_sources.FollowSources | None = None
+        if request.follow:
+            self._follow = follow_sources.FollowSources(state, self._sources, lag)
         self._builder = part_builder.PartBuilder(
-            state, self._sources, self._quarantined, self._upkeep.id_cache
+            state,
+            self._sources,
+            self._quarantined,
+            market_ids=self._upkeep.id_cache,
+            lag=lag,
+            follow=self._follow,
         )
         self._post_run = post_run.PostRun(
             state, self._new_keys, self._quarantined, self._upkeep.market_ids
@@ -187,7 +205,7 @@ class Run:
     async def execute(self, *, every_s: float) -> run_summary.RunSummary:
         """Run the parts; how that ended."""
         known = {kind: part.source.known.keys for kind, part in self._state.parts.items()}
-        if not any(known.values()):
+        if not any(known.values()) and self._follow is None:
             # The service manager takes an end without it for a failed start.
             self._state.notifier.ready()
             return run_summary.nothing_to_do(self._held_back)
@@ -201,11 +219,18 @@ class Run:
             tasks.append(supervisor.PeriodicTask("retries", 1.0, retries.run))
         for task in tasks:
             watch.add_periodic(task)
+        if self._follow is not None and not self._state.request.dry_run:
+            watch.add_periodic(self._follow_reports(self._follow).periodic(pictures.current))
         self._monitor.publish(pictures.current())  # what was in error before is no news
         log.info("run.started", keys_known=known)
         summary: dict[str, Any] = {}
-        async with _shown(pictures, every_s, tell):
+        stopping = grace_period.StopTime(self._state.stop, self._state.clock)
+        async with _shown(pictures, every_s, tell), stopping:
             code = await watch.run()
+            if watch.state == "stopped" and self._follow is not None:
+                within_s = stopping.left_s(self._state.chosen.backfill.grace_s)
+                lines = await self._post_run.report_stop(pictures.current, within_s=within_s)
+                summary = {"left_behind": lines}
             if watch.state == "finishing":
                 self._sources.complete()
                 summary = await self._post_run.run(
@@ -287,6 +312,14 @@ class Run:
             clock=state.clock,
         )
 
+    def _follow_reports(self, follow: follow_sources.FollowSources) -> follow_reports.FollowReports:
+        return follow_reports.FollowReports(
+            self._post_run,
+            follow,
+            round_s=self._state.chosen.backfill.follow_round_s,
+            clock=self._state.clock,
+        )
+
     def _snapshots(
         self, writer: store_writer.StoreWriter, watch: supervisor.Supervisor
     ) -> snapshot.Snapshots:
@@ -312,6 +345,7 @@ class Run:
             limits=state.api.limits,
             client=state.api.client,
             watch=watch,
+            following=self._follow.describe if self._follow is not None else lambda: None,
             file=file,
             clock=clock,
             progress_every=backfill.progress_every,

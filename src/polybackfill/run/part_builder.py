@@ -13,28 +13,40 @@ from polybackfill.engine import (
     worker_pool,
 )
 from polybackfill.kinds import registry
-from polybackfill.run import api_client, quarantined_rows, shared_state, unit_sources
+from polybackfill.run import (
+    api_client,
+    follow_sources,
+    quarantined_rows,
+    shared_state,
+    unit_sources,
+)
 
 
 class PartBuilder:
-    """Puts the parts of one run together. `market_ids`: None where trades get none on their way."""
+    """Puts the parts of one run together. `market_ids`: None where trades get none on their way;
+    `follow`: of a run that follows.
+    """
 
     def __init__(
         self,
         state: shared_state.SharedState,
         sources: unit_sources.UnitSources,
         quarantined: quarantined_rows.QuarantinedRows,
+        *,
         market_ids: market_id_cache.MarketIdCache | None,
+        lag: source_lag.SourceLag,
+        follow: follow_sources.FollowSources | None,
     ) -> None:
         self._state = state
         self._sources = sources
         self._quarantined = quarantined
         self._market_ids = market_ids
-        self._lag = source_lag.SourceLag(state.api.client, state.clock)
+        self._lag = lag
+        self._follow = follow
 
     async def add(self, kind: str) -> None:
         """Add the part of `kind` to the run. Raises errors.Retry when the store is away."""
-        source = await self._sources.source(kind)
+        source = await (self._follow or self._sources).source(kind)
         await source.expected()
         queue = unit_queue.Queue(
             kind,
@@ -42,6 +54,7 @@ class PartBuilder:
             checkpoint=self._state.context.checkpoint,
             max_attempts=self._state.chosen.backfill.max_attempts,
             adopts=self._sources.adopts,
+            feed_rests=lambda: source.rests,
             clock=self._state.clock,
         )
         runner = self._runner(kind, queue)

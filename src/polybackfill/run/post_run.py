@@ -39,6 +39,10 @@ Alive = Callable[[], Awaitable[None]]
 Picture = Callable[[], dict[str, Any]]
 
 
+async def _say_nothing() -> None:
+    """Whoever asks has been told that the run stops."""
+
+
 class PostRun:
     """The steps after the last unit of one run."""
 
@@ -54,16 +58,38 @@ class PostRun:
         self._quarantined = quarantined
         self._market_ids = ids
 
-    async def run(self, alive: Alive, current: Picture) -> dict[str, Any]:
+    async def run(
+        self, alive: Alive, current: Picture, *, state: str = "finished"
+    ) -> dict[str, Any]:
         """Do them all; what the last picture says of them. `alive` is called every second;
-        `current`: the newest picture, for the morning report.
+        `current`: the newest picture, for the morning report, and `state`: how the run then stands.
         """
-        await self._fold_costs(alive)
-        await self._fill_market_ids(alive)
+        await self.keep_up(alive)
         summary: dict[str, Any] = {"disagreements": await self._disagreements()}
         summary |= await self._new_keys.count_new()
         summary["newly_set_aside"] = await self._quarantined.newly()
-        return {**summary, "left_behind": await self._make_reports(alive, current)}
+        return {**summary, "left_behind": await self._make_reports(alive, current, state)}
+
+    async def keep_up(self, alive: Alive) -> None:
+        """Fees, candles and market ids of what was stored since the last time."""
+        await self._fold_costs(alive)
+        await self._fill_market_ids(alive)
+
+    async def report_stop(self, current: Picture, *, within_s: float) -> list[str]:
+        """The morning report alone, of a run that was stopped: a line for it, made or not."""
+        store = self._state.context.store
+        if store is None or not self._makes_reports:
+            return []
+        makers = ReportMakers(
+            self._state.chosen, store, self._state.context.checkpoint, asyncio.Event(), _say_nothing
+        )
+        last_run = morning_report.LastRun("stopped", current(), self._state.request)
+        try:
+            async with asyncio.timeout(within_s):
+                await makers.make_morning_report(last_run, None)
+        except TimeoutError:
+            return ["not made: polybackfill report morning"]
+        return makers.lines
 
     def expected_s(self, snapshot_file: Path | None) -> float:
         """As long as it took the last time; at first a guess of no weight beside a night."""
@@ -100,7 +126,7 @@ class PostRun:
             return {}
         return await run_summary.disagreements(store)
 
-    async def _make_reports(self, alive: Alive, current: Picture) -> list[str]:
+    async def _make_reports(self, alive: Alive, current: Picture, state: str) -> list[str]:
         store = self._state.context.store
         if store is None or not self._makes_reports:
             return []
@@ -109,8 +135,8 @@ class PostRun:
         )
         coverage = await makers.make_reports()
         # Nothing but the report itself is left to do.
-        picture = {**current(), "state": "finished"}
-        last_run = morning_report.LastRun("finished", picture, self._state.request)
+        picture = {**current(), "state": state}
+        last_run = morning_report.LastRun(state, picture, self._state.request)
         await makers.make_morning_report(last_run, coverage)
         return makers.lines
 

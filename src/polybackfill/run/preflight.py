@@ -19,6 +19,7 @@ import structlog
 
 from polybackfill import clocks, errors, settings, worker_progress
 from polybackfill.filesystem import files
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, http
 from polybackfill.probe import assumption_list, runner
 from polybackfill.probe.assumption import Assumption, Finding, Outcome
@@ -194,6 +195,12 @@ def _held_back(
             for kind in assumption.kinds:
                 if kind in kinds:
                     held_back.setdefault(kind, reason_of(assumption, finding))
+    # What is followed brings rows of the same form.
+    for kind in kinds:
+        of_kind = registry.KINDS[kind]
+        for upstream in of_kind.upstream.ended if of_kind.is_followed else ():
+            if upstream in held_back:
+                held_back.setdefault(kind, held_back[upstream])
     return held_back
 
 

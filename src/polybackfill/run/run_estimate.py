@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from polybackfill import formats, settings, terminal, units
 from polybackfill.inputs import time_arguments
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.reports import console_table, estimate_lines
 from polybackfill.run import bootstrap, run_request, run_scope
@@ -32,7 +33,9 @@ async def make_estimate(
         official=backfill.official_wallets,
     )
     ahead = await backlog_counts.count_backlog(store, everything=request.everything, bounds=bounds)
-    lines = await estimate_lines.make_lines(store, request.kinds, ahead, budgets, backfill.share)
+    # What will be new while a run follows nobody knows.
+    kinds = tuple(kind for kind in request.kinds if not registry.KINDS[kind].is_followed)
+    lines = await estimate_lines.make_lines(store, kinds, ahead, budgets, backfill.share)
     last = estimate_lines.last(lines)
     requests = sum(line.requests for line in lines)
     unknown = [line.kind for line in lines if line.rows is None]

@@ -25,6 +25,8 @@ _WHOLE_LISTS = tuple(
     kind.name for kind in registry.ALL if isinstance(kind.keys, key_source.WholeList)
 )
 
+_FOLLOWED = tuple(kind.name for kind in registry.ALL if kind.is_followed)
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -34,6 +36,7 @@ class RunRequest:
     `plan_decides`: nothing typed says what to fetch, so a planned list does, where there is one.
     `listed_only`: of the plan only what somebody listed, not what a run of everything has found,
     and of the market list only what is known of the markets of these keys.
+    `follow`: when everything is read the run stays, and reads what is new.
     """
 
     parts: tuple[str, ...] = tuple(PARTS)
@@ -44,6 +47,7 @@ class RunRequest:
     dry_run: bool = False
     plan_decides: bool = False
     listed_only: bool = False
+    follow: bool = False
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys typed for one kind of unit."""
@@ -53,7 +57,10 @@ class RunRequest:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of units of the parts, in their order."""
-        left_out = _WHOLE_LISTS if self.listed_only else ()
+        left_out = (
+            *(_WHOLE_LISTS if self.listed_only else ()),
+            *(() if self.follow else _FOLLOWED),
+        )
         return tuple(
             kind
             for part in PARTS
@@ -88,21 +95,39 @@ def parse_arguments(
     chosen = bool(arguments.parts or any(given.values()))
     if arguments.everything and chosen:
         raise errors.Stop("--everything means all parts and all keys: leave out parts and lists")
+    stop_at = time_arguments.stop_time(arguments.until, time.time())
+    window = time_arguments.parse(arguments.since, None if stop_at else arguments.until)
+    if arguments.follow:
+        _check_follow(chosen=chosen, window=window, backfill=chosen_settings.backfill)
     wallets, contracts = key_input.without_contracts(given["wallets"])
     for contract in contracts:
         print(f"left out: 0x{contract} is a contract, not a wallet", file=sys.stderr)
     if contracts and not wallets and not given["conditions"]:
         raise errors.Stop("nothing is left to fetch: every wallet given is a contract")
-    stop_at = time_arguments.stop_time(arguments.until, time.time())
     return RunRequest(
         parts=parts,
         wallets=tuple(wallets),
         conditions=tuple(given["conditions"]),
-        window=time_arguments.parse(arguments.since, None if stop_at else arguments.until),
+        window=window,
         stop_at=stop_at,
         dry_run=arguments.dry_run,
-        plan_decides=not (chosen or arguments.everything),
+        plan_decides=not (chosen or arguments.everything or arguments.follow),
+        follow=arguments.follow,
     )
+
+
+def _check_follow(
+    *, chosen: bool, window: units.Window, backfill: settings.BackfillSettings
+) -> None:
+    """Who follows follows everything. Raises errors.Stop."""
+    if chosen:
+        raise errors.Stop("--follow keeps all parts and all keys fresh: leave out parts and lists")
+    if window != units.FULL_HISTORY:
+        raise errors.Stop(
+            "--follow has no end: leave out --since, and give --until a time of day to stop at"
+        )
+    if backfill.limit is not None or backfill.skip:
+        raise errors.Stop("--follow keeps all keys fresh: leave out --limit and --skip")
 
 
 def narrow_to_plan(request: RunRequest, planned: Mapping[str, int]) -> RunRequest:

@@ -25,23 +25,31 @@ class RunSweeps:
         self._request = request
         self._checkpoint = checkpoint
         self._sweeps = sweeps.Sweeps(folder, listed_only=request.listed_only)
-        self._new_name = sweeps.name(clock.now(), listed_only=request.listed_only)
+        self._clock = clock
 
     async def choose(self, kind: str, store: client.Store) -> str:
         """The sweep that is under way, or a new one. A run of everything forgets those of the list,
         so that it counts its own.
         """
         if self._request.dry_run:
-            return self._new_name
+            return self._new_name()
         name = self._sweeps.current(kind)
         if name is None or not self._request.listed_only:
             await self._forget_list(kind, store)
         if name is None:
-            name = self._new_name
+            name = self._new_name()
             if not self._request.listed_only:
                 self._checkpoint.forget(kind)
             self._sweeps.begin(kind, name)
         return name
+
+    def _new_name(self) -> str:
+        return sweeps.name(self._clock.now(), listed_only=self._request.listed_only)
+
+    def is_recent(self, kind: str, within_s: float) -> bool:
+        """Whether a complete sweep of the kind began so lately."""
+        began = self._sweeps.completed(kind)
+        return began is not None and 0 <= self._clock.now() - began < within_s
 
     def is_own(self, unit: units.Unit) -> bool:
         """False in a run of a list for units of a sweep of everything."""

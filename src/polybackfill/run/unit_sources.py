@@ -66,6 +66,8 @@ class UnitSources:
                 return self._plan_source(kind, keys, self._store)
             case key_source.PlannedWallets() | key_source.MissingConditions() as keys:
                 return await self._sweep_source(kind, keys, self._store)
+            case key_source.TimeWindows():
+                raise ValueError(f"{kind} is followed: follow_sources")
 
     @property
     def flow(self) -> key_flow.KeyFlow:
@@ -91,6 +93,26 @@ class UnitSources:
             if queue.complete and self._selection.takes_all:
                 self._sweeps.complete(kind)
 
+    def complete_sweep(self, kind: str) -> None:
+        """The same for one kind."""
+        if self._selection.takes_all:
+            self._sweeps.complete(kind)
+
+    def is_recent(self, kind: str, within_s: float) -> bool:
+        """Whether a complete sweep of the kind began so lately."""
+        return self._sweeps.is_recent(kind, within_s)
+
+    def planned_keys(self, kind: str, store: client.Store) -> plan_source.PlannedKeys:
+        """The pending keys of a plan table."""
+        return plan_source.PlannedKeys(
+            kind,
+            store,
+            self._selection,
+            self._checkpoint,
+            dry_run=self._request.dry_run,
+            clock=self._clock,
+        )
+
     def _list_source(
         self, kind: str, keys: key_source.WholeList, sweep: str
     ) -> plan_source.UnitSource:
@@ -114,25 +136,18 @@ class UnitSources:
     def _plan_source(
         self, kind: str, keys: key_source.PlanTable, store: client.Store
     ) -> plan_source.UnitSource:
-        planned = plan_source.PlannedKeys(
-            kind,
-            store,
-            self._selection,
-            self._checkpoint,
-            dry_run=self._request.dry_run,
-            clock=self._clock,
-        )
+        planned = self.planned_keys(kind, store)
         if self._request.dry_run or not (self._request.everything or self._request.listed_only):
             return planned
         return self._dependent(
             kind,
-            prepare=self._preparation(kind, keys.add, store),
+            prepare=self.preparation(kind, keys.add, store),
             listing=partial(self._new_and_grown, kind, keys, planned, store),
             count=partial(self._count_both, kind, keys, planned, store),
             at_once=True,
         )
 
-    def _preparation(self, kind: str, add: key_source.AddKeys, store: client.Store) -> sources.Step:
+    def preparation(self, kind: str, add: key_source.AddKeys, store: client.Store) -> sources.Step:
         """Add what was found to the plan, in a run of everything."""
         if not self._request.everything or self._request.dry_run:
             return sources.skip_step
@@ -216,7 +231,7 @@ class UnitSources:
 
         return self._dependent(
             kind,
-            prepare=self._preparation(kind, keys.add, store)
+            prepare=self.preparation(kind, keys.add, store)
             if isinstance(keys, key_source.PlannedWallets)
             else sources.skip_step,
             listing=batches,

@@ -76,6 +76,12 @@ def picture(**changed: Any) -> dict[str, Any]:
         "out": {"/v2/trades": 42.0},
         "outcomes": {"/v2/trades": {"response": 900, "retry": 7, "unreadable": 1}},
         "source_lag_s": 3.5,
+        "following": {
+            "since": 1_795_948_000,
+            "fresh_to": 1_795_952_037,
+            "lag_s": 7.8,
+            "gaps": [[1_795_949_000, 1_795_949_059]],
+        },
         "held_back": {"resolutions": "the list has no winner any more"},
         "machine": {
             "memory_bytes": 150_000_000,

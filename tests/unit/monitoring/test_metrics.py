@@ -78,6 +78,8 @@ def test_the_figures_are_those_of_the_run() -> None:
     assert samples("disk_free_bytes") == {("data",): 9_000_000_000}
     assert samples("requests_total")["/v2/trades", "retry"] == 7
     assert samples("source_lag_seconds") == {(): 3.5}
+    assert samples("following_lag_seconds") == {(): 7.8}
+    assert samples("following_gap_seconds") == {(): 60}
     states = samples("run_state")
     assert states.pop(("running",)) == 1.0
     assert set(states.values()) == {0.0}

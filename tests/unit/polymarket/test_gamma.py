@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from polybackfill import clocks, errors, records
-from polybackfill.polymarket import date_range, endpoints, gamma, pagination
+from polybackfill.polymarket import date_range, endpoints, gamma, pagination, time_window
 
 CLOCK = clocks.SystemClock()
 
@@ -327,3 +327,31 @@ async def test_events_bring_markets_that_no_date_filter_shows() -> None:
     pages = [page async for page in gamma.walk_events((SPAN.key,), None, context)]
     assert ids_of(pages) == ["7"]
     assert [row.event_id for row in pages[0].rows_of(records.Event)] == ["9"]
+
+
+def made(number: int, **changes: Any) -> dict[str, Any]:
+    """An open market that was made `number` seconds after SINCE."""
+    created = datetime.fromtimestamp(SINCE + number, UTC).isoformat()
+    return {**market(number), "closed": False, "createdAt": created, **changes}
+
+
+async def walked_new(script: Script, since: int) -> list[pagination.Page]:
+    context = pagination.RequestContext(script, CLOCK, "u")
+    key = time_window.TimeWindow(SINCE + since, SINCE + since + 60).key
+    return [page async for page in gamma.walk_new_markets((key,), None, context)]
+
+
+async def test_what_is_new_is_read_until_it_is_old() -> None:
+    script = Script([[made(9), made(8)], [made(7), made(6)], [made(5)]])
+    pages = await walked_new(script, 7)
+    assert ids_of(pages) == ["9", "8", "7", "6"]
+    assert pages[-1].last
+    asked = dict(script.feeds[0].request_params(None))
+    assert (asked["order"], asked["ascending"], asked["closed"]) == ("createdAt", "false", "false")
+    script = Script([[made(9, createdAt=None)], [made(8)]])
+    assert ids_of(await walked_new(script, 9)) == ["9", "8"], "of no date nothing follows"
+
+
+async def test_new_markets_in_another_order_are_no_answer() -> None:
+    with pytest.raises(errors.Retry, match="not the newest first"):
+        await walked_new(Script([[made(8), made(9)]]), 7)

@@ -26,6 +26,7 @@ def picture(part: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any
         "pauses": {},
         "store_wait_s": 0.0,
         "source_lag_s": 12.0,
+        "following": None,
         "refused_rows": 0,
         "still_s": 0.4,
     }
@@ -115,3 +116,22 @@ def test_before_the_first_picture_there_is_one_answer() -> None:
     assert never.commands == ("polybackfill run",)
     (starting,) = run_answers.answer_all(None, run_state.RunState("starting", True))
     assert "starts" in starting.text
+
+
+def test_a_run_that_follows_says_how_fresh_it_is() -> None:
+    followed = {"since": 1_795_948_000, "fresh_to": 1_795_952_037, "lag_s": 7.8, "gaps": []}
+    said = ask(picture(following=followed, eta_s=0.0))
+    assert said["When"] == (
+        "All is read; following: fresh to 2026-11-29 11:33:57 UTC, lag 8 s.",
+        "good",
+    )
+    missing = run_answers.answer_all(picture(following=followed), RUNNING)[1]
+    assert (missing.text, missing.tone) == (
+        "Nothing: all was read, and is read again as it changes.",
+        "good",
+    )
+    holed = {**followed, "gaps": [[1_795_949_000, 1_795_949_059]]}
+    missing = run_answers.answer_all(picture(following=holed), RUNNING)[1]
+    assert (missing.text, missing.tone) == ("Trades of 1 gap between followed times.", "watch")
+    in_error = run_answers.answer_all(picture({"error": 1}, following=followed), RUNNING)[1]
+    assert in_error.tone == "watch"

@@ -83,3 +83,28 @@ def test_of_a_cell_with_many_units_the_first_are_listed_and_the_rest_counted(
     cell = unit_map.units_of_cell(checkpoint, "wallets", 1_000, 0)
     assert len(cell["receipts"]) == unit_map.UNITS_SHOWN
     assert cell["more"] == 7
+
+
+def test_what_is_followed_is_drawn_by_time_and_a_gap_is_seen(
+    checkpoint: run_checkpoint.Checkpoint,
+) -> None:
+    for key in ("1000..1119", "1100..1179", "1240..1299"):
+        finish(checkpoint, key, kind="recent-trades")
+    row = unit_map.draw_map(checkpoint, {"recent-trades": 1})["recent-trades"]
+    assert (row["step"], row["since"], len(row["cells"])) == (5, 1000, 60)
+    states = "".join("d" if cell["done"] else "m" for cell in row["cells"])
+    assert states == "d" * 36 + "m" * 12 + "d" * 12
+    of_cell = unit_map.units_of_cell(checkpoint, "recent-trades", 5, 21)
+    assert [one["keys"] for one in of_cell["receipts"]] == [["1000..1119"], ["1100..1179"]]
+    assert unit_map.units_of_cell(checkpoint, "recent-trades", 5, 40)["receipts"] == []
+    assert unit_map.draw_map(checkpoint, {"new-markets": 1})["new-markets"]["cells"] == []
+
+
+def test_what_is_read_again_while_a_run_follows_changes_no_map(
+    checkpoint: run_checkpoint.Checkpoint,
+) -> None:
+    finish(checkpoint, "a@20261129T100000Z", kind="positions")
+    finish(checkpoint, "b@20261129T100000Z", kind="positions")
+    finish(checkpoint, "a@20261129T110000Z-follow", kind="positions")
+    assert letters(unit_map.draw_map(checkpoint, {"positions": 2})["positions"]) == "d d"
+    assert len(unit_map.units_of_cell(checkpoint, "positions", 1, 0)["receipts"]) == 1

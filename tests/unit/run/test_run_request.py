@@ -121,3 +121,26 @@ def test_a_time_of_day_is_when_to_stop() -> None:
     assert 0 < asked.stop_at - time.time() <= 86_400 + 3_600
     assert time.strftime("%H:%M", time.localtime(asked.stop_at)) == "07:00"
     assert of("--until", "2026-06-30").stop_at is None
+
+
+def test_who_follows_follows_everything() -> None:
+    following = of("--follow")
+    assert following.everything
+    assert following.fetches_all
+    assert not following.plan_decides
+    followed = set(following.kinds) - set(of().kinds)
+    assert followed == {"recent-trades", "new-markets", "new-events"}
+    assert of("--follow", "--until", "07:00").stop_at is not None
+    for typed, named in (
+        (("wallets",), "leave out parts and lists"),
+        (("--wallet", WALLET), "leave out parts and lists"),
+        (("--since", "2026-01-01"), "leave out --since"),
+    ):
+        with pytest.raises(errors.Stop, match=named):
+            of("--follow", *typed)
+
+
+def test_a_portion_cannot_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_LIMIT", "5")
+    with pytest.raises(errors.Stop, match="leave out --limit"):
+        of("--follow")

@@ -1,0 +1,75 @@
+"""`run --follow` on a Polymarket that grows: what is new is stored, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import harness
+
+GROW_S = 10
+LATE_S = 22
+LATE_ROWS = 25
+# The lag that the sandbox's status route names, a window's period and what a loaded machine takes.
+SETTINGS: dict[str, object] = {"follow_window_s": 1, "follow_round_s": 4, "follow_lists_s": 12}
+
+
+def following(ground: harness.Ground) -> dict[str, Any] | None:
+    """How fresh the run says that it is."""
+    picture = ground.status()
+    followed: dict[str, Any] | None = picture and picture.get("following")
+    return followed
+
+
+def wait_for_truth(ground: harness.Ground, sandbox: harness.Sandbox, within_s: float) -> None:
+    """Until every table holds what there is, and nothing is open but what is read again."""
+    seen: dict[str, Any] = {}
+
+    def is_equal() -> bool:
+        seen.update(stored=ground.tables(), truth=harness.true_tables(sandbox))
+        return bool(seen["stored"] == seen["truth"])
+
+    try:
+        harness.until(is_equal, "all tables to equal the truth", within_s, every_s=2)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {seen}") from error
+
+
+@pytest.mark.timeout(300)
+def test_what_is_new_is_stored_and_what_is_late(tmp_path: Path) -> None:
+    """A kill in the middle, and a stop at the end, that leaves a morning report."""
+    began = int(time.time())
+    with (
+        harness.sandbox(trades=6_500, now=began, grow_s=GROW_S, late_rows=LATE_ROWS) as sandbox,
+        harness.ground(tmp_path, sandbox.url, reports="true", **SETTINGS) as ground,
+    ):
+        daemon = ground.start("run", "--follow")
+        harness.until(lambda: following(ground), "the first window", 100)
+        before = harness.true_tables(sandbox)
+        sandbox.ask("grow", {})
+        harness.until(lambda: ground.tables() != before, "something new", 60, every_s=0.5)
+        daemon.kill()
+        daemon = ground.start("run", "--follow")
+        end = time.time() + GROW_S + LATE_S
+        harness.until(lambda: time.time() > end, "the universe to stand", 60, every_s=0.5)
+        assert all(new[0] > before[name][0] for name, new in harness.true_tables(sandbox).items())
+        harness.until(lambda: following(ground), "the first window again", 100)
+        wait_for_truth(ground, sandbox, 100)
+        assert ground.duplicates() == 0
+        followed = following(ground)
+        assert followed is not None
+        assert followed["gaps"] == []
+        assert "following: fresh to" in ground.run("status").out
+        daemon.signal(signal.SIGTERM)
+        ended = daemon.end(60)
+        ended.expect(0)
+        assert "following: fresh to" in ended.out
+        assert "the night on one page" in ended.out
+        report = json.loads((ground.data / "MORNING_REPORT.json").read_bytes())
+        assert report["state"] == "stopped"
+        assert "following: fresh to" in report["lead"]
+        assert not report["errors"]
