@@ -211,6 +211,16 @@ def test_the_report_of_a_market_tells_all_of_it(
     assert {one["token_id"] for one in told["outcomes"]} <= set(truth["token_ids"])
     assert sum(one["fills"] for one in told["outcomes"]) == busiest["rows"]
     assert [one["kind"] for one in told["receipts"]].count("conditions") == 1
+    earned = {
+        row["wallet"]: row
+        for row in shared_sandbox.lines("profit/markets")
+        if row["condition_id"] == truth["condition_id"]
+    }
+    known = [one for one in told["wallets"] if one["economic_pnl_usd"] is not None]
+    for one in known:
+        said = earned[one["wallet"]]["economic_pnl_usd"]
+        assert one["economic_pnl_usd"] == pytest.approx(said, abs=0.005)
+    assert len(known) > len(told["wallets"]) / 2
     stored = filled.sql(
         "SELECT token_id AS token, count() AS candles FROM trade_candles WHERE condition_id = "
         f"'{truth['condition_id'][2:]}' AND interval_s = {told['candle_s']} GROUP BY token"

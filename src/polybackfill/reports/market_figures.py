@@ -17,8 +17,10 @@ SELECT question, market_slug, market_id, event_id, event_slug, outcomes, token_i
     toString(start_date) AS start_date, toString(end_date) AS end_date
 FROM api_markets_staging WHERE condition_id = {condition:String}
 """
+# What `market_payouts` said when it was made: that view reads every market for one of them.
 _PAYOUTS = """
-SELECT payouts, payout_source FROM market_payouts WHERE condition_id = {condition:String}
+SELECT payouts, toString(ingested_at) AS made_at FROM markets_dim
+WHERE condition_id = {condition:String}
 """
 _PLAN = """
 SELECT toString(status) AS status, toString(last_run_at) AS last_run_at
@@ -61,8 +63,9 @@ class LiveVolume:
 @dataclass(frozen=True)
 class Figures:
     """Everything the report says. `condition`: 64 hex digits. `market`: as the lists show it, empty
-    where none does; `plan`: how far it was read, empty when it is not planned. `candles`: by token,
-    oldest first, each of `candle_s`; `candles_wait`: fills have come since they were made.
+    where none does; `plan`: how far it was read, empty when it is not planned. `payouts_at`: when
+    it was last looked whether it is resolved, '' for never. `candles`: by token, oldest first, each
+    of `candle_s`; `candles_wait`: fills have come since they were made.
     """
 
     condition: str
@@ -70,7 +73,7 @@ class Figures:
     plan: dict[str, Any]
     fills: dict[str, Any]
     payouts: list[float] = field(default_factory=list)
-    payout_source: str = ""
+    payouts_at: str = ""
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     wallets: list[dict[str, Any]] = field(default_factory=list)
     candle_s: int = _LENGTHS_S[-1]
@@ -111,7 +114,7 @@ async def read(store: client.Store, condition: str, live: LiveVolume) -> Figures
         plan=await first_of(_PLAN),
         fills=fills,
         payouts=paid.get("payouts", []),
-        payout_source=paid.get("payout_source", ""),
+        payouts_at=paid.get("made_at", ""),
         outcomes=await store.rows(_OUTCOMES, parameters=parameters),
         wallets=await store.rows(_WALLETS, parameters={**parameters, "most": WALLETS_SHOWN}),
         candle_s=candle_s,

@@ -62,11 +62,13 @@ def _result(figures: market_figures.Figures) -> str:
             f"{_outcome_name(figures, index)} {formats.count(payout)}"
             for index, payout in enumerate(figures.payouts)
         )
-        return f"It is resolved; USD a share: {paid} ({figures.payout_source})."
+        return f"It is resolved; USD a share: {paid}."
     if not figures.market:
         return "No list shows the market, so its result is unknown."
+    if not figures.payouts_at:
+        return "Whether it is resolved is unknown: polybackfill dims build."
     state = "closed" if figures.market["closed"] else "open"
-    return f"It is {state}, and nothing says that it is resolved."
+    return f"It is {state}, and nothing said by {figures.payouts_at} UTC that it is resolved."
 
 
 def _outcome_name(figures: market_figures.Figures, index: int) -> str:
