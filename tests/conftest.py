@@ -15,7 +15,7 @@ import blockbuster
 import hypothesis
 import pytest
 import structlog
-from tests import forks, harness, real_server
+from tests import forks, harness, keeper, real_server
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real responses kept beside the repository; they are too big to ship and not ours to publish.
@@ -142,6 +142,23 @@ def ground(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_server.Server]:
     """A real ClickHouse server for the tests of this session; each makes a database of its own."""
     with real_server.running(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running_keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[keeper.Keeper]:
+    """A Keeper for the tests of this session; who stops it starts it again."""
+    with keeper.running(tmp_path_factory.mktemp("keeper")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_with_keeper(
+    running_keeper: keeper.Keeper, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[real_server.Server]:
+    """A real ClickHouse server with a Keeper; each test makes a database of its own."""
+    folder = tmp_path_factory.mktemp("clickhouse-keeper")
+    with real_server.running(folder, keeper_port=running_keeper.port) as server:
         yield server
 
 

@@ -35,8 +35,15 @@ _chdb.query(
 """
 _CONFIG = """<clickhouse>
 <http_port>{port}</http_port><listen_host>127.0.0.1</listen_host>
-<logger><level>warning</level><log>server.log</log></logger>
+<logger><level>warning</level><log>server.log</log></logger>{more}
 </clickhouse>"""
+# Of its session a Keeper that was away is asked again soon.
+_KEEPER = """
+<zookeeper>
+<node><host>127.0.0.1</host><port>{port}</port></node>
+<session_timeout_ms>4000</session_timeout_ms><operation_timeout_ms>4000</operation_timeout_ms>
+</zookeeper>
+<keeper_map_path_prefix>/keeper_map</keeper_map_path_prefix>"""
 
 
 @dataclass
@@ -76,14 +83,19 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, environment: Mapping[str, str] | None = None, *, port: int | None = None
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    port: int | None = None,
+    keeper_port: int | None = None,
 ) -> Iterator[Server]:
-    """A server over `folder`; `environment`: what it has beside ours, say TZ. Skips the test when
-    the engine of this version cannot be a server.
+    """A server over `folder`; `environment`: what it has beside ours, say TZ; `keeper_port`: of its
+    Keeper (`tests.keeper`). Skips the test when the engine of this version cannot be a server.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    (folder / "config.xml").write_text(_CONFIG.format(port=port))
+    keeper = "" if keeper_port is None else _KEEPER.format(port=keeper_port)
+    (folder / "config.xml").write_text(_CONFIG.format(port=port, more=keeper))
     with (folder / "out.txt").open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", _SERVE],
