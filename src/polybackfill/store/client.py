@@ -7,6 +7,7 @@ import collections
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
@@ -121,6 +122,34 @@ _QUERY_SETTINGS = {
 }
 
 
+_FENCED_OFF = "another daemon of the job has taken over"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Lets the inserts of one member of a job add rows only while `guard` holds: SQL that the
+    server looks at when an insert begins. The ids of all its statements carry the name of the
+    `member`, so that they can be ended.
+    """
+
+    member: str
+    guard: str
+    parameters: Parameters
+
+    def query_id(self) -> str:
+        """Of one more statement."""
+        return f"{_prefix(self.member)}{uuid.uuid4()}"
+
+    @property
+    def condition(self) -> str:
+        """SQL that is true, or ends its statement."""
+        return f"NOT throwIf(NOT ({self.guard}), '{_FENCED_OFF}')"
+
+
+def _prefix(member: str) -> str:
+    return f"{_QUERY_ID}{member}-"
+
+
 async def _at_once() -> None:
     """Nothing stands before a write."""
 
@@ -128,7 +157,8 @@ async def _at_once() -> None:
 class Store:
     """Rows in, rows out. Raises errors.Retry, GiveUp and Stop only.
 
-    `before_write`: awaited before anything is written; what it raises ends the write.
+    `before_write`: awaited before anything is written; what it raises ends the write. `fence`: of a
+    daemon that shares its job.
     """
 
     def __init__(
@@ -150,6 +180,8 @@ class Store:
         self._inserts = 0
         self._rows_inserted = 0
         self.before_write: Callable[[], Awaitable[None]] = _at_once
+        self.fence: Fence | None = None
+        self._structures: dict[tuple[str, ...], str] = {}
 
     @property
     def url(self) -> str:
@@ -233,6 +265,8 @@ class Store:
             "default_format": fmt,
             **_named(parameters),
         }
+        if self.fence is not None:
+            params["query_id"] = self.fence.query_id()
         async with AsyncExitStack() as stack:
 
             async def begin() -> aiohttp.ClientResponse:
@@ -300,10 +334,17 @@ class Store:
     async def _insert_once(self, table: str, pieces: Sequence[bytes]) -> None:
         query_id = f"{_QUERY_ID}{uuid.uuid4()}"
         sql = f"INSERT INTO {table} FORMAT JSONEachRow"
+        settings = _INSERT_SETTINGS
+        if (fence := self.fence) is not None:
+            query_id = fence.query_id()
+        # Elsewhere a row that comes late, or twice, is an older version of what is there.
+        if fence is not None and table in _LANDINGS.values():
+            sql = await self._fenced_insert(table, pieces, fence)
+            settings = {**_INSERT_SETTINGS, **_named(fence.parameters)}
 
         async def send() -> None:
             async with asyncio.timeout(self._insert_timeout_s):
-                await self._connection.client(_INSERT_SETTINGS).execute(
+                await self._connection.client(settings).execute(
                     sql, pieces, json=True, query_id=query_id
                 )
 
@@ -312,11 +353,38 @@ class Store:
             await self._connection.run(send)
         except (errors.Stop, errors.GiveUp) as error:
             self._unsettled[table].remove(query_id)  # refused, so it has ended
+            if _FENCED_OFF in str(error):
+                raise errors.Stop(
+                    f"{_FENCED_OFF} at {self.address.location} while this one stood still; what it "
+                    "had acknowledged is recorded. Start again to join the job anew",
+                    exit_code=errors.EXIT_UNAVAILABLE,
+                ) from error
             await self._landings.verify(table)  # a table that is gone is the reason
             if isinstance(error, errors.GiveUp) and not error_codes.blames_row(str(error)):
                 raise errors.Retry(str(error), after_s=_ODD_S) from error
             raise
         self._unsettled[table].remove(query_id)
+
+    async def _fenced_insert(self, table: str, pieces: Sequence[bytes], fence: Fence) -> str:
+        """The statement that inserts these rows as long as the fence lets it. The server looks at
+        the fence before it reads the first row, and has the statement in its list by then.
+        """
+        names = tuple(orjson.loads(pieces[0].partition(b"\n")[0]))
+        columns = ", ".join(f"`{name}`" for name in names)
+        structure = self._structures.get((table, *names))
+        if structure is None:
+            rows = await self.rows(
+                "SELECT name, type FROM system.columns "
+                "WHERE database = currentDatabase() AND table = {table:String}",
+                parameters={"table": table},
+            )
+            types = {row["name"]: row["type"] for row in rows}
+            structure = ", ".join(f"`{name}` {types[name]}" for name in names)
+            self._structures[table, *names] = structure
+        return (
+            f"INSERT INTO {table} ({columns}) SELECT {columns} "
+            f"FROM input({statements.quoted(structure)}) WHERE {fence.condition}"
+        )
 
     async def _settle(self, table: str) -> None:
         for query_id in list(self._unsettled[table]):
@@ -334,6 +402,23 @@ class Store:
                     await self._clock.sleep(_POLL_S)
         except TimeoutError as error:
             raise errors.Retry(f"Insert {query_id} is still running after {_SETTLE_S} s") from error
+
+    async def end_inserts_of(self, member: str, *, within_s: float) -> None:
+        """Nothing that a member of a job has begun runs on the server when this returns."""
+        named = {"prefix": _prefix(member)}
+        running = (
+            "SELECT query_id FROM system.processes WHERE startsWith(query_id, {prefix:String})"
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                while await self.text(running, parameters=named):
+                    await self.text(
+                        "KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC",
+                        parameters=named,
+                    )
+                    await self._clock.sleep(_POLL_S)
+        except TimeoutError as error:
+            raise errors.Retry(f"statements of {member} run after {within_s:.0f} s") from error
 
     async def create_database(self) -> None:
         """The embedded store's database is made on first use; a server's is its owner's."""
