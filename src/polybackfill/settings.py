@@ -8,8 +8,10 @@ name; a key in it that no setting has is refused, so that a misspelt one cannot 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,7 +108,24 @@ class BackfillSettings(BaseSettings):
         description="Folder of the checkpoints of all runs; inside `data_dir` if only that is set.",
     )
     run_name: str = pydantic.Field(
-        "main", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Folder of this run's checkpoint."
+        "main",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Folder of this run's checkpoint; in a job by default the name of the host.",
+    )
+    job: str = pydantic.Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="Job that several daemons share, on a server with a Keeper "
+        "(docs/several-hosts.md); without it one daemon works alone.",
+    )
+    job_shards: int = pydantic.Field(
+        256, ge=1, le=4096, description="Into how many parts the keys of a job are divided."
+    )
+    job_slices: int = pydantic.Field(
+        16, ge=1, le=256, description="Into how many parts of the fills daemons insert at once."
+    )
+    job_lease_s: float = pydantic.Field(
+        60.0, ge=3, description="A daemon of a job that is silent for so long is taken over."
     )
     workers: int | Literal["auto"] = pydantic.Field(
         "auto", description="Workers for each part; auto: the budget times the observed latency."
@@ -125,6 +144,10 @@ class BackfillSettings(BaseSettings):
         gt=0,
         le=1,
         description="Share of its address's published limits that this host may use.",
+    )
+    source_address: str | None = pydantic.Field(
+        None,
+        description="Address of this machine from which the API is asked, where it has several.",
     )
     limits: dict[str, int] = pydantic.Field(
         default_factory=dict,
@@ -267,6 +290,13 @@ class BackfillSettings(BaseSettings):
                 )
         return path
 
+    @pydantic.field_validator("source_address")
+    @classmethod
+    def _is_address(cls, given: str | None) -> str | None:
+        if given:
+            ipaddress.ip_address(given)
+        return given or None
+
     @pydantic.field_validator("listen", "alert_url", "ping_url", mode="before")
     @classmethod
     def _empty_is_off(cls, given: object) -> object:
@@ -356,12 +386,22 @@ def _placed(backfill: BackfillSettings, origins: dict[str, str]) -> BackfillSett
     checkpoint_dir = backfill.checkpoint_dir
     if "BACKFILL_DATA_DIR" in origins and "BACKFILL_CHECKPOINT_DIR" not in origins:
         checkpoint_dir = backfill.data_dir / checkpoint_dir
+    run_name = backfill.run_name
+    if backfill.job and "BACKFILL_RUN_NAME" not in origins:
+        run_name = _name_of_host(backfill.source_address)
     return backfill.model_copy(
         update={
+            "run_name": run_name,
             "data_dir": backfill.data_dir.absolute(),
             "checkpoint_dir": checkpoint_dir.absolute(),
         }
     )
+
+
+def _name_of_host(source_address: str | None) -> str:
+    """What tells a daemon of a job from the others, unless it is given a name."""
+    named = "-".join(filter(None, (socket.gethostname(), source_address)))
+    return re.sub(r"[^A-Za-z0-9._-]", "-", named)[:64]
 
 
 def _file(named: Path | None) -> Path | None:

@@ -34,6 +34,7 @@ TABLES: dict[str, type[BaseSettings]] = {
 # What to show for a setting that has no value of its own.
 EXAMPLES = {
     "limit": "1000",
+    "source_address": '"192.0.2.11"',
     "log_file": '"/var/log/polybackfill.jsonl"',
     "listen": '"9464"',
     "alert_url": '"https://ntfy.sh/a-topic-nobody-guesses"',

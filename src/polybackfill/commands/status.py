@@ -11,7 +11,14 @@ from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import store_state
 from polybackfill.checks import table_digest
 from polybackfill.filesystem import lock
-from polybackfill.reports import console_table, full_screen, progress_line, run_files, run_state
+from polybackfill.reports import (
+    console_table,
+    full_screen,
+    job_lines,
+    progress_line,
+    run_files,
+    run_state,
+)
 from polybackfill.run import bootstrap, startup
 
 _EVERY_S = 1.0
@@ -105,6 +112,7 @@ def _lines(picture: dict[str, Any] | None, state: run_state.RunState) -> list[st
     lines = [f"{state}{', ' if until else ''}{until}", progress_line.line(picture)]
     for kind, part in picture["parts"].items():
         lines += _part_lines(kind, part)
+    lines += job_lines.make_lines(picture.get("job"))
     if count := progress_line.set_aside(picture):
         lines.append(f"  {formats.counted(count, 'row')} set aside: polybackfill quarantine list")
     lines += [

@@ -22,6 +22,7 @@ class KeyFlow:
         self.queues: dict[str, unit_queue.Queue] = {}
         self._pushes: Counter[str] = Counter()  # as far as they were told
         self._read_once: set[str] = set()
+        self._elsewhere = 0
         self._changed = {
             name: change_event.ChangeEvent(f"{name}-upstream", clock) for name in registry.KINDS
         }
@@ -39,7 +40,7 @@ class KeyFlow:
             ready=partial(self.have_ended, ready),
             ended=partial(self.have_ended, (*ready, *ended)),
             counted=partial(self.have_ended, ready or ended),
-            pushes=lambda: sum(self._pushes[one] for one in (*ready, *ended)),
+            pushes=lambda: self._elsewhere + sum(self._pushes[one] for one in (*ready, *ended)),
             changed=self._changed[kind],
         )
 
@@ -61,6 +62,13 @@ class KeyFlow:
     def has_read_all(self) -> bool:
         """Whether every kind that is read again and again was read once."""
         return self.have_ended(tuple(k for k in self.queues if not registry.KINDS[k].is_followed))
+
+    def note_elsewhere(self, rows: int) -> None:
+        """Other daemons of the job have stored so many rows by now."""
+        if rows != self._elsewhere:
+            self._elsewhere = rows
+            for changed in self._changed.values():
+                changed.notify()
 
     def _tell(self, kind: str) -> None:
         queue = self.queues[kind]

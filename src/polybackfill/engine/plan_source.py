@@ -98,6 +98,14 @@ class Selection:
         return plan_table.count_portion(count, limit=self.limit, skip=self.skip)
 
 
+class ShardFilter(Protocol):
+    """Which keys of a job are this daemon's; `generation` grows when some are added."""
+
+    generation: int
+
+    def is_mine(self, key: str) -> bool: ...
+
+
 class UnitSource(Protocol):
     """Where the units of a part come from. `known`: what is known of them by now; `counted`:
     whether that says anything yet, also where it is nothing; `took_s`: seconds that one more
@@ -199,6 +207,7 @@ class PlannedKeys:
 
     The status in the table speaks of the whole history, so it says nothing about a window: there
     `skip` and `limit` count the keys that the checkpoint has not seen end with the same window.
+    `shards`: of a job, which are this daemon's; when some are added the list begins anew.
     """
 
     counted = True
@@ -215,8 +224,11 @@ class PlannedKeys:
         *,
         dry_run: bool,
         clock: clocks.Clock,
+        shards: ShardFilter | None = None,
     ) -> None:
         self._kind = kind
+        self._shards = shards
+        self._generation = 0
         self._store = store
         self._selection = selection
         self._checkpoint = checkpoint
@@ -288,7 +300,9 @@ class PlannedKeys:
         end = (
             None if self._selection.limit is None else self._selection.skip + self._selection.limit
         )
-        async for rows_read in self._rows():
+        if self._shards is not None and self._shards.generation != self._generation:
+            self._generation, self._last = self._shards.generation, None
+        async for rows_read in self._own_rows():
             if not self._dry_run:
                 pending = [row.key for row in rows_read if row.status == "pending"]
                 _forget_reset_keys(self._kind, pending, self._checkpoint)
@@ -307,6 +321,12 @@ class PlannedKeys:
                 yield unit
             if end is not None and self._seen >= end:
                 return
+
+    async def _own_rows(self) -> AsyncIterator[list[plan_table.PlanRow]]:
+        """Of a job those of this daemon."""
+        async for rows in self._rows():
+            shards = self._shards
+            yield rows if shards is None else [row for row in rows if shards.is_mine(row.key)]
 
     async def _rows(self) -> AsyncIterator[list[plan_table.PlanRow]]:
         """The rows in question, whatever becomes of the store meanwhile."""

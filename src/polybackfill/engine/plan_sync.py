@@ -27,6 +27,9 @@ class PlanSync:
 
     Only a walk through the whole history makes a plan row `done`; a walk over a window moves the
     second up to which a done row was read, if it joins on.
+
+    `shared`: several daemons write to the tables. Then these show ends alone, and not what is under
+    way, which another could take for its own.
     """
 
     def __init__(
@@ -37,7 +40,9 @@ class PlanSync:
         checkpoint: run_checkpoint.Checkpoint,
         leased: dict[str, LeasedUnits],
         clock: clocks.Clock,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._plan = plan
         self._receipts = receipts
         self._checkpoint = checkpoint
@@ -50,7 +55,7 @@ class PlanSync:
     async def begin(self) -> None:
         """What an earlier run could not tell any more, and what it left in progress."""
         await self.run()
-        for kind in self._leased:
+        for kind in () if self._shared else self._leased:
             released = await self._plan.release(kind)
             if released:
                 log.info("plan.released", kind=kind, keys=released)
@@ -63,7 +68,10 @@ class PlanSync:
         for failed in failed_units:
             by_kind.setdefault(failed.unit.kind, []).append(failed)
         for kind, failures in by_kind.items():
-            if kind in plan_table.TABLES:
+            if kind in plan_table.TABLES and self._shared:
+                keys = [key for failure in failures for key in failure.unit.keys]
+                await self._plan.reopen(kind, keys, statuses=("error",))
+            elif kind in plan_table.TABLES:
                 pending = [
                     plan_table.PlanUpdate(key, "pending", attempts=failure.attempts)
                     for failure in failures
@@ -114,7 +122,8 @@ class PlanSync:
         return updates
 
     def _leased_now(self, kind: str) -> dict[str, int]:
-        leased_units = self._leased[kind]() if kind in self._leased else []
+        is_shown = kind in self._leased and not self._shared
+        leased_units = self._leased[kind]() if is_shown else []
         return {
             key: self._checkpoint.attempts(unit)
             for unit in leased_units

@@ -39,6 +39,11 @@ class ProgressWatch:
         self.stalled_s = 0.0
         self.waiting_for: str | None = None
 
+    @property
+    def moves(self) -> bool:
+        """Whether it got anywhere, or waited for something outside, within half of the bound."""
+        return self.stalled_s < self._no_progress_s / 2 or self.waiting_for is not None
+
     def check(self) -> bool:
         """Whether a mark moved or a wait is declared; raises errors.Stop beyond the bound."""
         pages = sum(pool.marks for pool in self._pools)

@@ -24,6 +24,7 @@ _AGAIN_S = 60.0
 _LISTINGS_SHARE = 10  # listing takes a tenth of the time at most
 
 Listing = Callable[[], AsyncIterator[list[str]]]
+Choose = Callable[[list[str]], Awaitable[list[str]]]
 Step = Callable[[], Awaitable[None]]
 Count = Callable[[], Awaitable[plan_source.WorkEstimate]]
 
@@ -226,7 +227,7 @@ class SweepUnits:
 
     `later`: what the second and every further listing asks for instead. `skip` and `limit` count
     the keys of which `has_ended` says that an earlier run has not ended them in this sweep.
-    `seen`: how many keys these counted so far.
+    `seen`: how many keys these counted so far. `choose`: of a job, the keys that are this daemon's.
     """
 
     def __init__(
@@ -240,7 +241,9 @@ class SweepUnits:
         limit: int | None = None,
         skip: int = 0,
         has_ended: Callable[[str], bool] = lambda _key: False,
+        choose: Choose | None = None,
     ) -> None:
+        self._choose = choose
         self._kind = kind
         self._sweep = sweep
         self._has_ended = has_ended
@@ -255,7 +258,8 @@ class SweepUnits:
         """The units of one listing."""
         keys, self._keys = self._keys, self._later
         async for chunk in keys():
-            chosen = self._chosen(chunk)
+            mine = chunk if self._choose is None else await self._choose(chunk)
+            chosen = self._chosen(mine)
             for first in range(0, len(chosen), self._size):
                 batch = chosen[first : first + self._size]
                 yield units.Unit(

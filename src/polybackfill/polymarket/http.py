@@ -94,6 +94,7 @@ class Client:
     `controls`: questions that always work; a refusal by such a route counts only while they do.
     `pool_size` must exceed the requests in flight, or they would wait inside their deadline.
     `hear_time` is told what time it is by the servers that answer, in epoch seconds.
+    `source_address`: of this machine, from which to ask; None for any.
     `answers`: which routes answer. `bodies`: the bytes of what they answered.
     """
 
@@ -111,6 +112,7 @@ class Client:
         session_life_s: float = http_session.SESSION_LIFE_S,
         controls: Mapping[endpoints.Route, route_health.Control] | None = None,
         hear_time: Callable[[float], None] | None = None,
+        source_address: str | None = None,
     ) -> None:
         self._bases = {host: _Base(url) for host, url in base_urls.items()}
         self._limits = limits
@@ -118,7 +120,9 @@ class Client:
         self._deadline_s = deadline_s
         self._refusal_pause_s = refusal_pause_s
         self._body_limit_bytes = body_limit_bytes
-        self._sessions = http_session.SessionPool(clock, pool_size=pool_size, life_s=session_life_s)
+        self._sessions = http_session.SessionPool(
+            clock, pool_size=pool_size, life_s=session_life_s, source_address=source_address
+        )
         self.bodies = bodies.Bodies(clock, bodies_limit_bytes)
         self._health = route_health.RouteHealthTable(controls or {})
         self._hear_time = hear_time

@@ -35,13 +35,20 @@ class _CountedSession:
 
 class SessionPool:
     """The session of this hour. `pool_size`: connections at most; more requests wait.
+    `source_address`: of this machine, from which to ask; None for any.
 
     A request's `trace_request_ctx` is told when its head has gone to the socket (`sent`).
     """
 
     def __init__(
-        self, clock: clocks.Clock, *, pool_size: int = 512, life_s: float = SESSION_LIFE_S
+        self,
+        clock: clocks.Clock,
+        *,
+        pool_size: int = 512,
+        life_s: float = SESSION_LIFE_S,
+        source_address: str | None = None,
     ) -> None:
+        self._source = None if source_address is None else (source_address, 0)
         self._clock = clock
         self._pool_size = pool_size
         self._life_s = life_s
@@ -75,7 +82,10 @@ class SessionPool:
         trace.on_request_headers_sent.append(_mark_sent)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._pool_size, ttl_dns_cache=DNS_CACHE_S, keepalive_timeout=KEEP_ALIVE_S
+                limit=self._pool_size,
+                ttl_dns_cache=DNS_CACHE_S,
+                keepalive_timeout=KEEP_ALIVE_S,
+                local_addr=self._source,
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_GAP_S),
             headers={"User-Agent": f"polybackfill/{_version()}", "Accept": "application/json"},

@@ -43,6 +43,7 @@ class RunHeader:
     """What stays the same in all pictures of a run. `paths`: by what they hold.
 
     `stop_at`: when it will be stopped, in epoch seconds. `held_back`: kinds, with the reason.
+    `job`: what is known now of the job that the run shares with others, None without one.
     """
 
     run_name: str
@@ -51,6 +52,7 @@ class RunHeader:
     stop_at: float | None = None
     held_back: Mapping[str, str] = field(default_factory=dict)
     paths: Mapping[str, Path] = field(default_factory=dict)
+    job: Callable[[], dict[str, Any] | None] = lambda: None
 
     def fields(self) -> dict[str, Any]:
         """As they stand in the picture."""
@@ -63,6 +65,7 @@ class RunHeader:
             "paths": {name: str(path.absolute()) for name, path in self.paths.items()},
             "started_at": round(self.started_at, 1),
             "stop_at": self.stop_at,
+            "job": self.job(),
             "held_back": dict(self.held_back),
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polybackfill import formats
-from polybackfill.reports import progress_line
+from polybackfill.reports import job_lines, progress_line
 
 _BAR = 20
 _QUESTION = 27
@@ -21,6 +21,8 @@ def make_lines(document: Mapping[str, Any], columns: int) -> list[str]:
     lines += _answer_lines(document["answers"])
     if picture is not None:
         lines += ["", *_part_lines(picture["parts"]), "", *_budget_lines(picture["budgets"])]
+        if job := job_lines.make_lines(picture.get("job")):
+            lines += ["", *job]
         lines += ["", _machine(picture, document.get("machine"))]
     return lines
 

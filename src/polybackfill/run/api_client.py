@@ -48,6 +48,7 @@ def make_client(
         refusal_pause_s=backfill.host_pause_s,
         controls=route_health.CONTROLS,
         hear_time=clock.hear if isinstance(clock, clocks.SourceClock) else None,
+        source_address=backfill.source_address,
     )
 
 
@@ -106,8 +107,12 @@ async def open_get(
 
 
 def hosts(chosen: settings.Settings) -> frozenset[str]:
-    """Host and port of each API, by which processes that share its limits know each other."""
-    return frozenset(url.host_and_port for url in base_urls(chosen).values())
+    """Host and port of each API, by which processes that share its limits know each other, and the
+    address from which it is asked: each has limits of its own.
+    """
+    address_of_own = chosen.backfill.source_address
+    source = f" from {address_of_own}" if address_of_own else ""
+    return frozenset(f"{url.host_and_port}{source}" for url in base_urls(chosen).values())
 
 
 def hold_limits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import sys
 import time
@@ -17,6 +18,7 @@ import structlog
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.engine import (
     grace_period,
+    job_shards,
     source_lag,
     stop_signals,
     store_writer,
@@ -32,6 +34,7 @@ from polybackfill.run import (
     error_retries,
     follow_reports,
     follow_sources,
+    job_member,
     new_keys,
     part_builder,
     post_run,
@@ -129,6 +132,8 @@ async def _begin(
     request, scope = await run_scope.choose_scope(context.store, request)
     if scope:
         print(scope, file=sys.stderr)
+    job = await stack.enter_async_context(job_member.joined(chosen, request, context.store, stop))
+    context = dataclasses.replace(context, job=job)
     state = shared_state.make_state(chosen, request, context, stop, space)
     stack.push_async_callback(state.api.client.close)
     run = Run(state, monitor)
@@ -186,6 +191,8 @@ class Run:
         )
         checked.require_some(kinds_of_run)
         self._held_back = checked.held_back
+        if state.context.job is not None:
+            state.context.job.require_all(self._held_back)
         for kind in kinds_of_run:
             if kind not in self._held_back:
                 await self._builder.add(kind)
@@ -205,7 +212,9 @@ class Run:
     async def execute(self, *, every_s: float) -> run_summary.RunSummary:
         """Run the parts; how that ended."""
         known = {kind: part.source.known.keys for kind, part in self._state.parts.items()}
-        if not any(known.values()) and self._follow is None:
+        # Of a job the keys are claimed when the work begins.
+        shared = self._state.context.job is not None
+        if not (any(known.values()) or shared or self._follow is not None):
             # The service manager takes an end without it for a failed start.
             self._state.notifier.ready()
             return run_summary.nothing_to_do(self._held_back)
@@ -221,6 +230,9 @@ class Run:
             watch.add_periodic(task)
         if self._follow is not None and not self._state.request.dry_run:
             watch.add_periodic(self._follow_reports(self._follow).periodic(pictures.current))
+        if self._state.context.job is not None:
+            watch.add_periodic(supervisor.PeriodicTask("job", 1.0, self._follow_job))
+            self._state.context.job.work = self._job_work(watch, pictures)
         self._monitor.publish(pictures.current())  # what was in error before is no news
         log.info("run.started", keys_known=known)
         summary: dict[str, Any] = {}
@@ -233,9 +245,7 @@ class Run:
                 summary = {"left_behind": lines}
             if watch.state == "finishing":
                 self._sources.complete()
-                summary = await self._post_run.run(
-                    partial(self._tell_alive, pictures), pictures.current
-                )
+                summary = await self._make_post_run(pictures)
                 watch.finished()
         return self._sum_up({**pictures.current(), **summary}, watch.state, code)
 
@@ -256,12 +266,53 @@ class Run:
         log.info("run.ended", state=ended, code=code, rows=progress_line.rows(picture))
         return run_summary.summarize(picture, code, dry_run=state.request.dry_run)
 
+    async def _make_post_run(self, pictures: snapshot.Snapshots) -> dict[str, Any]:
+        """What follows the last unit: of a job one daemon does it, and the others wait for that."""
+        alive, job = partial(self._tell_alive, pictures), self._state.context.job
+        if job is not None and not await job.leads_post_run(alive):
+            return {}
+        summary = await self._post_run.run(alive, pictures.current)
+        if job is not None:
+            await job.finish_post_run()
+        return summary
+
+    def _job_work(
+        self, watch: supervisor.Supervisor, pictures: snapshot.Snapshots
+    ) -> job_member.Work:
+        return job_member.Work(
+            claims=lambda: watch.state == "running",
+            is_moving=lambda: watch.state != "running" or watch.progress.moves,
+            busy=self._busy_shards,
+            sync_plan=self._upkeep.sync_plan,
+            facts=lambda: job_member.pick_facts(pictures.current()),
+        )
+
+    async def _follow_job(self) -> None:
+        """What the job's other daemons have done; ends the run where they went on without it."""
+        if (job := self._state.context.job) is not None:
+            await job.check()
+            self._sources.flow.note_elsewhere(job.rows_elsewhere)
+
+    def _busy_shards(self, shards: job_shards.KindShards) -> set[int]:
+        """Shards with units in the queue of their kind."""
+        queue = self._state.parts[shards.kind].queue
+        in_hand = [lease.unit for lease in queue.leases()]
+        return {
+            shards.number(key) for unit in (*in_hand, *queue.waiting_units()) for key in unit.keys
+        }
+
+    def _waits_for(self) -> str | None:
+        """What a person has paused, or what other daemons of the job do, while nothing is left."""
+        job, is_empty = self._state.context.job, not self._state.buffer.stats()["rows"]
+        others = job.waits_for() if job is not None and is_empty else None
+        return self._state.paused.describe() or others
+
     async def _fold_left(self) -> None:
         """What a run that was stopped has left to fold, and some of its candles: else one that is
         stopped every night by --until would never come to it.
         """
-        if (store := self._state.store_to_write) is None:
-            return
+        if (store := self._state.store_to_write) is None or self._state.context.job is not None:
+            return  # of a job others may insert meanwhile
         try:
             await fill_costs.fold(store)
             await candles.make_marked(store, most_slices=_SLICES_AT_START)
@@ -282,10 +333,18 @@ class Run:
         self._state.notifier.alive()
         await self._tell(pictures)
 
+    def _sink(self) -> store_writer.Sink:
+        state = self._state
+        if (store := state.store_to_write) is None:
+            return store_writer.DryRunSink()
+        if state.context.job is None:
+            return store
+        return job_member.make_sink(state.context.job, store, state.chosen.backfill.job_slices)
+
     def _writer(self) -> store_writer.StoreWriter:
         return store_writer.StoreWriter(
             buffer=self._state.buffer,
-            sink=self._state.store_to_write or store_writer.DryRunSink(),
+            sink=self._sink(),
             checkpoint=self._state.context.checkpoint,
             queues_by_kind={kind: part.queue for kind, part in self._state.parts.items()},
             clock=self._state.clock,
@@ -301,7 +360,7 @@ class Run:
             checkpoint=state.context.checkpoint,
             sync_plan=self._upkeep.sync_plan,
             outage=state.silent_route,
-            paused=state.paused.describe,
+            paused=self._waits_for,
             notifier=state.notifier,
             stop=state.stop,
             bounds=supervisor.Bounds(
@@ -335,6 +394,7 @@ class Run:
             started_at=started_at,
             stop_at=state.request.stop_at,
             held_back=self._held_back,
+            job=lambda: None if (job := state.context.job) is None else job.describe(),
             paths={"data": backfill.data_dir, "checkpoint": state.chosen.checkpoint_path},
         )
         return snapshot.Snapshots(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from polybackfill import clocks, errors, units, worker_progress
 from polybackfill.checkpoint import run_checkpoint
@@ -14,7 +14,9 @@ from polybackfill.store import client, plan_table, stale_keys
 
 
 class GrownKeys:
-    """The keys of the plans that grew before this run began."""
+    """The keys of the plans that grew before this run began; of a job, before `began_at` (epoch
+    seconds, by the store's clock), so that all its daemons ask for the same.
+    """
 
     def __init__(
         self,
@@ -23,14 +25,15 @@ class GrownKeys:
         clock: clocks.Clock,
         *,
         listed_only: bool,
+        began_at: float | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._client = client
         self._clock = clock
         self._listed_only = listed_only
-        self._began = int(clock.now())
+        self._began = int(clock.now() if began_at is None else began_at)
         self._began_at = clock.monotonic()
-        self._is_dated = False
+        self._is_dated = began_at is not None
 
     async def count(self, kind: str, plan: key_source.PlanTable, store: client.Store) -> int:
         """How many there are now, with those that a killed run began to read."""
@@ -44,19 +47,25 @@ class GrownKeys:
         return keys + sum(len(unit.keys) for unit in await self._begun_windows(kind, store))
 
     async def list_units(
-        self, kind: str, plan: key_source.PlanTable, store: client.Store
+        self,
+        kind: str,
+        plan: key_source.PlanTable,
+        store: client.Store,
+        is_mine: Callable[[str], bool] = lambda _key: True,
     ) -> AsyncIterator[units.Unit]:
         """Their units: from a second before the end of what was read, to the run's start."""
         await sources.with_retries(kind, self._learn_when_it_began, self._clock)
         for unit in await self._begun_windows(kind, store):
-            yield unit
-        async for since, keys in stale_keys.list_stale(
+            if all(map(is_mine, unit.keys)):
+                yield unit
+        async for since, all_keys in stale_keys.list_stale(
             store,
             plan.grown,
             began=self._began,
             now=int(self._clock.now()),
             listed_only=self._listed_only,
         ):
+            keys = list(filter(is_mine, all_keys))
             size = registry.KINDS[kind].keys_per_request
             for first in range(0, len(keys), size):
                 yield units.Unit(kind, tuple(keys[first : first + size]), since, self._began)

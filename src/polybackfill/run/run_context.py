@@ -14,16 +14,19 @@ from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import grace_period
 from polybackfill.filesystem import lock
 from polybackfill.reports import logs
-from polybackfill.run import api_client, bootstrap, disk_space, reconcile
+from polybackfill.run import api_client, bootstrap, disk_space, job_member, reconcile
 from polybackfill.store import client, migrate, ownership
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """The checkpoint this process owns, and the store (None: a dry run of typed keys)."""
+    """The checkpoint this process owns, and the store (None: a dry run of typed keys). `job`: the
+    place of this daemon in a job, None for a run on its own.
+    """
 
     checkpoint: run_checkpoint.Checkpoint
     store: client.Store | None
+    job: job_member.JobMember | None = None
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +56,8 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
         store = await stack.enter_async_context(bootstrap.open_store(chosen))
         if ours is not None:
             store.before_write = ours.confirm
-        await store.settle_leftovers()
+        if not backfill.job:  # what runs there may be another member's
+            await store.settle_leftovers()
         await migrate.up(store, cluster=chosen.clickhouse.cluster)
         await migrate.restore(store, cluster=chosen.clickhouse.cluster)
         await bootstrap.declare_inflated(chosen, store)
@@ -91,6 +95,7 @@ async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.O
         run_name=chosen.backfill.run_name,
         cluster=chosen.clickhouse.cluster,
         clock=clocks.SystemClock(),
+        job=chosen.backfill.job,
         release_s=chosen.backfill.grace_s * grace_period.CLAIM_SHARE,
     ) as ours:
         yield ours

@@ -13,7 +13,9 @@ from polybackfill.store import client, discovery
 
 
 class RunSweeps:
-    """The sweeps of one run. `folder`: the checkpoint's."""
+    """The sweeps of one run. `folder`: the checkpoint's; `job_began_at`: of a job, whose daemons
+    all take part in the same sweep (epoch seconds).
+    """
 
     def __init__(
         self,
@@ -21,11 +23,13 @@ class RunSweeps:
         request: run_request.RunRequest,
         checkpoint: run_checkpoint.Checkpoint,
         clock: clocks.Clock,
+        job_began_at: float | None = None,
     ) -> None:
         self._request = request
         self._checkpoint = checkpoint
         self._sweeps = sweeps.Sweeps(folder, listed_only=request.listed_only)
         self._clock = clock
+        self._job_began_at = job_began_at
 
     async def choose(self, kind: str, store: client.Store) -> str:
         """The sweep that is under way, or a new one. A run of everything forgets those of the list,
@@ -34,6 +38,8 @@ class RunSweeps:
         if self._request.dry_run:
             return self._new_name()
         name = self._sweeps.current(kind)
+        if self._job_began_at is not None and name != self._new_name():
+            name = None  # of another round, or of no job
         if name is None or not self._request.listed_only:
             await self._forget_list(kind, store)
         if name is None:
@@ -44,7 +50,8 @@ class RunSweeps:
         return name
 
     def _new_name(self) -> str:
-        return sweeps.name(self._clock.now(), listed_only=self._request.listed_only)
+        began_at = self._clock.now() if self._job_began_at is None else self._job_began_at
+        return sweeps.name(began_at, listed_only=self._request.listed_only)
 
     def is_recent(self, kind: str, within_s: float) -> bool:
         """Whether a complete sweep of the kind began so lately."""

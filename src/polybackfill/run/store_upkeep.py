@@ -34,6 +34,7 @@ class StoreUpkeep:
                 if kind in state.request.kinds
             },
             clock=state.clock,
+            shared=state.context.job is not None,
         )
 
     async def begin(self) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from polybackfill import clocks, settings, units, worker_progress
 from polybackfill.checkpoint import sweeps
-from polybackfill.engine import key_flow, plan_source, sources
+from polybackfill.engine import job_shards, key_flow, plan_source, sources
 from polybackfill.kinds import key_source, registry
 from polybackfill.polymarket import http, pagination
 from polybackfill.run import grown_keys, run_context, run_request, run_sweeps
@@ -31,6 +31,7 @@ class UnitSources:
         client: http.Client,
         clock: clocks.Clock,
     ) -> None:
+        self._job = context.job
         self._backfill = chosen.backfill
         self._request = request
         self._checkpoint = context.checkpoint
@@ -40,11 +41,12 @@ class UnitSources:
         self._selection = plan_source.Selection(
             request.window, chosen.backfill.limit, chosen.backfill.skip, request.listed_only
         )
+        began_at = None if context.job is None else context.job.job.began_at
         self._sweeps = run_sweeps.RunSweeps(
-            chosen.checkpoint_path, request, context.checkpoint, clock
+            chosen.checkpoint_path, request, context.checkpoint, clock, began_at
         )
         self._grown = grown_keys.GrownKeys(
-            context.checkpoint, client, clock, listed_only=request.listed_only
+            context.checkpoint, client, clock, listed_only=request.listed_only, began_at=began_at
         )
         # Several kinds feed on the same plan; one at a time may add to it.
         self._adding: defaultdict[key_source.AddKeys, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -52,6 +54,15 @@ class UnitSources:
 
     async def source(self, kind: str) -> plan_source.UnitSource:
         """Where the units of a kind come from."""
+        source = await self._source(kind)
+        shards = self._shards(kind)
+        return source if shards is None else job_shards.SharedSource(source, shards)
+
+    def _shards(self, kind: str) -> job_shards.KindShards | None:
+        """Which keys of a job are this daemon's; None without a job."""
+        return None if self._job is None else self._job.shards.kinds[kind]
+
+    async def _source(self, kind: str) -> plan_source.UnitSource:
         if self._request.has_typed_keys or self._store is None:
             plan = None
             if self._store is not None and not self._request.dry_run:
@@ -76,8 +87,11 @@ class UnitSources:
 
     def adopts(self, unit: units.Unit) -> bool:
         """Whether what a killed run began of the present sweep is finished first, also where
-        nothing names it any more: what was to be looked up may stand in a list by now.
+        nothing names it any more: what was to be looked up may stand in a list by now. Of a job
+        only what its shards name: a unit may be another daemon's by now.
         """
+        if self._job is not None:
+            return False
         is_kept = self._selection.takes_all and not (
             self._request.has_typed_keys or self._request.dry_run
         )
@@ -111,6 +125,7 @@ class UnitSources:
             self._checkpoint,
             dry_run=self._request.dry_run,
             clock=self._clock,
+            shards=self._shards(kind),
         )
 
     def _list_source(
@@ -154,9 +169,14 @@ class UnitSources:
 
         async def add_keys() -> None:
             # Markets are ranked by volume, so all of them have to be known first.
-            if self._flow.have_ended(registry.KINDS[kind].upstream.ready):
-                async with self._adding[add]:
+            if not self._flow.have_ended(registry.KINDS[kind].upstream.ready):
+                return
+            async with self._adding[add]:
+                if self._job is None:
                     await add(store)
+                # Others add before their last listing alone: nothing they list may be lacking then.
+                elif self._job.leads or self._flow.upstream(kind).ended():
+                    await self._job.one_at_a_time(partial(add, store))
 
         return add_keys
 
@@ -186,7 +206,9 @@ class UnitSources:
         async for unit in planned.units():
             yield unit
         if over and self._reads_again:
-            async for unit in self._grown.list_units(kind, keys, store):
+            shards = self._shards(kind)
+            is_mine = (lambda _key: True) if shards is None else shards.is_mine
+            async for unit in self._grown.list_units(kind, keys, store, is_mine):
                 yield unit
 
     @property
@@ -215,6 +237,7 @@ class UnitSources:
             limit=selection.limit,
             skip=selection.skip,
             has_ended=partial(self._checkpoint.has_ended, kind),
+            choose=self._chooser(kind, sweep, store),
         )
         before = await self._sweeps.count_ended(kind, sweep, store)
         # A portion is chosen among what earlier runs have left of the sweep.
@@ -239,6 +262,19 @@ class UnitSources:
             # All wallets of the plan are counted in no time, also while others are still read.
             comes_last=of_wallets and bool(registry.KINDS[kind].upstream.ready),
         )
+
+    def _chooser(self, kind: str, sweep: str, store: client.Store) -> sources.Choose | None:
+        """Of a job: which keys of a sweep are this daemon's, and not proven by another."""
+        if (shards := self._shards(kind)) is None:
+            return None
+        run_name = self._checkpoint.run_name
+        finished = job_shards.FinishedElsewhere(store, kind, sweep, run_name)
+
+        async def choose(keys: list[str]) -> list[str]:
+            await finished.refresh(shards)
+            return [key for key in keys if shards.is_mine(key) and key not in finished]
+
+        return choose
 
     async def _count(
         self,
@@ -265,12 +301,18 @@ class UnitSources:
         of_list = self._request.listed_only
         if isinstance(keys, key_source.PlannedWallets):
             most = None if keys.most is None else keys.most(self._backfill)
-            return discovery.PlannedWallets(store, first=most, listed_only=of_list), None
+            listing = partial(discovery.PlannedWallets, store, first=most, listed_only=of_list)
+            if (shards := self._shards(kind)) is None:
+                return listing(), None
+            return job_shards.RenewedListing(shards, listing), None
         list_sql = partial(discovery.list_conditions, store)
         if of_list:
             first = partial(list_sql, keys.of_lists)
             return first, partial(self._left, kind, sweep, first)
         first = partial(list_sql, keys.of_all)
+        if self._job is not None:  # shards that are added later have seen none of it
+            everything = sources.chain_listings(first, partial(list_sql, keys.also))
+            return (everything if keys.also else first), None
         traded = partial(discovery.traded_conditions, store, unknown_to=keys.table)
         if not keys.also:
             return first, traded

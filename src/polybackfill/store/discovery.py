@@ -51,18 +51,23 @@ _EVERYTHING: dict[str, str | int] = {"after": "", "chunk": 2**32 - 1}
 
 async def add_markets(store: client.Store) -> None:
     """Every market of the lists into `condition_backfill_plan`, the largest by volume first."""
-    sql = _MARKETS.replace("{shares}", str(SHARES_PER_ROW)).replace(
-        "{limit}", str(coerce.AMOUNT_LIMIT)
-    )
-    await store.command(sql)
+    sql, fence = _MARKETS.replace("{shares}", str(SHARES_PER_ROW)), store.fence
+    sql = sql.replace("{limit}", str(coerce.AMOUNT_LIMIT)).replace("{fence}", _guard(store))
+    await store.command(sql, parameters=fence.parameters if fence is not None else None)
 
 
 async def add_wallets(store: client.Store, contracts: Sequence[str]) -> None:
     """Every wallet that has traded into `wallet_backfill_plan`, ranked by notional behind those it
     holds; `contracts` are left out.
     """
-    sql = _WALLETS.replace("{limit}", str(coerce.AMOUNT_LIMIT))
-    await store.command(sql, parameters={"contracts": list(contracts)})
+    sql = _WALLETS.replace("{limit}", str(coerce.AMOUNT_LIMIT)).replace("{fence}", _guard(store))
+    fence = store.fence.parameters if store.fence is not None else {}
+    await store.command(sql, parameters={"contracts": list(contracts), **fence})
+
+
+def _guard(store: client.Store) -> str:
+    """Of a job: what a daemon that was taken over still sends adds nothing."""
+    return "true" if store.fence is None else store.fence.condition
 
 
 async def list_conditions(store: client.Store, sql: str) -> AsyncIterator[list[str]]:

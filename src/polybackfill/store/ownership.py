@@ -44,15 +44,21 @@ CREATE TABLE IF NOT EXISTS backfill_owners {on_cluster}
     born      String COMMENT 'when the process began, as the machine counts time',
     run_name  String COMMENT 'name of the run',
     released  UInt8 COMMENT '1: the claim is given up',
-    beat_at   DateTime64(6, 'UTC') COMMENT 'when it was written, by the server, UTC'
+    beat_at   DateTime64(6, 'UTC') COMMENT 'when it was written, by the server, UTC',
+    job       String COMMENT 'name of the job that the run shares with others, empty for none'
 )
 ENGINE = {engine:MergeTree} ORDER BY (claim, beat_at) TTL toDateTime(beat_at) + INTERVAL 1 DAY
 COMMENT 'Signs of life of the run that writes to this database'
 """
+_ADD_JOB = """
+ALTER TABLE backfill_owners {on_cluster} ADD COLUMN IF NOT EXISTS
+    job String COMMENT 'name of the job that the run shares with others, empty for none'
+"""
 _WRITE = """
-INSERT INTO backfill_owners (claim, host, pid, boot, namespace, born, run_name, released, beat_at)
+INSERT INTO backfill_owners
+    (claim, host, pid, boot, namespace, born, run_name, released, beat_at, job)
 SELECT {claim:String}, {host:String}, {pid:UInt32}, {boot:String}, {namespace:String},
-       {born:String}, {run_name:String}, {released:UInt8}, now64(6, 'UTC')
+       {born:String}, {run_name:String}, {released:UInt8}, now64(6, 'UTC'), {job:String}
 """
 _LIVING = query_files.read("living_owners")
 
@@ -87,7 +93,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Ownership:
-    """This process's claim to a database. `store` is its own connection, used for nothing else."""
+    """This process's claim to a database. `store` is its own connection, used for nothing else.
+    `job`: others that name the same one may claim it too; "" for nobody else.
+    """
 
     def __init__(
         self,
@@ -95,9 +103,11 @@ class Ownership:
         *,
         run_name: str,
         clock: clocks.Clock,
+        job: str = "",
         awake_s: Callable[[], float] = clocks.awake_s,
     ) -> None:
         self._store = store
+        self._job = job
         self._me = lock.this_process(clock.now(), run_name)
         self._clock = clock
         self._awake_s = awake_s
@@ -194,7 +204,13 @@ class Ownership:
             await self._beat()
 
     async def _first(self) -> Claim:
-        rows = await self._store.rows(_LIVING, parameters={"expires": int(EXPIRES_S)})
+        named: dict[str, str | int] = {
+            "expires": int(EXPIRES_S),
+            "claim": self._claim,
+            "job": self._job,
+            "run_name": self._me.run_name,
+        }
+        rows = await self._store.rows(_LIVING, parameters=named)
         if not rows:
             raise errors.Retry(f"the store at {self._store.address.location} lost this run's claim")
         return msgspec.convert(rows[0], Claim)
@@ -210,6 +226,7 @@ class Ownership:
             "born": me.born,
             "run_name": me.run_name,
             "released": int(released),
+            "job": self._job,
         }
         async with asyncio.timeout(_WRITE_S):
             await self._store.command(_WRITE, parameters=parameters)
@@ -219,7 +236,8 @@ class Ownership:
         return errors.Stop(
             f"database {address.database} at {address.location} is in use by {first.owner}; stop "
             "that run first, or wait for its end: one run at a time writes to a database (a "
-            f"claim ends {EXPIRES_S:.0f} s after the last sign of its owner)",
+            f"claim ends {EXPIRES_S:.0f} s after the last sign of its owner), and the daemons of a "
+            "job have run names of their own (BACKFILL_RUN_NAME)",
             exit_code=errors.EXIT_UNAVAILABLE,
         )
 
@@ -231,6 +249,7 @@ async def owned(
     run_name: str,
     cluster: str | None,
     clock: clocks.Clock,
+    job: str = "",
     release_s: float = _WRITE_S,
 ) -> AsyncIterator[Ownership]:
     """Own a server's database inside the block. Raises errors.Stop (exit 75) when another does.
@@ -240,7 +259,8 @@ async def owned(
     store = client.Store(address, clock=clock)
     try:
         await store.command(definitions.filled(_TABLE, cluster))
-        ownership = Ownership(store, run_name=run_name, clock=clock)
+        await store.command(definitions.filled(_ADD_JOB, cluster))
+        ownership = Ownership(store, run_name=run_name, clock=clock, job=job)
         await ownership.claim()
         keeping = asyncio.create_task(ownership.keep(), name="ownership")
         try:

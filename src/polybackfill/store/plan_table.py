@@ -246,14 +246,20 @@ class PlanTable:
             )
         return planned
 
-    async def reopen(self, kind: str, keys: Sequence[str]) -> None:
+    async def reopen(
+        self, kind: str, keys: Sequence[str], *, statuses: Sequence[str] = ("done", "error")
+    ) -> None:
         """These keys have to be fetched again: what is done or in error becomes pending."""
         table, key = TABLES[kind]
         for first in range(0, len(keys), _KEYS_MAX):
             await self._store.command(
                 f"ALTER TABLE {table} UPDATE status = 'pending', error_message = '' "
-                f"WHERE {key} IN {{keys:Array(String)}} AND status IN ('done', 'error')",
-                parameters={"keys": list(keys[first : first + _KEYS_MAX])},
+                f"WHERE {key} IN {{keys:Array(String)}} "
+                "AND toString(status) IN {statuses:Array(String)}",
+                parameters={
+                    "keys": list(keys[first : first + _KEYS_MAX]),
+                    "statuses": list(statuses),
+                },
             )
 
     async def planned(self, kind: str, keys: Sequence[str]) -> int:

@@ -10,4 +10,4 @@ FROM
     SELECT condition_id, if(volume BETWEEN 0 AND {limit}, assumeNotNull(volume), 0) AS usd
     FROM api_markets_staging
 )
-WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan)
+WHERE condition_id NOT IN (SELECT condition_id FROM condition_backfill_plan) AND {fence}

@@ -12,3 +12,4 @@ FROM
         AND wallet_address NOT IN {contracts:Array(String)}
     GROUP BY wallet_address
 )
+WHERE {fence}
