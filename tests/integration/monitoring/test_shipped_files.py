@@ -32,6 +32,7 @@ WELL = {
     "held_back": {},
     "pauses": {},
     "stop_at": None,
+    "following": None,
     "parts": {"wallets": conftest.part(error=0, set_aside=0, unknown_fields={})},
 }
 
@@ -167,6 +168,7 @@ async def test_a_run_that_ends_with_work_left_has_died() -> None:
         ({"eta_s": None}, True),
         ({"eta_s": None, "state": "finishing"}, False),
         ({"eta_s": 60.0, "state": "failed"}, True),
+        ({"eta_s": 0.0, "following": conftest.picture()["following"]}, True),
         ({"eta_s": 5_000.0, "stop_at": EVENING + 30.0}, False),
         ({"eta_s": 5_000.0, "stop_at": EVENING + 3_600.0}, True),
     ):

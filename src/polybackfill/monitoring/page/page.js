@@ -67,6 +67,7 @@ async function followEvents() {
     }
     notice(why);
     say(byId("state"), "disconnected");
+    say(byId("announced"), "disconnected");
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
@@ -81,6 +82,7 @@ function askForToken() {
   byId("search").hidden = true;
   notice("");
   say(byId("state"), "not signed in");
+  say(byId("announced"), "not signed in");
   byId("sign-in").hidden = false;
   byId("token").focus();
 }
@@ -101,6 +103,7 @@ function draw(status) {
   showRun();
   say(byId("run"), status.run ?? "");
   say(byId("state"), status.said);
+  say(byId("announced"), status.state); // what is seen counts the seconds, which nobody wants read aloud
   const share = status.picture?.share;
   document.title = `${share === undefined || share === null ? "" : `${percent(share)} · `}${status.state} · polybackfill`;
   drawAnswers(status.answers);

@@ -27,7 +27,8 @@ async function draw(request, name, ask) {
   asked = key;
   say(byId("subject-title"), name);
   byId("subject-title").focus();
-  byId("subject-report").replaceChildren(make("p", { class: "quiet" }, ask ? "asking Polymarket …" : "asking the store …"));
+  byId("subject-report").replaceChildren();
+  say(byId("subject-said"), ask ? "asking Polymarket …" : "asking the store …");
   let drawn;
   try {
     const query = new URLSearchParams({ name, ...(ask ? { ask: 1 } : {}) });
@@ -36,6 +37,7 @@ async function draw(request, name, ask) {
     drawn = [make("p", { class: "bad" }, error.message)];
   }
   if (asked !== key) return; // another one was asked for meanwhile
+  say(byId("subject-said"), "");
   byId("subject-report").replaceChildren(...drawn);
 }
 
