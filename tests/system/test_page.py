@@ -88,6 +88,7 @@ async def test_a_run_from_its_start_over_a_restart_to_its_end(
     async with shown(slow) as page:
         await page.says("No run yet.")
         await page.check(tmp_path, "never")
+        slow.set(sleep_ms=400)  # it must not end before it is killed
         run = slow.start("run", *keys)
         await page.says("Is it at the limit?")
         await page.tab.until("parseFloat(document.querySelector('#share').textContent) > 5")
@@ -96,6 +97,7 @@ async def test_a_run_from_its_start_over_a_restart_to_its_end(
         run.kill()
         await page.says("not running")
         assert "polybackfill run" in await page.tab.text()
+        slow.set(sleep_ms=150)
         slow.start("run", *keys)
         await page.says("running: ")
         await page.check(tmp_path, "restarted")

@@ -124,12 +124,14 @@ function drawAnswers(answers) {
 }
 
 function drawOverall(picture, isRunning) {
-  say(byId("share"), percent(picture.share));
+  say(byId("share"), picture.share === null ? "Not counted" : percent(picture.share));
   const rows = Object.values(picture.rows).reduce((sum, number) => sum + number, 0);
   const pace = `${perSecond(picture.rows_per_s)} rows/s · ${perSecond(picture.requests_per_s)} of ${perSecond(picture.allowed_per_s)} requests/s · `;
-  say(byId("rates"), `${isRunning ? pace : ""}${count(rows)} rows stored in this run`);
   const parts = Object.values(picture.parts);
   const sum = (field) => parts.reduce((total, part) => total + part[field], 0);
+  const failed = sum("error") ? `, ${count(sum("error"))} ${sum("error") === 1 ? "key" : "keys"} in error` : "";
+  const over = picture.share === null ? "some parts wait for others to find their keys" : `of the work is over${failed}`;
+  say(byId("rates"), `${over} · ${isRunning ? pace : ""}${count(rows)} rows stored in this run`);
   setBar(byId("bar"), picture.share, sum("units") ? sum("error") / sum("units") : 0);
 }
 
