@@ -10,11 +10,13 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
 from polybackfill import clocks, errors, units
 from polybackfill.engine import change_event, plan_source
+from polybackfill.store import client
 
 log = structlog.get_logger()
 
@@ -43,6 +45,29 @@ async def with_retries(kind: str, step: Step, clock: clocks.Clock) -> None:
             await clock.sleep(max(error.after_s or 0.0, _FIRST_AGAIN_S))
         else:
             return
+
+
+class RetriedReads:
+    """The store as a listing asks it: a question is asked again while the store is away, so that
+    the listing goes on where it was.
+    """
+
+    def __init__(self, kind: str, store: client.Reader, clock: clocks.Clock) -> None:
+        self._kind = kind
+        self._store = store
+        self._clock = clock
+
+    async def rows(
+        self, sql: str, *, parameters: client.Parameters | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of a query, whenever the store is there to answer."""
+        answer: list[dict[str, Any]] = []
+
+        async def read() -> None:
+            answer.extend(await self._store.rows(sql, parameters=parameters))
+
+        await with_retries(self._kind, read, self._clock)
+        return answer
 
 
 def chain_listings(first: Listing, second: Listing) -> Listing:

@@ -55,11 +55,17 @@ class GrownKeys:
     ) -> AsyncIterator[units.Unit]:
         """Their units: from a second before the end of what was read, to the run's start."""
         await sources.with_retries(kind, self._learn_when_it_began, self._clock)
-        for unit in await self._begun_windows(kind, store):
+        begun: list[units.Unit] = []
+
+        async def list_begun() -> None:
+            begun.extend(await self._begun_windows(kind, store))
+
+        await sources.with_retries(kind, list_begun, self._clock)
+        for unit in begun:
             if all(map(is_mine, unit.keys)):
                 yield unit
         async for since, all_keys in stale_keys.list_stale(
-            store,
+            sources.RetriedReads(kind, store, self._clock),
             plan.grown,
             began=self._began,
             now=int(self._clock.now()),

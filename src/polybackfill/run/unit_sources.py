@@ -298,14 +298,15 @@ class UnitSources:
         store: client.Store,
     ) -> tuple[sources.Listing, sources.Listing | None]:
         """What the first listing of a kind asks for, and what every further one."""
+        reads = sources.RetriedReads(kind, store, self._clock)
         of_list = self._request.listed_only
         if isinstance(keys, key_source.PlannedWallets):
             most = None if keys.most is None else keys.most(self._backfill)
-            listing = partial(discovery.PlannedWallets, store, first=most, listed_only=of_list)
+            listing = partial(discovery.PlannedWallets, reads, first=most, listed_only=of_list)
             if (shards := self._shards(kind)) is None:
                 return listing(), None
             return job_shards.RenewedListing(shards, listing), None
-        list_sql = partial(discovery.list_conditions, store)
+        list_sql = partial(discovery.list_conditions, reads)
         if of_list:
             first = partial(list_sql, keys.of_lists)
             return first, partial(self._left, kind, sweep, first)
@@ -313,7 +314,7 @@ class UnitSources:
         if self._job is not None:  # shards that are added later have seen none of it
             everything = sources.chain_listings(first, partial(list_sql, keys.also))
             return (everything if keys.also else first), None
-        traded = partial(discovery.traded_conditions, store, unknown_to=keys.table)
+        traded = partial(discovery.traded_conditions, reads, unknown_to=keys.table)
         if not keys.also:
             return first, traded
         also = partial(list_sql, keys.also)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -120,6 +120,14 @@ _QUERY_SETTINGS = {
     "async_insert": "0",
     "mutations_sync": "2",  # ALTER … UPDATE answers when the next SELECT will show it
 }
+
+
+class Reader(Protocol):
+    """Whoever answers a question with rows."""
+
+    async def rows(self, sql: str, *, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """The rows of a query, as `Store.rows` gives them."""
+        ...
 
 
 _FENCED_OFF = "another daemon of the job has taken over"

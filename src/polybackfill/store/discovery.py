@@ -70,7 +70,7 @@ def _guard(store: client.Store) -> str:
     return "true" if store.fence is None else store.fence.condition
 
 
-async def list_conditions(store: client.Store, sql: str) -> AsyncIterator[list[str]]:
+async def list_conditions(store: client.Reader, sql: str) -> AsyncIterator[list[str]]:
     """What `sql` selects, in order, some thousand at a time: the first `{chunk:UInt32}` condition
     ids after `{after:String}`.
     """
@@ -88,7 +88,7 @@ async def count_conditions(store: client.Store, sql: str) -> int:
     return await _count(store, sql)
 
 
-async def traded_conditions(store: client.Store, *, unknown_to: str) -> AsyncIterator[list[str]]:
+async def traded_conditions(store: client.Reader, *, unknown_to: str) -> AsyncIterator[list[str]]:
     """Conditions of trades that a table lacks, as `list_conditions` gives them."""
     async for chunk in list_conditions(store, _SEEN_IN_TRADES.format(known=unknown_to)):
         yield chunk
@@ -108,7 +108,7 @@ class PlannedWallets:
     """
 
     def __init__(
-        self, store: client.Store, *, first: int | None = None, listed_only: bool = False
+        self, store: client.Reader, *, first: int | None = None, listed_only: bool = False
     ) -> None:
         self._store = store
         self._rank, self._after = 0, ""

@@ -80,7 +80,7 @@ ORDER BY since, key LIMIT {{chunk:UInt32}}
 
 
 async def list_stale(
-    store: client.Store, keys_query: str, *, began: int, now: int, listed_only: bool = False
+    store: client.Reader, keys_query: str, *, began: int, now: int, listed_only: bool = False
 ) -> AsyncIterator[tuple[int, list[str]]]:
     """Keys of `MARKETS` or `WALLETS` that were read before `began`, with the second from which on
     they are read again, the longest quiet first. `began`, `now`: epoch seconds; what the plan says

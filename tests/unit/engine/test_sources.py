@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from tests import virtual_clock
 
 from polybackfill import errors, units
 from polybackfill.engine import change_event, plan_source, sources
+from polybackfill.store import client, discovery
 
 
 class Upstream:
@@ -146,3 +148,27 @@ async def test_batches_hold_the_keys_that_limit_and_skip_leave() -> None:
     twice = sources.SweepUnits("resolutions", "s", 20, keys, later=later)
     assert [len(unit.keys) async for unit in twice()] == [5, 5]
     assert [unit.keys async for unit in twice()] == [("x@s",)]
+
+
+class Unsteady:
+    """Three conditions, one a question; each question is answered at the second attempt."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def rows(
+        self, sql: str, *, parameters: client.Parameters | None = None
+    ) -> list[dict[str, Any]]:
+        after = str((parameters or {})["after"])
+        self.asked.append(after)
+        if self.asked.count(after) == 1:
+            raise errors.Retry("the store is away")
+        return [{"condition_id": key} for key in "abc" if key > after][:1]
+
+
+async def test_a_listing_goes_on_where_it_was_when_the_store_comes_back() -> None:
+    store = Unsteady()
+    reads = sources.RetriedReads("resolutions", store, virtual_clock.LoopClock())
+    listed = [keys async for keys in discovery.list_conditions(reads, "any")]
+    assert listed == [["a"], ["b"], ["c"]]
+    assert store.asked == ["", "", "a", "a", "b", "b", "c", "c"]
