@@ -22,9 +22,9 @@ CHECKS = [
     "market-volume",
     "live-volume",
     "user-volume",
-    "positions",
+    "holdings",
     "market-ids",
-    "resolutions",
+    "payouts",
     "candles",
     "official-pnl",
 ]
@@ -275,7 +275,7 @@ def test_a_loss_anywhere_is_found(loss: str, filled: desks.Desk) -> None:
     with without(filled, where):
         told = filled.call("validate", "--offline", "--json", code=3)
     found = {check["name"]: check for check in json.loads(told.out)["checks"]}
-    assert checks <= set(failed(found)) <= {"receipts", "market-volume", "positions", "candles"}
+    assert checks <= set(failed(found)) <= {"receipts", "market-volume", "holdings", "candles"}
 
 
 KEYS_OF_LISTS = {
@@ -380,7 +380,7 @@ def test_resolutions_that_disagree_are_listed_and_impossible_ones_are_found(
 ) -> None:
     """Seed 001, validation: what no source can settle is shown each time, and fails nothing."""
     expected = shared_sandbox.ask("truth")["resolutions"]["disagreements"]
-    told = filled.call("validate", "--only", "resolutions").out
+    told = filled.call("validate", "--only", "payouts").out
     assert len(expected) == 3
     assert all(condition in told for condition in expected)
     report = filled.json("report", "coverage")["disagreements"]
@@ -395,11 +395,11 @@ def test_resolutions_that_disagree_are_listed_and_impossible_ones_are_found(
     pays_twice = {**market, "payouts": [1, 1], "fetched_at": "2100-01-01 00:00:00"}
     filled.sql(f"INSERT INTO api_resolution_rows FORMAT JSONEachRow {json.dumps(pays_twice)}")
     try:
-        found = verdicts(filled, "--only", "resolutions")
+        found = verdicts(filled, "--only", "payouts")
     finally:
         filled.sql("DELETE FROM api_resolution_rows WHERE fetched_at > '2099-01-01 00:00:00'")
-    assert failed(found) == ["resolutions"]
-    assert found["resolutions"]["examples"][0]["condition"] == f"0x{market['condition_id']}"
+    assert failed(found) == ["payouts"]
+    assert found["payouts"]["examples"][0]["condition"] == f"0x{market['condition_id']}"
 
 
 def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
@@ -413,8 +413,8 @@ def test_exit_codes_and_names(filled: desks.Desk, new_desk: NewDesk) -> None:
     assert "FAILED   duplicates" in told
     assert "no such check" in filled.call("validate", "--only", "all", code=78).err
     empty = {name: check["outcome"] for name, check in verdicts(new_desk(), "--offline").items()}
-    skipped = {"receipts", "lists", "market-volume", "live-volume", "user-volume", "positions"}
-    skipped |= {"resolutions", "candles", "official-pnl"}
+    skipped = {"receipts", "lists", "market-volume", "live-volume", "user-volume", "holdings"}
+    skipped |= {"payouts", "candles", "official-pnl"}
     assert empty == {name: "skipped" if name in skipped else "passed" for name in CHECKS}
 
 

@@ -17,7 +17,7 @@ from tests import harness
 
 SOURCE = Path(__file__).parents[2] / "src"
 NEW_KIND = Path(__file__).parent / "new_kind"
-LINE = '    "volumes": ("volumes",),\n}\n'
+LINE = '    "volumes": (Listed("volumes", ready=("conditions", "wallets")),),\n}\n'
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from polybackfill.checks import check_result
+from polybackfill.kinds import registry
 from polybackfill.store import client, query_files
 
 NAME = "official-pnl"
@@ -58,7 +59,8 @@ async def official_pnl(context: check_result.CheckContext) -> check_result.Check
     if not read["served"]:
         advice = "the API does not serve /v2/user-stats: Polymarket's own figure is unknown"
         if not read["wallets"]:
-            advice = "Polymarket's own figure was not read yet: polybackfill run user-stats"
+            brought_by = " ".join(registry.storing("api_user_stat_rows"))
+            advice = f"Polymarket's own figure was not read yet: polybackfill run {brought_by}"
         return check_result.CheckResult(NAME, claim, "skipped", read, advice=advice)
     if not await is_computed(context.store):
         advice = "no profit is computed yet: polybackfill report categories"

@@ -1,4 +1,4 @@
-"""What the resolutions, Gamma's prices and the order book's winners say of the same markets."""
+"""What the oracle, Gamma's prices and the order book's winners say of the same markets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TypedDict
 
 from polybackfill import formats
 from polybackfill.checks import check_result
+from polybackfill.kinds import registry
 from polybackfill.store import client
 
-# The check, and the kind of units that brings what it compares.
-NAME = "resolutions"
+NAME = "payouts"
+_BROUGHT_BY = " ".join(registry.storing("api_resolution_rows"))
 LISTED = 20
 QUERY = "SELECT * FROM resolution_disagreements"
 # What differs, by the name the view gives it: of one, of several, and what it means.
@@ -51,7 +52,7 @@ FROM resolution_disagreements WHERE disagreement = 'impossible'
 _RESOLVED = """
 SELECT
     (SELECT count() FROM api_resolutions WHERE status = 'resolved') AS resolved,
-    (SELECT count() FROM market_payouts WHERE payout_source != 'resolutions')
+    (SELECT count() FROM market_payouts WHERE payout_source IN ('order book', 'gamma'))
         AS resolved_in_lists_only
 """
 
@@ -97,7 +98,10 @@ async def compare_payouts(context: check_result.CheckContext) -> check_result.Ch
     (resolved,) = await context.store.rows(_RESOLVED)
     if not any(resolved.values()):
         return check_result.CheckResult(
-            name, claim, "skipped", advice="no market is resolved yet: polybackfill run resolutions"
+            name,
+            claim,
+            "skipped",
+            advice=f"no market is resolved yet: polybackfill run {_BROUGHT_BY}",
         )
     impossible = await context.store.rows(f"{_IMPOSSIBLE} ORDER BY condition")
     listed = await disagreements(context.store, limit=check_result.EXAMPLES)

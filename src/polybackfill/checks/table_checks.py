@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 
 from polybackfill.checks import check_result, sql_partitions, union_counts
+from polybackfill.kinds import registry
 from polybackfill.store import query_files
 
-# The check of what wallets hold, and the kind of units that brings it.
-HOLDINGS = "positions"
+HOLDINGS = "holdings"
+_BROUGHT_BY = " ".join(registry.storing("api_position_rows"))
 # Positions and activity of a real wallet disagree for 0.7 to 6 % of its markets, because transfers
 # and the automated market maker of 2020 to 2022 are in no feed (third party, autumn 2026).
 UNRECONCILED_SHARE = 0.06
@@ -144,5 +145,5 @@ async def compare_holdings(context: check_result.CheckContext) -> check_result.C
         evidence={"pairs": pairs, **dict(sorted(counts.items()))},
         examples=examples,
         advice="a wallet's activity is missing, or its positions are older than its trades: "
-        "polybackfill run wallets positions",
+        f"polybackfill run wallets {_BROUGHT_BY}",
     )

@@ -41,13 +41,13 @@ def finalize_all(arguments: argparse.Namespace) -> int:
     chosen = bootstrap.settings_of(arguments)
     folder = chosen.backfill.data_dir
     _require(chosen)
-    lookups = market_id_results.write_result(folder)["metadata"]
-    if lookups["conflicts"]:
-        return _stopped(arguments, lookups)
+    of_ids = market_id_results.write_result(folder)["metadata"]
+    if of_ids["conflicts"]:
+        return _stopped(arguments, of_ids)
     # `trades_raw` alone has market ids to finalize, and no trades for profit and loss.
     categories = category_report.write_report(chosen, may_be_empty=True)
     document = {
-        "market_ids": lookups,
+        "market_ids": of_ids,
         "categories": categories,
         "files": [
             {"file": str(folder / name), "bytes": (folder / name).stat().st_size}
@@ -82,13 +82,13 @@ def _is_empty(path: Path) -> bool:
     return not path.is_file() or path.stat().st_size < _MIN_BYTES
 
 
-def _stopped(arguments: argparse.Namespace, lookups: dict[str, Any]) -> int:
+def _stopped(arguments: argparse.Namespace, of_ids: dict[str, Any]) -> int:
     if arguments.json:
-        bootstrap.print_json({"stopped_at": "market-ids finalize", "market_ids": lookups})
+        bootstrap.print_json({"stopped_at": "market-ids finalize", "market_ids": of_ids})
     else:
         print(
             "stopped at market-ids finalize: conditions with several markets: "
-            f"{lookups['conflicts']:,}; polybackfill market-ids finalize names them"
+            f"{of_ids['conflicts']:,}; polybackfill market-ids finalize names them"
         )
     return errors.EXIT_UNITS_IN_ERROR
 

@@ -1,6 +1,6 @@
 """Which kinds push keys to which, in one run: who waits for keys is woken when some may be there.
 
-The graph is declared by the kinds (`kinds.kind.Upstream`).
+The graph is declared in the list of the kinds (`kinds.MODULES`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class KeyFlow:
 
     def upstream(self, kind: str) -> sources.Upstream:
         """What a source of `kind` waits for."""
-        ready = registry.KINDS[kind].upstream.ready
-        ended = registry.KINDS[kind].upstream.ended
+        _, ready, ended = registry.UPSTREAM[kind]
         return sources.Upstream(
             ready=partial(self.have_ended, ready),
             ended=partial(self.have_ended, (*ready, *ended)),
@@ -79,6 +78,6 @@ class KeyFlow:
 
     def _wake(self, kind: str) -> None:
         for name, changed in self._changed.items():
-            upstream = registry.KINDS[name].upstream
+            upstream = registry.UPSTREAM[name]
             if kind in upstream.ready or kind in upstream.ended:
                 changed.notify()

@@ -53,7 +53,6 @@ KIND = unit_kind.Kind(
     walk=_walk,
     keys_per_request=units.MAX_KEYS_PER_BATCH,
     keys=key_source.PlanTable(add=discovery.add_markets, grown=stale_keys.MARKETS),
-    upstream=unit_kind.Upstream(ready=("clob", "markets", "events")),
     key_flag="conditions",
     needed_for=("conditions",),
     tables=(TRADES,),

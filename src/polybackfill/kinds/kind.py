@@ -16,25 +16,15 @@ Walk = Callable[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The kinds that push keys to another: `ready`, a first listing is worth its while when these
-    have ended; `ended`, nothing will be added any more when these have, too.
-    """
-
-    ready: tuple[str, ...] = ()
-    ended: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of unit.
 
     `route`: where most of its requests go, whose narrow budget it is paced by. `keys_per_request`:
     how many keys share a request when each has few rows; `lists`: how many are read for each.
-    `keys`: where its keys come from, and `upstream`: from which kinds. `key_flag`: the part under
-    whose flag (`--wallet`, `--condition-id`) its keys can be typed, "" for none; `needed_for`: the
-    planned lists, by part, whose profit takes it.
+    `keys`: where its keys come from; from which kinds, `kinds.MODULES` says. `key_flag`: the part
+    under whose flag (`--wallet`, `--condition-id`) its keys can be typed, "" for none;
+    `needed_for`: the planned lists, by part, whose profit takes it.
     """
 
     name: str
@@ -46,7 +36,6 @@ class Kind:
     proof: proof.Proof
     keys_per_request: int = 1
     lists: int = 1
-    upstream: Upstream = Upstream()
     key_flag: str = ""
     needed_for: tuple[str, ...] = ()
 

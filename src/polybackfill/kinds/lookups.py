@@ -46,9 +46,6 @@ KIND = unit_kind.Kind(
     keys=key_source.MissingConditions(
         "api_market_rows", _UNLISTED, _UNSETTLED_OF_LISTS, also=_CLOSED_SINCE
     ),
-    upstream=unit_kind.Upstream(
-        ready=("clob", "markets", "events"), ended=("conditions", "wallets", "resolutions")
-    ),
     needed_for=("wallets", "conditions"),
     tables=(markets.TABLE,),
     estimate=_estimate,

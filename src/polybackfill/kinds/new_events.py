@@ -11,7 +11,6 @@ KIND = unit_kind.Kind(
     route=endpoints.EVENTS,
     walk=unit_kind.by_keys(gamma.walk_new_events),
     keys=key_source.TimeWindows(every_s=new_markets.choose_every_s),
-    upstream=unit_kind.Upstream(ended=("clob", "markets", "events")),
     tables=(events.TABLE,),
     estimate=new_markets.estimate_new,
     proof=proof.TimeSpan(),

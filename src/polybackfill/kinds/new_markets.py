@@ -27,7 +27,6 @@ KIND = unit_kind.Kind(
     route=endpoints.MARKETS,
     walk=unit_kind.by_keys(gamma.walk_new_markets),
     keys=key_source.TimeWindows(every_s=choose_every_s),
-    upstream=unit_kind.Upstream(ended=("clob", "markets", "events")),
     tables=(markets.TABLE,),
     estimate=estimate_new,
     proof=proof.TimeSpan(),

@@ -314,7 +314,6 @@ KIND = unit_kind.Kind(
     walk=unit_kind.by_keys(walk_unit),
     lists=2,  # a third only for who had an event within a day, few of all wallets
     keys=key_source.PlannedWallets(add=wallets.add_traders),
-    upstream=unit_kind.Upstream(ended=("conditions",)),
     key_flag="wallets",
     needed_for=("wallets",),
     tables=(_TABLE,),

@@ -73,7 +73,6 @@ KIND = unit_kind.Kind(
     route=endpoints.TRADES,
     walk=unit_kind.by_keys(walk_unit),
     keys=key_source.TimeWindows(every_s=_window_s, reach=find_reach),
-    upstream=unit_kind.Upstream(ended=("conditions",)),
     tables=(conditions.TRADES,),
     estimate=_estimate,
     proof=proof.TimeSpan(lost_units=_LOST_UNITS),

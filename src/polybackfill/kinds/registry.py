@@ -17,10 +17,14 @@ def _load(module: str) -> kind.Kind:
 
 
 PARTS: Mapping[str, tuple[kind.Kind, ...]] = MappingProxyType(
-    {part: tuple(map(_load, modules)) for part, modules in kinds.MODULES.items()}
+    {part: tuple(_load(one.module) for one in listed) for part, listed in kinds.MODULES.items()}
 )
 ALL: tuple[kind.Kind, ...] = tuple(one for of_part in PARTS.values() for one in of_part)
 KINDS: Mapping[str, kind.Kind] = MappingProxyType({one.name: one for one in ALL})
+# Which kinds push keys to which.
+UPSTREAM: Mapping[str, kinds.Listed] = MappingProxyType(
+    {one.name: one for listed in kinds.MODULES.values() for one in listed}
+)
 TABLES: tuple[stored_table.StoredTable, ...] = tuple(
     dict.fromkeys(table for one in ALL for table in one.tables)
 )
@@ -33,3 +37,13 @@ WATCHED: Mapping[str, bool] = MappingProxyType(
     {table.stored: table.grows for table in TABLES}
     | {table.noted_counts.table: False for table in TABLES if table.noted_counts}
 )
+
+
+def storing(table: str) -> frozenset[str]:
+    """The kinds that bring rows of a table, by the name under which these are kept."""
+    return frozenset(one.name for one in ALL if table in {kept.stored for kept in one.tables})
+
+
+def find_followed(table: str) -> kind.Kind:
+    """The kind that brings what is new in a table while a run follows."""
+    return next(one for one in ALL if one.is_followed and one.name in storing(table))

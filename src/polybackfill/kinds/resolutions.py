@@ -234,9 +234,6 @@ KIND = unit_kind.Kind(
     walk=unit_kind.by_keys(walk_unit),
     keys_per_request=units.MAX_KEYS_PER_BATCH,
     keys=key_source.MissingConditions("api_resolution_rows", _OF_ALL, _OF_LISTS),
-    upstream=unit_kind.Upstream(
-        ready=("clob", "markets", "events"), ended=("conditions", "wallets")
-    ),
     key_flag="conditions",
     needed_for=("wallets", "conditions"),
     tables=(_TABLE,),

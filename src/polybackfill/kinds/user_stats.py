@@ -222,8 +222,6 @@ KIND = unit_kind.Kind(
     route=endpoints.USER_STATS,
     walk=unit_kind.by_keys(walk_unit),
     keys=key_source.PlannedWallets(add=wallets.add_traders, most=_count_wallets),
-    # When a wallet and what it holds were read, so that both figures speak of the same time.
-    upstream=unit_kind.Upstream(ready=("conditions", "wallets", "positions")),
     key_flag="wallets",
     needed_for=("wallets",),
     tables=(_TABLE,),

@@ -55,8 +55,6 @@ KIND = unit_kind.Kind(
     route=endpoints.ACTIVITY,
     walk=_walk,
     keys=key_source.PlanTable(add=add_traders, grown=stale_keys.WALLETS),
-    # A change of a position is a reason to read a wallet again.
-    upstream=unit_kind.Upstream(ended=("conditions", "positions")),
     key_flag="wallets",
     needed_for=("wallets",),
     tables=(conditions.TRADES, ACTIVITY),

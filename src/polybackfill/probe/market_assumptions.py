@@ -20,7 +20,8 @@ from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
 
-_MARKETS = ("markets", "lookups")
+LOOKUPS = ("lookups",)
+_MARKETS = ("markets", *LOOKUPS)
 _LISTS = ("markets", "events")
 _SPAN_DATES = 4
 _MANY_TOKENS = 5
@@ -360,7 +361,7 @@ ASSUMPTIONS = (
         "/markets/keyset?condition_ids=…&condition_ids=…",
         "exactly the markets of these 40 conditions",
         "lookups and market ids: an ignored filter names foreign markets",
-        ("lookups",),
+        LOOKUPS,
         True,
         _lookup,
     ),
@@ -378,7 +379,7 @@ ASSUMPTIONS = (
         "/markets/keyset?closed=true",
         "token ids follow from the condition",
         "market ids: a market is believed when its tokens fit",
-        ("lookups",),
+        LOOKUPS,
         True,
         _tokens,
     ),
@@ -387,7 +388,7 @@ ASSUMPTIONS = (
         "/markets/slug/…",
         "the market of that name",
         "lookups: markets that no list shows",
-        ("lookups",),
+        LOOKUPS,
         True,
         _slug,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from polybackfill import formats
 from polybackfill.kinds import clob
 from polybackfill.polymarket import endpoints, market_parser
-from polybackfill.probe import pages, samples
+from polybackfill.probe import market_assumptions, pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Answer, Evidence, Json, Page, Unseen
 
@@ -157,7 +157,7 @@ ASSUMPTIONS = (
         "/markets/(condition)",
         "that market",
         "lookups: conditions that Gamma does not list",
-        ("lookups",),
+        market_assumptions.LOOKUPS,
         True,
         _single,
     ),
@@ -166,7 +166,7 @@ ASSUMPTIONS = (
         "/markets/(unknown condition)",
         "404",
         "lookups: a condition nobody knows ends the search",
-        ("lookups",),
+        market_assumptions.LOOKUPS,
         False,
         _unknown,
     ),

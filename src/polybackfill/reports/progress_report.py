@@ -12,7 +12,7 @@ from typing import Any
 from polybackfill import units
 from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import followed_windows, window_source
-from polybackfill.kinds import recent_trades, registry
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
 from polybackfill.store import client, plan_table
 
@@ -80,7 +80,8 @@ def _followed(checkpoint: run_checkpoint.Checkpoint | None, now: float) -> dict[
     """
     if checkpoint is None:
         return None
-    followed = followed_windows.FollowedWindows(recent_trades.KIND.name, checkpoint)
+    of_trades = registry.find_followed("external_trades_raw").name
+    followed = followed_windows.FollowedWindows(of_trades, checkpoint)
     return window_source.describe(followed, now)
 
 

@@ -22,7 +22,7 @@ from polybackfill.engine import (
     unit_queue,
     window_source,
 )
-from polybackfill.kinds import key_source, recent_trades, registry
+from polybackfill.kinds import key_source, registry
 from polybackfill.run import shared_state, unit_sources
 from polybackfill.store import active_keys, client, discovery
 
@@ -74,7 +74,7 @@ class FollowSources:
 
     def describe(self) -> dict[str, Any] | None:
         """How fresh the trades are, as `window_source.describe`; None before that is known."""
-        source = self.windows.get(recent_trades.KIND.name)
+        source = self.windows.get(registry.find_followed("external_trades_raw").name)
         if source is None or not self._sources.flow.has_read_all():
             return None
         return window_source.describe(source.followed, self._clock.now())

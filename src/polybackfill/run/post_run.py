@@ -15,10 +15,9 @@ import structlog
 
 from polybackfill import formats, settings
 from polybackfill.checkpoint import run_checkpoint
-from polybackfill.checks import resolution_checks
 from polybackfill.engine import market_id_cache, post_run_step
 from polybackfill.inputs import dimension_files
-from polybackfill.kinds import lookups
+from polybackfill.kinds import registry
 from polybackfill.reports import category_breakdown, coverage_report, dimension_export
 from polybackfill.run import (
     category_report,
@@ -34,6 +33,9 @@ from polybackfill.watchlist import watchlist_auto
 log = structlog.get_logger()
 
 _EXPECTED_S = 4.0
+# Kinds after which market ids can be filled in, and those that say how markets were decided.
+_LISTING = registry.storing("api_market_rows")
+_DECIDING = registry.storing("api_resolution_rows")
 
 Alive = Callable[[], Awaitable[None]]
 Picture = Callable[[], dict[str, Any]]
@@ -114,7 +116,7 @@ class PostRun:
             await self._step("candles", candles.make_marked(store), alive)
 
     async def _fill_market_ids(self, alive: Alive) -> None:
-        if self._market_ids is None or lookups.KIND.name not in self._state.request.kinds:
+        if self._market_ids is None or _LISTING.isdisjoint(self._state.request.kinds):
             return
         filling = market_id_cache.catch_up(self._market_ids, clock=self._state.clock)
         if (done := await self._step("market ids", filling, alive)) is not None:
@@ -122,7 +124,7 @@ class PostRun:
 
     async def _disagreements(self) -> dict[str, int]:
         store = self._state.store_to_write
-        if store is None or resolution_checks.NAME not in self._state.parts:
+        if store is None or _DECIDING.isdisjoint(self._state.parts):
             return {}
         return await run_summary.disagreements(store)
 

@@ -198,7 +198,7 @@ def _held_back(
     # What is followed brings rows of the same form.
     for kind in kinds:
         of_kind = registry.KINDS[kind]
-        for upstream in of_kind.upstream.ended if of_kind.is_followed else ():
+        for upstream in registry.UPSTREAM[kind].ended if of_kind.is_followed else ():
             if upstream in held_back:
                 held_back.setdefault(kind, held_back[upstream])
     return held_back

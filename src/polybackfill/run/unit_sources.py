@@ -169,7 +169,7 @@ class UnitSources:
 
         async def add_keys() -> None:
             # Markets are ranked by volume, so all of them have to be known first.
-            if not self._flow.have_ended(registry.KINDS[kind].upstream.ready):
+            if not self._flow.have_ended(registry.UPSTREAM[kind].ready):
                 return
             async with self._adding[add]:
                 if self._job is None:
@@ -260,7 +260,7 @@ class UnitSources:
             listing=batches,
             count=count,
             # All wallets of the plan are counted in no time, also while others are still read.
-            comes_last=of_wallets and bool(registry.KINDS[kind].upstream.ready),
+            comes_last=of_wallets and bool(registry.UPSTREAM[kind].ready),
         )
 
     def _chooser(self, kind: str, sweep: str, store: client.Store) -> sources.Choose | None:

@@ -87,7 +87,6 @@ KIND = unit_kind.Kind(
     route=_ROUTE,
     walk=unit_kind.by_keys(_walk),
     keys=key_source.PlannedWallets(add=wallets.add_traders),
-    upstream=unit_kind.Upstream(ready=("conditions", "wallets")),
     key_flag="wallets",
     needed_for=("wallets",),
     tables=(_TABLE,),
