@@ -110,14 +110,9 @@ def test_what_is_proven_and_what_is_not(filled: desks.Desk) -> None:
     not.
     """
     parts = {part["name"]: part for part in filled.json("report", "coverage")["parts"]}
-    assert list(parts) == [
-        "markets",
-        "events",
-        "conditions",
-        "wallets",
-        "positions",
-        "resolutions",
-    ]
+    left_out = {one.name for one in registry.ALL if getattr(one.proof, "is_optional", False)}
+    assert list(parts) == [part for part in registry.PARTS if part not in left_out]
+    assert left_out == {"user-stats"}
     plan = filled.plan_of()
     assert parts["wallets"]["keys"] == len(plan)
     assert parts["wallets"]["proven"] == 20
@@ -185,16 +180,7 @@ def test_after_a_run_of_everything_every_part_is_proven(whole: desks.Desk) -> No
     desk = whole
     found = desk.json("report", "coverage")
     assert {part["name"]: part["share"] for part in found["parts"]} == dict.fromkeys(
-        (
-            "markets",
-            "events",
-            "conditions",
-            "wallets",
-            "positions",
-            "resolutions",
-            "user-stats",
-        ),
-        1,
+        registry.PARTS, 1
     ), found["parts"]
     assert "Every part is proven complete." in report(desk)
     progress = desk.json("check", "progress")

@@ -5,8 +5,14 @@ from __future__ import annotations
 from tests import harness
 from tests.commands import desk as desks
 
+from polybackfill.kinds import registry
+
 # What a list of wallets needs: markets are asked for by name, where no list knows them one by one.
-OF_LIST = {"activity", "positions", "markets", "resolutions", "user-stats", "market", "clob-market"}
+OF_LIST = {"market", "clob-market"} | {
+    one.route.path.removeprefix("/v2").removesuffix("/keyset").strip("/")
+    for one in registry.ALL
+    if "wallets" in one.needed_for
+}
 
 
 def _requests(sandbox: harness.Sandbox) -> dict[str, int]:

@@ -13,9 +13,7 @@ from tests import harness
 
 from polybackfill import units
 from polybackfill.checkpoint import run_checkpoint
-
-KINDS = ("clob", "markets", "events", "lookups", "conditions", "wallets", "positions")
-KINDS = (*KINDS, "resolutions", "user-stats")
+from polybackfill.kinds import registry
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def test_a_run_from_nothing_holds_the_whole_universe(
         ended = ground.run("run", "--json", within_s=120)
         ended.expect(0)
         ground.prove_everything(sandbox)
-        for kind in KINDS:
+        for kind in registry.KINDS:
             part = picture(ended)["parts"][kind]
             assert (kind, part["error"], part["done"]) == (kind, 0, part["units"])
         assert "at its limit" in ended.err
