@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 
 from polybackfill import errors
 from polybackfill.polymarket import (
@@ -34,11 +34,15 @@ from polybackfill.polymarket import (
 # Pages of another size have other cursors: for a list that cannot be cut around a bad one.
 _OTHER_PAGE_ROWS = (90, 70)
 # More pages than this are read faster in two spans side by side.
-MANY_PAGES = 20
-# The density of the first pages tells how many will follow; later it no longer pays to begin anew.
+MANY_PAGES = 60
+# What was read of a span that is cut is read again, so it is cut early or not at all: ids that grow
+# with the dates tell on the first pages how many will follow.
 _EARLY_PAGES = 5
-# What was read of a span that is cut is read again: little more than was expected is borne.
-_SURPRISING_PAGES = 60
+# Where they do not (a list whose ids are older or newer than its dates), a page from the middle of
+# the span, by date, tells how dense it is there.
+_PAGES_BEFORE_MEASURING = 3
+# Where neither was right, much more than was expected is borne.
+_SURPRISING_PAGES = 240
 _REFUSED = (400, 422)
 _MISSING = object()
 
@@ -110,7 +114,7 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
         self.feeds = tuple(query.fingerprint for query in queries)
         self._queries = queries
         self._unit = unit
-        self._expected_pages = 0.0
+        self._size = _SpanSize()
         self._allow_restarts()
 
     def _allow_restarts(self) -> None:
@@ -121,7 +125,7 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
 
     def begin(self, resume: pagination.Resume) -> None:
         self.cursor, self.resume = resume.cursor, resume
-        self._pages = 0
+        self._size.pages = 0
 
     @property
     def _query(self) -> gamma_queries.GammaQuery:
@@ -139,8 +143,8 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
     def advance(self, page: market_parser.ParsedListing) -> pagination.Rows:
         feed = self.resume.feed
         self.cursor = page.next_cursor
-        self._pages += 1
-        self._estimate(page)
+        self._size.pages += 1
+        self._size.estimate(self._query.span, page.seconds, self._page_rows)
         if self.cursor is not None and not self._is_past_the_question(page):
             self.resume = pagination.Resume(self.cursor, feed=feed)
         elif feed == self.feeds[-1]:
@@ -150,13 +154,27 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
             self.begin(pagination.Resume(feed=self.feeds[self.feeds.index(feed) + 1]))
         return page.rows
 
+    def size_query(self) -> pagination.FeedQuery | None:
+        span = self._query.span
+        is_due = self._size.pages == _PAGES_BEFORE_MEASURING and not self._size.is_known
+        if not (is_due and self._can_cut) or span.since is None or span.until is None:
+            return None
+        later = replace(span, since=(span.since + span.until) // 2)
+        by_date = gamma_queries.Order.EARLIEST_FIRST
+        return gamma_queries.build_range_query(self.route, later, by_date)
+
+    def measure(self, page: market_parser.ParsedListing | None) -> None:
+        self._size.is_measured = True
+        if page is not None and page.next_cursor is not None and page.seconds:
+            self._size.measure(self._query.span, page.seconds)
+
     def check_size(self) -> None:
-        if self.resume.ended or not self._query.span.can_split:
-            return
-        is_full = self._pages <= _EARLY_PAGES and self._expected_pages > MANY_PAGES
-        most = _SURPRISING_PAGES if self._expected_pages else MANY_PAGES
-        if is_full or self._pages > most:
+        if self._can_cut and self._size.is_too_full:
             raise errors.Retry(f"{self._unit}: more than {MANY_PAGES} pages", split=True)
+
+    @property
+    def _can_cut(self) -> bool:
+        return not self.resume.ended and self._query.span.can_split
 
     async def recover(
         self, refusal: pagination.Refusal, answers_first_page: pagination.FirstPageCheck
@@ -216,13 +234,48 @@ class _ListWalk(pagination.Strategy[market_parser.ParsedListing]):
             case _:
                 return bool(listed.starts) and listed.starts[-1] is not None
 
-    def _estimate(self, listed: market_parser.ParsedListing) -> None:
-        """Ids grow with time, so how far the dates have come tells how many pages there are."""
-        span, starts = self._query.span, listed.seconds
-        if span.since is None or span.until is None or len(starts) < self._page_rows:
+
+@dataclass
+class _SpanSize:
+    """How many pages of a span were read, and how many it probably has, 0 while nobody knows.
+
+    `is_measured`: by a page from its middle, or there was none to be had.
+    """
+
+    pages: int = 0
+    expected: float = 0.0
+    is_measured: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Nothing is to be asked: it was, or the dates of the first pages say that it is full."""
+        return self.is_measured or self.expected > MANY_PAGES
+
+    @property
+    def is_too_full(self) -> bool:
+        """It should be cut in two."""
+        if self.pages <= _EARLY_PAGES and self.expected > MANY_PAGES:
+            return True
+        return self.pages > (_SURPRISING_PAGES if self.expected else MANY_PAGES)
+
+    def estimate(self, span: date_range.DateRange, seconds: Sequence[int], page_rows: int) -> None:
+        """By a page of the walk: where ids grow with time, how far its dates have come tells how
+        many pages there are.
+        """
+        bounded = span.since is not None and span.until is not None
+        if self.is_measured or not bounded or len(seconds) < page_rows:
             return
-        covered = max(1.0, statistics.median_low(starts) - span.since)
-        self._expected_pages = (self._pages - 0.5) * (span.until - span.since) / covered
+        covered = max(1.0, statistics.median_low(seconds) - (span.since or 0))
+        self.expected = (self.pages - 0.5) * _length_s(span) / covered
+
+    def measure(self, span: date_range.DateRange, seconds: Sequence[int]) -> None:
+        """By a full page of what starts in the middle of the span or later, the earliest first."""
+        middle = (span.since or 0) + _length_s(span) // 2
+        self.expected = _length_s(span) / max(1, max(seconds) - middle)
+
+
+def _length_s(span: date_range.DateRange) -> int:
+    return (span.until or 0) - (span.since or 0)
 
 
 def _read(

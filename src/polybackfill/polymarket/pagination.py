@@ -208,6 +208,15 @@ class Strategy(ABC, Generic[Parsed]):
     def advance(self, page: Parsed) -> Rows:
         """Move on to the next page; return the rows that may be stored now."""
 
+    def size_query(self) -> FeedQuery | None:
+        """A question beside the walk whose answer would tell how full the unit is, if it is worth a
+        request; called before the next page.
+        """
+        return None
+
+    def measure(self, page: Parsed | None) -> None:
+        """Take the answer to `size_query` in, whose rows are not stored; None: it did not come."""
+
     def check_size(self) -> None:
         """Called before the next page. Raises Retry (split) when the unit should be cut in two."""
 
@@ -264,6 +273,8 @@ async def follow(
         except (errors.GiveUp, errors.Retry) as refusal:
             if not await walk.may_go_on(refusal):
                 raise
+        if (query := strategy.size_query()) is not None:
+            strategy.measure(await walk.ask_beside(query))
         strategy.check_size()
 
 
@@ -317,6 +328,13 @@ class _Walk(Generic[Parsed]):
     async def _fetch_at(self, cursor: str | None) -> Parsed:
         query = self._strategy.next_query()
         return await self._context.ask(query, cursor, self._strategy.read)
+
+    async def ask_beside(self, query: FeedQuery) -> Parsed | None:
+        """The first page of another query, which the walk can do without; None if it fails."""
+        try:
+            return await self._context.ask(query, None, self._strategy.read)
+        except (errors.Retry, errors.GiveUp):
+            return None
 
     async def _answers_first_page(self) -> bool:
         try:

@@ -191,21 +191,102 @@ async def test_a_place_of_another_span_is_worth_nothing() -> None:
 
 async def test_a_full_span_is_cut_after_one_page_when_its_dates_tell() -> None:
     script = Script(pages_of(60, step=1))
-    with pytest.raises(errors.Retry, match="more than 20 pages") as caught:
+    with pytest.raises(errors.Retry, match="more than 60 pages") as caught:
         await walked(script)
     assert caught.value.split
     assert len(script.asked) == 1
 
 
-async def test_a_full_span_is_cut_at_the_latest_after_twenty_pages() -> None:
+async def test_a_span_of_which_nothing_is_known_is_cut_at_the_latest_after_sixty_pages() -> None:
     undated = [
-        [market(page * 100 + row, startDate=None) for row in range(100)] for page in range(60)
+        [market(page * 100 + row, startDate=None) for row in range(100)] for page in range(70)
     ]
     script = Script(undated)
     with pytest.raises(errors.Retry) as caught:
         await walked(script)
     assert caught.value.split
-    assert len(script.asked) == gamma.MANY_PAGES + 1
+    assert len(script.asked) == gamma.MANY_PAGES + 2  # one page from the middle told nothing
+
+
+@dataclass
+class Shuffled(Script):
+    """A list whose ids say nothing of its dates; `middle`: what its middle answers, by date."""
+
+    middle: Any = None
+
+    async def __call__(self, feed: pagination.FeedQuery, cursor: str | None) -> Reply:
+        if ("order", "startDate") not in feed.params:
+            return await super().__call__(feed, cursor)
+        self.feeds.append(feed)
+        if isinstance(self.middle, Exception):
+            raise self.middle
+        return Reply(json.dumps(self.middle).encode())
+
+    @property
+    def beside(self) -> list[pagination.FeedQuery]:
+        """The questions for the middle of the span."""
+        return [feed for feed in self.feeds if ("order", "startDate") in feed.params]
+
+
+MIDDLE = (SPAN.since + SPAN.until) // 2 - SINCE  # type: ignore[operator]
+LENGTH = SPAN.until - SPAN.since  # type: ignore[operator]
+
+
+def shuffled_pages(count: int) -> list[list[dict[str, Any]]]:
+    """Full pages whose dates lie all over the span."""
+    return [
+        [
+            market(page * 100 + row, startDate=dated((page + 100 * row) * 7_919))
+            for row in range(100)
+        ]
+        for page in range(count)
+    ] + [[]]
+
+
+def dated(number: int) -> str:
+    """A moment of the span."""
+    return datetime.fromtimestamp(SINCE + number % LENGTH, UTC).isoformat()
+
+
+def middle_page(apart_s: int) -> dict[str, Any]:
+    """What starts from the middle on, so many seconds apart."""
+    rows = [market(10**6 + row, startDate=dated(MIDDLE + row * apart_s)) for row in range(100)]
+    return {"markets": rows, "next_cursor": "x"}
+
+
+async def test_a_span_whose_ids_do_not_tell_is_measured_in_its_middle_and_cut() -> None:
+    script = Shuffled(shuffled_pages(80), middle=middle_page(LENGTH // 8_000))
+    with pytest.raises(errors.Retry) as caught:
+        await walked(script)
+    assert caught.value.split
+    assert script.asked == [None, "1", "2"]
+    (feed,) = script.beside
+    first = dict(feed.params)["start_date_min"]
+    assert abs(datetime.fromisoformat(first).timestamp() - SINCE - MIDDLE) <= 2
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        middle_page(LENGTH // 2_000),
+        {"markets": [market(10**6, startDate=dated(MIDDLE))]},
+        errors.Retry("503"),
+        errors.GiveUp("422"),
+    ],
+    ids=["sparse", "nearly empty", "away", "refused"],
+)
+async def test_a_span_that_is_not_too_full_costs_one_question_more(middle: Any) -> None:
+    script = Shuffled(shuffled_pages(20), middle=middle)
+    pages = await walked(script)
+    assert len(script.beside) == 1
+    assert len(ids_of(pages)) == len(set(ids_of(pages))) == 2_000
+    assert len(script.asked) == 21
+
+
+async def test_a_span_of_three_pages_is_not_measured() -> None:
+    script = Shuffled(shuffled_pages(2))
+    assert len(ids_of(await walked(script))) == 200
+    assert script.beside == []
 
 
 async def test_an_hour_is_read_however_full_it_is() -> None:
