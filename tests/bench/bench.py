@@ -8,7 +8,8 @@ into a table of 20 million rows. `durable`: what syncing every acknowledged row 
 of the published limits, and of limits that change. `shares`: two runs that share them. `side`: all
 parts of a run side by side at the published limits. `estimate`: the plan with hours over the whole
 exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
-`monitoring`: a scrape, and what the endpoint costs a run.
+`monitoring`: a scrape, and what the endpoint costs a run. `follow`: what a run costs that follows
+while nothing happens.
 `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
 `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta-whole`,
 `eta-chosen`: the time left that runs tell, beside the truth, in another universe with `--seed 2`.
@@ -33,6 +34,7 @@ from tests.bench import (
     bench_estimate,
     bench_eta,
     bench_figures,
+    bench_follow,
     bench_grown,
     bench_headline,
     bench_lists,
@@ -55,6 +57,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "proof": lambda: bench_proof.proof(trades=5_000_000, shared=0.1),
     "markets": lambda: bench_lists.enumeration(markets=1_000_000),
     "monitoring": lambda: bench_monitoring.endpoint(seconds=80.0),
+    "follow": lambda: bench_follow.idle(seconds=310.0),
 }
 # At the published limits, which is what takes long.
 LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {

@@ -1,0 +1,63 @@
+"""What a run costs that follows while nothing happens, and how fresh it is."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+import psutil
+from tests import harness
+from tests.bench import bench_figures as figures
+from tests.bench import bench_whole
+from tests.bench.bench_figures import Figure
+
+LAG_S = 4.0  # what the sandbox's status route says
+ROUND_S = 300  # a third of what is shipped, so that a round is among what is measured
+
+
+def idle(seconds: float) -> list[Figure]:
+    """Figures of so many seconds, at the published limits, and of one round in them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        harness.sandbox(trades=20_000, wallets=300, markets=300, now=int(time.time())) as sandbox,
+        bench_whole.as_shipped(folder, sandbox) as ground,
+        bench_whole.held_store(ground) as store_pid,
+        figures.noise() as noise,
+    ):
+        ground.set(limits="{}", probe="never", follow_round_s=ROUND_S)
+        daemon = ground.start("run", "--follow")
+
+        def behind_s() -> float | None:
+            followed = (ground.status() or {}).get("following")
+            return None if followed is None else followed["lag_s"] - LAG_S
+
+        harness.until(lambda: behind_s() is not None, "the first window", 600, every_s=1)
+        run, store = psutil.Process(daemon.pid), psutil.Process(store_pid)
+        before = (figures.cpu_s(run), figures.cpu_s(store), sandbox.requests())
+        began_at, seen = time.monotonic(), []
+        end = began_at + seconds
+        while time.monotonic() < end:
+            harness.until(lambda: time.monotonic() % 1 < 0.1, "a second", 2, every_s=0.05)
+            seen.append(behind_s() or 0.0)
+            harness.until(lambda: time.monotonic() % 1 > 0.5, "half a second", 2, every_s=0.05)
+        took_s = time.monotonic() - began_at
+        shares = [
+            (figures.cpu_s(process) - used) / took_s
+            for process, used in zip((run, store), before, strict=False)
+        ]
+        requests = (sandbox.requests() - before[2]) / took_s
+        daemon.kill()
+    both = sum(shares)
+    return [
+        Figure("processor of the run, of a core", f"{shares[0]:.1%}"),
+        Figure("  and of the embedded store", f"{shares[1]:.1%}"),
+        Figure("  together", f"{both:.1%}", "< 5 %", both < 0.05),
+        Figure(
+            "most seconds behind what the API calls fresh",
+            f"{max(seen):.1f}",
+            "< 10",
+            max(seen) < 10,
+        ),
+        Figure("requests a second", f"{requests:.2f}"),
+        Figure("  cores taken by others meanwhile", f"{noise.others:.1f}"),
+    ]
