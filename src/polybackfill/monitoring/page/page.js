@@ -292,14 +292,14 @@ function drawErrors(errors) {
 }
 
 /** A row of the map; on a narrow screen three cells are one, for a finger. */
-function merged([kind, { step, cells }]) {
-  if (!NARROW.matches) return [kind, { step, cells }];
+function merged([kind, { step, cells, since }]) {
+  if (!NARROW.matches) return [kind, { step, cells, since }];
   const joined = [];
   for (let first = 0; first < cells.length; first += 3) {
     joined.push(cells.slice(first, first + 3).reduce((sum, cell) =>
       Object.fromEntries(Object.entries(cell).map(([state, number]) => [state, number + sum[state]]))));
   }
-  return [kind, { step: step * 3, cells: joined }];
+  return [kind, { step: step * 3, cells: joined, since }];
 }
 
 function addMapRow(kind) {
@@ -309,7 +309,14 @@ function addMapRow(kind) {
   return line;
 }
 
-function drawCells(line, kind, { step, cells }) {
+/** What a cell stands for: keys, or, with `since`, seconds of what a run follows. */
+function cellName(first, size, since) {
+  if (since === undefined) return `${count(first + 1)} to ${count(first + size)}`;
+  const utc = (second) => `${new Date(second * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  return `${utc(since + first)} to ${utc(since + first + size - 1)}, in seconds`;
+}
+
+function drawCells(line, kind, { step, cells, since }) {
   const row = line.querySelector(".cells");
   while (row.children.length > cells.length) row.lastElementChild.remove();
   while (row.children.length < cells.length) {
@@ -318,7 +325,8 @@ function drawCells(line, kind, { step, cells }) {
   cells.forEach((cell, index) => {
     const button = row.children[index];
     const state = ["error", "open"].find((name) => cell[name]) ?? (!cell.missing ? "done" : cell.done ? "part" : "missing");
-    const label = `${kind} ${count(index * step + 1)} to ${count(index * step + Object.values(cell).reduce((sum, one) => sum + one, 0))}: `
+    const size = Object.values(cell).reduce((sum, one) => sum + one, 0);
+    const label = `${kind} ${cellName(index * step, size, since)}: `
       + [["done", "proven"], ["error", "in error"], ["open", "under way"], ["missing", "missing"]]
         .filter(([name]) => cell[name]).map(([name, said]) => `${count(cell[name])} ${said}`).join(", ");
     if (button.title !== label) {
