@@ -204,7 +204,7 @@ class BackfillSettings(BaseSettings):
         ge=0,
         le=3600,
         description="Every reading of new trades begins so long before the end of the one before, "
-        "for rows that come late; one each hour and one each day reach further back.",
+        "for rows that come late; one every ten minutes, hour and day reaches further back.",
     )
     follow_round_s: float = pydantic.Field(
         900.0,

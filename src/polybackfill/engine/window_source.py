@@ -1,9 +1,10 @@
 """The windows of a feed that a run follows, made as time passes.
 
 A window ends where the source says that it is fresh. It begins a little before the end of the one
-before, for rows that come late. Once an hour and once a day one reaches back by as much: it finds
-rows that are late by up to a day, and takes the place of those within it. While a window cannot be
-read no other is begun: the next one begins where the last proven one ended, however long ago.
+before, for rows that come late. Every ten minutes, every hour and every day one reaches back by as
+much: it finds rows that are late by up to a day, and takes the place of those within it. While a
+window cannot be read no other is begun: the next one begins where the last proven one ended, however
+long ago.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from polybackfill.polymarket import time_window
 
 log = structlog.get_logger()
 
-_LONGER_S = (3_600, 86_400)
+_LONGER_S = (600, 3_600, 86_400)
 _SETTLES_S = 1  # the newest second of the source may not be over
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from polybackfill import units, worker_progress
-from polybackfill.checkpoint import sweeps
+from polybackfill.checkpoint import run_checkpoint, sweeps
 from polybackfill.engine import (
     followed_windows,
     plan_source,
@@ -59,6 +59,7 @@ class FollowSources:
         if self._dry_run or self._store is None:
             return await self._sources.source(kind)
         is_swept = isinstance(keys, key_source.WholeList | key_source.PlannedWallets)
+        self._marked[kind] += find_marked(kind, self._checkpoint)
         first = None
         if not (is_swept and self._sources.is_recent(kind, self._backfill.follow_lists_s)):
             first = await self._sources.source(kind)
@@ -181,3 +182,13 @@ class FollowSources:
         marked = tuple(units.mark_key(key, sweep) for key in keys)
         self._marked[kind] += marked
         return units.Unit(kind, marked, since, expected_rows=None)
+
+
+def find_marked(kind: str, checkpoint: run_checkpoint.Checkpoint) -> list[str]:
+    """Keys of the rounds that an earlier process read, whose receipts the next round replaces."""
+    return [
+        key
+        for receipt in checkpoint.receipts(kind)
+        if sweeps.is_of_follow(receipt.unit.sweep)
+        for key in receipt.unit.keys
+    ]
