@@ -3,8 +3,8 @@
 A window ends where the source says that it is fresh. It begins a little before the end of the one
 before, for rows that come late. Every ten minutes, every hour and every day one reaches back by as
 much: it finds rows that are late by up to a day, and takes the place of those within it. While a
-window cannot be read no other is begun: the next one begins where the last proven one ended, however
-long ago.
+window cannot be read no other is begun: the next one begins where the last proven one ended,
+however long ago.
 """
 
 from __future__ import annotations
