@@ -128,6 +128,11 @@ def _check_follow(
         )
     if backfill.limit is not None or backfill.skip:
         raise errors.Stop("--follow keeps all keys fresh: leave out --limit and --skip")
+    if backfill.job:
+        raise errors.Stop(
+            f"--follow: the job {backfill.job} ends when all is read, and one daemon follows: "
+            "start it without BACKFILL_JOB"
+        )
 
 
 def narrow_to_plan(request: RunRequest, planned: Mapping[str, int]) -> RunRequest:

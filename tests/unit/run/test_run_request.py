@@ -144,3 +144,10 @@ def test_a_portion_cannot_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BACKFILL_LIMIT", "5")
     with pytest.raises(errors.Stop, match="leave out --limit"):
         of("--follow")
+
+
+def test_a_job_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_JOB", "universe")
+    monkeypatch.setenv("CLICKHOUSE_HOST", "127.0.0.1")
+    with pytest.raises(errors.Stop, match="without BACKFILL_JOB"):
+        of("--follow")
