@@ -15,7 +15,7 @@ GROW_S = 10
 LATE_S = 22
 LATE_ROWS = 25
 # The lag that the sandbox's status route names, a window's period and what a loaded machine takes.
-SETTINGS: dict[str, object] = {"follow_window_s": 1, "follow_round_s": 4, "follow_lists_s": 12}
+SETTINGS: dict[str, object] = {"follow_window_s": 1, "follow_round_s": 10, "follow_lists_s": 25}
 
 
 def following(ground: harness.Ground) -> dict[str, Any] | None:
