@@ -116,7 +116,7 @@ async def test_a_stall_and_errors_are_named_with_what_to_do(
     sandbox.faults({"kind": "400", "route": "activity", "match": sandbox.wallets[0]})
     ground.run("run", "wallets", "--wallet", ",".join(sandbox.wallets[:3])).expect(3)
     async with shown(ground) as page:
-        await page.says("1 unit in error")
+        await page.says("1 unit of wallets in error")
         assert "polybackfill plan reset --errors" in await page.tab.text()
         await page.tab.until("document.querySelector('#errors table') !== null")
         await page.check(tmp_path, "error")

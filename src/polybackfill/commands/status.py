@@ -125,7 +125,7 @@ def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
     rate, allowed = (formats.per_second(part[f"{one}_per_s"]) for one in ("requests", "allowed"))
     waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
     waits = f" ({waits})" if waits else ""
-    share = progress_line.part_share(part["share"])
+    share = progress_line.part_share(part)
     return [
         f"  {kind:<11} {share}, {part['done']:,} of {part['units']:,}, "
         f"{part['error']:,} in error, {rate} of {allowed} requests/s, "

@@ -127,9 +127,11 @@ def set_aside(picture: dict[str, Any]) -> int:
     return int(unread + picture.get("refused_rows", 0))
 
 
-def part_share(share: float | None) -> str:
-    """How much of a part has ended, by its keys."""
-    return "not counted" if share is None else formats.percent(share)
+def part_share(part: Mapping[str, Any]) -> str:
+    """How much of a part is done, by its keys; what ended in error is not."""
+    if part["share"] is None:
+        return "not counted"
+    return formats.percent(part["done"] / part["units"] if part["units"] else 1.0)
 
 
 def remaining(eta_s: float | None) -> str:

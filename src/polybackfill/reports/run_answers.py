@@ -15,6 +15,7 @@ from polybackfill.reports import progress_line, run_state
 GOOD, WATCH, BAD = "good", "watch", "bad"
 _AT_LIMIT = 0.9  # of what is allowed at present
 _LAG_S = 600.0
+_LIMIT = "limit"  # what a worker declares that waits for its turn
 _STANDSTILL_S = 20.0  # a request may take as long
 
 
@@ -74,7 +75,7 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
         return Answer(question, "It is stopping: it stores the rows under way.", WATCH)
     if picture.get("following") or picture["eta_s"] is None:
         return _open_end(question, picture, until)
-    at = time.strftime("%A %H:%M", time.localtime(picture["now"] + picture["eta_s"]))
+    at = time.strftime("%A %H:%M %Z", time.localtime(picture["now"] + picture["eta_s"]))
     return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
 
 
@@ -96,18 +97,20 @@ def _missing(picture: dict[str, Any]) -> Answer:
             text = f"Trades of {formats.counted(len(gaps), 'gap')} between followed times."
             return Answer(question, text, WATCH, ("polybackfill check progress",))
         return Answer(question, "Nothing: all was read, and is read again as it changes.")
-    left = {
-        kind: part["units"] - part["done"]
-        for kind, part in picture["parts"].items()
-        if part["units"] > part["done"] or not part.get("complete")
-    }
-    if not left:
+    parts = picture["parts"].items()
+    left = [
+        f"{part['units'] - part['done']:,} of {part['units']:,} {kind}"
+        for kind, part in parts
+        if part["units"] > part["done"]
+    ]
+    growing = [
+        kind for kind, part in parts if part["units"] <= part["done"] and not part.get("complete")
+    ]
+    if not left and not growing:
         return Answer(question, "Nothing: every part is proven complete.")
-    named = ", ".join(
-        f"{count:,} of {kind}" if count else f"more {kind}" for kind, count in left.items()
-    )
-    text = f"{named[0].upper()}{named[1:]}."
-    return Answer(question, text, WATCH, ("polybackfill check progress",))
+    sentences = [f"{', '.join(left)}."] if left else []
+    sentences += [f"More may be found of {', '.join(growing)}."] if growing else []
+    return Answer(question, " ".join(sentences), WATCH, ("polybackfill check progress",))
 
 
 def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
@@ -126,6 +129,11 @@ def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     }
     if not used:
         return Answer(question, "It has sent nothing yet.", WATCH)
+    return _limit_by_use(question, picture, used)
+
+
+def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]) -> Answer:
+    """`used`: the share of what is allowed at present, by budget."""
     name = max(used, key=used.__getitem__)
     budget = picture["budgets"][name]
     figures = (
@@ -135,6 +143,9 @@ def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     if used[name] >= _AT_LIMIT:
         return Answer(question, f"Yes, and never over it: {figures}.")
     waits = progress_line.waiting(picture)
+    if held := sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values()):
+        text = f"Yes, {formats.counted(held, 'worker')} just now: {figures} on average"
+        return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
     return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", WATCH)
 
 
@@ -157,7 +168,9 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
         yield _Trouble(text, WATCH, "polybackfill ui")
     if in_error := _in_error(picture):
         command = "polybackfill plan reset --errors"
-        yield _Trouble(f"{formats.counted(in_error, 'unit')} in error", BAD, command)
+        kinds = [kind for kind, part in picture["parts"].items() if part["error"]]
+        text = f"{formats.counted(in_error, 'unit')} of {', '.join(kinds)} in error"
+        yield _Trouble(text, BAD, command)
     if aside := progress_line.set_aside(picture):
         command = "polybackfill quarantine list"
         yield _Trouble(f"{formats.counted(aside, 'row')} set aside", WATCH, command)
@@ -186,6 +199,9 @@ def _to_do(troubles: list[_Trouble], state: run_state.RunState) -> Answer:
     if not commands:
         return Answer(question, "Nothing." if not troubles else "Nothing: it goes on by itself.")
     if state.is_running and commands == ("polybackfill plan reset --errors",):
-        text = "Try them again on the page, or set them back when the run has ended:"
+        text = (
+            "Try again now, on the page under Errors, or queue it for the next run when this one "
+            "has ended:"
+        )
         return Answer(question, text, WATCH, ("polybackfill ui", *commands))
     return Answer(question, "Look at it, then:", WATCH, commands)

@@ -57,7 +57,7 @@ def _part_lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         waits = ", ".join(f"{count} {wait}" for wait, count in part["waits"].items())
         yield (
             f"{kind:<12}{_bar(part['share'] or 0.0, _BAR)}"
-            f"{progress_line.part_share(part['share']):>13}"
+            f"{progress_line.part_share(part):>13}"
             f"{part['done']:>11,}/{part['units']:<11,}{part['error']:>8,}"
             f"{formats.per_second(part['requests_per_s']):>12}  {left}"
             f"{f'  ({waits})' if waits else ''}"

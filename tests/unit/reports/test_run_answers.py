@@ -48,13 +48,19 @@ def test_a_run_that_is_well_says_so() -> None:
     limit = run_answers.answer_all(picture(), RUNNING)[2]
     assert limit.text == "Yes, and never over it: trades sends 19.5 of 19.6 requests/s allowed."
     missing = run_answers.answer_all(picture(), RUNNING)[1]
-    assert (missing.text, missing.tone) == ("400 of wallets.", "watch")
+    assert (missing.text, missing.tone) == ("400 of 1,000 wallets.", "watch")
 
 
 @pytest.mark.parametrize(
     ("changed", "state", "wrong", "tone", "command"),
     [
-        ({"part": {"error": 2}}, "running", "2 units in error.", "bad", "plan reset --errors"),
+        (
+            {"part": {"error": 2}},
+            "running",
+            "2 units of wallets in error.",
+            "bad",
+            "plan reset --errors",
+        ),
         ({"part": {"set_aside": 1}}, "running", "1 row set aside.", "watch", "quarantine list"),
         ({"source_lag_s": 900.0}, "running", "The API is 15 min 00 s behind", "watch", ""),
         ({"out": {"/v2/activity": 70.0}}, "running", "/v2/activity has answered", "watch", ""),

@@ -9,6 +9,7 @@ const CHECKPOINT_MS = 10_000;
 const NARROW = matchMedia("(max-width: 560px)");
 const MOST_SAMPLES = 1_000;
 const WORKERS_MS = 5_000;
+const WAITS = { limit: "at the limit", queue: "without a unit" };
 let token = takeToken();
 let samples = [];
 let shownSteps = {};
@@ -120,7 +121,7 @@ function drawAnswers(answers) {
     make("div", { class: `${answer.tone}-edge` },
       make("dt", {}, answer.question),
       make("dd", answer.tone === "good" ? {} : { class: answer.tone }, answer.text,
-        ...answer.commands.map((command) => make("code", {}, command))))));
+        ...answer.commands.filter((command) => command !== "polybackfill ui").map((command) => make("code", {}, command))))));
 }
 
 function drawOverall(picture, isRunning) {
@@ -147,15 +148,17 @@ function drawParts(parts, isRunning, paused) {
   const body = byId("parts");
   for (const [kind, part] of Object.entries(parts)) {
     const row = body.querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addPart(body, kind);
-    const waits = Object.entries(part.waits).map(([wait, number]) => `${number} ${wait}`).join(", ");
+    const waits = Object.keys(part.waits).sort().map((wait) => `${part.waits[wait]} ${WAITS[wait] ?? wait}`).join(", ");
     const ended = part.error ? "ended" : "proven complete";
-    const left = part.complete ? ended : part.eta_s === null ? "unknown" : duration(part.eta_s);
+    const open = part.done + part.error >= part.units ? "more may come" : part.eta_s === null ? "unknown" : duration(part.eta_s);
+    const left = part.complete ? ended : open;
+    const done = part.share === null ? null : part.units ? part.done / part.units : 1;
     const texts = [
       part.share === null ? `${count(part.units)} so far` : `${count(part.done)} of ${count(part.units)}`, count(part.error),
       `${perSecond(part.requests_per_s)} of ${perSecond(part.allowed_per_s)}`, left,
       part.workers ? `${part.workers}${waits ? ` (${waits})` : ""}` : "–",
     ];
-    say(row.querySelector(".share"), part.share === null ? "not counted" : percent(part.share));
+    say(row.querySelector(".share"), done === null ? "not counted" : percent(done));
     setBar(row.querySelector(".bar"), part.share, part.units ? part.error / part.units : 0);
     [...row.querySelectorAll("[data-label]")].forEach((cell, index) => say(cell, texts[index]));
     const action = row.querySelector("button");
@@ -175,7 +178,7 @@ function addPart(body, kind) {
   const row = make("tr", { "data-kind": kind },
     make("th", { scope: "row" }, kind), make("td", {}, make("span", { class: "share" }), bar),
     make("td", { "data-label": "keys" }), make("td", { "data-label": "in error", class: "errors" }),
-    make("td", { "data-label": "requests/s" }), make("td", { "data-label": "left" }),
+    make("td", { "data-label": "requests/s" }), make("td", { "data-label": "time left" }),
     make("td", { "data-label": "workers", class: "wide text" }),
     make("td", {}, make("button", { type: "button", class: "action" })));
   body.append(row);
@@ -214,7 +217,7 @@ function drawDrain(isPossible) {
   byId("drain").hidden = !isPossible;
   if (isPossible) return;
   byId("drain").disabled = false;
-  say(byId("drain"), "Stop the run in order");
+  say(byId("drain"), "Stop safely");
 }
 
 function drawBudgets(budgets) {
