@@ -9,32 +9,9 @@ from polybackfill import settings
 from polybackfill.kinds import conditions, key_source, proof, size
 from polybackfill.kinds import kind as unit_kind
 from polybackfill.polymarket import endpoints, pagination, time_window, trade_feed
-from polybackfill.store import backlog_counts, client
+from polybackfill.store import backlog_counts, client, query_files
 
-# Windows whose seconds hold fewer stored fills than their walk has brought.
-_LOST_UNITS = """
-SELECT unit FROM
-(
-    SELECT unit, any(rows) AS brought,
-        toUInt32OrZero(splitByString('..', any(key))[1]) AS since,
-        toUInt32OrZero(splitByString('..', any(key))[2]) AS until
-    FROM {units} WHERE kind = 'recent-trades' AND state = 'done' GROUP BY unit
-) AS windows
-CROSS JOIN
-(
-    SELECT groupArray(second) AS seconds, groupArray(fills) AS fills FROM
-    (
-        SELECT toUnixTimestamp(trade_timestamp) AS second, count() AS fills
-        FROM external_trades_raw
-        WHERE toUnixTimestamp(trade_timestamp) >= (
-            SELECT min(toUInt32OrZero(splitByString('..', key)[1])) FROM {units}
-            WHERE kind = 'recent-trades' AND state = 'done')
-        GROUP BY second
-    )
-) AS stored
-WHERE brought > arraySum(arrayMap(
-    (second, count) -> if(second BETWEEN since AND until, count, 0), seconds, fills))
-"""
+_LOST_UNITS = query_files.read("lost_windows")
 
 
 def walk_unit(

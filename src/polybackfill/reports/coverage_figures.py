@@ -156,8 +156,17 @@ class FetchedWallet(TypedDict):
     last_run_at: str | None
 
 
-class PartFigures(TypedDict):
-    """As `completeness.PartCompleteness`, with its shares and the rows set aside."""
+class PartShares(TypedDict):
+    """Of a part's keys and expected trades, from 0 to 1, None of nothing; rows set aside."""
+
+    share: float | None
+    trade_share: float | None
+    complete: bool
+    set_aside: int
+
+
+class PartFigures(PartShares):
+    """As `completeness.PartCompleteness`, with its shares."""
 
     name: str
     keys: int
@@ -169,10 +178,6 @@ class PartFigures(TypedDict):
     stored: int
     counts: completeness.ReceiptCounts
     unproven: list[completeness.UnprovenKey]
-    share: float | None
-    trade_share: float | None
-    complete: bool
-    set_aside: int
 
 
 class CoverageFigures(TypedDict):

@@ -143,8 +143,8 @@ def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]
     if used[name] >= _AT_LIMIT:
         return Answer(question, f"Yes, and never over it: {figures}.")
     waits = progress_line.waiting(picture)
-    if held := sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values()):
-        text = f"Yes, {formats.counted(held, 'worker')} just now: {figures} on average"
+    if at_limit := sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values()):
+        text = f"Yes, {formats.counted(at_limit, 'worker')} just now: {figures} on average"
         return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
     return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", WATCH)
 

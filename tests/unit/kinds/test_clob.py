@@ -163,5 +163,5 @@ async def test_the_size_is_found_in_few_requests(rows: int) -> None:
 
 @pytest.mark.parametrize("key", ["clob:", "clob:5", "clob:-5", "clob:5-5", "clob:a-b", "open:1..2"])
 async def test_another_key_is_refused_by_name(key: str) -> None:
-    with pytest.raises(errors.GiveUp, match="names no part"):
+    with pytest.raises(errors.GiveUp, match="is no unit of the order book"):
         await walked(List(0), key)
