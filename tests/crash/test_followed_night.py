@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -31,23 +32,50 @@ def following(ground: harness.Ground) -> dict[str, Any] | None:
     return followed
 
 
-def measure(daemon: harness.Daemon, ground: harness.Ground) -> tuple[int, int]:
-    """Bytes of memory, and of the checkpoint's files."""
-    files = [file for file in ground.checkpoint.rglob("*") if file.is_file()]
-    return psutil.Process(daemon.pid).memory_info().rss, sum(one.stat().st_size for one in files)
+def file_bytes(folder: Path) -> int:
+    """Of all files there are; one that goes meanwhile has none."""
+    sizes = []
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(file.stat().st_size)
+    return sum(sizes)
 
 
 class Night:
-    """What happens when, in shares of the night."""
+    """What happens when, in shares of the night; meanwhile sizes are looked at.
 
-    def __init__(self) -> None:
+    Files rise and fall as the checkpoint is folded, so peaks of two stretches are compared.
+    """
+
+    def __init__(self, ground: harness.Ground) -> None:
         self.began = time.monotonic()
+        self._ground = ground
+        self.memory: list[tuple[float, int]] = []
+        self.files: list[tuple[float, int]] = []
+        self.daemon: harness.Daemon | None = None
 
     def wait_until(self, share: float) -> None:
         """Return when so much of it is over."""
         due = self.began + share * NIGHT_S
         left = max(1.0, due - time.monotonic()) + 5
-        harness.until(lambda: time.monotonic() >= due, f"{share} of the night", left, every_s=0.5)
+
+        def is_due() -> bool:
+            self._look()
+            return time.monotonic() >= due
+
+        harness.until(is_due, f"{share} of the night", left, every_s=0.5)
+
+    def _look(self) -> None:
+        share = (time.monotonic() - self.began) / NIGHT_S
+        self.files.append((share, file_bytes(self._ground.checkpoint)))
+        if self.daemon is not None and self.daemon.running:
+            rss = psutil.Process(self.daemon.pid).memory_info().rss
+            self.memory.append((share, rss))
+
+
+def peak(samples: list[tuple[float, int]], since: float, until: float) -> int:
+    """The largest of a stretch of the night."""
+    return max(size for share, size in samples if since <= share <= until)
 
 
 def stop_store(ground: harness.Ground, met: Callable[[], bool]) -> None:
@@ -81,7 +109,8 @@ def test_a_night_in_small(tmp_path: Path) -> None:
         daemon = ground.start("run", "--follow")
         harness.until(lambda: following(ground), "the first window", 300)
         sandbox.ask("grow", {})
-        night = Night()
+        night = Night(ground)
+        night.daemon = daemon
         night.wait_until(0.05)
         sandbox.faults(
             {"kind": "500", "route": "trades", "count": 20},
@@ -90,15 +119,14 @@ def test_a_night_in_small(tmp_path: Path) -> None:
             {"kind": FIELD, "route": "positions", "count": 1},
         )
         night.wait_until(0.2)
-        early = measure(daemon, ground)
         stop_store(ground, lambda: "stall" in receiver.kinds())
         night.wait_until(0.45)
         daemon.signal(signal.SIGTERM)
         daemon.end(120).expect(0)
-        daemon = ground.start("run", "--follow")
+        night.daemon = daemon = ground.start("run", "--follow")
         night.wait_until(0.6)
         daemon.kill()
-        daemon = ground.start("run", "--follow")
+        night.daemon = daemon = ground.start("run", "--follow")
         night.wait_until(1.0)
         end = time.monotonic() + SETTLES_S + NIGHT_S / 12
         while (stored := ground.tables()) != (truth := harness.true_tables(sandbox)):
@@ -109,9 +137,10 @@ def test_a_night_in_small(tmp_path: Path) -> None:
         followed = following(ground)
         assert followed is not None
         assert followed["gaps"] == []
-        late = measure(daemon, ground)
-        assert late[0] < early[0] * 1.25, (early, late)
-        assert late[1] < early[1] * 1.5, (early, late)
+        print(f"files: {night.files[:: len(night.files) // 60 + 1]}")
+        for samples, bound in ((night.memory, 1.25), (night.files, 1.5)):
+            early, late = peak(samples, 0.0, 0.45), peak(samples, 0.6, 1.0)
+            assert late < early * bound, (early, late)
         daemon.signal(signal.SIGTERM)
         daemon.end(120).expect(0)
         assert sorted(receiver.kinds()) == ["drift", "end", "end", "stall"]
