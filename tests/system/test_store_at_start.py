@@ -169,7 +169,7 @@ def test_a_machine_that_falters_is_no_reason_to_give_up(
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_words: object) -> None:
+    def fails(*_words: object, **_more: object) -> None:
         raise FileNotFoundError(errno.ENOENT, "who looks for this?")
 
     monkeypatch.setattr(settings, "load", fails)
