@@ -507,7 +507,8 @@ class Ground:
             for kind, total in state.totals().items()
         )
         counts = self.sql(" UNION ALL ".join((*repeated, *pending, *unlike)))
-        assert [row for row in counts if row["n"]] == []
+        wrong = [row for row in counts if row["n"]]
+        assert wrong == [], f"more or less than there should be: {wrong}"
         left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
         assert left == [], f"units left open: {left}"
 

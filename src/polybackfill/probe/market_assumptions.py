@@ -21,8 +21,10 @@ from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
 
 LOOKUPS = ("lookups",)
-_MARKETS = ("markets", *LOOKUPS)
-_LISTS = ("markets", "events")
+_LISTED_MARKETS = ("markets", "new-markets")
+_MARKETS = (*_LISTED_MARKETS, *LOOKUPS)
+_EVENTS = ("events", "new-events")
+_LISTS = (*_LISTED_MARKETS, *_EVENTS)
 _SPAN_DATES = 4
 _MANY_TOKENS = 5
 _Look = Callable[[Evidence, endpoints.Route], Awaitable[str]]
@@ -309,7 +311,7 @@ def _lists() -> Sequence[Assumption]:
             f"/{kind}/keyset{request}",
             expected,
             f"{kind}: {needed_for}",
-            _MARKETS if route == endpoints.MARKETS else ("events",),
+            _MARKETS if route == endpoints.MARKETS else _EVENTS,
             loses_rows,
             _looking_at(route, look),
         )
@@ -397,7 +399,7 @@ ASSUMPTIONS = (
         "/events/keyset?closed=true",
         "events carry their markets",
         "events: which market belongs to which; markets without a date",
-        ("events",),
+        _EVENTS,
         True,
         _looking_at(endpoints.EVENTS, _members),
     ),
@@ -406,7 +408,7 @@ ASSUMPTIONS = (
         "/events/keyset?closed=true",
         "events carry their tags",
         "categories",
-        ("events",),
+        _EVENTS,
         False,
         _looking_at(endpoints.EVENTS, _tags),
     ),

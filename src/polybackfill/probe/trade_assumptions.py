@@ -12,6 +12,7 @@ from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
 
 _KINDS = (units.CONDITIONS,)
+_FEEDS = (*_KINDS, "recent-trades")
 _MANY_TOKENS = 10
 _MICRO_NOISE = 1e-3  # recorded sizes differ from whole millionths by less
 _NUMBER = (int, float)
@@ -259,7 +260,7 @@ ASSUMPTIONS = (
         "/v2/trades?condition=…",
         "{data, pagination}; has_more says the same as next_cursor",
         "the proven end of a condition's feed",
-        _KINDS,
+        _FEEDS,
         True,
         _envelope,
     ),
@@ -268,7 +269,7 @@ ASSUMPTIONS = (
         "/v2/trades?condition=…",
         "every row has the fields that the parser needs",
         "every stored trade; a row that cannot be read is set aside",
-        _KINDS,
+        _FEEDS,
         True,
         _fields,
     ),
@@ -313,7 +314,7 @@ ASSUMPTIONS = (
         "/v2/trades?condition=…&taker_only=false, and true",
         "false shows both sides of a fill: twice the taker's shares",
         "conditions: the fills of makers",
-        _KINDS,
+        _FEEDS,
         True,
         _both_sides,
     ),
@@ -322,7 +323,7 @@ ASSUMPTIONS = (
         "/v2/trades?condition=…, and of all markets",
         "newest first",
         "conditions: whole seconds, resume points, the end of a window",
-        _KINDS,
+        _FEEDS,
         True,
         _order,
     ),

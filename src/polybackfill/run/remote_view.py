@@ -68,7 +68,7 @@ def _split(url: str) -> urllib.parse.SplitResult:
         parts = urllib.parse.urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise errors.Stop("--url is not a valid address; expected http://HOST:PORT") from None
+        raise errors.Stop("--url is not a valid address: give http://HOST:PORT") from None
     is_plain = host.isprintable() and " " not in host and "@" not in parts.netloc
     if parts.scheme not in {"http", "https"} or not host or not is_plain:
         raise errors.Stop(f"--url {host if is_plain else ''}: give http://HOST:PORT")
