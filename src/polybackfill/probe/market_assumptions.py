@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 
 from polybackfill import formats
+from polybackfill.kinds import registry
 from polybackfill.polymarket import (
     coerce,
     date_range,
@@ -21,9 +22,9 @@ from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Unseen
 
 LOOKUPS = ("lookups",)
-_LISTED_MARKETS = ("markets", "new-markets")
+_LISTED_MARKETS = ("markets", registry.find_followed("api_market_rows").name)
 _MARKETS = (*_LISTED_MARKETS, *LOOKUPS)
-_EVENTS = ("events", "new-events")
+_EVENTS = ("events", registry.find_followed("api_event_rows").name)
 _LISTS = (*_LISTED_MARKETS, *_EVENTS)
 _SPAN_DATES = 4
 _MANY_TOKENS = 5

@@ -6,13 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
 from polybackfill import formats, units
+from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints, pagination, tokens, trade_feed, trade_parser
 from polybackfill.probe import pages, samples
 from polybackfill.probe.assumption import Assumption
 from polybackfill.probe.evidence import Evidence, Json, Page, Refused, Unseen, sampling
 
 _KINDS = (units.CONDITIONS,)
-_FEEDS = (*_KINDS, "recent-trades")
+_FEEDS = (*_KINDS, registry.find_followed("external_trades_raw").name)
 _MANY_TOKENS = 10
 _MICRO_NOISE = 1e-3  # recorded sizes differ from whole millionths by less
 _NUMBER = (int, float)
