@@ -23,6 +23,7 @@ ATTEMPTS = 3
 FIRST_BACKOFF_S = 1.0
 ANSWER_S = 10.0  # for one attempt, the answer included
 _MOST_WAITING = 32
+_CANCEL_AGAIN_S = 0.5
 _AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -61,8 +62,11 @@ class AlertSender:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._waiting.join()
-        self._sending.cancel()
-        await asyncio.gather(self._sending, return_exceptions=True)
+        # A cancel at the very moment at which an attempt times out is swallowed by aiohttp, and the
+        # next attempt would be waited for.
+        while not self._sending.done():
+            self._sending.cancel()
+            await asyncio.wait({self._sending}, timeout=_CANCEL_AGAIN_S)
         if left := self._waiting.qsize():
             log.warning("alert.left_behind", alerts=left)
         await self._session.close()

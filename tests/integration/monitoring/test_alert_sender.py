@@ -123,6 +123,20 @@ async def test_a_dead_target_is_given_up_and_the_next_alert_gets_its_turn(
     assert "s3cretHook" not in str(events)
 
 
+async def test_an_end_at_the_moment_of_a_time_out_is_not_held_up(receiver: Receiver) -> None:
+    """Then the time-out swallows the cancel, and a second attempt has begun."""
+    receiver.answers = ["hang"] * 200
+    senders = [
+        alert_sender.AlertSender(clocks.SystemClock(), answer_s=3.0 + number / 20_000)
+        for number in range(40)
+    ]
+    for sender in senders:
+        sender.post(redaction.Url(f"{receiver.url}/hook"), {})
+    began_at = time.monotonic()
+    await asyncio.gather(*(sender.close(3.0) for sender in senders))
+    assert time.monotonic() - began_at < 5.5
+
+
 async def test_a_target_that_hangs_is_left_after_the_time_of_an_attempt(
     receiver: Receiver, clock: QuickClock, events: list[dict[str, Any]]
 ) -> None:
