@@ -171,12 +171,30 @@ class Supervisor:
         return errors.EXIT_UNITS_IN_ERROR if in_error and not stopped else errors.EXIT_OK
 
     async def _last_plan_sync(self) -> None:
-        # The plan table follows the checkpoint; what is missed here is made up at the next start.
+        """Receipts and plan tables follow the checkpoint; what is missed is made up at the next
+        start. Whoever stops has little time for it, and a run that has ended has enough.
+        """
+        syncing = asyncio.ensure_future(self._sync_plan())
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
-            async with asyncio.timeout(self._bounds.grace_s * grace_period.PLAN_SHARE):
-                await self._sync_plan()
-        except (errors.Retry, TimeoutError) as error:
-            log.warning("plan.not_synced", error=str(error) or "timeout")
+            await asyncio.wait(
+                {syncing, stopping},
+                timeout=self._bounds.no_progress_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if stopping.done():
+                share_s = self._bounds.grace_s * grace_period.PLAN_SHARE
+                await asyncio.wait({syncing}, timeout=share_s)
+            if syncing.done():
+                await syncing
+            else:
+                log.warning("plan.not_synced", error="timeout")
+        except errors.Retry as error:
+            log.warning("plan.not_synced", error=str(error))
+        finally:
+            syncing.cancel()
+            stopping.cancel()
+            await asyncio.gather(syncing, stopping, return_exceptions=True)
 
     async def _upkeep(self) -> None:
         async with asyncio.TaskGroup() as group:

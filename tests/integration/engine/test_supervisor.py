@@ -52,6 +52,56 @@ async def test_everything_asked_ends_done(
     assert not small_run.checkpoint.open_units()
 
 
+class SlowTables:
+    """Plan tables that are slow once the last unit has ended. `told`: how often they were told."""
+
+    def __init__(self, took_s: float) -> None:
+        self._took_s = took_s
+        self.told = 0
+        self.is_over = False
+
+    async def sync(self) -> None:
+        """As PlanSync.run."""
+        if self.is_over:
+            await asyncio.sleep(self._took_s)
+            self.told += 1
+
+
+async def test_a_run_that_has_ended_leaves_no_plan_behind(
+    new_small_run: conftest.NewSmallRun,
+    sandbox: harness.Sandbox,
+    events: list[structlog.typing.EventDict],
+) -> None:
+    """The short time of a stop is none of its own."""
+    tables = SlowTables(1.0)
+    small_run = new_small_run(sync_plan=tables.sync, grace_s=2.0)
+    watch = small_run.supervise(conftest.wallets(sandbox, 12))
+    running = asyncio.create_task(watch.run())
+    await integration_conftest.until(lambda: small_run.line.complete, "the last unit")
+    tables.is_over = True
+    assert await running == errors.EXIT_OK
+    assert tables.told > 0
+    assert "plan.not_synced" not in [event["event"] for event in events]
+
+
+async def test_a_stop_meanwhile_does_not_wait_for_the_plan(
+    new_small_run: conftest.NewSmallRun,
+    sandbox: harness.Sandbox,
+    events: list[structlog.typing.EventDict],
+) -> None:
+    tables = SlowTables(60.0)
+    small_run = new_small_run(sync_plan=tables.sync, grace_s=2.0)
+    running = asyncio.create_task(small_run.supervise(conftest.wallets(sandbox, 12)).run())
+    await integration_conftest.until(lambda: small_run.line.complete, "the last unit")
+    tables.is_over = True
+    await asyncio.sleep(2 * worker_pool.CHECK_S)
+    assert not running.done()
+    small_run.stop.set()
+    async with asyncio.timeout(2.0):
+        await running
+    assert "plan.not_synced" in [event["event"] for event in events]
+
+
 async def test_a_stop_before_the_first_unit_is_a_clean_end(
     new_small_run: conftest.NewSmallRun, sandbox: harness.Sandbox
 ) -> None:
