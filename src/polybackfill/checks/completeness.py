@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TypedDict
 
 from polybackfill.checkpoint import run_checkpoint
@@ -57,37 +56,32 @@ class UnprovenKey(TypedDict):
     error: str | None
 
 
-@dataclass(frozen=True)
-class PartCompleteness:
-    """One part. `keys`: what it has to prove, units of a list or wallets or conditions; `trades`:
-    expected by the plan, 0 where it does not say; `unproven`: some of the keys without a receipt.
+class PartSums(TypedDict):
+    """What a part has to prove: `keys` are units of a list, wallets or conditions; `trades` those
+    that the plan expects, 0 where it does not say.
     """
 
-    name: str
     keys: int
     proven: int
     failed: int
     open: int
     trades: int
     trades_proven: int
+
+
+class PartCompleteness(PartSums):
+    """One part. `share`: of its keys, `trade_share`: by expected trades, how much is proven, from 0
+    to 1, None of nothing; `complete`: everything that is known of it is; `unproven`: some of the
+    keys without a receipt; `stored`: rows.
+    """
+
+    name: str
+    share: float | None
+    trade_share: float | None
+    complete: bool
     stored: int
     counts: ReceiptCounts
-    unproven: list[UnprovenKey] = field(default_factory=list)
-
-    @property
-    def share(self) -> float | None:
-        """Of the keys, how many are proven; None of nothing."""
-        return self.proven / self.keys if self.keys else None
-
-    @property
-    def trade_share(self) -> float | None:
-        """The same weighted by expected trades."""
-        return self.trades_proven / self.trades if self.trades else None
-
-    @property
-    def complete(self) -> bool:
-        """Everything that is known of the part is proven."""
-        return self.keys > 0 and self.proven == self.keys
+    unproven: list[UnprovenKey]
 
 
 async def measure_parts(
@@ -100,7 +94,7 @@ async def measure_parts(
             for part, kinds in registry.PARTS.items()
         ]
         # Of what a run may be told to leave out there is nothing to prove then.
-        return [part for part, is_optional in figures if part.keys or not is_optional]
+        return [part for part, is_optional in figures if part["keys"] or not is_optional]
 
 
 def _is_optional(of_kind: proof.Proof) -> bool:
@@ -125,7 +119,7 @@ async def _measure(
     store: client.Store, name: str, kinds: tuple[unit_kind.Kind, ...], units: str
 ) -> PartCompleteness:
     part = _select_keys(kinds, units)
-    (sums,) = await store.rows(_SUMS.format(part=part))
+    (sums,) = await store.records(_SUMS.format(part=part), PartSums)
     (counts,) = await store.records(
         _COUNTS.format(units=units, kinds=_quote_kinds(kinds)), ReceiptCounts
     )
@@ -133,7 +127,17 @@ async def _measure(
     unproven = []
     if sums["proven"] < sums["keys"]:
         unproven = await store.records(_UNPROVEN.format(part=part, limit=LISTED), UnprovenKey)
-    return PartCompleteness(name=name, stored=stored["n"], counts=counts, unproven=unproven, **sums)
+    keys, trades = sums["keys"], sums["trades"]
+    return {
+        **sums,
+        "name": name,
+        "share": sums["proven"] / keys if keys else None,
+        "trade_share": sums["trades_proven"] / trades if trades else None,
+        "complete": keys > 0 and sums["proven"] == keys,
+        "stored": stored["n"],
+        "counts": counts,
+        "unproven": unproven,
+    }
 
 
 def _quote_kinds(kinds: Iterable[unit_kind.Kind]) -> str:

@@ -154,7 +154,9 @@ async def _proof(chosen: settings.Settings, url: str) -> list[Line]:
     conditions = [row["condition_id"] for row in _ask(f"{url}/_sandbox/conditions?top=10000000")]
     keys = {"wallets": [row["wallet"] for row in wallets], "conditions": conditions}
     truth = {**_ask(f"{url}/_sandbox/truth", keys), "trades": everything["trades"]}
-    lines = [_line(f"{part.name} proven complete", part.proven, part.keys) for part in parts]
+    lines = [
+        _line(f"{part['name']} proven complete", part["proven"], part["keys"]) for part in parts
+    ]
     for name, stored_rows in stored.items():
         true = truth[name]
         lines += [

@@ -156,28 +156,10 @@ class FetchedWallet(TypedDict):
     last_run_at: str | None
 
 
-class PartShares(TypedDict):
-    """Of a part's keys and expected trades, from 0 to 1, None of nothing; rows set aside."""
+class PartFigures(completeness.PartCompleteness):
+    """`set_aside`: rows of the part in quarantine."""
 
-    share: float | None
-    trade_share: float | None
-    complete: bool
     set_aside: int
-
-
-class PartFigures(PartShares):
-    """As `completeness.PartCompleteness`, with its shares."""
-
-    name: str
-    keys: int
-    proven: int
-    failed: int
-    open: int
-    trades: int
-    trades_proven: int
-    stored: int
-    counts: completeness.ReceiptCounts
-    unproven: list[completeness.UnprovenKey]
 
 
 class CoverageFigures(TypedDict):
@@ -249,7 +231,7 @@ async def _figures(
     expected = fills["internal"] + fills["external"] - overlap
     return {
         "parts": [
-            _part(part, aside[part.name].rows if part.name in aside else 0)
+            {**part, "set_aside": aside[name].rows if (name := part["name"]) in aside else 0}
             for part in await completeness.measure_parts(store, checkpoint)
         ],
         "disagreements": await resolution_checks.disagreements(store),
@@ -274,23 +256,4 @@ async def _figures(
         "months": await store.records(_MONTHS, MonthOfTrades),
         "plan": {row["status"]: row["wallets"] for row in await store.rows(_STATUSES)},
         "backfilled": await store.records(_BACKFILLED, FetchedWallet),
-    }
-
-
-def _part(part: completeness.PartCompleteness, set_aside: int) -> PartFigures:
-    return {
-        "name": part.name,
-        "keys": part.keys,
-        "proven": part.proven,
-        "failed": part.failed,
-        "open": part.open,
-        "trades": part.trades,
-        "trades_proven": part.trades_proven,
-        "stored": part.stored,
-        "counts": part.counts,
-        "unproven": part.unproven,
-        "share": part.share,
-        "trade_share": part.trade_share,
-        "complete": part.complete,
-        "set_aside": set_aside,
     }
