@@ -8,9 +8,12 @@ from pathlib import Path
 
 import filelock
 import msgspec
+import structlog
 
 from polybackfill import errors
 from polybackfill.filesystem import files
+
+log = structlog.get_logger()
 
 _LOCK_S = 5.0  # a change takes no longer than a few writes to the disk
 
@@ -22,6 +25,7 @@ class NameFile:
         self._file = file
         self._names = names
         self._remedy = remedy
+        self._is_unreadable = False
 
     def read(self) -> frozenset[str]:
         """A missing file names nothing. Raises errors.Stop when it cannot be read or is no list."""
@@ -35,6 +39,18 @@ class NameFile:
             raise errors.Stop(
                 f"{self._file} is no list of {self._names}; remove it to {self._remedy}"
             ) from error
+
+    def look(self, event: str) -> frozenset[str] | None:
+        """As `read`; None where it cannot be read, which is logged as `event`, once."""
+        try:
+            names = self.read()
+        except errors.Stop as error:
+            if not self._is_unreadable:
+                log.warning(event, error=str(error))
+            self._is_unreadable = True
+            return None
+        self._is_unreadable = False
+        return names
 
     def change(self, change: Callable[[frozenset[str]], frozenset[str]]) -> frozenset[str]:
         """Write what `change` makes of the names, and return it. Raises errors.Stop."""

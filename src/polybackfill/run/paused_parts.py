@@ -6,12 +6,8 @@ in their hands and take no other.
 
 from __future__ import annotations
 
-import structlog
-
-from polybackfill import errors, settings
+from polybackfill import settings
 from polybackfill.run import name_file
-
-log = structlog.get_logger()
 
 
 class PausedParts:
@@ -24,19 +20,12 @@ class PausedParts:
             "paused parts",
             "let all parts go on",
         )
-        self._is_unreadable = False
         self.kinds: frozenset[str] = frozenset()
 
     def read(self) -> None:
         """Look at the file. One that cannot be read changes nothing; it is logged once."""
-        try:
-            self.kinds = self._file.read()
-        except errors.Stop as error:
-            if not self._is_unreadable:
-                log.warning("paused.unreadable", error=str(error))
-            self._is_unreadable = True
-        else:
-            self._is_unreadable = False
+        if (kinds := self._file.look("paused.unreadable")) is not None:
+            self.kinds = kinds
 
     def describe(self) -> str | None:
         """What waits for a person; None when nothing is paused."""

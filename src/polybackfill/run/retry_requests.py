@@ -25,19 +25,10 @@ class RetryRequests:
             "units to try again",
             "try none again",
         )
-        self._is_unreadable = False
 
     def read(self) -> frozenset[str]:
         """Ids of units. A file that cannot be read asks for nothing; it is logged once."""
-        try:
-            ids = self._file.read()
-        except errors.Stop as error:
-            if not self._is_unreadable:
-                log.warning("retries.unreadable", error=str(error))
-            self._is_unreadable = True
-            return frozenset()
-        self._is_unreadable = False
-        return ids
+        return self._file.look("retries.unreadable") or frozenset()
 
     def add(self, ids: Iterable[str]) -> None:
         """Ask for these. Raises errors.Stop."""
