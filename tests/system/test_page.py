@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import time
 import urllib.parse
 import urllib.request
@@ -210,7 +211,7 @@ async def test_a_wallet_and_a_market_have_a_page_which_a_search_and_receipts_lea
         await tab.run("history.back()")
         await page.says(f"Wallet {wallet}")
         for name, said in (
-            (f"0x{'ab' * 20}", f"Nothing is stored of 0x{'ab' * 20}."),
+            (f"0x{'ab' * 20}", f"Nothing is stored about 0x{'ab' * 20}."),
             ("<img src=x>", "this name: '<img src=x>' is not a wallet or a market"),
             ("no-such-market", "the store does not know no-such-market"),
         ):
@@ -271,7 +272,9 @@ async def test_it_is_quick_small_and_works_by_keyboard(
             await page.tab.until("document.querySelectorAll('#charts figure').length == 7")
         print(f"longest task of the first draw: {max(cpu_ms):.1f} ms, all: {sum(cpu_ms):.0f} ms")
         assert max(cpu_ms) < LONG_TASK_MS
-        assert min([await first_paint_ms(page.tab) for _ in range(5)]) < 1_000
+        paints_ms = [await first_paint_ms(page.tab) for _ in range(5)]
+        print(f"first paint: {', '.join(f'{one:.0f}' for one in paints_ms)} ms")
+        assert statistics.median(paints_ms) < 1_000
         await page.tab.until("document.querySelectorAll('#map button').length == 3")
         await page.tab.run("document.querySelector('#map button').focus()")
         await page.tab.press("ArrowRight")
@@ -324,7 +327,7 @@ async def at_rest(tab: browser.Tab, expression: str) -> str:
 
 
 async def first_paint_ms(tab: browser.Tab) -> float:
-    """Of a page that is loaded anew; other programs of the machine may delay it, so ask again."""
+    """Of a page that is loaded anew; other programs of the machine may delay one."""
     await tab.run("location.reload()")
     paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
     return float(await tab.until(paint))

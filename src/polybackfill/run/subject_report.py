@@ -58,7 +58,7 @@ def look_up(chosen: settings.Settings, text: str, *, may_ask: bool) -> NamedSubj
     offline = "" if may_ask else NOT_ASKED
     report = bootstrap.run(_read(chosen, key, offline=offline))
     if report is None:
-        return NamedSubject(shown, said=f"Nothing is stored of {shown}.")
+        return NamedSubject(shown, said=f"Nothing is stored about {shown}.")
     return NamedSubject(shown, report)
 
 
