@@ -34,6 +34,7 @@ from polybackfill.run import (
     error_retries,
     follow_reports,
     follow_sources,
+    job_entry,
     job_member,
     new_keys,
     part_builder,
@@ -132,7 +133,7 @@ async def _begin(
     request, scope = await run_scope.choose_scope(context.store, request)
     if scope:
         print(scope, file=sys.stderr)
-    job = await stack.enter_async_context(job_member.joined(chosen, request, context.store, stop))
+    job = await stack.enter_async_context(job_entry.joined(chosen, request, context.store, stop))
     context = dataclasses.replace(context, job=job)
     state = shared_state.make_state(chosen, request, context, stop, space)
     stack.push_async_callback(state.api.client.close)
@@ -339,7 +340,7 @@ class Run:
             return store_writer.DryRunSink()
         if state.context.job is None:
             return store
-        return job_member.make_sink(state.context.job, store, state.chosen.backfill.job_slices)
+        return job_entry.make_sink(state.context.job, store, state.chosen.backfill.job_slices)
 
     def _writer(self) -> store_writer.StoreWriter:
         return store_writer.StoreWriter(

@@ -1,4 +1,4 @@
-"""One daemon's part in a job that several share: it joins, lives, claims its shards, and leaves.
+"""One daemon's part in a job that several share: it lives, claims its shards, and looks at others.
 
 All of this stands in the store (`store.job_tables`). A daemon renews its place at a third of its
 lease, as long as its work gets anywhere; one that was taken over finds out before it writes
@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
 import structlog
 
-from polybackfill import clocks, errors, settings
-from polybackfill.engine import grace_period, job_shards
+from polybackfill import clocks, errors
+from polybackfill.engine import job_shards
 from polybackfill.filesystem import lock
-from polybackfill.kinds import key_source, registry
 from polybackfill.reports import progress_line
-from polybackfill.run import bootstrap, run_request
-from polybackfill.store import client, job_tables, sliced_insert
+from polybackfill.run import job_takeover
+from polybackfill.store import job_tables
 
 log = structlog.get_logger()
 
@@ -59,45 +57,6 @@ class Work:
         self.facts = facts
 
 
-class TakeOver:
-    """Ends members that do not renew their place, once they were seen so for half a lease: where
-    Keeper was away for all, all come back at once, and each has the time to renew.
-    """
-
-    def __init__(self, tables: job_tables.JobTables, member: str, lease_s: float) -> None:
-        self._tables = tables
-        self._member = member
-        self._wait_s = lease_s / 2
-        self._expired_at: dict[str, float] = {}
-
-    def forget(self) -> None:
-        """Keeper was away: nobody could renew."""
-        self._expired_at.clear()
-
-    async def run(self, members: Sequence[job_tables.Member]) -> None:
-        """Look at the members, and end those that are due."""
-        now = clocks.awake_s()
-        expired = {one.name for one in members if one.left_s < 0}
-        for name in set(self._expired_at) - expired:
-            del self._expired_at[name]
-        for one in members:
-            if one.name == self._member or one.state == job_tables.GONE:
-                continue
-            has_ended = lock.is_alive(one.process) is False  # as seen from this machine
-            is_due = one.name in expired and (
-                now - self._expired_at.setdefault(one.name, now) >= self._wait_s
-            )
-            if one.state == job_tables.DEAD or is_due or has_ended:
-                await self._retire(one.name, only_expired=not has_ended)
-
-    async def _retire(self, name: str, *, only_expired: bool) -> None:
-        try:
-            if await self._tables.retire(name, only_expired=only_expired):
-                log.warning("job.taken_over", member=name)
-        except (errors.BackfillError, TimeoutError) as error:
-            log.warning("job.retry", member=name, error=str(error) or "timeout")
-
-
 class JobMember:
     """This daemon in its job. `store` is its own connection; `job` the job as it was joined."""
 
@@ -115,7 +74,7 @@ class JobMember:
         self.name = f"{run_name}-{secrets.token_hex(4)}"
         self.shards = job_shards.JobShards(self.name, counts, clock)
         self.tables = tables
-        self._take_over = TakeOver(tables, self.name, lease_s)
+        self._take_over = job_takeover.TakeOver(tables, self.name, lease_s)
         self._lease_s = lease_s
         self._clock = clock
         self._members: list[job_tables.Member] = []
@@ -347,106 +306,3 @@ def describe_members(members: list[job_tables.Member]) -> list[dict[str, Any]]:
         for one in members
         if one.state != job_tables.GONE
     ]
-
-
-def define(request: run_request.RunRequest, backfill: settings.BackfillSettings) -> str:
-    """What a job fetches, in one form: JSON. Raises errors.Stop for what cannot be shared."""
-    is_portion = backfill.limit is not None or backfill.skip
-    if request.has_typed_keys or request.dry_run or request.follow or is_portion:
-        raise errors.Stop(
-            "BACKFILL_JOB shares a run of the plan, or of everything: leave out lists of keys, "
-            "--limit, --skip, --follow and --dry-run, or leave out BACKFILL_JOB"
-        )
-    document = {
-        "parts": list(request.parts),
-        "since": request.window[0],
-        "until": request.window[1],
-        "planned_list": request.listed_only,
-        "shards": backfill.job_shards,
-        "slices": backfill.job_slices,
-    }
-    return msgspec.json.encode(document).decode()
-
-
-@contextlib.asynccontextmanager
-async def joined(
-    chosen: settings.Settings,
-    request: run_request.RunRequest,
-    store: client.Store | None,
-    stop: asyncio.Event,
-) -> AsyncIterator[JobMember | None]:
-    """A member of the job of the settings inside the block; None without one.
-
-    Raises errors.Stop for a store without Keeper, and naming both where the job is another.
-    """
-    backfill = chosen.backfill
-    if not backfill.job or store is None:
-        yield None
-        return
-    clock = clocks.SystemClock()
-    definition = define(request, backfill)
-    own = client.Store(bootstrap.store_address(chosen), clock=clock)
-    try:
-        tables = job_tables.JobTables(own, clock)
-        await tables.create(chosen.clickhouse.cluster)
-        job = await tables.define(backfill.job, definition)
-        if job.definition != definition:
-            raise errors.Stop(
-                f"job {job.name} is another: it was begun with {job.definition}, and this daemon "
-                f"would work with {definition}. Start it with the same words and settings, or give "
-                "BACKFILL_JOB another name"
-            )
-        before = await tables.shards(job)
-        if before and all(shards.all_done for shards in before.values()):
-            job = await tables.begin_round(job)
-        member = JobMember(
-            tables,
-            job,
-            _count_shards(request.kinds, backfill.job_shards),
-            lease_s=backfill.job_lease_s,
-            run_name=backfill.run_name,
-            clock=clock,
-        )
-        await member.enter(lock.this_process(clock.now(), backfill.run_name))
-        log.info("job.joined", job=job.name, round=job.round, member=member.name)
-        store.fence, before_write = job_tables.fence(member.name), store.before_write
-
-        async def confirm() -> None:
-            await before_write()
-            await member.confirm()
-
-        store.before_write = confirm
-        keeping = asyncio.create_task(member.keep(), name="job")
-        try:
-            yield member
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            share = grace_period.CLAIM_SHARE if stop.is_set() else 1.0
-            with contextlib.suppress(errors.BackfillError, TimeoutError):
-                async with asyncio.timeout(backfill.grace_s * share):
-                    await member.leave()
-            store.fence, store.before_write = None, before_write
-    finally:
-        await own.close()
-
-
-def _count_shards(kinds: tuple[str, ...], count: int) -> dict[str, int]:
-    """By kind: a list is read by one daemon at a time."""
-    return {
-        kind: 1 if isinstance(registry.KINDS[kind].keys, key_source.WholeList) else count
-        for kind in kinds
-    }
-
-
-def make_sink(member: JobMember, store: client.Store, slices: int) -> sliced_insert.SlicedInsert:
-    """Where the writer of a member inserts its rows."""
-    return sliced_insert.SlicedInsert(
-        store,
-        member.tables,
-        job=member.job.name,
-        member=member.name,
-        slices=slices,
-        most=lambda: max(1, slices // member.hosts),
-        clock=clocks.SystemClock(),
-    )
