@@ -157,6 +157,33 @@ async def test_a_batch_whose_marks_were_lost_marks_again(migrated: client.Store)
     assert await stored(migrated) == expected(rows)
 
 
+async def test_a_batch_that_brings_nothing_makes_no_candle_anew(migrated: client.Store) -> None:
+    """As when wallets bring what their markets brought before."""
+    rows = fills(200)
+    await insert(migrated, rows)
+    assert await candles.make_marked(migrated) == 5
+    await insert(migrated, [*rows, fill(1_000, random.Random(3))])
+    assert await marks(migrated) == 5
+    assert await candles.make_marked(migrated) == 1
+    await insert(migrated, rows)
+    assert await candles.make_marked(migrated) == 0
+    assert await marks(migrated) == 0
+
+
+async def test_candles_that_arrived_in_part_are_made_anew(migrated: client.Store) -> None:
+    """A making that was ended amid its rows: the fills are the same, their candles are not."""
+    rows = fills(200)
+    await insert(migrated, rows)
+    await candles.make_marked(migrated)
+    await migrated.command(
+        "ALTER TABLE trade_candle_rows DELETE WHERE interval_s = 86400 AND token_id = '3' "
+        "SETTINGS mutations_sync = 2"
+    )
+    await insert(migrated, rows)
+    assert await candles.make_marked(migrated) == 1
+    assert await stored(migrated) == expected(rows)
+
+
 async def test_a_store_from_before_there_were_candles_gets_them(migrated: client.Store) -> None:
     rows = fills(100)
     await insert(migrated, rows)

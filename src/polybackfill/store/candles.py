@@ -1,8 +1,10 @@
 """Candles: the prices and volumes of a token by minute, hour and day, made of the stored fills.
 
-An insert marks the markets of its fills (`candle_marks`, by a materialized view); `make_marked`
-makes all candles of these markets anew. What is made twice takes the place of itself, so nothing
-that comes again, and no kill between two steps, counts a fill twice.
+An insert marks the markets of its fills (`candle_marks`, by a materialized view), also where the
+table holds them already: the marks of a batch whose answer was lost may be lost too. `make_marked`
+makes all candles of those markets anew that hold other fills than their candles tell. What is made
+twice takes the place of itself, so nothing that comes again, and no kill between two steps, counts
+a fill twice.
 """
 
 from __future__ import annotations
@@ -13,47 +15,17 @@ from polybackfill.store import client, definitions, query_files
 
 log = structlog.get_logger()
 
-MINUTE_S = 60
-_LONGER_S = [3_600, 86_400]
-# Fills of one statement: each may open a candle, some 250 bytes in memory.
-_SLICE_FILLS = 1_000_000
+# Fills of one statement: each may open a candle of each length, some 250 bytes in memory.
+_SLICE_FILLS = 400_000
 
 # Second and id of a fill as one number, which is quicker to compare than two: among fills of one
-# second the id decides which is the first, so that the answer is always the same.
+# second the id decides which is the first, so that the answer is always the same. The last 32 bits
+# of the id have no room: two ids of a second that differ in these alone are beyond all chance.
 _ORDER = (
-    "bitShiftLeft(toUInt256(toUnixTimestamp(trade_timestamp)), 128) + toUInt128(external_trade_id)"
+    "bitOr(bitShiftLeft(toUInt128(toUnixTimestamp(trade_timestamp)), 96), "
+    "bitShiftRight(toUInt128(external_trade_id), 32))"
 )
-_MARKED = """
-condition_id BETWEEN {first:String} AND {last:String} AND condition_id IN (
-    SELECT condition_id FROM candle_marks
-    WHERE condition_id BETWEEN {first:String} AND {last:String})
-"""
-_MAKE_MINUTES = f"""
-INSERT INTO trade_candle_rows
-SELECT condition_id, token_id, {MINUTE_S} AS interval_s,
-    toStartOfMinute(trade_timestamp) AS started_at,
-    argMin(price, {_ORDER}) AS open, max(price) AS high, min(price) AS low,
-    argMax(price, {_ORDER}) AS close,
-    sum(fill.shares) AS shares, sum(cash_value) AS volume, count() AS fills,
-    {{version:UInt64}} AS version
-FROM external_trades_raw AS fill
-WHERE {_MARKED}
-GROUP BY condition_id, token_id, started_at
-"""
-_MAKE_LONGER = f"""
-INSERT INTO trade_candle_rows
-SELECT condition_id, token_id, longer_s AS interval_s,
-    toDateTime(intDiv(toUnixTimestamp(minute.started_at), longer_s) * longer_s, 'UTC')
-        AS started_at,
-    argMin(minute.open, minute.started_at) AS open, max(minute.high) AS high,
-    min(minute.low) AS low, argMax(minute.close, minute.started_at) AS close,
-    sum(minute.shares) AS shares, sum(minute.volume) AS volume, sum(minute.fills) AS fills,
-    {{version:UInt64}} AS version
-FROM trade_candle_rows AS minute FINAL
-ARRAY JOIN {_LONGER_S} AS longer_s
-WHERE minute.interval_s = {MINUTE_S} AND {_MARKED}
-GROUP BY condition_id, token_id, interval_s, started_at
-"""
+_MAKE = query_files.read("make_candles").replace("{order}", _ORDER)
 _SLICES = query_files.read("slices_of_marked_markets")
 _NEWEST = "SELECT max(version) AS version FROM trade_candle_rows"
 
@@ -73,10 +45,9 @@ async def make_marked(
     version = int(newest["version"]) + 1
     for one in made:
         bounds = {"first": one["first"], "last": one["last"], "version": version}
-        for making in (_MAKE_MINUTES, _MAKE_LONGER):
-            await store.command(making, parameters=bounds)
+        await store.command(_MAKE, parameters=bounds)
+    await _unmark(store, None if len(made) == len(slices) else made[-1]["last"])
     if made:
-        await _unmark(store, None if len(made) == len(slices) else made[-1]["last"])
         log.info("candles.made", slices=len(made), of=len(slices))
     return sum(int(one["markets"]) for one in made)
 

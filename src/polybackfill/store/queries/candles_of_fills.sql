@@ -1,4 +1,4 @@
--- Each length from the fills themselves: the program makes hours and days of minutes.
+-- As `make_candles`, but the first and the last fill are found by second and id as they stand.
 SELECT condition_id, token_id, interval_s,
     toDateTime(intDiv(toUnixTimestamp(trade_timestamp), interval_s) * interval_s, 'UTC')
         AS started_at,
