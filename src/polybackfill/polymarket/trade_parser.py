@@ -147,8 +147,8 @@ def _page(body: bytes, source: parsing.ResponseSource) -> TradePage:
     try:
         typed = _feed_page.decode(body)
     except msgspec.ValidationError:
-        page, rows = v2_envelope.raw_page(body)
-        parsed = _empty(body, page.pagination, len(rows), source)
+        pagination, rows = v2_envelope.raw_page(body)
+        parsed = _empty(body, pagination, len(rows), source)
         _parse_one_by_one(parsed, rows, source)
     else:
         parsed = _empty(body, typed.pagination, len(typed.data), source)

@@ -42,8 +42,15 @@ class Pagination(msgspec.Struct):
         return cursor
 
 
-class RawPage(msgspec.Struct):
-    """A page whose rows are still JSON: a list, one row alone, or nothing at all."""
+class _ListPage(msgspec.Struct):
+    """A page whose rows are still JSON."""
+
+    data: list[msgspec.Raw]
+    pagination: Pagination
+
+
+class _RawPage(msgspec.Struct):
+    """The same, where it holds a list, one row alone, or nothing at all."""
 
     data: msgspec.Raw
     pagination: Pagination
@@ -60,7 +67,8 @@ class ParsedRows(parsing.ParsedPage, Generic[Parsed]):
     rows: list[Parsed] = field(default_factory=list)
 
 
-_raw_page = msgspec.json.Decoder(RawPage)
+_list_page = msgspec.json.Decoder(_ListPage)
+_raw_page = msgspec.json.Decoder(_RawPage)
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
@@ -104,14 +112,18 @@ def page(body: bytes, source: parsing.ResponseSource) -> tuple[list[msgspec.Raw]
 
     Raises Retry when it is no page. Of a wallet nobody knows it holds `[]` or null.
     """
-    envelope, rows = _decoded(body, raw_page, source)
-    return rows, envelope.pagination.read_cursor(source.route)
+    pagination, rows = _decoded(body, raw_page, source)
+    return rows, pagination.read_cursor(source.route)
 
 
-def raw_page(body: bytes) -> tuple[RawPage, list[msgspec.Raw]]:
+def raw_page(body: bytes) -> tuple[Pagination, list[msgspec.Raw]]:
     """A page taken apart into rows. Raises what `parsing.NOT_DECODABLE` lists."""
-    envelope = _raw_page.decode(body)
-    return envelope, raw_rows(envelope.data)
+    try:
+        listed = _list_page.decode(body)
+    except msgspec.ValidationError:
+        envelope = _raw_page.decode(body)
+        return envelope.pagination, raw_rows(envelope.data)
+    return listed.pagination, listed.data
 
 
 def raw_rows(data: msgspec.Raw) -> list[msgspec.Raw]:
