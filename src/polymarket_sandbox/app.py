@@ -150,7 +150,7 @@ def _limits(chosen: str | float) -> dict[str, int | None]:
         holder.change(named)
     except (ValueError, AttributeError) as wrong:
         raise options.OptionsError(f"limits {text}: {wrong}") from wrong
-    return {name: budget.limit for name, budget in holder.budgets.items()}
+    return holder.limits
 
 
 def _read_faults(fault_rules: faults.Faults, path: Path) -> None:

@@ -81,7 +81,14 @@ class ControlApi:
 
     async def show_stats(self, _request: web.Request) -> web.Response:
         """GET stats."""
-        return _json({"budgets": self.throttle.report(), **self.stats.report()})
+        counted = self.throttle
+        return _json(
+            {
+                "budgets": counted.report(),
+                "addresses": counted.report_by_address(),
+                **self.stats.report(),
+            }
+        )
 
     async def reset_stats(self, _request: web.Request) -> web.Response:
         """POST stats/reset."""

@@ -87,7 +87,7 @@ class Gateway:
     ) -> web.StreamResponse:
         if match is None:
             return _respond(routes.not_found(request.path))
-        decision = self._throttle.arrive(match.route.budgets, arrived)
+        decision = self._throttle.arrive(match.route.budgets, arrived, request.remote or "")
         if decision.retry_after_s is not None:
             return _respond(self._too_many(decision.retry_after_s))
         if decision.delay_s:

@@ -1,7 +1,7 @@
 """The published sliding windows: a request too many is delayed, then refused.
 
-Numbers: Polymarket's rate-limit page as of October 2026, requests per IP and 10 s. Everything that
-calls one sandbox counts as one IP.
+Numbers: Polymarket's rate-limit page as of October 2026, requests per IP and 10 s. Each address
+that calls a sandbox has windows of its own.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class Decision:
 
 
 class Throttle:
-    """All budgets. `clock`: monotonic seconds; `limits`: requests per window by name."""
+    """All budgets of each client address. `clock`: monotonic seconds; `limits`: requests per window
+    by name, the same for all.
+    """
 
     def __init__(
         self,
@@ -109,11 +111,13 @@ class Throttle:
         self.max_delay_s = max_delay_s
         self.max_queued = max_queued
         self.queued = 0
-        self.budgets = {name: Budget(name, limits.get(name)) for name in PUBLISHED}
+        self.limits = {name: limits.get(name) for name in PUBLISHED}
+        self._budgets: dict[str, dict[str, Budget]] = {}
 
-    def arrive(self, names: Sequence[str], moment: float) -> Decision:
-        """Count a request on its budgets and decide what becomes of it."""
-        budgets = [self.budgets[name] for name in names]
+    def arrive(self, names: Sequence[str], moment: float, address: str = "") -> Decision:
+        """Count a request of an address on its budgets and decide what becomes of it."""
+        budgets_of_address = self.budgets(address)
+        budgets = [budgets_of_address[name] for name in names]
         tightest, grant = None, moment
         for budget in budgets:
             budget.arrive(moment)
@@ -131,32 +135,61 @@ class Throttle:
                 bisect.insort(budget.grants, grant)
         return Decision(delay_s=delay_s)
 
+    def budgets(self, address: str = "") -> dict[str, Budget]:
+        """Those of one address, by name."""
+        if address not in self._budgets:
+            self._budgets[address] = {
+                name: Budget(name, limit) for name, limit in self.limits.items()
+            }
+        return self._budgets[address]
+
     def change(self, wanted: Mapping[str, object]) -> None:
         """New limits at once and without a word to the clients: `{"factor": 0.5}` of the published
         numbers, or numbers by name (null for no limit). Raises UnknownBudgetError or ValueError."""
         factor = wanted.get("factor")
         if factor is not None:
             for name, scaled in resolve(str(factor)).items():
-                self.budgets[name].limit = scaled
+                self._set(name, scaled)
         for name, limit in wanted.items():
             if name != "factor":
                 self._set(name, limit)
 
     def _set(self, name: str, limit: object) -> None:
-        if name not in self.budgets:
+        if name not in self.limits:
             raise UnknownBudgetError(f"unknown budget {name!r}; known: {', '.join(PUBLISHED)}")
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit of {name} must be a positive integer or null")
-        self.budgets[name].limit = limit
+        self.limits[name] = limit
+        for budgets in self._budgets.values():
+            budgets[name].limit = limit
 
     def reset(self) -> None:
         """All counters back to zero."""
-        for budget in self.budgets.values():
-            budget.reset()
+        for budgets in self._budgets.values():
+            for budget in budgets.values():
+                budget.reset()
 
     def report(self) -> dict[str, object]:
-        """All counters as JSON."""
-        return {name: budget.report() for name, budget in self.budgets.items()}
+        """The counters of all addresses together as JSON; `fullest_window`: of any one of them."""
+        return {name: self._report_all(name) for name in self.limits}
+
+    def report_by_address(self) -> dict[str, dict[str, object]]:
+        """The counters of each address, of the budgets on which it drew."""
+        return {
+            address: {name: one.report() for name, one in budgets.items() if one.requests}
+            for address, budgets in self._budgets.items()
+        }
+
+    def _report_all(self, name: str) -> dict[str, object]:
+        together = Budget(name, self.limits[name])
+        for budgets in self._budgets.values():
+            one = budgets[name]
+            together.requests += one.requests
+            together.fullest = max(together.fullest, one.fullest)
+            together.violations += one.violations
+            together.delayed += one.delayed
+            together.refused += one.refused
+        return together.report()
 
 
 def resolve(wanted: str) -> dict[str, int | None]:

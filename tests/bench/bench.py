@@ -11,8 +11,10 @@ exchange. `proof`: the checks of five million trades. `markets`: the lists of a 
 `monitoring`: a scrape, and what the endpoint costs a run. `follow`: what a run costs that follows
 while nothing happens.
 `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
-`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `eta-whole`,
-`eta-chosen`: the time left that runs tell, beside the truth, in another universe with `--seed 2`.
+`headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `hosts`: one job
+on four daemons beside one, at the published limits; `hosts-many`: on 1, 2, 4 and 8 at half of them.
+`eta-whole`, `eta-chosen`: the time left that runs tell, beside the truth, in another universe with
+`--seed 2`.
 `soak --minutes 30`: memory, open files and logs of a run under faults. Exit 1 when a target is
 missed.
 """
@@ -37,6 +39,7 @@ from tests.bench import (
     bench_follow,
     bench_grown,
     bench_headline,
+    bench_hosts,
     bench_lists,
     bench_monitoring,
     bench_proof,
@@ -63,6 +66,8 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
 LONG: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "headline": bench_headline.headline,
     **bench_headline.JOBS,
+    "hosts": bench_hosts.published,
+    "hosts-many": bench_hosts.many,
 }
 
 NAMES = (*PARTS, *LONG, "eta-whole", "eta-chosen", "soak")

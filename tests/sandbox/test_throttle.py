@@ -41,7 +41,7 @@ def test_within_the_limit_nothing_is_delayed() -> None:
     limits = limiter({"trades": 30})
     verdicts = [limits.arrive(["trades"], place * 0.3334) for place in range(300)]
     assert all(verdict == throttle.Decision() for verdict in verdicts)
-    budget = limits.budgets["trades"]
+    budget = limits.budgets()["trades"]
     assert (budget.fullest, budget.violations, budget.requests) == (30, 0, 300)
 
 
@@ -51,8 +51,8 @@ def test_one_too_many_waits_until_the_oldest_leaves_the_window() -> None:
         assert limits.arrive(["trades"], moment).delay_s == 0
     assert limits.arrive(["trades"], 4.0).delay_s == pytest.approx(6.0)
     assert limits.arrive(["trades"], 5.0).delay_s == pytest.approx(6.0)
-    assert limits.budgets["trades"].violations == 2
-    assert limits.budgets["trades"].delayed == 2
+    assert limits.budgets()["trades"].violations == 2
+    assert limits.budgets()["trades"].delayed == 2
 
 
 def test_past_the_longest_delay_it_is_refused_and_takes_no_room() -> None:
@@ -62,7 +62,7 @@ def test_past_the_longest_delay_it_is_refused_and_takes_no_room() -> None:
     refused = limits.arrive(["trades"], 1.0)
     assert refused.retry_after_s == pytest.approx(9.0)
     assert limits.arrive(["trades"], 6.0).delay_s == pytest.approx(4.0)
-    assert limits.budgets["trades"].refused == 1
+    assert limits.budgets()["trades"].refused == 1
 
 
 def test_the_queue_is_bounded() -> None:
@@ -98,11 +98,31 @@ def test_the_fullest_window_is_exact() -> None:
         moment += rng.expovariate(4.0)
         moments.append(moment)
         limits.arrive(["clob"], moment)
-    assert limits.budgets["clob"].fullest == fullest(moments)
+    assert limits.budgets()["clob"].fullest == fullest(moments)
     over = sum(
         sum(m - 10 < other <= m for other in moments[: p + 1]) > 50 for p, m in enumerate(moments)
     )
-    assert limits.budgets["clob"].violations == over
+    assert limits.budgets()["clob"].violations == over
+
+
+def test_each_address_has_windows_of_its_own() -> None:
+    limits = limiter({"trades": 2}, max_delay_s=0)
+    verdicts = {
+        address: [limits.arrive(["trades"], 0.1 * place, address) for place in range(3)]
+        for address in ("127.0.0.2", "127.0.0.3")
+    }
+    for of_address in verdicts.values():
+        assert [one.retry_after_s is None for one in of_address] == [True, True, False]
+    together = {"limit": 2, "requests": 6, "fullest_window": 3, "violations": 2, "delayed": 0}
+    assert limits.report()["trades"] == {**together, "refused": 2}
+    by_address = limits.report_by_address()
+    alone = {**together, "requests": 3, "violations": 1, "refused": 1}
+    assert by_address == {address: {"trades": alone} for address in verdicts}
+    limits.change({"trades": 5})
+    assert limits.arrive(["trades"], 1.0, "127.0.0.2").retry_after_s is None
+    assert limits.arrive(["trades"], 1.0, "127.0.0.4").retry_after_s is None
+    limits.reset()
+    assert limits.report_by_address()["127.0.0.3"] == {}
 
 
 @pytest.mark.parametrize(
