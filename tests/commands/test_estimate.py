@@ -54,6 +54,23 @@ def test_a_list_a_limit_and_a_time_to_stop(desk: desks.Desk) -> None:
     assert "the next night" not in text, "nothing is left for it"
 
 
+def test_several_hosts_divide_what_has_keys(desk: desks.Desk) -> None:
+    """Lists are read by one of them; the slowest budget decides, as on one address."""
+    desk.environment.pop("BACKFILL_LIMITS")
+    one, ten = (desk.json("plan", "estimate", "--hosts", count) for count in (1, 10))
+    assert (one["hosts"], ten["hosts"]) == (1, 10)
+    assert one["requests"] == ten["requests"]
+    hours = {part["kind"]: part["hours"] for part in one["parts"]}
+    for part in ten["parts"]:
+        divided = 1 if part["kind"] in {"clob", "markets", "events"} else 10
+        assert part["hours"] == pytest.approx(hours[part["kind"]] / divided), part["kind"]
+    assert ten["hours"] == pytest.approx(one["hours"] / 10, rel=1e-3)
+    assert ten["one_night"]["share"] > 2 * one["one_night"]["share"]
+    assert " on 10 addresses, " in desk.call("plan", "estimate", "--hosts", 10).out
+    refused = desk.call("plan", "estimate", "--hosts", 0, code=errors.EXIT_CONFIG)
+    assert "--hosts 0: give the number of hosts" in refused.err
+
+
 def test_what_nobody_knows_is_said(desk: desks.Desk) -> None:
     desk.plan_keys(*[f"{number:040x}" for number in range(1, 4)])
     text = desk.call("plan", "estimate").out

@@ -40,6 +40,13 @@ def add(commands: command_parser.CommandGroup) -> None:
         metavar="DATE|HH:MM",
         help="like `run --until`; a time of day also shows what will be done by then",
     )
+    estimate.add_argument(
+        "--hosts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many daemons share the job, each with an address of its own (default 1)",
+    )
     command_parser.add_json_flag(show, estimate)
     _add_reset(actions)
 

@@ -21,7 +21,9 @@ def estimate(arguments: argparse.Namespace) -> int:
         stop_at=stop_at,
         plan_decides=not (arguments.parts or arguments.everything),
     )
-    document, lines = bootstrap.run(run_estimate.read(chosen, request))
+    if arguments.hosts < 1:
+        raise errors.Stop(f"--hosts {arguments.hosts}: give the number of hosts, 1 or more")
+    document, lines = bootstrap.run(run_estimate.read(chosen, request, hosts=arguments.hosts))
     if arguments.json:
         bootstrap.print_json(document)
     else:

@@ -54,6 +54,11 @@ class Kind:
         """It is read anew in every sweep, whose name is part of each key."""
         return not isinstance(self.keys, key_source.PlanTable)
 
+    @property
+    def is_shared(self) -> bool:
+        """The daemons of a job divide its keys; a whole list is read by one of them."""
+        return not isinstance(self.keys, key_source.WholeList)
+
     def requests(self, keys: int, rows: int | None = 0) -> int:
         """How many are expected for so many keys with so many rows together; of keys whose rows
         nobody knows the fewest that there can be.

@@ -12,7 +12,7 @@ import structlog
 from polybackfill import clocks, errors, settings
 from polybackfill.engine import grace_period
 from polybackfill.filesystem import lock
-from polybackfill.kinds import key_source, registry
+from polybackfill.kinds import registry
 from polybackfill.run import bootstrap, job_member, run_request
 from polybackfill.store import client, job_tables, sliced_insert
 
@@ -103,10 +103,7 @@ async def joined(
 
 def _count_shards(kinds: tuple[str, ...], count: int) -> dict[str, int]:
     """By kind: a list is read by one daemon at a time."""
-    return {
-        kind: 1 if isinstance(registry.KINDS[kind].keys, key_source.WholeList) else count
-        for kind in kinds
-    }
+    return {kind: count if registry.KINDS[kind].is_shared else 1 for kind in kinds}
 
 
 def make_sink(

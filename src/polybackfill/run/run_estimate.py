@@ -23,8 +23,12 @@ async def make_estimate(
     request: run_request.RunRequest,
     budgets: Mapping[str, endpoints.Budget],
     backfill: settings.BackfillSettings,
+    *,
+    hosts: int = 1,
 ) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
-    """The estimate as a document and as lines. What nobody knows is None, and named."""
+    """The estimate as a document and as lines, for a job on so many hosts with an address each.
+    What nobody knows is None, and named.
+    """
     bounds = backlog_counts.Bounds(
         limit=backfill.limit,
         skip=backfill.skip,
@@ -35,12 +39,15 @@ async def make_estimate(
     ahead = await backlog_counts.count_backlog(store, everything=request.everything, bounds=bounds)
     # What will be new while a run follows nobody knows.
     kinds = tuple(kind for kind in request.kinds if not registry.KINDS[kind].is_followed)
-    lines = await estimate_lines.make_lines(store, kinds, ahead, budgets, backfill.share)
+    lines = await estimate_lines.make_lines(
+        store, kinds, ahead, budgets, backfill.share, hosts=hosts
+    )
     last = estimate_lines.last(lines)
     requests = sum(line.requests for line in lines)
     unknown = [line.kind for line in lines if line.rows is None]
     document: dict[str, Any] = {
         "parts": [dataclasses.asdict(line) for line in lines],
+        "hosts": hosts,
         "hours": round(estimate_lines.hours(lines, budgets, backfill.share), 4),
         "requests": requests,
         "bytes": sum(line.bytes or 0 for line in lines),
@@ -90,7 +97,7 @@ def _describe(document: Mapping[str, Any]) -> Iterator[str]:
     size = f"{least}{formats.size(document['bytes'])}" if is_known else "unknown"
     yield (
         f"{least}{formats.counted(document['requests'], 'request')}, {least}{duration} on "
-        "one address, "
+        f"{estimate_lines.describe_addresses(document['hosts'])}, "
         f"{size} on disk; {document['ends_last']} ends last"
     )
     if until := document["until"]:
@@ -119,12 +126,16 @@ def _done(period: Mapping[str, Any], least: str) -> str:
 
 
 async def read(
-    chosen: settings.Settings, request: run_request.RunRequest, *, migrate: bool = True
+    chosen: settings.Settings,
+    request: run_request.RunRequest,
+    *,
+    migrate: bool = True,
+    hosts: int = 1,
 ) -> tuple[dict[str, Any], list[estimate_lines.Line]]:
     budgets = bootstrap.budgets(chosen)
     async with bootstrap.open_store(chosen, migrated=migrate) as store:
         request, scope = await run_scope.choose_scope(store, request)
-        document, lines = await make_estimate(store, request, budgets, chosen.backfill)
+        document, lines = await make_estimate(store, request, budgets, chosen.backfill, hosts=hosts)
         return {"scope": scope, **document}, lines
 
 
