@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -79,8 +80,14 @@ def service() -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def compose() -> dict:
-    return yaml.safe_load((ROOT / "config" / "compose.yml").read_text(encoding="utf-8"))["services"]
+def compose(name: str = "compose.yml") -> dict:
+    return yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8"))["services"]
+
+
+def fetchers() -> dict:
+    """The daemons of the job."""
+    parts = compose("compose-job.yml").items()
+    return {name: part for name, part in parts if name.startswith("fetcher-")}
 
 
 def backfill_names(path: str) -> set[str]:
@@ -179,8 +186,52 @@ def test_the_two_parts_of_compose_speak_of_the_same_database():
     assert ours["depends_on"]["clickhouse"]["condition"] == "service_healthy"
 
 
+def test_the_fetchers_of_a_job_share_it_and_nothing_else():
+    """Each has a name, an address and volumes of its own; all have the same job and server."""
+    parts = fetchers()
+    assert len(parts) >= 2
+    environments = [part["environment"] for part in parts.values()]
+    for name in ("BACKFILL_RUN_NAME", "BACKFILL_SOURCE_ADDRESS"):
+        assert len({one[name] for one in environments}) == len(parts), name
+    shared = [
+        {
+            name: value
+            for name, value in one.items()
+            if not name.startswith(("BACKFILL_RUN", "BACKFILL_SO"))
+        }
+        for one in environments
+    ]
+    assert all(one == shared[0] and one["BACKFILL_JOB"] for one in shared)
+    volumes = [volume for part in parts.values() for volume in part["volumes"]]
+    assert len(set(volumes)) == len(volumes)
+    server = compose("compose-job.yml")["clickhouse"]
+    for part in parts.values():
+        assert set(part["environment"]) <= KNOWN
+        assert part["network_mode"] == "host", "or the addresses are not those of the machine"
+        assert seconds(part["stop_grace_period"]) >= GRACE_S + 15
+        for name in ("USER", "PASSWORD"):
+            used = part["environment"][f"CLICKHOUSE_{name}"]
+            assert used == server["environment"][f"CLICKHOUSE_{name}"]
+    (port,) = server["ports"]
+    assert port.startswith("${LISTEN:-127.0.0.1}:"), "nobody else reaches it unless it is asked for"
+
+
+def test_the_server_of_a_job_has_the_keeper_that_the_documents_show():
+    file = yaml.safe_load((ROOT / "config" / "compose-job.yml").read_text(encoding="utf-8"))
+    lines = file["configs"]["keeper"]["content"].split()
+    shown = (ROOT / "docs" / "several-hosts.md").read_text(encoding="utf-8")
+    written = re.search(r"```xml\n(.*?)```", shown, re.DOTALL)
+    assert written is not None
+    assert written[1].split() == lines
+    keeper = ElementTree.fromstring(file["configs"]["keeper"]["content"])  # noqa: S314  (ours)
+    assert keeper.find("keeper_server/tcp_port").text == keeper.find("zookeeper/node/port").text
+    (used,) = compose("compose-job.yml")["clickhouse"]["configs"]
+    assert used == {"source": "keeper", "target": "/etc/clickhouse-server/config.d/keeper.xml"}
+
+
 def test_no_registry_is_named_in_what_we_write():
     names = ["Makefile", ".ci/run", "Dockerfile", "config/compose.yml", "README.md"]
+    names.append("config/compose-job.yml")
     names += ["CONTRIBUTING.md", ".pre-commit-config.yaml"]
     workflows = (ROOT / ".github" / "workflows").iterdir()
     for name in [*names, *(path.relative_to(ROOT) for path in workflows)]:
