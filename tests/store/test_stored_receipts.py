@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,32 @@ async def test_what_is_told_twice_stands_there_once(
         "last_second": 200, "end_second": 300, "lag_s": 4.5, "end_is_confirmed": True,
         "attempts": 1, "partial": False,
     }  # fmt: skip
+
+
+async def test_a_run_that_joins_a_job_keeps_its_receipts_and_names_the_job(
+    migrated: client.Store, book: run_checkpoint.Checkpoint
+) -> None:
+    """Each row says what it was written for; all of them are of one checkpoint, told once."""
+    done(book, BATCH)
+    await tell(migrated, book)
+    done(book, WALLET)
+    await book.sync()
+    receipts = stored_receipts.StoredReceipts(migrated, book.run_name, job="night")
+    await receipts.follow(book, book.transitions_since(book.synced_seq))
+    assert await receipts.is_aligned(book)
+    who = "SELECT kind, job, host FROM backfill_receipts ORDER BY kind"
+    here = {"kind": "wallets", "job": "night", "host": socket.gethostname()}
+    assert await migrated.rows(who) == [{"kind": "conditions", "job": "", "host": ""}, here]
+    book.forget("conditions", ["b"])  # of a row that was written without the job
+    await receipts.follow(book, [])
+    assert await shown(migrated) == [("conditions", "a", "c", "partial"), ("wallets", "w")]
+    # Told once more under another name: the sums differ, so all of it is written anew.
+    await stored_receipts.StoredReceipts(migrated, book.run_name).follow(
+        book, book.transitions_since(0)
+    )
+    await receipts.align(book)
+    assert await receipts.is_aligned(book)
+    assert await shown(migrated) == [("conditions", "a", "c", "partial"), ("wallets", "w")]
 
 
 async def test_what_is_forgotten_is_withdrawn(

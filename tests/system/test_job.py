@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import harness, keeper, real_server
+from tests import browser, harness, keeper, real_server
+from tests.system import test_page
 
 from polybackfill import errors
 from polybackfill.checkpoint import run_checkpoint
@@ -104,6 +107,8 @@ def test_two_daemons_share_a_whole_run(tmp_path, sandbox, server_with_keeper, da
     hosts = [make_host(tmp_path, sandbox, server_with_keeper, database, n) for n in range(2)]
     daemons = [host.start("run") for host in hosts]
     until_all(hosts, daemons, "job")
+    if browser.CHROMIUM is not None:
+        asyncio.run(look_at_page(hosts[0], tmp_path))
     other = make_host(tmp_path, sandbox, server_with_keeper, database, 2, job_slices=5).run("run")
     other.expect(errors.EXIT_CONFIG)
     assert '"slices":4' in other.err
@@ -117,8 +122,40 @@ def test_two_daemons_share_a_whole_run(tmp_path, sandbox, server_with_keeper, da
         host.prove_everything(sandbox)
     counts = proofs(hosts)
     assert [key for key, count in counts.items() if count > 1] == []
-    by_host = [sum(proofs([host]).values()) for host in hosts]
-    assert min(by_host) > 0.15 * sum(by_host), by_host
+    by_host = {host.name: sum(proofs([host]).values()) for host in hosts}
+    assert min(by_host.values()) > 0.15 * sum(by_host.values()), by_host
+    assert_whole_job_is_told(hosts[1], by_host)
+
+
+async def look_at_page(host: Host, shots: Path) -> None:
+    """It shows the whole job and each daemon, on a phone and a desk."""
+    async with test_page.shown(host) as page:
+        await page.says("Job night")
+        await page.says("host0 (this one)")
+        shown = "document.querySelector('#job').innerText"
+        for text in ("Round 1 · all daemons: ", "host1", "alive", "positions"):
+            await page.tab.until(f"{shown}.includes({text!r})", 30)
+        await page.check(shots, "job")
+
+
+def assert_whole_job_is_told(host: Host, by_host: dict[str, int]) -> None:
+    """Any of the hosts tells of all of it and of each: `by_host`, keys that it has proven."""
+    progress = json.loads(host.run("check", "progress", "--json").out)
+    job = progress["job"]
+    assert {one["run_name"]: one["keys"] for one in job["hosts"]} == by_host
+    assert {one["state"] for one in job["hosts"]} == {"gone"}
+    for kind, part in progress["parts"].items():
+        assert part["done"] == part["keys"], (kind, part)
+    parts = job["parts"].values()
+    assert sum(part["done"] for part in parts) == sum(by_host.values())
+    assert all(part["shards_done"] == part["shards"] for part in parts)
+    text = host.run("check", "progress").out
+    assert "job night, round 1, 0 daemons" in text
+    assert text.rstrip().endswith("complete")
+    morning = host.run("report", "morning").out
+    assert "The Job and Its Daemons" in morning
+    for name, keys in by_host.items():
+        assert re.search(rf"{name} +\S+ +gone +{keys:,} ", morning), morning
 
 
 @pytest.mark.long

@@ -28,11 +28,11 @@ _COLUMNS = """
 )
 """
 
-_OWN = "(job = '' AND host = '' AND run_name = {run_name:String})"
+_OWN = "run_name = {run_name:String}"
 # Units of other checkpoints get numbers that none of this one has.
 _COPY = """
 INSERT INTO {table}
-SELECT if({own}, seq, bitOr(cityHash64(job, host, run_name, seq), {others})) AS unit, kind, key,
+SELECT if({own}, seq, bitOr(cityHash64(run_name, seq), {others})) AS unit, kind, key,
     sweep AS reading, 'done' AS state, since IS NULL AND until IS NULL AS whole, partial, since,
     until, rows, pages, rejected, first_second, last_second, end_second, lag_s, attempts,
     recorded_at AS at, '' AS error

@@ -7,8 +7,17 @@ from typing import Any
 
 from polybackfill import clocks, errors, formats, settings
 from polybackfill.checkpoint import store_state
-from polybackfill.reports import console_table, progress_line, progress_report, run_files, run_state
+from polybackfill.reports import (
+    console_table,
+    job_figures,
+    job_lines,
+    progress_line,
+    progress_report,
+    run_files,
+    run_state,
+)
 from polybackfill.run import bootstrap, startup
+from polybackfill.store import job_tables
 
 _SPARED = ("in progress", "pending", "in error", "requests/s", "oldest progress")
 
@@ -31,12 +40,14 @@ async def _read(chosen: settings.Settings) -> dict[str, Any]:
     state = run_state.find_state(picture, holder, now=now, starting_s=startup.START_MAX_S)
     in_doubt = not state.is_running and store_state.awaits_comparison(chosen.checkpoint_path)
     async with bootstrap.open_store(chosen, migrated=True) as store:
+        tables = job_tables.JobTables(store, clocks.SystemClock())
         report = await progress_report.read(
             store,
             run_files.open_checkpoint(chosen),
             picture,
             running=bool(state.is_running),
             now=now,
+            job=await job_figures.read(store, tables, chosen.backfill.job),
         )
     return {**report, "receipts_compared": not in_doubt}
 
@@ -63,6 +74,12 @@ def _print(report: dict[str, Any]) -> None:
     console_table.show(
         "running" if report["running"] else "not running", shown, "nothing planned yet"
     )
+    if job := report["job"]:
+        console_table.show(
+            job_lines.title(job["name"], job["round"], job["at_work"]),
+            job_lines.host_rows(job["hosts"]),
+            "no daemon has begun",
+        )
     if followed := report["following"]:
         print(progress_line.following(followed))
         for since, until in followed["gaps"]:

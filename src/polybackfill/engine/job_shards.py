@@ -34,7 +34,8 @@ class KindShards:
     """The shards of one kind, as this daemon works on them.
 
     `generation` grows when some are added; `returning`: those of them that shall go to others;
-    `listed`: those of which nothing more will be listed.
+    `listed`: those of which nothing more will be listed. `keys`: of the whole job, as far as they
+    are known here.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class KindShards:
     generation: int = 0
     open_count: int = 0
     all_done: bool = False
+    keys: int = 0
 
     def is_mine(self, key: str) -> bool:
         """Whether this daemon is to fetch a key."""
@@ -184,8 +186,18 @@ class FinishedElsewhere:
         self._keys = frozenset(row["key"] for row in rows if shards.is_mine(row["key"]))
         self._generation = generation
 
+    async def leave_out(self, shards: KindShards, keys: list[str]) -> list[str]:
+        """What is left to read of a list: of a span that was cut, the pieces that lack proof."""
+        await self.refresh(shards)
+        return [
+            part.keys[0]
+            for key in keys
+            for part in units.parts(units.Unit(shards.kind, (key,)), self.__contains__)
+            if part.keys[0] not in self
+        ]
+
     def __contains__(self, key: str) -> bool:
-        return key in self._keys
+        return units.bare_key(key) in self._keys
 
 
 class SharedSource:
@@ -245,6 +257,7 @@ class SharedSource:
                 shards.listed |= waiting & shards.active
 
     def _part(self, known: plan_source.WorkEstimate) -> plan_source.WorkEstimate:
+        self._shards.keys = known.keys
         share = self._shards.share
         return plan_source.WorkEstimate(
             keys=round(known.keys * share),

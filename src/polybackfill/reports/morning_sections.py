@@ -10,6 +10,7 @@ from polybackfill import clocks, formats, terminal
 from polybackfill.checks import resolution_checks
 from polybackfill.reports import (
     coverage_text,
+    estimate_lines,
     morning_facts,
     night_record,
     progress_line,
@@ -44,6 +45,7 @@ def make_sections(facts: morning_facts.MorningFacts) -> list[Section]:
     """All sections, in the order in which they are read."""
     return [
         _loaded(facts.night),
+        *_job(facts.night),
         _proven(facts),
         _missing(facts),
         _errors(facts),
@@ -131,6 +133,43 @@ def _loaded(night: dict[str, Any] | None) -> Section:
             (("Units", "Pages", "Done", "Of", "In error"), kinds),
         ),
     )
+
+
+def _job(night: Mapping[str, Any] | None) -> Iterator[Section]:
+    """The whole of a job, of which the sections around tell one daemon's part."""
+    job = (night or {}).get("job") or {}
+    if "hosts" not in job:  # without the store only what one daemon knew of it
+        return
+    parts = [
+        (
+            kind,
+            f"{part['shards_done']:,} of {part['shards']:,}",
+            f"{part['done']:,}",
+            f"{part['keys']:,}",
+            f"{part['error']:,}",
+            f"{part['rows']:,}",
+        )
+        for kind, part in job["parts"].items()
+    ]
+    daemons = [
+        (
+            host["run_name"],
+            host["host"],
+            host["state"],
+            f"{host['keys']:,}",
+            f"{host['rows']:,}",
+            f"{host['pages']:,}",
+            host["newest"] or UNKNOWN,
+        )
+        for host in job["hosts"]
+    ]
+    line = f"Job {job['name']}, round {job['round']:,}, begun {clocks.utc_text(job['began_at'])}; "
+    line += f"{formats.counted(job['at_work'], 'daemon')} at work now."
+    heads = ("Daemon", "Host", "State", "Keys proven", "Rows", "Pages", "Newest receipt")
+    tables = _tables((("Units", "Shards done", "Proven", "Keys", "In error", "Rows"), parts))
+    if daemons:
+        tables.append(Table(heads, daemons, (False, False, False, True, True, True, False)))
+    yield Section("The Job and Its Daemons", [line], tables)
 
 
 def _proven(facts: morning_facts.MorningFacts) -> Section:
@@ -290,7 +329,8 @@ def _tonight(tonight: Mapping[str, Any] | None) -> Section:
     least = "at least " if tonight["unknown_rows"] else ""
     lines = [
         f"{least}{formats.counted(tonight['requests'], 'request')}, {least}"
-        f"{formats.duration(tonight['hours'] * 3600)} on one address, "
+        f"{formats.duration(tonight['hours'] * 3600)} on "
+        f"{estimate_lines.describe_addresses(tonight['hosts'])}, "
         f"{least}{formats.size(tonight['bytes'])} on disk."
     ]
     if tonight["unknown_rows"]:

@@ -14,6 +14,7 @@ from polybackfill.checkpoint import run_checkpoint
 from polybackfill.engine import followed_windows, window_source
 from polybackfill.kinds import registry
 from polybackfill.polymarket import endpoints
+from polybackfill.reports import job_figures
 from polybackfill.store import client, plan_table
 
 _COUNTS = """
@@ -34,10 +35,12 @@ async def read(
     *,
     running: bool,
     now: float,
+    job: job_figures.JobFigures | None = None,
 ) -> dict[str, Any]:
     """Part by part: keys by state, shares, rates, seconds left (None: not known); by the receipts
     the rows stored and set aside, and the key that was done last; of the parts that a plan weighs
-    the share of trades. `picture`: the newest of the run, None of none.
+    the share of trades. `picture`: the newest of the run, None of none. With a `job`, the parts are
+    those of all its daemons.
     """
     shown: dict[str, Any] = (picture or {}).get("parts", {})
     parts = {kind: _from_picture(part, running=running) for kind, part in shown.items()}
@@ -56,6 +59,8 @@ async def read(
             "last_key": units.bare_key(totals.last_key),
             "last_at": totals.last_at,
         }
+    for kind, whole in (job.parts if job is not None else {}).items():
+        parts[kind] = _of_job(kind, parts.get(kind), whole)
     for kind, age_s in _oldest(checkpoint, now).items():
         if kind in parts:
             parts[kind]["oldest_progress_s"] = age_s
@@ -70,6 +75,7 @@ async def read(
         "oldest_progress_s": max(ages, default=None),
         "trade_coverage": _coverage(parts),
         "following": _followed(checkpoint, now),
+        "job": None if job is None else job.document(),
         "parts": parts,
     }
 
@@ -143,6 +149,30 @@ def _from_picture(part: dict[str, Any], *, running: bool) -> dict[str, Any]:
         allowed_per_s=part["allowed_per_s"],
         eta_s=part["eta_s"] if running or left else 0.0,
     )
+
+
+def _of_job(kind: str, part: dict[str, Any] | None, whole: job_figures.JobPart) -> dict[str, Any]:
+    """A part with the figures of the whole job; its keys and their states are those of its plan
+    where it has one.
+    """
+    part = part if part is not None else _part()
+    if kind not in plan_table.TABLES or not part["keys"]:
+        left = max(0, whole.keys - whole.done - whole.error)
+        part |= {
+            "keys": whole.keys,
+            "done": whole.done,
+            "error": whole.error,
+            "share": whole.done / whole.keys if whole.keys else None,
+            "pending": max(0, left - whole.open),
+        }
+    return part | {
+        "in_progress": whole.open,
+        "requests_per_s": whole.requests_per_s,
+        "allowed_per_s": None,  # as much as each daemon's own address allows
+        "eta_s": whole.eta_s,
+        "rows": whole.rows,
+        "rejected": whole.rejected,
+    }
 
 
 def _bring_up(part: dict[str, Any], done: int) -> None:

@@ -204,11 +204,17 @@ class Run:
         if store is None or not (request.everything or request.listed_only):
             return
         document, lines = await run_estimate.make_estimate(
-            store, request, self._state.api.budgets, chosen.backfill
+            store, request, self._state.api.budgets, chosen.backfill, hosts=self._hosts
         )
         run_estimate.show(lines, document, sys.stderr)
         if notice := disk_space.warning(chosen, document["bytes"]):
             print(f"warning: {notice}", file=sys.stderr)
+
+    @property
+    def _hosts(self) -> int:
+        """How many daemons share the work now."""
+        job = self._state.context.job
+        return 1 if job is None else job.hosts
 
     async def execute(self, *, every_s: float) -> run_summary.RunSummary:
         """Run the parts; how that ended."""
@@ -231,9 +237,9 @@ class Run:
             watch.add_periodic(task)
         if self._follow is not None and not self._state.request.dry_run:
             watch.add_periodic(self._follow_reports(self._follow).periodic(pictures.current))
-        if self._state.context.job is not None:
+        if (job := self._state.context.job) is not None:
             watch.add_periodic(supervisor.PeriodicTask("job", 1.0, self._follow_job))
-            self._state.context.job.work = self._job_work(watch, pictures)
+            job.work = self._job_work(job, watch, pictures)
         self._monitor.publish(pictures.current())  # what was in error before is no news
         log.info("run.started", keys_known=known)
         summary: dict[str, Any] = {}
@@ -278,14 +284,17 @@ class Run:
         return summary
 
     def _job_work(
-        self, watch: supervisor.Supervisor, pictures: snapshot.Snapshots
+        self,
+        job: job_member.JobMember,
+        watch: supervisor.Supervisor,
+        pictures: snapshot.Snapshots,
     ) -> job_member.Work:
         return job_member.Work(
             claims=lambda: watch.state == "running",
             is_moving=lambda: watch.state != "running" or watch.progress.moves,
             busy=self._busy_shards,
             sync_plan=self._upkeep.sync_plan,
-            facts=lambda: job_member.pick_facts(pictures.current()),
+            facts=lambda: job_member.pick_facts(pictures.current(), self._state.parts, job),
         )
 
     async def _follow_job(self) -> None:

@@ -13,18 +13,18 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from polybackfill import clocks, errors
-from polybackfill.engine import job_shards
+from polybackfill.engine import job_shards, running_part
 from polybackfill.filesystem import lock
-from polybackfill.reports import progress_line
+from polybackfill.reports import job_figures, progress_line
 from polybackfill.run import job_takeover
 from polybackfill.store import job_tables
 
 log = structlog.get_logger()
 
-POST_RUN = "post-run"
 _PLAN = "plan"
 _POLL_S = 0.2
 _LOOKS_PER_LEASE = 20
@@ -89,11 +89,13 @@ class JobMember:
         await self.tables.enter(self.job.name, self.name, process, self._lease_s)
         self._renewed_at = began_at
         counts = {kind: shards.count for kind, shards in self.shards.kinds.items()}
-        await self.tables.add_shards(self.job, {**counts, POST_RUN: 1})
+        await self.tables.add_shards(self.job, {**counts, job_tables.POST_RUN: 1})
         await self._look()
 
     async def leave(self) -> None:
-        """End what still runs on the server, and let go of everything."""
+        """Tell what came of it, end what still runs on the server, and let go of everything."""
+        if self.work is not None:
+            await self.tables.renew(self.name, self._lease_s, self.work.facts())
         await self.tables.retire(self.name, only_expired=False)
 
     async def keep(self) -> None:
@@ -189,10 +191,12 @@ class JobMember:
                     "in_all": shards.count,
                     "done": shards.count - shards.open_count,
                     "mine": len(shards.mine),
+                    "keys": shards.keys,
                 }
                 for kind, shards in self.shards.kinds.items()
             },
-            "members": describe_members(self._members),
+            **job_figures.describe_totals(self._members, self.job.round),
+            "members": job_figures.describe_members(self._members),
         }
 
     async def one_at_a_time(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -213,7 +217,7 @@ class JobMember:
         while True:
             await self.check()
             with contextlib.suppress(errors.Retry):
-                shards = (await self.tables.shards(self.job))[POST_RUN]
+                shards = (await self.tables.shards(self.job))[job_tables.POST_RUN]
                 if shards.all_done:
                     return False
                 states = {one.name: one.state for one in await self.tables.members(self.job.name)}
@@ -228,7 +232,7 @@ class JobMember:
 
     async def finish_post_run(self) -> None:
         """They are made: every daemon of the job ends."""
-        shards = (await self.tables.shards(self.job))[POST_RUN]
+        shards = (await self.tables.shards(self.job))[job_tables.POST_RUN]
         await self.tables.change_shards(shards, [""], [True])
 
     async def _renew_if_due(self) -> None:
@@ -280,29 +284,37 @@ class JobMember:
         return is_changed
 
 
-def pick_facts(picture: Mapping[str, Any]) -> dict[str, object]:
-    """What a daemon tells the others of its run, from its newest picture."""
-    parts = picture["parts"].values()
-    return {
-        "at": picture["now"],
-        "keys_done": sum(part["done"] for part in parts),
-        "keys_in_error": sum(part["error"] for part in parts),
-        "rows": progress_line.rows(dict(picture)),
-    }
+def pick_facts(
+    picture: Mapping[str, Any],
+    parts: Mapping[str, running_part.RunningPart],
+    job: JobMember,
+) -> dict[str, object]:
+    """What a daemon tells the others of its run, from its newest picture and its queues."""
+    counts = {kind: part.queue.stats() for kind, part in parts.items()}
+    facts = job_figures.MemberFacts(
+        at=picture["now"],
+        round=job.job.round,
+        keys_done=sum(one["done"] for one in counts.values()),
+        keys_in_error=sum(_in_error(one) for one in counts.values()),
+        rows=progress_line.rows(dict(picture)),
+        rows_per_s=picture["rows_per_s"],
+        requests_per_s=picture["requests_per_s"],
+        eta_s=picture["eta_s"],
+        parts={
+            kind: job_figures.PartFacts(
+                keys=job.shards.kinds[kind].keys,
+                open=one["leased"],
+                error=_in_error(one),
+                requests_per_s=picture["parts"][kind]["requests_per_s"],
+                eta_s=picture["parts"][kind]["eta_s"],
+            )
+            for kind, one in counts.items()
+        },
+    )
+    named: dict[str, object] = msgspec.to_builtins(facts)
+    return named
 
 
-def describe_members(members: list[job_tables.Member]) -> list[dict[str, Any]]:
-    """Members of a job that are not gone, for views."""
-    return [
-        {
-            "member": one.name,
-            "host": one.process.host,
-            "run_name": one.process.run_name,
-            "pid": one.process.pid,
-            "state": one.state if one.left_s > 0 else "expired",
-            "left_s": round(one.left_s, 1),
-            **one.facts,
-        }
-        for one in members
-        if one.state != job_tables.GONE
-    ]
+def _in_error(counts: Mapping[str, int]) -> int:
+    """Keys, of this run or of an earlier one of the same checkpoint."""
+    return counts["error"] + counts["skipped_error"]

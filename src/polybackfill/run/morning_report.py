@@ -18,6 +18,7 @@ from polybackfill.kinds import registry
 from polybackfill.reports import (
     coverage_figures,
     error_causes,
+    job_figures,
     morning_facts,
     morning_page,
     morning_sections,
@@ -26,7 +27,7 @@ from polybackfill.reports import (
     report_files,
 )
 from polybackfill.run import bootstrap, preflight, run_estimate, run_request, run_scope
-from polybackfill.store import client
+from polybackfill.store import client, job_tables
 
 FILE = "MORNING_REPORT.txt"
 BESIDE = (".html", ".json")
@@ -128,14 +129,18 @@ async def read_report(
     figures = coverage or await coverage_figures.read(store, checkpoint)
     request = dataclasses.replace(last_run.request, stop_at=None)
     request, _ = await run_scope.choose_scope(store, request)
+    clock = clocks.SystemClock()
+    job = await job_figures.read(store, job_tables.JobTables(store, clock), chosen.backfill.job)
+    hosts = max(1, len(job.hosts)) if job is not None else 1
     tonight, _ = await run_estimate.make_estimate(
-        store, request, bootstrap.budgets(chosen), chosen.backfill
+        store, request, bootstrap.budgets(chosen), chosen.backfill, hosts=hosts
     )
-    at = clocks.SystemClock().now()
+    at = clock.now()
     facts = _facts_without_store(chosen, checkpoint, last_run, at)
     return MorningReport(
         dataclasses.replace(
             facts,
+            night=_with_job(facts.night, job),
             coverage=figures,
             set_aside=await set_aside_check.by_reason(store),
             tonight=tonight,
@@ -216,6 +221,13 @@ def _facts_without_store(
         before=night_record.read_before(_record_file(chosen), last_run.started_at),
         tonight=None,
     )
+
+
+def _with_job(
+    night: dict[str, Any] | None, job: job_figures.JobFigures | None
+) -> dict[str, Any] | None:
+    """The picture with the whole of its job in the place of what one daemon knew of it."""
+    return night and {**night, "job": None if job is None else job.document()}
 
 
 def _table_of(part: str) -> str:

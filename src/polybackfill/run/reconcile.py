@@ -25,14 +25,17 @@ log = structlog.get_logger()
 _LISTS = tuple(kind.name for kind in registry.ALL if isinstance(kind.proof, proof.NewestSweep))
 
 
-async def begin(store: client.Store, checkpoint: run_checkpoint.Checkpoint, folder: Path) -> None:
+async def begin(
+    store: client.Store, checkpoint: run_checkpoint.Checkpoint, folder: Path, *, job: str = ""
+) -> None:
     """Put the store's receipts in line, compare where there is doubt, and note that a run is going
     on.
 
-    `folder`: the checkpoint's. Raises what store and checkpoint raise; the next start compares.
+    `folder`: the checkpoint's; `job`: that the run shares with others. Raises what store and
+    checkpoint raise; the next start compares.
     """
     await inspection.mend_projections(store)
-    await stored_receipts.StoredReceipts(store, checkpoint.run_name).align(checkpoint)
+    await stored_receipts.StoredReceipts(store, checkpoint.run_name, job=job).align(checkpoint)
     before, now = store_state.read(folder), await _inspect(store)
     if checkpoint.stats()["seq"]:
         token = before.clean_stop if before is not None else ""

@@ -65,7 +65,7 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
             store, chosen.checkpoint_path, fold_units=backfill.fold_every
         )
         try:
-            await reconcile.begin(store, checkpoint, chosen.checkpoint_path)
+            await reconcile.begin(store, checkpoint, chosen.checkpoint_path, job=backfill.job)
             yield RunContext(checkpoint, store)
         finally:
             checkpoint.close()

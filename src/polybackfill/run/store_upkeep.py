@@ -26,7 +26,9 @@ class StoreUpkeep:
         self.id_cache = market_id_cache.MarketIdCache(self.market_ids, clock=state.clock)
         self._plan_sync = plan_sync.PlanSync(
             plan=plan_table.PlanTable(store),
-            receipts=stored_receipts.StoredReceipts(store, state.context.checkpoint.run_name),
+            receipts=stored_receipts.StoredReceipts(
+                store, state.context.checkpoint.run_name, job=state.chosen.backfill.job
+            ),
             checkpoint=state.context.checkpoint,
             leased={
                 kind: partial(state.leased_units, kind)

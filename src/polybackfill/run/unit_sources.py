@@ -72,7 +72,8 @@ class UnitSources:
             )
         match registry.KINDS[kind].keys:
             case key_source.WholeList() as keys:
-                return self._list_source(kind, keys, await self._sweeps.choose(kind, self._store))
+                sweep = await self._sweeps.choose(kind, self._store)
+                return self._list_source(kind, keys, sweep, self._store)
             case key_source.PlanTable() as keys:
                 return self._plan_source(kind, keys, self._store)
             case key_source.PlannedWallets() | key_source.MissingConditions() as keys:
@@ -129,9 +130,10 @@ class UnitSources:
         )
 
     def _list_source(
-        self, kind: str, keys: key_source.WholeList, sweep: str
+        self, kind: str, keys: key_source.WholeList, sweep: str, store: client.Store
     ) -> plan_source.UnitSource:
         progress = worker_progress.Progress(self._clock)
+        shards = self._shards(kind)
 
         async def fetch(feed: pagination.FeedQuery, cursor: str | None) -> http.Response:
             return await self._client.get(feed.route, feed.request_params(cursor), progress)
@@ -139,7 +141,10 @@ class UnitSources:
         async def name_slices() -> list[str]:
             context = pagination.RequestContext(fetch, self._clock)
             slices = await keys.slices(context, sweeps.began(sweep))
-            return [units.mark_key(key, sweep) for key in slices]
+            named = [units.mark_key(key, sweep) for key in slices]
+            if shards is None:
+                return named
+            return await self._finished_elsewhere(kind, sweep, store).leave_out(shards, named)
 
         return sources.ListSource(
             kind,
@@ -267,14 +272,18 @@ class UnitSources:
         """Of a job: which keys of a sweep are this daemon's, and not proven by another."""
         if (shards := self._shards(kind)) is None:
             return None
-        run_name = self._checkpoint.run_name
-        finished = job_shards.FinishedElsewhere(store, kind, sweep, run_name)
+        finished = self._finished_elsewhere(kind, sweep, store)
 
         async def choose(keys: list[str]) -> list[str]:
             await finished.refresh(shards)
             return [key for key in keys if shards.is_mine(key) and key not in finished]
 
         return choose
+
+    def _finished_elsewhere(
+        self, kind: str, sweep: str, store: client.Store
+    ) -> job_shards.FinishedElsewhere:
+        return job_shards.FinishedElsewhere(store, kind, sweep, self._checkpoint.run_name)
 
     async def _count(
         self,

@@ -25,6 +25,7 @@ from polybackfill.filesystem import lock
 from polybackfill.store import client, definitions
 
 ALIVE, DEAD, GONE = "alive", "dead", "gone"
+POST_RUN = "post-run"  # what is made of the rows when every kind is done, in one shard
 _STRICT = "SETTINGS keeper_map_strict_mode = 1"
 _NO_KEEPER = ("keeper_map_path_prefix", "KeeperMap is disabled")
 _KILL_S = 150.0  # an insert that waits for its rows is ended when the server has waited 30 s
@@ -154,7 +155,7 @@ class JobTables:
 
     async def define(self, name: str, definition: str) -> Job:
         """The job of that name, made by this definition if there is none."""
-        if (job := await self._job(name)) is not None:
+        if (job := await self.find(name)) is not None:
             return job
         await self._attempt(
             "INSERT INTO backfill_jobs (job, definition, round, began_at) "
@@ -162,7 +163,7 @@ class JobTables:
             "SELECT {job:String}, {definition:String}, 1, now64(6, 'UTC')",
             {"job": name, "definition": definition},
         )
-        job = await self._job(name)
+        job = await self.find(name)
         if job is None:
             raise errors.Retry(f"job {name} could not be written to Keeper")
         return job
@@ -174,7 +175,7 @@ class JobTables:
             f"WHERE job = {{job:String}} AND round = {{round:UInt32}} {_STRICT}",
             {"job": job.name, "round": job.round},
         )
-        begun = await self._job(job.name)
+        begun = await self.find(job.name)
         if begun is None or begun.round == job.round:
             raise errors.Retry(f"round {job.round + 1} of job {job.name} could not be begun")
         await self._attempt(
@@ -184,7 +185,17 @@ class JobTables:
         )
         return begun
 
-    async def _job(self, name: str) -> Job | None:
+    async def exist(self) -> bool:
+        """Whether any job was ever begun in this database."""
+        rows = await self._store.rows(
+            "SELECT count() AS n FROM system.tables "
+            "WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+            parameters={"names": NAMES},
+        )
+        return bool(rows[0]["n"] == len(NAMES))
+
+    async def find(self, name: str) -> Job | None:
+        """The job of that name as it stands now."""
         rows = await self._store.rows(
             "SELECT job, definition, round, toUnixTimestamp64Micro(began_at) AS began "
             "FROM backfill_jobs WHERE job = {job:String}",

@@ -8,6 +8,7 @@ one that is forgotten is withdrawn. What a killed process has not told, the next
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from polybackfill.store import client
 log = structlog.get_logger()
 
 TABLE = "backfill_receipt_rows"
-_OWN = "job = {job:String} AND host = {host:String} AND run_name = {run_name:String}"
+_OWN = "run_name = {run_name:String}"
 _TOTALS = f"""
 SELECT kind, [count(), sum(length(keys)), sum(rows), sum(pages), sum(rejected)] AS figures
 FROM backfill_receipts WHERE {_OWN} GROUP BY kind
@@ -47,7 +48,7 @@ WHERE upto > {{first:UInt64}} AND upto - length(keys) < {{end:UInt64}}
 ORDER BY seq LIMIT {{most:UInt64}}
 """
 _HOLDING = f"""
-SELECT * EXCEPT (job, host, run_name) FROM {TABLE} FINAL
+SELECT * FROM {TABLE} FINAL
 WHERE {_OWN} AND kind = {{kind:String}} AND hasAny(keys, {{keys:Array(String)}})
     AND sweep = {{sweep:String}}
 """
@@ -61,14 +62,15 @@ _FIRST = 1
 class StoredReceipts:
     """The receipts of one checkpoint. Raises what the store raises.
 
-    `run_name`: of the run whose checkpoint it is; `job`, `host`: where several hosts share one.
+    `run_name`: of the run whose checkpoint it is, and of no other. `job`: that it shares with
+    others; it stands in what is written, with the name of this machine.
     """
 
-    def __init__(
-        self, store: client.Store, run_name: str, *, job: str = "", host: str = ""
-    ) -> None:
+    def __init__(self, store: client.Store, run_name: str, *, job: str = "") -> None:
         self._store = store
-        self._owner = {"run_name": run_name, "job": job, "host": host}
+        self._owner = {"run_name": run_name}
+        host = socket.gethostname() if job else ""
+        self._written_by = {**self._owner, "job": job, "host": host}
 
     async def follow(
         self, checkpoint: run_checkpoint.Checkpoint, ends: Iterable[unit_states.End]
@@ -152,13 +154,13 @@ class StoredReceipts:
                 left.append(row | {"partial": True, "version": row["version"] + 1})
             else:
                 gone.append(row["seq"])
-        await self._insert(orjson.dumps({**row, **self._owner}) + b"\n" for row in left)
+        await self._insert(orjson.dumps(row) + b"\n" for row in left)
         if gone:
             of_kind = "kind = {kind:String} AND seq IN {seqs:Array(UInt64)}"
             await self._delete(of_kind, {"kind": kind, "seqs": gone})
 
     async def _write(self, receipts: Iterable[unit_states.Receipt], version: int) -> None:
-        shared = {**self._owner, "version": version}
+        shared = {**self._written_by, "version": version}
         await self._insert(
             orjson.dumps({**_encode(receipt), **shared}) + b"\n" for receipt in receipts
         )

@@ -9,6 +9,10 @@ _JOB = {
     "member": "a-main-1",
     "round": 2,
     "trouble": "",
+    "keys_done": 1_001,
+    "keys_in_error": 2,
+    "rows": 99_999,
+    "requests_per_s": 39.6,
     "shards": {"wallets": {"in_all": 256, "done": 12, "mine": 61}},
     "members": [
         {
@@ -21,6 +25,7 @@ _JOB = {
             "keys_done": 1,
             "keys_in_error": 0,
             "rows": 12_345,
+            "requests_per_s": 19.7,
         },
         {
             "member": "b-main-2",
@@ -37,8 +42,9 @@ _JOB = {
 def test_a_job_and_its_daemons():
     assert job_lines.make_lines(_JOB) == [
         "job universe, round 2, 2 daemons; shards done: wallets 12/256",
+        "  all daemons: 1,001 keys done, 2 in error, 99,999 rows stored, 39.6 requests/s",
         "  a (this one): process 7 on a.example, alive, 52 s left of its lease, 1 key done, "
-        "0 in error, 12,345 rows stored",
+        "0 in error, 12,345 rows stored, 19.7 requests/s",
         "  b: process 8 on b.example, expired, 0 s left of its lease",
     ]
     silent = job_lines.make_lines({**_JOB, "trouble": "session expired"})

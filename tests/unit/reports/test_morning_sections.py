@@ -12,6 +12,7 @@ from polybackfill import terminal, units
 from polybackfill.checkpoint import unit_states
 from polybackfill.reports import (
     error_causes,
+    job_figures,
     morning_facts,
     morning_page,
     morning_sections,
@@ -128,6 +129,25 @@ def test_changes_are_counted_against_the_night_before() -> None:
     alone = words_of(dataclasses.replace(facts, before=None), "What Changed Since the Night Before")
     assert "9  unknown  unknown" in alone
     assert "+" not in alone
+
+
+def test_a_job_is_told_whole_and_daemon_by_daemon() -> None:
+    part = job_figures.JobPart(256, 255, 1_000, 990, 4, 6, 4_321, 0, 19.6, None)
+    there = job_figures.HostFigures("b", "b.example", "alive", 9.0, 1.0, 5, 6, 7, "")
+    gone = job_figures.HostFigures(
+        "a", "x", "gone", None, 0.0, 985, 4_315, 9, "2027-01-15 08:00:00"
+    )
+    job = job_figures.JobFigures("universe", 2, 1_800_000_000.0, {"wallets": part}, [gone, there])
+    told = words_of(
+        dataclasses.replace(NOTHING, night={**night(), "job": job.document()}),
+        "The Job and Its Daemons",
+    )
+    assert "Job universe, round 2, begun 2027-01-15T08:00:00Z" in told
+    assert "1 daemon at work now." in told
+    lines = [line.split() for line in told.split("\n")]
+    assert ["wallets", "255", "of", "256", "990", "1,000", "6", "4,321"] in lines
+    assert ["a", "x", "gone", "985", "4,315", "9", "2027-01-15", "08:00:00"] in lines
+    assert ["b", "b.example", "alive", "5", "6", "7", "unknown"] in lines
 
 
 def night(**part: Any) -> dict[str, Any]:

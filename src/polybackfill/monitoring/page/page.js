@@ -111,6 +111,7 @@ function draw(status) {
   if (!status.picture) return;
   drawOverall(status.picture, status.is_running);
   drawParts(status.picture.parts, status.is_running, status.picture.paused ?? []);
+  drawJob(status.picture.job);
   drawDrain(status.is_running && status.picture.state !== "draining");
   drawBudgets(status.picture.budgets);
   drawMachine(status.picture, status.machine);
@@ -169,6 +170,26 @@ function drawParts(parts, isRunning, paused) {
     row.querySelector(".errors").classList.toggle("bad", part.error > 0);
   }
   for (const row of [...body.children]) if (!(row.dataset.kind in parts)) row.remove();
+}
+
+/** What all daemons of a job do, and each; null where the run shares none. */
+function drawJob(job) {
+  byId("job").hidden = !job;
+  if (!job) return;
+  const work = (told) => [count(told.keys_done ?? 0), count(told.keys_in_error ?? 0), count(told.rows ?? 0), perSecond(told.requests_per_s ?? 0)];
+  const [keys, failed, rows, rate] = work(job);
+  const left = job.eta_s === null ? "time left unknown" : `${duration(job.eta_s)} left`;
+  const trouble = job.trouble ? ` · Keeper does not answer: ${job.trouble}` : "";
+  say(byId("job-title"), `Job ${job.name}`);
+  say(byId("job-work"), `Round ${job.round} · all daemons: ${keys} keys done, ${failed} in error, ${rows} rows stored · ${rate} requests/s · ${left}${trouble}`);
+  replace(byId("job-hosts"), JSON.stringify(job.members), () => [table(
+    ["Daemon", "Host", "State", "Lease left", "Keys done", "In error", "Rows", "Requests/s"],
+    job.members.map((one) => [
+      one.member === job.member ? `${one.run_name} (this one)` : one.run_name, one.host, one.state, duration(one.left_s), ...work(one),
+    ]))]);
+  replace(byId("job-shards"), JSON.stringify(job.shards), () => [table(
+    ["Part", "Shards done", "Of", "This daemon's", "Keys known"],
+    Object.entries(job.shards).map(([kind, one]) => [kind, count(one.done), count(one.in_all), count(one.mine), count(one.keys)]))]);
 }
 
 function addPart(body, kind) {
