@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import msgspec
 import pytest
-from tests import real_server
+from tests import cut_proxy, real_server
 
 from polybackfill import clocks, errors
 from polybackfill.filesystem import lock
@@ -73,6 +74,24 @@ async def test_the_second_is_refused_and_told_who_the_first_is(address):
         await store.close()
     async with ownership.owned(address, run_name="other", cluster=None, clock=clocks.SystemClock()):
         pass
+
+
+async def test_silence_while_the_claim_is_renewed_is_waited_for(address, monkeypatch):
+    """The run waits for its store as for any that is away; back again, it goes on."""
+    awake = Awake()
+    with cut_proxy.before(address.port) as wire:
+        store, claim = await made(dataclasses.replace(address, port=wire.port), "night", awake)
+        try:
+            await claim.claim()
+            monkeypatch.setattr(ownership, "_WRITE_S", 0.5)
+            wire.cut(silent=True)
+            awake.ahead_s = ownership.EXPIRES_S / 2 + 1
+            with pytest.raises(errors.Retry, match="was silent"):
+                await claim.confirm()
+            wire.mend()
+            await claim.confirm()
+        finally:
+            await store.close()
 
 
 async def test_a_silent_server_holds_up_no_end(address, clickhouse_server):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ _POLL_S = 0.2
 _LOOKS_PER_LEASE = 20
 _LOOK_S = (0.5, 3.0)
 _RENEWALS_PER_LEASE = 3
-_WRITE_S = 10.0  # a renewal that takes longer is tried again
+_WRITE_S = 10.0  # a renewal or a look that takes longer is tried again
 
 Facts = Callable[[], Mapping[str, object]]
 
@@ -111,10 +111,10 @@ class JobMember:
                     if await self._claim(await self._look()):
                         await self._look()
                     self._trouble = ""
-                except (errors.Retry, TimeoutError) as error:
+                except errors.Retry as error:
                     if not self._trouble:
-                        log.warning("job.retry", job=self.job.name, error=str(error) or "timeout")
-                    self._trouble = str(error) or "no answer in time"
+                        log.warning("job.retry", job=self.job.name, error=str(error))
+                    self._trouble = str(error)
                     self._take_over.forget()
                 except errors.Stop as error:
                     self._lost = error
@@ -245,7 +245,7 @@ class JobMember:
     async def _renew(self) -> None:
         began_at = clocks.awake_s()
         facts = self.work.facts() if self.work is not None else {}
-        async with asyncio.timeout(_WRITE_S):
+        async with _answered_in_time():
             lives = await self.tables.renew(self.name, self._lease_s, facts)
         if not lives:
             self._lost = errors.Stop(
@@ -259,8 +259,9 @@ class JobMember:
 
     async def _look(self) -> Mapping[str, job_tables.Shards]:
         """Who is there, and who works on what."""
-        self._members = await self.tables.members(self.job.name)
-        shards = await self.tables.shards(self.job)
+        async with _answered_in_time():
+            self._members = await self.tables.members(self.job.name)
+            shards = await self.tables.shards(self.job)
         self.shards.see(shards)
         return shards
 
@@ -282,6 +283,16 @@ class JobMember:
             await self.tables.change_shards(shards, owners, is_done)
             is_changed = True
         return is_changed
+
+
+@contextlib.asynccontextmanager
+async def _answered_in_time() -> AsyncIterator[None]:
+    """Raises errors.Retry where the store is silent: a network that is gone says nothing."""
+    try:
+        async with asyncio.timeout(_WRITE_S):
+            yield
+    except TimeoutError as error:
+        raise errors.Retry(f"the store was silent for {_WRITE_S:.0f} s") from error
 
 
 def pick_facts(

@@ -228,8 +228,14 @@ class Ownership:
             "released": int(released),
             "job": self._job,
         }
-        async with asyncio.timeout(_WRITE_S):
-            await self._store.command(_WRITE, parameters=parameters)
+        try:
+            async with asyncio.timeout(_WRITE_S):
+                await self._store.command(_WRITE, parameters=parameters)
+        except TimeoutError as error:
+            location = self._store.address.location
+            raise errors.Retry(
+                f"the store at {location} was silent for {_WRITE_S:.0f} s"
+            ) from error
 
     def _taken(self, first: Claim) -> errors.Stop:
         address = self._store.address
