@@ -281,7 +281,7 @@ async def test_a_build_that_fails_changes_nothing_and_may_be_repeated(
     before = await dimension(migrated)
     broken = "SELECT throwIf(number = 0, 'broken') AS market_id FROM numbers(1)"
     with pytest.raises(errors.BackfillError):
-        await rebuild.rebuild(migrated, {"markets_dim": broken}, cluster=None)
+        await rebuild.rebuild(migrated, {"markets_dim": broken})
     (row,) = await migrated.rows("SELECT * FROM markets_dim")
     assert row == before
     assert (await dimension(migrated))["condition_id"] == CONDITION

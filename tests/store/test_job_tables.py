@@ -36,7 +36,7 @@ async def opened(
 ) -> AsyncIterator[tuple[client.Store, job_tables.JobTables]]:
     store = client.Store(address, clock=_CLOCK)
     tables = job_tables.JobTables(store, _CLOCK)
-    await tables.create(None)
+    await tables.create()
     yield store, tables
     await store.close()
 
@@ -58,7 +58,7 @@ async def test_a_server_without_keeper_is_refused_in_words(clickhouse_server):
         client.Address(server.host, server.port, database=server.database("alone")), clock=_CLOCK
     )
     with pytest.raises(errors.Stop, match=r"no Keeper for BACKFILL_JOB.*several-hosts\.md"):
-        await job_tables.JobTables(store, _CLOCK).create(None)
+        await job_tables.JobTables(store, _CLOCK).create()
     await store.close()
 
 

@@ -37,9 +37,8 @@ async def _init(chosen: settings.Settings) -> tuple[str, list[str], list[str], s
     """Where the store is, which files of the schema were applied, which tables had been lost, and
     the next step.
     """
-    cluster = chosen.clickhouse.cluster
     async with bootstrap.open_store(chosen) as store:
-        applied = await migrate.up(store, cluster=cluster)
-        restored = await migrate.restore(store, cluster=cluster)
+        applied = await migrate.up(store)
+        restored = await migrate.restore(store)
         await bootstrap.declare_inflated(chosen, store)
         return store.address.location, applied, restored, await run_scope.next_step(store)

@@ -85,7 +85,7 @@ async def _build_from(
         async with bootstrap.open_store(chosen, migrated=True) as store:
             # A plan that was dropped is a plan to be built anew.
             both = [table for table, _ in plan_table.TABLES.values()]
-            await migrate.restore(store, cluster=chosen.clickhouse.cluster, only=both)
+            await migrate.restore(store, only=both)
             keys = typed_keys or key_input.GivenKeys(wallets=await _ranked(store, source, top))
             report: dict[str, Any] = {"source": source, "excluded": keys.excluded}
             for kind, planned in ((WALLETS, keys.wallets), (CONDITIONS, keys.conditions)):

@@ -72,7 +72,7 @@ async def build(store: client.Store, chosen: settings.Settings) -> dict[str, Any
             "no market is stored yet, so there is nothing to build dimensions from: "
             "polybackfill run markets events"
         )
-    await dimensions.build(store, cluster=chosen.clickhouse.cluster)
+    await dimensions.build(store)
     report = await write(store, chosen.backfill.data_dir, generated_at=clocks.utc_text(time.time()))
     by_category = await store.rows(
         "SELECT toString(category) AS category, count() AS markets, "

@@ -170,8 +170,7 @@ def _unreachable(error: errors.Retry) -> errors.Stop:
 
 async def declare_inflated(chosen: settings.Settings, store: client.Store) -> None:
     """Tell the store's views which sources are inflated, as the settings say now."""
-    sources, cluster = chosen.backfill.inflated_sources, chosen.clickhouse.cluster
-    await inflation.declare(store, sources, cluster=cluster)
+    await inflation.declare(store, chosen.backfill.inflated_sources)
 
 
 @asynccontextmanager
@@ -191,7 +190,7 @@ async def open_store(
         raise _unreachable(error) from error
     try:
         if migrated:
-            await migrate.up(store, cluster=chosen.clickhouse.cluster)
+            await migrate.up(store)
             await declare_inflated(chosen, store)
         yield store
     finally:

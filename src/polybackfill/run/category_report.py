@@ -61,11 +61,7 @@ async def _make_report(
             "polybackfill dims build",
             file=sys.stderr,
         )
-    await pnl.compute(
-        store,
-        inflated=chosen.backfill.inflated_sources,
-        cluster=chosen.clickhouse.cluster,
-    )
+    await pnl.compute(store, inflated=chosen.backfill.inflated_sources)
     report = await category_breakdown.write(
         store,
         chosen.backfill.data_dir,

@@ -58,7 +58,7 @@ async def joined(
     own = client.Store(bootstrap.store_address(chosen), clock=clock)
     try:
         tables = job_tables.JobTables(own, clock)
-        await tables.create(chosen.clickhouse.cluster)
+        await tables.create()
         job = await tables.define(backfill.job, definition)
         if job.definition != definition:
             raise errors.Stop(

@@ -58,8 +58,8 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
             store.before_write = ours.confirm
         if not backfill.job:  # what runs there may be another member's
             await store.settle_leftovers()
-        await migrate.up(store, cluster=chosen.clickhouse.cluster)
-        await migrate.restore(store, cluster=chosen.clickhouse.cluster)
+        await migrate.up(store)
+        await migrate.restore(store)
         await bootstrap.declare_inflated(chosen, store)
         checkpoint = await reconcile.open_checkpoint(
             store, chosen.checkpoint_path, fold_units=backfill.fold_every
@@ -93,7 +93,6 @@ async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.O
     async with ownership.owned(
         address,
         run_name=chosen.backfill.run_name,
-        cluster=chosen.clickhouse.cluster,
         clock=clocks.SystemClock(),
         job=chosen.backfill.job,
         release_s=chosen.backfill.grace_s * grace_period.CLAIM_SHARE,

@@ -50,7 +50,7 @@ async def push(chosen: settings.Settings, target: settings.Settings) -> Pushed:
             if ours is not None:
                 server.before_write = ours.confirm
             await server.settle_leftovers()
-            await migrate.restore(server, cluster=target.clickhouse.cluster)
+            await migrate.restore(server)
             await _settle_checkpoint(chosen, source)
             contents, left = await _copy(source, server)
             folder = target_folder(chosen, target) / chosen.backfill.run_name

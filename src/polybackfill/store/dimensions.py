@@ -36,7 +36,7 @@ _EVENT_TAGS = "arrayPushBack(CAST(e.tags AS Array(String)), toString(e.category)
 _COVERAGE = query_files.read("dimensions_coverage")
 
 
-async def build(store: client.Store, *, cluster: str | None = None) -> None:
+async def build(store: client.Store) -> None:
     """Make the three tables anew from markets, events and payouts as they are stored now."""
     await rebuild.rebuild(
         store,
@@ -47,7 +47,6 @@ async def build(store: client.Store, *, cluster: str | None = None) -> None:
             "events_dim": _EVENTS.format(category=taxonomy.category_sql(_EVENT_TAGS)),
             "condition_market_map": _MAP.format(markets=rebuild.fresh("markets_dim")),
         },
-        cluster=cluster,
     )
 
 

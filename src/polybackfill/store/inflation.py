@@ -15,13 +15,11 @@ from polybackfill.store import client, definitions
 _VIEW = "inflated_sources"
 
 
-async def declare(
-    store: client.Store, sources: Sequence[str], *, cluster: str | None = None
-) -> None:
+async def declare(store: client.Store, sources: Sequence[str]) -> None:
     """Bring the view in line with the setting. Raises what the store raises."""
     declared = await store.rows(f"SELECT source FROM {_VIEW}")
     if {row["source"] for row in declared} == set(sources):
         return
-    (created,) = definitions.creating(_VIEW, cluster)
+    (created,) = definitions.creating(_VIEW, store.address.cluster)
     quoted = ", ".join(statements.quoted(source) for source in sorted(set(sources)))
     await store.command(created.replace("['goldsky']", f"[{quoted}]"))

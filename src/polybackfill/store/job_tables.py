@@ -136,12 +136,13 @@ class JobTables:
         self._store = store
         self._clock = clock
 
-    async def create(self, cluster: str | None) -> None:
+    async def create(self) -> None:
         """Make what is not there. Raises errors.Stop for a server without Keeper."""
-        path = f"/polybackfill/{self._store.address.database}"
+        address = self._store.address
+        path = f"/polybackfill/{address.database}"
         for table in _TABLES:
             try:
-                await self._store.command(definitions.filled(table, cluster).format(path=path))
+                await self._store.command(definitions.filled(table, address.cluster).format(path=path))
             except errors.GiveUp as error:
                 if not any(word in str(error) for word in _NO_KEEPER):
                     raise

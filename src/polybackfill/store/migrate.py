@@ -27,11 +27,12 @@ COMMENT 'Files of the schema that were applied'
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 
-async def up(store: client.Store, *, cluster: str | None = None) -> list[str]:
+async def up(store: client.Store) -> list[str]:
     """Apply what is missing; the names of what was applied.
 
     Raises Stop when the store was set up by a newer version, or by files that have changed since.
     """
+    cluster = store.address.cluster
     await store.command(definitions.filled(_RECORD, cluster))
     applied = await _applied(store)
     migrations = definitions.known()
@@ -51,16 +52,14 @@ async def missing(store: client.Store) -> list[str]:
     return [name for name in definitions.created() if name not in there]
 
 
-async def restore(
-    store: client.Store, *, cluster: str | None = None, only: Sequence[str] | None = None
-) -> list[str]:
+async def restore(store: client.Store, *, only: Sequence[str] | None = None) -> list[str]:
     """Make what was applied once and is gone, empty; the names of what was missing.
 
     `only`: of these tables alone.
     """
     lost = [name for name in await missing(store) if only is None or name in only]
     for migration in definitions.known() if lost else ():
-        for statement in migration.statements(cluster):
+        for statement in migration.statements(store.address.cluster):
             if set(definitions.names(statement)) & set(lost):
                 await store.command(statement)
     return lost

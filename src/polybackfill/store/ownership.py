@@ -253,7 +253,6 @@ async def owned(
     address: client.Address,
     *,
     run_name: str,
-    cluster: str | None,
     clock: clocks.Clock,
     job: str = "",
     release_s: float = _WRITE_S,
@@ -264,8 +263,8 @@ async def owned(
     """
     store = client.Store(address, clock=clock)
     try:
-        await store.command(definitions.filled(_TABLE, cluster))
-        await store.command(definitions.filled(_ADD_JOB, cluster))
+        await store.command(definitions.filled(_TABLE, store.address.cluster))
+        await store.command(definitions.filled(_ADD_JOB, store.address.cluster))
         ownership = Ownership(store, run_name=run_name, clock=clock, job=job)
         await ownership.claim()
         keeping = asyncio.create_task(ownership.keep(), name="ownership")

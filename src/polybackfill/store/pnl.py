@@ -18,9 +18,7 @@ EARLY, LATE = 0.25, 0.75  # of a market's life, from its start to its resolution
 _BY_CATEGORY = query_files.read("wallet_category_pnl")
 
 
-async def compute(
-    store: client.Store, *, inflated: Sequence[str] = (), cluster: str | None = None
-) -> None:
+async def compute(store: client.Store, *, inflated: Sequence[str] = ()) -> None:
     """Make `wallet_market_pnl` and `wallet_category_pnl` anew from what is stored now.
 
     `inflated`: the sources to be divided, for all views (`store.inflation`). Raises errors.Stop
@@ -35,12 +33,11 @@ async def compute(
             f"BACKFILL_INFLATED_SOURCES names {', '.join(wrong)}: the shares of external trades "
             "and of the chain are right as they are; take it off the list"
         )
-    await inflation.declare(store, inflated, cluster=cluster)
+    await inflation.declare(store, inflated)
     by_category = _BY_CATEGORY.format(
         early=EARLY, late=LATE, markets=rebuild.fresh("wallet_market_pnl")
     )
     await rebuild.rebuild(
         store,
         {"wallet_market_pnl": market_pnl.select(), "wallet_category_pnl": by_category},
-        cluster=cluster,
     )

@@ -15,7 +15,6 @@ async def rebuild(
     store: client.Store,
     selects: Mapping[str, str],
     *,
-    cluster: str | None,
     parameters: client.Parameters | None = None,
 ) -> None:
     """Fill every table of `selects` by its SELECT, then exchange all.
@@ -25,7 +24,7 @@ async def rebuild(
     A SELECT that reads another table of `selects` reads its old rows, and its new ones under the
     name `fresh(table)`. Not for two callers at once. Raises what the store raises.
     """
-    where = definitions.on_cluster(cluster)
+    where = definitions.on_cluster(store.address.cluster)
     for table, select in selects.items():
         await store.command(f"DROP TABLE IF EXISTS {fresh(table)} {where} SYNC")
         await store.command(f"CREATE TABLE {fresh(table)} {where} AS {table}")
