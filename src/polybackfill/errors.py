@@ -13,6 +13,7 @@ the module that met it; nobody above looks at anything but the class.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 EXIT_OK = 0
 EXIT_UNITS_IN_ERROR = 3
@@ -76,6 +77,17 @@ class Retry(BackfillError):
         self.timed_out = timed_out
         self.host_fault = host_fault
         self.unreadable = unreadable
+
+
+class PartlyStored(Retry):
+    """Some rows of an insert are stored; a server of the cluster that has the others is away.
+
+    `lacks`: whether any of these lines is one of the others.
+    """
+
+    def __init__(self, message: str, lacks: Callable[[bytes], bool]) -> None:
+        super().__init__(message)
+        self.lacks = lacks
 
 
 class Reject(BackfillError):

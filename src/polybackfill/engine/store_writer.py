@@ -16,7 +16,7 @@ import asyncio
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ _TABLE_OF: dict[type[records.Row], str] = {
 TABLES = tuple(dict.fromkeys(_TABLE_OF.values()))
 _MARKED = frozenset(table for row, table in _TABLE_OF.items() if issubclass(row, records.Mark))
 _RETRY_CAP_S = 10.0
+_AGAIN_S = 5.0
 _REASON_CHARS = 200
 
 
@@ -47,11 +48,18 @@ def find_table(rows: Sequence[records.Row]) -> str:
     return _TABLE_OF[type(rows[0])]
 
 
+Lacks = Callable[[bytes], bool]
+"""Whether a row of these lines is not stored yet."""
+
+
 class Sink(Protocol):
     """What the writer needs of a store."""
 
     async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
-        """Return once every row is in the store for good; errors.Retry or errors.Stop otherwise."""
+        """Return once every row is in the store for good; errors.Retry or errors.Stop otherwise.
+
+        errors.PartlyStored where some are, and the others may be later.
+        """
 
 
 class DryRunSink:
@@ -156,18 +164,25 @@ class WriteBuffer:
             self._bytes += page.bytes
             self._changed.notify_all()
 
-    async def next_insert(self) -> InsertBatch | None:
-        """The next pages for the store, recorded by the time the writer asks for more.
+    async def next_insert(
+        self, *, waiting_bytes: int = 0, within_s: float | None = None
+    ) -> InsertBatch | None:
+        """The next pages for the store, recorded by the time the writer asks for more; no page when
+        none are due `within_s`. None once the buffer is closed and empty.
 
-        None once the buffer is closed and empty.
+        `waiting_bytes`: of earlier pages, which the writer has to insert again.
         """
+        give_up_at = None if within_s is None else self._clock.monotonic() + within_s
         async with self._changed:
-            self._bytes_being_inserted = 0
+            self._bytes_being_inserted = waiting_bytes
             self._changed.notify_all()
             while not self._due():
                 if self._closed and not self._pages:
                     return None
-                await self._wait_for_change()
+                left_s = None if give_up_at is None else give_up_at - self._clock.monotonic()
+                if left_s is not None and left_s <= 0:
+                    return InsertBatch()
+                await self._wait_for_change(left_s)
             return self._cut_insert()
 
     async def flush_soon(self) -> None:
@@ -200,9 +215,11 @@ class WriteBuffer:
     def _age_left_s(self) -> float:
         return self._pages[0][0] + self._cut_age_s - self._clock.monotonic()
 
-    async def _wait_for_change(self) -> None:
+    async def _wait_for_change(self, within_s: float | None) -> None:
         # An empty buffer waits for a page; a young one no longer than until its oldest row is due.
-        timeout_s = max(0.0, self._age_left_s()) if self._pages else None
+        timeout_s = max(0.0, self._age_left_s()) if self._pages else within_s
+        if timeout_s is not None and within_s is not None:
+            timeout_s = min(timeout_s, within_s)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
@@ -220,9 +237,65 @@ class WriteBuffer:
             size += page.bytes
         self._rows -= rows
         self._bytes -= size
-        self._bytes_being_inserted = size
+        self._bytes_being_inserted += size
         self._changed.notify_all()
         return insert
+
+
+class WaitingPages:
+    """Pages of which a server of a cluster that is away lacks rows, and all later ones of their
+    units, which are recorded in order. They are inserted again every `_AGAIN_S`.
+    """
+
+    def __init__(self, clock: clocks.Clock) -> None:
+        self._clock = clock
+        self._pages: list[PageBatch] = []
+        self._again_at = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Of all of them."""
+        return sum(page.bytes for page in self._pages)
+
+    @property
+    def wait_s(self) -> float | None:
+        """Until they are due; None when there are none."""
+        return max(0.0, self._again_at - self._clock.monotonic()) if self._pages else None
+
+    def join(self, fresh: Sequence[PageBatch]) -> InsertBatch:
+        """What is to be inserted now: fresh pages with those that are due, or without those that
+        have to wait.
+        """
+        if not self.wait_s:
+            pages, self._pages = [*self._pages, *fresh], []
+            return InsertBatch(pages)
+        return InsertBatch(self._split(fresh, lambda _: False))
+
+    def split(self, insert: InsertBatch, lacks: Mapping[str, Lacks]) -> InsertBatch:
+        """The pages that are stored whole; the others are waiting. `lacks`: by table."""
+        self._again_at = self._clock.monotonic() + _AGAIN_S
+        return InsertBatch(
+            self._split(
+                insert.pages,
+                lambda page: any(
+                    table in page.lines and lines_lack(page.lines[table])
+                    for table, lines_lack in lacks.items()
+                ),
+            )
+        )
+
+    def _split(
+        self, pages: Sequence[PageBatch], must_wait: Callable[[PageBatch], bool]
+    ) -> list[PageBatch]:
+        free = []
+        waiting_units = {page.lease.unit.id for page in self._pages}
+        for page in pages:
+            if page.lease.unit.id in waiting_units or must_wait(page):
+                waiting_units.add(page.lease.unit.id)
+                self._pages.append(page)
+            else:
+                free.append(page)
+        return free
 
 
 class StoreWriter:
@@ -259,19 +332,33 @@ class StoreWriter:
 
     async def run(self) -> None:
         """Work until the batch is closed and empty; raises errors.Stop when the store refuses."""
-        while (insert := await self._next_insert()) is not None:
+        waiting = WaitingPages(self._clock)
+        while (insert := await self._next_insert(waiting)) is not None:
+            lacks: dict[str, Lacks] = {}
             for table in TABLES:
                 if insert.rows(table):
-                    await self._insert(table, insert.lines(table), insert.rows(table))
-                if table in _MARKED:
-                    self.rows[table] -= insert.marks(table)  # no rows to a person
-            await self._record(insert)
+                    lacking = await self._insert(table, insert.lines(table), insert.rows(table))
+                    lacks |= {table: lacking} if lacking else {}
+            stored = waiting.split(insert, lacks) if lacks else insert
+            if not stored.pages:
+                continue
+            for table in TABLES:  # marks are no rows to a person
+                self.rows[table] += stored.rows(table)
+                self.rows[table] -= stored.marks(table) if table in _MARKED else 0
+            await self._record(stored)
             self.inserts += 1
             self.progress.mark("insert recorded")
 
-    async def _next_insert(self) -> InsertBatch | None:
+    async def _next_insert(self, waiting: WaitingPages) -> InsertBatch | None:
         with self.progress.waiting("rows"):
-            return await self._buffer.next_insert()
+            fresh = await self._buffer.next_insert(
+                waiting_bytes=waiting.bytes, within_s=waiting.wait_s
+            )
+        if fresh is None and waiting.wait_s is not None:
+            with self.progress.waiting("store"):
+                await self._clock.sleep(waiting.wait_s)
+            fresh = InsertBatch()
+        return None if fresh is None else waiting.join(fresh.pages)
 
     @property
     def row_count(self) -> int:
@@ -296,31 +383,40 @@ class StoreWriter:
             return 0.0
         return self._clock.monotonic() - self._inserting_since
 
-    async def _insert(self, table: str, lines: Sequence[bytes], rows: int) -> None:
+    async def _insert(
+        self, table: str, lines: Sequence[bytes], rows: int, *, whole: bool = False
+    ) -> Lacks | None:
+        """Which lines are not stored yet; None when all are, as always with `whole`."""
         self._inserting_since = self._clock.monotonic()
         try:
             # An insert may last as long as the store is away, which is nobody's stall.
             with self.progress.waiting("store"):
-                await self._insert_with_retries(table, lines, rows)
-            self.rows[table] += rows
+                return await self._insert_with_retries(table, lines, rows, whole=whole)
         except errors.GiveUp as error:
             await self._insert_bisecting(table, lines, error)
         finally:
             self._inserting_since = None
+        return None
 
-    async def _insert_with_retries(self, table: str, lines: Sequence[bytes], rows: int) -> None:
+    async def _insert_with_retries(
+        self, table: str, lines: Sequence[bytes], rows: int, *, whole: bool
+    ) -> Lacks | None:
         """Until the store acknowledges; that it may be away all night is bounded by the run."""
         for attempt in itertools.count(1):
             try:
                 await self._sink.insert(table, lines, rows=rows)
             except errors.Retry as error:
+                if isinstance(error, errors.PartlyStored) and not whole:
+                    log.warning("store.partly_stored", table=table, error=str(error))
+                    return error.lacks
                 log.warning(
                     "store.retry", table=table, rows=rows, attempt=attempt, error=str(error)
                 )
                 wait_s = self._rng.uniform(0.1, min(_RETRY_CAP_S, 0.2 * 2 ** min(attempt, 10)))
                 await self._clock.sleep(error.after_s or wait_s)
             else:
-                return
+                break
+        return None
 
     async def _insert_bisecting(
         self, table: str, lines: Sequence[bytes], refusal: errors.GiveUp
@@ -330,7 +426,7 @@ class StoreWriter:
         if len(rows_left) > 1:
             middle = len(rows_left) // 2
             for half in (rows_left[:middle], rows_left[middle:]):
-                await self._insert(table, half, len(half))
+                await self._insert(table, half, len(half), whole=True)
             return
         if table == QUARANTINE:
             raise refusal
@@ -344,6 +440,8 @@ class StoreWriter:
         )
         await self._insert(QUARANTINE, [records.encode_lines([rejected])], 1)
         self.refused_rows += 1
+        self.rows[table] -= 1
+        self.rows[QUARANTINE] += 1
 
     async def _record(self, insert: InsertBatch) -> None:
         # From here on a crash repeats nothing: the store would add none of these rows again.

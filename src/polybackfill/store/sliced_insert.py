@@ -72,6 +72,8 @@ class SlicedInsert:
     async def _insert(self, lines: Sequence[bytes]) -> None:
         try:
             await self._store.insert(FILLS, lines, rows=len(lines))
+        except errors.PartlyStored as error:  # of these slices, and the others were not sent
+            raise errors.Retry(str(error)) from error
         except errors.GiveUp:
             await self._release()  # refused, so it has ended
             raise

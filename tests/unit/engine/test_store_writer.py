@@ -19,6 +19,8 @@ from polybackfill.kinds import conditions
 from polybackfill.polymarket import pagination
 
 WALLET = units.Unit(units.WALLETS, ("ab" * 20,))
+OTHER = units.Unit(units.WALLETS, ("cd" * 20,))
+FAR, NEAR = b"far\n", b"near\n"
 
 
 class Store:
@@ -38,15 +40,26 @@ class Store:
         self.rows[table] = self.rows.get(table, 0) + rows
 
 
+class Servers(Store):
+    """Two of them, of which the far one is away at first."""
+
+    is_away = True
+
+    async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
+        if self.is_away and FAR in b"".join(lines):
+            raise errors.PartlyStored("far is away", lambda piece: FAR in piece)
+        await super().insert(table, lines, rows=rows)
+
+
 class Desk:
     """A writer with all it needs, and one leased wallet."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, *feed: units.Unit) -> None:
         self.clock = virtual_clock.LoopClock()
         self.store = store
         self.checkpoint = run_checkpoint.Checkpoint.open(folder)
         self.queue = unit_queue.Queue(
-            "wallets", feed=[WALLET], checkpoint=self.checkpoint, clock=self.clock
+            "wallets", feed=feed or [WALLET], checkpoint=self.checkpoint, clock=self.clock
         )
         self.buffer = store_writer.WriteBuffer(
             cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=10**9, clock=self.clock
@@ -67,10 +80,16 @@ class Desk:
         return taken
 
     async def page(
-        self, lease: unit_queue.Lease, second: int, *, last: bool = False, aside: int = 0
+        self,
+        lease: unit_queue.Lease,
+        second: int,
+        *,
+        last: bool = False,
+        aside: int = 0,
+        line: bytes = b"{}\n",
     ) -> None:
         """Two rows of a second, and `aside` that make no sense."""
-        lines = {conditions.TRADES.inserted: b"{}\n" * 2}
+        lines = {conditions.TRADES.inserted: line * 2}
         rows = {conditions.TRADES.inserted: 2}
         if aside:
             lines[store_writer.QUARANTINE], rows[store_writer.QUARANTINE] = b"{}\n" * aside, aside
@@ -176,3 +195,58 @@ async def test_a_dry_run_counts_and_keeps_nothing() -> None:
     await tally.insert(conditions.TRADES.inserted, [b"{}\n"], rows=1)
     await tally.insert(conditions.TRADES.inserted, [b"{}\n{}\n"], rows=2)
     assert tally.rows == {conditions.TRADES.inserted: 3}
+
+
+async def test_a_server_that_is_away_holds_up_only_the_units_of_its_rows(tmp_path: Path) -> None:
+    store = Servers()
+    desk = Desk(tmp_path / "run", store, WALLET, OTHER)
+    mine, others = await desk.lease(), await desk.lease()
+    await desk.page(mine, 5, line=FAR)
+    await desk.page(mine, 6, last=True, line=NEAR)
+    await desk.page(others, 5, line=NEAR)
+    await desk.page(others, 6, last=True, line=NEAR)
+    writing = asyncio.create_task(desk.writer.run())
+    await asyncio.sleep(12)
+    assert [one.unit for one in desk.checkpoint.receipts()] == [OTHER]
+    assert desk.resume() is None
+    store.is_away = False
+    await desk.buffer.close()
+    async with asyncio.timeout(6):
+        await writing
+    (_, late) = desk.checkpoint.receipts()
+    assert (late.unit, late.counts.rows, late.counts.pages) == (WALLET, 4, 2)
+    assert desk.writer.rows[conditions.TRADES.inserted] == 8
+    await desk.queue.close()
+    desk.checkpoint.close()
+
+
+async def test_what_is_held_fills_the_buffer(tmp_path: Path) -> None:
+    """No page more is taken while those that wait for a server are as many as may be held."""
+    desk = Desk(tmp_path / "run", Servers(), WALLET, OTHER)
+    desk.buffer = store_writer.WriteBuffer(
+        cut_rows=1, cut_bytes=10**9, cut_age_s=60, buffer_bytes=3 * 2 * len(FAR), clock=desk.clock
+    )
+    desk.writer = store_writer.StoreWriter(
+        buffer=desk.buffer,
+        sink=desk.store,
+        checkpoint=desk.checkpoint,
+        queues_by_kind={"wallets": desk.queue},
+        clock=desk.clock,
+        rng=random.Random(1),
+    )
+    lease = await desk.lease()
+    writing = asyncio.create_task(desk.writer.run())
+    for second in range(3):
+        await desk.page(lease, second, line=FAR)
+        await asyncio.sleep(1)
+    adding = asyncio.create_task(desk.page(lease, 4, line=NEAR))
+    await asyncio.sleep(60)
+    assert not adding.done()
+    desk.store.is_away = False  # type: ignore[attr-defined]
+    async with asyncio.timeout(6):
+        await adding
+    await desk.buffer.close()
+    await writing
+    assert desk.writer.rows[conditions.TRADES.inserted] == 8
+    await desk.queue.close()
+    desk.checkpoint.close()
