@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -160,6 +161,14 @@ def server_with_keeper(
     folder = tmp_path_factory.mktemp("clickhouse-keeper")
     with real_server.running(folder, keeper_port=running_keeper.port) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_server.Cluster]:
+    """A cluster of two real servers; each test makes a database of its own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with contextlib.closing(real_server.Cluster(folder, 2)) as running:
+        yield running
 
 
 @pytest.fixture

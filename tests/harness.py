@@ -37,7 +37,7 @@ COMMAND = (sys.executable, "-m", "polybackfill")
 POLL_S = 0.02
 START_S = 60.0
 _NO_SETTINGS: Mapping[str, str] = {}
-_AS_ROWS = {**client._QUERY_SETTINGS, "default_format": "JSONEachRow"}
+_AS_ROWS = {**client.QUERY_SETTINGS, "default_format": "JSONEachRow"}
 SAID = ".said"  # the folder of what commands print, in a ground's own
 
 # The client's own pace is not what these tests look at; a sandbox on loopback may be asked faster.
@@ -312,6 +312,8 @@ class Server(NamedTuple):
 
     port: int
     password: str = ""
+    host: str = "127.0.0.1"
+    cluster: str = ""
 
 
 class Ground:
@@ -439,10 +441,11 @@ class Ground:
         if isinstance(server, int):
             server = Server(server)
         self.environment |= {
-            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_HOST": server.host,
             "CLICKHOUSE_PORT": str(server.port),
             "CLICKHOUSE_PASSWORD": server.password,
             "CLICKHOUSE_DATABASE": database,
+            "CLICKHOUSE_CLUSTER": server.cluster,
         }
 
     def serve(self) -> Server:

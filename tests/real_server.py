@@ -28,13 +28,14 @@ _SERVE = """
 import os
 from chdb import _chdb
 _chdb.query(
-    "SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM numbers(1200) SETTINGS "
-    "max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null",
+    "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; "
+    "SELECT sleepEachRow(3) FROM numbers(1200) SETTINGS max_block_size = 1, "
+    "function_sleep_max_microseconds_per_block = 0 FORMAT Null",
     "TSV", path=os.path.abspath("db"),
 )
 """
 _CONFIG = """<clickhouse>
-<http_port>{port}</http_port><listen_host>127.0.0.1</listen_host>
+<http_port>{port}</http_port><tcp_port>{tcp_port}</tcp_port><listen_host>{host}</listen_host>
 <logger><level>warning</level><log>server.log</log></logger>{more}
 </clickhouse>"""
 # Of its session a Keeper that was away is asked again soon.
@@ -44,6 +45,21 @@ _KEEPER = """
 <session_timeout_ms>4000</session_timeout_ms><operation_timeout_ms>4000</operation_timeout_ms>
 </zookeeper>
 <keeper_map_path_prefix>/keeper_map</keeper_map_path_prefix>"""
+CLUSTER = "main"
+_SHARD = "<shard><replica><host>{host}</host><port>{port}</port></replica></shard>"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens. Those of one cluster have the same ports on addresses of their own.
+
+    `cluster`: the addresses of its servers, in their order.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    tcp_port: int | None = None
+    cluster: tuple[str, ...] = ()
 
 
 @dataclass
@@ -81,21 +97,63 @@ def free_port() -> int:
         return port
 
 
+class Cluster:
+    """Servers of one cluster over `folder`, by their numbers from 0; ended when it is closed."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder = folder
+        hosts = tuple(f"127.0.0.{number}" for number in range(101, 101 + count))
+        port, tcp_port = free_port(), free_port()
+        self._listening = [Listening(host, port, tcp_port, hosts) for host in hosts]
+        self._lives = [contextlib.ExitStack() for _ in hosts]
+        self.servers: list[Server] = []
+        with contextlib.ExitStack() as starting:
+            starting.callback(self.close)
+            self.servers = [self.start(number) for number in range(count)]
+            starting.pop_all()
+
+    def start(self, number: int) -> Server:
+        """Start one of them, also again over what it has."""
+        listening = self._listening[number]
+        return self._lives[number].enter_context(
+            running(self._folder / str(number), listening=listening)
+        )
+
+    def kill(self, number: int) -> None:
+        """SIGKILL one of them."""
+        self._lives[number].close()
+
+    def close(self) -> None:
+        """SIGKILL all."""
+        for number in range(len(self._lives)):
+            self.kill(number)
+
+    def database(self, name: str) -> str:
+        """An empty database of that name at the first of them, and no local ones."""
+        for server in self.servers:
+            server.sql(f"DROP DATABASE IF EXISTS `{name}_local`")
+        return self.servers[0].database(name)
+
+
 @contextlib.contextmanager
 def running(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     *,
-    port: int | None = None,
+    listening: Listening = Listening(),
     keeper_port: int | None = None,
 ) -> Iterator[Server]:
     """A server over `folder`; `environment`: what it has beside ours, say TZ; `keeper_port`: of its
     Keeper (`tests.keeper`). Skips the test when the engine of this version cannot be a server.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    keeper = "" if keeper_port is None else _KEEPER.format(port=keeper_port)
-    (folder / "config.xml").write_text(_CONFIG.format(port=port, more=keeper))
+    port, tcp_port = listening.port or free_port(), listening.tcp_port or free_port()
+    more = "" if keeper_port is None else _KEEPER.format(port=keeper_port)
+    if listening.cluster:
+        shards = "".join(_SHARD.format(host=host, port=tcp_port) for host in listening.cluster)
+        more += f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers>"
+    config = _CONFIG.format(host=listening.host, port=port, tcp_port=tcp_port, more=more)
+    (folder / "config.xml").write_text(config)
     with (folder / "out.txt").open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", _SERVE],
@@ -105,20 +163,20 @@ def running(
             env={**os.environ, **(environment or {})},
         )
     try:
-        _wait(process, port, folder)
-        yield Server("127.0.0.1", port, process)
+        _wait(process, f"{listening.host}:{port}", folder)
+        yield Server(listening.host, port, process)
     finally:
         process.send_signal(signal.SIGCONT)
         process.kill()
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], address: str, folder: Path) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
         with (
             contextlib.suppress(OSError, urllib.error.URLError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer,
+            urllib.request.urlopen(f"http://{address}/ping", timeout=5) as answer,
         ):
             assert answer.read() == b"Ok.\n"
             return

@@ -72,7 +72,8 @@ class ClickHouseSettings(BaseSettings):
         None, description="TLS; by default on exactly when the port is 8443."
     )
     cluster: str | None = pydantic.Field(
-        None, description="Cluster name: tables are created ON CLUSTER and replicated."
+        None,
+        description="Cluster: replicas, made ON CLUSTER, or several servers that share the rows.",
     )
 
     @pydantic.model_validator(mode="before")

@@ -82,6 +82,7 @@ def test_a_run_survives_its_kills_and_those_of_a_real_server(
         contextlib.ExitStack() as life,
     ):
         server = life.enter_context(real_server.running(tmp_path / "server"))
+        listening = real_server.Listening(port=server.port)
         ground.use_server(server.port, server.database("killed"))
         daemon = ground.start("run")
         for victim in victims:
@@ -95,7 +96,7 @@ def test_a_run_survives_its_kills_and_those_of_a_real_server(
                 daemon = ground.start("run")
             else:
                 life.close()  # SIGKILL
-                life.enter_context(real_server.running(tmp_path / "server", port=server.port))
+                life.enter_context(real_server.running(tmp_path / "server", listening=listening))
                 assert ground.duplicates() == 0
         daemon.end().expect(0)
         ground.prove_everything(sandbox)

@@ -63,9 +63,7 @@ async def holder(store: client.Store) -> str:
 
 
 async def test_the_second_is_refused_and_told_who_the_first_is(address):
-    async with ownership.owned(
-        address, run_name="night", clock=clocks.SystemClock()
-    ) as ours:
+    async with ownership.owned(address, run_name="night", clock=clocks.SystemClock()) as ours:
         store, second = await made(address, "other")
         with pytest.raises(errors.Stop, match=r"in use by process \d+ on .*, run night") as told:
             await second.claim()
@@ -96,9 +94,7 @@ async def test_silence_while_the_claim_is_renewed_is_waited_for(address, monkeyp
 
 async def test_a_silent_server_holds_up_no_end(address, clickhouse_server):
     server = clickhouse_server.process.pid
-    taking = ownership.owned(
-        address, run_name="night", clock=clocks.SystemClock(), release_s=0.5
-    )
+    taking = ownership.owned(address, run_name="night", clock=clocks.SystemClock(), release_s=0.5)
     try:
         async with asyncio.timeout(ownership._WRITE_S), taking:
             os.kill(server, signal.SIGSTOP)

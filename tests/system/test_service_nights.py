@@ -122,7 +122,7 @@ def test_a_store_that_comes_late_and_an_outage_of_the_api(
     service = night("RestartSec=200ms")
     harness.until(lambda: len(service.events("ended")) > 5, "more ends than five", 60)
     assert set(service.codes()) == {errors.EXIT_UNAVAILABLE}
-    with real_server.running(folder, port=server.port):
+    with real_server.running(folder, listening=real_server.Listening(port=server.port)):
         harness.until(lambda: sandbox.pages() > 20, "trades being fetched", 60)
         sandbox.faults(OUTAGE)
         late = len(service.events("ended"))

@@ -22,6 +22,14 @@ _RENAMED = {  # schema 012
 }
 
 
+_AT = " at "
+
+
+def name_at(table: str, location: str) -> str:
+    """The name of a table's part on one server of a cluster."""
+    return f"{table}{_AT}{location}"
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of fetched rows.
 
@@ -39,6 +47,7 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 
     `clean_stop`: the token that the run left here and in the store when it ended, empty while it
     has not. `boot`: of the machine (embedded) or of the server; empty where that is not known.
+    `tables`: by name, those of another server of a cluster by `name_at`.
     """
 
     clean_stop: str
@@ -86,12 +95,12 @@ def doubts(before: StoreState | None, now: StoreState, *, token_known: bool) -> 
         return Doubts(["there is no record of how the last run ended"])
     harm = changes(before, now)
     reasons = [f"{name} {what}" for name, what in harm.items()]
-    harmed = set(harm)
+    harmed = {name.partition(_AT)[0] for name in harm}
     if not before.clean_stop:
         reasons.append("the last run did not end cleanly")
     elif not token_known:
         reasons.append("the store is older than the checkpoint")
-        harmed |= set(before.tables)
+        harmed |= {name.partition(_AT)[0] for name in before.tables}
     if before.boot != now.boot:
         reasons.append("the store's machine was restarted")
     return Doubts(reasons, frozenset(harmed))

@@ -17,7 +17,7 @@ import orjson
 from polybackfill import clocks, errors, redaction, settings, terminal
 from polybackfill.filesystem import files
 from polybackfill.polymarket import endpoints, proxies
-from polybackfill.store import client, embedded, inflation, migrate
+from polybackfill.store import client, cluster, embedded, inflation, migrate
 
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ async def open_store(
     """
     address = store_address(chosen)
     try:
-        store = await client.open(address, clock=clocks.SystemClock())
+        store = await cluster.open_store(address, clock=clocks.SystemClock())
     except errors.Retry as error:
         if address.embedded:
             raise

@@ -14,7 +14,7 @@ from polybackfill.engine import grace_period
 from polybackfill.filesystem import lock
 from polybackfill.kinds import registry
 from polybackfill.run import bootstrap, job_member, run_request
-from polybackfill.store import client, job_tables, sliced_insert
+from polybackfill.store import client, cluster, job_tables, sliced_insert
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ async def joined(
         return
     clock = clocks.SystemClock()
     definition = define(request, backfill)
-    own = client.Store(bootstrap.store_address(chosen), clock=clock)
+    own = await cluster.open_store(bootstrap.store_address(chosen), clock=clock)
     try:
         tables = job_tables.JobTables(own, clock)
         await tables.create()

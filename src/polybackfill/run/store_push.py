@@ -49,6 +49,7 @@ async def push(chosen: settings.Settings, target: settings.Settings) -> Pushed:
         ):
             if ours is not None:
                 server.before_write = ours.confirm
+            _refuse_cluster(server)
             await server.settle_leftovers()
             await migrate.restore(server)
             await _settle_checkpoint(chosen, source)
@@ -94,6 +95,14 @@ async def _copy(
         await copy.show(contents[copy.table])
     ours = {*known, *_NOT_COPIED, "schema_migrations", "backfill_owners"}
     return contents, [name for name in stored if name not in ours and stored[name]]
+
+
+def _refuse_cluster(server: client.Store) -> None:
+    if len(server.servers) > 1:
+        raise errors.Stop(
+            f"push copies to one server, and {server.address.location} is a cluster of "
+            f"{len(server.servers)}: let a run fetch into it, or leave CLICKHOUSE_CLUSTER out"
+        )
 
 
 def require_embedded(chosen: settings.Settings) -> None:

@@ -36,8 +36,13 @@ async def make_marked(
     """Make the candles of marked markets anew; of how many markets.
 
     Nothing may be inserted meanwhile. Ended at any moment and called again, it comes to the same.
-    `most_slices`: the rest stays marked. Raises what the store raises.
+    `most_slices`: of each server; the rest stays marked. Raises what the store raises.
     """
+    made = [await _make_marked(server, most_slices, slice_fills) for server in store.servers]
+    return sum(made)
+
+
+async def _make_marked(store: client.Store, most_slices: int | None, slice_fills: int) -> int:
     await _mark_all_if_none(store)
     slices = await store.rows(_SLICES, parameters={"fills": slice_fills})
     made = slices[:most_slices]
@@ -55,8 +60,9 @@ async def make_marked(
 async def clear(store: client.Store) -> None:
     """Forget all candles, since the fills are gone. Raises what the store raises."""
     on_cluster = definitions.on_cluster(store.address.cluster)
-    for table in ("candle_marks", "trade_candle_rows"):
-        await store.command(f"TRUNCATE TABLE {table} {on_cluster}")
+    for server in store.servers:
+        for table in ("candle_marks", "trade_candle_rows"):
+            await server.command(f"TRUNCATE TABLE {table} {on_cluster}")
 
 
 async def _mark_all_if_none(store: client.Store) -> None:

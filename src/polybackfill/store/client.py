@@ -115,7 +115,7 @@ _INSERT_SETTINGS = {
     "min_insert_block_size_rows": "1048576",
     "min_insert_block_size_bytes": "0",
 }
-_QUERY_SETTINGS = {
+QUERY_SETTINGS = {
     **_SESSION,
     "async_insert": "0",
     "mutations_sync": "2",  # ALTER … UPDATE answers when the next SELECT will show it
@@ -130,6 +130,10 @@ class Reader(Protocol):
         ...
 
 
+_CUT = """
+SELECT count() AS n FROM system.tables
+WHERE database = currentDatabase() AND name = 'external_trades_raw' AND engine = 'Distributed'
+"""
 _FENCED_OFF = "another daemon of the job has taken over"
 
 
@@ -192,6 +196,34 @@ class Store:
         self._structures: dict[tuple[str, ...], str] = {}
 
     @property
+    def query_settings(self) -> Mapping[str, str]:
+        """What makes a statement mean the same on every server."""
+        return QUERY_SETTINGS
+
+    @property
+    def servers(self) -> Sequence[Store]:
+        """The stores that hold the rows of the big tables: this one, or those of a cluster."""
+        return (self,)
+
+    @property
+    def unneeded(self) -> frozenset[str]:
+        """Tables and views of the schema that it does without."""
+        return frozenset()
+
+    def as_made_here(self, statement: str) -> str:
+        """A statement of the schema as this store needs it."""
+        return statement
+
+    async def prepare(self) -> None:
+        """Before the schema. Raises errors.Stop for a database that a cluster's tables are in."""
+        (row,) = await self.rows(_CUT)
+        if row["n"]:
+            raise errors.Stop(
+                f"The database {self.address.database!r} at {self.address.location} is that of a "
+                "cluster of several servers: name it with CLICKHOUSE_CLUSTER"
+            )
+
+    @property
     def url(self) -> str:
         """Where it answers, for people and other programs; without credentials."""
         return self._connection.url
@@ -219,7 +251,7 @@ class Store:
         if len(sql) > _PARSED_MAX_CHARS:
             await self.text(sql, parameters=parameters)
             return
-        params = {**_QUERY_SETTINGS, **_named(parameters)}
+        params = {**self.query_settings, **_named(parameters)}
         await self._connection.run(lambda: self._connection.client(params).execute(sql))
 
     async def rows(self, sql: str, *, parameters: Parameters | None = None) -> list[dict[str, Any]]:
@@ -229,7 +261,7 @@ class Store:
             body = await self.text(sql, "JSONEachRow", parameters=parameters)
             return [orjson.loads(line) for line in body.splitlines()]
         bare = sql.rstrip().rstrip(";")
-        params = {**_QUERY_SETTINGS, **_named(parameters)}
+        params = {**self.query_settings, **_named(parameters)}
         return list(
             await self._connection.run(
                 lambda: self._connection.client(params).fetch(bare, json=True), repeatable=True
@@ -268,7 +300,7 @@ class Store:
         """
         headers = {secret.GUEST_HEADER: "1"} if typed and self.address.embedded else None
         params = {
-            **_QUERY_SETTINGS,
+            **self.query_settings,
             **(settings or {}),
             "default_format": fmt,
             **_named(parameters),
@@ -429,11 +461,9 @@ class Store:
             raise errors.Retry(f"statements of {member} run after {within_s:.0f} s") from error
 
     async def create_database(self) -> None:
-        """The embedded store's database is made on first use; a server's is its owner's."""
-        if not self.address.embedded or self.address.database == "default":
-            return
-        name = self.address.database.replace("\\", "\\\\").replace("`", "\\`")
-        await self._connection.outside(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+        """Make the database of the address, where it is not there."""
+        name = quoted_name(self.address.database)
+        await self._connection.outside(f"CREATE DATABASE IF NOT EXISTS {name}")
 
     async def settle_leftovers(self) -> None:
         """Outlive the inserts that an earlier, killed process left running on a server.
@@ -445,6 +475,12 @@ class Store:
         sql = "SELECT query_id FROM system.processes WHERE startsWith(query_id, {prefix:String})"
         for row in await self.rows(sql, parameters={"prefix": _QUERY_ID}):
             await self._end(row["query_id"])
+
+
+def quoted_name(name: str) -> str:
+    """The name of a database or table, as SQL."""
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
 
 
 def _named(parameters: Parameters | None) -> dict[str, str]:
@@ -470,7 +506,9 @@ async def open(
     """
     store = Store(address, clock=clock, insert_timeout_s=insert_timeout_s)
     try:
-        await store.create_database()
+        # The embedded store's is made on first use; a server's is its owner's.
+        if address.embedded and address.database != "default":
+            await store.create_database()
         await store.ping()
     except BaseException:
         await store.close()

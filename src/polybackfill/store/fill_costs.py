@@ -54,6 +54,10 @@ async def fold(store: client.Store, *, slice_fills: int = _SLICE) -> int:
     Raises what the store raises, and errors.Retry when the servers of a cluster do not hold the
     same costs.
     """
+    return sum([await _fold(server, slice_fills) for server in store.servers])
+
+
+async def _fold(store: client.Store, slice_fills: int) -> int:
     (costs,) = await store.rows("SELECT count() AS n FROM fill_costs")
     on_cluster = definitions.on_cluster(store.address.cluster)
     slices, fills = -(-int(costs["n"]) // slice_fills), 0

@@ -27,8 +27,20 @@ async def inspect(
     """The tables as they are now. `fetched`: the name of each table of fetched rows, and whether it
     never holds fewer rows than before, whatever is merged. Raises what the store raises.
     """
+    tables = await _tables(store, fetched)
+    boots = [await _boot(store)]
+    for server in store.servers:
+        if server is not store:
+            location = server.address.location
+            for name, table in (await _tables(server, fetched)).items():
+                tables[store_state.name_at(name, location)] = table
+            boots.append(await _boot(server))
+    return store_state.StoreState(clean_stop=clean_stop, boot=" ".join(boots), tables=tables)
+
+
+async def _tables(store: client.Store, fetched: Mapping[str, bool]) -> dict[str, store_state.Table]:
     rows = await store.rows(_STATE, parameters={"names": [*fetched, *_OF_ALL_KINDS]})
-    tables = {
+    return {
         row["name"]: store_state.Table(
             uuid=row["uuid"],
             least_rows=row["rows"] if fetched.get(row["name"]) else 0,
@@ -36,7 +48,6 @@ async def inspect(
         )
         for row in rows
     }
-    return store_state.StoreState(clean_stop=clean_stop, boot=await _boot(store), tables=tables)
 
 
 async def leave_token(store: client.Store, run_name: str) -> str:
@@ -63,12 +74,14 @@ async def mend_projections(store: client.Store) -> list[str]:
     ClickHouse does not sync them with the part they come with, and reads the part without them
     afterwards: right and slow, and it merges such parts with no other.
     """
-    torn = await store.rows(_TORN)
-    for row in torn:
-        await store.command(
-            f"ALTER TABLE {row['table']} MATERIALIZE PROJECTION {row['projection']}"
-        )
-    return [row["table"] for row in torn]
+    mended = []
+    for server in store.servers:
+        for row in await server.rows(_TORN):
+            await server.command(
+                f"ALTER TABLE {row['table']} MATERIALIZE PROJECTION {row['projection']}"
+            )
+            mended.append(row["table"])
+    return mended
 
 
 async def _boot(store: client.Store) -> str:

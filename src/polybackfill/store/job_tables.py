@@ -14,6 +14,7 @@ nothing.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,14 +141,17 @@ class JobTables:
         """Make what is not there. Raises errors.Stop for a server without Keeper."""
         address = self._store.address
         path = f"/polybackfill/{address.database}"
-        for table in _TABLES:
+        # Every server of a cluster looks at the fence, and so sees the same rows.
+        servers = dict.fromkeys((self._store, *self._store.servers))
+        for table, server in itertools.product(_TABLES, servers):
+            made = definitions.filled(table, address.cluster).format(path=path)
             try:
-                await self._store.command(definitions.filled(table, address.cluster).format(path=path))
+                await server.command(made)
             except errors.GiveUp as error:
                 if not any(word in str(error) for word in _NO_KEEPER):
                     raise
                 raise errors.Stop(
-                    f"The server at {self._store.address.location} has no Keeper for BACKFILL_JOB: "
+                    f"The server at {server.address.location} has no Keeper for BACKFILL_JOB: "
                     "docs/several-hosts.md has the ten lines of configuration that switch one on. "
                     "Without them leave BACKFILL_JOB out and run one daemon"
                 ) from error

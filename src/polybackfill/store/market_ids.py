@@ -322,7 +322,7 @@ class MarketIds:
         slices = max(1, math.ceil(await self._fillable() / _SLICE))
         await self._store.command(_FILLS, parameters={"apply_id": apply_id, "slices": slices})
         for slice_ in range(slices):
-            await self._store.command(_UPDATE, parameters={"apply_id": apply_id, "slice": slice_})
+            await self._change_trades(_UPDATE, {"apply_id": apply_id, "slice": slice_})
         return await self._described(apply_id, source)
 
     async def last_apply(self) -> Apply | None:
@@ -338,8 +338,13 @@ class MarketIds:
         named = {"apply_id": last.apply_id}
         version = await self._next_id(now)
         await self._store.command(_WITHDRAW, parameters={**named, "version": version})
-        await self._store.command(_TAKE_BACK, parameters=named)
+        await self._change_trades(_TAKE_BACK, named)
         await self._note(last.apply_id, "revert", last.source, now)
+
+    async def _change_trades(self, sql: str, parameters: client.Parameters) -> None:
+        """Each server changes its own trades, by its own rows of `market_id_fills`."""
+        for server in self._store.servers:
+            await server.command(sql, parameters=parameters)
 
     async def _described(self, apply_id: int, source: str) -> Apply:
         named = {"apply_id": apply_id}

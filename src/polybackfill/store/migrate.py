@@ -32,6 +32,10 @@ async def up(store: client.Store) -> list[str]:
 
     Raises Stop when the store was set up by a newer version, or by files that have changed since.
     """
+    await store.prepare()
+    for server in store.servers:
+        if server is not store:
+            await up(server)
     cluster = store.address.cluster
     await store.command(definitions.filled(_RECORD, cluster))
     applied = await _applied(store)
@@ -40,7 +44,8 @@ async def up(store: client.Store) -> list[str]:
     missing = [migration for migration in migrations if migration.number not in applied]
     for migration in missing:
         for statement in migration.statements(cluster):
-            await store.command(statement)
+            if not store.unneeded.intersection(definitions.names(statement)):
+                await store.command(store.as_made_here(statement))
         await _record(store, migration)
     return [migration.name for migration in missing]
 
@@ -48,8 +53,8 @@ async def up(store: client.Store) -> list[str]:
 async def missing(store: client.Store) -> list[str]:
     """Tables and views of this version's schema that are not there, in the order of the files."""
     rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
-    there = {row["name"] for row in rows}
-    return [name for name in definitions.created() if name not in there]
+    without = {row["name"] for row in rows} | store.unneeded
+    return [name for name in definitions.created() if name not in without]
 
 
 async def restore(store: client.Store, *, only: Sequence[str] | None = None) -> list[str]:
@@ -57,11 +62,14 @@ async def restore(store: client.Store, *, only: Sequence[str] | None = None) -> 
 
     `only`: of these tables alone.
     """
+    for server in store.servers:
+        if server is not store:
+            await restore(server, only=only)
     lost = [name for name in await missing(store) if only is None or name in only]
     for migration in definitions.known() if lost else ():
         for statement in migration.statements(store.address.cluster):
             if set(definitions.names(statement)) & set(lost):
-                await store.command(statement)
+                await store.command(store.as_made_here(statement))
     return lost
 
 

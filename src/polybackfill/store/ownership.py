@@ -22,7 +22,7 @@ import structlog
 
 from polybackfill import clocks, errors
 from polybackfill.filesystem import lock
-from polybackfill.store import client, definitions, query_files
+from polybackfill.store import client, cluster, definitions, query_files
 
 log = structlog.get_logger()
 
@@ -261,7 +261,7 @@ async def owned(
 
     A server that is silent for `release_s` at the end is left with a claim that expires.
     """
-    store = client.Store(address, clock=clock)
+    store = await cluster.open_store(address, clock=clock)
     try:
         await store.command(definitions.filled(_TABLE, store.address.cluster))
         await store.command(definitions.filled(_ADD_JOB, store.address.cluster))

@@ -177,7 +177,8 @@ class StoredReceipts:
             await self._store.insert(TABLE, bytes(joined), rows=rows)
 
     async def _delete(self, which: str, named: Mapping[str, Any]) -> None:
-        await self._store.command(f"{_DELETE} AND {which}", parameters={**self._owner, **named})
+        for server in self._store.servers:
+            await server.command(f"{_DELETE} AND {which}", parameters={**self._owner, **named})
 
 
 def _encode(receipt: unit_states.Receipt) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""A cluster of several servers as the store: every figure is that of one server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import harness, real_server
+
+from polybackfill import clocks
+from polybackfill.store import client, cluster, definitions, migrate
+
+# Rows as they happened to come, of which views show the newest; and which of equal fills is which,
+# which is left to chance, where vw_trades_unified shows them all.
+_AS_THEY_CAME = frozenset(
+    {
+        *("api_event_rows", "api_market_rows", "api_position_rows", "ingested_keys"),
+        *("backfill_meta", "backfill_receipt_rows", "schema_migrations", "fills_paired"),
+    }
+)
+_COLUMNS = """
+SELECT table, groupArray(name) AS columns FROM system.columns
+WHERE database = currentDatabase() GROUP BY table
+"""
+_CONTENT = """
+SELECT '{table}' AS name, count() AS rows,
+    toString(sum(cityHash64(toString(tuple({columns}))))) AS digest
+FROM {table} AS shown
+"""
+# Sums of floats, which depend on their order; and what differs between two runs.
+_SUMS = frozenset({"net_shares", "difference"})
+_OF_A_RUN = frozenset({"generated_at", "files", "counts", "newest", "units_compared", "bytes"})
+_STORED = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name NOT IN (
+    'ingested_keys', 'schema_migrations')
+"""
+# What the user's own tables hold of the fills, for the views over both.
+_OWN = (
+    """
+    INSERT INTO pm_trades
+    SELECT concat('own ', toString(external_trade_id)), trade_timestamp, 1, tx_hash, token_id,
+        condition_id,
+        greatest(outcome_index, 0), outcome, market_question, wallet_address, '', 0, side, price,
+        shares, cash_value, ifNull(fees, 0), 'clob'
+    FROM external_trades_raw WHERE cityHash64(toString(external_trade_id)) % 3 = 0
+    """,
+    """
+    INSERT INTO vw_trades_canonical
+    SELECT wallet_address, condition_id, '', trade_timestamp, side, outcome_index, shares,
+        cash_value, tx_hash, 1, '', market_question, ['Yes', 'No'], 0, 0, 0
+    FROM external_trades_raw WHERE cityHash64(toString(external_trade_id)) % 5 = 0
+    """,
+)
+_REPORTS = (  # checks look at what the first has made
+    ("report", "categories", "--json"),
+    ("report", "coverage", "--json"),
+    ("validate", "--offline", "--json"),
+)
+
+
+def use_cluster(ground: harness.Ground, servers: real_server.Cluster, database: str) -> None:
+    """The rows go to a database of these servers, which is empty now."""
+    entry = servers.servers[0]
+    server = harness.Server(entry.port, host=entry.host, cluster=real_server.CLUSTER)
+    ground.use_server(server, servers.database(database))
+
+
+@contextlib.asynccontextmanager
+async def opened(address: client.Address) -> AsyncIterator[client.Store]:
+    store = await cluster.open_store(address, clock=clocks.SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def content(store: client.Store) -> dict[str, object]:
+    """Rows and digest of each table and view."""
+    columns = {row["table"]: row["columns"] for row in await store.rows(_COLUMNS)}
+    told: dict[str, object] = {}
+    for table in sorted(set(definitions.created()) - cluster.unneeded() - _AS_THEY_CAME):
+        if not table.endswith(("_mv", "_landing")):
+            kept = (
+                f"toInt64(round(shown.{name} * 1e6))" if name in _SUMS else f"shown.{name}"
+                for name in columns[table]
+            )
+            (told[table],) = await store.rows(_CONTENT.format(table=table, columns=", ".join(kept)))
+    return told
+
+
+async def copy(source: client.Address, single: client.Address) -> None:
+    """Every row into a store of one server, which is there already."""
+    async with opened(single) as store:
+        await migrate.up(store)
+        for row in await store.rows(_STORED):
+            table = row["name"]
+            await store.command(f"INSERT INTO {table} SELECT * FROM {source.database}.{table}")
+        await store.command("TRUNCATE TABLE candle_marks")
+
+
+async def compare_contents(source: client.Address, single: client.Address) -> None:
+    async with opened(source) as clustered, opened(single) as plain:
+        assert len(clustered.servers) > len(plain.servers)
+        assert await content(clustered) == await content(plain)
+
+
+def flat(told: Any, path: str = "") -> Iterator[tuple[str, object]]:
+    """The values of a document by their paths, without what differs from run to run."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            if name not in _OF_A_RUN:
+                yield from flat(value, f"{path}/{name}")
+    elif isinstance(told, list):
+        for number, one in enumerate(told):
+            yield from flat(one, f"{path}/{number}")
+    else:
+        yield path, round(told, 6) if isinstance(told, float) else told
+
+
+def reports(ground: harness.Ground) -> dict[str, object]:
+    """What `validate` and both reports say."""
+    said: dict[str, object] = {}
+    for words in _REPORTS:
+        ended = ground.run(*words)
+        ended.expect(0)
+        said |= flat(json.loads(ended.out), " ".join(words))
+    return said
+
+
+def load_own(ground: harness.Ground) -> None:
+    """A part of the fills is in the user's own tables, too."""
+    for statement in _OWN:
+        ground.run("sql", statement).expect(0)
+
+
+def copied(servers: real_server.Cluster, database: str) -> str:
+    """A database of one server with every row; each table and view is the same."""
+    first = servers.servers[0]
+    source = client.Address(first.host, first.port, database=database, cluster=real_server.CLUSTER)
+    single = client.Address(first.host, first.port, database=first.database(f"{database}_single"))
+    asyncio.run(copy(source, single))
+    asyncio.run(compare_contents(source, single))
+    return single.database
+
+
+def test_two_servers_say_what_one_says(tmp_path: Path, two_servers: real_server.Cluster) -> None:
+    """A universe in a cluster, and the same rows in a store of one server."""
+    with (
+        harness.sandbox(trades=2_000, wallets=40, markets=40) as sandbox,
+        harness.ground(tmp_path, sandbox.url) as ground,
+    ):
+        use_cluster(ground, two_servers, "universe")
+        ground.run("run").expect(0)
+        ground.prove_everything(sandbox)
+        for server in two_servers.servers:
+            stored = server.sql("SELECT count() > 100 FROM universe_local.external_trades_raw")
+            assert stored == "1\n"
+        load_own(ground)
+        copied(two_servers, "universe")
+
+
+@pytest.mark.long
+def test_a_server_that_dies_in_the_middle_of_a_run_changes_nothing(tmp_path: Path) -> None:
+    """Three servers; each is killed once while a run goes on, and started again over what it has.
+    Pages whose rows are on the others are recorded meanwhile. Checks and reports say what they say
+    of one server with these rows.
+    """
+    with (
+        contextlib.closing(real_server.Cluster(tmp_path / "servers", 3)) as servers,
+        harness.sandbox(trades=8_000, wallets=60, markets=60, latency_ms=100) as sandbox,
+        harness.ground(tmp_path, sandbox.url, batch_rows=1_000) as ground,
+    ):
+        use_cluster(ground, servers, "universe")
+        daemon = ground.start("run")
+        harness.until(lambda: sandbox.pages() > 20, "fills", 150)
+        for number in (1, 2, 0):
+            servers.kill(number)
+            said = daemon.err().count("No connection to the store")
+            harness.until(
+                lambda before=said: daemon.err().count("No connection to the store") > before,
+                "an insert that fails",
+            )
+            if number:  # pages of the others go on
+                wait_for_pages(ground, daemon, 3)
+            servers.start(number)
+            wait_for_pages(ground, daemon, 10)
+        assert "store.partly_stored" in daemon.err()
+        daemon.end(300).expect(0)
+        ground.prove_everything(sandbox)
+        load_own(ground)
+        of_cluster = reports(ground)
+        single = copied(servers, "universe")
+        first = servers.servers[0]
+        ground.use_server(harness.Server(first.port, host=first.host), single)
+        assert reports(ground) == of_cluster
+
+
+def wait_for_pages(ground: harness.Ground, daemon: harness.Daemon, more: int) -> None:
+    """Until so many more are acknowledged."""
+    least = ground.acknowledged_pages() + more
+
+    def are_there() -> bool:
+        assert daemon.running, daemon.err()[-3_000:]
+        return ground.acknowledged_pages() >= least
+
+    harness.until(are_there, f"{least} pages", 150, every_s=0.1)
