@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests import harness
+from tests.system import receiver
 
 GROW_S = 10
 LATE_S = 22
@@ -41,14 +42,21 @@ def wait_for_truth(ground: harness.Ground, sandbox: harness.Sandbox, within_s: f
 
 @pytest.mark.timeout(300)
 def test_what_is_new_is_stored_and_what_is_late(tmp_path: Path) -> None:
-    """A kill in the middle, and a stop at the end, that leaves a morning report."""
+    """A kill in the middle, and a stop at the end, that leaves a morning report. A good day calls
+    the dead-man switch.
+    """
     began = int(time.time())
     with (
+        receiver.receiving() as switch,
         harness.sandbox(trades=6_500, now=began, grow_s=GROW_S, late_rows=LATE_ROWS) as sandbox,
-        harness.ground(tmp_path, sandbox.url, reports="true", **SETTINGS) as ground,
+        harness.ground(
+            tmp_path, sandbox.url, reports="true", ping_url=f"{switch.url}/good", **SETTINGS
+        ) as ground,
     ):
         daemon = ground.start("run", "--follow")
         harness.until(lambda: following(ground), "the first window", 100)
+        harness.until(lambda: switch.pings, "the call of a good day", 60)
+        assert set(switch.pings) == {"/good"}
         before = harness.true_tables(sandbox)
         sandbox.ask("grow", {})
         harness.until(lambda: ground.tables() != before, "something new", 60, every_s=0.5)

@@ -145,6 +145,14 @@ def describe_failure(error: BaseException) -> alert.Alert:
     )
 
 
+def is_good_day(facts: run_facts.RunFacts, newly_set_aside: int) -> bool:
+    """Of a run that follows: it is fresh, without a gap, and all of what it read is stored."""
+    followed = facts.following
+    if followed is None or followed.gap_s or followed.lag_s >= _HOUR_S / 6:
+        return False
+    return not (facts.units_in_error or newly_set_aside or facts.held_back)
+
+
 def is_good_night(document: Mapping[str, Any], exit_code: int) -> bool:
     """Everything is proven, or all that was fetched until the time that `--until` had set.
 

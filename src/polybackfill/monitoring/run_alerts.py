@@ -45,6 +45,7 @@ class RunAlerts:
         self._history = history
         self._sender = sender
         self._clock = clock
+        self._set_aside = 0
 
     def check(self, facts: run_facts.RunFacts) -> None:
         """Raise what became due with these facts."""
@@ -55,6 +56,15 @@ class RunAlerts:
         """The run came to its end; its summary says how."""
         self._raise(alert_rules.describe_end(document, exit_code, lines))
         if self._targets.ping_url and alert_rules.is_good_night(document, exit_code):
+            self._sender.call(self._targets.ping_url)
+
+    def note_day(self, facts: run_facts.RunFacts) -> None:
+        """A run that follows has made the reports of a day: that it is well is told as a good
+        night is.
+        """
+        newly_set_aside = facts.set_aside_rows - self._set_aside
+        self._set_aside = facts.set_aside_rows
+        if self._targets.ping_url and alert_rules.is_good_day(facts, newly_set_aside):
             self._sender.call(self._targets.ping_url)
 
     def note_failure(self, error: BaseException) -> None:

@@ -386,6 +386,7 @@ class Run:
             self._post_run,
             follow,
             round_s=self._state.chosen.backfill.follow_round_s,
+            note_day=self._monitor.note_day,
             clock=self._state.clock,
         )
 

@@ -20,7 +20,9 @@ async def _is_watched() -> None:
 
 
 class FollowReports:
-    """Of one run. `round_s`: how often fees, candles and market ids are brought up to date."""
+    """Of one run. `round_s`: how often fees, candles and market ids are brought up to date;
+    `note_day`: told the run's picture after the reports of each day.
+    """
 
     def __init__(
         self,
@@ -28,11 +30,13 @@ class FollowReports:
         follow: follow_sources.FollowSources,
         *,
         round_s: float,
+        note_day: Callable[[dict[str, Any]], None],
         clock: clocks.Clock,
     ) -> None:
         self._steps = steps
         self._follow = follow
         self._round_s = round_s
+        self._note_day = note_day
         self._clock = clock
         self._reported_at: float | None = None
         self._kept_at = 0.0
@@ -52,6 +56,7 @@ class FollowReports:
         if self._reported_at is None or now - self._reported_at >= _DAY_S:
             self._reported_at = self._kept_at = now
             await self._steps.run(_is_watched, current, state="running")
+            self._note_day(current())
         elif now - self._kept_at >= self._round_s:
             self._kept_at = now
             await self._steps.keep_up(_is_watched)

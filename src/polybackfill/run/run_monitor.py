@@ -77,6 +77,11 @@ class RunMonitor:
         if self._alerts is not None:
             self._alerts.note_end(summary.document, summary.exit_code, summary.lines)
 
+    def note_day(self, picture: Mapping[str, Any]) -> None:
+        """A run that follows has made the reports of a day."""
+        if self._alerts is not None:
+            self._alerts.note_day(run_facts.read_facts(picture))
+
     async def watch_machine(self) -> None:
         """Look at memory and disks every few seconds, until cancelled."""
         while True:

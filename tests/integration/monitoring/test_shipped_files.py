@@ -37,6 +37,9 @@ WELL = {
 }
 
 
+FOLLOWING = {"since": 1_795_979_000, "fresh_to": 1_795_979_995, "lag_s": 5.0, "gaps": []}
+
+
 def rules() -> Iterator[dict[str, Any]]:
     for group in RULES["groups"]:
         assert set(group) == {"name", "rules"}
@@ -79,6 +82,7 @@ def sick(number: int) -> dict[str, Any]:
         "store_wait_s": 90.0,
         "share": 0.5,
         "source_lag_s": 700.0,
+        "following": FOLLOWING | {"lag_s": 700.0, "gaps": [[1_795_979_900, 1_795_979_960]]},
         "budgets": {"/v2/trades": budget},
         "parts": {"wallets": sick_part(1_000 * number)},
         "outcomes": {"/v2/trades": {"response": 10 + number, "retry": 100 * number}},
@@ -151,6 +155,8 @@ async def test_no_rule_speaks_of_a_run_that_is_well() -> None:
     latest = latest_facts.LatestFacts("main")
     scrapes = [await scrape(latest, EVENING + 60.0 * number, **WELL) for number in range(3)]
     assert due(scrapes) == set()
+    followed = await scrape(latest, EVENING + 180.0, **(WELL | {"following": FOLLOWING}))
+    assert due([*scrapes, followed]) == set()
 
 
 async def test_every_rule_speaks_of_a_run_in_trouble() -> None:

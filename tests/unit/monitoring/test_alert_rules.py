@@ -144,3 +144,23 @@ def test_a_stopped_night_with_units_in_error_is_not_good() -> None:
     document = conftest.picture(**planned, refused_rows=0, parts=parts)
     assert not alert_rules.is_good_night(document, errors.EXIT_OK)
     assert not alert_rules.is_good_night({"state": "stopped", "parts": {}}, errors.EXIT_OK)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_good"),
+    [
+        ({}, True),
+        ({"following": None}, False),
+        ({"following": {"since": 1, "fresh_to": 2, "lag_s": 601.0, "gaps": []}}, False),
+        ({"following": {"since": 1, "fresh_to": 9, "lag_s": 4.0, "gaps": [[3, 3]]}}, False),
+        ({"parts": {"wallets": conftest.part(error=1, set_aside=0)}}, False),
+        ({"held_back": {"wallets": "the API has changed"}}, False),
+    ],
+)
+def test_a_good_day_of_a_run_that_follows(changed: dict[str, object], is_good: bool) -> None:
+    followed = {"since": 1, "fresh_to": 9, "lag_s": 4.0, "gaps": []}
+    clean = {"wallets": conftest.part(error=0, set_aside=0)}
+    well = {"held_back": {}, "parts": clean, "following": followed}
+    facts = run_facts.read_facts(conftest.picture(**(well | changed)))
+    assert alert_rules.is_good_day(facts, newly_set_aside=0) is is_good
+    assert not alert_rules.is_good_day(facts, newly_set_aside=1)
