@@ -130,6 +130,17 @@ async def test_slices_are_never_with_two_at_once(address):
         assert await asyncio.gather(*map(work, names, all_tables)) == [6, 6, 6]
 
 
+async def test_a_slice_that_one_claims_who_is_gone_is_free(tables):
+    """What it had under way reached Keeper after the take-over; one of the living is not free."""
+    await enter(tables, "m0", "m1", "m2")
+    assert await tables.retire("m0", only_expired=False)
+    assert await tables.claim_slices("m0", ["free 1", "free 2"], 2) == ["free 1", "free 2"]
+    assert await tables.claim_slices("m1", ["free 3"], 1) == ["free 3"]
+    wanted = ["free 1", "free 2", "free 3"]
+    assert await tables.claim_slices("m2", wanted, 3) == ["free 1", "free 2"]
+    assert await tables.claim_slices("m1", wanted, 3) == ["free 3"], "its own"
+
+
 async def test_a_member_lives_as_long_as_it_renews(tables):
     await enter(tables, "m0", lease_s=1.0)
     assert await tables.renew("m0", 60.0, {"rows": 3})

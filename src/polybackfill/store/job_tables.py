@@ -368,6 +368,9 @@ class JobTables:
     async def claim_slices(self, member: str, wanted: Sequence[str], most: int) -> list[str]:
         """Up to `most` of the slices wanted, the first that nobody has; [] when others have all, or
         were quicker. They are written all or none.
+
+        What a member had under way when it was taken over may claim a slice for it still: of one
+        that is gone it is free, since it adds nothing more.
         """
         names = list(wanted)[:most]
         for _ in range(2):
@@ -380,9 +383,11 @@ class JobTables:
                     parameters={"names": names, "member": member},
                 )
             except errors.Retry:  # somebody has one of them, or the answer was lost
-                members = await self._slices()
+                members, gone = await self._slices()
                 if mine := [name for name in wanted if members.get(name) == member]:
                     return mine
+                for name in set(wanted) & gone:
+                    await self.release_slices(members.pop(name), [name])
                 names = [name for name in wanted if name not in members][:most]
             else:
                 return names
@@ -396,9 +401,15 @@ class JobTables:
             parameters={"names": list(names), "member": member},
         )
 
-    async def _slices(self) -> dict[str, str]:
-        rows = await self._store.rows("SELECT name, member FROM backfill_slices")
-        return {row["name"]: row["member"] for row in rows}
+    async def _slices(self) -> tuple[dict[str, str], set[str]]:
+        """Who has which, and those whose member is gone."""
+        rows = await self._store.rows(
+            "SELECT name, member, member NOT IN "
+            f"(SELECT member FROM backfill_members WHERE state != '{GONE}') AS is_gone "
+            "FROM backfill_slices"
+        )
+        members = {row["name"]: row["member"] for row in rows}
+        return members, {row["name"] for row in rows if row["is_gone"]}
 
     async def _attempt(self, sql: str, parameters: client.Parameters) -> None:
         """A change that others may have made impossible: whoever calls looks what has become of it.
