@@ -73,7 +73,8 @@ class ClickHouseSettings(BaseSettings):
     )
     cluster: str | None = pydantic.Field(
         None,
-        description="Cluster: replicas, made ON CLUSTER, or several servers that share the rows.",
+        description="Name of a ClickHouse cluster: replicas of one store, whose tables are made ON "
+        "CLUSTER, or several servers with a share of the rows each.",
     )
 
     @pydantic.model_validator(mode="before")
@@ -123,7 +124,10 @@ class BackfillSettings(BaseSettings):
         256, ge=1, le=4096, description="Into how many parts the keys of a job are divided."
     )
     job_slices: int = pydantic.Field(
-        16, ge=1, le=256, description="Into how many parts of the fills daemons insert at once."
+        16,
+        ge=1,
+        le=256,
+        description="Slices that the fills are cut into; one daemon at a time inserts into one.",
     )
     job_lease_s: float = pydantic.Field(
         60.0, ge=3, description="A daemon of a job that is silent for so long is taken over."
@@ -134,7 +138,7 @@ class BackfillSettings(BaseSettings):
     limit: int | None = pydantic.Field(
         None, ge=1, description="At most this many wallets or conditions in one run."
     )
-    skip: int = pydantic.Field(0, ge=0, description="Leave out the first of the pending list.")
+    skip: int = pydantic.Field(0, ge=0, description="Pass over so many pending keys.")
     sleep_ms: int = pydantic.Field(
         0,
         ge=0,
@@ -189,7 +193,7 @@ class BackfillSettings(BaseSettings):
     )
     reports: bool = pydantic.Field(
         True,
-        description="A whole run ends with dimensions, P&L, watchlist and coverage report.",
+        description="A whole run ends with dimensions, P&L, watchlist, and its reports.",
     )
     official_wallets: int = pydantic.Field(
         1000,
@@ -315,7 +319,9 @@ class BackfillSettings(BaseSettings):
     def _limits_positive(cls, limits: dict[str, int]) -> dict[str, int]:
         for name, requests in limits.items():
             if requests < 1:
-                raise ValueError(f"{name} = {requests}: a limit must be at least 1 per 10 s")
+                raise ValueError(
+                    f"{name} = {requests}: a limit must be at least 1 request per 10 s"
+                )
         return limits
 
 

@@ -199,7 +199,7 @@ def spelling(action: argparse.Action) -> str:
     metavar = action.metavar or ("|".join(map(str, action.choices)) if action.choices else None)
     name = metavar if isinstance(metavar, str) else action.dest.upper()
     if not action.option_strings:
-        return f"[{name} …]" if action.nargs in ("*", "?") else name
+        return {"*": f"[{name} …]", "?": f"[{name}]"}.get(str(action.nargs), name)
     value = "" if action.nargs == 0 else f" {name}"
     return ", ".join(f"{option}{value}" for option in action.option_strings)
 

@@ -48,8 +48,8 @@ def replay(content: journal.Content, states: unit_states.UnitStates) -> None:
             states.apply(transition)
         except KeyError as error:
             raise errors.Stop(
-                f"{content.path}: transition {transition.seq} speaks of {error}, which is not "
-                f"open there; {journal.REMEDY}"
+                f"{content.path}: entry {transition.seq} changes {error}, which was never begun; "
+                f"{journal.REMEDY}"
             ) from error
 
 

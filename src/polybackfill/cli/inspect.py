@@ -203,7 +203,7 @@ def add_report(commands: command_parser.CommandGroup) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="default MORNING_REPORT.txt in the data folder; page and JSON are FILE with .html "
-        "and .json",
+        help="default MORNING_REPORT.txt in the data folder; the page and the JSON have the same "
+        "name, ending in .html and .json",
     )
     command_parser.add_json_flag(coverage, categories, wallet, market, morning)

@@ -33,7 +33,13 @@ def add(commands: command_parser.CommandGroup) -> None:
         "show coverage before and after, and with --write fill external_trades_raw.market_id",
         "--write",
     )
-    apply.add_argument("--from", dest="source", type=Path, metavar="FILE", help="another map")
+    apply.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FILE",
+        help="a map other than that of the last lookup",
+    )
     apply.add_argument(
         "--write", action="store_true", help="write the changes; without this flag nothing changes"
     )

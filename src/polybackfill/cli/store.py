@@ -28,7 +28,11 @@ def add(commands: command_parser.CommandGroup) -> None:
         "--port 8123",
     )
     serve.add_argument(
-        "--port", type=int, default=None, metavar="PORT", help="port on 127.0.0.1, kept for later"
+        "--port",
+        type=int,
+        default=None,
+        metavar="PORT",
+        help="port on 127.0.0.1; kept for the next start",
     )
 
 

@@ -242,8 +242,7 @@ class WholeSeconds:
         activities, self._activities = self._split(self._activities, going_on, _activity_second)
         if len(self._trades) + len(self._activities) > self._max_rows:
             raise errors.GiveUp(
-                f"second {going_on} has more than {self._max_rows} rows, "
-                "which cannot be numbered within bounded memory"
+                f"more than {self._max_rows} rows in second {going_on}: too many to hold in memory"
             )
         records.number_trades(trades)
         records.number_activities(activities)

@@ -327,7 +327,7 @@ class Run:
             await fill_costs.fold(store)
             await candles.make_marked(store, most_slices=_SLICES_AT_START)
         except errors.BackfillError as error:  # as at the end: it must not cost the night
-            log.warning("run.left_unfolded", error=str(error))
+            log.warning("run.fees_and_candles_left", error=str(error))
 
     async def _tell(self, pictures: snapshot.Snapshots) -> None:
         """Take a picture, and show it to the service manager and to who else looks."""
