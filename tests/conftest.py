@@ -132,9 +132,25 @@ def sandbox(shared_sandbox: harness.Sandbox) -> Iterator[harness.Sandbox]:
     shared_sandbox.reset()  # requests that hang end with their client; no rule outlives the test
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> harness.PreparedStore:
+    """The tables of an embedded store, made once for all processes of this session."""
+    folder = tmp_path_factory.getbasetemp()
+    return harness.PreparedStore(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+
+
 @pytest.fixture
-def ground(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
-    """A user's empty folder with settings that point at the sandbox."""
+def ground(
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
+    """A user's folder with settings that point at the sandbox, and a store without rows."""
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared) as made:
+        yield made
+
+
+@pytest.fixture
+def bare_ground(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+    """The same where nobody has made a store yet."""
     with harness.ground(tmp_path, sandbox.url) as made:
         yield made
 

@@ -113,15 +113,15 @@ def test_the_raw_reply_of_a_unit_that_fails(new_desk: NewDesk, sandbox: harness.
     assert_nobody(files, sandbox)
 
 
-def test_before_anything_was_made(ground: harness.Ground, sandbox: harness.Sandbox) -> None:
-    ended = ground.run("support-bundle", "--yes")
+def test_before_anything_was_made(bare_ground: harness.Ground, sandbox: harness.Sandbox) -> None:
+    ended = bare_ground.run("support-bundle", "--yes")
     ended.expect(0)
-    (archive,) = (ground.data / "support").iterdir()
+    (archive,) = (bare_ground.data / "support").iterdir()
     files = opened(archive)
     assert set(files) >= PARTS
     assert "there is no store" in files["quarantine.jsonl"]
     assert "there is no log" in files["log.jsonl"]
-    assert not ground.store.exists(), "looking makes no store"
+    assert not bare_ground.store.exists(), "looking makes no store"
     assert_nobody(files, sandbox)
 
 

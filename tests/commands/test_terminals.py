@@ -28,12 +28,14 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Ground]:
+def place(
+    tmp_path_factory: pytest.TempPathFactory, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
     """A folder of an odd name, a store that is open, and a run that has ended with an error."""
     folder = tmp_path_factory.mktemp("ünïcode 🎲")
     with (
         harness.sandbox(trades=5_000) as sandbox,
-        harness.ground(folder, sandbox.url) as ground,
+        harness.ground(folder, sandbox.url, prepared=prepared) as ground,
     ):
         ground.serve()
         ground.plan(sandbox)

@@ -21,6 +21,12 @@ from tests import harness
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 @dataclass(frozen=True)
 class KillPlan:
     """How much work, and how often it is interrupted. `rows`: trades to be stored at least.

@@ -26,6 +26,12 @@ CALLS = {
 }
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 @pytest.fixture(scope="module")
 def shared_sandbox() -> Iterator[harness.Sandbox]:
     """Small: each step is killed twice, and then all of it is fetched."""

@@ -52,18 +52,18 @@ def test_another_programs_output_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_both_logs_of_a_run_keep_to_the_settings(
-    ground: harness.Ground, sandbox: harness.Sandbox
+    bare_ground: harness.Ground, sandbox: harness.Sandbox
 ) -> None:
-    ground.store.mkdir(parents=True)
-    (ground.store / "store.log").write_text("an old line\n" * LIMIT)
-    ground.set(log_bytes=LIMIT, log_files=3, progress_every=1)
+    bare_ground.store.mkdir(parents=True)
+    (bare_ground.store / "store.log").write_text("an old line\n" * LIMIT)
+    bare_ground.set(log_bytes=LIMIT, log_files=3, progress_every=1)
     for _ in range(2):
-        ground.run("run", *ground.write_keys(sandbox)).expect(0)
-        ground.run("plan", "reset", "--all").expect(0)
-    log = ground.data / "log"
+        bare_ground.run("run", *bare_ground.write_keys(sandbox)).expect(0)
+        bare_ground.run("plan", "reset", "--all").expect(0)
+    log = bare_ground.data / "log"
     assert sorted(one.name for one in log.iterdir()) == [
         *("main.jsonl", "main.jsonl.1", "main.jsonl.2"),
     ]
     assert all(one.stat().st_size <= LIMIT for one in log.iterdir())
-    assert (ground.store / "store.log.1").exists()
-    assert (ground.store / "store.log").stat().st_size < LIMIT
+    assert (bare_ground.store / "store.log.1").exists()
+    assert (bare_ground.store / "store.log").stat().st_size < LIMIT

@@ -61,12 +61,12 @@ async def test_every_time_column_says_its_zone(migrated: client.Store) -> None:
     assert naive == []
 
 
-def test_a_run_in_another_zone_is_the_same(tmp_path: Path) -> None:
+def test_a_run_in_another_zone_is_the_same(tmp_path: Path, prepared: harness.PreparedStore) -> None:
     """Store and program in Tokyo: months, plan times and reports are of UTC."""
     api = small_api.SmallApi(
         activity=[small_api.trade("w", "m", 0, "BUY", 1.0, 0.5, at) for at in (LATE, EARLY)]
     )
-    with small_api.serving(api), harness.ground(tmp_path, api.url) as ground:
+    with small_api.serving(api), harness.ground(tmp_path, api.url, prepared=prepared) as ground:
         ground.environment["TZ"] = "Asia/Tokyo"
         ground.run("run", "--wallet", small_api.wallet_of("w")).expect(0)
         assert ground.sql(

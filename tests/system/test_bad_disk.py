@@ -14,6 +14,12 @@ from polybackfill import errors
 
 
 @pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
+@pytest.fixture
 def disk(tmp_path: Path) -> Iterator[power.Disk]:
     if why := power.available():
         pytest.skip(why)

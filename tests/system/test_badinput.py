@@ -16,6 +16,12 @@ WALLET = "0x" + "ab" * 20
 CONDITION = "0x" + "cd" * 32
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 def _refused(ground: harness.Ground, *words: str) -> str:
     """Run; it must end at once with exit 78 and without a trace. What it said, on one line."""
     before = _files(ground.folder)

@@ -46,6 +46,14 @@ def api() -> Iterator[small_api.SmallApi]:
         yield running
 
 
+@pytest.fixture
+def ground(
+    tmp_path: Path, api: small_api.SmallApi, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
+    with harness.ground(tmp_path, api.url, prepared=prepared, reports="true") as made:
+        yield made
+
+
 def settle(api: small_api.SmallApi) -> None:
     """The wallet sells 60 for 0.5 each, the market closes and pays 1 for each of the other 40."""
     now = int(time.time())
@@ -76,32 +84,30 @@ def wrong(ground: harness.Ground, shift: str) -> None:
     ],
 )
 def test_what_a_clock_ahead_has_read_is_read_again(
-    api: small_api.SmallApi, tmp_path: Path, shift: str, tells_time: bool, forget: bool
+    api: small_api.SmallApi, ground: harness.Ground, shift: str, tells_time: bool, forget: bool
 ) -> None:
     """Whether or not the servers say what time it is, and with the checkpoint lost in between."""
     api.ahead_s = 0.0 if tells_time else None
-    with harness.ground(tmp_path, api.url, reports="true") as ground:
-        wrong(ground, shift)
-        ground.run("run").expect(0)
-        wrong(ground, "")
-        settle(api)
-        if forget:
-            shutil.rmtree(ground.checkpoints)
-        ground.run("run").expect(0)
-        assert ground.sql(HELD) == [RIGHT]
-        if not forget:  # its receipts are gone with it, which `validate` says
-            ground.run("validate", "--offline").expect(0)
-        newest = "SELECT max(toUnixTimestamp(read_until)) AS at FROM wallet_backfill_plan"
-        assert ground.sql(newest)[0]["at"] <= time.time()
+    wrong(ground, shift)
+    ground.run("run").expect(0)
+    wrong(ground, "")
+    settle(api)
+    if forget:
+        shutil.rmtree(ground.checkpoints)
+    ground.run("run").expect(0)
+    assert ground.sql(HELD) == [RIGHT]
+    if not forget:  # its receipts are gone with it, which `validate` says
+        ground.run("validate", "--offline").expect(0)
+    newest = "SELECT max(toUnixTimestamp(read_until)) AS at FROM wallet_backfill_plan"
+    assert ground.sql(newest)[0]["at"] <= time.time()
 
 
 @pytest.mark.long
-def test_a_clock_behind_costs_nothing(api: small_api.SmallApi, tmp_path: Path) -> None:
+def test_a_clock_behind_costs_nothing(api: small_api.SmallApi, ground: harness.Ground) -> None:
     """1970, as of a machine without a battery: the run goes through, and so does the next."""
-    with harness.ground(tmp_path, api.url, reports="true") as ground:
-        wrong(ground, "@1970-01-02 00:00:00")
-        ground.run("run").expect(0)
-        wrong(ground, "")
-        settle(api)
-        ground.run("run").expect(0)
-        assert ground.sql(HELD) == [RIGHT]
+    wrong(ground, "@1970-01-02 00:00:00")
+    ground.run("run").expect(0)
+    wrong(ground, "")
+    settle(api)
+    ground.run("run").expect(0)
+    assert ground.sql(HELD) == [RIGHT]

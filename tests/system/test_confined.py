@@ -23,6 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 @pytest.mark.long
 def test_a_run_of_everything_under_the_filter(
     ground: harness.Ground, sandbox: harness.Sandbox

@@ -194,14 +194,14 @@ def test_a_stop_while_somebody_reads_is_as_quick_as_ever(
     ],
 )
 def test_what_no_run_could_use_is_refused_before_anything_is_written(
-    ground: harness.Ground, settings: dict[str, str], said: str
+    bare_ground: harness.Ground, settings: dict[str, str], said: str
 ) -> None:
-    ground.set(**settings)
-    ended = ground.run("run", "markets")
+    bare_ground.set(**settings)
+    ended = bare_ground.run("run", "markets")
     ended.expect(errors.EXIT_CONFIG)
     assert said in ended.err
     assert "sh0rtS3cret" not in ended.err
-    assert os.listdir(ground.data) == [] if ground.data.exists() else True
+    assert os.listdir(bare_ground.data) == [] if bare_ground.data.exists() else True
 
 
 def test_a_second_run_leaves_the_token_of_the_first_alone(

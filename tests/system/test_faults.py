@@ -53,13 +53,15 @@ def ground(
 
 
 @pytest.fixture
-def own_store(tmp_path: Path, sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+def own_store(
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
     """A ground with an embedded store of its own, which may be stopped and killed.
 
     The stall bound is far below the outages: who waits for the store must not pass for stalled.
     """
     settings = {"stall_s": 1.5, "buffer_bytes": 200_000, "batch_rows": 500}
-    with harness.ground(tmp_path, sandbox.url, **settings) as made:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared, **settings) as made:
         yield made
 
 

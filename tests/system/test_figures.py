@@ -24,7 +24,9 @@ def gamma(
     return {**row, "umaResolutionStatus": status}
 
 
-def test_payouts_come_from_what_is_resolved(tmp_path: Path) -> None:
+def test_payouts_come_from_what_is_resolved(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """A wallet for each market bought 1,000 shares at 0.40, the chain decided; the resolutions know
     two of the markets, and only by their status."""
     bought = {  # market: outcome, price, profit (None: not counted)
@@ -64,7 +66,10 @@ def test_payouts_come_from_what_is_resolved(tmp_path: Path) -> None:
             {**resolution("thin", None, "resolved"), "resolved_at": None},
         ],
     )
-    with small_api.serving(api), harness.ground(tmp_path, api.url, reports="true") as ground:
+    with (
+        small_api.serving(api),
+        harness.ground(tmp_path, api.url, prepared=prepared, reports="true") as ground,
+    ):
         ground.run("run").expect(0)
         assert profits(ground, bought) == {name: profit for name, (_, _, profit) in bought.items()}
         listed = ground.sql("SELECT condition_id, disagreement FROM resolution_disagreements")
@@ -99,7 +104,9 @@ def member(number: int, name: str, created: int, **more: Any) -> small_api.Row:
     return {**row, **shown, "createdAt": small_api.text_of(created), **more}
 
 
-def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> None:
+def test_positions_agree_after_conversions_and_redemptions(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """Wallets that convert two No by the negative-risk market or by each member, or one No before a
     market joined; that redeem in part, or once more after a late fill; and that hold what lost."""
     won = {"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": '["1", "0"]'}
@@ -139,7 +146,7 @@ def test_positions_agree_after_conversions_and_redemptions(tmp_path: Path) -> No
             }
         ],
     )
-    with small_api.serving(api), harness.ground(tmp_path, api.url) as ground:
+    with small_api.serving(api), harness.ground(tmp_path, api.url, prepared=prepared) as ground:
         ground.run("run").expect(0)
         found = ground.sql(
             "SELECT wallet_address AS wallet, condition_id AS market, token_id, net_shares, status "
@@ -169,7 +176,9 @@ def paid(  # noqa: PLR0917  (a trade has so many parts)
     return {**row, "usdc_size": round(abs(shares) * price, 6)}
 
 
-def test_two_profits_each_named_for_what_it_is(tmp_path: Path) -> None:
+def test_two_profits_each_named_for_what_it_is(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """What four wallets earned in an event of six markets of which two have resolved, both No: one
     converts and sells, one splits and sells, one makes a round trip, one holds."""
     names = [f"p{number}" for number in range(6)]
@@ -211,7 +220,10 @@ def test_two_profits_each_named_for_what_it_is(tmp_path: Path) -> None:
             }
         ],
     )
-    with small_api.serving(api), harness.ground(tmp_path, api.url, reports="true") as ground:
+    with (
+        small_api.serving(api),
+        harness.ground(tmp_path, api.url, prepared=prepared, reports="true") as ground,
+    ):
         ground.run("run").expect(0)
         columns = (
             "economic_pnl_usd, held_to_resolution_pnl_usd, fees_usd, coverage_money_pct, "

@@ -41,7 +41,9 @@ def wait_for_truth(ground: harness.Ground, sandbox: harness.Sandbox, within_s: f
 
 
 @pytest.mark.timeout(300)
-def test_what_is_new_is_stored_and_what_is_late(tmp_path: Path) -> None:
+def test_what_is_new_is_stored_and_what_is_late(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """A kill in the middle, and a stop at the end, that leaves a morning report. A good day calls
     the dead-man switch.
     """
@@ -50,7 +52,12 @@ def test_what_is_new_is_stored_and_what_is_late(tmp_path: Path) -> None:
         receiver.receiving() as switch,
         harness.sandbox(trades=6_500, now=began, grow_s=GROW_S, late_rows=LATE_ROWS) as sandbox,
         harness.ground(
-            tmp_path, sandbox.url, reports="true", ping_url=f"{switch.url}/good", **SETTINGS
+            tmp_path,
+            sandbox.url,
+            prepared=prepared,
+            reports="true",
+            ping_url=f"{switch.url}/good",
+            **SETTINGS,
         ) as ground,
     ):
         daemon = ground.start("run", "--follow")

@@ -19,6 +19,12 @@ from polybackfill import errors
 FULL = Path(__file__).with_name("full_disk.py")
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     """A file system of that size at `folder`."""

@@ -59,7 +59,9 @@ def harmless(text: str, where: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Ground]:
+def place(
+    tmp_path_factory: pytest.TempPathFactory, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
     """What a whole run has left of such texts, with a row set aside and a wallet in error."""
     now = int(time.time())
     api = small_api.SmallApi(
@@ -79,7 +81,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Ground]:
     event |= {"tags": [{"id": "1", "label": HOSTILE, "slug": HOSTILE}]}
     api.events.append(event | {"startDate": api.markets[0]["startDate"]})
     folder = tmp_path_factory.mktemp("hostile")
-    with small_api.serving(api), harness.ground(folder, api.url, reports="true") as ground:
+    with (
+        small_api.serving(api),
+        harness.ground(folder, api.url, prepared=prepared, reports="true") as ground,
+    ):
         ground.serve()
         ended = ground.run("run")
         ended.expect(0, 3)

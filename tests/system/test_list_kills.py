@@ -78,10 +78,10 @@ def assert_nothing_open(ground: harness.Ground) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_list_is_right_after_kills_and_no_sweep_counts_for_the_other(
-    tmp_path: Path, sandbox: harness.Sandbox
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
 ) -> None:
     """Everything is begun and killed, then a list, twice; at last everything is complete."""
-    with harness.ground(tmp_path, sandbox.url, reports="true") as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared, reports="true") as ground:
         ground.serve()
         kill_amid(ground, sandbox, "positions", 30, "--everything")
         wallets = sorted(row["wallet"] for row in sandbox.lines("profit"))[::2]

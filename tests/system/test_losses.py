@@ -26,10 +26,14 @@ def sandbox() -> Iterator[harness.Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def stored(sandbox: harness.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored(
+    sandbox: harness.Sandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+    prepared: harness.PreparedStore,
+) -> Path:
     """The folders of a run of wallets and conditions that ended cleanly."""
     folder = tmp_path_factory.mktemp("whole")
-    with harness.ground(folder, sandbox.url, batch_rows=500) as ground:
+    with harness.ground(folder, sandbox.url, prepared=prepared, batch_rows=500) as ground:
         ground.run("init").expect(0)
         ground.plan(sandbox)
         ground.run("run", "conditions", "wallets").expect(0)
@@ -232,11 +236,11 @@ def test_a_plan_that_is_gone_is_put_back_as_far_as_it_is_known(
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_an_older_data_folder_under_a_newer_checkpoint(
-    tmp_path: Path, sandbox: harness.Sandbox
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
 ) -> None:
     """And its reverse, which only costs requests."""
     sandbox.reset()
-    with harness.ground(tmp_path, sandbox.url) as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared) as ground:
         ground.run("init").expect(0)
         ground.plan(sandbox)
         ground.run("run", "wallets", "--limit", "20").expect(0)
@@ -272,12 +276,15 @@ def test_an_older_data_folder_under_a_newer_checkpoint(
     ],
 )
 def test_lists_and_positions_that_are_lost_in_the_middle_are_read_again(
-    tmp_path: Path, sandbox: harness.Sandbox, tables: tuple[str, ...]
+    tmp_path: Path,
+    sandbox: harness.Sandbox,
+    tables: tuple[str, ...],
+    prepared: harness.PreparedStore,
 ) -> None:
     """Receipts of lists cannot be compared row by row: what is harmed is read anew."""
     sandbox.reset()
     rng = random.Random(1)
-    with harness.ground(tmp_path, sandbox.url) as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared) as ground:
         daemon = ground.start("run")
         pages = rng.randint(60, 90)
         harness.until(
@@ -293,12 +300,14 @@ def test_lists_and_positions_that_are_lost_in_the_middle_are_read_again(
 
 
 def test_a_landing_view_that_is_missing_and_goes_again_costs_no_row(
-    tmp_path: Path, sandbox: harness.Sandbox
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
 ) -> None:
     """Before a run and in its middle: without the view an insert succeeds and stores nothing."""
     sandbox.reset()
     drop = "DROP VIEW IF EXISTS external_trades_landing_mv SYNC"
-    with harness.ground(tmp_path, sandbox.url, batch_rows=300, sleep_ms=150) as ground:
+    with harness.ground(
+        tmp_path, sandbox.url, prepared=prepared, batch_rows=300, sleep_ms=150
+    ) as ground:
         ground.run("init").expect(0)
         ground.plan(sandbox)
         _sql(ground, drop)

@@ -28,11 +28,15 @@ def sandbox() -> Iterator[harness.Sandbox]:
 
 @pytest.fixture(scope="module")
 def nights(
-    tmp_path_factory: pytest.TempPathFactory, sandbox: harness.Sandbox
+    tmp_path_factory: pytest.TempPathFactory,
+    sandbox: harness.Sandbox,
+    prepared: harness.PreparedStore,
 ) -> Iterator[tuple[harness.Ground, list[dict[str, Any]]]]:
     """A place after two nights, the first with faults, and the JSON report of each."""
     folder = tmp_path_factory.mktemp("nights")
-    with harness.ground(folder, sandbox.url, reports="true", backoff_cap_s=0.1) as ground:
+    with harness.ground(
+        folder, sandbox.url, prepared=prepared, reports="true", backoff_cap_s=0.1
+    ) as ground:
         # The error of a refused request names the URL.
         ground.set(data_url=f"{sandbox.url.replace('//', f'//reader:{SECRET}@')}/data")
         ground.serve()

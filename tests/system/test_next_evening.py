@@ -45,13 +45,18 @@ def sandbox(late_after_s: float, now: int) -> Iterator[harness.Sandbox]:
             process.kill()
 
 
-def test_what_came_since_is_stored_by_the_next_run(tmp_path: Path) -> None:
+def test_what_came_since_is_stored_by_the_next_run(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """Seed 002, api_markets_staging + markets backfill: one row per condition after two runs; Seed
     002, api_positions_staging + wallet backfill: a re-run replaces, new rows and new wallets are
     found on the next run.
     """
     now = int(time.time())
-    with sandbox(NEVER_S, now) as evening, harness.ground(tmp_path, evening.url) as ground:
+    with (
+        sandbox(NEVER_S, now) as evening,
+        harness.ground(tmp_path, evening.url, prepared=prepared) as ground,
+    ):
         ground.run("run", within_s=120).expect(0)
         stored = ground.state()["trades"]["rows"]
         known = sum(ground.statuses().values())

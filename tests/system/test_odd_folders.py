@@ -37,6 +37,12 @@ NAMES = [
 INSERT = 'INSERT INTO pm_trades (fill_id, condition_id) FORMAT JSONEachRow {"fill_id":"1"}'
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 def _assert_works(ground: harness.Ground, folder: Path) -> None:
     """Everything that has to do with folders, in one that is named relatively."""
     folder.mkdir()

@@ -26,9 +26,11 @@ def slow_sandbox() -> Iterator[harness.Sandbox]:
 
 
 @pytest.fixture
-def ground(tmp_path: Path, slow_sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+def ground(
+    tmp_path: Path, slow_sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
     """A folder with settings that point at it."""
-    with harness.ground(tmp_path, slow_sandbox.url, workers=2) as made:
+    with harness.ground(tmp_path, slow_sandbox.url, prepared=prepared, workers=2) as made:
         yield made
 
 

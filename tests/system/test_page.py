@@ -289,10 +289,12 @@ async def test_it_is_quick_small_and_works_by_keyboard(
         assert page.tab.complaints == []
 
 
-async def test_it_stays_smooth_with_64_workers_and_twelve_hours_of_history(tmp_path: Path) -> None:
+async def test_it_stays_smooth_with_64_workers_and_twelve_hours_of_history(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     with (
         harness.sandbox(trades=8_000, wallets=400, markets=100, latency_ms=4_000) as api,
-        harness.ground(tmp_path / "ground", api.url, workers=64) as place,
+        harness.ground(tmp_path / "ground", api.url, prepared=prepared, workers=64) as place,
     ):
         (place.data / "status").mkdir(parents=True)
         write_night(place)
@@ -334,12 +336,16 @@ async def first_paint_ms(tab: browser.Tab) -> float:
 
 
 @pytest.mark.long
-async def test_the_pictures_of_the_documents(tmp_path: Path) -> None:
+async def test_the_pictures_of_the_documents(
+    tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """A run of everything, with one error, after a minute."""
     limits = dict.fromkeys(endpoints.PUBLISHED, 100)
     with (
         harness.sandbox(trades=60_000, wallets=900, markets=700, latency_ms=250) as api,
-        harness.ground(tmp_path, api.url, limits=json.dumps(limits), workers="auto") as place,
+        harness.ground(
+            tmp_path, api.url, prepared=prepared, limits=json.dumps(limits), workers="auto"
+        ) as place,
     ):
         api.faults({"kind": "400", "route": "activity", "match": api.wallets[3]})
         run = place.start("run")

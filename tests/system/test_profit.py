@@ -18,14 +18,16 @@ KILLED_AFTER_PAGES = (20, 60, 120)
 
 @pytest.fixture(scope="module", params=[1, 2, pytest.param(3, marks=pytest.mark.long)])
 def told(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    prepared: harness.PreparedStore,
 ) -> Iterator[tuple[harness.Sandbox, harness.Ground]]:
     """A universe of every shape with its reports: read wallets first, markets first, or mixed."""
     seed, folder = request.param, tmp_path_factory.mktemp("profit")
     size = {"trades": 5_000, "wallets": 40, "markets": 50}
     with (
         harness.sandbox(seed=seed, money_cases=True, **size) as sandbox,
-        harness.ground(folder, sandbox.url, reports="true") as ground,
+        harness.ground(folder, sandbox.url, prepared=prepared, reports="true") as ground,
     ):
         ground.plan(sandbox)
         if FIRST[seed]:

@@ -91,11 +91,13 @@ class Terminal:
 
 
 @pytest.fixture
-def place(sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
+def place(sandbox: harness.Sandbox, prepared: harness.PreparedStore) -> Iterator[harness.Ground]:
     """A user's folder."""
     with (
         tempfile.TemporaryDirectory(prefix="screens-") as folder,
-        harness.ground(Path(folder), sandbox.url, sleep_ms=150, batch_age_s=1) as ground,
+        harness.ground(
+            Path(folder), sandbox.url, prepared=prepared, sleep_ms=150, batch_age_s=1
+        ) as ground,
     ):
         sandbox.reset()
         yield ground

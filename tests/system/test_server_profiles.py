@@ -14,6 +14,12 @@ from tests import harness, loopback, real_server
 from polybackfill import errors
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 @contextlib.contextmanager
 def behind(server: real_server.Server, profile: Mapping[str, str]) -> Iterator[int]:
     """A port at which the server answers as for a user with that profile: what a request says of a

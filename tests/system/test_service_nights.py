@@ -26,6 +26,12 @@ SHORT = ("RestartSec=1s", "TimeoutStartSec=60s", "WatchdogSec=30s")
 OUTAGE = {"kind": "503", "route": "*"}
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 class Night:
     """The installed unit at work, and what its manager saw."""
 

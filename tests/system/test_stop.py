@@ -30,22 +30,26 @@ def slow_sandbox() -> Iterator[harness.Sandbox]:
 
 @pytest.fixture(scope="module")
 def pages_of_one_run(
-    slow_sandbox: harness.Sandbox, tmp_path_factory: pytest.TempPathFactory
+    slow_sandbox: harness.Sandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+    prepared: harness.PreparedStore,
 ) -> int:
     """Pages an undisturbed run acknowledges."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with harness.ground(folder, slow_sandbox.url, workers=WORKERS) as ground:
+    with harness.ground(folder, slow_sandbox.url, prepared=prepared, workers=WORKERS) as ground:
         ended = ground.run("run", *ground.write_keys(slow_sandbox))
         ended.expect(0)
         return ground.acknowledged_pages()
 
 
 @pytest.fixture
-def ground(tmp_path: Path, slow_sandbox: harness.Sandbox) -> Iterator[harness.Ground]:
-    """A user's empty folder with settings that point at the slow sandbox."""
+def ground(
+    tmp_path: Path, slow_sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> Iterator[harness.Ground]:
+    """A user's folder with settings that point at the slow sandbox, and a store without rows."""
     slow_sandbox.reset()
     settings = {"workers": WORKERS, "grace_s": GRACE_S}
-    with harness.ground(tmp_path, slow_sandbox.url, **settings) as made:
+    with harness.ground(tmp_path, slow_sandbox.url, prepared=prepared, **settings) as made:
         yield made
     slow_sandbox.reset()
 

@@ -26,6 +26,12 @@ from polybackfill.store import error_codes
 WALLET = "0x" + "ab" * 20
 
 
+@pytest.fixture
+def ground(bare_ground: harness.Ground) -> harness.Ground:
+    """Nobody has made a store there yet."""
+    return bare_ground
+
+
 def start(ground: harness.Ground, host: str, port: int, code: int, **server: str) -> str:
     """Start a run on that server; it must end with `code`, without a trace, and write nothing."""
     ground.environment |= {"CLICKHOUSE_HOST": host, "CLICKHOUSE_PORT": str(port)}

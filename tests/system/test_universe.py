@@ -53,10 +53,10 @@ def test_a_run_from_nothing_holds_the_whole_universe(
 
 @pytest.mark.long
 def test_what_a_killed_run_began_is_finished_though_nothing_names_it_any_more(
-    tmp_path: Path, sandbox: harness.Sandbox
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
 ) -> None:
     """A market that was to be looked up is in a list by now; its unit must not stay open."""
-    with harness.ground(tmp_path, sandbox.url) as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared) as ground:
         sandbox.faults({"kind": "hang", "route": "events"})
         daemon = ground.start("run")
         harness.until(lambda: ground.acknowledged_pages() > 2, "some pages", 60)
@@ -86,11 +86,13 @@ LEFT_BEHIND = (
 )
 
 
-def test_a_whole_run_leaves_its_reports_behind(tmp_path: Path, sandbox: harness.Sandbox) -> None:
+def test_a_whole_run_leaves_its_reports_behind(
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> None:
     """Dimensions, P&L by category, the watchlist where it is switched on, and what is proven; a
     stop signal in the middle costs a report, and no row, and a kill does not pass for the end.
     """
-    with harness.ground(tmp_path, sandbox.url, reports="true") as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared, reports="true") as ground:
         ground.environment["AUTONOMOUS_TRADING_ENABLED"] = "true"
         daemon = ground.start("run")
         harness.until(lambda: "run.last_step" in daemon.err(), "the last steps", 60)

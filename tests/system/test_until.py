@@ -29,12 +29,16 @@ def slow_sandbox() -> Iterator[harness.Sandbox]:
         yield running
 
 
-def test_through_a_sleep_of_the_machine(tmp_path: Path, slow_sandbox: harness.Sandbox) -> None:
+def test_through_a_sleep_of_the_machine(
+    tmp_path: Path, slow_sandbox: harness.Sandbox, prepared: harness.PreparedStore
+) -> None:
     driver = tmp_path / "asleep.py"
     jumped = tmp_path / "jumped"
     driver.write_text(JUMP.format(jump_s=7_200, jumped=str(jumped)))
     later = datetime.now().astimezone() + timedelta(hours=1)
-    with harness.ground(tmp_path, slow_sandbox.url, workers=2, grace_s=5) as ground:
+    with harness.ground(
+        tmp_path, slow_sandbox.url, prepared=prepared, workers=2, grace_s=5
+    ) as ground:
         keys = ground.write_keys(slow_sandbox)
         began = time.monotonic()
         run = ground.start("run", *keys, "--until", f"{later:%H:%M}", driver=driver)
@@ -55,12 +59,12 @@ def test_through_a_sleep_of_the_machine(tmp_path: Path, slow_sandbox: harness.Sa
 
 
 def test_a_clock_that_is_put_back_makes_no_negative_time(
-    tmp_path: Path, sandbox: harness.Sandbox
+    tmp_path: Path, sandbox: harness.Sandbox, prepared: harness.PreparedStore
 ) -> None:
     driver = tmp_path / "back.py"
     jumped = tmp_path / "jumped"
     driver.write_text(JUMP.format(jump_s=-34_559_882, jumped=str(jumped)))
-    with harness.ground(tmp_path, sandbox.url) as ground:
+    with harness.ground(tmp_path, sandbox.url, prepared=prepared) as ground:
         run = ground.start("run", *ground.write_keys(sandbox), driver=driver)
         harness.until(ground.status, "the picture", within_s=60)
         jumped.touch()
