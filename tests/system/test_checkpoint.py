@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests import harness
 
+from chdb_http import child_process
 from polybackfill import errors
 
 
-@pytest.fixture
-def half_done(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Ground:
-    """A ground whose run was killed in the middle."""
-    sandbox.faults({"kind": "429_json", "route": "data", "after": 40, "retry_after_s": 30})
-    daemon = ground.start("run", *ground.write_keys(sandbox))
-    harness.until(lambda: sandbox.fired()["429_json"] > 0, "the middle of the run")
-    harness.until(lambda: ground.acknowledged_pages() > 20, "pages in the checkpoint")
-    daemon.kill()
+@pytest.fixture(scope="module")
+def killed(
+    shared_sandbox: harness.Sandbox,
+    prepared: harness.PreparedStore,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folders of a run that was killed in the middle."""
+    sandbox, folder = shared_sandbox, tmp_path_factory.mktemp("killed")
     sandbox.reset()
-    return ground
+    sandbox.faults({"kind": "429_json", "route": "data", "after": 40, "retry_after_s": 30})
+    with harness.ground(folder, sandbox.url, prepared=prepared) as ground:
+        daemon = ground.start("run", *ground.write_keys(sandbox))
+        harness.until(lambda: sandbox.fired()["429_json"] > 0, "the middle of the run")
+        harness.until(lambda: ground.acknowledged_pages() > 20, "pages in the checkpoint")
+        daemon.kill()
+        sandbox.reset()
+        assert asyncio.run(child_process.wait_until_ended(ground.store))
+    return folder
+
+
+@pytest.fixture
+def half_done(killed: Path, sandbox: harness.Sandbox, tmp_path: Path) -> Iterator[harness.Ground]:
+    """The same folders for each test."""
+    for name in ("data", "checkpoints"):
+        shutil.copytree(killed / name, tmp_path / name, symlinks=True)
+    with harness.ground(tmp_path, sandbox.url) as made:
+        yield made
 
 
 def _completes(ground: harness.Ground, sandbox: harness.Sandbox) -> harness.Finished:
