@@ -108,10 +108,13 @@ WHOLE = {
     "change", [all_as_text, pytest.param(milliseconds, marks=pytest.mark.long)]
 )
 def test_types_that_drift_are_read(
-    api: small_api.SmallApi, tmp_path: Path, change: Callable[[str, Row], None]
+    api: small_api.SmallApi,
+    tmp_path: Path,
+    change: Callable[[str, Row], None],
+    prepared: harness.PreparedStore,
 ) -> None:
     spoil(api, change)
-    with harness.ground(tmp_path, api.url) as ground:
+    with harness.ground(tmp_path, api.url, prepared=prepared) as ground:
         ended = ground.run("run")
         ended.expect(0)
         assert ground.sql(STORED) == [WHOLE]
@@ -121,10 +124,10 @@ def test_types_that_drift_are_read(
 
 
 def test_a_unit_most_of_whose_rows_are_set_aside_is_in_error(
-    api: small_api.SmallApi, tmp_path: Path
+    api: small_api.SmallApi, tmp_path: Path, prepared: harness.PreparedStore
 ) -> None:
     spoil(api, without_size)
-    with harness.ground(tmp_path, api.url) as ground:
+    with harness.ground(tmp_path, api.url, prepared=prepared) as ground:
         ended = ground.run("run", "--wallet", small_api.wallet_of("w"))
         ended.expect(3)
         assert "3 of 3 rows set aside: size: missing (3)" in ended.out
@@ -136,11 +139,14 @@ def test_a_unit_most_of_whose_rows_are_set_aside_is_in_error(
         assert ground.sql("SELECT count() AS n FROM quarantine") == [{"n": 3}]
 
 
-def test_one_bad_number_costs_itself(api: small_api.SmallApi, tmp_path: Path) -> None:
+def test_one_bad_number_costs_itself(
+    api: small_api.SmallApi, tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """A volume, a value or a profit of 1e308 is unknown; everything else goes on."""
     spoil(api, poisoned)
-    with harness.ground(tmp_path, api.url, reports="true") as ground:
-        for _ in range(2):
+    with harness.ground(tmp_path, api.url, prepared=prepared) as ground:
+        for reports in ("false", "true"):
+            ground.set(reports=reports)
             ground.run("run").expect(0)
         assert ground.sql(STORED) == [WHOLE]
         unknown = (
@@ -153,14 +159,16 @@ def test_one_bad_number_costs_itself(api: small_api.SmallApi, tmp_path: Path) ->
             ground.run(*words).expect(0)
 
 
-def test_nothing_may_be_written_as_null(api: small_api.SmallApi, tmp_path: Path) -> None:
+def test_nothing_may_be_written_as_null(
+    api: small_api.SmallApi, tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """A wallet nobody knows: data null with a sound pagination. Done, no rows, on every route."""
 
     def nothing(_path: str, body: Row) -> Row:
         return {name: None if value == [] else value for name, value in body.items()}
 
     api.spoil = nothing
-    with harness.ground(tmp_path, api.url) as ground:
+    with harness.ground(tmp_path, api.url, prepared=prepared) as ground:
         unknown = small_api.wallet_of("nobody")
         ended = ground.run("run", "wallets", "positions", "--wallet", unknown)
         ended.expect(0)
@@ -174,9 +182,11 @@ AMOUNTS = (1e308, -1e308, "inf", "-inf", "nan", 9e17, -1.0)
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_what_is_stored_already_breaks_nothing(api: small_api.SmallApi, tmp_path: Path) -> None:
+def test_what_is_stored_already_breaks_nothing(
+    api: small_api.SmallApi, tmp_path: Path, prepared: harness.PreparedStore
+) -> None:
     """Numbers that an earlier version or a person has stored: every command still works."""
-    with harness.ground(tmp_path, api.url, reports="true") as ground:
+    with harness.ground(tmp_path, api.url, prepared=prepared, reports="true") as ground:
         ground.run("run").expect(0)
         with_numbers = ground.sql(
             "SELECT table, groupArray(name) AS names FROM system.columns "
