@@ -1,7 +1,8 @@
 """One store for all tests of this folder, a database of its own for each test.
 
 It is the embedded one. What does not look into its folder is also run against a real server behind
-TLS, marked `long`: `make crash ARGS=tests/store`.
+TLS, and what is computed in views against a cluster of two, marked `long`: `make crash
+ARGS=tests/store`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ import pytest_asyncio
 from tests import holds, real_server, tls_proxy
 
 from polybackfill import clocks
-from polybackfill.store import client, migrate
+from polybackfill.store import client, cluster, migrate
 
 _numbers = itertools.count(1)
+# What is computed of the rows, by views above all, is the same on several servers.
+_ALSO_ON_A_CLUSTER = frozenset(
+    {"test_views", "test_balances", "test_payouts", "test_market_pnl", "test_pnl"}
+)
 _definitions: dict[str, dict[str, tuple[str, int]]] = {}  # of databases that were migrated
 
 
@@ -58,15 +63,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("embedded"):
         return
     if "store_address" in names and "folder" not in names:
-        server = pytest.param("server", marks=pytest.mark.long)
-        metafunc.parametrize("store_address", ["embedded", server], indirect=True, scope="session")
+        others = ["server"]
+        if metafunc.module.__name__.rpartition(".")[2] in _ALSO_ON_A_CLUSTER:
+            others.append("cluster")
+        params = ["embedded", *(pytest.param(name, marks=pytest.mark.long) for name in others)]
+        metafunc.parametrize("store_address", params, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def store_address(request: pytest.FixtureRequest) -> client.Address:
-    """Where the store of a test is: "embedded", or a "server" behind TLS."""
+    """Where the store of a test is: "embedded", a "server" behind TLS, or a "cluster" of two."""
     if getattr(request, "param", "embedded") == "embedded":
         return client.Address(data_dir=request.getfixturevalue("folder"))
+    if request.param == "cluster":
+        servers: real_server.Cluster = request.getfixturevalue("two_servers")
+        entry = servers.servers[0]
+        return client.Address(entry.host, entry.port, cluster=real_server.CLUSTER)
     address: client.Address = request.getfixturevalue("server_behind_tls")
     return address
 
@@ -91,12 +103,16 @@ async def store(
 ) -> AsyncIterator[client.Store]:
     """An open store over an empty database."""
     address = dataclasses.replace(store_address, database=database)
-    if not address.embedded:  # there the client makes none
+    if address.cluster is not None:
+        request.getfixturevalue("two_servers").database(database)
+    elif not address.embedded:  # there the client makes none
         server: real_server.Server = request.getfixturevalue("clickhouse_server")
         server.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
-    opened = await client.open(address, clock=clocks.SystemClock())
+    opened = await cluster.open_store(address, clock=clocks.SystemClock())
     yield opened
-    if database in _definitions and await _emptied(opened, _definitions[database]):
+    if address.cluster is not None:
+        _definitions.pop(database, None)
+    elif database in _definitions and await _emptied(opened, _definitions[database]):
         emptied[store_address].append(database)
     else:
         _definitions.pop(database, None)
@@ -178,6 +194,12 @@ def lines(rows: list[dict[str, Any]]) -> bytes:
 
 async def insert(store: client.Store, rows: list[dict[str, Any]]) -> None:
     await store.insert("external_trades_raw", lines(rows), rows=len(rows))
+
+
+async def empty(store: client.Store, table: str) -> None:
+    """Take the rows out of a table, on each server that has some."""
+    for server in store.servers:
+        await server.command(f"TRUNCATE TABLE {table} SYNC")
 
 
 async def count(store: client.Store, table: str = "external_trades_raw") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.store.conftest import insert
+from tests.store.conftest import empty, insert
 from tests.store.test_universe import end, market, position, put
 from tests.store.test_views import activity, fill
 
@@ -91,7 +91,7 @@ async def test_conversions_of_every_shape(migrated: client.Store) -> None:
         "by one member of two": [converts(10, "A", 100, usdc_size=100)],
     }
     for shape, rows in shapes.items():
-        await migrated.command("TRUNCATE TABLE wallet_activity_raw")
+        await empty(migrated, "wallet_activity_raw")
         await put(migrated, "wallet_activity_raw", *rows)
         assert await balances(migrated) == {"Yes C": 100.0}, shape
         (cash,) = await migrated.rows("SELECT sum(usd) AS usd FROM wallet_activity_changes")
@@ -129,7 +129,7 @@ async def test_a_conversion_that_leaves_a_choice_is_unmatched(migrated: client.S
     )
     assert row["n"] >= len("ABC")
     # of a negative-risk market that no list knows
-    await migrated.command("TRUNCATE TABLE wallet_activity_raw")
+    await empty(migrated, "wallet_activity_raw")
     await put(migrated, "wallet_activity_raw", converts(10, "ab" * 32, 10))
     rows = await migrated.rows(
         "SELECT token_id, status FROM vw_positions_reconciled WHERE condition_id = {key:String}",
@@ -153,7 +153,7 @@ async def test_partial_and_repeated_redemptions(migrated: client.Store) -> None:
         activity(20, "REDEEM", shares=50, usdc_size=50, tx_hash="02" * 32, **redeemed),
     ]
     for number, left in ((1, 67), (2, 17)):
-        await migrated.command("TRUNCATE TABLE wallet_activity_raw")
+        await empty(migrated, "wallet_activity_raw")
         await put(migrated, "wallet_activity_raw", *rows[:number])
         assert await balances(migrated) == {"Yes A": left}
     await put(

@@ -5,14 +5,26 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from tests import real_server
-from tests.store.conftest import count, duplicates, lines, trade
+from tests.store.conftest import count, duplicates, insert, lines, trade
 
-from polybackfill import clocks, errors
-from polybackfill.store import client, cluster, definitions, migrate
+from polybackfill import clocks, errors, units
+from polybackfill.checkpoint import run_checkpoint
+from polybackfill.store import (
+    backups,
+    candles,
+    client,
+    cluster,
+    definitions,
+    fill_costs,
+    market_ids,
+    migrate,
+    stored_receipts,
+)
 
 
 @pytest.fixture
@@ -61,6 +73,67 @@ async def test_the_schema_may_be_brought_up_to_date_again_and_mended(
     await spread.command("DROP TABLE fill_costs SYNC")
     assert await migrate.restore(spread) == ["fill_costs"]
     assert await migrate.missing(spread.servers[1]) == []
+
+
+async def test_changes_reach_the_rows_of_every_server(spread: client.Store) -> None:
+    """Costs that a wallet tells, market ids and taking them back, candles, and a backup."""
+    fills = range(100)
+    by_market = {"source_route": "/v2/trades", "fees": None, "usdc_size": None}
+    await insert(spread, [trade(number, **by_market) for number in fills])
+    await insert(spread, [trade(number, fees=0.1, usdc_size=1.1) for number in fills])
+    assert await fill_costs.fold(spread) == 100
+    assert await fill_costs.fold(spread) == 0
+    assert await counted(spread, "usdc_size = 1.1 AND fees = 0.1") == 100
+    ids = market_ids.MarketIds(spread)
+    mappings = [market_ids.Listed(f"{number:064x}", str(5000 + number)) for number in range(11)]
+    done = await ids.apply(mappings, source="test", by="gamma", now=1_790_000_000)
+    assert done is not None
+    assert (done.conditions, done.trades) == (11, 100)
+    assert await counted(spread, "toUInt64(market_id) = 5000 + number_of_market") == 100
+    await ids.revert(done, now=1_790_000_001)
+    assert await counted(spread, "market_id = ''") == 100
+    assert await candles.make_marked(spread) == 11
+    assert await candles.make_marked(spread) == 0
+    assert await counted(spread, "interval_s = 86400", "trade_candles", "sum(fills)") == 100
+    kept = backups.Backups(spread)
+    await kept.make("20260101_000000")
+    await kept.empty_tables()
+    assert await count(spread) == 0
+    assert await kept.names() == ["20260101_000000"]
+    (of_fills, _) = await kept.compare("20260101_000000")
+    assert (of_fills.rows, of_fills.backup_rows, of_fills.not_in_table) == (0, 100, 100)
+    await kept.put_back("20260101_000000")
+    assert await counted(spread, "usdc_size = 1.1") == 100
+
+
+async def test_receipts_are_withdrawn_where_they_are(spread: client.Store, tmp_path: Path) -> None:
+    """Some of a unit's keys, and all of a kind."""
+    checkpoint = run_checkpoint.Checkpoint.open(tmp_path / "main", store_id="s")
+    told = stored_receipts.StoredReceipts(spread, "main")
+    for number in range(20):
+        unit = units.Unit("conditions", (f"{number}a", f"{number}b"))
+        checkpoint.finish(unit.id, checkpoint.begin(unit), units.Counts(rows=1, pages=1), None)
+    await told.align(checkpoint)
+    assert await told.is_aligned(checkpoint)
+    on_each = [await count(server, "backfill_receipt_rows") for server in spread.servers]
+    assert min(on_each) > 0
+    checkpoint.forget("conditions", [f"{number}a" for number in range(20)])
+    await told.align(checkpoint)
+    assert await told.is_aligned(checkpoint)
+    checkpoint.forget("conditions")
+    await told.align(checkpoint)
+    assert await count(spread, "backfill_receipts") == 0
+    checkpoint.close()
+
+
+async def counted(
+    store: client.Store, which: str, table: str = "external_trades_raw", what: str = "count()"
+) -> int:
+    numbered = "reinterpretAsUInt64(reverse(unhex(right(condition_id, 16)))) AS number_of_market"
+    (row,) = await store.rows(
+        f"SELECT toUInt64({what}) AS n FROM (SELECT *, {numbered} FROM {table}) WHERE {which}"
+    )
+    return int(row["n"])
 
 
 async def test_a_server_that_is_away_keeps_no_row_of_the_others(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.store.conftest import insert, trade
+from tests.store.conftest import empty, insert, trade
 from tests.store.test_universe import end, market, position, put
 
 from polybackfill.checks import sql_partitions, temporary_table, union_counts
@@ -269,7 +269,7 @@ async def test_a_redemption_ends_the_holding_in_both_its_shapes(migrated: client
     await insert(migrated, bought)
     await put(migrated, "wallet_activity_raw", activity(1, "REDEEM", shares=2.0))
     assert await reconciled(migrated) == {"7": (0, 0, "equal"), "8": (0, 0, "equal")}
-    await migrated.command("TRUNCATE TABLE wallet_activity_raw")
+    await empty(migrated, "wallet_activity_raw")
     await put(migrated, "wallet_activity_raw", activity(1, "REDEEM", shares=2.0, token_id="7"))
     assert await reconciled(migrated) == {"7": (0, 0, "equal"), "8": (0, 0, "equal")}
 
