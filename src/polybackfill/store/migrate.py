@@ -51,7 +51,17 @@ async def up(store: client.Store) -> list[str]:
 
 
 async def missing(store: client.Store) -> list[str]:
-    """Tables and views of this version's schema that are not there, in the order of the files."""
+    """Tables and views of this version's schema that are not there, in the order of the files;
+    those that a server of a cluster lacks with its address.
+    """
+    lost = await _missing_here(store)
+    for server in store.servers:
+        if server is not store:
+            lost += [f"{name} at {server.address.location}" for name in await missing(server)]
+    return lost
+
+
+async def _missing_here(store: client.Store) -> list[str]:
     rows = await store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
     without = {row["name"] for row in rows} | store.unneeded
     return [name for name in definitions.created() if name not in without]
@@ -65,7 +75,7 @@ async def restore(store: client.Store, *, only: Sequence[str] | None = None) -> 
     for server in store.servers:
         if server is not store:
             await restore(server, only=only)
-    lost = [name for name in await missing(store) if only is None or name in only]
+    lost = [name for name in await _missing_here(store) if only is None or name in only]
     for migration in definitions.known() if lost else ():
         for statement in migration.statements(store.address.cluster):
             if set(definitions.names(statement)) & set(lost):
