@@ -98,10 +98,14 @@ def free_port() -> int:
 
 
 class Cluster:
-    """Servers of one cluster over `folder`, by their numbers from 0; ended when it is closed."""
+    """Servers of one cluster over `folder`, by their numbers from 0; ended when it is closed.
 
-    def __init__(self, folder: Path, count: int) -> None:
+    `keeper_port`: of their Keeper.
+    """
+
+    def __init__(self, folder: Path, count: int, *, keeper_port: int | None = None) -> None:
         self._folder = folder
+        self._keeper_port = keeper_port
         hosts = tuple(f"127.0.0.{number}" for number in range(101, 101 + count))
         port, tcp_port = free_port(), free_port()
         self._listening = [Listening(host, port, tcp_port, hosts) for host in hosts]
@@ -114,10 +118,12 @@ class Cluster:
 
     def start(self, number: int) -> Server:
         """Start one of them, also again over what it has."""
-        listening = self._listening[number]
-        return self._lives[number].enter_context(
-            running(self._folder / str(number), listening=listening)
+        server = running(
+            self._folder / str(number),
+            listening=self._listening[number],
+            keeper_port=self._keeper_port,
         )
+        return self._lives[number].enter_context(server)
 
     def kill(self, number: int) -> None:
         """SIGKILL one of them."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import harness, real_server
+from tests import harness, keeper, real_server
+from tests.system import test_job
 
 from polybackfill import clocks
 from polybackfill.store import client, cluster, definitions, migrate
@@ -64,11 +65,10 @@ _REPORTS = (  # checks look at what the first has made
 )
 
 
-def use_cluster(ground: harness.Ground, servers: real_server.Cluster, database: str) -> None:
-    """The rows go to a database of these servers, which is empty now."""
-    entry = servers.servers[0]
-    server = harness.Server(entry.port, host=entry.host, cluster=real_server.CLUSTER)
-    ground.use_server(server, servers.database(database))
+def entry(servers: real_server.Cluster) -> harness.Server:
+    """Where a program reaches them."""
+    first = servers.servers[0]
+    return harness.Server(first.port, host=first.host, cluster=real_server.CLUSTER)
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +155,7 @@ def test_two_servers_say_what_one_says(tmp_path: Path, two_servers: real_server.
         harness.sandbox(trades=2_000, wallets=40, markets=40) as sandbox,
         harness.ground(tmp_path, sandbox.url) as ground,
     ):
-        use_cluster(ground, two_servers, "universe")
+        ground.use_server(entry(two_servers), two_servers.database("universe"))
         ground.run("run").expect(0)
         ground.prove_everything(sandbox)
         for server in two_servers.servers:
@@ -176,7 +176,7 @@ def test_a_server_that_dies_in_the_middle_of_a_run_changes_nothing(tmp_path: Pat
         harness.sandbox(trades=8_000, wallets=60, markets=60, latency_ms=100) as sandbox,
         harness.ground(tmp_path, sandbox.url, batch_rows=1_000) as ground,
     ):
-        use_cluster(ground, servers, "universe")
+        ground.use_server(entry(servers), servers.database("universe"))
         daemon = ground.start("run")
         harness.until(lambda: sandbox.pages() > 20, "fills", 150)
         for number in (1, 2, 0):
@@ -210,3 +210,29 @@ def wait_for_pages(ground: harness.Ground, daemon: harness.Daemon, more: int) ->
         return ground.acknowledged_pages() >= least
 
     harness.until(are_there, f"{least} pages", 150, every_s=0.1)
+
+
+@pytest.mark.long
+def test_daemons_of_a_job_share_a_cluster(tmp_path: Path, running_keeper: keeper.Keeper) -> None:
+    """Every table is the truth, and no fill is there twice, though one daemon is killed."""
+    with (
+        contextlib.closing(
+            real_server.Cluster(tmp_path / "servers", 2, keeper_port=running_keeper.port)
+        ) as servers,
+        harness.sandbox(trades=2_000, wallets=40, markets=40, latency_ms=20) as sandbox,
+    ):
+        database = servers.database("job")
+        hosts = [
+            test_job.make_host(tmp_path, sandbox, servers.servers[0], database, number)
+            for number in range(3)
+        ]
+        for host in hosts:
+            host.use_server(entry(servers), database)
+        daemons = [host.start("run") for host in hosts]
+        test_job.until_all(hosts, daemons, "share")
+        daemons[0].kill()
+        for daemon in daemons[1:]:
+            daemon.end(280).expect(0)
+        assert hosts[1].duplicates() == 0
+        for host in hosts[1:]:
+            host.prove_everything(sandbox)
