@@ -123,6 +123,7 @@ def test_a_whole_run_leaves_its_reports_behind(
         assert counts["wallets"] > 50
         ground.prove_everything(sandbox)
 
+        ground.set(reports="false")
         told = ground.run("plan", "estimate", "--json")
         estimated = {part["kind"]: part["requests"] for part in json.loads(told.out)["parts"]}
         again = picture(ground.run("run", "--json", within_s=60))
