@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ _OWN = (
     FROM external_trades_raw WHERE cityHash64(toString(external_trade_id)) % 5 = 0
     """,
 )
+# What a run says of a server that is away, when it inserts or reads.
+_AWAY = r"No connection to the store|All connection tries failed|broke off|broke:"
 _REPORTS = (  # checks look at what the first has made
     ("report", "categories", "--json"),
     ("report", "coverage", "--json"),
@@ -168,8 +171,7 @@ def test_two_servers_say_what_one_says(tmp_path: Path, two_servers: real_server.
 @pytest.mark.long
 def test_a_server_that_dies_in_the_middle_of_a_run_changes_nothing(tmp_path: Path) -> None:
     """Three servers; each is killed once while a run goes on, and started again over what it has.
-    Pages whose rows are on the others are recorded meanwhile. Checks and reports say what they say
-    of one server with these rows.
+    Checks and reports say what they say of one server with these rows.
     """
     with (
         contextlib.closing(real_server.Cluster(tmp_path / "servers", 3)) as servers,
@@ -181,18 +183,16 @@ def test_a_server_that_dies_in_the_middle_of_a_run_changes_nothing(tmp_path: Pat
         harness.until(lambda: sandbox.pages() > 20, "fills", 150)
         for number in (1, 2, 0):
             servers.kill(number)
-            said = daemon.err().count("No connection to the store")
+            said = len(re.findall(_AWAY, daemon.err()))
             harness.until(
-                lambda before=said: daemon.err().count("No connection to the store") > before,
-                "an insert that fails",
+                lambda before=said: len(re.findall(_AWAY, daemon.err())) > before,
+                "a statement that fails",
             )
-            if number:  # pages of the others go on
-                wait_for_pages(ground, daemon, 3)
             servers.start(number)
             wait_for_pages(ground, daemon, 10)
-        assert "store.partly_stored" in daemon.err()
         daemon.end(300).expect(0)
         ground.prove_everything(sandbox)
+        assert "(cluster of 3 servers)" in ground.run("doctor").out
         load_own(ground)
         of_cluster = reports(ground)
         single = copied(servers, "universe")

@@ -187,3 +187,18 @@ def test_too_many_open_files_of_the_store_are_no_fault_of_a_row() -> None:
     text = "Code: 76. DB::ErrnoException: Cannot open file: , errno: 24, strerror: …"
     told = error_codes.classify(text, location="here", user="u", database="d")
     assert isinstance(told, errors.Retry)
+
+
+def test_a_server_of_a_cluster_that_breaks_off_is_asked_again() -> None:
+    """As it was read when one was killed in the middle of an answer."""
+    text = (
+        "Code: 32. DB::Exception: Attempt to read after eof: while receiving packet from "
+        "127.0.0.102:36897, local address: 127.0.0.1:60600: While executing Remote. "
+        "(ATTEMPT_TO_READ_AFTER_EOF) (version 26.9.2.1)"
+    )
+    told = error_codes.classify(text, location="here", user="u", database="d")
+    assert isinstance(told, errors.Retry)
+    alone = error_codes.classify(
+        text.replace("receiving", "reading"), location="", user="", database=""
+    )
+    assert isinstance(alone, errors.GiveUp)

@@ -93,7 +93,9 @@ async def _store(chosen: settings.Settings, *, make: bool) -> str:
     async with bootstrap.open_store(chosen) as store:
         version = (await store.rows("SELECT version() AS version"))[0]["version"]
         missing = await migrate.missing(store)
+    servers = len(store.servers)
     kind = "embedded" if store.address.embedded else "server"
+    kind = f"cluster of {servers} servers" if servers > 1 else kind
     if missing:
         raise errors.Stop(
             f"ClickHouse {version} ({kind}) at {store.address.location} "

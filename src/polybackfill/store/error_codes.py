@@ -15,6 +15,9 @@ _PASSING = re.compile(
     r"Input/output error|Too many open files|Cannot allocate memory|Stale file handle"
     r"|Resource temporarily unavailable|errno: (?:5|11|12|23|24|116)\b"
 )
+# What ClickHouse adds when another server of a cluster breaks off, whatever it met. An error which
+# that server tells comes with its own code.
+_BROKE_OFF = "while receiving packet from"
 
 # Codes of src/Common/ErrorCodes.cpp of ClickHouse, read 2026-11.
 _CREDENTIALS = frozenset({192, 193, 194, 516})  # user unknown, password wrong, required, refused
@@ -125,6 +128,8 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
         return errors.Retry(
             f"The machine of the store at {location} has a fault: {short}", after_s=10.0
         )
+    if number is not None and _BROKE_OFF in text:
+        return errors.Retry(f"A server behind the store at {location} broke off: {short}")
     if number in _BUSY_S:
         return errors.Retry(f"The store at {location} is busy: {short}", after_s=_BUSY_S[number])
     if number == _UNKNOWN_TABLE:
