@@ -38,23 +38,25 @@ EACH = 3.7 / 4
 @dataclass(frozen=True)
 class Measured:
     """A job on so many daemons. `units_per_min`: in the steady part; `used`: of the limits of all
-    addresses together; `cores`: in use by everything of the bench.
+    addresses together; `keeper_per_s`: requests of the server to its Keeper; `cores`: in use by
+    everything on the machine, `others`: by what is not of the bench.
     """
 
     hosts: int
     units_per_min: float
     used: float
+    keeper_per_s: float
     cores: float
     others: float
     checks: list[Figure]
 
 
-def published(seconds: float = 60.0) -> list[Figure]:
+def published(seconds: float = 45.0) -> list[Figure]:
     """Four daemons beside one, at the published limits."""
     return _compare((1, 4), 1.0, seconds, least=EACH)
 
 
-def many(seconds: float = 60.0) -> list[Figure]:
+def many(seconds: float = 45.0) -> list[Figure]:
     """1, 2, 4 and 8 daemons at half the published limits, the same for all: what runs beside each
     other here would need more cores at the whole.
     """
@@ -80,9 +82,11 @@ def _compare(counts: Sequence[int], factor: float, seconds: float, *, least: flo
                 )
             )
         found.append(Figure("  of the limits of all addresses", f"{job.used:.1%}"))
+        keeper_text = f"{job.keeper_per_s:.1f}, {job.keeper_per_s * 3_600:,.0f}"
+        found.append(Figure("  requests to Keeper: a second, an hour", keeper_text))
         found += job.checks
         found.append(
-            Figure("  cores in use, and taken by others", f"{job.cores:.1f}, {job.others:.1f}")
+            Figure("  cores in use, of which others took", f"{job.cores:.1f}, {job.others:.1f}")
         )
     return found
 
@@ -90,7 +94,7 @@ def _compare(counts: Sequence[int], factor: float, seconds: float, *, least: flo
 def _measure(count: int, factor: float, seconds: float) -> Measured:
     """One job from its beginning to its end, and what it left."""
     a_second = endpoints.PUBLISHED["/v2/positions"].requests * factor / endpoints.WINDOW_S
-    each = round(a_second / REQUESTS_PER_WALLET * (SETTLE_S + seconds + 35.0))
+    each = round(a_second / REQUESTS_PER_WALLET * (SETTLE_S + seconds + 20.0))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         sandbox = stack.enter_context(
@@ -115,9 +119,9 @@ def _measure(count: int, factor: float, seconds: float) -> Measured:
         meter = budgets.Meter(sandbox, daemons[0])
         meter.close()
         with figures.noise() as noise:
-            before = budgets.read(sandbox)
+            before, keeper_before = budgets.read(sandbox), _keeper_requests(server)
             points = _sample(hosts, daemons, seconds)
-            after = budgets.read(sandbox)
+            after, keeper_after = budgets.read(sandbox), _keeper_requests(server)
         meter.close()
         units_per_min = figures.slope(points) * 60
         for daemon in daemons:
@@ -126,6 +130,7 @@ def _measure(count: int, factor: float, seconds: float) -> Measured:
             count,
             units_per_min,
             after.rate(before, KIND) / (a_second * count),
+            (keeper_after - keeper_before) / (after.at - before.at),
             noise.busy,
             noise.others,
             [*meter.figures(), *_right(hosts, sandbox)],
@@ -172,6 +177,13 @@ def _sample(
         points.append((at, float(sum(_proven(host) for host in hosts))))
         pause.wait(1.0)
     return points
+
+
+def _keeper_requests(server: real_server.Server) -> int:
+    """Since the server began."""
+    return int(
+        server.sql("SELECT value FROM system.events WHERE event = 'ZooKeeperTransactions'") or 0
+    )
 
 
 def _checkpoint(host: harness.Ground) -> run_checkpoint.Checkpoint:
