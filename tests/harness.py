@@ -517,10 +517,8 @@ class Ground:
             row["name"]: (row["rows"], row["digest"]) for row in self.sql(" UNION ALL ".join(parts))
         }
 
-    def prove_everything(self, sandbox: Sandbox) -> None:
-        """Every table holds what the sandbox has, no key twice to a plain SELECT, every receipt in
-        the store, nothing open.
-        """
+    def prove_tables(self, sandbox: Sandbox) -> None:
+        """Every table holds what the sandbox has, no key twice to a plain SELECT, plans done."""
         stored, truth = self.tables(), true_tables(sandbox)
         assert stored == truth, f"stored {stored}, in truth {truth}"
         repeated = (
@@ -532,18 +530,29 @@ class Ground:
             f"SELECT '{table}, not done' AS name, count() AS n FROM {table} WHERE status != 'done'"
             for table in ("wallet_backfill_plan", "condition_backfill_plan")
         )
+        self._require_none(*repeated, *pending)
+
+    def prove_everything(self, sandbox: Sandbox) -> None:
+        """The same, every receipt in the store, and nothing open."""
+        self.prove_tables(sandbox)
         state = run_checkpoint.Checkpoint.view(self.checkpoint)
-        unlike = (
-            f"SELECT 'receipts of {kind}, unlike', abs(toInt64(sum(length(keys))) - {total.keys})"
-            f" + abs(toInt64(count()) - {total.units}) FROM backfill_receipts"
-            f" WHERE kind = '{kind}' AND run_name = '{state.run_name}'"
-            for kind, total in state.totals().items()
+        self._require_none(
+            *(
+                f"SELECT 'receipts of {kind}, unlike' AS name, "
+                f"abs(toInt64(sum(length(keys))) - {total.keys})"
+                f" + abs(toInt64(count()) - {total.units}) AS n FROM backfill_receipts"
+                f" WHERE kind = '{kind}' AND run_name = '{state.run_name}'"
+                for kind, total in state.totals().items()
+            )
         )
-        counts = self.sql(" UNION ALL ".join((*repeated, *pending, *unlike)))
-        wrong = [row for row in counts if row["n"]]
-        assert wrong == [], f"more or less than there should be: {wrong}"
         left = [(held.unit.id, held.in_flight, held.error) for held in state.open_units()]
         assert left == [], f"units left open: {left}"
+
+    def _require_none(self, *counts: str) -> None:
+        """Each statement counts what there must not be: a `name` and `n`."""
+        if counts:
+            wrong = [row for row in self.sql(" UNION ALL ".join(counts)) if row["n"]]
+            assert wrong == [], f"more or less than there should be: {wrong}"
 
     def statuses(self) -> dict[str, int]:
         """Wallets of the plan by status."""
