@@ -55,7 +55,7 @@ def test_doctor_names_what_is_broken(desk: desks.Desk, sandbox: harness.Sandbox)
     assert "stops: conditions" in said
     assert "BROKEN  events.page_size\n" in said
     assert "stops: nothing" in said
-    assert said.splitlines()[-1] == "a run does not fetch: conditions"
+    assert said.splitlines()[-1] == "a run does not fetch: conditions, recent-trades"
 
 
 def test_what_only_costs_time_is_in_order(new_desk: NewDesk, sandbox: harness.Sandbox) -> None:
