@@ -119,7 +119,7 @@ async def test_there_is_no_job(server_with_keeper):
         tables = job_tables.JobTables(store, clocks.SystemClock())
         assert await job_figures.read(store, tables, "") is None
         assert await job_figures.read(store, tables, "night") is None, "no table of jobs"
-        await tables.create(None)
+        await tables.create()
         assert await job_figures.read(store, tables, "night") is None
     finally:
         await store.close()

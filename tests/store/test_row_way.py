@@ -206,11 +206,13 @@ class OnePage(store_writer.WriteBuffer):
         self.page.set_result(page)
         await asyncio.Event().wait()  # the next page is not read
 
-    async def next_insert(self) -> store_writer.InsertBatch | None:
+    async def next_insert(
+        self, *, waiting_bytes: int = 0, within_s: float | None = None
+    ) -> store_writer.InsertBatch | None:
         if not self.page.done() or self.is_taken:
             return None
         self.is_taken = self.recording.is_on = True
-        return await super().next_insert()
+        return await super().next_insert(waiting_bytes=waiting_bytes, within_s=within_s)
 
 
 @asynccontextmanager

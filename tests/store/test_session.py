@@ -34,7 +34,7 @@ PROFILE = {
 
 @pytest.mark.parametrize("name", PROFILE)
 def test_every_statement_says_what_a_profile_could_change(name: str) -> None:
-    for sent in (client._QUERY_SETTINGS, client._INSERT_SETTINGS):
+    for sent in (client.QUERY_SETTINGS, client._INSERT_SETTINGS):
         if name != "wait_for_async_insert":  # means nothing where async_insert is 0
             assert sent.get(name, PROFILE[name]) != PROFILE[name], name
 
