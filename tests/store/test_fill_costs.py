@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import msgspec
 import pytest
-from tests.store.conftest import count, duplicates, insert, trade
+from tests.store.conftest import count, duplicates, insert, lines, trade
 from tests.store.test_universe import put
 
 from polybackfill import records
+from polybackfill.engine import store_writer
 from polybackfill.polymarket import parsing, trade_parser
-from polybackfill.store import client, fill_costs, pnl
+from polybackfill.store import candles, client, fill_costs, pnl
 
 TAKER, MAKER = "aa" * 20, "bb" * 20
 CONDITION = "ab" * 32
@@ -93,6 +95,30 @@ async def test_a_fold_that_was_killed_is_made_up_for(migrated: client.Store) -> 
     await put(migrated, "fill_costs", *costs)
     assert await fill_costs.fold(migrated) == 89
     assert await known(migrated) == before
+
+
+async def test_what_is_told_while_a_run_folds_is_not_lost(migrated: client.Store) -> None:
+    """As in a run that follows: its inserts wait for the steps between them."""
+    lock, numbers = asyncio.Lock(), range(1, 25)
+    sink = store_writer.ExclusiveSink(migrated, lock)
+    await insert(migrated, [of_market(number) for number in numbers])
+
+    async def tell() -> None:
+        for number in numbers:
+            row = of_wallet(number)
+            await sink.insert("external_trades_raw", [lines([row])], rows=1)
+
+    telling = asyncio.create_task(tell())
+    while not telling.done():
+        async with lock:
+            await fill_costs.fold(migrated)
+            await candles.make_marked(migrated)
+        await asyncio.sleep(0)
+    await telling
+    await fill_costs.fold(migrated)
+    assert [row["usdc_size"] for row in await known(migrated)] == [
+        1.0 + number / 1e6 for number in numbers
+    ]
 
 
 def _row(wallet: str, side: str, size: float, price: float, usdc: float) -> dict[str, Any]:

@@ -74,6 +74,21 @@ class DryRunSink:
         self.rows[table] = self.rows.get(table, 0) + rows
 
 
+class ExclusiveSink:
+    """A store that rows go to while `lock` is free: a step that must not meet an insert holds it,
+    and waits for the one that is under way.
+    """
+
+    def __init__(self, sink: Sink, lock: asyncio.Lock) -> None:
+        self._sink = sink
+        self._lock = lock
+
+    async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
+        """As the store's own."""
+        async with self._lock:
+            await self._sink.insert(table, lines, rows=rows)
+
+
 @dataclass(frozen=True)
 class PageBatch:
     """What the store must hold before the checkpoint may move: the rows of one page, encoded.
@@ -111,7 +126,7 @@ class PageBatch:
 
 @dataclass(frozen=True)
 class InsertBatch:
-    """Parcels that go to the store together, in the order they were added."""
+    """Pages that go to the store together, in the order they were added."""
 
     pages: list[PageBatch] = field(default_factory=list)
 

@@ -169,8 +169,13 @@ class Run:
             lag=lag,
             follow=self._follow,
         )
+        self._inserting = asyncio.Lock()
         self._post_run = post_run.PostRun(
-            state, self._new_keys, self._quarantined, self._upkeep.market_ids
+            state,
+            self._new_keys,
+            self._quarantined,
+            self._upkeep.market_ids,
+            inserting=self._inserting,
         )
         self._held_back: Mapping[str, str] = {}
 
@@ -344,12 +349,13 @@ class Run:
         await self._tell(pictures)
 
     def _sink(self) -> store_writer.Sink:
-        state = self._state
-        if (store := state.store_to_write) is None:
+        state, sink = self._state, self._state.store_to_write
+        if sink is None:
             return store_writer.DryRunSink()
-        if state.context.job is None:
-            return store
-        return job_entry.make_sink(state.context.job, store, state.chosen.backfill.job_slices)
+        if state.context.job is not None:
+            slices = state.chosen.backfill.job_slices
+            return job_entry.make_sink(state.context.job, sink, slices)
+        return store_writer.ExclusiveSink(sink, self._inserting)
 
     def _writer(self) -> store_writer.StoreWriter:
         return store_writer.StoreWriter(

@@ -46,7 +46,9 @@ async def _say_nothing() -> None:
 
 
 class PostRun:
-    """The steps after the last unit of one run."""
+    """The steps after the last unit of one run; of one that follows, in between. `inserting`: held
+    while rows are inserted.
+    """
 
     def __init__(
         self,
@@ -54,11 +56,14 @@ class PostRun:
         new: new_keys.NewKeys,
         quarantined: quarantined_rows.QuarantinedRows,
         ids: market_ids.MarketIds | None,
+        *,
+        inserting: asyncio.Lock,
     ) -> None:
         self._state = state
         self._new_keys = new
         self._quarantined = quarantined
         self._market_ids = ids
+        self._inserting = inserting
 
     async def run(
         self, alive: Alive, current: Picture, *, state: str = "finished"
@@ -112,8 +117,15 @@ class PostRun:
 
     async def _fold_costs(self, alive: Alive) -> None:
         if (store := self._state.store_to_write) is not None:
-            await self._step("fees of fills", fill_costs.fold(store), alive)
-            await self._step("candles", candles.make_marked(store), alive)
+            await self._step("fees of fills", self._between_inserts(fill_costs.fold, store), alive)
+            await self._step("candles", self._between_inserts(candles.make_marked, store), alive)
+
+    async def _between_inserts(
+        self, step: Callable[[client.Store], Awaitable[int]], store: client.Store
+    ) -> int:
+        """What came meanwhile the step would remove with what it has done."""
+        async with self._inserting:
+            return await step(store)
 
     async def _fill_market_ids(self, alive: Alive) -> None:
         if self._market_ids is None or _LISTING.isdisjoint(self._state.request.kinds):
