@@ -44,6 +44,9 @@ async def make_marked(
 
 async def _make_marked(store: client.Store, most_slices: int | None, slice_fills: int) -> int:
     await _mark_all_if_none(store)
+    (marked,) = await store.rows("SELECT count() AS n FROM candle_marks")
+    if not marked["n"]:
+        return 0
     slices = await store.rows(_SLICES, parameters={"fills": slice_fills})
     made = slices[:most_slices]
     (newest,) = await store.rows(_NEWEST)
