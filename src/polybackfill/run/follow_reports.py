@@ -21,7 +21,7 @@ async def _is_watched() -> None:
 
 class FollowReports:
     """Of one run. `round_s`: how often fees, candles and market ids are brought up to date;
-    `note_day`: told the run's picture after the reports of each day.
+    `note_day`: called after the reports of each day.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class FollowReports:
         follow: follow_sources.FollowSources,
         *,
         round_s: float,
-        note_day: Callable[[dict[str, Any]], None],
+        note_day: Callable[[], None],
         clock: clocks.Clock,
     ) -> None:
         self._steps = steps
@@ -56,7 +56,7 @@ class FollowReports:
         if self._reported_at is None or now - self._reported_at >= _DAY_S:
             self._reported_at = self._kept_at = now
             await self._steps.run(_is_watched, current, state="running")
-            self._note_day(current())
+            self._note_day()
         elif now - self._kept_at >= self._round_s:
             self._kept_at = now
             await self._steps.keep_up(_is_watched)

@@ -77,10 +77,10 @@ class RunMonitor:
         if self._alerts is not None:
             self._alerts.note_end(summary.document, summary.exit_code, summary.lines)
 
-    def note_day(self, picture: Mapping[str, Any]) -> None:
+    def note_day(self) -> None:
         """A run that follows has made the reports of a day."""
-        if self._alerts is not None:
-            self._alerts.note_day(run_facts.read_facts(picture))
+        if self._alerts is not None and self._latest is not None and self._latest.facts is not None:
+            self._alerts.note_day(self._latest.facts)
 
     async def watch_machine(self) -> None:
         """Look at memory and disks every few seconds, until cancelled."""
