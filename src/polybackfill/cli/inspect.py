@@ -159,6 +159,28 @@ def add_report(commands: command_parser.CommandGroup) -> None:
         "report profit and loss of every wallet by category, with its coverage",
         "--json",
     )
+    wallet, market = _add_subjects(actions)
+    morning = actions.command(
+        "morning",
+        "morning.report",
+        "report the night: what was loaded, proven, missing, slow and new, and what tonight will "
+        "take: text, an HTML page for a mail, and JSON",
+        "--json",
+    )
+    morning.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default MORNING_REPORT.txt in the data folder; the page and the JSON have the same "
+        "name, ending in .html and .json",
+    )
+    command_parser.add_json_flag(coverage, categories, wallet, market, morning)
+
+
+def _add_subjects(
+    actions: command_parser.CommandGroup,
+) -> tuple[command_parser.Parser, command_parser.Parser]:
+    """The reports of one wallet and of one market."""
     wallet = actions.command(
         "wallet",
         "subject.report_wallet",
@@ -192,18 +214,4 @@ def add_report(commands: command_parser.CommandGroup) -> None:
         subject.add_argument(
             "--offline", action="store_true", help=f"do not ask the API: {unknown} is unknown"
         )
-    morning = actions.command(
-        "morning",
-        "morning.report",
-        "report the night: what was loaded, proven, missing, slow and new, and what tonight will "
-        "take: text, an HTML page for a mail, and JSON",
-        "--json",
-    )
-    morning.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="default MORNING_REPORT.txt in the data folder; the page and the JSON have the same "
-        "name, ending in .html and .json",
-    )
-    command_parser.add_json_flag(coverage, categories, wallet, market, morning)
+    return wallet, market
