@@ -57,12 +57,18 @@ class SlowTables:
 
     def __init__(self, took_s: float) -> None:
         self._took_s = took_s
+        self._runs: list[conftest.SmallRun] = []
+        self.asked = asyncio.Event()
         self.told = 0
-        self.is_over = False
+
+    def of(self, small_run: conftest.SmallRun) -> None:
+        """Whose units they wait for."""
+        self._runs.append(small_run)
 
     async def sync(self) -> None:
         """As PlanSync.run."""
-        if self.is_over:
+        if any(one.line.complete for one in self._runs):
+            self.asked.set()
             await asyncio.sleep(self._took_s)
             self.told += 1
 
@@ -75,11 +81,8 @@ async def test_a_run_that_has_ended_leaves_no_plan_behind(
     """The short time of a stop is none of its own."""
     tables = SlowTables(1.0)
     small_run = new_small_run(sync_plan=tables.sync, grace_s=2.0)
-    watch = small_run.supervise(conftest.wallets(sandbox, 12))
-    running = asyncio.create_task(watch.run())
-    await integration_conftest.until(lambda: small_run.line.complete, "the last unit")
-    tables.is_over = True
-    assert await running == errors.EXIT_OK
+    tables.of(small_run)
+    assert await small_run.supervise(conftest.wallets(sandbox, 12)).run() == errors.EXIT_OK
     assert tables.told > 0
     assert "plan.not_synced" not in [event["event"] for event in events]
 
@@ -91,9 +94,9 @@ async def test_a_stop_meanwhile_does_not_wait_for_the_plan(
 ) -> None:
     tables = SlowTables(60.0)
     small_run = new_small_run(sync_plan=tables.sync, grace_s=2.0)
+    tables.of(small_run)
     running = asyncio.create_task(small_run.supervise(conftest.wallets(sandbox, 12)).run())
-    await integration_conftest.until(lambda: small_run.line.complete, "the last unit")
-    tables.is_over = True
+    await tables.asked.wait()
     await asyncio.sleep(2 * worker_pool.CHECK_S)
     assert not running.done()
     small_run.stop.set()
