@@ -176,7 +176,8 @@ async def test_candles_that_arrived_in_part_are_made_anew(migrated: client.Store
     await insert(migrated, rows)
     await candles.make_marked(migrated)
     await migrated.command(
-        "ALTER TABLE trade_candle_rows DELETE WHERE interval_s = 86400 AND token_id = '3' "
+        "ALTER TABLE trade_candle_rows DELETE "
+        "WHERE intDiv(toUnixTimestamp(started_at), 60) % 2 = 0 AND token_id = '3' "
         "SETTINGS mutations_sync = 2"
     )
     await insert(migrated, rows)
@@ -211,7 +212,7 @@ async def test_rows_that_go_past_the_landing_table_are_marked(migrated: client.S
     [
         "ALTER TABLE external_trades_raw DELETE WHERE token_id = '3'",
         "ALTER TABLE external_trades_raw UPDATE price = 0.9999 WHERE token_id = '3'",
-        "ALTER TABLE trade_candle_rows DELETE WHERE token_id = '3' AND interval_s = 3600",
+        "ALTER TABLE trade_candle_rows DELETE WHERE token_id = '3' AND fills = 1",
         "ALTER TABLE trade_candle_rows UPDATE fills = fills + 1 WHERE token_id = '3'",
         "ALTER TABLE trade_candle_rows UPDATE volume = volume + 1 WHERE token_id = '3'",
     ],

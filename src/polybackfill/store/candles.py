@@ -1,4 +1,5 @@
-"""Candles: the prices and volumes of a token by minute, hour and day, made of the stored fills.
+"""Candles: the prices and volumes of a token by minute, made of the stored fills; those of an hour
+and of a day the view `trade_candles` makes of them.
 
 An insert marks the markets of its fills (`candle_marks`, by a materialized view), also where the
 table holds them already: the marks of a batch whose answer was lost may be lost too. `make_marked`
@@ -15,8 +16,8 @@ from polybackfill.store import client, definitions, query_files
 
 log = structlog.get_logger()
 
-# Fills of one statement: each may open a candle of each length, some 250 bytes in memory.
-_SLICE_FILLS = 400_000
+# Fills of one statement: each may open a candle, some 250 bytes in memory.
+_SLICE_FILLS = 1_000_000
 
 # Second and id of a fill as one number, which is quicker to compare than two: among fills of one
 # second the id decides which is the first, so that the answer is always the same. The last 32 bits
