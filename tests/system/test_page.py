@@ -245,6 +245,22 @@ async def test_what_cannot_be_read_is_said_in_its_section_until_it_can(
         await page.tab.until("document.querySelector('.failure') === null", 30)
 
 
+async def test_a_server_that_falls_silent_is_no_connection(ground: harness.Ground) -> None:
+    """As of a machine that sleeps, whose connection never ends; twenty seconds are two here."""
+    async with shown(ground) as page:
+        sooner = "window.setTimeout = (done, ms) => known(done, ms === 20_000 ? 2_000 : ms)"
+        await page.tab.run(f"window.known = window.setTimeout; {sooner}; 0")
+        await asyncio.sleep(2)  # an event has come since
+        page.server.signal(signal.SIGSTOP)
+        try:
+            await page.says("No connection to polybackfill ui: what is shown is old.")
+            assert await page.tab.run("document.title") == "disconnected · polybackfill"
+        finally:
+            page.server.signal(signal.SIGCONT)
+        await page.tab.until("document.querySelector('#notice').hidden")
+        assert await page.tab.run("document.title") == "never · polybackfill"
+
+
 async def test_why_events_are_refused_is_said(ground: harness.Ground) -> None:
     async with shown(ground) as page:
         await page.tab.run("sessionStorage.clear()")

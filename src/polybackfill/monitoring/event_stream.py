@@ -37,8 +37,12 @@ class EventStream:
             await response.prepare(request)
             # Who reads again after a restart of the run is there within a second.
             await response.write(b"retry: 1000\n\n")
-            with contextlib.suppress(ConnectionError, TimeoutError):
+            with contextlib.suppress(ConnectionError):
                 await self._send_all(response)
+        except TimeoutError:
+            # Closing would wait until what stands in the buffer was read.
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._readers -= 1
         return response

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import cast
 
 import orjson
 import structlog
@@ -23,6 +25,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _CLOSE_S = 1.0
+_GONE_S = 30  # who has taken or acknowledged nothing for so long has gone
+_IDLE_S = 75.0  # a connection that asks nothing more is closed
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,6 +45,7 @@ class WebServer:
         self._access = access
         self._public = public
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
 
     async def open(self) -> str:
         """Listen; returns the URL. Raises errors.Stop when the address is taken or not ours."""
@@ -52,12 +57,19 @@ class WebServer:
             handle_signals=False,
             # A reader of events that has gone would hold its place until the next event.
             handler_cancellation=True,
+            keepalive_timeout=_IDLE_S,
             shutdown_timeout=_CLOSE_S,
         )
         await self._runner.setup()
+        server = cast(web.Server, self._runner.server)  # there is one from the setup on
         address = self._access.address
         try:
-            await web.TCPSite(self._runner, address.host, address.port).start()
+            self._listening = await asyncio.get_running_loop().create_server(
+                server, address.host, address.port, start_serving=False
+            )
+            for listening in self._listening.sockets:
+                _end_dead_connections(listening)
+            await self._listening.start_serving()
         except OSError as error:
             await self._runner.cleanup()
             is_taken = error.errno == errno.EADDRINUSE  # by a run that is about to end, perhaps
@@ -66,12 +78,14 @@ class WebServer:
                 f"({error.strerror or error}): choose another port or address",
                 exit_code=errors.EXIT_UNAVAILABLE if is_taken else errors.EXIT_CONFIG,
             ) from error
-        port = self._runner.addresses[0][1]
+        port = self._listening.sockets[0].getsockname()[1]
         host = f"[{address.host}]" if ":" in address.host else address.host
         return f"http://{host}:{port}"
 
     async def close(self) -> None:
         """Let the port go, and cut off who still reads."""
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -101,6 +115,22 @@ class WebServer:
         refusal = answer(401, {"error": "send the token: Authorization: Bearer …"})
         refusal.headers["WWW-Authenticate"] = "Bearer"
         return refusal
+
+
+def _end_dead_connections(listening: socket.socket) -> None:
+    """Let the kernel end connections whose other side takes or acknowledges nothing any more.
+
+    They inherit it from the socket that listens. Else one to a machine that has vanished stays for
+    a quarter of an hour, or hours where nothing was under way, and one to who reads nothing for
+    ever (tcp(7), 2026-11). Where the system lacks an option, its own bounds hold.
+    """
+    for name, value in (
+        ("TCP_USER_TIMEOUT", _GONE_S * 1_000),
+        ("TCP_KEEPIDLE", _GONE_S),
+        ("TCP_KEEPINTVL", max(1, _GONE_S // 3)),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def answer(status: int, document: Mapping[str, object]) -> web.Response:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import json
+import os
 import socket
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -13,7 +17,13 @@ from tests.integration import conftest as integration_conftest
 from tests.unit.monitoring import conftest
 
 from polybackfill import errors, redaction
-from polybackfill.monitoring import endpoint, event_stream, latest_facts, listen_address
+from polybackfill.monitoring import (
+    endpoint,
+    event_stream,
+    latest_facts,
+    listen_address,
+    web_server,
+)
 
 SIGNED = {"Authorization": f"Bearer {conftest.TOKEN}"}
 PROTECTED = ("/metrics", "/status.json", "/events", "/", "/nothing")
@@ -167,6 +177,101 @@ async def test_a_reader_that_takes_nothing_holds_nobody_up(
         async with session.get(f"{url}/events", headers=SIGNED) as response:
             assert (await next_event(response))["share"] == 39 / 40
         writer.close()
+
+
+def read_events(url: str) -> socket.socket:
+    """A reader of events whose socket is in the hands of the test."""
+    reader = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5)
+    head = f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {conftest.TOKEN}"
+    reader.sendall(f"{head}\r\n\r\n".encode())
+    return reader
+
+
+def stop_reading(_reader: socket.socket) -> None:
+    """As a process that is suspended: its kernel still answers."""
+
+
+def close(reader: socket.socket) -> None:
+    """As a tab that is closed."""
+    reader.close()
+
+
+def reset(reader: socket.socket) -> None:
+    """As a process that is killed with rows unread."""
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reader.close()
+
+
+def vanish(reader: socket.socket) -> None:
+    """As a machine that sleeps: a filter drops all that comes, so nothing is acknowledged."""
+    return_nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(return_nothing))
+    reader.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+
+
+def count_sockets() -> int:
+    """How many of this process are open."""
+    count = 0
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            count += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    return count
+
+
+@pytest.mark.parametrize(
+    ("go_away", "published"),
+    [
+        (stop_reading, True),  # without news nothing tells that nothing is read
+        *((one, published) for one in (close, reset, vanish) for published in (True, False)),
+    ],
+)
+async def test_who_goes_away_leaves_nothing_behind(
+    latest: latest_facts.LatestFacts,
+    monkeypatch: pytest.MonkeyPatch,
+    go_away: Callable[[socket.socket], None],
+    published: bool,
+) -> None:
+    """Neither a place, nor a handler, nor a socket with what it holds unsent."""
+    monkeypatch.setattr(web_server, "_GONE_S", 1)
+    monkeypatch.setattr(event_stream, "MOST_STREAMS", 1)
+    long_text = {"markets": "x" * 500_000}
+    async with conftest.listening(latest) as url:
+        before, tasks = count_sockets(), len(asyncio.all_tasks())
+        reader = await asyncio.to_thread(read_events, url)
+        await asyncio.to_thread(reader.recv, 1_000)
+        assert count_sockets() == before + 2
+        go_away(reader)
+
+        def is_gone() -> bool:
+            if published:
+                latest.publish(conftest.picture(held_back=long_text))
+            own = 0 if reader.fileno() < 0 else 1
+            return count_sockets() == before + own and len(asyncio.all_tasks()) == tasks
+
+        await integration_conftest.until(is_gone, "the end of the connection", within_s=8)
+        again = await asyncio.to_thread(read_events, url)
+        assert (await asyncio.to_thread(again.recv, 12)) == b"HTTP/1.1 200"
+        again.close()
+        reader.close()
+
+
+async def test_who_takes_nothing_is_cut_off_and_not_waited_for(
+    latest: latest_facts.LatestFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the kernel knows no bound for it."""
+    monkeypatch.setattr(event_stream, "_WRITE_S", 0.2)
+    long_text = {"markets": "x" * 500_000}
+    async with conftest.listening(latest) as url:
+        before = count_sockets()
+        reader = await asyncio.to_thread(read_events, url)
+
+        def is_gone() -> bool:
+            latest.publish(conftest.picture(held_back=long_text))
+            return count_sockets() == before + 1
+
+        await integration_conftest.until(lambda: count_sockets() == before + 2, "the connection")
+        await integration_conftest.until(is_gone, "the end of the connection")
+        reader.close()
 
 
 async def test_readers_of_events_are_counted(

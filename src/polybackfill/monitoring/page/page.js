@@ -9,6 +9,8 @@ const CHECKPOINT_MS = 10_000;
 const NARROW = matchMedia("(max-width: 560px)");
 const MOST_SAMPLES = 1_000;
 const WORKERS_MS = 5_000;
+const SILENT_MS = 20_000; // an event comes every second
+const ANSWER_MS = 60_000; // of what is asked again and again
 const WAITS = { limit: "at the limit", queue: "without a unit" };
 let token = takeToken();
 let samples = [];
@@ -30,23 +32,42 @@ class Refused extends Error {}
 /** What the server says in words; any other error is one of the connection. */
 class Said extends Error {}
 
-async function request(path) {
-  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+async function request(path, signal) {
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, signal });
   if (response.status === 401) throw new Refused();
   if (!response.ok) throw new Said((await response.json()).error);
   return response;
 }
 
+/** Of what is asked again and again, an answer that never comes must not hold up the next one. */
+const poll = (path) => request(path, AbortSignal.timeout(ANSWER_MS));
+
 // --- events -------------------------------------------------------------------------------------
 
-/** Reads events until the connection ends. An EventSource could not send the token. */
+/** Reads events until the connection ends, or none comes any more: a machine that has vanished ends nothing. An EventSource could not send the token. */
 async function readEvents() {
-  const response = await request("/events");
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const connection = new AbortController();
+  let silence;
+  const listen = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => connection.abort(), SILENT_MS);
+  };
+  try {
+    listen();
+    const response = await request("/events", connection.signal);
+    await readStream(response.body.pipeThrough(new TextDecoderStream()).getReader(), listen);
+  } finally {
+    clearTimeout(silence);
+  }
+}
+
+/** `listen` is called with whatever comes. */
+async function readStream(reader, listen) {
   let text = "";
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
+    listen();
     text += value;
     const events = text.split("\n\n");
     text = events.pop();
@@ -67,6 +88,7 @@ async function followEvents() {
       if (error instanceof Said) why = error.message;
     }
     notice(why);
+    document.title = "disconnected · polybackfill";
     say(byId("state"), "disconnected");
     say(byId("announced"), "disconnected");
     await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -265,7 +287,7 @@ function drawMachine(picture, machine) {
 async function drawHistory() {
   if (samples.length > MOST_SAMPLES) samples = []; // asked for anew, they come thinned out
   const since = samples.length ? samples[samples.length - 1].at : 0;
-  const more = await (await request(`/history.json?since=${since}`)).json();
+  const more = await (await poll(`/history.json?since=${since}`)).json();
   samples = [...samples, ...more];
   if (samples.length < 2 || !more.length) return;
   const hours = (samples[samples.length - 1].at - samples[0].at) / 3600;
@@ -285,7 +307,7 @@ async function drawHistory() {
 // --- the map and the errors ---------------------------------------------------------------------
 
 async function drawCheckpoint() {
-  const { map, errors, failed, asked_again: askedAgain } = await (await request("/checkpoint.json")).json();
+  const { map, errors, failed, asked_again: askedAgain } = await (await poll("/checkpoint.json")).json();
   for (const [kind, row] of Object.entries(map).map(merged)) {
     shownSteps[kind] = row.step;
     const line = byId("map").querySelector(`[data-kind="${CSS.escape(kind)}"]`) ?? addMapRow(kind);
@@ -428,7 +450,7 @@ function asideTables(reasons, newest) {
 // --- workers ------------------------------------------------------------------------------------
 
 async function drawWorkers() {
-  const { workers, stalls } = await (await request("/workers.json")).json();
+  const { workers, stalls } = await (await poll("/workers.json")).json();
   const heads = ["Worker", "Unit", "Does", "Waits for", "No page for"];
   byId("workers").replaceChildren(workers?.length
     ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]), { linked: 2 })
