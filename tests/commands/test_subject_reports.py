@@ -168,6 +168,10 @@ def test_a_wallet_that_a_run_was_told_to_read_is_read(
     other = shared_sandbox.wallets[6]
     desk.call("run", "wallets", "--wallet", other, "--since", "2026-01-01")
     assert set(desk.plan_of()) == {wallet[2:]}, "of a window nothing is known but the window"
+    nobody = f"0x{'ab' * 20}"
+    desk.call("run", "wallets", "--wallet", nobody)
+    (receipt,) = desk.json("report", "wallet", nobody, "--offline")["receipts"]
+    assert (receipt["state"], receipt["rows"]) == ("done", 0), "read, and it has no trade"
 
 
 def test_a_wallet_is_named_by_its_profile_too(
@@ -211,6 +215,11 @@ def test_the_report_of_a_market_tells_all_of_it(
     assert {one["token_id"] for one in told["outcomes"]} <= set(truth["token_ids"])
     assert sum(one["fills"] for one in told["outcomes"]) == busiest["rows"]
     assert [one["kind"] for one in told["receipts"]].count("conditions") == 1
+    aside = filled.checkpoint.with_name("aside")
+    filled.checkpoint.rename(aside)
+    without = filled.json("report", "market", truth["slug"], "--offline")
+    aside.rename(filled.checkpoint)
+    assert without["receipts"] == told["receipts"], "they do not need the checkpoint"
     earned = {
         row["wallet"]: row
         for row in shared_sandbox.lines("profit/markets")

@@ -12,7 +12,7 @@ import pytest
 from polybackfill import units
 from polybackfill.checkpoint import restoration, run_checkpoint
 from polybackfill.checks import receipt_table
-from polybackfill.reports import unit_map
+from polybackfill.reports import receipt_records, unit_map
 from polybackfill.run import reconcile
 from polybackfill.store import client, stored_receipts
 
@@ -264,3 +264,37 @@ async def test_the_map_of_a_lost_checkpoint_is_that_of_its_receipts(
             assert told == unit_map.units_of_cell(book, *asked), asked
     first = await unit_map.stored_units_of_cell(receipts, "conditions", 1_000, 0)
     assert first["more"] == 72 - unit_map.UNITS_SHOWN
+
+
+async def test_the_receipts_of_a_key_are_those_of_the_store_and_what_it_cannot_know(
+    migrated: client.Store, book: run_checkpoint.Checkpoint
+) -> None:
+    """Of every run; also without a checkpoint, and whatever of this one was told."""
+
+    async def shown_of(checkpoint: run_checkpoint.Checkpoint | None) -> list[tuple[str, int]]:
+        stored = await stored_receipts.read_of_key(migrated, "w", most=50)
+        told = receipt_records.of_key(stored, checkpoint, "w", limit=50)
+        assert all("0xw" in one["keys"] for one in told)
+        return sorted((f"{one['kind']} {one['state']}", one["rows"]) for one in told)
+
+    other = stored_receipts.StoredReceipts(migrated, "other", job="night")
+    done(book, WALLET, SWEPT, BATCH)
+    await book.sync()
+    await other.follow(book, book.receipts())
+    of_another_daemon = [("positions done", 7), ("wallets done", 7)]
+    assert await shown_of(None) == of_another_daemon
+    failed, begun = units.Unit("wallets", ("w",), None, 9), units.Unit("user-stats", ("v", "w"))
+    book.fail(failed.id, book.begin(failed), "400")
+    book.begin(begun)
+    unended = [("user-stats open", 0), ("wallets error", 0)]
+    everything = sorted([*of_another_daemon, *of_another_daemon, *unended])
+    await book.sync()
+    assert await shown_of(book) == everything, "not told yet"
+    await stored_receipts.StoredReceipts(migrated, "main").follow(book, book.transitions_since(0))
+    assert await shown_of(book) == everything, "told, and killed before it was noted"
+    await tell(migrated, book)
+    assert await shown_of(book) == everything
+    assert await shown_of(None) == sorted([*of_another_daemon, *of_another_daemon])
+    stored = await stored_receipts.read_of_key(migrated, "w", most=3)
+    told = receipt_records.of_key(stored, book, "w", limit=3)
+    assert [one["state"] for one in told[1:]] == ["error", "open"]

@@ -34,16 +34,15 @@ def report_wallet(arguments: argparse.Namespace) -> int:
     key = _one_key(chosen, arguments, key_input.wallets([arguments.wallet]), "wallet")
     file = _file(chosen, arguments, "WALLET", key)
     offline = _OFFLINE if arguments.offline else ""
-    figures = bootstrap.run(
+    figures, receipts = bootstrap.run(
         subject_report.read_wallet(chosen, key, offline=offline, migrated=True),
         uvloop=chosen.backfill.uvloop,
     )
     shown = records.show(key)
-    if not figures.fills and figures.totals is None:
+    if not (figures.fills or figures.totals or receipts):
         raise errors.Stop(
             f"nothing is stored about {shown}; fetch it: polybackfill run wallets --wallet {shown}"
         )
-    receipts = subject_report.read_receipts(chosen, key)
     document = dataclasses.asdict(figures) | {"wallet": shown, "receipts": receipts}
     document["parts"] = [
         {**dataclasses.asdict(part), "difference": part.difference} for part in figures.parts
@@ -57,17 +56,16 @@ def report_market(arguments: argparse.Namespace) -> int:
     key = _one_key(chosen, arguments, key_input.conditions([arguments.market]), "market")
     file = _file(chosen, arguments, "MARKET", key)
     offline = _OFFLINE if arguments.offline else ""
-    figures = bootstrap.run(
+    figures, receipts = bootstrap.run(
         subject_report.read_market(chosen, key, offline=offline, migrated=True),
         uvloop=chosen.backfill.uvloop,
     )
     shown = records.show(key)
-    if not figures.fills["fills"] and not figures.market:
+    if not (figures.fills["fills"] or figures.market or receipts):
         raise errors.Stop(
             f"nothing is stored about {shown}; fetch it: "
             f"polybackfill run conditions --condition-id {shown}"
         )
-    receipts = subject_report.read_receipts(chosen, key)
     document = dataclasses.asdict(figures) | {"condition": shown, "receipts": receipts}
     return _write(arguments, file, market_report.make_report(figures, receipts), document)
 

@@ -1,9 +1,9 @@
-"""Receipts as people and scripts read them: one record for each unit of the checkpoint."""
+"""Receipts as people and scripts read them: one record for each unit."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from polybackfill import records, units
@@ -44,6 +44,33 @@ def newest(
         "found": count,
         "receipts": [record(unit_state) for _, _, unit_state in reversed(shown)],
     }
+
+
+def of_key(
+    stored: Iterable[tuple[str, unit_states.Receipt]],
+    checkpoint: run_checkpoint.Checkpoint | None,
+    key: str,
+    *,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """The last `limit` units that hold a key, the newest last: receipts of the store, of whichever
+    run (`stored`, with its name); of the checkpoint those that the store is still to be told, and
+    what is in error or was begun, of which the store knows nothing.
+    """
+    receipts = {(run_name, receipt.seq): receipt for run_name, receipt in stored}
+    unended: list[receipt_table.Unit] = []
+    if checkpoint is not None:
+        for end in checkpoint.transitions_since(checkpoint.synced_seq):
+            if isinstance(end, unit_states.Receipt) and key in end.unit.bare_keys:
+                receipts[checkpoint.run_name, end.seq] = end
+        unended = [
+            unit_state
+            for unit_state in receipt_table.unended_units(checkpoint)
+            if key in unit_state.unit.bare_keys
+        ]
+    in_order = sorted(receipts.values(), key=lambda receipt: receipt.seq)
+    shown = sorted([*in_order, *unended], key=lambda unit_state: unit_state.at)
+    return [record(unit_state) for unit_state in shown[-limit:]]
 
 
 def record(unit_state: receipt_table.Unit) -> dict[str, Any]:

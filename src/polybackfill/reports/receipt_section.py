@@ -9,7 +9,7 @@ from polybackfill import clocks, terminal
 from polybackfill.reports import report_content
 
 _HEADS = ("Read as", "State", "Pages", "Rows", "Set aside", "First row", "Last row", "End seen")
-_NONE = "Nothing of it was begun: no receipt is in the checkpoint."
+_NONE = "No receipt of it is in the store, and nothing of it is under way or in error."
 
 
 def make_section(receipts: Sequence[dict[str, Any]]) -> report_content.Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from polybackfill.reports import (
     wallet_report,
 )
 from polybackfill.run import api_client, bootstrap, name_resolution
+from polybackfill.store import client, stored_receipts
 
 _TRIES, _TRY_S = 3, 20.0  # somebody is waiting
 _MOST_RECEIPTS = 50
@@ -66,30 +67,20 @@ async def _read(
     chosen: settings.Settings, key: str, *, offline: str
 ) -> report_content.Report | None:
     """None where nothing is stored, and nothing of it was begun."""
-    receipts = await asyncio.to_thread(read_receipts, chosen, key)
     if len(key) == _WALLET_DIGITS:
-        wallet = await read_wallet(chosen, key, offline=offline, migrated=False)
+        wallet, receipts = await read_wallet(chosen, key, offline=offline, migrated=False)
         is_known = bool(wallet.fills or wallet.totals or receipts)
         return wallet_report.make_report(wallet, receipts) if is_known else None
-    market = await read_market(chosen, key, offline=offline, migrated=False)
+    market, receipts = await read_market(chosen, key, offline=offline, migrated=False)
     is_known = bool(market.fills["fills"] or market.market or receipts)
     return market_report.make_report(market, receipts) if is_known else None
 
 
-def read_receipts(chosen: settings.Settings, key: str) -> Sequence[dict[str, Any]]:
-    """The newest records of the units of this key, the newest last; none without a checkpoint."""
-    checkpoint = run_files.open_checkpoint(chosen)
-    if checkpoint is None:
-        return ()
-    newest = receipt_records.newest(checkpoint, kind=None, keys={key}, limit=_MOST_RECEIPTS)
-    return list(newest["receipts"])
-
-
 async def read_wallet(
     chosen: settings.Settings, wallet: str, *, offline: str, migrated: bool
-) -> wallet_figures.Figures:
-    """What is stored of a wallet, and Polymarket's curve. `offline`: why the API is not asked,
-    empty where it may be.
+) -> tuple[wallet_figures.Figures, list[dict[str, Any]]]:
+    """What is stored of a wallet, and Polymarket's curve; the records of its units. `offline`: why
+    the API is not asked, empty where it may be.
     """
     curve, reason = await _ask(
         chosen,
@@ -99,18 +90,31 @@ async def read_wallet(
         offline=offline,
     )
     async with bootstrap.open_store(chosen, migrated=migrated) as store:
-        return await wallet_figures.read(store, wallet, curve or [], reason)
+        figures = await wallet_figures.read(store, wallet, curve or [], reason)
+        return figures, await _read_receipts(chosen, store, wallet)
 
 
 async def read_market(
     chosen: settings.Settings, condition: str, *, offline: str, migrated: bool
-) -> market_figures.Figures:
-    """What is stored of a market, and what `/v2/live-volume` counts; `offline` as for a wallet."""
+) -> tuple[market_figures.Figures, list[dict[str, Any]]]:
+    """What is stored of a market, and what `/v2/live-volume` counts; the records of its units.
+    `offline` as for a wallet.
+    """
     async with bootstrap.open_store(chosen, migrated=migrated) as store:
         live = await _read_live_volume(
             chosen, await market_figures.read_event(store, condition), condition, offline=offline
         )
-        return await market_figures.read(store, condition, live)
+        figures = await market_figures.read(store, condition, live)
+        return figures, await _read_receipts(chosen, store, condition)
+
+
+async def _read_receipts(
+    chosen: settings.Settings, store: client.Store, key: str
+) -> list[dict[str, Any]]:
+    """The newest records of the units of this key, the newest last."""
+    stored = await stored_receipts.read_of_key(store, key, most=_MOST_RECEIPTS)
+    checkpoint = await asyncio.to_thread(run_files.open_checkpoint, chosen)
+    return receipt_records.of_key(stored, checkpoint, key, limit=_MOST_RECEIPTS)
 
 
 async def _read_live_volume(

@@ -47,6 +47,10 @@ FROM (
 WHERE upto > {{first:UInt64}} AND upto - length(keys) < {{end:UInt64}}
 ORDER BY seq LIMIT {{most:UInt64}}
 """
+_OF_KEY = """
+SELECT * EXCEPT (job, host) FROM backfill_receipts WHERE has(keys, {key:String})
+ORDER BY recorded_at DESC, seq DESC LIMIT {most:UInt64}
+"""
 _HOLDING = f"""
 SELECT * FROM {TABLE} FINAL
 WHERE {_OWN} AND kind = {{kind:String}} AND hasAny(keys, {{keys:Array(String)}})
@@ -179,6 +183,14 @@ class StoredReceipts:
     async def _delete(self, which: str, named: Mapping[str, Any]) -> None:
         for server in self._store.servers:
             await server.command(f"{_DELETE} AND {which}", parameters={**self._owner, **named})
+
+
+async def read_of_key(
+    store: client.Store, key: str, *, most: int
+) -> list[tuple[str, unit_states.Receipt]]:
+    """The newest receipts that hold a key, of whichever run, each with the run's name."""
+    rows = await store.rows(_OF_KEY, parameters={"key": key, "most": most})
+    return [(row["run_name"], _decode(row)) for row in rows]
 
 
 def _encode(receipt: unit_states.Receipt) -> dict[str, Any]:
