@@ -207,24 +207,26 @@ async def test_rows_that_go_past_the_landing_table_are_marked(migrated: client.S
     assert (await check(migrated)).outcome == "passed"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "ALTER TABLE external_trades_raw DELETE WHERE token_id = '3'",
-        "ALTER TABLE external_trades_raw UPDATE price = 0.9999 WHERE token_id = '3'",
-        "ALTER TABLE trade_candle_rows DELETE WHERE token_id = '3' AND fills = 1",
-        "ALTER TABLE trade_candle_rows UPDATE fills = fills + 1 WHERE token_id = '3'",
-        "ALTER TABLE trade_candle_rows UPDATE volume = volume + 1 WHERE token_id = '3'",
-    ],
-)
-async def test_the_check_finds_a_candle_that_is_wrong(migrated: client.Store, damage: str) -> None:
+async def test_the_check_finds_each_way_in_which_a_candle_can_be_wrong(
+    migrated: client.Store,
+) -> None:
     await insert(migrated, fills(300))
-    await candles.make_marked(migrated)
-    await migrated.command(f"{damage} SETTINGS mutations_sync = 2")
-    verdict = await check(migrated)
-    assert verdict.outcome == "failed"
-    assert verdict.evidence["candles_that_differ"] >= 1
-    assert {row["token_id"] for row in verdict.examples} == {"3"}
-    await migrated.command("TRUNCATE TABLE trade_candle_rows")
-    await candles.make_marked(migrated)
-    assert (await check(migrated)).outcome == "passed"
+    of_one = "WHERE token_id = '3'"
+    damages = [
+        *(f"ALTER TABLE trade_candle_rows UPDATE {name} = {name} + 1 {of_one}" for name in FIGURES),
+        f"ALTER TABLE trade_candle_rows DELETE {of_one} AND fills = 1",
+        "INSERT INTO trade_candle_rows SELECT * REPLACE (started_at - 86400 * 9 AS started_at) "
+        f"FROM trade_candle_rows {of_one} LIMIT 1",
+        f"ALTER TABLE external_trades_raw UPDATE price = 0.9999 {of_one}",
+        f"ALTER TABLE external_trades_raw DELETE {of_one}",
+    ]
+    for damage in damages:
+        await migrated.command("TRUNCATE TABLE trade_candle_rows")
+        await candles.make_marked(migrated)
+        assert (await check(migrated)).outcome == "passed"
+        settings = "" if damage.startswith("INSERT") else " SETTINGS mutations_sync = 2"
+        await migrated.command(f"{damage}{settings}")
+        verdict = await check(migrated)
+        assert verdict.outcome == "failed", damage
+        assert verdict.evidence["candles_that_differ"] >= 1
+        assert {row["token_id"] for row in verdict.examples} == {"3"}
