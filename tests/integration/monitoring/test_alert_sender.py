@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,14 @@ import structlog
 from aiohttp import web
 from tests.integration import conftest as integration_conftest
 
-from polybackfill import cli, clocks, redaction
-from polybackfill.monitoring import alert_sender
+from polybackfill import cli, clocks, errors, redaction
+from polybackfill.monitoring import (
+    alert_forms,
+    alert_history,
+    alert_rules,
+    alert_sender,
+    run_alerts,
+)
 
 
 class Receiver:
@@ -200,3 +207,40 @@ async def test_a_proxy_of_an_odd_kind_is_no_reason_to_end(
     sender.post(redaction.Url("https://alerts.example/hook"), {})
     await sender.close(5.0)
     assert "only http:// and https:// proxies" in events[0]["error"]
+
+
+PATHS = {"ntfy": "/base/?chat_id=-42", "telegram": "/base/topic"}
+
+
+@pytest.mark.parametrize("form", sorted(alert_forms.FORMS))
+async def test_each_form_arrives_after_a_failure_and_a_silence_and_follows_no_redirect(
+    receiver: Receiver,
+    clock: QuickClock,
+    events: list[dict[str, Any]],
+    tmp_path: Path,
+    form: str,
+) -> None:
+    """As a run sends it: to where its receiver reads, with the text in it, as often as it takes."""
+    sender = alert_sender.AlertSender(clock, answer_s=0.3)
+    alerts = run_alerts.RunAlerts(
+        "main",
+        run_alerts.AlertTargets(
+            redaction.Url(f"{receiver.url}/base/topic?chat_id=-42"), form, None
+        ),
+        rules=alert_rules.AlertRules(alert_rules.Thresholds(600.0, 10)),
+        history=alert_history.AlertHistory(tmp_path / "alerts.json"),
+        sender=sender,
+        clock=clock,
+    )
+    receiver.answers = [503, "hang", 204, "redirect"]
+    alerts.note_failure(errors.Stop("the disk is full: make room"))
+    alerts.note_failure(errors.Stop("the store is away: start it"))
+    await alerts.close(5.0)
+    path = PATHS.get(form, "/base/topic?chat_id=-42")
+    assert [(method, asked) for method, asked, _ in receiver.requests] == [("POST", path)] * 4
+    bodies = [str(document) for _, _, document in receiver.requests]
+    assert all("the disk is full: make room" in body for body in bodies[:3])
+    assert "the store is away: start it" in bodies[3]
+    assert [(event["event"], event["error"]) for event in events] == [
+        ("alert.not_delivered", "HTTP 302")
+    ]
