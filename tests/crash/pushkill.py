@@ -4,6 +4,7 @@ Arguments: the step, which of its calls, then the command's own. The steps:
 
     sending    the first piece of a slice is on its way
     sent       a slice is there, and not compared
+    moved      a server's part of a table is in its place, that of the next server is not
     shown      a table is in its place, the others are not
     copied     every table is in its place, the checkpoint is not
 """
@@ -22,6 +23,7 @@ from polybackfill.store import client, table_copy
 
 STEPS: dict[str, tuple[Any, str]] = {
     "sent": (client.Store, "insert_stream"),
+    "moved": (client.Store, "move_in"),
     "shown": (table_copy.TableCopy, "show"),
     "copied": (store_push, "_copy"),
 }

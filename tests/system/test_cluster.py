@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import harness, keeper, real_server
+from tests.crash import pushkill
 from tests.system import test_job
 
-from polybackfill import clocks
+from polybackfill import clocks, errors
 from polybackfill.store import client, cluster, definitions, migrate
 
 # Rows as they happened to come, of which views show the newest; and which of equal fills is which,
@@ -166,6 +168,79 @@ def test_two_servers_say_what_one_says(tmp_path: Path, two_servers: real_server.
             assert stored == "1\n"
         load_own(ground)
         copied(two_servers, "universe")
+
+
+def push(ground: harness.Ground, servers: real_server.Cluster, *kill: str) -> harness.Finished:
+    """Into the database `pushed`."""
+    to = f"{servers.servers[0].url}pushed"
+    ground.environment["CLICKHOUSE_CLUSTER"] = real_server.CLUSTER
+    driver = {"driver": Path(pushkill.__file__)} if kill else {}
+    return ground.run(*kill, "push", "--to", to, "--json", **driver)
+
+
+async def contents(*addresses: client.Address) -> list[dict[str, object]]:
+    """Of each the same, but for what no copy has: clean stops, and older rows of a candle."""
+    told = []
+    for address in addresses:
+        async with opened(address) as store:
+            told.append(await content(store))
+        for table in ("clean_stops", "trade_candle_rows"):
+            del told[-1][table]
+    return told
+
+
+def test_a_push_into_a_cluster_is_cut_by_server_and_the_run_goes_on_there(
+    tmp_path: Path, two_servers: real_server.Cluster, prepared: harness.PreparedStore
+) -> None:
+    """Killed while one server has its part of the fills in place and the other has not: readers see
+    all of them. In the end every table and view is that of the embedded store.
+    """
+    first, second = two_servers.servers
+    database = two_servers.database("pushed")
+    with (
+        harness.sandbox(trades=2_000, wallets=40, markets=40) as sandbox,
+        harness.ground(tmp_path, sandbox.url, prepared=prepared) as laptop,
+    ):
+        laptop.plan(sandbox)
+        laptop.run("run", "conditions", "positions").expect(0)
+        laptop.run("run", "wallets", "--limit", "20").expect(0)
+        push(laptop, two_servers, "moved", "1").expect(-signal.SIGKILL)
+        fills = "SELECT count() FROM {}.external_trades_raw"
+        assert second.sql(fills.format("pushed_local")) == "0\n"
+        seen = int(first.sql(fills.format(database)))
+        pushed = push(laptop, two_servers)
+        pushed.expect(0)
+        said = json.loads(pushed.out)
+        assert seen == said["tables"]["external_trades_raw"]["rows"] > 1_000
+        assert said["tables"]["wallet_activity_raw"]["rows"] > 10
+        for number, server in enumerate(two_servers.servers):
+            for table, key in cluster.BIG.items():
+                astray = f"countIf(CRC32({key}) % 2 != {number})" if key else "count()"
+                assert server.sql(f"SELECT {astray} FROM pushed_local.{table}") == "0\n"
+            assert server.sql("SELECT count() > 100 FROM pushed_local.external_trades_raw") == "1\n"
+            assert server.sql("SHOW TABLES FROM pushed_local LIKE 'pushed%'") == ""
+        here, there = asyncio.run(
+            contents(
+                client.Address(data_dir=laptop.store),
+                client.Address(
+                    first.host, first.port, database=database, cluster=real_server.CLUSTER
+                ),
+            )
+        )
+        assert here == there
+        (tmp_path / "beyond").mkdir()
+        with harness.ground(tmp_path / "beyond", sandbox.url) as beyond:
+            beyond.use_server(entry(two_servers), database)
+            beyond.checkpoints = Path(said["checkpoint_dir"])
+            beyond.set(checkpoint_dir=beyond.checkpoints)
+            sandbox.reset()
+            beyond.run("run", "conditions").expect(0)
+            assert sandbox.asked() == {}
+            beyond.run("run", "conditions", "wallets").expect(0)
+            beyond.prove(sandbox)
+        refused = push(laptop, two_servers)  # a store that has gone on is nobody's copy any more
+        refused.expect(errors.EXIT_CONFIG)
+        assert "name a database that is empty" in refused.err
 
 
 @pytest.mark.long

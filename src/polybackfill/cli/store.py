@@ -60,7 +60,7 @@ def add_push(commands: command_parser.CommandGroup) -> None:
     push = commands.command(
         "push",
         "push.push",
-        "copy the embedded store and the checkpoint to a ClickHouse server",
+        "copy the embedded store and the checkpoint to a ClickHouse server or cluster",
         "--to https://polybackfill@clickhouse.example:8443/polymarket",
     )
     push.add_argument(

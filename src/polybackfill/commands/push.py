@@ -1,4 +1,4 @@
-"""`polybackfill push`: the embedded store to a server, verified on both sides."""
+"""`polybackfill push`: the embedded store to a server or a cluster, verified on both sides."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from polybackfill.run import bootstrap, store_push
 
 def push(arguments: argparse.Namespace) -> int:
     """Copy every table and the checkpoint; say how to go on there."""
-    chosen = bootstrap.settings_of(arguments)
-    store_push.require_embedded(chosen)
+    chosen = store_push.source_settings(bootstrap.settings_of(arguments))
     bootstrap.require_store(chosen)
     target = bootstrap.settings_of(arguments, server=arguments.to)
     pushed = bootstrap.run(store_push.push(chosen, target))
@@ -41,8 +40,10 @@ def push(arguments: argparse.Namespace) -> int:
         print(f"not copied, because they are not this program's: {', '.join(pushed.left)}")
     if not pushed.is_handed_over:
         print(f"the checkpoint in {pushed.checkpoint} is left as it is")
+    cluster = f" CLICKHOUSE_CLUSTER={address.cluster}" if address.cluster else ""
     print(
-        f"next: with CLICKHOUSE_HOST={address.url_host}:{address.server_port} and "
-        f"BACKFILL_CHECKPOINT_DIR={folder}: polybackfill run"
+        f"next: with CLICKHOUSE_HOST={address.url_host}:{address.server_port} "
+        f"CLICKHOUSE_DATABASE={address.database}{cluster} and BACKFILL_CHECKPOINT_DIR={folder}: "
+        "polybackfill run"
     )
     return errors.EXIT_OK

@@ -1,4 +1,6 @@
-"""The embedded store copied to a server, with the checkpoint, so that a run goes on there."""
+"""The embedded store copied to a server or a cluster, with the checkpoint, so that a run goes on
+there.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from polybackfill import errors, formats, settings
 from polybackfill.checkpoint import handover
 from polybackfill.filesystem import lock
 from polybackfill.run import bootstrap, reconcile, run_context
-from polybackfill.store import client, definitions, migrate, stored_receipts, table_copy
+from polybackfill.store import (
+    client,
+    definitions,
+    fill_costs,
+    migrate,
+    stored_receipts,
+    table_copy,
+)
 
 # By the first of them a checkpoint knows the store.
 _NOT_COPIED = frozenset({"clean_stops"})
@@ -49,9 +58,9 @@ async def push(chosen: settings.Settings, target: settings.Settings) -> Pushed:
         ):
             if ours is not None:
                 server.before_write = ours.confirm
-            _refuse_cluster(server)
             await server.settle_leftovers()
             await migrate.restore(server)
+            await fill_costs.fold(source)  # which server they belong to the fills alone tell
             await _settle_checkpoint(chosen, source)
             contents, left = await _copy(source, server)
             folder = target_folder(chosen, target) / chosen.backfill.run_name
@@ -92,24 +101,21 @@ async def _copy(
             rows = formats.counted(contents[copy.table].rows, "row")
             print(f"{copy.table}: {rows}, the same on both sides", file=sys.stderr)
     for copy in copies:
-        await copy.show(contents[copy.table])
+        await copy.show()
     ours = {*known, *_NOT_COPIED, "schema_migrations", "backfill_owners"}
     return contents, [name for name in stored if name not in ours and stored[name]]
 
 
-def _refuse_cluster(server: client.Store) -> None:
-    if len(server.servers) > 1:
-        raise errors.Stop(
-            f"push copies to one server, and {server.address.location} is a cluster of "
-            f"{len(server.servers)}: let a run fetch into it, or leave CLICKHOUSE_CLUSTER out"
-        )
+def source_settings(chosen: settings.Settings) -> settings.Settings:
+    """Those of the embedded store; raises errors.Stop where they name a server already.
 
-
-def require_embedded(chosen: settings.Settings) -> None:
-    """Raise errors.Stop where the settings name a server already."""
+    CLICKHOUSE_CLUSTER is about the target.
+    """
     address = bootstrap.store_address(chosen)
     if not address.embedded:
         raise errors.Stop(
             f"CLICKHOUSE_HOST names {address.location}, and push copies the embedded store: leave "
             "it unset and name the server with --to"
         )
+    alone = chosen.clickhouse.model_copy(update={"cluster": None})
+    return chosen.model_copy(update={"clickhouse": alone})

@@ -214,6 +214,16 @@ class Store:
         """A statement of the schema as this store needs it."""
         return statement
 
+    def shares_of(self, table: str) -> Sequence[tuple[Store, str]]:
+        """The stores that hold the rows of a table, each with the SQL condition of its own."""
+        return [(self, "true")]
+
+    async def move_in(self, table: str) -> None:
+        """The rows of `beside(table)` take the place of those of `table`, for all readers at once;
+        they stay there, too.
+        """
+        await self.command(f"ALTER TABLE {table} REPLACE PARTITION ID 'all' FROM {beside(table)}")
+
     async def prepare(self) -> None:
         """Before the schema. Raises errors.Stop for a database that a cluster's tables are in."""
         (row,) = await self.rows(_CUT)
@@ -481,6 +491,11 @@ def quoted_name(name: str) -> str:
     """The name of a database or table, as SQL."""
     escaped = name.replace("\\", "\\\\").replace("`", "\\`")
     return f"`{escaped}`"
+
+
+def beside(table: str) -> str:
+    """The table, made as `table`, in which rows are gathered that are to come into it at once."""
+    return f"pushed_{table}"
 
 
 def _named(parameters: Parameters | None) -> dict[str, str]:

@@ -57,6 +57,13 @@ _ENGINE = """
 SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'external_trades_raw'
 """
 _KNOWN = "SELECT name FROM system.settings WHERE name IN {names:Array(String)}"
+# A big table whose readers are sent to the rows beside it, until these have moved in everywhere.
+_MOVING = r"""
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND engine = 'Distributed'
+    AND position(engine_full, concat('\'', {beside:String}, name, '\'')) > 0
+ORDER BY name
+"""
 _ENTRY = "SELECT toString(uuid) AS uuid FROM system.databases WHERE name = currentDatabase()"
 SETTINGS = {
     # A subquery is answered once, here, and sent along: the servers lack the small tables.
@@ -131,13 +138,46 @@ class ClusteredStore(client.Store):
         name = next((name for name in definitions.names(statement) if name in BIG), None)
         if name is None:
             return _JOIN.sub(r"GLOBAL \g<0>", statement)
-        local = self._servers[0].address.database
-        where = f"{statements.quoted(self.cluster)}, {statements.quoted(local)}, {name}"
-        key = f", CRC32({BIG[name]})" if BIG[name] else ""
+        return self._distributed("CREATE TABLE IF NOT EXISTS", name, name)
+
+    def _distributed(self, making: str, table: str, local: str) -> str:
+        """The statement for a big table over those that are called `local` on the servers."""
+        database = self._servers[0].address.database
+        where = f"{statements.quoted(self.cluster)}, {statements.quoted(database)}, {local}"
+        key = f", CRC32({BIG[table]})" if BIG[table] else ""
         return (
-            f"CREATE TABLE IF NOT EXISTS {name} AS {client.quoted_name(local)}.{name} "
+            f"{making} {table} AS {client.quoted_name(database)}.{table} "
             f"ENGINE = Distributed({where}{key})"
         )
+
+    def shares_of(self, table: str) -> Sequence[tuple[client.Store, str]]:
+        """A big table is cut as `insert` cuts its rows."""
+        if table not in BIG:
+            return super().shares_of(table)
+        # A table without a key gets none of its rows from elsewhere.
+        slot = f"CRC32({BIG[table] or statements.quoted('')}) % {len(self.slots)}"
+        shares = []
+        for index, server in enumerate(self.servers):
+            own = [number for number, one in enumerate(self.slots) if one == index]
+            shares.append((server, f"has({own}, {slot})"))
+        return shares
+
+    async def move_in(self, table: str) -> None:
+        """Of a big table: readers are sent to the rows beside it, on all servers by one statement,
+        and back when these have moved in on each.
+        """
+        if table not in BIG:
+            await super().move_in(table)
+            return
+        await self.command(
+            self._distributed("CREATE OR REPLACE TABLE", table, client.beside(table))
+        )
+        await self._end_move(table)
+
+    async def _end_move(self, table: str) -> None:
+        for server in self.servers:
+            await server.move_in(table)
+        await self.command(self._distributed("CREATE OR REPLACE TABLE", table, table))
 
     async def prepare(self) -> None:
         """The databases of the servers. Raises errors.Stop where their rows are cut otherwise than
@@ -157,6 +197,8 @@ class ClusteredStore(client.Store):
             await _note_layout(
                 server, {"entry": entry["uuid"], "slots": slots, "server": str(index)}
             )
+        for row in await self.rows(_MOVING, parameters={"beside": client.beside("")}):
+            await self._end_move(row["name"])  # whoever began it was killed
 
     async def close(self) -> None:
         """Let go of all."""

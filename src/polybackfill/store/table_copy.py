@@ -2,7 +2,8 @@
 
 The rows go into a table beside the one that people read, and from there into it in one step: nobody
 sees half of them, and no materialized view takes them for new ones. What is there already is not
-sent again: of a copy that was killed, all but the slice it was at.
+sent again: of a copy that was killed, all but the slice it was at. In a cluster each server is sent
+its own rows of a big table, and has no others.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from polybackfill.store import client
 log = structlog.get_logger()
 
 SLICE_ROWS = 250_000
-_STAGING = "pushed_"
 _FORMAT = "Native"
 _ATTEMPTS = 5
 _AGAIN_S = 2.0
+_DIGESTS = 1 << 64  # a sum of UInt64 begins anew there
 _COLUMNS = """
 SELECT name, type FROM system.columns
 WHERE database = currentDatabase() AND table = {table:String}
@@ -39,7 +40,7 @@ _BOUNDS = """
 SELECT toString(min(k)) AS low
 FROM (
     SELECT k, intDiv(sum(n) OVER (ORDER BY k), {rows}) AS part
-    FROM (SELECT {key} AS k, count() AS n FROM {table} GROUP BY k)
+    FROM (SELECT {key} AS k, count() AS n FROM {table} WHERE {condition} GROUP BY k)
 )
 GROUP BY part ORDER BY min(k)
 """
@@ -51,6 +52,9 @@ class Content:
 
     rows: int
     digest: int
+
+    def __add__(self, other: Content) -> Content:
+        return Content(self.rows + other.rows, (self.digest + other.digest) % _DIGESTS)
 
 
 @dataclass(frozen=True)
@@ -108,110 +112,167 @@ class _Shape:
 
 
 class TableCopy:
-    """One table on its way. Both sides stand still meanwhile. Raises what the stores raise, and
-    errors.Stop for a target that holds other rows.
+    """One table on its way, to each server that holds a share of its rows. Both sides stand still
+    meanwhile. Raises what the stores raise, and errors.Stop for a target that holds other rows.
     """
 
     def __init__(self, source: client.Store, target: client.Store, table: str) -> None:
         self._source = source
         self._target = target
         self.table = table
-        self._staging = f"{_STAGING}{table}"
+        self._shares: list[_Share] = []
 
     async def fill(self) -> Content:
         """The rows are in the target, beside the table unless they are in it already."""
-        shape = await self._shape()
-        whole = await self._measure(self._source, self.table, shape)
-        there = await self._measure(self._target, self.table, shape)
-        if there == whole:
-            return whole
-        if there.rows:
-            location, database = self._target.address.location, self._target.address.database
-            raise errors.Stop(
-                f"{self.table} in database {database} at {location} holds {there.rows:,} rows that "
-                f"are not those of this store ({whole.rows:,}): name a database that is empty"
-            )
-        await self._target.command(f"CREATE TABLE IF NOT EXISTS {self._staging} AS {self.table}")
-        for part in await self._slices(shape):
-            await self._copy_slice(shape, part)
-        self._require(whole, await self._measure(self._target, self._staging, shape))
+        shape = await _read_shape(self._source, self.table)
+        self._shares = [
+            _Share(self._source, server, self.table, shape, condition)
+            for server, condition in self._target.shares_of(self.table)
+        ]
+        contents = [await share.compare() for share in self._shares]
+        if not all(share.is_shown for share in self._shares):
+            for share in self._shares:  # readers are sent to what is beside all of them at once
+                await share.fill()
+        whole = contents[0]
+        if len(contents) > 1:
+            whole = await _measure(self._source, self.table, shape)
+            _require(self.table, whole, sum(contents, Content(0, 0)))
         return whole
 
-    async def show(self, whole: Content) -> None:
+    async def show(self) -> None:
         """What `fill` has put beside the table is in it, all at once; compared once more."""
-        shape = await self._shape()
-        if await self._measure(self._target, self.table, shape) != whole:
-            await self._target.command(
-                f"ALTER TABLE {self.table} REPLACE PARTITION ID 'all' FROM {self._staging}"
+        if not all(share.is_shown for share in self._shares):
+            await self._target.move_in(self.table)
+        for share in self._shares:
+            await share.end()
+
+
+class _Share:
+    """The rows of a table that one server holds, which are all it holds: those of `condition`.
+
+    `is_shown`: they were in the table itself when they were compared.
+    """
+
+    def __init__(
+        self, source: client.Store, target: client.Store, table: str, shape: _Shape, condition: str
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._table = table
+        self._beside = client.beside(table)
+        self._shape = shape
+        self._condition = condition
+        self._wanted = Content(0, 0)
+        self.is_shown = False
+
+    async def compare(self) -> Content:
+        """What is to be there; errors.Stop where something else is."""
+        self._wanted = await self._measure_source()
+        there = await self._measure(self._table)
+        self.is_shown = there == self._wanted
+        if there.rows and not self.is_shown:
+            location, database = self._target.address.location, self._target.address.database
+            raise errors.Stop(
+                f"{self._table} in database {database} at {location} holds {there.rows:,} rows "
+                f"that are not those of this store ({self._wanted.rows:,}): name a database that "
+                "is empty"
             )
-        self._require(whole, await self._measure(self._target, self.table, shape))
-        await self._target.command(f"DROP TABLE IF EXISTS {self._staging} SYNC")
+        return self._wanted
 
-    async def _shape(self) -> _Shape:
-        named = {"table": self.table}
-        columns = await self._source.rows(_COLUMNS, parameters=named)
-        (table,) = await self._source.rows(_TABLE, parameters=named)
-        types = {column["name"]: column["type"] for column in columns}
-        key = table["sorting_key"].split(",")[0].strip()
-        final = "FINAL" if "Replacing" in table["engine"] else ""
-        if key not in types:
-            return _Shape(tuple(types.items()), "", "", final)
-        return _Shape(tuple(types.items()), key, types[key].replace("'", "\\'"), final)
+    async def fill(self) -> None:
+        """The rows are beside the table."""
+        await self._target.command(f"CREATE TABLE IF NOT EXISTS {self._beside} AS {self._table}")
+        for part in await self._slices():
+            await self._copy_slice(part)
+        _require(self._table, self._wanted, await self._measure(self._beside))
 
-    async def _slices(self, shape: _Shape) -> list[_Slice]:
-        if not shape.key:
+    async def end(self) -> None:
+        """The rows are in the table, and nothing is beside it."""
+        _require(self._table, self._wanted, await self._measure(self._table))
+        await self._target.command(f"DROP TABLE IF EXISTS {self._beside} SYNC")
+
+    async def _slices(self) -> list[_Slice]:
+        key = self._shape.key
+        if not key:
             return [_Slice()]
-        sql = _BOUNDS.format(table=self.table, key=shape.key, rows=SLICE_ROWS)
+        sql = _BOUNDS.format(table=self._table, key=key, rows=SLICE_ROWS, condition=self._condition)
         lows = [row["low"] for row in await self._source.rows(sql)]
         return list(_between([None, *lows[1:], None]))
 
-    async def _copy_slice(self, shape: _Shape, part: _Slice) -> None:
-        wanted = await self._measure(self._source, self.table, shape, part)
+    async def _copy_slice(self, part: _Slice) -> None:
+        wanted = await self._measure_source(part)
         for attempt in itertools.count(1):
-            there = await self._measure(self._target, self._staging, shape, part)
+            there = await self._measure(self._beside, part)
             if there == wanted:
                 return
             if attempt > _ATTEMPTS:
-                self._require(wanted, there)
+                _require(self._table, wanted, there)
             try:
-                await self._send(shape, part, anew=there.rows > 0)
+                await self._send(part, anew=there.rows > 0)
             except errors.Retry as error:
                 if attempt == _ATTEMPTS:
                     raise
-                log.warning("push.retry", table=self.table, attempt=attempt, error=str(error))
+                log.warning("push.retry", table=self._table, attempt=attempt, error=str(error))
                 await asyncio.sleep(_AGAIN_S * attempt)
                 await self._target.settle_leftovers()
 
-    async def _send(self, shape: _Shape, part: _Slice, *, anew: bool) -> None:
-        where = shape.where(part)
+    async def _send(self, part: _Slice, *, anew: bool) -> None:
+        names, where = self._shape.names, self._shape.where(part)
         if anew:
-            sql = f"ALTER TABLE {self._staging} DELETE WHERE {where}"
+            sql = f"ALTER TABLE {self._beside} DELETE WHERE {where}"
             await self._target.command(sql, parameters=part.parameters)
         rows = self._source.stream(
-            f"SELECT {shape.names} FROM {self.table} {shape.final} WHERE {where}",
+            f"SELECT {names} FROM {self._table} {self._shape.final} "
+            f"WHERE {self._condition} AND {where}",
             _FORMAT,
             parameters=part.parameters,
         )
-        await self._target.insert_stream(f"{self._staging} ({shape.names})", rows, _FORMAT)
+        await self._target.insert_stream(f"{self._beside} ({names})", rows, _FORMAT)
 
-    async def _measure(
-        self, store: client.Store, table: str, shape: _Shape, part: _Slice = _Slice()
-    ) -> Content:
-        (row,) = await store.rows(
-            f"SELECT count() AS pushed_rows, {shape.digest} AS pushed_digest "
-            f"FROM {table} {shape.final} "
-            f"WHERE {shape.where(part)}",
-            parameters=part.parameters,
+    async def _measure_source(self, part: _Slice = _Slice()) -> Content:
+        return await _measure(
+            self._source, self._table, self._shape, part, condition=self._condition
         )
-        return Content(row["pushed_rows"], row["pushed_digest"])
 
-    def _require(self, wanted: Content, there: Content) -> None:
-        if there != wanted:
-            raise errors.Stop(
-                f"{self.table} did not arrive whole: {wanted.rows:,} rows with digest "
-                f"{wanted.digest} were sent, {there.rows:,} with {there.digest} are there. Push "
-                "again; what is there is compared first"
-            )
+    async def _measure(self, table: str, part: _Slice = _Slice()) -> Content:
+        return await _measure(self._target, table, self._shape, part)
+
+
+async def _read_shape(store: client.Store, table: str) -> _Shape:
+    named = {"table": table}
+    columns = await store.rows(_COLUMNS, parameters=named)
+    (made,) = await store.rows(_TABLE, parameters=named)
+    types = {column["name"]: column["type"] for column in columns}
+    key = made["sorting_key"].split(",")[0].strip()
+    final = "FINAL" if "Replacing" in made["engine"] else ""
+    if key not in types:
+        return _Shape(tuple(types.items()), "", "", final)
+    return _Shape(tuple(types.items()), key, types[key].replace("'", "\\'"), final)
+
+
+async def _measure(
+    store: client.Store,
+    table: str,
+    shape: _Shape,
+    part: _Slice = _Slice(),
+    *,
+    condition: str = "true",
+) -> Content:
+    (row,) = await store.rows(
+        f"SELECT count() AS pushed_rows, {shape.digest} AS pushed_digest "
+        f"FROM {table} {shape.final} WHERE {condition} AND {shape.where(part)}",
+        parameters=part.parameters,
+    )
+    return Content(row["pushed_rows"], row["pushed_digest"])
+
+
+def _require(table: str, wanted: Content, there: Content) -> None:
+    if there != wanted:
+        raise errors.Stop(
+            f"{table} did not arrive whole: {wanted.rows:,} rows with digest {wanted.digest} were "
+            f"sent, {there.rows:,} with {there.digest} are there. Push again; what is there is "
+            "compared first"
+        )
 
 
 def _between(bounds: list[str | None]) -> Iterator[_Slice]:
