@@ -181,6 +181,17 @@ async def test_no_store_is_taken_for_another(
     await store.close()
 
 
+async def test_an_entry_that_is_no_server_of_the_cluster_is_refused(
+    two_servers: real_server.Cluster, address: client.Address
+) -> None:
+    other = two_servers.servers[1].host
+    nodes = [cluster._Server(number=1, weight=1, host=other, replicas=1)]
+    store = cluster.ClusteredStore(address, nodes, [], clock=clocks.SystemClock())
+    with pytest.raises(errors.Stop, match="name one of its servers"):
+        await migrate.up(store)
+    await store.close()
+
+
 def test_what_lands_on_a_server_stays_there() -> None:
     """A table that is fed by big tables, or by what lands in them, is a big table."""
     views = definitions.views()

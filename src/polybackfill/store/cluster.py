@@ -65,6 +65,7 @@ WHERE database = currentDatabase() AND engine = 'Distributed'
 ORDER BY name
 """
 _ENTRY = "SELECT toString(uuid) AS uuid FROM system.databases WHERE name = currentDatabase()"
+_DATABASE = "SELECT name FROM system.databases WHERE name = {name:String}"
 SETTINGS = {
     # A subquery is answered once, here, and sent along: the servers lack the small tables.
     "prefer_global_in_and_join": "1",
@@ -181,7 +182,7 @@ class ClusteredStore(client.Store):
 
     async def prepare(self) -> None:
         """The databases of the servers. Raises errors.Stop where their rows are cut otherwise than
-        this cluster would, and for a database that is one server's store.
+        this cluster would, for a database that is one server's store, and for an entry elsewhere.
         """
         rows = await self.rows(_ENGINE)
         if rows and rows[0]["engine"] != "Distributed":
@@ -192,8 +193,15 @@ class ClusteredStore(client.Store):
             )
         (entry,) = await self.rows(_ENTRY)
         slots = ",".join(map(str, self.slots))
-        for index, server in enumerate(self._servers):
+        for server in self._servers:
             await server.create_database()
+        local = self._servers[0].address.database
+        if not await self.rows(_DATABASE, parameters={"name": local}):
+            raise errors.Stop(
+                f"CLICKHOUSE_HOST names {self.address.location}, which is no server of the cluster "
+                f"{self.cluster}: name one of its servers"
+            )
+        for index, server in enumerate(self._servers):
             await _note_layout(
                 server, {"entry": entry["uuid"], "slots": slots, "server": str(index)}
             )
