@@ -46,6 +46,7 @@ _KEEPER = """
 </zookeeper>
 <keeper_map_path_prefix>/keeper_map</keeper_map_path_prefix>"""
 CLUSTER = "main"
+COPIED = "copied"  # of the same servers, with replicas in every shard
 _SHARD = "<shard><replica><host>{host}</host><port>{port}</port></replica></shard>"
 
 
@@ -157,7 +158,9 @@ def running(
     more = "" if keeper_port is None else _KEEPER.format(port=keeper_port)
     if listening.cluster:
         shards = "".join(_SHARD.format(host=host, port=tcp_port) for host in listening.cluster)
-        more += f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers>"
+        copied = shards.replace("</shard><shard>", "") * 2
+        clusters = f"<{CLUSTER}>{shards}</{CLUSTER}><{COPIED}>{copied}</{COPIED}>"
+        more += f"<remote_servers>{clusters}</remote_servers>"
     config = _CONFIG.format(host=listening.host, port=port, tcp_port=tcp_port, more=more)
     (folder / "config.xml").write_text(config)
     with (folder / "out.txt").open("wb") as out:

@@ -192,6 +192,13 @@ async def test_an_entry_that_is_no_server_of_the_cluster_is_refused(
     await store.close()
 
 
+async def test_shards_with_replicas_are_refused(address: client.Address) -> None:
+    """One replica may answer for another, and each works out a mutation by itself."""
+    copied = dataclasses.replace(address, cluster=real_server.COPIED)
+    with pytest.raises(errors.Stop, match=r"several shards with replicas.*one host of each"):
+        await cluster.open_store(copied, clock=clocks.SystemClock())
+
+
 def test_what_lands_on_a_server_stays_there() -> None:
     """A table that is fed by big tables, or by what lands in them, is a big table."""
     views = definitions.views()

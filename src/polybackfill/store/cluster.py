@@ -303,7 +303,7 @@ def _refuse_replicas(address: client.Address, nodes: Sequence[_Server]) -> None:
         raise errors.Stop(
             f"The cluster {address.cluster} at {address.location} has several shards with "
             "replicas: CLICKHOUSE_CLUSTER takes one shard with any number of replicas, or any "
-            "number of shards with one server each"
+            "number of shards with one server each. Name a cluster of one host of each shard"
         )
 
 
