@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
 from collections.abc import AsyncIterator
@@ -138,22 +139,44 @@ async def counted(
     return int(row["n"])
 
 
-async def test_a_server_that_is_away_keeps_no_row_of_the_others(
-    address: client.Address, spread: client.Store
-) -> None:
+@contextlib.asynccontextmanager
+async def without_the_second(store: client.Store) -> AsyncIterator[None]:
+    """Meanwhile the second server is away, of which a statement in the body complains."""
+    gone = dataclasses.replace(store.servers[1].address, port=real_server.free_port())
+    away = client.Store(gone, clock=clocks.SystemClock())
+    assert isinstance(store, cluster.ClusteredStore)
+    there, store._servers[1] = store._servers[1], away
+    with pytest.raises(errors.Retry, match=gone.location):
+        yield
+    await away.close()
+    store._servers[1] = there
+
+
+async def test_a_server_that_is_away_keeps_no_row_of_the_others(spread: client.Store) -> None:
     """Its own rows are sent again when it is back."""
     rows = [trade(number) for number in range(200)]
-    gone = dataclasses.replace(spread.servers[1].address, port=real_server.free_port())
-    away = client.Store(gone, clock=clocks.SystemClock())
-    assert isinstance(spread, cluster.ClusteredStore)
-    there, spread._servers[1] = spread._servers[1], away
-    with pytest.raises(errors.Retry, match=gone.location):
+    async with without_the_second(spread):
         await spread.insert("external_trades_raw", lines(rows), rows=len(rows))
-    await away.close()
-    spread._servers[1] = there
     assert 0 < await count(spread) < 200
     await spread.insert("external_trades_raw", lines(rows), rows=len(rows))
     assert await count(spread) == 200
+
+
+async def test_rows_that_move_in_are_seen_all_at_once(spread: client.Store) -> None:
+    """Whoever opens the store after a move that broke off ends it."""
+    table, beside = "candle_marks", client.beside("candle_marks")
+    for number, server in enumerate(spread.servers):
+        await server.command(f"CREATE TABLE {beside} AS {table}")
+        await server.command(f"INSERT INTO {beside} VALUES ('{number}')")
+    async with without_the_second(spread):
+        await spread.move_in(table)
+    second = spread.servers[1]
+    assert (await count(spread, table), await count(second, table)) == (2, 0)
+    await migrate.up(spread)
+    assert (await count(spread, table), await count(second, table)) == (2, 1)
+    for server in spread.servers:
+        await server.command(f"DROP TABLE {beside} SYNC")
+    assert await count(spread, table) == 2
 
 
 async def test_no_store_is_taken_for_another(
