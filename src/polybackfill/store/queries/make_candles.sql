@@ -12,3 +12,4 @@ WHERE condition_id BETWEEN {first:String} AND {last:String} AND condition_id IN 
     SELECT condition_id FROM candle_marks
     WHERE condition_id BETWEEN {first:String} AND {last:String})
 GROUP BY condition_id, token_id, started_at
+SETTINGS optimize_on_insert = 0
