@@ -148,4 +148,4 @@ def test_a_night_in_small(tmp_path: Path) -> None:
         assert report["errors"] == []
         assert report["set_aside"] in ([], {}), report["set_aside"]
         assert report["drift"]["broken"] == {}
-        assert "following: fresh to" in report["lead"]
+        assert "It followed up to" in report["lead"]

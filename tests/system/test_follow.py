@@ -82,9 +82,10 @@ def test_what_is_new_is_stored_and_what_is_late(
         daemon.signal(signal.SIGTERM)
         ended = daemon.end(60)
         ended.expect(0)
-        assert "following: fresh to" in ended.out
+        assert "followed up to" in ended.out
         assert "the night on one page" in ended.out
         report = json.loads((ground.data / "MORNING_REPORT.json").read_bytes())
         assert report["state"] == "stopped"
-        assert "following: fresh to" in report["lead"]
+        assert "It followed up to" in report["lead"]
+        assert "followed up to" in ground.run("check", "progress").out
         assert not report["errors"]

@@ -81,7 +81,8 @@ def _print(report: dict[str, Any]) -> None:
             "no daemon has begun",
         )
     if followed := report["following"]:
-        print(progress_line.following(followed))
+        describe = progress_line.following if report["running"] else progress_line.followed
+        print(describe(followed))
         for since, until in followed["gaps"]:
             print(f"  gap: {clocks.utc_text(since)} to {clocks.utc_text(until)} is not proven")
     coverage = report["trade_coverage"]

@@ -95,6 +95,9 @@ def _slowdowns(night: Mapping[str, Any]) -> Iterator[Slowdown]:
     lag_s = night.get("source_lag_s")
     if lag_s is not None and lag_s > _LAG_S:
         yield Slowdown("data-api", f"{formats.duration(lag_s)} behind the chain at the end")
+    followed = night.get("following")
+    if followed and followed["lag_s"] > _LAG_S:
+        yield Slowdown("new trades", f"{formats.duration(followed['lag_s'])} late at the end")
 
 
 def _describe_budget(budget: Mapping[str, Any]) -> str:

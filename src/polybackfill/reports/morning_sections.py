@@ -69,15 +69,19 @@ def _describe_run(facts: morning_facts.MorningFacts) -> str:
     took = formats.duration(_took_s(night))
     if facts.state in {"finished", "stopped"}:
         text = f"The run {facts.state} after {took} with {rows} acknowledged."
-        return f"{text}{_describe_following(night)}"
+        return f"{text}{_describe_following(facts)}"
     text = f"The run is {facts.state} after {took} with {rows} acknowledged."
-    text += _describe_following(night)
+    text += _describe_following(facts)
     return f"{text} But {run_files.NOT_COMPARED}." if facts.state == "crashed" else text
 
 
-def _describe_following(night: Mapping[str, Any]) -> str:
-    followed = night.get("following")
-    return f" It was {progress_line.following(followed)}." if followed else ""
+def _describe_following(facts: morning_facts.MorningFacts) -> str:
+    followed = facts.night and facts.night.get("following")
+    if not followed:
+        return ""
+    if facts.state == "running":
+        return f" It is {progress_line.following(followed)}."
+    return f" It {progress_line.followed(followed)}."
 
 
 def _describe_proof(facts: morning_facts.MorningFacts) -> str:
@@ -214,6 +218,11 @@ def _missing(facts: morning_facts.MorningFacts) -> Section:
             (part["name"], one["key"], one["state"], _short(one["error"]))
             for one in part["unproven"][:_KEYS_SHOWN]
         ]
+    lines += [
+        f"Trades of {clocks.utc_text(since)} to {clocks.utc_text(until)} were not followed; the "
+        "next whole run reads what markets and wallets still tell of them."
+        for since, until in ((facts.night or {}).get("following") or {}).get("gaps", ())
+    ]
     aside = [
         (_short(one["reason"]), f"{one['rows']:,}", str(one["newest"]))
         for one in facts.set_aside or ()

@@ -110,10 +110,23 @@ def _rates(picture: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
 
 def following(facts: dict[str, Any]) -> str:
     """`following: fresh to 2026-11-29 12:03:05 UTC, lag 7 s`, and how many gaps there are."""
-    fresh_to = datetime.fromtimestamp(facts["fresh_to"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    text = f"following: fresh to {fresh_to}, lag {formats.duration(facts['lag_s'])}"
+    lag = formats.duration(facts["lag_s"])
+    return f"following: fresh to {fresh_to(facts)}, lag {lag}{_gaps(facts)}"
+
+
+def followed(facts: dict[str, Any]) -> str:
+    """The same of a run that has ended, which lies further behind with each second."""
+    return f"followed up to {fresh_to(facts)}{_gaps(facts)}"
+
+
+def fresh_to(facts: dict[str, Any]) -> str:
+    """The last second whose trades are proven."""
+    return datetime.fromtimestamp(facts["fresh_to"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _gaps(facts: dict[str, Any]) -> str:
     gaps = len(facts["gaps"])
-    return text + (f", {formats.counted(gaps, 'gap')}" if gaps else "")
+    return f", {formats.counted(gaps, 'gap')}" if gaps else ""
 
 
 def rows(picture: dict[str, Any]) -> int:
@@ -163,7 +176,7 @@ def summary_lines(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     state = picture["state"] if picture["state"] in _ENDS else "ended without notice"
     lines = [f"{state} after {took}: {formats.counted(rows(picture), 'row')} {stored}"]
     if facts := picture.get("following"):
-        lines.append(f"  {following(facts)}")
+        lines.append(f"  {followed(facts)}")
     lines += [_proven(kind, part) for kind, part in picture["parts"].items()]
     if any(part["error"] for part in picture["parts"].values()):
         lines += [

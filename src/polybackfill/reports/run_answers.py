@@ -15,7 +15,9 @@ from polybackfill.reports import progress_line, run_state
 GOOD, WATCH, BAD = "good", "watch", "bad"
 _AT_LIMIT = 0.9  # of what is allowed at present
 _LAG_S = 600.0
+_BEHIND_S = 60.0  # a run that follows is some seconds behind, as the API is
 _LIMIT = "limit"  # what a worker declares that waits for its turn
+_PROGRESS = ("polybackfill check progress",)
 _STANDSTILL_S = 20.0  # a request may take as long
 
 
@@ -45,10 +47,10 @@ def answer_all(picture: dict[str, Any] | None, state: run_state.RunState) -> lis
     troubles = list(_find_troubles(picture, state))
     return [
         _when(picture, state),
-        _missing(picture),
+        _missing(picture, state),
         _limit(picture, state),
         _wrong(troubles),
-        _to_do(troubles, state),
+        _to_do(troubles, picture, state),
     ]
 
 
@@ -60,14 +62,8 @@ def _not_begun(state: run_state.RunState) -> Answer:
 
 def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     question = "When is it done?"
-    if not state.is_running and state.is_running is not None:
-        took = formats.duration(picture.get("took_s", 0.0))
-        if state.name == "finished" and not _in_error(picture):
-            return Answer(question, f"Done, after {took}.")
-        ended = {"finished": "It ended", "stopped": "It was stopped"}.get(
-            state.name, "It broke off"
-        )
-        return Answer(question, f"{ended} after {took}, and not all is done.", WATCH)
+    if state.is_running is False:
+        return _ended(question, picture, state)
     until = f" It runs {progress_line.until(picture)}." if picture.get("stop_at") else ""
     if picture["state"] == "finishing":
         return Answer(question, "Everything is fetched; it makes the reports.")
@@ -77,6 +73,17 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
         return _open_end(question, picture, until)
     at = time.strftime("%A %H:%M %Z", time.localtime(picture["now"] + picture["eta_s"]))
     return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
+
+
+def _ended(question: str, picture: dict[str, Any], state: run_state.RunState) -> Answer:
+    took = formats.duration(picture.get("took_s", 0.0))
+    if state.name == "finished" and not _in_error(picture):
+        return Answer(question, f"Done, after {took}.")
+    ended = {"finished": "It ended", "stopped": "It was stopped"}.get(state.name, "It broke off")
+    if followed := picture.get("following"):
+        text = f"{ended} after {took}; it {progress_line.followed(followed)}."
+        return Answer(question, text, WATCH)
+    return Answer(question, f"{ended} after {took}, and not all is done.", WATCH)
 
 
 def _open_end(question: str, picture: dict[str, Any], until: str) -> Answer:
@@ -90,13 +97,10 @@ def _in_error(picture: dict[str, Any]) -> int:
     return sum(part["error"] for part in picture["parts"].values())
 
 
-def _missing(picture: dict[str, Any]) -> Answer:
+def _missing(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     question = "What is missing?"
-    if picture.get("following") and not _in_error(picture):
-        if gaps := picture["following"]["gaps"]:
-            text = f"Trades of {formats.counted(len(gaps), 'gap')} between followed times."
-            return Answer(question, text, WATCH, ("polybackfill check progress",))
-        return Answer(question, "Nothing: all was read, and is read again as it changes.")
+    if picture.get("following"):
+        return _not_followed(question, picture, state)
     parts = picture["parts"].items()
     left = [
         f"{part['units'] - part['done']:,} of {part['units']:,} {kind}"
@@ -110,7 +114,29 @@ def _missing(picture: dict[str, Any]) -> Answer:
         return Answer(question, "Nothing: every part is proven complete.")
     sentences = [f"{', '.join(left)}."] if left else []
     sentences += [f"More may be found of {', '.join(growing)}."] if growing else []
-    return Answer(question, " ".join(sentences), WATCH, ("polybackfill check progress",))
+    return Answer(question, " ".join(sentences), WATCH, _PROGRESS)
+
+
+def _not_followed(question: str, picture: dict[str, Any], state: run_state.RunState) -> Answer:
+    """Of a run that has read all, and reads it again as it changes."""
+    followed = picture["following"]
+    sentences = [
+        f"{part['error']:,} of {part['units']:,} {kind}."
+        for kind, part in picture["parts"].items()
+        if part["error"]
+    ]
+    if gaps := followed["gaps"]:
+        sentences.append(f"Trades of {formats.counted(len(gaps), 'gap')} between followed times.")
+    since = f"Trades since {progress_line.fresh_to(followed)}"
+    if not state.is_running:
+        sentences.append(f"{since}.")
+    elif followed["lag_s"] > _BEHIND_S:
+        sentences.append(f"{since}, of {formats.duration(followed['lag_s'])}: they come next.")
+    if sentences:
+        return Answer(question, " ".join(sentences), WATCH, _PROGRESS)
+    newest = formats.duration(followed["lag_s"])
+    again = "all else was read, and is read again as it changes"
+    return Answer(question, f"Nothing but the trades of the last {newest}; {again}.")
 
 
 def _limit(picture: dict[str, Any], state: run_state.RunState) -> Answer:
@@ -146,16 +172,17 @@ def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]
     if at_limit := sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values()):
         text = f"Yes, {formats.counted(at_limit, 'worker')} just now: {figures} on average"
         return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
-    return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", WATCH)
+    tone = GOOD if picture.get("following") else WATCH  # it has no use for all of the limit
+    return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", tone)
 
 
 def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterator[_Trouble]:
     if state.name in {"crashed", "failed"}:
-        yield _Trouble(f"the run {state.name}", BAD, "polybackfill run")
+        yield _Trouble(f"the run {state.name}", BAD, _again(picture))
     if state.name in {"stalled", "unknown"}:
         yield _Trouble(str(state), BAD, "polybackfill doctor")
     if not state.is_running and state.name in {"running", "draining", "finishing"}:
-        yield _Trouble("the run ended without notice", BAD, "polybackfill run")
+        yield _Trouble("the run ended without notice", BAD, _again(picture))
     if (waits := progress_line.waiting(picture)) and picture["state"] == "running":
         yield _Trouble(waits, WATCH)
     if picture["state"] == "running" and picture["still_s"] > _STANDSTILL_S:
@@ -180,6 +207,22 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
     lag_s = picture.get("source_lag_s")
     if lag_s is not None and lag_s > _LAG_S:
         yield _Trouble(f"the API is {formats.duration(lag_s)} behind the chain", WATCH)
+    if followed := picture.get("following"):
+        yield from _find_lateness(followed, state)
+
+
+def _find_lateness(followed: dict[str, Any], state: run_state.RunState) -> Iterator[_Trouble]:
+    if state.is_running and followed["lag_s"] > _LAG_S:
+        text = f"new trades are stored {formats.duration(followed['lag_s'])} late"
+        yield _Trouble(text, WATCH)
+    if gaps := followed["gaps"]:
+        text = f"trades of {formats.counted(len(gaps), 'gap')} were not followed"
+        yield _Trouble(text, WATCH, *_PROGRESS)
+
+
+def _again(picture: dict[str, Any]) -> str:
+    """What continues a run that has ended."""
+    return "polybackfill run --follow" if picture.get("following") else "polybackfill run"
 
 
 def _wrong(troubles: list[_Trouble]) -> Answer:
@@ -191,11 +234,11 @@ def _wrong(troubles: list[_Trouble]) -> Answer:
     return Answer(question, f"{text[0].upper()}{text[1:]}.", tone)
 
 
-def _to_do(troubles: list[_Trouble], state: run_state.RunState) -> Answer:
+def _to_do(troubles: list[_Trouble], picture: dict[str, Any], state: run_state.RunState) -> Answer:
     question = "What do I do about it?"
     commands = tuple(dict.fromkeys(trouble.command for trouble in troubles if trouble.command))
     if state.name == "stopped" and not commands:
-        return Answer(question, "Start it again to continue.", WATCH, ("polybackfill run",))
+        return Answer(question, "Start it again to continue.", WATCH, (_again(picture),))
     if not commands:
         return Answer(question, "Nothing." if not troubles else "Nothing: it goes on by itself.")
     if state.is_running and commands == ("polybackfill plan reset --errors",):

@@ -178,6 +178,28 @@ def test_what_was_slow_and_nothing_else() -> None:
     ]
 
 
+def test_what_was_followed_is_told_with_its_gaps_and_its_lateness() -> None:
+    gap = [1_795_949_000, 1_795_949_059]
+    followed = {"since": 1, "fresh_to": 1_795_952_037, "lag_s": 700.0, "gaps": [gap]}
+    facts = dataclasses.replace(
+        NOTHING, state="stopped", night={**night(), "following": followed}, coverage={"parts": []}
+    )
+    lead = morning_sections._describe_run(facts)
+    assert lead.endswith(" It followed up to 2026-11-29 11:33:57 UTC, 1 gap.")
+    running = dataclasses.replace(facts, state="running")
+    assert "It is following: fresh to 2026-11-29 11:33:57 UTC, lag 11 min 40 s" in (
+        morning_sections._describe_run(running)
+    )
+    (missing,) = morning_sections._missing(facts).lines
+    assert missing.startswith(
+        "Trades of 2026-11-29T10:43:20Z to 2026-11-29T10:44:19Z were not followed; "
+    )
+    assert facts.slowdowns is not None
+    assert facts.slowdowns[-1] == morning_facts.Slowdown(
+        "new trades", "11 min 40 s late at the end"
+    )
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_the_text_fits(columns: int) -> None:
     facts = dataclasses.replace(

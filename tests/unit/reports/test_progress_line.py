@@ -119,3 +119,11 @@ def test_an_end_that_is_none_says_how_to_go_on(state: str, first: str) -> None:
 def test_a_dry_run_does_not_claim_to_have_stored_anything() -> None:
     told = progress_line.summary_lines({**PICTURE, "state": "finished"}, dry_run=True)
     assert "9,342 rows would be stored" in told[0]
+
+
+def test_an_end_says_up_to_when_it_followed_and_not_how_far_behind_it_was() -> None:
+    facts = {"since": 1, "fresh_to": 1_795_952_037, "lag_s": 7.8, "gaps": [[3, 4]]}
+    told = progress_line.summary_lines(
+        {**PICTURE, "state": "stopped", "following": facts}, dry_run=False
+    )
+    assert told[1] == "  followed up to 2026-11-29 11:33:57 UTC, 1 gap"

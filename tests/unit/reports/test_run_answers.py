@@ -124,20 +124,72 @@ def test_before_the_first_picture_there_is_one_answer() -> None:
     assert "starts" in starting.text
 
 
+FOLLOWED = {"since": 1_795_948_000, "fresh_to": 1_795_952_037, "lag_s": 7.8, "gaps": []}
+UNBUSY = {"/v2/trades": conftest.budget(rate_per_s=0.4, allowed_per_s=20.0)}
+
+
 def test_a_run_that_follows_says_how_fresh_it_is() -> None:
-    followed = {"since": 1_795_948_000, "fresh_to": 1_795_952_037, "lag_s": 7.8, "gaps": []}
-    said = ask(picture(following=followed, eta_s=0.0))
-    assert said["When"] == (
+    shown = picture({"waits": {"queue": 1}}, following=FOLLOWED, eta_s=0.0, budgets=UNBUSY)
+    when, missing, limit, wrong, to_do = run_answers.answer_all(shown, RUNNING)
+    assert (when.text, when.tone) == (
         "All is read; following: fresh to 2026-11-29 11:33:57 UTC, lag 8 s.",
         "good",
     )
-    missing = run_answers.answer_all(picture(following=followed), RUNNING)[1]
     assert (missing.text, missing.tone) == (
-        "Nothing: all was read, and is read again as it changes.",
+        "Nothing but the trades of the last 8 s; all else was read, and is read again as it "
+        "changes.",
         "good",
     )
-    holed = {**followed, "gaps": [[1_795_949_000, 1_795_949_059]]}
-    missing = run_answers.answer_all(picture(following=holed), RUNNING)[1]
-    assert (missing.text, missing.tone) == ("Trades of 1 gap between followed times.", "watch")
-    in_error = run_answers.answer_all(picture({"error": 1}, following=followed), RUNNING)[1]
-    assert in_error.tone == "watch"
+    assert (limit.text[:3], limit.tone) == ("No:", "good"), "it has no use for all of it"
+    assert (wrong.text, to_do.text) == ("No.", "Nothing.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing", "wrong", "command"),
+    [
+        (
+            {"following": {**FOLLOWED, "lag_s": 700.0}, "source_lag_s": 690.0},
+            "Trades since 2026-11-29 11:33:57 UTC, of 11 min 40 s: they come next.",
+            "The API is 11 min 30 s behind the chain; new trades are stored 11 min 40 s late.",
+            "",
+        ),
+        (
+            {"following": {**FOLLOWED, "lag_s": 90.0}, "store_wait_s": 80.0},
+            "Trades since 2026-11-29 11:33:57 UTC, of 1 min 30 s: they come next.",
+            "Waiting for the store since 1 min 20 s.",
+            "",
+        ),
+        (
+            {"following": {**FOLLOWED, "gaps": [[1_795_949_000, 1_795_949_059]]}},
+            "Trades of 1 gap between followed times.",
+            "Trades of 1 gap were not followed.",
+            "polybackfill check progress",
+        ),
+        (
+            {"following": FOLLOWED, "part": {"error": 1}},
+            "1 of 1,000 wallets.",
+            "1 unit of wallets in error.",
+            "polybackfill plan reset --errors",
+        ),
+    ],
+)
+def test_a_run_that_follows_says_what_it_lacks_and_why(
+    changed: dict[str, Any], missing: str, wrong: str, command: str
+) -> None:
+    answers = run_answers.answer_all(picture(**changed), RUNNING)
+    assert (answers[1].text, answers[1].tone) == (missing, "watch")
+    assert answers[3].text == wrong
+    assert command in (answers[4].commands or ("",))
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"), [("stopped", "It was stopped"), ("crashed", "It broke off")]
+)
+def test_a_run_that_followed_says_from_when_on_trades_are_missing(state: str, ended: str) -> None:
+    shown = picture(following=FOLLOWED, state="stopped", took_s=3_600.0)
+    answers = run_answers.answer_all(shown, run_state.RunState(state, False, None, 9_000.0))
+    assert answers[0].text == (
+        f"{ended} after 1 h 00 min; it followed up to 2026-11-29 11:33:57 UTC."
+    )
+    assert (answers[1].text, answers[1].tone) == ("Trades since 2026-11-29 11:33:57 UTC.", "watch")
+    assert answers[4].commands == ("polybackfill run --follow",)
