@@ -42,15 +42,16 @@ def text_lines(
     columns: int | None = None,
 ) -> list[str]:
     """The same of texts that are shown as they are; `numbers`: which columns stand on the right."""
-    table = _table(names, texts, numbers)
+    table = align(names, texts, numbers)
     if columns is None or max(map(terminal.cells, table)) <= columns:
         return table
     return _lists(names, texts)
 
 
-def _table(
+def align(
     names: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[bool]
 ) -> list[str]:
+    """The head and a line for each row, however wide that is."""
     widths = [max(map(terminal.cells, column)) for column in zip(names, *texts, strict=True)]
     return [
         _GAP.join(

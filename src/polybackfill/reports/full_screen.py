@@ -13,20 +13,21 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # a screen of i
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-def show(make_lines: Callable[[int], list[str]], *, every_s: float = 1.0) -> None:
+def show(make_lines: Callable[[int | None], list[str]], *, every_s: float = 1.0) -> None:
     """Draw what `make_lines` returns for so many columns, until Ctrl-C.
 
-    What does not fit is left out. In a pipe or a file the lines are written once.
+    Longer lines are broken between words; what does not fit below is left out. In a pipe or a file,
+    which have no width, the lines are written once.
     """
     if not terminal.is_interactive(sys.stdout):
-        print("\n".join(make_lines(shutil.get_terminal_size().columns)))
+        print("\n".join(make_lines(None)))
         return
     stream = sys.stdout.plain if isinstance(sys.stdout, terminal.Screen) else sys.stdout
     stream.write(_ENTER)
     try:
         while True:
             columns, rows = shutil.get_terminal_size()
-            fitting = [_fit(line, columns) for line in make_lines(columns)[:rows]]
+            fitting = [one for line in make_lines(columns) for one in _fit(line, columns)][:rows]
             stream.write(_HOME + "\r\n".join(fitting) + _ERASE_BELOW)
             stream.flush()
             time.sleep(every_s)
@@ -37,5 +38,6 @@ def show(make_lines: Callable[[int], list[str]], *, every_s: float = 1.0) -> Non
         stream.flush()
 
 
-def _fit(line: str, columns: int) -> str:
-    return terminal.cut(redaction.redact(terminal.visible_line(line)), columns) + _ERASE_LINE
+def _fit(line: str, columns: int) -> list[str]:
+    text = terminal.wrapped(redaction.redact(terminal.visible_line(line)), columns)
+    return [terminal.cut(one, columns) + _ERASE_LINE for one in text.split("\n")]

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from polybackfill import formats
-from polybackfill.reports import job_lines, progress_line
+from polybackfill import formats, terminal
+from polybackfill.reports import console_table, job_lines, progress_line
 
-_BAR = 20
+_BAR = 16
 _QUESTION = 27
+_ON_THE_LEFT = frozenset({"part", "", "left", "workers", "budget"})
+# What a narrow terminal does without, first what is said elsewhere too.
+_SPARED_OF_PARTS = ("workers", "", "requests/s", "error")
+_SPARED = ("sent", "limit")
 
 
-def make_lines(document: Mapping[str, Any], columns: int) -> list[str]:
-    """The lines of one moment. `document`: as `run.run_view` makes it."""
+def make_lines(document: Mapping[str, Any], columns: int | None) -> list[str]:
+    """The lines of one moment, tables and answers for so many columns (None: of any width).
+    `document`: as `run.run_view` makes it.
+    """
     picture = document["picture"]
     lines = [f"polybackfill {document.get('run', '')}  {document['said']}".rstrip(), ""]
     if picture is not None:
-        lines[1:] = [f"{_bar(picture['share'] or 0.0, columns - 1)}", _rates(picture), ""]
-    lines += _answer_lines(document["answers"])
+        bar = _bar(picture["share"] or 0.0, (columns or terminal.WIDTH) - 1)
+        lines[1:] = [bar, _rates(picture), ""]
+    lines += _answer_lines(document["answers"], columns)
     if picture is not None:
-        lines += ["", *_part_lines(picture["parts"]), "", *_budget_lines(picture["budgets"])]
+        lines += ["", *_fitting(list(_part_rows(picture["parts"])), _SPARED_OF_PARTS, columns)]
+        lines += ["", *_fitting(list(_budget_rows(picture["budgets"])), _SPARED, columns)]
         if job := job_lines.make_lines(picture.get("job")):
             lines += ["", *job]
         lines += ["", _machine(picture, document.get("machine"))]
@@ -41,39 +49,58 @@ def _rates(picture: Mapping[str, Any]) -> str:
     )
 
 
-def _answer_lines(answers: list[dict[str, Any]]) -> Iterator[str]:
+def _answer_lines(answers: list[dict[str, Any]], columns: int | None) -> Iterator[str]:
     for answer in answers:
-        yield f"{answer['question']:<{_QUESTION}}{answer['text']}"
-        for command in answer["commands"]:
-            yield f"{'':<{_QUESTION}}{command}"
+        lines = [f"{answer['question']:<{_QUESTION}}{answer['text']}"]
+        lines += [f"{'':<{_QUESTION}}{command}" for command in answer["commands"]]
+        for line in lines:
+            fitting = line if columns is None else terminal.wrapped(line, columns, indent=_QUESTION)
+            yield from fitting.split("\n")
 
 
-def _part_lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield f"{'part':<12}{'':<{_BAR}}{'done':>13}{'keys':>23}{'error':>8}{'requests/s':>12}  left"
+def _part_rows(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     for kind, part in parts.items():
         left = "proven" if part["complete"] else progress_line.remaining(part["eta_s"])
         if part["complete"] and part["error"]:
             left = "ended"
-        waits = ", ".join(f"{count} {wait}" for wait, count in part["waits"].items())
-        yield (
-            f"{kind:<12}{_bar(part['share'] or 0.0, _BAR)}"
-            f"{progress_line.part_share(part):>13}"
-            f"{part['done']:>11,}/{part['units']:<11,}{part['error']:>8,}"
-            f"{formats.per_second(part['requests_per_s']):>12}  {left}"
-            f"{f'  ({waits})' if waits else ''}"
-        )
+        yield {
+            "part": kind,
+            "": _bar(part["share"] or 0.0, _BAR),
+            "done": progress_line.part_share(part),
+            "keys": f"{part['done']:,}/{part['units']:,}",
+            "error": f"{part['error']:,}",
+            "requests/s": formats.per_second(part["requests_per_s"]),
+            "left": left,
+            "workers": ", ".join(f"{count} {wait}" for wait, count in part["waits"].items()),
+        }
 
 
-def _budget_lines(budgets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield f"{'budget':<20}{'requests/s':>12}{'allowed':>10}{'limit':>10}{'sent':>12}{'refused':>9}"
+def _budget_rows(budgets: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     for name, budget in budgets.items():
         if budget["sent"]:
-            limit = formats.per_second(budget["limit"] / budget["window_s"])
-            yield (
-                f"{name:<20}{formats.per_second(budget['rate_per_s']):>12}"
-                f"{formats.per_second(budget['allowed_per_s']):>10}{limit:>10}"
-                f"{budget['sent']:>12,}{budget['refusals']:>9,}"
-            )
+            yield {
+                "budget": name,
+                "requests/s": formats.per_second(budget["rate_per_s"]),
+                "allowed": formats.per_second(budget["allowed_per_s"]),
+                "limit": formats.per_second(budget["limit"] / budget["window_s"]),
+                "sent": f"{budget['sent']:,}",
+                "refused": f"{budget['refusals']:,}",
+            }
+
+
+def _fitting(
+    rows: Sequence[Mapping[str, str]], spared: Sequence[str], columns: int | None
+) -> list[str]:
+    """A table without the first of the `spared` columns, as many as it takes to fit."""
+    if not rows:
+        return []
+    for count in range(len(spared) + 1):
+        names = [name for name in rows[0] if name not in spared[:count]]
+        texts = [[row[name] for name in names] for row in rows]
+        table = console_table.align(names, texts, [name not in _ON_THE_LEFT for name in names])
+        if columns is None or max(map(terminal.cells, table)) <= columns:
+            break
+    return table
 
 
 def _machine(picture: Mapping[str, Any], machine: Mapping[str, Any] | None) -> str:

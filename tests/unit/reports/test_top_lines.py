@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.unit.monitoring import conftest
 
-from polybackfill.reports import run_answers, run_state, top_lines
+from polybackfill import terminal
+from polybackfill.reports import full_screen, run_answers, run_state, top_lines
 
 RUNNING = run_state.RunState("running", True, None, 0.5)
 
@@ -35,7 +37,7 @@ def test_everything_is_said_in_its_column() -> None:
     for question in ("When is it done?", "What is missing?", "What do I do about it?"):
         assert question in text
     (wallets,) = [line for line in lines if line.startswith("wallets")]
-    assert wallets.startswith(f"wallets     {'█' * 12}{'░' * 8}")
+    assert wallets.startswith(f"wallets  {'█' * 9}{'░' * 7}")
     assert "600/1,000" in wallets
     (clob,) = [line for line in lines if line.startswith("clob")]
     assert "proven" in clob
@@ -51,3 +53,36 @@ def test_without_a_picture_the_state_and_its_answer_stay() -> None:
     shown = {"said": "not running", "answers": answers, "picture": None}
     assert top_lines.make_lines(shown, 80)[0].endswith("not running")
     assert "polybackfill run" in "\n".join(top_lines.make_lines(shown, 80))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 140])
+def test_what_is_asked_first_is_whole_in_every_width(columns: int) -> None:
+    """The five answers, and how long each part takes; tables give up whole columns."""
+    waits = {"limit": 40, "queue": 20, "working": 4}
+    parts = {
+        "conditions": conftest.part(
+            units=1_600_000, done=750_000, eta_s=5_400.0, waits=waits, requests_per_s=19.0
+        ),
+        "resolutions": conftest.part(
+            complete=True, error=0, share=1.0, requests_per_s=0.0, waits={}
+        ),
+    }
+    shown = document(parts=parts, held_back={"clob": "the list has no winner any more, so that no "
+                                                     "resolution can be told from it"})  # fmt: skip
+    lines = top_lines.make_lines(shown, columns)
+    tables = lines[lines.index("", 3) :]
+    assert max(map(terminal.cells, tables[:-1])) <= columns
+    said = " ".join(" ".join(lines).split())
+    for answer in shown["answers"]:
+        assert " ".join(f"{answer['question']} {answer['text']}".split()) in said
+    (conditions,) = [line for line in tables if line.startswith("conditions")]
+    assert "750,000/1,600,000" in conditions
+    assert "ETA 1 h 30 min" in conditions
+    assert ("40 limit, 20 queue" in conditions) is (columns == 140)
+
+
+def test_a_longer_line_is_broken_and_not_cut() -> None:
+    machine = top_lines.make_lines(document(), 40)[-1]
+    shown = full_screen._fit(machine, 40)
+    assert len(shown) == 3
+    assert "70.0 GB free" in shown[-1]
