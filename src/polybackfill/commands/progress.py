@@ -95,7 +95,10 @@ def _print(report: dict[str, Any]) -> None:
     if not report["receipts_compared"]:
         print(run_files.NOT_COMPARED)
     elif report["parts"]:
-        print("complete" if _complete(report) else progress_line.remaining(report["eta_s"]))
+        left = progress_line.remaining(report["eta_s"])
+        if not report["running"] and report["eta_s"] is not None:
+            left += " at the published limits, once it runs"
+        print("complete" if _complete(report) else left)
 
 
 def _complete(report: dict[str, Any]) -> bool:

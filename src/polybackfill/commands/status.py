@@ -122,6 +122,8 @@ def _lines(picture: dict[str, Any] | None, state: run_state.RunState) -> list[st
 
 
 def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
+    if part.get("complete"):
+        return [progress_line.proven(kind, part)]
     rate, allowed = (formats.per_second(part[f"{one}_per_s"]) for one in ("requests", "allowed"))
     waits = ", ".join(f"{count} {reason}" for reason, count in part["waits"].items())
     waits = f" ({waits})" if waits else ""
@@ -129,7 +131,7 @@ def _part_lines(kind: str, part: dict[str, Any]) -> list[str]:
     return [
         f"  {kind:<11} {share}, {part['done']:,} of {part['units']:,}, "
         f"{part['error']:,} in error, {rate} of {allowed} requests/s, "
-        f"{progress_line.remaining(part['eta_s'])}",
+        f"{progress_line.part_left(part)}",
         f"  {'':<11} {formats.counted(part['workers'], 'worker')}{waits}, "
         f"{formats.counted(part['stalls'], 'stall')}",
     ]

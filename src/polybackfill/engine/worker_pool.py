@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from polybackfill import clocks, worker_progress
+from polybackfill import clocks, units, worker_progress
 from polybackfill.engine import await_stack, unit_queue
 from polybackfill.polymarket import endpoints
 
@@ -139,14 +139,17 @@ class WorkerPool:
             "stalls": self.stalls,
         }
 
-    def describe_workers(self) -> list[dict[str, object]]:
-        """Those who hold a unit: what they do, the declared wait, seconds since the last mark."""
+    def describe_workers(self, count_pages: Callable[[units.Unit], int]) -> list[dict[str, object]]:
+        """Those who hold a unit: what they do, the declared wait, seconds since the last mark.
+        `count_pages`: of a unit, whose rows are stored.
+        """
         return [
             {
                 "worker": f"{self.kind}-{worker.number}",
                 "unit": worker.lease.unit.id,
                 "doing": worker.progress.doing,
                 "wait": worker.progress.wait_reason,
+                "pages": count_pages(worker.lease.unit),
                 "idle_s": round(worker.progress.idle_s(), 1),
             }
             for worker in self._workers

@@ -147,6 +147,15 @@ def part_share(part: Mapping[str, Any]) -> str:
     return formats.percent(part["done"] / part["units"] if part["units"] else 1.0)
 
 
+def part_left(part: Mapping[str, Any]) -> str:
+    """How long a part takes that goes on, or how it ended."""
+    if part.get("complete"):
+        return "ended" if part["error"] else "proven complete"
+    if part["units"] and part["done"] + part["error"] >= part["units"]:
+        return "more may come"
+    return remaining(part["eta_s"])
+
+
 def remaining(eta_s: float | None) -> str:
     """`ETA 1 h 05 min`, or that it is not known yet."""
     return "ETA unknown" if eta_s is None else f"ETA {formats.duration(eta_s)}"
@@ -177,7 +186,7 @@ def summary_lines(picture: dict[str, Any], *, dry_run: bool) -> list[str]:
     lines = [f"{state} after {took}: {formats.counted(rows(picture), 'row')} {stored}"]
     if facts := picture.get("following"):
         lines.append(f"  {followed(facts)}")
-    lines += [_proven(kind, part) for kind, part in picture["parts"].items()]
+    lines += [proven(kind, part) for kind, part in picture["parts"].items()]
     if any(part["error"] for part in picture["parts"].values()):
         lines += [
             f"  {failed['unit']}: {terminal.excerpt(failed['error'])}"
@@ -213,7 +222,8 @@ def until(picture: dict[str, Any]) -> str:
     return f"until {time_arguments.local_text(moment)}" if moment else ""
 
 
-def _proven(kind: str, part: dict[str, Any]) -> str:
+def proven(kind: str, part: dict[str, Any]) -> str:
+    """A line about a part that has ended, or is to be continued."""
     open_units = part["units"] - part["done"] - part["error"]
     if not part["units"] and not part.get("complete"):
         return f"  {kind:<11} not begun"

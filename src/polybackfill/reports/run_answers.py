@@ -187,7 +187,8 @@ def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterat
         yield _Trouble(waits, WATCH)
     if picture["state"] == "running" and picture["still_s"] > _STANDSTILL_S:
         text = f"nothing has moved for {formats.duration(picture['still_s'])}"
-        yield _Trouble(text, WATCH if picture["still_s"] < _LAG_S else BAD)
+        is_long = picture["still_s"] >= _LAG_S
+        yield _Trouble(text, BAD if is_long else WATCH, "polybackfill doctor" if is_long else "")
     if stalls := sum(part.get("stalls", 0) for part in picture["parts"].values()):
         yield _Trouble(f"{formats.counted(stalls, 'stalled worker')} replaced", WATCH)
     if paused := picture.get("paused"):
@@ -236,11 +237,14 @@ def _wrong(troubles: list[_Trouble]) -> Answer:
 
 def _to_do(troubles: list[_Trouble], picture: dict[str, Any], state: run_state.RunState) -> Answer:
     question = "What do I do about it?"
+    again = _again(picture)
     commands = tuple(dict.fromkeys(trouble.command for trouble in troubles if trouble.command))
     if state.name == "stopped" and not commands:
-        return Answer(question, "Start it again to continue.", WATCH, (_again(picture),))
+        return Answer(question, "Start it again to continue.", WATCH, (again,))
     if not commands:
         return Answer(question, "Nothing." if not troubles else "Nothing: it goes on by itself.")
+    if state.is_running is False and (state.name != "finished" or _in_error(picture)):
+        commands = (*(command for command in commands if command != again), again)
     if state.is_running and commands == ("polybackfill plan reset --errors",):
         text = (
             "Try again now, on the page under Errors, or queue it for the next run when this one "

@@ -84,9 +84,15 @@ class _ApiCounters:
 class _PictureFiles:
     """Where a run leaves its newest picture, samples of those before, and who works on what."""
 
-    def __init__(self, file: Path, parts: Mapping[str, running_part.RunningPart]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        parts: Mapping[str, running_part.RunningPart],
+        count_pages: Callable[[units.Unit], int],
+    ) -> None:
         self._file = file
         self._parts = parts
+        self._count_pages = count_pages
         self._listed_at = 0.0
         self._history = run_history.HistoryWriter(run_history.history_path(file))
 
@@ -95,7 +101,8 @@ class _PictureFiles:
         self._history.add(picture)
         if abs(self._listed_at - picture["now"]) > worker_list.EVERY_S:
             self._listed_at = picture["now"]
-            workers = worker_list.list_workers(part.pool for part in self._parts.values())
+            pools = (part.pool for part in self._parts.values())
+            workers = worker_list.list_workers(pools, self._count_pages)
             _replace(worker_list.workers_path(self._file), workers)
 
 
@@ -126,7 +133,7 @@ class Snapshots:
         self._writer = writer
         self._api = _ApiCounters(limits, client.answers, following)
         self._watch = watch
-        self._files = None if file is None else _PictureFiles(file, parts)
+        self._files = None if file is None else _PictureFiles(file, parts, checkpoint.pages)
         self._clock = clock
         self._began_at = clock.monotonic()
         self._rates = fetch_rates.FetchRates(parts, clock)
@@ -157,7 +164,10 @@ class Snapshots:
         eta_s, share = self._outlook.read(left, budgets)
         if following is not None:
             eta_s, share = 0.0, 1.0
-        busy_routes = [part.route for part in self._parts.values() if part.has_work]
+        # One that follows has no work for most of the time, and goes on.
+        busy_routes = [
+            part.route for part in self._parts.values() if part.has_work or following is not None
+        ]
         sent_per_s, allowed_per_s = fetch_rates.requests_per_s(busy_routes, budgets)
         return {
             **self._header.fields(),

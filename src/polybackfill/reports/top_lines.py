@@ -13,22 +13,28 @@ _QUESTION = 27
 _ON_THE_LEFT = frozenset({"part", "", "left", "workers", "budget"})
 # What a narrow terminal does without, first what is said elsewhere too.
 _SPARED_OF_PARTS = ("workers", "", "requests/s", "error")
-_SPARED = ("sent", "limit")
+_SPARED_OF_BUDGETS = ("sent", "limit")
+# What was true of a run while it went on.
+_PASSED = ("requests/s", "left", "workers", "allowed")
 
 
 def make_lines(document: Mapping[str, Any], columns: int | None) -> list[str]:
     """The lines of one moment, tables and answers for so many columns (None: of any width).
     `document`: as `run.run_view` makes it.
     """
-    picture = document["picture"]
+    picture, is_running = document["picture"], document.get("is_running") is not False
     lines = [f"polybackfill {document.get('run', '')}  {document['said']}".rstrip(), ""]
     if picture is not None:
         bar = _bar(picture["share"] or 0.0, (columns or terminal.WIDTH) - 1)
-        lines[1:] = [bar, _rates(picture), ""]
+        lines[1:] = [bar, _rates(picture, is_running=is_running), ""]
     lines += _answer_lines(document["answers"], columns)
     if picture is not None:
-        lines += ["", *_fitting(list(_part_rows(picture["parts"])), _SPARED_OF_PARTS, columns)]
-        lines += ["", *_fitting(list(_budget_rows(picture["budgets"])), _SPARED, columns)]
+        passed = () if is_running else _PASSED
+        for rows, spared in (
+            (list(_part_rows(picture["parts"])), _SPARED_OF_PARTS),
+            (list(_budget_rows(picture["budgets"])), _SPARED_OF_BUDGETS),
+        ):
+            lines += ["", *_fitting(rows, spared, columns, passed=passed)]
         if job := job_lines.make_lines(picture.get("job")):
             lines += ["", *job]
         lines += ["", _machine(picture, document.get("machine"))]
@@ -40,11 +46,11 @@ def _bar(share: float, cells: int) -> str:
     return "█" * full + "░" * (cells - full)
 
 
-def _rates(picture: Mapping[str, Any]) -> str:
+def _rates(picture: Mapping[str, Any], *, is_running: bool) -> str:
     rate, allowed = (formats.per_second(picture[f"{one}_per_s"]) for one in ("requests", "allowed"))
+    rates = f"{formats.per_second(picture['rows_per_s'])} rows/s  {rate} of {allowed} requests/s  "
     return (
-        f"{formats.percent(picture['share'])}  {formats.per_second(picture['rows_per_s'])} rows/s  "
-        f"{rate} of {allowed} requests/s  "
+        f"{formats.percent(picture['share'])}  {rates if is_running else ''}"
         f"{formats.counted(progress_line.rows(dict(picture)), 'row')} stored"
     )
 
@@ -60,9 +66,6 @@ def _answer_lines(answers: list[dict[str, Any]], columns: int | None) -> Iterato
 
 def _part_rows(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     for kind, part in parts.items():
-        left = "proven" if part["complete"] else progress_line.remaining(part["eta_s"])
-        if part["complete"] and part["error"]:
-            left = "ended"
         yield {
             "part": kind,
             "": _bar(part["share"] or 0.0, _BAR),
@@ -70,7 +73,7 @@ def _part_rows(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str
             "keys": f"{part['done']:,}/{part['units']:,}",
             "error": f"{part['error']:,}",
             "requests/s": formats.per_second(part["requests_per_s"]),
-            "left": left,
+            "left": progress_line.part_left(part),
             "workers": ", ".join(f"{count} {wait}" for wait, count in part["waits"].items()),
         }
 
@@ -89,13 +92,19 @@ def _budget_rows(budgets: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str,
 
 
 def _fitting(
-    rows: Sequence[Mapping[str, str]], spared: Sequence[str], columns: int | None
+    rows: Sequence[Mapping[str, str]],
+    spared: Sequence[str],
+    columns: int | None,
+    *,
+    passed: Sequence[str],
 ) -> list[str]:
-    """A table without the first of the `spared` columns, as many as it takes to fit."""
+    """A table without the `passed` columns, nor the first of the `spared` ones, as many as it takes
+    to fit.
+    """
     if not rows:
         return []
     for count in range(len(spared) + 1):
-        names = [name for name in rows[0] if name not in spared[:count]]
+        names = [name for name in rows[0] if name not in (*passed, *spared[:count])]
         texts = [[row[name] for name in names] for row in rows]
         table = console_table.align(names, texts, [name not in _ON_THE_LEFT for name in names])
         if columns is None or max(map(terminal.cells, table)) <= columns:

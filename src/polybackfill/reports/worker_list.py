@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from polybackfill import units
 from polybackfill.engine import worker_pool
 
 EVERY_S = 5.0
@@ -21,9 +22,11 @@ def workers_path(status_file: Path) -> Path:
     return status_file.with_suffix(".workers.json")
 
 
-def list_workers(pools: Iterable[worker_pool.WorkerPool]) -> bytes:
-    """The workers that hold a unit, as JSON."""
-    return orjson.dumps([worker for pool in pools for worker in pool.describe_workers()])
+def list_workers(
+    pools: Iterable[worker_pool.WorkerPool], count_pages: Callable[[units.Unit], int]
+) -> bytes:
+    """The workers that hold a unit, as JSON. `count_pages`: of a unit, whose rows are stored."""
+    return orjson.dumps([worker for pool in pools for worker in pool.describe_workers(count_pages)])
 
 
 def read_workers(status_file: Path) -> list[dict[str, Any]] | None:

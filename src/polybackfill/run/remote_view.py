@@ -116,6 +116,7 @@ def _view(picture: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": picture["run"],
         "said": _say(picture) if has_begun else picture["state"],
+        "is_running": is_running,
         "answers": [vars(answer) for answer in answers],
         "picture": picture if has_begun else None,
         "machine": picture.get("machine"),

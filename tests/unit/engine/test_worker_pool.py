@@ -176,3 +176,25 @@ async def test_only_pages_move_the_marks(book: run_checkpoint.Checkpoint) -> Non
     await running.run()
     assert running.marks == 2  # also when the workers are gone
     await line.close()
+
+
+async def test_who_holds_a_unit_is_listed_with_the_pages_that_are_stored(
+    book: run_checkpoint.Checkpoint,
+) -> None:
+    line, listed = a_queue(book, 1), []
+
+    async def work(lease: unit_queue.Lease, progress: worker_progress.Progress) -> None:
+        for _ in range(2):
+            page = units.Counts(rows=7, pages=1)
+            book.advance(lease.unit.id, lease.attempt, None, page)
+        with progress.waiting("limit"):
+            listed.extend(running.describe_workers(book.pages))
+        book.finish(lease.unit.id, lease.attempt)
+        line.finish(lease)
+
+    running = a_crew(line, work)
+    async with asyncio.timeout(5):
+        await running.run()
+    (worker,) = listed
+    assert (worker["pages"], worker["wait"]) == (2, "limit")
+    assert worker["unit"] == f"wallets:{0:040x}"

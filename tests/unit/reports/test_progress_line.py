@@ -127,3 +127,19 @@ def test_an_end_says_up_to_when_it_followed_and_not_how_far_behind_it_was() -> N
         {**PICTURE, "state": "stopped", "following": facts}, dry_run=False
     )
     assert told[1] == "  followed up to 2026-11-29 11:33:57 UTC, 1 gap"
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({}, "ETA 1 h 05 min"),
+        ({"eta_s": None}, "ETA unknown"),
+        ({"done": 58}, "more may come"),
+        ({"done": 56, "error": 2}, "more may come"),
+        ({"done": 58, "complete": True}, "proven complete"),
+        ({"done": 57, "error": 1, "complete": True}, "ended"),
+    ],
+)
+def test_how_long_a_part_takes(changed: dict[str, Any], left: str) -> None:
+    part = {"units": 58, "done": 38, "error": 0, "complete": False, "eta_s": 3_900.0}
+    assert progress_line.part_left({**part, **changed}) == left

@@ -72,7 +72,13 @@ def test_a_run_that_is_well_says_so() -> None:
             "--probe",
         ),
         ({"still_s": 70.0}, "running", "Nothing has moved for 1 min 10 s.", "watch", ""),
-        ({"still_s": 700.0}, "running", "Nothing has moved for 11 min 40 s.", "bad", ""),
+        (
+            {"still_s": 700.0},
+            "running",
+            "Nothing has moved for 11 min 40 s.",
+            "bad",
+            "polybackfill doctor",
+        ),
         ({"part": {"stalls": 2}}, "running", "2 stalled workers replaced.", "watch", ""),
         ({"paused": ["clob"]}, "running", "A person has paused clob.", "watch", "polybackfill ui"),
         ({}, "crashed", "The run crashed.", "bad", "polybackfill run"),
@@ -102,6 +108,16 @@ def test_an_end_is_told_with_what_is_left() -> None:
     stopped = run_answers.answer_all(picture(), run_state.RunState("stopped", False))
     assert stopped[0].tone == "watch"
     assert stopped[4].commands == ("polybackfill run",)
+
+
+@pytest.mark.parametrize("state", ["stopped", "crashed", "finished"])
+def test_after_an_end_with_errors_the_last_command_is_the_one_that_goes_on(state: str) -> None:
+    ended = run_state.RunState(state, False, None, 60.0)
+    answers = run_answers.answer_all(picture({"error": 2}, state="stopped"), ended)
+    assert answers[4].commands == ("polybackfill plan reset --errors", "polybackfill run")
+    aside = picture({"done": 1_000, "complete": True, "set_aside": 1}, state="finished")
+    finished = run_answers.answer_all(aside, run_state.RunState("finished", False))
+    assert finished[4].commands == ("polybackfill quarantine list",)
 
 
 def test_over_a_limit_is_what_is_said_of_it() -> None:

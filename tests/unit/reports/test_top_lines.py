@@ -86,3 +86,13 @@ def test_a_longer_line_is_broken_and_not_cut() -> None:
     shown = full_screen._fit(machine, 40)
     assert len(shown) == 3
     assert "70.0 GB free" in shown[-1]
+
+
+def test_what_was_true_while_it_went_on_is_not_said_of_one_that_has_ended() -> None:
+    shown = {**document(), "answers": []}
+    going_on = "\n".join(top_lines.make_lines(shown, 120))
+    ended = "\n".join(top_lines.make_lines({**shown, "is_running": False}, 120))
+    for word in ("requests/s", "rows/s", "left", "allowed", "ETA"):
+        assert word in going_on
+        assert word not in ended
+    assert "600/1,000" in ended

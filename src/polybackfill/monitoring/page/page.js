@@ -135,7 +135,7 @@ function draw(status) {
   drawParts(status.picture.parts, status.is_running, status.picture.paused ?? []);
   drawJob(status.picture.job);
   drawDrain(status.is_running && status.picture.state !== "draining");
-  drawBudgets(status.picture.budgets);
+  drawBudgets(status.picture.budgets, status.is_running);
   drawMachine(status.picture, status.machine);
 }
 
@@ -144,7 +144,12 @@ function drawAnswers(answers) {
     make("div", { class: `${answer.tone}-edge` },
       make("dt", {}, answer.question),
       make("dd", answer.tone === "good" ? {} : { class: answer.tone }, answer.text,
-        ...answer.commands.filter((command) => command !== "polybackfill ui").map((command) => make("code", {}, command))))));
+        ...answer.commands.filter((command) => command !== "polybackfill ui").map(drawCommand)))));
+}
+
+/** Broken between words alone, as it is typed. */
+function drawCommand(command) {
+  return make("code", {}, ...command.split(" ").flatMap((word, place) => [place ? " " : "", make("span", { class: "word" }, word)]));
 }
 
 function drawOverall(picture, isRunning) {
@@ -154,7 +159,8 @@ function drawOverall(picture, isRunning) {
   const parts = Object.values(picture.parts);
   const sum = (field) => parts.reduce((total, part) => total + part[field], 0);
   const failed = sum("error") ? `, ${count(sum("error"))} ${sum("error") === 1 ? "key" : "keys"} in error` : "";
-  const over = picture.share === null ? "some parts wait for others to find their keys" : `of the work is over${failed}`;
+  const late = picture.following ? `, ${isRunning ? `new trades are ${duration(picture.following.lag_s)} behind` : "it followed new trades"}` : "";
+  const over = picture.share === null ? "some parts wait for others to find their keys" : `of the work is over${failed}${late}`;
   say(byId("rates"), `${over} · ${isRunning ? pace : ""}${count(rows)} rows stored in this run`);
   setBar(byId("bar"), picture.share, sum("units") ? sum("error") / sum("units") : 0);
 }
@@ -174,12 +180,12 @@ function drawParts(parts, isRunning, paused) {
     const waits = Object.keys(part.waits).sort().map((wait) => `${part.waits[wait]} ${WAITS[wait] ?? wait}`).join(", ");
     const ended = part.error ? "ended" : "proven complete";
     const open = part.done + part.error >= part.units ? "more may come" : part.eta_s === null ? "unknown" : duration(part.eta_s);
-    const left = part.complete ? ended : open;
+    const left = part.complete ? ended : isRunning ? open : "–";
     const done = part.share === null ? null : part.units ? part.done / part.units : 1;
     const texts = [
       part.share === null ? `${count(part.units)} so far` : `${count(part.done)} of ${count(part.units)}`, count(part.error),
-      `${perSecond(part.requests_per_s)} of ${perSecond(part.allowed_per_s)}`, left,
-      part.workers ? `${part.workers}${waits ? ` (${waits})` : ""}` : "–",
+      isRunning ? `${perSecond(part.requests_per_s)} of ${perSecond(part.allowed_per_s)}` : "–", left,
+      part.workers && isRunning ? `${part.workers}${waits ? ` (${waits})` : ""}` : "–",
     ];
     say(row.querySelector(".share"), done === null ? "not counted" : percent(done));
     setBar(row.querySelector(".bar"), part.share, part.units ? part.error / part.units : 0);
@@ -263,11 +269,11 @@ function drawDrain(isPossible) {
   say(byId("drain"), "Stop safely");
 }
 
-function drawBudgets(budgets) {
+function drawBudgets(budgets, isRunning) {
   const used = Object.entries(budgets).filter(([, budget]) => budget.sent);
   byId("budgets").replaceChildren(...used.map(([name, budget]) => make("tr", {},
     make("th", { scope: "row" }, name),
-    ...[perSecond(budget.rate_per_s), perSecond(budget.allowed_per_s),
+    ...[isRunning ? perSecond(budget.rate_per_s) : "–", isRunning ? perSecond(budget.allowed_per_s) : "–",
       perSecond(budget.limit / budget.window_s), count(budget.sent), count(budget.refusals),
     ].map((text) => make("td", {}, text)))));
 }
@@ -451,9 +457,9 @@ function asideTables(reasons, newest) {
 
 async function drawWorkers() {
   const { workers, stalls } = await (await poll("/workers.json")).json();
-  const heads = ["Worker", "Unit", "Does", "Waits for", "No page for"];
+  const heads = ["Worker", "Unit", "Does", "Waits for", "Pages stored", "No page for"];
   byId("workers").replaceChildren(workers?.length
-    ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", duration(one.idle_s)]), { linked: 2 })
+    ? table(heads, workers.map((one) => [one.worker, one.unit, one.doing, one.wait ?? "–", count(one.pages ?? 0), duration(one.idle_s)]), { linked: 2 })
     : make("p", { class: "quiet" }, workers ? "Nobody holds a unit." : "Unknown: the run has left no list of its workers."));
   replace(byId("stalls"), JSON.stringify(stalls), () => stalls.map((one) => make("details", { class: "card" },
     make("summary", {}, `${one.worker} stalled at ${new Date(one.timestamp).toLocaleString()}: ${one.doing}, ${one.unit ?? "no unit"}`),
