@@ -13,7 +13,7 @@ from polybackfill import formats, terminal
 from polybackfill.reports import progress_line, run_state
 
 GOOD, WATCH, BAD = "good", "watch", "bad"
-_AT_LIMIT = 0.9  # of what is allowed at present
+_AT_LIMIT, _NEAR_LIMIT = 0.9, 0.5  # of what is allowed at present
 _LAG_S = 600.0
 _BEHIND_S = 60.0  # a run that follows is some seconds behind, as the API is
 _LIMIT = "limit"  # what a worker declares that waits for its turn
@@ -169,7 +169,8 @@ def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]
     if used[name] >= _AT_LIMIT:
         return Answer(question, f"Yes, and never over it: {figures}.")
     waits = progress_line.waiting(picture)
-    if at_limit := sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values()):
+    at_limit = sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values())
+    if at_limit and used[name] >= _NEAR_LIMIT:
         text = f"Yes, {formats.counted(at_limit, 'worker')} just now: {figures} on average"
         return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
     tone = GOOD if picture.get("following") else WATCH  # it has no use for all of the limit

@@ -31,11 +31,12 @@ class RunState:
     age_s: float | None = None
 
     def __str__(self) -> str:
-        seen = "never seen"
-        if self.age_s is not None:
-            seen = f"seen {formats.duration(self.age_s)} ago"
         if self.name == "starting":
             return f"running: {self.owner}, starting"
+        if self.age_s is None:
+            gone = self.is_running is False
+            return "not running" if gone else f"unknown: {self.owner} was never seen; {_SHUT}"
+        seen = f"seen {formats.duration(self.age_s)} ago"
         if self.name == "stalled":
             return f"stalled: {self.owner} is there, but was last {seen}"
         if self.name == "unknown":

@@ -114,7 +114,10 @@ def _fitting(
 
 def _machine(picture: Mapping[str, Any], machine: Mapping[str, Any] | None) -> str:
     batch = picture["batch"]
-    facts = [f"{batch['rows']:,} rows wait for their insert, the oldest for {batch['age_s']:.1f} s"]
+    facts = ["no row waits for its insert"]
+    if batch["rows"]:
+        rows = formats.counted(batch["rows"], "row")
+        facts = [f"{rows} to be inserted, the oldest since {batch['age_s']:.1f} s"]
     if machine and machine["memory_bytes"]:
         facts.append(f"memory {formats.size(machine['memory_bytes'])}")
     for name, disk in (machine or {}).get("disks", {}).items():

@@ -125,6 +125,19 @@ def test_over_a_limit_is_what_is_said_of_it() -> None:
     assert run_answers.answer_all(over, RUNNING)[2].text == "It was over the limit 3 times."
 
 
+@pytest.mark.parametrize(
+    ("rate", "answer"),
+    [
+        (19.0, "Yes, and never over it: trades sends 19.0 of 20.0 requests/s allowed."),
+        (11.0, "Yes, 5 workers just now: trades sends 11.0 of 20.0 requests/s allowed on average."),
+        (0.4, "No: trades sends 0.4 of 20.0 requests/s allowed."),
+    ],
+)
+def test_who_waits_for_a_turn_is_at_the_limit_where_that_is_near(rate: float, answer: str) -> None:
+    budgets = {"trades": conftest.budget(rate_per_s=rate, allowed_per_s=20.0)}
+    assert run_answers.answer_all(picture(budgets=budgets), RUNNING)[2].text == answer
+
+
 def test_of_a_run_that_cannot_be_seen_nobody_knows_whether_it_is_at_the_limit() -> None:
     unseen = run_state.RunState("unknown", None, None, 60.0)
     limit = run_answers.answer_all(picture(), unseen)[2]

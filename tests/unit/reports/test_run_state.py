@@ -63,6 +63,7 @@ def test_the_state(
     words = {"stalled": "stalled: process", "unknown": "unknown: process", "starting": "starting"}
     assert words.get(name, "running") in str(found)
     assert "None" not in str(found)
+    assert "last never" not in str(found)
 
 
 def test_a_picture_of_an_older_version_is_judged_by_its_host_and_process() -> None:

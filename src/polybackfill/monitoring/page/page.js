@@ -130,6 +130,7 @@ function draw(status) {
   const share = status.picture?.share;
   document.title = `${share === undefined || share === null ? "" : `${percent(share)} · `}${status.state} · polybackfill`;
   drawAnswers(status.answers);
+  for (const id of ["parts-title", "limits-title"]) byId(id).closest("section").hidden = !status.picture;
   if (!status.picture) return;
   drawOverall(status.picture, status.is_running);
   drawParts(status.picture.parts, status.is_running, status.picture.paused ?? []);
@@ -279,7 +280,8 @@ function drawBudgets(budgets, isRunning) {
 }
 
 function drawMachine(picture, machine) {
-  const facts = [["Waiting for an insert", `${count(picture.batch.rows)} rows, the oldest for ${duration(picture.batch.age_s)}`]];
+  const waiting = picture.batch.rows ? `${count(picture.batch.rows)} rows, the oldest for ${duration(picture.batch.age_s)}` : "nothing";
+  const facts = [["Waiting for an insert", waiting]];
   if (machine?.memory_bytes) facts.push(["Memory", bytes(machine.memory_bytes)]);
   for (const [name, disk] of Object.entries(machine?.disks ?? {})) facts.push([`Free for ${name}`, bytes(disk.free_bytes)]);
   if (machine?.checkpoint_age_s != null) facts.push(["Checkpoint written", `${duration(machine.checkpoint_age_s)} ago`]);
