@@ -16,7 +16,7 @@ GOOD, WATCH, BAD = "good", "watch", "bad"
 _AT_LIMIT, _NEAR_LIMIT = 0.9, 0.5  # of what is allowed at present
 _LAG_S = 600.0
 _BEHIND_S = 60.0  # a run that follows is some seconds behind, as the API is
-_LIMIT = "limit"  # what a worker declares that waits for its turn
+_LIMIT, _PACE = "limit", "pace"  # what a worker declares that waits for its turn, or rests
 _PROGRESS = ("polybackfill check progress",)
 _STANDSTILL_S = 20.0  # a request may take as long
 
@@ -169,12 +169,19 @@ def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]
     if used[name] >= _AT_LIMIT:
         return Answer(question, f"Yes, and never over it: {figures}.")
     waits = progress_line.waiting(picture)
-    at_limit = sum(part["waits"].get(_LIMIT, 0) for part in picture["parts"].values())
+    at_limit = _count_waits(picture, _LIMIT)
     if at_limit and used[name] >= _NEAR_LIMIT:
         text = f"Yes, {formats.counted(at_limit, 'worker')} just now: {figures} on average"
         return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
     tone = GOOD if picture.get("following") else WATCH  # it has no use for all of the limit
+    if not waits and _count_waits(picture, _PACE):
+        waits = "its workers rest between units, as BACKFILL_SLEEP_MS says"
     return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", tone)
+
+
+def _count_waits(picture: dict[str, Any], reason: str) -> int:
+    """Workers of all parts that wait for so."""
+    return sum(part["waits"].get(reason, 0) for part in picture["parts"].values())
 
 
 def _find_troubles(picture: dict[str, Any], state: run_state.RunState) -> Iterator[_Trouble]:

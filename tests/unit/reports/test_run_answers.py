@@ -138,6 +138,15 @@ def test_who_waits_for_a_turn_is_at_the_limit_where_that_is_near(rate: float, an
     assert run_answers.answer_all(picture(budgets=budgets), RUNNING)[2].text == answer
 
 
+def test_a_pace_that_was_set_is_why_it_is_not_at_the_limit() -> None:
+    budgets = {"trades": conftest.budget(rate_per_s=0.4, allowed_per_s=20.0)}
+    shown = picture({"waits": {"pace": 4}}, budgets=budgets)
+    assert run_answers.answer_all(shown, RUNNING)[2].text == (
+        "No: trades sends 0.4 of 20.0 requests/s allowed; its workers rest between units, as "
+        "BACKFILL_SLEEP_MS says."
+    )
+
+
 def test_of_a_run_that_cannot_be_seen_nobody_knows_whether_it_is_at_the_limit() -> None:
     unseen = run_state.RunState("unknown", None, None, 60.0)
     limit = run_answers.answer_all(picture(), unseen)[2]

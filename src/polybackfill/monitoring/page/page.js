@@ -11,7 +11,10 @@ const MOST_SAMPLES = 1_000;
 const WORKERS_MS = 5_000;
 const SILENT_MS = 20_000; // an event comes every second
 const ANSWER_MS = 60_000; // of what is asked again and again
-const WAITS = { limit: "at the limit", queue: "without a unit" };
+const WAITS = {
+  limit: "at the limit", queue: "without a unit", pace: "resting, as was set", "back-off": "about to try again",
+  store: "waiting for the store", lag: "asking how far the API lags",
+};
 let token = takeToken();
 let samples = [];
 let shownSteps = {};
