@@ -8,6 +8,7 @@ from typing import Any
 
 from polybackfill import clocks, formats, terminal
 from polybackfill.checks import resolution_checks
+from polybackfill.kinds import registry
 from polybackfill.reports import (
     coverage_text,
     estimate_lines,
@@ -87,7 +88,24 @@ def _describe_following(facts: morning_facts.MorningFacts) -> str:
 def _describe_proof(facts: morning_facts.MorningFacts) -> str:
     if facts.coverage is None:
         return f"What is proven is {UNKNOWN}: {_short(facts.store_trouble)}."
-    return coverage_text.conclusion(facts.coverage["parts"])
+    text = coverage_text.conclusion(facts.coverage["parts"])
+    unread = [name for name, _, _ in _unread_parts(facts)]
+    if not unread:
+        return text
+    text = text.replace("Every part", "Every other part")
+    return f"{text} Nothing is stored of {', '.join(unread)} yet."
+
+
+def _unread_parts(facts: morning_facts.MorningFacts) -> list[tuple[str, int, int]]:
+    """Parts of which the store does not know that they are to be read, since nothing of them is
+    stored: their names, keys left, and keys, as the run counted them.
+    """
+    known = {part["name"] for part in facts.coverage["parts"]} if facts.coverage else set()
+    return [
+        (kind, part["units"] - part["done"], part["units"])
+        for kind, part in (facts.night or {"parts": {}})["parts"].items()
+        if kind in registry.PARTS and kind not in known and part["done"] < part["units"]
+    ]
 
 
 def _describe_trouble(facts: morning_facts.MorningFacts) -> str:
@@ -218,6 +236,10 @@ def _missing(facts: morning_facts.MorningFacts) -> Section:
             (part["name"], one["key"], one["state"], _short(one["error"]))
             for one in part["unproven"][:_KEYS_SHOWN]
         ]
+    lines += [
+        f"{name}: {left:,} of {formats.counted(keys, 'key')}, as the run counted them."
+        for name, left, keys in _unread_parts(facts)
+    ]
     lines += [
         f"Trades of {clocks.utc_text(since)} to {clocks.utc_text(until)} were not followed; the "
         "next whole run reads what markets and wallets still tell of them."

@@ -200,6 +200,24 @@ def test_what_was_followed_is_told_with_its_gaps_and_its_lateness() -> None:
     )
 
 
+def test_a_part_of_which_nothing_is_stored_is_missing_all_the_same() -> None:
+    """As Polymarket's own figures, which are read last, when the run ends before them."""
+    idle = {"pages": 0, "done": 0, "units": 397, "error": 0, "stalls": 0, "retries": 0}
+    seen = night()
+    seen["parts"] |= {"user-stats": idle, "lookups": idle}
+    proven = {"name": "wallets", "keys": 1, "proven": 1, "complete": True, "set_aside": 0}
+    proven |= {"unproven": []}
+    facts = dataclasses.replace(NOTHING, night=seen, coverage={"parts": [proven]})
+    assert morning_sections._describe_proof(facts) == (
+        "Every other part is proven complete. Nothing is stored of user-stats yet."
+    )
+    (line,) = morning_sections._missing(facts).lines
+    assert line == "user-stats: 397 of 397 keys, as the run counted them."
+    known = {**proven, "name": "user-stats"}
+    facts = dataclasses.replace(facts, coverage={"parts": [proven, known]})
+    assert morning_sections._describe_proof(facts) == "Every part is proven complete."
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_the_text_fits(columns: int) -> None:
     facts = dataclasses.replace(
