@@ -146,6 +146,20 @@ async def test_every_query_of_the_dashboard_shows_something_of_a_run() -> None:
     assert rate == pytest.approx(1_000 / 15)
 
 
+async def test_a_key_in_error_is_not_shown_as_proven() -> None:
+    (panel,) = (one for one in DASHBOARD["panels"] if one["title"] == "Keys proven, by part")
+    (query,) = (target["expr"].replace("$instance", ".*") for target in panel["targets"])
+    parts = {
+        "wallets": conftest.part(units=1_000, done=600, error=300),
+        "positions": conftest.part(share=None),
+    }
+    shown = promql.evaluate(
+        query, [await scrape(latest_facts.LatestFacts("main"), EVENING, parts=parts)]
+    )
+    assert isinstance(shown, dict)
+    assert {dict(labels)["part"]: value for labels, value in shown.items()} == {"wallets": 0.6}
+
+
 def due(scrapes: list[promql.Scrape]) -> set[str]:
     """The alerts whose expression holds at the last scrape."""
     return {name for name, rule in ALERTS.items() if promql.evaluate(rule["expr"], scrapes)}
