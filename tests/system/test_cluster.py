@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests import harness, keeper, real_server
 from tests.crash import pushkill
-from tests.system import test_job
+from tests.system import test_job, test_push
 
 from polybackfill import clocks, errors
 from polybackfill.store import client, cluster, definitions, migrate
@@ -241,6 +241,29 @@ def test_a_push_into_a_cluster_is_cut_by_server_and_the_run_goes_on_there(
         refused = push(laptop, two_servers)  # a store that has gone on is nobody's copy any more
         refused.expect(errors.EXIT_CONFIG)
         assert "name a database that is empty" in refused.err
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_million_fills_are_pushed_into_a_cluster_and_killed_twice(
+    tmp_path: Path, two_servers: real_server.Cluster, prepared: harness.PreparedStore
+) -> None:
+    """While a slice is on its way, and between the two servers' parts of the whole."""
+    database = two_servers.database("pushed")
+    with harness.ground(tmp_path, "http://127.0.0.1:9", prepared=prepared) as laptop:
+        laptop.sql(test_push.FILLS)
+        (here,) = laptop.sql(test_push.DIGEST)
+        assert here["rows"] == test_push.MANY
+        for step, call in (("sending", "3"), ("moved", "1")):
+            push(laptop, two_servers, step, call).expect(-signal.SIGKILL)
+        push(laptop, two_servers).expect(0)
+        laptop.use_server(entry(two_servers), database)
+        assert laptop.sql(test_push.DIGEST) == [here]
+        held = [
+            server.sql(f"SELECT count() FROM {database}_local.external_trades_raw")
+            for server in two_servers.servers
+        ]
+        assert sum(map(int, held)) == test_push.MANY
 
 
 @pytest.mark.long
