@@ -20,6 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -333,7 +334,10 @@ class PreparedStore:
         draft.mkdir()
         with ground(draft, "http://127.0.0.1:9") as making:
             making.run("init").expect(0)
-            assert asyncio.run(child_process.wait_until_ended(making.store))
+            # In a thread of its own: the first test that asks for it may run in an event loop.
+            with futures.ThreadPoolExecutor(1) as thread:
+                ended = child_process.wait_until_ended(making.store)
+                assert thread.submit(asyncio.run, ended).result()
             (making.store / _ENGINE).rename(self._made)
 
 
