@@ -50,6 +50,17 @@ class FollowedWindows:
         self.windows = sorted({*self.windows, done}.difference(covered))
         return failed
 
+    def close_gaps(self, read_to: int) -> list[Window]:
+        """All rows up to the second `read_to` were read in other ways: of windows before the last
+        gap until then nothing is kept. Returns those gaps.
+        """
+        closed = [gap for gap in find_gaps(self.windows) if gap.until <= read_to]
+        if closed:
+            before = [one for one in self.windows if one.until < closed[-1].since]
+            self._checkpoint.forget(self._kind, [one.key for one in before])
+            self.windows = [one for one in self.windows if one not in before]
+        return closed
+
     def is_done(self, window: Window) -> bool:
         """Whether it has a receipt."""
         return self._checkpoint.is_done(self._kind, window.key, units.FULL_HISTORY)

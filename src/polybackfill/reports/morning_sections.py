@@ -242,7 +242,7 @@ def _missing(facts: morning_facts.MorningFacts) -> Section:
     ]
     lines += [
         f"Trades of {clocks.utc_text(since)} to {clocks.utc_text(until)} were not followed; the "
-        "next whole run reads what markets and wallets still tell of them."
+        "next start reads what markets and wallets still tell of them."
         for since, until in ((facts.night or {}).get("following") or {}).get("gaps", ())
     ]
     aside = [

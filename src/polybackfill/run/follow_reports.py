@@ -53,6 +53,8 @@ class FollowReports:
         if not self._follow.has_read_all:
             return
         now = self._clock.monotonic()
+        if self._reported_at is None:
+            self._follow.close_gaps()
         if self._reported_at is None or now - self._reported_at >= _DAY_S:
             self._reported_at = self._kept_at = now
             await self._steps.run(_is_watched, current, state="running")

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+import structlog
+
 from polybackfill import units, worker_progress
 from polybackfill.checkpoint import run_checkpoint, sweeps
 from polybackfill.engine import (
@@ -25,6 +27,8 @@ from polybackfill.engine import (
 from polybackfill.kinds import key_source, registry
 from polybackfill.run import shared_state, unit_sources
 from polybackfill.store import active_keys, client, discovery
+
+log = structlog.get_logger()
 
 # Where a source does not say how far it lies behind (pm-backfill reads 120 s behind the head).
 _UNKNOWN_LAG_S = 120.0
@@ -84,6 +88,14 @@ class FollowSources:
     def has_read_all(self) -> bool:
         """Whether everything was read once."""
         return self._sources.flow.has_read_all()
+
+    def close_gaps(self) -> None:
+        """When all was read, what was not followed before this start was read with it: by the
+        markets and wallets themselves.
+        """
+        for kind, source in self.windows.items():
+            for gap in source.followed.close_gaps(self._began):
+                log.info("follow.gap_closed", kind=kind, since=gap.since, until=gap.until)
 
     def _queue(self, kind: str) -> unit_queue.Queue:
         return self._sources.flow.queues[kind]

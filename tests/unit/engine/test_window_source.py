@@ -195,6 +195,24 @@ async def test_what_the_feed_shows_no_more_is_a_gap(
     assert gap == Window(first.taken[-1].until + 1, reach - 1)
 
 
+def test_a_gap_is_closed_by_what_was_read_in_another_way(
+    checkpoint: run_checkpoint.Checkpoint,
+) -> None:
+    """What lies before it goes, also from the checkpoint; a later gap stays."""
+    windows = [Window(10, 20), Window(15, 30), Window(50, 60), Window(90, 99)]
+    for window in windows:
+        unit = units.Unit(KIND, (window.key,))
+        checkpoint.finish(unit.id, checkpoint.begin(unit))
+    followed = followed_windows.FollowedWindows(KIND, checkpoint)
+    assert followed.close_gaps(48) == []
+    assert followed.close_gaps(49) == [Window(31, 49)]
+    assert followed.windows == windows[2:]
+    assert followed_windows.read_windows(KIND, checkpoint) == windows[2:]
+    assert followed_windows.find_gaps(followed.windows) == [Window(61, 89)]
+    assert followed.close_gaps(1_000) == [Window(61, 89)]
+    assert followed.windows == windows[3:]
+
+
 def test_a_unit_of_another_form_names_no_window() -> None:
     for key in ("", "5", "9..3", "a..b", "open:1..2"):
         with pytest.raises(errors.GiveUp):
