@@ -13,7 +13,7 @@ export function followAddress(request, run) {
     run(!name);
     if (name) draw(request, name, false);
   };
-  addEventListener("hashchange", show);
+  window.onhashchange = show; // once, also after a second sign-in
   show();
 }
 
