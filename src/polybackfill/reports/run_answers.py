@@ -16,7 +16,7 @@ GOOD, WATCH, BAD = "good", "watch", "bad"
 _AT_LIMIT, _NEAR_LIMIT = 0.9, 0.5  # of what is allowed at present
 _LAG_S = 600.0
 _BEHIND_S = 60.0  # a run that follows is some seconds behind, as the API is
-_LIMIT, _PACE = "limit", "pace"  # what a worker declares that waits for its turn, or rests
+_LIMIT, _REST = "limit", "pace"  # what a worker declares that waits for its turn, or rests
 _PROGRESS = ("polybackfill check progress",)
 _STANDSTILL_S = 20.0  # a request may take as long
 
@@ -174,7 +174,7 @@ def _limit_by_use(question: str, picture: dict[str, Any], used: dict[str, float]
         text = f"Yes, {formats.counted(at_limit, 'worker')} just now: {figures} on average"
         return Answer(question, f"{text}{f'; {waits}' if waits else ''}.")
     tone = GOOD if picture.get("following") else WATCH  # it has no use for all of the limit
-    if not waits and _count_waits(picture, _PACE):
+    if not waits and _count_waits(picture, _REST):
         waits = "its workers rest between units, as BACKFILL_SLEEP_MS says"
     return Answer(question, f"No: {figures}{f'; {waits}' if waits else ''}.", tone)
 
