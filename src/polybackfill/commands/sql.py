@@ -28,7 +28,7 @@ _ROWS = "JSONStringsEachRow"
 _NULL = "ᴺᵁᴸᴸ"  # how ClickHouse writes it in that format
 _SHOWN_MAX = 1_000  # rows
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?|-?inf|nan")
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 3.0
 _PORTS = range(1, 65_536)
 _WAY_IN = """\
 serving {folder} at http://{host}:{port}/

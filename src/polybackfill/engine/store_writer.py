@@ -201,7 +201,7 @@ class WriteBuffer:
             return self._cut_insert()
 
     async def flush_soon(self) -> None:
-        """Nobody is fetching: what is held need not wait for more."""
+        """Nobody is fetching, or somebody waits for it: what is held need not wait for more."""
         async with self._changed:
             self._flush_requested = bool(self._pages)
             self._changed.notify_all()

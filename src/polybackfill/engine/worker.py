@@ -195,6 +195,8 @@ class UnitRunner:
         del page
         if page_batch is not None:
             await self._buffer.add(page_batch, progress)
+            if page_batch.last and self._kind.is_followed:
+                await self._buffer.flush_soon()  # the next window waits for it
         if refusal is not None:
             raise refusal
 
