@@ -43,6 +43,7 @@ class SmallRun:
     no_progress_s: float = 30.0
     grace_s: float = 5.0
     cut_rows: int = 2_000
+    cut_age_s: float = 0.2
     options: dict[str, float] = field(default_factory=lambda: dict(QUICK))
     sync_plan: Callable[[], Awaitable[None]] | None = None
 
@@ -76,7 +77,7 @@ class SmallRun:
         self.buffer = store_writer.WriteBuffer(
             cut_rows=self.cut_rows,
             cut_bytes=10**7,
-            cut_age_s=0.2,
+            cut_age_s=self.cut_age_s,
             buffer_bytes=10**7,
             clock=self.clock,
         )

@@ -12,7 +12,7 @@ from tests.integration.engine import conftest
 
 from polybackfill import errors, units, worker_progress
 from polybackfill.engine import worker
-from polybackfill.polymarket import pagination
+from polybackfill.polymarket import pagination, time_window
 
 
 async def test_a_page_our_code_cannot_take_costs_its_unit_alone(
@@ -50,6 +50,31 @@ async def test_an_ignored_field_of_the_source_is_named_once(
     assert await small_run.supervise(conftest.wallets(sandbox, 5)).run() == errors.EXIT_OK
     assert len(small_run.runner.counts.unknown_fields) == 1
     assert [event["event"] for event in events].count("source.unknown_field") == 1
+
+
+@pytest.mark.parametrize(("kind", "goes_at_once"), [("recent-trades", True), ("wallets", False)])
+async def test_what_is_followed_waits_for_no_other_rows(
+    kind: str,
+    goes_at_once: bool,
+    new_small_run: conftest.NewSmallRun,
+    sandbox: harness.Sandbox,
+) -> None:
+    """The next window of a run that follows begins when this one is stored, also while others
+    fetch.
+    """
+    now = int(time.time())
+    feed = {
+        "wallets": conftest.wallets(sandbox, 1),
+        "recent-trades": [units.Unit(kind, (time_window.TimeWindow(now - 60, now).key,))],
+    }
+    small_run = new_small_run(kind=kind, cut_age_s=60.0)
+    small_run.supervise(feed[kind])
+    lease = await small_run.line.lease_next("w")
+    assert lease is not None
+    await small_run.runner.run_unit(lease, worker_progress.Progress(small_run.clock))
+    insert = await small_run.buffer.next_insert(within_s=0.05)
+    assert insert is not None
+    assert bool(insert.pages) is goes_at_once
 
 
 async def test_units_begin_no_faster_than_the_pace(
