@@ -71,8 +71,13 @@ def _when(picture: dict[str, Any], state: run_state.RunState) -> Answer:
         return Answer(question, "It is stopping: it stores the rows under way.", WATCH)
     if picture.get("following") or picture["eta_s"] is None:
         return _open_end(question, picture, until)
-    at = time.strftime("%A %H:%M %Z", time.localtime(picture["now"] + picture["eta_s"]))
-    return Answer(question, f"In {formats.duration(picture['eta_s'])}: {at}.{until}")
+    left, end = formats.duration(picture["eta_s"]), picture["now"] + picture["eta_s"]
+    if picture.get("stop_at") and end > picture["stop_at"]:
+        runs = progress_line.until(picture)
+        text = f"Not in this run, which goes on {runs}: all of it takes {left}."
+        return Answer(question, text, WATCH)
+    at = time.strftime("%A %H:%M %Z", time.localtime(end))
+    return Answer(question, f"In {left}: {at}.{until}")
 
 
 def _ended(question: str, picture: dict[str, Any], state: run_state.RunState) -> Answer:

@@ -120,6 +120,17 @@ def test_after_an_end_with_errors_the_last_command_is_the_one_that_goes_on(state
     assert finished[4].commands == ("polybackfill quarantine list",)
 
 
+def test_a_run_that_will_be_stopped_before_its_end_does_not_promise_that() -> None:
+    now = conftest.picture()["now"]
+    in_time = run_answers.answer_all(picture(stop_at=now + 7_200.0), RUNNING)[0]
+    assert in_time.text.startswith("In 1 h 00 min: ")
+    assert " It runs until 20" in in_time.text
+    too_late = run_answers.answer_all(picture(stop_at=now + 1_800.0), RUNNING)[0]
+    assert too_late.text.startswith("Not in this run, which goes on until 20")
+    assert too_late.text.endswith(": all of it takes 1 h 00 min.")
+    assert too_late.tone == "watch"
+
+
 def test_over_a_limit_is_what_is_said_of_it() -> None:
     over = picture(budgets={"trades": conftest.budget(**RATES, violations=3)})
     assert run_answers.answer_all(over, RUNNING)[2].text == "It was over the limit 3 times."
