@@ -252,8 +252,11 @@ async def test_the_map_of_a_lost_checkpoint_is_that_of_its_receipts(
 ) -> None:
     done(book, BATCH, WALLET, SWEPT, LATER, units.Unit("conditions", ("d",)))
     done(book, *(units.Unit("conditions", (f"e{number}", f"f{number}")) for number in range(70)))
+    # Of windows there were more than there are receipts, and between the last two is a gap.
+    followed = (units.Unit("recent-trades", (key,)) for key in ("100..400", "390..700", "800..900"))
+    done(book, *followed)
     await tell(migrated, book)
-    keys = {"conditions": 200, "positions": 3, "wallets": 1, "user-stats": 0}
+    keys = {"conditions": 200, "positions": 3, "wallets": 1, "user-stats": 0, "recent-trades": 26}
     receipts = stored_receipts.StoredReceipts(migrated, "main")
     drawn = await unit_map.draw_stored_map(receipts, keys)
     assert drawn == unit_map.draw_map(book, keys)

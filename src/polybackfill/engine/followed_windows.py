@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from polybackfill import units
-from polybackfill.checkpoint import run_checkpoint
+from polybackfill.checkpoint import run_checkpoint, unit_states
 from polybackfill.polymarket import time_window
 
 Window = time_window.TimeWindow
@@ -68,12 +68,13 @@ class FollowedWindows:
 
 def read_windows(kind: str, checkpoint: run_checkpoint.Checkpoint) -> list[Window]:
     """The finished windows of a kind, as their receipts name them."""
+    return name_windows(checkpoint.receipts(kind))
+
+
+def name_windows(receipts: Iterable[unit_states.Receipt]) -> list[Window]:
+    """What these receipts of a kind that is followed name, the earliest first."""
     return sorted(
-        {
-            time_window.parse(key)
-            for receipt in checkpoint.receipts(kind)
-            for key in receipt.unit.bare_keys
-        }
+        {time_window.parse(key) for receipt in receipts for key in receipt.unit.bare_keys}
     )
 
 

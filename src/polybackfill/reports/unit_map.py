@@ -7,7 +7,7 @@ of what a run follows for so many seconds, so that a gap is seen at its time.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from polybackfill.store import stored_receipts
 
 CELLS = 60
 UNITS_SHOWN = 50
+_MOST_WINDOWS = 100_000
 _STATES = ("done", "error", "open", "missing")
 
 
@@ -73,7 +74,7 @@ def draw_map(checkpoint: run_checkpoint.Checkpoint, keys: Mapping[str, int]) -> 
     drawn = {}
     for kind, count in keys.items():
         if kind in followed:
-            drawn[kind] = _draw_windows(kind, checkpoint)
+            drawn[kind] = _draw_windows(followed_windows.read_windows(kind, checkpoint))
             continue
         _, row = rows.get(kind, ("", _Row(steps[kind])))
         row.add("missing", count - row.keys)
@@ -90,6 +91,10 @@ async def draw_stored_map(
     done, steps = await receipts.count_keys(), _steps(keys)
     drawn = {}
     for kind, count in keys.items():
+        if registry.KINDS[kind].is_followed:
+            windows = followed_windows.name_windows(await _read_windows(receipts, kind))
+            drawn[kind] = _draw_windows(windows)
+            continue
         row = _Row(steps[kind])
         row.add("done", done.get(kind, 0))
         row.add("missing", count - row.keys)
@@ -101,14 +106,24 @@ async def stored_units_of_cell(
     receipts: stored_receipts.StoredReceipts, kind: str, step: int, number: int
 ) -> dict[str, Any]:
     """As `units_of_cell`, of the receipts in the store."""
+    if kind in registry.KINDS and registry.KINDS[kind].is_followed:
+        return _windows_of_cell(await _read_windows(receipts, kind), step, number)
     first = number * step
     units, more = await receipts.read_between(kind, first, first + step, UNITS_SHOWN)
     return {"receipts": [receipt_records.record(unit) for unit in units], "more": more}
 
 
-def _draw_windows(kind: str, checkpoint: run_checkpoint.Checkpoint) -> dict[str, Any]:
+async def _read_windows(
+    receipts: stored_receipts.StoredReceipts, kind: str
+) -> list[unit_states.Receipt]:
+    """All receipts of a kind that is followed: about one for each day."""
+    windows, _ = await receipts.read_between(kind, 0, _MOST_WINDOWS, _MOST_WINDOWS)
+    return windows
+
+
+def _draw_windows(windows: Iterable[time_window.TimeWindow]) -> dict[str, Any]:
     """The row of a kind that is followed: its cells stand for seconds, from `since` on."""
-    spans = list(followed_windows.join(followed_windows.read_windows(kind, checkpoint)))
+    spans = list(followed_windows.join(windows))
     if not spans:
         return {"step": 1, "cells": []}
     since, end = spans[0].since, spans[-1].until + 1
@@ -124,17 +139,17 @@ def _draw_windows(kind: str, checkpoint: run_checkpoint.Checkpoint) -> dict[str,
 
 
 def _windows_of_cell(
-    checkpoint: run_checkpoint.Checkpoint, kind: str, step: int, number: int
+    receipts: Sequence[unit_states.Receipt], step: int, number: int
 ) -> dict[str, Any]:
-    windows = followed_windows.read_windows(kind, checkpoint)
+    windows = followed_windows.name_windows(receipts)
     first = min((window.since for window in windows), default=0) + number * step
-    receipts = [
+    records = [
         receipt_records.record(receipt)
-        for receipt in checkpoint.receipts(kind)
+        for receipt in receipts
         for window in [time_window.parse(receipt.unit.bare_keys[0])]
         if window.since < first + step and window.until >= first
     ]
-    return {"receipts": receipts[:UNITS_SHOWN], "more": max(0, len(receipts) - UNITS_SHOWN)}
+    return {"receipts": records[:UNITS_SHOWN], "more": max(0, len(records) - UNITS_SHOWN)}
 
 
 def units_of_cell(
@@ -144,7 +159,7 @@ def units_of_cell(
     `more` how many there are beyond.
     """
     if kind in registry.KINDS and registry.KINDS[kind].is_followed:
-        return _windows_of_cell(checkpoint, kind, step, number)
+        return _windows_of_cell(list(checkpoint.receipts(kind)), step, number)
     more = 0
     receipts: list[dict[str, Any]] = []
     position, sweep = 0, ""
