@@ -12,12 +12,15 @@ from tests.bench import bench_figures as figures
 from tests.bench import bench_whole
 from tests.bench.bench_figures import Figure
 
+from polybackfill.run import morning_report
+
 LAG_S = 4.0  # what the sandbox's status route says
 
 
 def idle(seconds: float) -> list[Figure]:
-    """Figures of so many seconds as shipped, with the published limits: longer than a round's
-    period (900 s), a round is among what is measured.
+    """Figures of so many seconds as shipped, with the published limits, behind the reports that are
+    made when all is read, and then once a day: longer than a round's period (900 s), a round is
+    among what is measured.
     """
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -33,6 +36,7 @@ def idle(seconds: float) -> list[Figure]:
             return None if followed is None else followed["lag_s"] - LAG_S
 
         harness.until(lambda: behind_s() is not None, "the first window", 600, every_s=1)
+        harness.until((ground.data / morning_report.FILE).exists, "the reports", 600)
         store_pid = ground.store_pid()
         assert store_pid is not None
         run, store = psutil.Process(daemon.pid), psutil.Process(store_pid)
