@@ -57,7 +57,9 @@ def test_a_damaged_table_is_made_anew(done: desks.Desk, shared_sandbox: harness.
     done.call("sql", f"ALTER TABLE {TRADES} UPDATE shares = shares + 1 WHERE side = 'BUY'")
     assert done.state() != before
     shared_sandbox.reset()
+    done.set(job="night")  # as on a host of a job, which has other parts: it is done alone
     told = done.json("recover", "--make-backup", "--write")
+    del done.environment["BACKFILL_JOB"]
     assert told["emptied"] is True
     assert [(one["not_in_backup"], one["not_in_table"]) for one in told["tables"]] == [(0, 0)] * 2
     assert set(shared_sandbox.ask("stats")["routes"]) >= {"activity", "trades"}

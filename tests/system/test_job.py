@@ -102,7 +102,7 @@ def proofs(hosts: list[Host]) -> Counter[tuple[str, str, object]]:
 
 def test_two_daemons_share_a_whole_run(tmp_path, sandbox, server_with_keeper, database):
     """Every table equals the truth, no unit is proven twice, and both end by themselves; another
-    definition is refused meanwhile, and so is a run without the job.
+    definition is refused meanwhile, and so are a run without the job and what changes the store.
     """
     hosts = [make_host(tmp_path, sandbox, server_with_keeper, database, n) for n in range(2)]
     daemons = [host.start("run") for host in hosts]
@@ -116,6 +116,10 @@ def test_two_daemons_share_a_whole_run(tmp_path, sandbox, server_with_keeper, da
     alone = make_host(tmp_path, sandbox, server_with_keeper, database, 3, job="").run("run")
     alone.expect(errors.EXIT_UNAVAILABLE)
     assert "is in use by process" in alone.err
+    beside = make_host(tmp_path, sandbox, server_with_keeper, database, 4)
+    refused = beside.run("recover", "--make-backup")
+    refused.expect(errors.EXIT_UNAVAILABLE)
+    assert "is in use by process" in refused.err
     for daemon in daemons:
         daemon.end(_END_S).expect(0)
     for host in hosts:

@@ -118,6 +118,9 @@ async def _start_over(
 async def _fetch(chosen: settings.Settings) -> int:
     show = partial(run_summary.RunSummary.show, as_json=False)
     request = run_request.RunRequest(parts=_PARTS)
+    # Of no job, whose parts would be others: it would be refused with the tables empty.
+    on_its_own = chosen.backfill.model_copy(update={"job": ""})
+    chosen = chosen.model_copy(update={"backfill": on_its_own})
     return (await backfill.Backfill(chosen, request, show=show).run()).exit_code
 
 

@@ -52,7 +52,7 @@ async def open_run(chosen: settings.Settings, stop: asyncio.Event) -> AsyncItera
                 files=backfill.log_files,
             )
         )
-        ours = await stack.enter_async_context(claim_database(chosen))
+        ours = await stack.enter_async_context(claim_database(chosen, job=backfill.job))
         store = await stack.enter_async_context(bootstrap.open_store(chosen))
         if ours is not None:
             store.before_write = ours.confirm
@@ -84,8 +84,12 @@ def lock_data(
 
 
 @contextlib.asynccontextmanager
-async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.Ownership | None]:
-    """The only writer of a server's database; None for the embedded store."""
+async def claim_database(
+    chosen: settings.Settings, *, job: str = ""
+) -> AsyncIterator[ownership.Ownership | None]:
+    """The only writer of a server's database, or a daemon of its `job`; None for the embedded
+    store.
+    """
     address = bootstrap.store_address(chosen)
     if address.embedded:
         yield None
@@ -94,7 +98,7 @@ async def claim_database(chosen: settings.Settings) -> AsyncIterator[ownership.O
         address,
         run_name=chosen.backfill.run_name,
         clock=clocks.SystemClock(),
-        job=chosen.backfill.job,
+        job=job,
         release_s=chosen.backfill.grace_s * grace_period.CLAIM_SHARE,
     ) as ours:
         yield ours
