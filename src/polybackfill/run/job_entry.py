@@ -28,7 +28,7 @@ def define(request: run_request.RunRequest, backfill: settings.BackfillSettings)
             "--limit, --skip, --follow and --dry-run, or leave out BACKFILL_JOB"
         )
     document = {
-        "parts": list(request.parts),
+        "parts": [part for part in run_request.PARTS if part in request.parts],
         "since": request.window[0],
         "until": request.window[1],
         "planned_list": request.listed_only,
