@@ -266,6 +266,13 @@ def test_an_unknown_part_is_refused(desk: desks.Desk) -> None:
     assert "no part wallet: the parts are markets, events, conditions, wallets" in told.err
 
 
+def test_a_job_needs_a_server(desk: desks.Desk) -> None:
+    desk.set(job="night")
+    refused = desk.call("run", "wallets", code=errors.EXIT_CONFIG)
+    assert "BACKFILL_JOB = night: the embedded store belongs to one daemon" in refused.err
+    assert "CLICKHOUSE_HOST" in refused.err
+
+
 @pytest.mark.parametrize(
     ("part", "flag", "key"),
     [("wallets", "--condition-id", "0x" + "ab" * 32), ("conditions", "--wallet", "0x" + "ab" * 20)],

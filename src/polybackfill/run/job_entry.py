@@ -47,15 +47,20 @@ async def joined(
 ) -> AsyncIterator[job_member.JobMember | None]:
     """A member of the job of the settings inside the block; None without one.
 
-    Raises errors.Stop for a store without Keeper, and naming both where the job is another.
+    Raises errors.Stop for a store that cannot be shared, and naming both where the job is another.
     """
     backfill = chosen.backfill
     if not backfill.job or store is None:
         yield None
         return
-    clock = clocks.SystemClock()
+    clock, address = clocks.SystemClock(), bootstrap.store_address(chosen)
+    if address.embedded:
+        raise errors.Stop(
+            f"BACKFILL_JOB = {backfill.job}: the embedded store belongs to one daemon. Name the "
+            "ClickHouse server of the job with CLICKHOUSE_HOST, or leave BACKFILL_JOB out"
+        )
     definition = define(request, backfill)
-    own = await cluster.open_store(bootstrap.store_address(chosen), clock=clock)
+    own = await cluster.open_store(address, clock=clock)
     try:
         tables = job_tables.JobTables(own, clock)
         await tables.create()
