@@ -92,6 +92,13 @@ class KindShards:
         if self.mine != before or self.all_done != was_done:
             self.changed.notify()
 
+    def end(self) -> None:
+        """The table says nothing of them any more: the next round has begun, so all were done."""
+        self.mine, self.open_count, self.all_done = frozenset(), 0, True
+        self.listed.clear()
+        self.returning.clear()
+        self.changed.notify()
+
 
 class JobShards:
     """The shards of all kinds of one run. `counts`: how many each kind has."""
@@ -105,9 +112,11 @@ class JobShards:
 
     def see(self, tables: Mapping[str, job_tables.Shards]) -> None:
         """What the table says now."""
-        for kind, shards in tables.items():
-            if kind in self.kinds:
-                self.kinds[kind].see(shards, self._member)
+        for kind, mine in self.kinds.items():
+            if kind in tables:
+                mine.see(tables[kind], self._member)
+            else:
+                mine.end()
 
     def plan_change(
         self, shards: job_tables.Shards, members: Mapping[str, str], busy: Collection[int]

@@ -84,12 +84,14 @@ class JobMember:
         self.work: Work | None = None
 
     async def enter(self, process: lock.Owner) -> None:
-        """Become a member, that `process`. Raises errors.Retry while Keeper is away."""
+        """Become a member, that `process`. Raises errors.Retry while Keeper is away, and where the
+        next round has begun meanwhile.
+        """
+        counts = {kind: shards.count for kind, shards in self.shards.kinds.items()}
+        await self.tables.add_shards(self.job, {**counts, job_tables.POST_RUN: 1})
         began_at = clocks.awake_s()
         await self.tables.enter(self.job.name, self.name, process, self._lease_s)
         self._renewed_at = began_at
-        counts = {kind: shards.count for kind, shards in self.shards.kinds.items()}
-        await self.tables.add_shards(self.job, {**counts, job_tables.POST_RUN: 1})
         await self._look()
 
     async def leave(self) -> None:
@@ -217,8 +219,8 @@ class JobMember:
         while True:
             await self.check()
             with contextlib.suppress(errors.Retry):
-                shards = (await self.tables.shards(self.job))[job_tables.POST_RUN]
-                if shards.all_done:
+                shards = (await self.tables.shards(self.job)).get(job_tables.POST_RUN)
+                if shards is None or shards.all_done:  # none: the next round has begun
                     return False
                 states = {one.name: one.state for one in await self.tables.members(self.job.name)}
                 owner = shards.owners[0]
@@ -232,8 +234,9 @@ class JobMember:
 
     async def finish_post_run(self) -> None:
         """They are made: every daemon of the job ends."""
-        shards = (await self.tables.shards(self.job))[job_tables.POST_RUN]
-        await self.tables.change_shards(shards, [""], [True])
+        shards = (await self.tables.shards(self.job)).get(job_tables.POST_RUN)
+        if shards is not None:
+            await self.tables.change_shards(shards, [""], [True])
 
     async def _renew_if_due(self) -> None:
         work = self.work

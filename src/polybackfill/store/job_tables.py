@@ -327,7 +327,9 @@ class JobTables:
         }
 
     async def add_shards(self, job: Job, counts: Mapping[str, int]) -> None:
-        """Shards that nobody has yet, for each kind so many."""
+        """Shards that nobody has yet, for each kind so many. Raises errors.Retry where the next
+        round has begun meanwhile, which has taken this one's away.
+        """
         there = await self.shards(job)
         for kind, count in counts.items():
             if kind in there:
@@ -345,6 +347,9 @@ class JobTables:
                     "count": count,
                 },
             )
+        begun = await self.find(job.name)
+        if begun is None or begun.round != job.round:
+            raise errors.Retry(f"round {job.round} of job {job.name} has ended meanwhile")
 
     async def change_shards(
         self, before: Shards, owners: Sequence[str], is_done: Sequence[bool]
