@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 
 import pytest
 from tests import real_server
 from tests.store.conftest import count, duplicates, lines, trade
 from tests.store.test_job_tables import enter, opened
 
-from polybackfill import clocks
+from polybackfill import clocks, errors
 from polybackfill.store import client, job_tables, migrate, sliced_insert
 
 _CLOCK = clocks.SystemClock()
@@ -27,6 +28,20 @@ def page(numbers: list[int]) -> bytes:
     return lines([trade(number) for number in numbers]) + b"\n"
 
 
+def make(
+    store: client.Store, tables: job_tables.JobTables, member: str, *, slices: int
+) -> sliced_insert.SlicedInsert:
+    return sliced_insert.SlicedInsert(
+        store,
+        tables,
+        job="night",
+        member=member,
+        slices=slices,
+        most=lambda: max(1, slices // 2),
+        clock=_CLOCK,
+    )
+
+
 async def test_the_same_fills_from_three_hosts_at_once(address):
     names = ("m0", "m1", "m2")
     async with opened(address) as (plain, tables):
@@ -38,15 +53,7 @@ async def test_the_same_fills_from_three_hosts_at_once(address):
             """All fills, in an order of its own, 1,500 a batch."""
             store = client.Store(address, clock=_CLOCK)
             store.fence = job_tables.fence(name)
-            sink = sliced_insert.SlicedInsert(
-                store,
-                job_tables.JobTables(plain, _CLOCK),
-                job="night",
-                member=name,
-                slices=4,
-                most=lambda: 2,
-                clock=_CLOCK,
-            )
+            sink = make(store, job_tables.JobTables(plain, _CLOCK), name, slices=4)
             numbers = list(range(_FILLS))
             random.Random(name).shuffle(numbers)
             for first in range(0, _FILLS, 1_500):
@@ -59,6 +66,35 @@ async def test_the_same_fills_from_three_hosts_at_once(address):
         assert await count(plain) == _FILLS
         assert await duplicates(plain) == 0
         assert await count(plain, "backfill_slices") == 0
+
+
+class Unanswered(job_tables.JobTables):
+    """The connection breaks when its first release is made: the answer is lost."""
+
+    is_broken = True
+
+    async def release_slices(self, member: str, names: Collection[str]) -> None:
+        await super().release_slices(member, names)
+        if self.is_broken:
+            self.is_broken = False
+            raise errors.Retry("the connection broke")
+
+
+async def test_a_slice_given_on_without_an_answer_is_not_ours_any_more(address):
+    """Another has it by now: nothing is inserted beside it."""
+    async with opened(address) as (plain, tables):
+        await migrate.up(plain)
+        await enter(tables, "m0", "m1")
+        sink = make(plain, Unanswered(plain, _CLOCK), "m0", slices=1)
+        with pytest.raises(errors.Retry, match="broke"):
+            await sink.insert(sliced_insert.FILLS, [page([0])], rows=1)
+        assert await tables.claim_slices("m1", ["night 0"], 1) == ["night 0"]
+        again = asyncio.create_task(sink.insert(sliced_insert.FILLS, [page([0, 1])], rows=2))
+        await asyncio.sleep(0.5)
+        assert await count(plain) == 1
+        await tables.release_slices("m1", ["night 0"])
+        await again
+        assert await count(plain) == 2
 
 
 def test_store_and_program_cut_alike(server_with_keeper):

@@ -53,6 +53,7 @@ class SlicedInsert:
         self._clock = clock
         self._rng = random.Random()  # noqa: S311  (jitter)
         self._claimed: list[str] = []  # also of an insert that broke off, until one has ended well
+        self._is_releasing = False  # also when that broke off: others may have them by now
 
     async def insert(self, table: str, lines: Sequence[bytes], *, rows: int) -> None:
         """As the store's own. Raises what it raises."""
@@ -61,6 +62,8 @@ class SlicedInsert:
             return
         waiting = await self._cut(lines)
         while waiting:
+            if self._is_releasing:
+                await self._release()
             self._claimed = self._claimed or await self._claim(sorted(waiting))
             mine = [name for name in self._claimed if name in waiting]
             if mine:
@@ -95,5 +98,6 @@ class SlicedInsert:
 
     async def _release(self) -> None:
         if self._claimed:
+            self._is_releasing = True
             await self._tables.release_slices(self._member, self._claimed)
-            self._claimed = []
+            self._claimed, self._is_releasing = [], False
