@@ -74,11 +74,11 @@ async def test_the_whole_and_each_host(address, tmp_path):
         sweep = sweeps.name(job.began_at)
         await tables.add_shards(job, {"positions": 2, job_tables.POST_RUN: 1})
         await enter(tables, "a-1", "a", facts(3, 9, 1, 50.0), started_at=1.0)
-        await tables.retire("a-1", only_expired=False)
+        await tables.retire("a-1")
         await enter(tables, "a-2", "a", facts(1, 2, 1, 30.0), started_at=2.0)
         await enter(tables, "b-1", "b", facts(2, 1, 1, 40.0))
         await enter(tables, "c-1", "c", facts(1, 5, 0, None))
-        await tables.retire("c-1", only_expired=False)
+        await tables.retire("c-1")
         wallet = [units.Unit("positions", (f"w{number}@{sweep}",)) for number in range(7)]
         old = units.Unit("positions", ("w0@20200101T000000Z",))
         await prove(store, tmp_path / "a", *wallet[:4], old)
@@ -128,7 +128,7 @@ async def test_there_is_no_job(server_with_keeper):
 def test_what_another_version_told_is_unknown():
     process = lock.Owner(host="x", pid=1, started_at=0.0)
     told = {"keys_done": "many"}
-    member = job_tables.Member("m", process, job_tables.ALIVE, 5.0, told)
+    member = job_tables.Member("m", process, job_tables.ALIVE, 0, 5.0, told)
     assert job_figures.read_facts(member) == job_figures.MemberFacts()
-    late = job_tables.Member("m", process, job_tables.ALIVE, -1.0, told)
+    late = job_tables.Member("m", process, job_tables.ALIVE, 0, -1.0, told)
     assert job_figures.describe_state(late) == "expired"

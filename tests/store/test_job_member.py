@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
 from tests import cut_proxy, real_server
-from tests.store.test_job_tables import opened
+from tests.store.test_job_tables import enter, opened
 
 from polybackfill import clocks, errors
 from polybackfill.filesystem import lock
-from polybackfill.run import job_member
+from polybackfill.run import job_member, job_takeover
 from polybackfill.store import client, job_tables
 
 
@@ -81,3 +82,15 @@ async def test_nobody_joins_a_round_that_has_ended(address):
         with pytest.raises(errors.Retry, match="round 1 of job night has ended"):
             await late.enter(lock.this_process(0.0, "a"))
         assert await tables.members("night") == []
+
+
+async def test_a_store_whose_clock_is_set_back_gives_the_dead_no_other_hour(address):
+    async with opened(address) as (_, tables):
+        await enter(tables, "dead", lease_s=0.2)
+        take_over = job_takeover.TakeOver(tables, "mine", lease_s=1.0)
+        seen = await tables.members("night")
+        await take_over.run(seen)
+        await asyncio.sleep(0.8)
+        await take_over.run([dataclasses.replace(one, left_s=3_600.0) for one in seen])
+        (dead,) = await tables.members("night")
+        assert dead.state == job_tables.GONE

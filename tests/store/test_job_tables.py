@@ -133,7 +133,7 @@ async def test_slices_are_never_with_two_at_once(address):
 async def test_a_slice_that_one_claims_who_is_gone_is_free(tables):
     """What it had under way reached Keeper after the take-over; one of the living is not free."""
     await enter(tables, "m0", "m1", "m2")
-    assert await tables.retire("m0", only_expired=False)
+    assert await tables.retire("m0")
     assert await tables.claim_slices("m0", ["free 1", "free 2"], 2) == ["free 1", "free 2"]
     assert await tables.claim_slices("m1", ["free 3"], 1) == ["free 3"]
     wanted = ["free 1", "free 2", "free 3"]
@@ -143,11 +143,12 @@ async def test_a_slice_that_one_claims_who_is_gone_is_free(tables):
 
 async def test_a_member_lives_as_long_as_it_renews(tables):
     await enter(tables, "m0", lease_s=1.0)
+    (entered,) = await tables.members("night")
     assert await tables.renew("m0", 60.0, {"rows": 3})
     (member,) = await tables.members("night")
     assert (member.state, member.facts) == ("alive", {"rows": 3})
     assert 50 < member.left_s <= 60
-    assert not await tables.retire("m0")  # it has not expired
+    assert not await tables.retire("m0", expires_at=entered.expires_at), "it was renewed"
 
 
 async def test_one_that_was_marked_dead_stays_dead(tables):
@@ -167,8 +168,11 @@ async def test_renewal_and_takeover_at_the_same_time_have_one_winner(address):
         for number in range(10):
             name = f"m{number}"
             await enter(first, name, lease_s=0.001)
+            expires_at = {one.name: one.expires_at for one in await first.members("night")}
             lives, is_retired = await asyncio.gather(
-                first.renew(name, 60.0, {}), second.retire(name), return_exceptions=True
+                first.renew(name, 60.0, {}),
+                second.retire(name, expires_at=expires_at[name]),
+                return_exceptions=True,
             )
             assert lives is not is_retired, (name, lives, is_retired)
 

@@ -140,6 +140,28 @@ async def test_a_dead_owner_on_another_host_is_outlived(address, monkeypatch):
     await store.close()
 
 
+async def test_a_dead_owner_is_outlived_also_where_the_clock_was_set_back(address, monkeypatch):
+    """Its last sign is dated an hour ahead, as a server says whose clock went back by that. One
+    that lives is known by its renewals still.
+    """
+    first_store, first = await made(address, "far", host="far.example")
+    await first.claim()
+    ahead = "now64(6, 'UTC') + toIntervalHour(1) AS beat_at"
+    await first_store.command(
+        f"INSERT INTO backfill_owners SELECT * REPLACE ({ahead}) FROM backfill_owners"
+    )
+    keeping = asyncio.create_task(first.keep())
+    store, second = await made(address, "near")
+    with pytest.raises(errors.Stop, match=r"process 77 on far\.example"):
+        await second.claim()
+    keeping.cancel()
+    await first_store.close()
+    monkeypatch.setattr(ownership, "EXPIRES_S", 3.0)
+    await second.claim()
+    await second.confirm()
+    await store.close()
+
+
 def another_process() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 

@@ -98,7 +98,7 @@ class JobMember:
         """Tell what came of it, end what still runs on the server, and let go of everything."""
         if self.work is not None:
             await self.tables.renew(self.name, self._lease_s, self.work.facts())
-        await self.tables.retire(self.name, only_expired=False)
+        await self.tables.retire(self.name)
 
     async def keep(self) -> None:
         """Renew, look and claim for ever; what goes wrong shows at the next `confirm`."""

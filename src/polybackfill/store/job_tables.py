@@ -100,11 +100,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Member:
-    """A daemon of the job. `left_s`: seconds until it expires, by the store's time."""
+    """A daemon of the job. `expires_at`: when, microseconds since the epoch, `left_s`: seconds
+    until then, both by the store's time.
+    """
 
     name: str
     process: lock.Owner
     state: str
+    expires_at: int
     left_s: float
     facts: Mapping[str, object]
 
@@ -258,9 +261,9 @@ class JobTables:
     async def members(self, job: str) -> list[Member]:
         """All that are known, by name."""
         rows = await self._store.rows(
-            "SELECT member, process, state, facts, "
-            "(toUnixTimestamp64Micro(expires_at) - toUnixTimestamp64Micro(now64(6, 'UTC'))) / 1e6 "
-            "AS left_s FROM backfill_members WHERE job = {job:String} ORDER BY member",
+            "SELECT member, process, state, facts, toUnixTimestamp64Micro(expires_at) AS expires, "
+            "(expires - toUnixTimestamp64Micro(now64(6, 'UTC'))) / 1e6 AS left_s "
+            "FROM backfill_members WHERE job = {job:String} ORDER BY member",
             parameters={"job": job},
         )
         return [
@@ -268,21 +271,23 @@ class JobTables:
                 row["member"],
                 msgspec.json.decode(row["process"], type=lock.Owner),
                 row["state"],
+                row["expires"],
                 row["left_s"],
                 msgspec.json.decode(row["facts"], type=dict[str, object]),
             )
             for row in rows
         ]
 
-    async def retire(self, member: str, *, only_expired: bool = True) -> bool:
+    async def retire(self, member: str, *, expires_at: int | None = None) -> bool:
         """End a member for good: mark it dead, end what it still runs on the server, and let go of
-        what it held. False when it lives after all, or was renewed meanwhile.
+        what it held. `expires_at`: only where its lease ends then still. False when it lives after
+        all, or was renewed meanwhile.
         """
-        expired = "AND expires_at < now64(6, 'UTC')" if only_expired else ""
+        stands = "" if expires_at is None else "AND toUnixTimestamp64Micro(expires_at) = {at:Int64}"
         await self._attempt(
             f"ALTER TABLE backfill_members UPDATE state = '{DEAD}' "
-            f"WHERE member = {{member:String}} AND state = '{ALIVE}' {expired} {_STRICT}",
-            {"member": member},
+            f"WHERE member = {{member:String}} AND state = '{ALIVE}' {stands} {_STRICT}",
+            {"member": member, "at": expires_at or 0},
         )
         if await self._state(member) == ALIVE:
             return False

@@ -64,8 +64,8 @@ _LIVING = query_files.read("living_owners")
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A daemon's claim as it stands in the database. `beat`: microseconds, grows with renewals;
-    `since`: epoch seconds. Both by the server's time.
+    """A daemon's claim as it stands in the database. `beats`: how often it was written, also where
+    the server's clock was set back; `since`: epoch seconds, by the server's time.
     """
 
     claim: str
@@ -75,7 +75,7 @@ class Claim(msgspec.Struct, frozen=True):
     namespace: str
     born: str
     run_name: str
-    beat: int
+    beats: int
     since: int
 
     @property
@@ -132,17 +132,20 @@ class Ownership:
     async def _outlive_the_dead(self) -> None:
         """Return when our claim is the first; raises errors.Stop when who is first lives."""
         beats: dict[str, int] = {}
+        since: dict[str, float] = {}  # when they were seen first
         while (first := await self._first()).claim != self._claim:
             alive = lock.is_alive(first.owner)
-            if alive is False:
+            if alive or beats.get(first.claim, first.beats) < first.beats:
+                raise self._taken(first)
+            if first.claim not in beats and alive is None:
+                log.warning("run.waits_for_an_owner", owner=str(first.owner), at_most_s=EXPIRES_S)
+            beats[first.claim] = first.beats  # fewer when those of a day ago are removed
+            seen_at = since.setdefault(first.claim, self._awake_s())
+            # The second where the server's clock was set back: by it the claim would live on.
+            if alive is False or self._awake_s() - seen_at > EXPIRES_S:
                 log.info("store.owner_is_gone", owner=str(first.owner))
                 await self._write(first.claim, released=True)
                 continue
-            if alive or beats.get(first.claim, first.beat) != first.beat:
-                raise self._taken(first)
-            if first.claim not in beats:
-                log.warning("run.waits_for_an_owner", owner=str(first.owner), at_most_s=EXPIRES_S)
-            beats[first.claim] = first.beat
             await self._clock.sleep(RENEW_S / 4)
             await self._renew_if_due()
 

@@ -1,7 +1,7 @@
 -- Others that work on the same job may hold too, but for one with the same name, whose checkpoint it is.
 SELECT claim, any(host) AS host, any(pid) AS pid, any(boot) AS boot,
        any(namespace) AS namespace, any(born) AS born, any(run_name) AS run_name,
-       toUnixTimestamp64Micro(max(beat_at)) AS beat,
+       count() AS beats,
        toUnixTimestamp(min(beat_at)) AS since
 FROM backfill_owners
 GROUP BY claim
