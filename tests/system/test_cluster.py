@@ -61,6 +61,18 @@ _OWN = (
     FROM external_trades_raw WHERE cityHash64(toString(external_trade_id)) % 5 = 0
     """,
 )
+# As a run leaves the costs of fills that was killed before it wrote them in.
+_COSTS_LEFT = (
+    """
+    INSERT INTO fill_costs SELECT external_trade_id, usdc_size, fees FROM external_trades_raw
+    WHERE isNotNull(usdc_size) LIMIT 100
+    """,
+    """
+    ALTER TABLE external_trades_raw UPDATE usdc_size = NULL, fees = NULL
+    WHERE external_trade_id IN (SELECT external_trade_id FROM fill_costs)
+    """,
+)
+_COSTS_KNOWN = "SELECT count(usdc_size) AS n FROM {}.external_trades_raw"
 # What a run says of a server that is away, when it inserts or reads.
 _AWAY = r"No connection to the store|All connection tries failed|broke off|broke:"
 _REPORTS = (  # checks look at what the first has made
@@ -204,6 +216,9 @@ def test_a_push_into_a_cluster_is_cut_by_server_and_the_run_goes_on_there(
         laptop.plan(sandbox)
         laptop.run("run", "conditions", "positions").expect(0)
         laptop.run("run", "wallets", "--limit", "20").expect(0)
+        (known,) = laptop.sql(_COSTS_KNOWN.format("default"))
+        for statement in _COSTS_LEFT:
+            laptop.sql(statement)
         push(laptop, two_servers, "moved", "1").expect(-signal.SIGKILL)
         fills = "SELECT count() FROM {}.external_trades_raw"
         assert second.sql(fills.format("pushed_local")) == "0\n"
@@ -212,6 +227,7 @@ def test_a_push_into_a_cluster_is_cut_by_server_and_the_run_goes_on_there(
         pushed.expect(0)
         said = json.loads(pushed.out)
         assert seen == said["tables"]["external_trades_raw"]["rows"] > 1_000
+        assert int(first.sql(_COSTS_KNOWN.format(database))) == known["n"] > 100
         assert said["tables"]["wallet_activity_raw"]["rows"] > 10
         for number, server in enumerate(two_servers.servers):
             for table, key in cluster.BIG.items():
