@@ -9,7 +9,9 @@ from polybackfill.cli import command_parser
 
 def add_status(commands: command_parser.CommandGroup) -> None:
     """`status`, and `check` with its actions."""
-    status = commands.command("status", "status.status", "show the state of the run", "--json")
+    status = commands.command(
+        "status", "status.status", "show the state of the run, and of its job", "--json"
+    )
     status.add_argument(
         "--health",
         action="store_true",

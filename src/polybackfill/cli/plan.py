@@ -45,7 +45,7 @@ def add(commands: command_parser.CommandGroup) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="so many daemons share the job, each with an address of its own (default 1)",
+        help="for N daemons that share one job, each with its own address (default 1)",
     )
     command_parser.add_json_flag(show, estimate)
     _add_reset(actions)

@@ -67,6 +67,7 @@ def add_push(commands: command_parser.CommandGroup) -> None:
         "--to",
         required=True,
         metavar="URL",
-        help="the server, in the form of CLICKHOUSE_HOST; its password in CLICKHOUSE_PASSWORD",
+        help="the server with user and database, as below; its password in CLICKHOUSE_PASSWORD, "
+        "the name of a cluster in CLICKHOUSE_CLUSTER",
     )
     command_parser.add_json_flag(push)
