@@ -34,8 +34,8 @@ class KindShards:
     """The shards of one kind, as this daemon works on them.
 
     `generation` grows when some are added; `returning`: those of them that shall go to others;
-    `listed`: those of which nothing more will be listed. `keys`: of the whole job, as far as they
-    are known here.
+    `listed`: those of which nothing more will be listed; `unfinished`: of all daemons. `keys`: of
+    the whole job, as far as they are known here.
     """
 
     kind: str
@@ -45,13 +45,17 @@ class KindShards:
     returning: set[int] = field(default_factory=set)
     listed: set[int] = field(default_factory=set)
     generation: int = 0
-    open_count: int = 0
+    unfinished: frozenset[int] = frozenset()
     all_done: bool = False
     keys: int = 0
 
     def is_mine(self, key: str) -> bool:
         """Whether this daemon is to fetch a key."""
         return self.number(key) in self.active
+
+    def is_elsewhere(self, key: str) -> bool:
+        """Whether another daemon fetches a key, or will."""
+        return self.number(key) in self.unfinished - self.active
 
     def number(self, key: str) -> int:
         """The shard of a key."""
@@ -61,6 +65,11 @@ class KindShards:
     def active(self) -> frozenset[int]:
         """Those whose units are handed out."""
         return self.mine - self.returning
+
+    @property
+    def open_count(self) -> int:
+        """How many are not done yet, of all daemons."""
+        return len(self.unfinished)
 
     @property
     def share(self) -> float:
@@ -83,7 +92,9 @@ class KindShards:
         self.mine = frozenset(
             number for number, (owner, done) in pairs if owner == member and not done
         )
-        self.open_count = shards.is_done.count(False)
+        self.unfinished = frozenset(
+            number for number, done in enumerate(shards.is_done) if not done
+        )
         self.all_done = shards.all_done
         self.listed &= self.mine
         self.returning &= self.mine
@@ -94,7 +105,8 @@ class KindShards:
 
     def end(self) -> None:
         """The table says nothing of them any more: the next round has begun, so all were done."""
-        self.mine, self.open_count, self.all_done = frozenset(), 0, True
+        self.mine = self.unfinished = frozenset()
+        self.all_done = True
         self.listed.clear()
         self.returning.clear()
         self.changed.notify()

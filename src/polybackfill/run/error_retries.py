@@ -36,6 +36,10 @@ class ErrorRetries:
         request, part = self._state.request, self._state.parts.get(unit.kind)
         if part is None or part.queue.drained or unit.window != request.window:
             return False
+        if (job := self._state.context.job) is not None and any(
+            map(job.shards.kinds[unit.kind].is_elsewhere, unit.keys)
+        ):
+            return False
         if part.queue.has_failed(unit):
             return True
         if unit.kind not in plan_table.TABLES or request.has_typed_keys or self._state.is_portion:

@@ -81,6 +81,16 @@ def test_what_the_gone_had_is_free_and_what_the_dead_have_is_not_yet():
     assert owners == ["b", "b", "a", "a"]
 
 
+def test_a_key_is_elsewhere_until_its_shard_is_done():
+    """What failed here is not tried again beside the daemon that has its shard now."""
+    mine = make("a", 4)
+    mine.see({"wallets": table(["a", "b", "", ""], done={3})})
+    wallets = mine.kinds["wallets"]
+    shard_of = {wallets.number(key): key for key in map(str, range(50))}
+    is_elsewhere = [wallets.is_elsewhere(shard_of[number]) for number in range(4)]
+    assert is_elsewhere == [False, True, True, False]
+
+
 def test_what_need_not_be_given_back_any_more_is_listed_anew():
     """Another member came, so some were to go to it; it went before they were free."""
     mine = make("a", 4)
