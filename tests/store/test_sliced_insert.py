@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Collection
 
 import pytest
-from tests import real_server
+from tests import cut_proxy, real_server
 from tests.store.conftest import count, duplicates, lines, trade
 from tests.store.test_job_tables import enter, opened
 
@@ -95,6 +96,25 @@ async def test_a_slice_given_on_without_an_answer_is_not_ours_any_more(address):
         await tables.release_slices("m1", ["night 0"])
         await again
         assert await count(plain) == 2
+
+
+async def test_a_slice_is_kept_until_its_insert_was_seen_to_end(address):
+    """One that broke off may run on the server still: nobody else gets the slice meanwhile."""
+    async with opened(address) as (plain, tables):
+        await migrate.up(plain)
+        await enter(tables, "m0", "m1")
+        with cut_proxy.before(address.port) as wire:
+            store = client.Store(dataclasses.replace(address, port=wire.port), clock=_CLOCK)
+            sink = make(store, tables, "m0", slices=1)
+            wire.cut(silent=False)
+            with pytest.raises(errors.Retry):
+                await sink.insert(sliced_insert.FILLS, [page([0])], rows=1)
+            assert await tables.claim_slices("m1", ["night 0"], 1) == []
+            wire.mend()
+            await sink.insert(sliced_insert.FILLS, [page([0])], rows=1)
+            assert await tables.claim_slices("m1", ["night 0"], 1) == ["night 0"]
+            await store.close()
+        assert await count(plain) == 1
 
 
 def test_store_and_program_cut_alike(server_with_keeper):
