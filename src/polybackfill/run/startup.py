@@ -43,8 +43,9 @@ async def with_retries(
         except errors.Retry as error:
             if not left:
                 raise
-            print(f"starting again in {_START_AGAIN_S:.0f} s: {error}", file=sys.stderr)
-            await asyncio.sleep(error.after_s or _START_AGAIN_S)
+            wait_s = error.after_s or _START_AGAIN_S
+            print(f"starting again in {wait_s:.0f} s: {error}", file=sys.stderr)
+            await asyncio.sleep(wait_s)
     raise AssertionError  # the last attempt returns or raises
 
 
