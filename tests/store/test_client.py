@@ -199,6 +199,13 @@ def test_the_code_in_the_text_decides_the_class(
     assert "h:8123" in str(found)
 
 
+def test_a_keeper_that_is_away_is_named() -> None:
+    text = "Code: 999. DB::Exception: All connection tries failed while connecting to ZooKeeper"
+    away = error_codes.classify(text, location="h:8123", user="u", database="d")
+    assert isinstance(away, errors.Retry)
+    assert str(away).startswith("The Keeper of the store at h:8123 does not answer")
+
+
 def test_only_the_database_of_the_settings_is_to_be_set_otherwise() -> None:
     def said(name: str) -> str:
         text = f"Code: 81. DB::Exception: Database {name} does not exist. Maybe you meant d?"

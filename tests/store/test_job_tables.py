@@ -52,14 +52,20 @@ async def enter(tables: job_tables.JobTables, *names: str, lease_s: float = 60.0
         await tables.enter("night", name, _PROCESS, lease_s)
 
 
-async def test_a_server_without_keeper_is_refused_in_words(clickhouse_server):
-    server = clickhouse_server
-    store = client.Store(
-        client.Address(server.host, server.port, database=server.database("alone")), clock=_CLOCK
-    )
-    with pytest.raises(errors.Stop, match=r"no Keeper for BACKFILL_JOB.*several-hosts\.md"):
-        await job_tables.JobTables(store, _CLOCK).create()
-    await store.close()
+async def test_a_server_without_keeper_is_refused_in_words(
+    clickhouse_server, tmp_path, monkeypatch
+):
+    """Also one whose configuration has only half of the lines."""
+    half = "<keeper_map_path_prefix>/keeper_map</keeper_map_path_prefix>"
+    monkeypatch.setattr(real_server, "_KEEPER", half)
+    with real_server.running(tmp_path, keeper_port=0) as half_configured:
+        for server in (clickhouse_server, half_configured):
+            address = client.Address(server.host, server.port, database=server.database("alone"))
+            store = client.Store(address, clock=_CLOCK)
+            told = pytest.raises(errors.Stop, match=r"no Keeper for BACKFILL_JOB.*several-hosts")
+            with told:
+                await job_tables.JobTables(store, _CLOCK).create()
+            await store.close()
 
 
 async def test_of_many_that_define_a_job_at_once_one_does(address):

@@ -43,7 +43,6 @@ _BUSY_S = {
     319: 10.0,  # UNKNOWN_STATUS_OF_INSERT
     173: 10.0,  # CANNOT_ALLOCATE_MEMORY
     198: 10.0,  # DNS_ERROR
-    225: 30.0,  # NO_ZOOKEEPER
     236: 5.0,  # ABORTED: the server is being stopped
     394: 1.0,  # QUERY_WAS_CANCELLED
     439: 5.0,  # CANNOT_SCHEDULE_TASK
@@ -51,8 +50,8 @@ _BUSY_S = {
     722: 10.0,  # ASYNC_LOAD_WAIT_FAILED: tables are still being loaded
     733: 5.0,  # TABLE_IS_BEING_RESTARTED
     745: 5.0,  # SERVER_OVERLOADED
-    999: 10.0,  # KEEPER_EXCEPTION
 }
+_KEEPER_S = {225: 30.0, 999: 10.0}  # NO_ZOOKEEPER, KEEPER_EXCEPTION
 # What may be wrong with a row of an insert. All else is no row's fault: CANNOT_PARSE_* of text,
 # escapes, strings, input, dates, times, numbers, arrays, UUIDs and booleans, TYPE_MISMATCH,
 # ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, INCORRECT_DATA, TOO_LARGE_ARRAY_SIZE, _STRING_SIZE,
@@ -132,6 +131,11 @@ def classify(  # noqa: PLR0911 - one return for each kind of trouble
         return errors.Retry(f"A server behind the store at {location} broke off: {short}")
     if number in _BUSY_S:
         return errors.Retry(f"The store at {location} is busy: {short}", after_s=_BUSY_S[number])
+    if number in _KEEPER_S:
+        return errors.Retry(
+            f"The Keeper of the store at {location} does not answer, or refuses: {short}",
+            after_s=_KEEPER_S[number],
+        )
     if number == _UNKNOWN_TABLE:
         return errors.Stop(
             f"The store at {location} lacks a table. `polybackfill init` creates those of this "

@@ -28,7 +28,7 @@ from polybackfill.store import client, definitions
 ALIVE, DEAD, GONE = "alive", "dead", "gone"
 POST_RUN = "post-run"  # what is made of the rows when every kind is done, in one shard
 _STRICT = "SETTINGS keeper_map_strict_mode = 1"
-_NO_KEEPER = ("keeper_map_path_prefix", "KeeperMap is disabled")
+_NO_KEEPER = ("keeper_map_path_prefix", "KeeperMap is disabled", "no Zookeeper configuration")
 _KILL_S = 150.0  # an insert that waits for its rows is ended when the server has waited 30 s
 _POLL_S = 0.2
 _KEPT_DAYS = 1
