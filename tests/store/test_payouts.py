@@ -10,7 +10,7 @@ import pytest
 from tests.store.conftest import insert, trade
 from tests.store.test_universe import market, put
 
-from polybackfill.store import client
+from polybackfill.store import client, query_files
 
 YES, NO = "70", "71"
 WON, LOST, TIED = [1.0, 0.0], [0.0, 1.0], [0.5, 0.5]
@@ -129,6 +129,24 @@ async def test_the_rule_over_every_combination(
     assert {one for one, what in found.items() if what in ("open", "unresolved")} == (
         undecided - differing - impossible
     )
+
+
+async def test_what_the_lists_still_show_open_is_looked_up(
+    combined: tuple[client.Store, dict[str, tuple[str, str, str]]],
+) -> None:
+    """Whoever says that it is resolved, also where the payouts are in doubt; chunk by chunk."""
+    store, conditions = combined
+    sql, found, last = query_files.read("closed_since_listed"), set(), ""
+    while rows := await store.rows(sql, parameters={"after": last, "chunk": 7}):
+        last = rows[-1]["condition_id"]
+        found |= {conditions[row["condition_id"]] for row in rows}
+    decided = {"yes", "no", "tie", "divided", "two dollars"}
+    assert found == {
+        (resolution, gamma, book)
+        for resolution, gamma, book in COMBINATIONS
+        if (gamma == "open" or (gamma == "absent" and book == "open"))
+        and (resolution in decided or BOOK[book][1])
+    }
 
 
 def spoken(resolution: str, gamma: str, book: str) -> list[list[float]]:

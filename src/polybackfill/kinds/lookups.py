@@ -17,11 +17,7 @@ WHERE condition_id > {{after:String}} AND condition_id != ''
 ORDER BY condition_id LIMIT {{chunk:UInt32}}
 """
 # Resolved since the lists were read, which still show them open.
-_CLOSED_SINCE = """
-SELECT condition_id FROM resolution_disagreements
-WHERE disagreement = 'open' AND condition_id > {after:String}
-ORDER BY condition_id LIMIT {chunk:UInt32}
-"""
+_CLOSED_SINCE = query_files.read("closed_since_listed")
 
 
 async def _estimate(store: client.Store, ahead: backlog_counts.Outlook) -> size.Size:
