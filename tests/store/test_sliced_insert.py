@@ -98,6 +98,41 @@ async def test_a_slice_given_on_without_an_answer_is_not_ours_any_more(address):
         assert await count(plain) == 2
 
 
+class Late(job_tables.JobTables):
+    """The connection breaks when its first release is made, which the server goes on with."""
+
+    def __init__(self, store: client.Store) -> None:
+        super().__init__(store, _CLOCK)
+        self.late: asyncio.Task[None] | None = None
+
+    async def release_slices(self, member: str, names: Collection[str]) -> None:
+        if self.late is not None:
+            await super().release_slices(member, names)
+            return
+        slow = "ALTER TABLE backfill_slices DELETE WHERE member = {member:String} AND sleep(1) = 0"
+        self.late = asyncio.create_task(self._store.command(slow, parameters={"member": member}))
+        while not await self._store.rows(  # noqa: ASYNC110 - the server has it
+            "SELECT query_id FROM system.processes WHERE query LIKE 'ALTER%sleep(1) = 0%'"
+        ):
+            await asyncio.sleep(0.01)
+        raise errors.Retry("the connection broke")
+
+
+async def test_a_release_that_comes_late_takes_nothing_that_was_claimed_anew(address):
+    async with opened(address) as (plain, tables):
+        await migrate.up(plain)
+        await enter(tables, "m0", "m1")
+        late = Late(plain)
+        sink = make(plain, late, "m0", slices=1)
+        with pytest.raises(errors.Retry, match="broke"):
+            await sink.insert(sliced_insert.FILLS, [page([0])], rows=1)
+        await sink.insert(sliced_insert.FILLS, [page([0, 1])], rows=2)
+        assert late.late is not None
+        assert late.late.done()
+        await late.late
+        assert await tables.claim_slices("m1", ["night 0"], 1) == ["night 0"]
+
+
 async def test_a_slice_is_kept_until_its_insert_was_seen_to_end(address):
     """One that broke off may run on the server still: nobody else gets the slice meanwhile."""
     async with opened(address) as (plain, tables):

@@ -411,6 +411,18 @@ class JobTables:
             parameters={"names": list(names), "member": member},
         )
 
+    async def outlive_releases(self) -> None:
+        """Return when no release of slices runs any more that does now: one that got no answer
+        would take away what was claimed anew meanwhile.
+        """
+        sql = (
+            "SELECT query_id FROM system.processes "
+            "WHERE startsWith(query, 'ALTER TABLE backfill_slices ')"
+        )
+        before = {row["query_id"] for row in await self._store.rows(sql)}
+        while before & {row["query_id"] for row in await self._store.rows(sql)}:
+            await self._clock.sleep(_POLL_S)
+
     async def _slices(self) -> tuple[dict[str, str], set[str]]:
         """Who has which, and those whose member is gone."""
         rows = await self._store.rows(

@@ -63,6 +63,7 @@ class SlicedInsert:
         waiting = await self._cut(lines)
         while waiting:
             if self._is_releasing:
+                await self._tables.outlive_releases()
                 await self._release()
             self._claimed = self._claimed or await self._claim(sorted(waiting))
             mine = [name for name in self._claimed if name in waiting]
