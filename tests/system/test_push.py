@@ -105,6 +105,9 @@ def test_a_push_to_a_server_that_holds_other_rows_is_refused(
         refused = there.run("push", "--to", at.partition("=")[2])
         refused.expect(errors.EXIT_CONFIG)
         assert "leave it unset" in " ".join(refused.err.split())
+    refused = stored.run("push", "--to", at.partition("=")[2], "--run-name", "another")
+    refused.expect(errors.EXIT_CONFIG)
+    assert "that of run another is empty" in refused.err
     clickhouse_server.sql(
         f"INSERT INTO {database}.wallet_backfill_plan (wallet_address, priority_rank) "
         f"VALUES ('{'ab' * 20}', 1)"

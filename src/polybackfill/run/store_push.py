@@ -29,6 +29,7 @@ SELECT name, ifNull(total_rows, 0) AS stored FROM system.tables
 WHERE database = currentDatabase() AND engine LIKE '%MergeTree'
 ORDER BY name
 """
+_RUNS = "SELECT DISTINCT run_name FROM backfill_receipts ORDER BY run_name"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,17 @@ def target_folder(chosen: settings.Settings, target: settings.Settings) -> Path:
 
 
 async def _settle_checkpoint(chosen: settings.Settings, source: client.Store) -> None:
-    """All of it in its segments, and what a killed run could not tell the store told."""
+    """All of it in its segments, and what a killed run could not tell the store told. Raises
+    errors.Stop for an empty one beside which another run has filled the store.
+    """
     checkpoint = await reconcile.open_checkpoint(source, chosen.checkpoint_path)
     try:
+        runs = [row["run_name"] for row in await source.rows(_RUNS)]
+        if runs and not checkpoint.stats()["seq"]:
+            raise errors.Stop(
+                f"the checkpoint goes along, and that of run {checkpoint.run_name} is empty: name "
+                f"the run that filled this store with --run-name ({', '.join(runs)})"
+            )
         await stored_receipts.StoredReceipts(source, checkpoint.run_name).align(checkpoint)
         await checkpoint.fold()
     finally:
