@@ -68,6 +68,16 @@ async def test_a_server_without_keeper_is_refused_in_words(
             await store.close()
 
 
+async def test_servers_with_one_keeper_have_jobs_of_their_own(address, running_keeper, tmp_path):
+    """Also where their databases have the same name: what is done here is not done there."""
+    with real_server.running(tmp_path, keeper_port=running_keeper.port) as server:
+        named = server.database(address.database)
+        beside = client.Address(server.host, server.port, database=named)
+        async with opened(address) as (_, tables), opened(beside) as (_, others):
+            await tables.define("night", "{}")
+            assert await others.find("night") is None
+
+
 async def test_of_many_that_define_a_job_at_once_one_does(address):
     async with contextlib.AsyncExitStack() as stack:
         all_tables = [(await stack.enter_async_context(opened(address)))[1] for _ in range(4)]

@@ -82,6 +82,7 @@ COMMENT 'Slices of fills into which somebody inserts at this moment'
 """,
 )
 NAMES = ("backfill_jobs", "backfill_members", "backfill_shards", "backfill_slices")
+_DATABASE = "SELECT toString(uuid) AS uuid FROM system.databases WHERE name = currentDatabase()"
 _IS_ALIVE = (
     "(SELECT count() FROM backfill_members "
     f"WHERE member = {{member:String}} AND state = '{ALIVE}') = 1"
@@ -143,7 +144,9 @@ class JobTables:
     async def create(self) -> None:
         """Make what is not there. Raises errors.Stop for a server without Keeper."""
         address = self._store.address
-        path = f"/polybackfill/{address.database}"
+        # Not by its name: another server of the same Keeper may have one of that name, too.
+        (database,) = await self._store.rows(_DATABASE)
+        path = f"/polybackfill/{database['uuid']}"
         # Every server of a cluster looks at the fence, and so sees the same rows.
         servers = dict.fromkeys((self._store, *self._store.servers))
         for table, server in itertools.product(_TABLES, servers):
