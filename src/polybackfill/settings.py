@@ -202,7 +202,7 @@ class BackfillSettings(BaseSettings):
         "plan.",
     )
     follow_window_s: float = pydantic.Field(
-        5.0, gt=0, le=3600, description="A run that follows reads new trades this often."
+        6.0, gt=0, le=3600, description="A run that follows reads new trades this often."
     )
     follow_overlap_s: int = pydantic.Field(
         60,
