@@ -117,8 +117,8 @@ def _missing(picture: dict[str, Any], state: run_state.RunState) -> Answer:
     ]
     if not left and not growing:
         return Answer(question, "Nothing: every part is proven complete.")
-    sentences = [f"{', '.join(left)}."] if left else []
-    sentences += [f"More may be found of {', '.join(growing)}."] if growing else []
+    sentences = [f"Still to fetch: {', '.join(left)}."] if left else []
+    sentences += [f"More may come of {', '.join(growing)}."] if growing else []
     return Answer(question, " ".join(sentences), WATCH, _PROGRESS)
 
 

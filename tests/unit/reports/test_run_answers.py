@@ -48,7 +48,7 @@ def test_a_run_that_is_well_says_so() -> None:
     limit = run_answers.answer_all(picture(), RUNNING)[2]
     assert limit.text == "Yes, and never over it: trades sends 19.5 of 19.6 requests/s allowed."
     missing = run_answers.answer_all(picture(), RUNNING)[1]
-    assert (missing.text, missing.tone) == ("400 of 1,000 wallets.", "watch")
+    assert (missing.text, missing.tone) == ("Still to fetch: 400 of 1,000 wallets.", "watch")
 
 
 @pytest.mark.parametrize(
