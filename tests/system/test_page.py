@@ -368,7 +368,7 @@ async def test_the_pictures_of_the_documents(
         async with shown(place) as page:
             samples = "document.querySelectorAll('#charts figure').length > 3"
             await page.tab.until(samples, within_s=120)
-            await page.tab.until("document.body.innerText.includes('1 unit of wallets in error')", 120)
+            await page.says("1 unit of wallets in error", 120)
             await asyncio.sleep(45)
             folder = IMAGES if WRITE_IMAGES else tmp_path
             for name, width, height, scheme in (
