@@ -119,6 +119,34 @@ def test_numbers_are_unique_and_single_server_statements_are_plain() -> None:
         assert text.count("CREATE") == repeatable
 
 
+# Each file as the first store got it that others may have by now.
+_APPLIED = {
+    "001_trades.sql": "235802094425",
+    "002_activity.sql": "37ef13d17467",
+    "003_plans.sql": "eeef5632f280",
+    "004_internal.sql": "558d6bd5028e",
+    "005_universe.sql": "b61c0e580929",
+    "006_views.sql": "2699268d83da",
+    "007_dimensions.sql": "0cdc5a2f795c",
+    "008_market_ids.sql": "b12f9d09b584",
+    "009_landed.sql": "60b3f000f6ba",
+    "010_payouts.sql": "1c66bd7da711",
+    "011_balances.sql": "c486d29b87c6",
+    "012_renamed.sql": "d2ef32c07c93",
+    "013_candles.sql": "a1fa50d57689",
+    "015_receipts.sql": "d98bd27f6d17",
+    "017_fills_once.sql": "8d12c47a9135",
+    "018_candles_of_minutes.sql": "f5deec617584",
+}
+
+
+def test_a_file_that_a_store_may_have_applied_stays_as_it_is() -> None:
+    """A store remembers what it was made by, and another text is refused: a change is a new file,
+    whose sum is added here.
+    """
+    assert {one.name: one.checksum[:12] for one in definitions.known()} == _APPLIED
+
+
 YOURS = {"pm_trades", "trades_raw", "vw_trades_canonical"}
 
 

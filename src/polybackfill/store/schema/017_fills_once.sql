@@ -32,20 +32,23 @@ SELECT
     wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
     price, shares, cash_value AS collateral_amount, fees AS fee_amount,
     toString(source) AS data_source
+FROM external_trades_raw
+WHERE cityHash64(tx_hash) NOT IN (SELECT cityHash64(tx_hash) FROM pm_fills)
+UNION ALL
+SELECT
+    toString(external_trade_id) AS fill_id, trade_timestamp AS block_time,
+    toUInt64(0) AS block_number, tx_hash, token_id AS asset_id_decimal, condition_id,
+    outcome_index, toString(outcome) AS outcome_label, market_question AS question,
+    wallet_address, '' AS operator_address, toUInt8(0) AS is_proxy_trade, toString(side) AS side,
+    price, shares, cash_value AS collateral_amount, fees AS fee_amount,
+    toString(source) AS data_source
 FROM
 (
-    SELECT * FROM external_trades_raw
-    WHERE cityHash64(tx_hash) NOT IN (SELECT cityHash64(tx_hash) FROM pm_fills)
-    UNION ALL
-    SELECT fills.* EXCEPT (fill_key, copy)
-    FROM
-    (
-        SELECT *, row_number() OVER (
-            PARTITION BY fill_key, wallet_address, condition_id ORDER BY external_trade_id) AS copy
-        FROM external_fills
-        WHERE cityHash64(tx_hash) IN (SELECT cityHash64(tx_hash) FROM pm_fills)
-    ) AS fills
-    LEFT ANY JOIN internal_copies USING (wallet_address, condition_id, fill_key)
-    WHERE copy > internal_copies
-)
+    SELECT *, row_number() OVER (
+        PARTITION BY fill_key, wallet_address, condition_id ORDER BY external_trade_id) AS copy
+    FROM external_fills
+    WHERE cityHash64(tx_hash) IN (SELECT cityHash64(tx_hash) FROM pm_fills)
+) AS fills
+LEFT ANY JOIN internal_copies USING (wallet_address, condition_id, fill_key)
+WHERE copy > internal_copies
 SETTINGS join_use_nulls = 0;
