@@ -46,11 +46,14 @@ def usd(amount: float | None) -> str:
     return "unknown" if amount is None else f"${amount:,.0f}"
 
 
-def conclusion(parts: Sequence[coverage_figures.PartFigures]) -> str:
+def conclusion(
+    parts: Sequence[coverage_figures.PartFigures], *, not_begun: Sequence[str] = ()
+) -> str:
     """The whole report in a sentence or two. A part with rows set aside is not called proven, and
-    one of which nothing is known, as beside a planned list, not unfinished.
+    one of which nothing is known, as beside a planned list, not unfinished. `not_begun`: the names
+    of parts of which the store knows nothing.
     """
-    complete, lacking, rest, unread = [], [], [], []
+    complete, lacking, rest, unread = [], [], [], list(not_begun)
     for part in parts:
         aside = part["set_aside"]
         if not part["keys"]:

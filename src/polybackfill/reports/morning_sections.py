@@ -88,15 +88,11 @@ def _describe_following(facts: morning_facts.MorningFacts) -> str:
 def _describe_proof(facts: morning_facts.MorningFacts) -> str:
     if facts.coverage is None:
         return f"What is proven is {UNKNOWN}: {_short(facts.store_trouble)}."
-    text = coverage_text.conclusion(facts.coverage["parts"])
-    unread = [name for name, _, _ in _unread_parts(facts)]
-    if not unread:
-        return text
-    text = text.replace("Every part", "Every other part")
-    return f"{text} Nothing is stored of {', '.join(unread)} yet."
+    not_begun = [name for name, _, _ in _parts_not_begun(facts)]
+    return coverage_text.conclusion(facts.coverage["parts"], not_begun=not_begun)
 
 
-def _unread_parts(facts: morning_facts.MorningFacts) -> list[tuple[str, int, int]]:
+def _parts_not_begun(facts: morning_facts.MorningFacts) -> list[tuple[str, int, int]]:
     """Parts of which the store does not know that they are to be read, since nothing of them is
     stored: their names, keys left, and keys, as the run counted them.
     """
@@ -238,7 +234,7 @@ def _missing(facts: morning_facts.MorningFacts) -> Section:
         ]
     lines += [
         f"{name}: {left:,} of {formats.counted(keys, 'key')}, as the run counted them."
-        for name, left, keys in _unread_parts(facts)
+        for name, left, keys in _parts_not_begun(facts)
     ]
     lines += [
         f"Trades of {clocks.utc_text(since)} to {clocks.utc_text(until)} were not followed; the "

@@ -209,7 +209,7 @@ def test_a_part_of_which_nothing_is_stored_is_missing_all_the_same() -> None:
     proven |= {"unproven": []}
     facts = dataclasses.replace(NOTHING, night=seen, coverage={"parts": [proven]})
     assert morning_sections._describe_proof(facts) == (
-        "Every other part is proven complete. Nothing is stored of user-stats yet."
+        "Proven complete: wallets. Not read: user-stats."
     )
     (line,) = morning_sections._missing(facts).lines
     assert line == "user-stats: 397 of 397 keys, as the run counted them."
