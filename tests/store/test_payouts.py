@@ -147,6 +147,10 @@ async def test_what_the_lists_still_show_open_is_looked_up(
         if (gamma == "open" or (gamma == "absent" and book == "open"))
         and (resolution in decided or BOOK[book][1])
     }
+    called_open = await store.rows(
+        "SELECT condition_id FROM resolution_disagreements WHERE disagreement = 'open'"
+    )
+    assert {conditions[row["condition_id"]] for row in called_open} < found
 
 
 def spoken(resolution: str, gamma: str, book: str) -> list[list[float]]:

@@ -1,6 +1,7 @@
 -- Markets that the lists still showed open when they were read, though a resolution, the order book
 -- or Gamma itself says who won: what `resolution_disagreements` calls open, and those of which the
--- payouts are in doubt as well. That view takes ten times as long.
+-- payouts are in doubt as well. A run asks several times, and on an empty store that view takes five
+-- times as long (0.23 s against 0.04 s, 2026-11-30).
 SELECT condition_id FROM
 (
     SELECT condition_id, source = 'gamma' AS in_gamma, closed FROM api_market_rows
