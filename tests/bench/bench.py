@@ -4,9 +4,10 @@
 
 Without words all parts but the last two. `whole`: processor and rows a second of a run without
 limits, bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts
-into a table of 20 million rows. `durable`: what syncing every acknowledged row costs. `limits`: use
-of the published limits, and of limits that change. `shares`: two runs that share them. `side`: all
-parts of a run side by side at the published limits. `estimate`: the plan with hours over the whole
+into a table of 20 million rows. `inserts`: what an insert saves that does not merge its block with
+itself. `durable`: what syncing every acknowledged row costs. `limits`: use of the published limits,
+and of limits that change. `shares`: two runs that share them. `side`: all parts of a run side by
+side at the published limits. `estimate`: the plan with hours over the whole
 exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
 `monitoring`: a scrape, and what the endpoint costs a run. `follow`: what a run costs that follows
 while nothing happens.
@@ -40,6 +41,7 @@ from tests.bench import (
     bench_grown,
     bench_headline,
     bench_hosts,
+    bench_inserts,
     bench_lists,
     bench_monitoring,
     bench_proof,
@@ -52,6 +54,7 @@ PARTS: dict[str, Callable[[], list[bench_figures.Figure]]] = {
     "whole": lambda: bench_whole.throughput(trades=1_000_000),
     "history": lambda: bench_whole.a_million_units(trades=2_500_000, count=1_000_000),
     "grown": lambda: bench_grown.inserts(existing=20_000_000),
+    "inserts": bench_inserts.merging,
     "durable": bench_durable.durable,
     "limits": lambda: bench_budgets.whole_daemon(seconds=60.0),
     "shares": lambda: bench_budgets.shares(seconds=60.0),
