@@ -2,15 +2,14 @@
 
     python tests/bench/bench.py [PART …]
 
-Without words all parts but the last two. `whole`: processor and rows a second of a run without
+Without words all parts down to `follow`. `whole`: processor and rows a second of a run without
 limits, bytes on disk. `history`: start and memory with a million finished units. `grown`: inserts
 into a table of 20 million rows. `inserts`: what an insert saves that does not merge its block with
 itself. `durable`: what syncing every acknowledged row costs. `limits`: use of the published limits,
 and of limits that change. `shares`: two runs that share them. `side`: all parts of a run side by
-side at the published limits. `estimate`: the plan with hours over the whole
-exchange. `proof`: the checks of five million trades. `markets`: the lists of a million markets.
-`monitoring`: a scrape, and what the endpoint costs a run. `follow`: what a run costs that follows
-while nothing happens.
+side at the published limits. `estimate`: the plan with hours over the whole exchange. `proof`: the
+checks of five million trades. `markets`: the lists of a million markets. `monitoring`: a scrape,
+and what the endpoint costs a run. `follow`: what a run costs that follows while nothing happens.
 `headline`: the seed's jobs at the published limits, half an hour; one of them alone is
 `headline-markets`, `headline-positions`, `headline-lookups` or `headline-wallets`. `hosts`: one job
 on four daemons beside one, at the published limits; `hosts-many`: on 1, 2, 4 and 8 at half of them.

@@ -1,4 +1,4 @@
-"""What an insert of fills saves that does not merge its block with itself (`optimize_on_insert`)."""
+"""What an insert of fills saves that does not merge its block with itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ ROWS, BATCHES = 50_000, 8  # as a run inserts them; of each
 
 
 def merging() -> list[Figure]:
-    """CPU of the store for a million fills, by ClickHouse's default and as inserts set it."""
+    """CPU of the store for a million fills, by ClickHouse's default and as inserts set it
+    (`optimize_on_insert`).
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         cpu_s = asyncio.run(_insert_in_turns(Path(folder)))
     ratio = cpu_s["0"] / cpu_s["1"]
