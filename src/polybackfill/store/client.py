@@ -114,7 +114,7 @@ _INSERT_SETTINGS = {
     "max_insert_block_size": "1048576",
     "min_insert_block_size_rows": "1048576",
     "min_insert_block_size_bytes": "0",
-    # A ReplacingMergeTree would merge each block with itself, a tenth to a quarter of the work of an
+    # A ReplacingMergeTree would merge each block with itself, up to a quarter of the work of an
     # insert of fills; landing views let an id in once, and of all else the newest version is shown.
     "optimize_on_insert": "0",
 }
