@@ -51,8 +51,8 @@ class FollowedWindows:
         return failed
 
     def close_gaps(self, read_to: int) -> list[Window]:
-        """All rows up to the second `read_to` were read in other ways: of windows before the last
-        gap until then nothing is kept. Returns those gaps.
+        """All rows up to the second `read_to` were read in other ways, so the gaps until then are
+        closed: the windows before them are forgotten. Returns these gaps.
         """
         closed = [gap for gap in find_gaps(self.windows) if gap.until <= read_to]
         if closed:

@@ -258,8 +258,8 @@ class WriteBuffer:
 
 
 class WaitingPages:
-    """Pages of which a server of a cluster that is away lacks rows, and all later ones of their
-    units, which are recorded in order. They are inserted again every `_AGAIN_S`.
+    """Pages with rows for a server of a cluster that is away, and all later pages of their units,
+    since pages of a unit are recorded in order. They are inserted again every `_AGAIN_S`.
     """
 
     def __init__(self, clock: clocks.Clock) -> None:

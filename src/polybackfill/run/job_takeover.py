@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class TakeOver:
-    """Ends members whose place stands as it was seen for what was left of it, and half a lease:
+    """Ends members that have not renewed their place by its end, nor for half a lease after that:
     where Keeper was away for all, all come back at once, and each has the time to renew.
 
     That time is this machine's own, since its boot: a store whose clock is set back would give the

@@ -382,8 +382,8 @@ class JobTables:
         """Up to `most` of the slices wanted, the first that nobody has; [] when others have all, or
         were quicker. They are written all or none.
 
-        What a member had under way when it was taken over may claim a slice for it still: of one
-        that is gone it is free, since it adds nothing more.
+        A claim that was under way when its member was taken over may still come through. Slices of
+        members that are gone are free, since these add nothing more.
         """
         names = list(wanted)[:most]
         for _ in range(2):
